@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) OR Apache-2.0 */
+/*
+ * Every counter and every reason for a drop, once: the X-macro gives the field names that
+ * `bpftool map dump` prints, and the names and help texts of the metrics.
+ *
+ *   X(field, metric label or name, help)
+ */
+#ifndef PODVEIL_COUNTERS_H
+#define PODVEIL_COUNTERS_H
+
+#include <linux/types.h>
+
+/* What passed. */
+#define PV_COUNTERS_TRAFFIC(X)                                                                     \
+	X(classified, "packets stamped by classify (superpackets count once)")                     \
+	X(steered, "packets handed to an AF_XDP socket by steer")                                  \
+	X(unstamped, "packets that arrived in a worker without a stamp")                           \
+	X(egress_superpackets, "inner packets taken from the tunnel, as the kernel handed them")   \
+	X(egress_packets, "inner packets encrypted, after cutting")                                \
+	X(egress_bytes, "inner bytes encrypted")                                                   \
+	X(ingress_packets, "inner packets decrypted and accepted")                                 \
+	X(ingress_bytes, "inner bytes decrypted and accepted")                                     \
+	X(ingress_superpackets, "packets injected into the tunnel device, after joining")          \
+	X(keepalives_received, "empty transport messages received")                                \
+	X(wire_messages_sent, "WireGuard messages sent")                                           \
+	X(wire_messages_received, "WireGuard messages received")                                   \
+	X(wire_sends, "system calls that sent to the wire")                                        \
+	X(wire_receives, "system calls that received from the wire")                               \
+	X(injections, "system calls that injected into the tunnel device")                         \
+	X(wakeups, "times a worker slept and woke")                                                \
+	X(busy_ns, "nanoseconds a worker spent awake")                                             \
+	X(staged, "packets held until a session stands")
+
+/* What was dropped, and why. */
+#define PV_COUNTERS_DROP(X)                                                                        \
+	X(drop_marked, "packet in the tunnel bears the mark of outer packets: a routing loop")     \
+	X(drop_not_ip, "frame in the tunnel is neither IPv4 nor IPv6")                             \
+	X(drop_malformed, "inner packet's headers contradict its length")                          \
+	X(drop_no_peer, "no allowed IPs cover the destination")                                    \
+	X(drop_no_endpoint, "peer has no endpoint yet")                                            \
+	X(drop_no_socket, "no worker takes packets from this queue")                               \
+	X(drop_stale_peer, "peer was removed between classify and worker")                         \
+	X(drop_staged_full, "more staged packets than a peer may have; the oldest went")           \
+	X(drop_staged_expired, "handshake attempts ended without a session")                       \
+	X(drop_too_big, "inner packet larger than the path carries")                               \
+	X(drop_wire_full, "the uplink's socket would not take the message")                        \
+	X(drop_wire_error, "the kernel refused to send the message")                               \
+	X(drop_bad_message, "datagram is no WireGuard message")                                    \
+	X(drop_unknown_index, "transport message for no session of ours")                          \
+	X(drop_expired_session, "transport message for a session past its limits")                 \
+	X(drop_bad_tag, "transport message failed authentication")                                 \
+	X(drop_replayed, "transport message's counter was seen before or is too old")              \
+	X(drop_bad_inner, "decrypted content is no well-formed IP packet")                         \
+	X(drop_source, "inner source address is not among the peer's allowed IPs")                 \
+	X(drop_ecn, "inner packet not ECN-capable arrived congestion-marked (RFC 6040)")           \
+	X(drop_inject, "the tunnel device would not take the packet")                              \
+	X(drop_event_full, "handshake thread was too busy for the message")                        \
+	X(drop_frame_chain, "AF_XDP frame chain was cut short")                                    \
+	X(drop_wire_short, "malformed message on the WireGuard port, seen by shield")              \
+	X(drop_leak, "plaintext for a remote pod at the uplink, dropped by guard")                 \
+	X(drop_plain_inward, "plaintext with a pod's source address from the uplink")
+
+/* What was seen and let pass, and is worth a question. */
+#define PV_COUNTERS_SEEN(X)                                                                        \
+	X(leaks, "plaintext packets for a remote pod that left the uplink")                        \
+	X(xsk_rx_dropped, "packets AF_XDP dropped: no free frame or ring full")                    \
+	X(icmp_sent, "ICMP errors answered to senders in the tunnel")
+
+#define PV_COUNTERS(X) PV_COUNTERS_TRAFFIC(X) PV_COUNTERS_DROP(X) PV_COUNTERS_SEEN(X)
+
+#define PV_FIELD(name, help) __u64 name;
+struct pv_counters {
+	PV_COUNTERS(PV_FIELD)
+} __attribute__((aligned(64)));
+#undef PV_FIELD
+
+/* One slot a worker, written by that worker alone, then one a processor (modulo) for the programs
+ * in the kernel, which add atomically. A total is the sum over all slots. */
+#define PV_MAX_WORKERS	 8
+#define PV_KERNEL_SLOTS	 8
+#define PV_COUNTER_SLOTS (PV_MAX_WORKERS + PV_KERNEL_SLOTS)
+
+/* Traffic of one peer through one worker. Bytes are those of whole WireGuard messages, as `wg`
+ * counts them. Slot PV_MAX_WORKERS is the handshake thread's. Written with relaxed atomic adds. */
+struct pv_peer_counters {
+	__u64 rx_bytes;
+	__u64 tx_bytes;
+	__u64 rx_packets;
+	__u64 tx_packets;
+};
+#define PV_PEER_COUNTER_SLOTS (PV_MAX_WORKERS + 1)
+
+#endif

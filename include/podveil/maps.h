@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) OR Apache-2.0 */
+/*
+ * Keys and values of the pinned maps under /sys/fs/bpf/podveil/IFNAME/. Data layout only; the maps
+ * themselves are declared in bpf/maps.h, and user/bpf/maps.h writes them.
+ */
+#ifndef PODVEIL_MAPS_H
+#define PODVEIL_MAPS_H
+
+#include <linux/types.h>
+
+#include "podveil/counters.h"
+
+/* `peers`: hash, key = peer slot. For people and for peer_counters' readers. */
+struct pv_peer {
+	__u8 public_key[32];
+	__u8 endpoint_address[16]; /* IPv4 as ::ffff:a.b.c.d; zero: none */
+	__u16 endpoint_port;	   /* host byte order */
+	__u16 generation;
+	__u32 allowed_ips; /* how many */
+};
+
+/* `allowed_ips4`, `allowed_ips6`: LPM tries. */
+struct pv_cidr4 {
+	__u32 prefix_len;
+	__u8 address[4];
+};
+
+struct pv_cidr6 {
+	__u32 prefix_len;
+	__u8 address[16];
+};
+
+struct pv_allowed {
+	__u32 peer;	  /* slot */
+	__u16 generation; /* goes into the stamp */
+	__u16 reserved;
+};
+
+/* `peer_counters`: array, mmapable, key = peer slot. */
+struct pv_peer_traffic {
+	struct pv_peer_counters worker[PV_PEER_COUNTER_SLOTS];
+};
+
+/* `settings`: array of one. */
+struct pv_settings {
+	__u32 fwmark;	   /* on every outer packet; 0: none */
+	__u32 fwmark_mask; /* bits of it that count */
+	__u16 listen_port; /* host byte order */
+	__u16 strict;	   /* guard drops instead of counting */
+	__u32 workers;
+};
+
+#define PV_MAX_ALLOWED_IPS (1 << 18)
+#define PV_MAX_PEERS	   (1 << 16)
+
+#endif

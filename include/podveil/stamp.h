@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) OR Apache-2.0 */
+/*
+ * The stamp: what the TC classifier knows of an inner packet and a worker needs, written over the
+ * 12 address bytes of its Ethernet header. The veth pair is point to point, so nobody reads those
+ * bytes as addresses. A frame without the magic is unstamped (the classifier was not there, e.g.
+ * after a move to another network namespace): the worker then looks the packet up itself.
+ *
+ * All fields are in host byte order. Shared by bpf/ and user/; data layout only.
+ */
+#ifndef PODVEIL_STAMP_H
+#define PODVEIL_STAMP_H
+
+#include <linux/types.h>
+
+/* Reads as the first two address bytes 'S','V': a group address that no veth end ever has. */
+#define PV_STAMP_MAGIC 0x5653
+
+/* The slot of a packet for which no peer was found: the worker answers ICMP and drops. */
+#define PV_STAMP_NO_PEER 0xffffffffu
+
+enum pv_stamp_flags {
+	PV_STAMP_CSUM_PARTIAL =
+		1 << 0,		   /* TCP/UDP checksum field holds the pseudo-header sum only */
+	PV_STAMP_GSO_TCP = 1 << 1, /* superpacket: cut into TCP segments of gso_size payload */
+	PV_STAMP_GSO_UDP = 1 << 2, /* superpacket: cut into UDP datagrams of gso_size payload */
+};
+
+struct pv_stamp {
+	__u16 magic;	  /* PV_STAMP_MAGIC */
+	__u16 flags;	  /* enum pv_stamp_flags */
+	__u16 gso_size;	  /* payload bytes a segment; 0: not a superpacket */
+	__u16 generation; /* of the peer slot when the packet was classified */
+	__u32 peer;	  /* peer slot, or PV_STAMP_NO_PEER */
+};
+
+_Static_assert(sizeof(struct pv_stamp) == 12, "the stamp covers the two address fields exactly");
+
+#endif

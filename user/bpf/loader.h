@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Loading, pinning and attaching the programs of one device. The objects are embedded in the binary
+ * as libbpf skeletons. Owner: the control thread.
+ *
+ * Pins: maps under /sys/fs/bpf/podveil/IFNAME/. A bpffs is mounted on /sys/fs/bpf where none is.
+ * Where that fails, everything works without pins and `pinned` says so. TC programs are attached
+ * with clsact and stay when the process ends; so does the XDP program (fail closed): both are
+ * attached by netlink and not by a link that dies with its owner.
+ */
+#ifndef BPF_LOADER_H
+#define BPF_LOADER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "podveil/maps.h"
+
+struct programs;
+
+struct programs_params {
+	const char *pin_name; /* directory below /sys/fs/bpf/podveil/; the device's name at start */
+	unsigned int workers; /* entries of the XSKMAP */
+	bool superpackets;    /* load steer as xdp.frags */
+};
+
+/* Loads and pins. One log line says what failed and what would be right; -EPERM (no CAP_BPF),
+ * -ENOENT (no BTF), -ENOTSUP (kernel lacks a feature), -errno otherwise. Stale pins of a dead
+ * process under the same name are replaced. */
+int programs_load(const struct programs_params *params, struct programs **out);
+/* Closes file descriptors; unpins where `unpin`. What is attached stays attached. */
+void programs_free(struct programs *p, bool unpin);
+bool programs_pinned(const struct programs *p);
+/* Renames the pin directory along with the device. */
+int programs_rename(struct programs *p, const char *pin_name);
+
+/* classify on TC egress of the tunnel device, replacing an earlier one. Also in another network
+ * namespace's device when the caller has entered it. */
+int programs_attach_tunnel(struct programs *p, int tunnel_ifindex);
+/* steer on XDP of the inner end, in SKB mode where `generic`. */
+int programs_attach_inner(struct programs *p, int inner_ifindex, bool generic);
+/* True while the program on that device is ours of this load. */
+bool programs_attached_tunnel(struct programs *p, int tunnel_ifindex);
+bool programs_attached_inner(struct programs *p, int inner_ifindex);
+
+/* The AF_XDP socket `fd` receives from queue `queue`. */
+int programs_set_socket(struct programs *p, unsigned int queue, int fd);
+void programs_clear_socket(struct programs *p, unsigned int queue);
+
+/* Settings as the programs see them. */
+int programs_settings(struct programs *p, const struct pv_settings *settings);
+
+/* Counter memory, mapped for the life of `p`: PV_COUNTER_SLOTS. */
+struct pv_counters *programs_counters(struct programs *p);
+
+/* --- tables; see also maps.h of include/podveil --- */
+
+/* Peer counters' memory for `slot`: PV_PEER_COUNTER_SLOTS. The map starts small and doubles; growth
+ * moves the memory: `moved(slot, new_memory)` is then called for each slot in use; the callee
+ * publishes the new pointer. programs_peer_grow() returns after a grace period with counts carried
+ * over exactly. */
+int programs_peer_grow(struct programs *p, uint32_t slots,
+		       void (*moved)(void *context, uint32_t slot, struct pv_peer_counters *memory),
+		       void *context);
+struct pv_peer_counters *programs_peer_counters(struct programs *p, uint32_t slot);
+int programs_peer_set(struct programs *p, uint32_t slot, const struct pv_peer *peer);
+void programs_peer_clear(struct programs *p, uint32_t slot); /* also zeroes its counters */
+
+int programs_allow4(struct programs *p, const struct pv_cidr4 *cidr, const struct pv_allowed *to);
+int programs_allow6(struct programs *p, const struct pv_cidr6 *cidr, const struct pv_allowed *to);
+int programs_disallow4(struct programs *p, const struct pv_cidr4 *cidr);
+int programs_disallow6(struct programs *p, const struct pv_cidr6 *cidr);
+
+#endif

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The AEAD seam: ChaCha20-Poly1305 (RFC 8439) for transport messages, in batches. Nonces are
+ * WireGuard's: 32 zero bits, then the counter as 64 bits little endian; no associated data.
+ *
+ * Backends: libsodium (everywhere), OpenSSL, Intel ipsec-mb (x86-64). aead_new(NULL) takes the one
+ * that a short measurement at first use found fastest on this machine; the finding is kept for the
+ * process. One `struct aead` belongs to one thread; the choice is shared.
+ */
+#ifndef CRYPTO_AEAD_H
+#define CRYPTO_AEAD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define AEAD_KEY_SIZE  32
+#define AEAD_TAG_SIZE  16
+#define AEAD_MAX_BATCH 256
+
+/* One message. Keys, source and destination stay the caller's; dst may be src or lie anywhere that
+ * does not overlap it. */
+struct aead_op {
+	const uint8_t *key; /* AEAD_KEY_SIZE bytes */
+	uint64_t counter;
+	const uint8_t *src;
+	uint8_t *dst;
+	uint32_t len; /* of the plaintext; the ciphertext has AEAD_TAG_SIZE bytes more behind it */
+	bool ok;      /* open: set by the call; seal: always true */
+};
+
+struct aead;
+
+/* `backend`: "libsodium", "openssl", "ipsec-mb", or NULL for the fastest. -ENOENT: no such backend
+ * in this build; -ENOTSUP: the processor lacks what it needs; -ENOMEM. */
+int aead_new(const char *backend, struct aead **out);
+void aead_free(struct aead *a); /* wipes its contexts */
+const char *aead_backend(const struct aead *a);
+
+/* dst receives len bytes of ciphertext, then the tag. n is at most AEAD_MAX_BATCH. */
+void aead_seal(struct aead *a, struct aead_op *ops, size_t n);
+/* src holds len bytes of ciphertext, then the tag. Tags are compared in constant time. Returns how
+ * many were authentic; where ok is false, dst holds no plaintext (zeroed, or never written). */
+size_t aead_open(struct aead *a, struct aead_op *ops, size_t n);
+
+/* The names of the backends in this build that this processor can run, fastest first as measured,
+ * with ns for one 1420-byte message. Returns how many. For `doctor`, status and the benchmark. */
+struct aead_speed {
+	const char *backend;
+	double ns_1420;
+	double ns_64;
+};
+size_t aead_measure(struct aead_speed *out, size_t room);
+
+#endif

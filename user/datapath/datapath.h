@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The data path of one device: its workers, their sockets, and the tables that they read. Knows
+ * remotes, keypairs and allowed IPs; does not know handshakes, names or configuration.
+ *
+ * Threads: datapath_new() to datapath_free(), datapath_listen() and the setters are for the owner
+ * (one thread at a time: the device lock). Everything a worker must tell is an event that the
+ * owner's handshake thread reads from datapath_event_fd().
+ *
+ * RCU is liburcu's QSBR flavour. Each thread that calls in here is registered with it
+ * (rcu_register_thread()) and offline while it sleeps.
+ */
+#ifndef DATAPATH_DATAPATH_H
+#define DATAPATH_DATAPATH_H
+
+#include "bpf/loader.h"
+#include "datapath/allowed_ips.h"
+#include "datapath/endpoint.h"
+#include "datapath/keypair.h"
+#include "datapath/remote.h"
+
+struct datapath;
+
+struct datapath_params {
+	struct programs *programs; /* loaded and attached; has the XSKMAP and the counters */
+	int inner_ifindex;	   /* pv4.xsk: AF_XDP sockets and injection */
+	unsigned int workers;	   /* = queues of the inner end, 1..PV_MAX_WORKERS */
+	bool superpackets;	   /* XDP_USE_SG chains; else a packet a frame */
+	uint32_t mtu;		   /* of the tunnel device */
+	const char *aead;	   /* backend; NULL: the fastest */
+	const struct allowed_ips *allowed_ips;
+};
+
+enum datapath_event_type {
+	DATAPATH_HANDSHAKE_MESSAGE, /* initiation, response or cookie reply arrived */
+	DATAPATH_WANT_SESSION,	    /* slot: packets are staged, or a session should be renewed */
+	DATAPATH_CONFIRMED,	    /* slot, index: the first message of a `next` keypair came in */
+	DATAPATH_WATCH_TIMERS,	    /* slot: timers.h: a report returned true */
+};
+
+/* One datagram on the event socket (SOCK_SEQPACKET; read with recv(); sizeof bytes each). */
+struct datapath_event {
+	enum datapath_event_type type;
+	uint32_t slot;
+	uint16_t generation;
+	uint32_t index;		  /* CONFIRMED: local index of the keypair */
+	struct endpoint endpoint; /* HANDSHAKE_MESSAGE: from where, on which local address */
+	uint16_t length;
+	uint8_t message[192]; /* HANDSHAKE_MESSAGE: at most 148 are valid messages */
+};
+
+/* Starts the workers (they receive from the tunnel at once; the wire is dead until a listen). */
+int datapath_new(const struct datapath_params *params, struct datapath **out);
+/* Stops and joins the workers, closes sockets, drops what is staged. Remotes and keypairs must have
+ * been withdrawn before. */
+void datapath_free(struct datapath *d);
+
+/* Non-blocking; wakes when events wait. Owned by the datapath. */
+int datapath_event_fd(const struct datapath *d);
+
+/* (Re)opens the UDP sockets of all workers on `port` (0: any; the choice is stored in *port), with
+ * `fwmark` on them. On -EADDRINUSE and every other error the old sockets stay. */
+int datapath_listen(struct datapath *d, uint16_t *port, uint32_t fwmark);
+/* Changes the mark in place. */
+int datapath_fwmark(struct datapath *d, uint32_t fwmark);
+/* Closes the wire (device down). */
+void datapath_unlisten(struct datapath *d);
+void datapath_mtu(struct datapath *d, uint32_t mtu);
+
+/* Remotes by slot. A withdrawn remote may be freed after synchronize_rcu(). -ENOSPC past
+ * PV_MAX_PEERS. */
+int datapath_remote_add(struct datapath *d, struct remote *r);
+void datapath_remote_remove(struct datapath *d, struct remote *r);
+
+/* Makes a keypair receivable under its local index. -EEXIST: index taken. */
+int datapath_keypair_add(struct datapath *d, struct keypair *k);
+void datapath_keypair_remove(struct datapath *d, struct keypair *k);
+/* Is a local index in use? For choosing one. */
+bool datapath_index_used(struct datapath *d, uint32_t index);
+
+/* Wakes all workers so that they look at their staged packets again (a session stands, or the
+ * stage_epoch was raised). Cheap; any thread. */
+void datapath_kick(struct datapath *d);
+
+/* Sends one message outside the workers (handshake thread): counts it, uses the sticky source and,
+ * where the kernel refuses that source, the kernel's choice. `ecn_dscp` is the outer TOS byte.
+ * 0 or -errno (-EDESTADDRREQ: no endpoint; -ENETDOWN: not listening). Any registered thread. */
+int datapath_send(struct datapath *d, const struct endpoint *to, const void *message, size_t len,
+		  uint8_t ecn_dscp);
+/* An empty transport message over the current keypair. -ENOKEY: none that can send. */
+int datapath_keepalive(struct datapath *d, struct remote *r);
+
+/* What is in use, for status and doctor. */
+const char *datapath_aead(const struct datapath *d);
+bool datapath_superpackets(const struct datapath *d);
+
+#endif

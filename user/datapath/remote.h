@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A peer as the workers see it: its session's keypairs, where it is, its timers and counters. The
+ * device's peer owns it. Pointers marked (rcu) are read by workers and replaced by the device (or,
+ * for the endpoint, by a worker that saw the peer roam); what they pointed to lives on for a grace
+ * period.
+ */
+#ifndef DATAPATH_REMOTE_H
+#define DATAPATH_REMOTE_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "datapath/endpoint.h"
+#include "datapath/keypair.h"
+#include "podveil/maps.h"
+#include "protocol/timers.h"
+
+struct remote {
+	uint32_t slot;	     /* index in the datapath's table and in the BPF maps */
+	uint16_t generation; /* differs between two users of a slot */
+	struct timers timers;
+
+	struct keypair *current;  /* (rcu) sends and receives */
+	struct keypair *previous; /* (rcu) receives what is still under way */
+	struct keypair *next;	  /* (rcu) responder's, until the initiator confirms it */
+
+	struct endpoint_box *endpoint; /* (rcu) NULL: none known */
+	_Atomic uint32_t staged;       /* packets held for it by all workers */
+	_Atomic uint32_t stage_epoch;  /* raised to drop what is staged (gave up, removed) */
+	_Atomic bool handshake_asked;  /* an event is on its way; the device clears it */
+
+	struct pv_peer_counters
+		*counters; /* (rcu) PV_PEER_COUNTER_SLOTS of them, memory of the map */
+};
+
+/* The endpoint with what its replacement needs. */
+struct endpoint_box {
+	struct endpoint endpoint;
+	struct rcu_head rcu;
+};
+
+void remote_init(struct remote *r, uint32_t slot, uint16_t generation);
+/* Frees what hangs on it. No reader may be left. */
+void remote_fini(struct remote *r);
+
+/* Any thread, also several at once. NULL or AF_UNSPEC: forget it. Keeps the old one without memory.
+ */
+void remote_endpoint_set(struct remote *r, const struct endpoint *e);
+/* A copy; false: none. Any thread inside an RCU read side. */
+bool remote_endpoint_get(const struct remote *r, struct endpoint *out);
+/* Let the kernel choose the source again (before a repeated handshake). */
+void remote_endpoint_forget_source(struct remote *r);
+
+static inline void remote_count_sent(struct remote *r, unsigned int slot, uint64_t packets,
+				     uint64_t bytes)
+{
+	struct pv_peer_counters *c = rcu_dereference(r->counters);
+
+	if (!c)
+		return;
+	__atomic_fetch_add(&c[slot].tx_packets, packets, __ATOMIC_RELAXED);
+	__atomic_fetch_add(&c[slot].tx_bytes, bytes, __ATOMIC_RELAXED);
+}
+
+static inline void remote_count_received(struct remote *r, unsigned int slot, uint64_t packets,
+					 uint64_t bytes)
+{
+	struct pv_peer_counters *c = rcu_dereference(r->counters);
+
+	if (!c)
+		return;
+	__atomic_fetch_add(&c[slot].rx_packets, packets, __ATOMIC_RELAXED);
+	__atomic_fetch_add(&c[slot].rx_bytes, bytes, __ATOMIC_RELAXED);
+}
+
+#endif

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A WireGuard device: identity, peers, sessions, tunnel device and data path put together. Driven
+ * by the wg(8) socket (wg_socket.h) and by the node agent alike, through the same configuration.
+ *
+ * Threads: the control thread (an event_base of the caller's) makes and frees devices and applies
+ * configuration; the device runs its own handshake thread and the data path's workers. One lock
+ * lies between control and handshake thread; workers never take it.
+ */
+#ifndef DEVICE_DEVICE_H
+#define DEVICE_DEVICE_H
+
+#include <net/if.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <time.h>
+
+#include "datapath/allowed_ips.h"
+#include "datapath/endpoint.h"
+#include "protocol/messages.h"
+
+struct device;
+struct event_base;
+
+struct device_params {
+	struct event_base *base; /* the control thread's loop */
+	const char *name;	 /* of the tunnel device */
+	const char *inner_name;	 /* of the inner end; NULL: derived from name */
+	unsigned int workers;	 /* 0: one a core, at most PV_MAX_WORKERS */
+	uint32_t mtu;		 /* 0: 1420 */
+	bool per_packet;	 /* no superpackets, even where the kernel can */
+	const char *aead;	 /* NULL: the fastest */
+	bool adopt;		 /* take over a tunnel device that a dead process left */
+	/* The tunnel device is gone, or its socket was closed from outside: the owner should free.
+	 */
+	void (*ended)(struct device *d, void *context);
+	void *context;
+};
+
+/* Creates (or adopts) the tunnel device, loads programs, starts threads. One log line on failure;
+ * nothing stays behind. */
+int device_new(const struct device_params *params, struct device **out);
+/* Stops. `remove`: the tunnel device, pins and socket go too; else they stay and packets into the
+ * tunnel are dropped (fail closed). */
+void device_free(struct device *d, bool remove);
+
+const char *device_name(const struct device *d); /* follows renames */
+
+/* --- configuration: all of it or nothing --- */
+
+enum device_set {
+	DEVICE_SET_PRIVATE_KEY = 1 << 0,
+	DEVICE_SET_LISTEN_PORT = 1 << 1,
+	DEVICE_SET_FWMARK = 1 << 2,
+	DEVICE_REPLACE_PEERS = 1 << 3,
+};
+
+enum peer_set {
+	PEER_REMOVE = 1 << 0,
+	PEER_UPDATE_ONLY = 1 << 1,
+	PEER_SET_PRESHARED_KEY = 1 << 2,
+	PEER_SET_ENDPOINT = 1 << 3,
+	PEER_SET_KEEPALIVE = 1 << 4,
+	PEER_REPLACE_ALLOWED_IPS = 1 << 5,
+};
+
+struct peer_config {
+	unsigned int set; /* enum peer_set */
+	uint8_t public_key[KEY_SIZE];
+	uint8_t preshared_key[KEY_SIZE];
+	struct endpoint endpoint;
+	uint16_t keepalive; /* seconds; 0: off */
+	struct allowed_change {
+		struct cidr cidr;
+		bool remove;
+	} * allowed;
+	size_t n_allowed;
+};
+
+struct device_config {
+	unsigned int set;	       /* enum device_set */
+	uint8_t private_key[KEY_SIZE]; /* all zero: none */
+	uint16_t listen_port;	       /* 0: any */
+	uint32_t fwmark;	       /* 0: none */
+	struct peer_config *peers;
+	size_t n_peers;
+};
+
+/* 0 or -errno: -EADDRINUSE, -ENOSPC, -ENOMEM, -EINVAL. Unless 0, nothing changed. */
+int device_configure(struct device *d, const struct device_config *config);
+void device_config_fini(struct device_config *config); /* frees the arrays, wipes the keys */
+
+/* --- looking at it --- */
+
+struct device_view {
+	uint8_t private_key[KEY_SIZE]; /* wipe after use */
+	uint8_t public_key[KEY_SIZE];
+	bool has_key;
+	uint16_t listen_port;
+	uint32_t fwmark;
+	size_t n_peers;
+	const char *aead;
+	bool superpackets;
+	unsigned int workers;
+	uint32_t mtu;
+	uint64_t handshakes_started, handshakes_done, handshakes_failed;
+	uint64_t cookies_sent, rate_limited;
+};
+
+struct peer_view {
+	uint8_t public_key[KEY_SIZE];
+	uint8_t preshared_key[KEY_SIZE]; /* wipe after use */
+	bool has_preshared_key;
+	struct endpoint endpoint; /* AF_UNSPEC: none */
+	uint16_t keepalive;
+	struct timespec last_handshake; /* Unix time; zero: never */
+	uint64_t rx_bytes, tx_bytes, rx_packets, tx_packets;
+	uint64_t session_age_ns; /* UINT64_MAX: no session */
+	const struct cidr *allowed;
+	size_t n_allowed;
+};
+
+/* Takes the lock and calls back; the views live for the duration of the call. */
+void device_look(struct device *d, void (*device)(const struct device_view *, void *context),
+		 void (*peer)(const struct peer_view *, void *context), void *context);
+/* Start a handshake with a peer now if it has no fresh session. -ENOENT: no such peer. */
+int device_handshake(struct device *d, const uint8_t public_key[KEY_SIZE]);
+
+/* The counters of programs and workers, summed over slots. */
+struct pv_counters;
+void device_counters(struct device *d, struct pv_counters *sum);
+
+#endif

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The cross-platform userspace protocol of wg(8): /var/run/wireguard/IFNAME.sock, "get=1" and
+ * "set=1" requests, "errno=N" answers. Runs on the control thread's event_base; slow or hostile
+ * clients are bounded in number, size and time and never block it.
+ */
+#ifndef DEVICE_WG_SOCKET_H
+#define DEVICE_WG_SOCKET_H
+
+#include "device/device.h"
+
+struct wg_socket;
+
+/* -EADDRINUSE: another live process answers there; a dead one's socket file is replaced. */
+int wg_socket_new(struct event_base *base, struct device *d, struct wg_socket **out);
+void wg_socket_free(struct wg_socket *s); /* removes the file */
+/* The device was renamed: the file follows. */
+int wg_socket_rename(struct wg_socket *s);
+
+/* The parser alone, for tests and fuzzing: the lines of one set request (without "set=1" and the
+ * final empty line). 0, or -errno with *problem set to a static string that says what is wrong and
+ * *line to the line's number from 1. */
+int wg_request_parse(const char *text, size_t len, struct device_config *out, const char **problem,
+		     size_t *line);
+
+#endif

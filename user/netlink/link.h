@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The veth pair that is a tunnel device, over rtnetlink (libmnl) and ethtool. Owner: the control
+ * thread. Functions return 0 or -errno and log nothing: the caller knows what to say.
+ */
+#ifndef NETLINK_LINK_H
+#define NETLINK_LINK_H
+
+#include <net/if.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct link_info {
+	int ifindex;
+	int peer_ifindex;    /* IFLA_LINK; 0: none, or in another namespace */
+	bool peer_elsewhere; /* the other end is in another network namespace */
+	char name[IF_NAMESIZE];
+	char kind[16]; /* "veth", "wireguard", ... */
+	uint32_t mtu;
+	bool up;
+	unsigned int rx_queues, tx_queues;
+};
+
+/* -ENODEV: no such device. */
+int link_get(const char *name, struct link_info *out);
+int link_get_index(int ifindex, struct link_info *out);
+
+/* Is this a name that the kernel would take? NULL, or what is wrong with it. */
+const char *link_name_problem(const char *name);
+
+/* Creates the pair, both ends down, with `queues` queues each way, NOARP, no IPv6 address
+ * generation, and only those offloads on the tunnel end that the worker can undo (all of them off
+ * where not `superpackets`). -EEXIST: a device of that name is there. On failure nothing stays. */
+int link_pair_create(const char *tunnel, const char *inner, unsigned int queues, uint32_t mtu,
+		     bool superpackets);
+int link_delete(int ifindex);
+int link_set_up(int ifindex, bool up);
+int link_set_mtu(int ifindex, uint32_t mtu);
+/* Offloads as for link_pair_create(), on a device that exists (adopting it, or after a move). */
+int link_set_offloads(const char *name, bool superpackets);
+
+/* Watching. Readable fd; link_watch_read() drains it and calls back for each event. */
+struct link_watch;
+enum link_event { LINK_CHANGED, LINK_GONE, LINK_OVERRUN /* events lost: look at everything */ };
+int link_watch_new(struct link_watch **out);
+void link_watch_free(struct link_watch *w);
+int link_watch_fd(const struct link_watch *w);
+int link_watch_read(struct link_watch *w,
+		    void (*event)(void *context, enum link_event e, const struct link_info *link),
+		    void *context);
+
+#endif
