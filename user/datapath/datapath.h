@@ -38,7 +38,6 @@ enum datapath_event_type {
 	DATAPATH_WATCH_TIMERS,	    /* slot: timers.h: a report returned true */
 };
 
-/* One datagram on the event socket (SOCK_SEQPACKET; read with recv(); sizeof bytes each). */
 struct datapath_event {
 	enum datapath_event_type type;
 	uint32_t slot;
@@ -55,8 +54,13 @@ int datapath_new(const struct datapath_params *params, struct datapath **out);
  * been withdrawn before. */
 void datapath_free(struct datapath *d);
 
-/* Non-blocking; wakes when events wait. Owned by the datapath. */
+/* Readable while events wait (level-triggered). Owned by the datapath. */
 int datapath_event_fd(const struct datapath *d);
+/* The next event, those about our own sessions before handshake messages from outside, so that a
+ * flood of the latter never keeps a peer from its session. 0, or -EAGAIN: none waits. */
+int datapath_event_read(struct datapath *d, struct datapath_event *out);
+/* Handshake messages that wait, at most: for the under-load decision. */
+unsigned int datapath_messages_waiting(struct datapath *d);
 
 /* (Re)opens the UDP sockets of all workers on `port` (0: any; the choice is stored in *port), with
  * `fwmark` on them. On -EADDRINUSE and every other error the old sockets stay. */
