@@ -14,7 +14,7 @@
 
 #include <stdatomic.h>
 #include <urcu/rculfhash.h>
-#include <urcu/urcu-qsbr.h>
+#include <urcu-qsbr.h>
 
 #include "protocol/noise.h"
 #include "protocol/replay.h"

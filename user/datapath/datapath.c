@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "datapath/datapath.h"
+
+#include <endian.h>
+#include <errno.h>
+#include <linux/sockios.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "datapath/clock.h"
+#include "datapath/worker.h"
+
+/* Room for this many events of each class; beyond that workers drop messages, and ask again for
+ * sessions at the next packet. */
+#define EVENT_QUEUE_BYTES (4096 * 1024)
+
+static int event_pair(int pair[2])
+{
+	int size = EVENT_QUEUE_BYTES;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair)) {
+		pair[0] = pair[1] = -1;
+		return -errno;
+	}
+	/* Without CAP_NET_ADMIN the queue is as long as net.core.wmem_max allows. */
+	if (setsockopt(pair[1], SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size)))
+		setsockopt(pair[1], SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+	return 0;
+}
+
+static int open_events(struct datapath *d)
+{
+	struct epoll_event e = {.events = EPOLLIN};
+	int err = event_pair(d->signals);
+
+	if (!err)
+		err = event_pair(d->messages);
+	if (err)
+		return err;
+	d->events = epoll_create1(EPOLL_CLOEXEC);
+	if (d->events < 0 || epoll_ctl(d->events, EPOLL_CTL_ADD, d->signals[0], &e) ||
+	    epoll_ctl(d->events, EPOLL_CTL_ADD, d->messages[0], &e))
+		return -errno;
+	return 0;
+}
+
+int datapath_new(const struct datapath_params *params, struct datapath **out)
+{
+	struct datapath *d = calloc(1, sizeof(*d));
+	int err = -ENOMEM;
+
+	if (!d)
+		return -ENOMEM;
+	d->params = *params;
+	d->signals[0] = d->signals[1] = d->messages[0] = d->messages[1] = d->events = -1;
+	d->counters = programs_counters(params->programs);
+	atomic_store(&d->mtu, params->mtu);
+	d->remotes = calloc(PV_MAX_PEERS, sizeof(*d->remotes));
+	d->keypairs = cds_lfht_new(64, 64, 0, CDS_LFHT_AUTO_RESIZE, NULL);
+	if (!d->remotes || !d->keypairs)
+		goto fail;
+	err = open_events(d);
+	if (err)
+		goto fail;
+	for (unsigned int i = 0; i < params->workers; i++) {
+		err = worker_new(d, i, &d->workers[i]);
+		if (err)
+			goto fail;
+		d->n_workers++;
+	}
+	*out = d;
+	return 0;
+fail:
+	datapath_free(d);
+	return err;
+}
+
+static void close_pair(const int pair[2])
+{
+	for (int i = 0; i < 2; i++) {
+		if (pair[i] >= 0)
+			close(pair[i]);
+	}
+}
+
+void datapath_free(struct datapath *d)
+{
+	if (!d)
+		return;
+	atomic_store(&d->stopping, true);
+	for (unsigned int i = 0; i < d->n_workers; i++)
+		worker_free(d->workers[i]);
+	if (d->keypairs)
+		cds_lfht_destroy(d->keypairs, NULL);
+	free(d->remotes);
+	if (d->events >= 0)
+		close(d->events);
+	close_pair(d->signals);
+	close_pair(d->messages);
+	free(d);
+}
+
+int datapath_event_fd(const struct datapath *d)
+{
+	return d->events;
+}
+
+int datapath_event_read(struct datapath *d, struct datapath_event *out)
+{
+	if (recv(d->signals[0], out, sizeof(*out), MSG_DONTWAIT) == sizeof(*out))
+		return 0;
+	if (recv(d->messages[0], out, sizeof(*out), MSG_DONTWAIT) == sizeof(*out))
+		return 0;
+	return -EAGAIN;
+}
+
+unsigned int datapath_messages_waiting(struct datapath *d)
+{
+	int bytes = 0;
+
+	if (ioctl(d->messages[0], SIOCINQ, &bytes))
+		return 0;
+	return (unsigned int)bytes / sizeof(struct datapath_event);
+}
+
+/* Gives all workers new wires and closes the old ones when nobody uses them any more. */
+static void replace_wires(struct datapath *d, struct wire *const *fresh)
+{
+	struct wire *old[PV_MAX_WORKERS];
+
+	for (unsigned int i = 0; i < d->n_workers; i++) {
+		old[i] = d->workers[i]->wire;
+		worker_wire(d->workers[i], fresh ? fresh[i] : NULL);
+	}
+	synchronize_rcu();
+	for (unsigned int i = 0; i < d->n_workers; i++)
+		wire_close(old[i]);
+}
+
+int datapath_listen(struct datapath *d, uint16_t *port, uint32_t fwmark)
+{
+	struct wire *fresh[PV_MAX_WORKERS];
+	int err = wire_open_all(fresh, d->n_workers, port, fwmark);
+
+	if (!err)
+		replace_wires(d, fresh);
+	return err;
+}
+
+void datapath_unlisten(struct datapath *d)
+{
+	replace_wires(d, NULL);
+}
+
+int datapath_fwmark(struct datapath *d, uint32_t fwmark)
+{
+	for (unsigned int i = 0; i < d->n_workers; i++) {
+		struct wire *wire = d->workers[i]->wire;
+		int err = wire ? wire_mark(wire, fwmark) : 0;
+
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+void datapath_mtu(struct datapath *d, uint32_t mtu)
+{
+	atomic_store_explicit(&d->mtu, mtu, memory_order_relaxed);
+}
+
+int datapath_remote_add(struct datapath *d, struct remote *r)
+{
+	if (r->slot >= PV_MAX_PEERS)
+		return -ENOSPC;
+	rcu_assign_pointer(d->remotes[r->slot], r);
+	return 0;
+}
+
+void datapath_remote_remove(struct datapath *d, struct remote *r)
+{
+	if (d->remotes[r->slot] == r)
+		rcu_assign_pointer(d->remotes[r->slot], NULL);
+}
+
+/* Indices are random: they are their own hash. */
+static int match(struct cds_lfht_node *node, const void *index)
+{
+	return caa_container_of(node, struct keypair, node)->local_index ==
+	       *(const uint32_t *)index;
+}
+
+int datapath_keypair_add(struct datapath *d, struct keypair *k)
+{
+	struct cds_lfht_node *there =
+		cds_lfht_add_unique(d->keypairs, k->local_index, match, &k->local_index, &k->node);
+
+	return there == &k->node ? 0 : -EEXIST;
+}
+
+void datapath_keypair_remove(struct datapath *d, struct keypair *k)
+{
+	cds_lfht_del(d->keypairs, &k->node);
+}
+
+struct keypair *datapath_keypair_find(struct datapath *d, uint32_t index)
+{
+	struct cds_lfht_iter iter;
+	struct cds_lfht_node *node;
+
+	cds_lfht_lookup(d->keypairs, index, match, &index, &iter);
+	node = cds_lfht_iter_get_node(&iter);
+	return node ? caa_container_of(node, struct keypair, node) : NULL;
+}
+
+bool datapath_index_used(struct datapath *d, uint32_t index)
+{
+	return datapath_keypair_find(d, index) != NULL;
+}
+
+void datapath_kick(struct datapath *d)
+{
+	const uint64_t one = 1;
+
+	/* EAGAIN: the counter is full of kicks, so the worker is being woken anyway. */
+	for (unsigned int i = 0; i < d->n_workers; i++) {
+		if (write(d->workers[i]->kick, &one, sizeof(one)) < 0)
+			continue;
+	}
+}
+
+int datapath_send(struct datapath *d, const struct endpoint *to, const void *message, size_t len,
+		  uint8_t ecn_dscp)
+{
+	struct wire *wire = rcu_dereference(d->workers[0]->wire);
+	struct endpoint e;
+	int err;
+
+	if (!endpoint_present(to))
+		return -EDESTADDRREQ;
+	if (!wire)
+		return -ENETDOWN;
+	err = wire_send_one(wire, to, message, len, ecn_dscp);
+	if (err == -EINVAL || err == -EADDRNOTAVAIL || err == -ENETUNREACH) {
+		e = *to;
+		memset(&e.from, 0, sizeof(e.from));
+		err = wire_send_one(wire, &e, message, len, ecn_dscp);
+	}
+	return err;
+}
+
+int datapath_keepalive(struct datapath *d, struct remote *r)
+{
+	struct {
+		struct message_data header;
+		uint8_t tag[TAG_SIZE];
+	} message;
+	struct aead_op op = {.src = message.tag, .dst = message.tag};
+	struct keypair *k = rcu_dereference(r->current);
+	struct endpoint to;
+	struct aead *aead;
+	int err;
+
+	if (!keypair_can_send(k, clock_now()))
+		return -ENOKEY;
+	if (!remote_endpoint_get(r, &to))
+		return -EDESTADDRREQ;
+	if (!keypair_reserve(k, 1, &op.counter))
+		return -ENOKEY;
+	err = aead_new("libsodium", &aead);
+	if (err)
+		return err;
+	message.header.type = htole32(MESSAGE_DATA);
+	message.header.receiver = htole32(k->remote_index);
+	message.header.counter = htole64(op.counter);
+	op.key = k->sending_key;
+	aead_seal(aead, &op, 1);
+	aead_free(aead);
+	err = datapath_send(d, &to, &message, sizeof(message), 0);
+	if (!err)
+		remote_count_sent(r, PV_MAX_WORKERS, 1, sizeof(message));
+	return err;
+}
+
+const char *datapath_aead(const struct datapath *d)
+{
+	return d->n_workers ? aead_backend(d->workers[0]->aead) : "none";
+}
+
+bool datapath_superpackets(const struct datapath *d)
+{
+	return d->params.superpackets;
+}

@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The way out: frame chain -> stamp -> remote -> segments -> transport messages -> wire.
+ */
+#include <arpa/inet.h>
+#include <endian.h>
+#include <net/ethernet.h>
+
+#include "datapath/worker.h"
+#include "podveil/stamp.h"
+
+#define ICMP_ROOM     1280
+#define ICMP_PER_TICK 10		    /* answers a worker may give ... */
+#define ICMP_TICK     (100 * NSEC_PER_MSEC) /* ... in so long */
+
+/* An inner packet on its way: the frames without the Ethernet header. */
+struct outbound {
+	struct iovec frames[XSK_MAX_FRAMES];
+	uint32_t n_frames;
+	uint32_t length;
+	struct pv_stamp stamp;
+};
+
+static void flush(struct worker *w)
+{
+	struct egress *e = &w->egress;
+	struct wire *wire = rcu_dereference(w->wire);
+
+	if (!e->n_ops)
+		return;
+	aead_seal(w->aead, e->ops, e->n_ops);
+	if (wire) {
+		wire_send(wire, w->buffers, e->runs, e->n_runs, w->count);
+	} else {
+		for (unsigned int i = 0; i < e->n_runs; i++)
+			w->count->drop_wire_error += e->runs[i].messages;
+	}
+	e->n_ops = e->n_runs = 0;
+	e->used = 0;
+}
+
+/* Appends a message to the last run where it follows it in everything, else begins one. */
+static void append_run(struct egress *e, struct remote *r, uint8_t *message, uint32_t length,
+		       uint8_t tos)
+{
+	struct wire_run *run = e->n_runs ? &e->runs[e->n_runs - 1] : NULL;
+
+	if (run && run->remote == r && run->tos == tos && length <= run->segment &&
+	    run->length == (uint32_t)run->messages * run->segment &&
+	    run->messages < WIRE_MAX_SEGMENTS && run->length + length <= WIRE_MAX_RUN) {
+		run->length += length;
+		run->messages++;
+		return;
+	}
+	e->runs[e->n_runs++] = (struct wire_run){
+		.remote = r,
+		.data = message,
+		.length = length,
+		.segment = (uint16_t)length,
+		.messages = 1,
+		.tos = tos,
+	};
+}
+
+/* Whitepaper 5.4.6: to a multiple of 16, but not beyond the MTU. */
+static uint32_t padded(uint32_t length, uint32_t mtu)
+{
+	uint32_t whole = (length + MESSAGE_PADDING - 1) & ~(uint32_t)(MESSAGE_PADDING - 1);
+
+	if (whole <= mtu)
+		return whole;
+	return length > mtu ? length : mtu;
+}
+
+/* Cuts, frames and queues one inner packet for a session that can send. */
+static void encrypt(struct worker *w, struct remote *r, struct keypair *k, struct cut *cut)
+{
+	struct egress *e = &w->egress;
+	const uint32_t mtu = atomic_load_explicit(&w->datapath->mtu, memory_order_relaxed);
+	const uint8_t tos = ecn_encapsulate(cut->packet.ecn);
+	uint64_t counter, bytes = 0;
+	uint32_t n = cut->segments;
+
+	if (!keypair_reserve(k, n, &counter)) {
+		worker_want_session(w, r);
+		w->count->drop_expired_session += n;
+		return;
+	}
+	for (uint32_t i = 0; i < n; i++, counter++) {
+		const uint32_t inner = (uint32_t)cut_next_len(cut);
+		const uint32_t plain = padded(inner, mtu);
+		const uint32_t length = plain + (uint32_t)MESSAGE_DATA_OVERHEAD;
+
+		if (length > WIRE_MAX_RUN) {
+			w->count->drop_too_big += n - i;
+			break;
+		}
+		if (e->n_ops == AEAD_MAX_BATCH || e->used + length > EGRESS_BUFFER)
+			flush(w);
+
+		struct message_data *m = (struct message_data *)(e->buffer + e->used);
+
+		m->type = htole32(MESSAGE_DATA);
+		m->receiver = htole32(k->remote_index);
+		m->counter = htole64(counter);
+		cut_next(cut, m->encrypted);
+		memset(m->encrypted + inner, 0, plain - inner);
+		e->ops[e->n_ops++] = (struct aead_op){
+			.key = k->sending_key,
+			.counter = counter,
+			.src = m->encrypted,
+			.dst = m->encrypted,
+			.len = plain,
+		};
+		append_run(e, r, (uint8_t *)m, length, tos);
+		e->used += length;
+		bytes += length;
+		w->count->egress_packets++;
+		w->count->egress_bytes += inner;
+	}
+	remote_count_sent(r, w->id, n, bytes);
+	if (timers_message_sent(&r->timers, true, w->now))
+		worker_signal(w, DATAPATH_WATCH_TIMERS, r, 0);
+	if (rekey_wanted_after_send(k->initiator, w->now - k->birth, counter))
+		worker_want_session(w, r);
+}
+
+static bool icmp_token(struct worker *w)
+{
+	if (w->now - w->icmp_tokens_at >= ICMP_TICK) {
+		w->icmp_tokens_at = w->now;
+		w->icmp_tokens = ICMP_PER_TICK;
+	}
+	if (!w->icmp_tokens)
+		return false;
+	w->icmp_tokens--;
+	return true;
+}
+
+/* Tells the sender that its packet does not get through. */
+static void answer(struct worker *w, const struct outbound *o, enum icmp_reason reason)
+{
+	uint8_t reply[ICMP_ROOM];
+	struct iovec piece = {.iov_base = reply};
+
+	if (!o->n_frames || !icmp_token(w))
+		return;
+	piece.iov_len = icmp_answer(reply, sizeof(reply), o->frames[0].iov_base,
+				    o->frames[0].iov_len, o->length, reason, 0);
+	if (!piece.iov_len)
+		return;
+
+	const struct joined packet = {
+		.version = reply[0] >> 4,
+		.segments = 1,
+		.n_pieces = 1,
+		.length = (uint32_t)piece.iov_len,
+		.pieces = &piece,
+	};
+	inject_send(w->inject, &packet, 1, w->count);
+	w->count->icmp_sent++;
+}
+
+static struct remote *remote_of(struct datapath *d, uint32_t slot, uint16_t generation)
+{
+	struct remote *r = slot < PV_MAX_PEERS ? rcu_dereference(d->remotes[slot]) : NULL;
+
+	return r && r->generation == generation ? r : NULL;
+}
+
+/* Takes the Ethernet header off: it holds the stamp. False: not an IP packet. */
+static bool open_frames(const struct xsk_packet *p, struct outbound *o)
+{
+	const struct ether_header *ethernet;
+
+	if (!p->n_frames || p->frames[0].iov_len <= sizeof(*ethernet))
+		return false;
+	ethernet = p->frames[0].iov_base;
+	memcpy(&o->stamp, ethernet, sizeof(o->stamp));
+	memcpy(o->frames, p->frames, p->n_frames * sizeof(*p->frames));
+	o->frames[0].iov_base = (uint8_t *)o->frames[0].iov_base + sizeof(*ethernet);
+	o->frames[0].iov_len -= sizeof(*ethernet);
+	o->n_frames = p->n_frames;
+	o->length = p->length - (uint32_t)sizeof(*ethernet);
+	return ethernet->ether_type == htons(ETHERTYPE_IP) ||
+	       ethernet->ether_type == htons(ETHERTYPE_IPV6);
+}
+
+/* What classify would have said. False: malformed. */
+static bool classify(struct worker *w, const struct outbound *o, struct remote **r,
+		     struct cut_hint *hint)
+{
+	const uint8_t *ip = o->frames[0].iov_base;
+	struct packet packet;
+
+	w->count->unstamped++;
+	if (packet_parse(&packet, ip, o->frames[0].iov_len, o->length))
+		return false;
+	*hint = cut_guess(o->frames, o->n_frames,
+			  atomic_load_explicit(&w->datapath->mtu, memory_order_relaxed));
+	*r = packet.version == 4
+		     ? allowed_ips_lookup(w->datapath->params.allowed_ips, AF_INET, ip + 16)
+		     : allowed_ips_lookup(w->datapath->params.allowed_ips, AF_INET6, ip + 24);
+	return true;
+}
+
+enum fate { DONE, STAGE };
+
+/* Encrypts a packet, drops it, or says that it has to wait. */
+static enum fate dispatch(struct worker *w, const struct xsk_packet *p, struct remote **wait_for)
+{
+	struct outbound o;
+	struct remote *r = NULL;
+	struct cut_hint hint;
+	struct cut cut;
+
+	if (!open_frames(p, &o)) {
+		w->count->drop_not_ip++;
+		return DONE;
+	}
+	if (o.stamp.magic == PV_STAMP_MAGIC) {
+		hint = (struct cut_hint){
+			.gso_size = o.stamp.gso_size,
+			.gso_udp = o.stamp.flags & PV_STAMP_GSO_UDP,
+			.checksum_partial = o.stamp.flags & PV_STAMP_CSUM_PARTIAL,
+		};
+		if (o.stamp.peer != PV_STAMP_NO_PEER) {
+			r = remote_of(w->datapath, o.stamp.peer, o.stamp.generation);
+			if (!r) {
+				w->count->drop_stale_peer++;
+				return DONE;
+			}
+		}
+	} else if (!classify(w, &o, &r, &hint)) {
+		w->count->drop_malformed++;
+		return DONE;
+	}
+	if (!r) {
+		w->count->drop_no_peer++;
+		answer(w, &o, ICMP_REASON_NO_PEER);
+		return DONE;
+	}
+	if (!rcu_dereference(r->endpoint)) {
+		w->count->drop_no_endpoint++;
+		answer(w, &o, ICMP_REASON_NO_ENDPOINT);
+		return DONE;
+	}
+	struct keypair *k = rcu_dereference(r->current);
+
+	if (!keypair_can_send(k, w->now)) {
+		*wait_for = r;
+		return STAGE;
+	}
+	if (cut_begin(&cut, o.frames, o.n_frames, hint)) {
+		w->count->drop_malformed++;
+		return DONE;
+	}
+	encrypt(w, r, k, &cut);
+	return DONE;
+}
+
+static bool visit_staged(void *context, const struct staged *p)
+{
+	struct worker *w = context;
+	struct remote *r = remote_of(w->datapath, p->slot, p->generation), *ignored;
+
+	if (!r) {
+		w->count->drop_stale_peer++;
+		return true;
+	}
+	if (atomic_load_explicit(&r->stage_epoch, memory_order_relaxed) != p->epoch)
+		w->count->drop_staged_expired++;
+	else if (dispatch(w, &p->packet, &ignored) == STAGE)
+		return false;
+	atomic_fetch_sub_explicit(&r->staged, 1, memory_order_relaxed);
+	return true;
+}
+
+void egress_unstage(struct worker *w)
+{
+	if (!w->stage.n)
+		return;
+	stage_sweep(&w->stage, visit_staged, w);
+	flush(w);
+	xsk_refill(w->xsk);
+}
+
+bool egress_poll(struct worker *w)
+{
+	struct egress *e = &w->egress;
+	uint64_t broken = 0;
+	unsigned int n = xsk_receive(w->xsk, e->packets, EGRESS_BATCH, &broken);
+
+	if (!n)
+		return false;
+	w->count->egress_superpackets += n;
+	w->count->drop_frame_chain += broken;
+	/* A session may stand since the last look: what waited for it goes first. */
+	egress_unstage(w);
+	for (unsigned int i = 0; i < n; i++) {
+		struct remote *r;
+
+		if (dispatch(w, &e->packets[i], &r) == DONE) {
+			xsk_release(w->xsk, &e->packets[i]);
+			continue;
+		}
+		if (stage_hold(&w->stage, &e->packets[i], r))
+			w->count->staged++;
+		else
+			w->count->drop_staged_full++;
+		worker_want_session(w, r);
+	}
+	flush(w);
+	xsk_refill(w->xsk);
+	return true;
+}

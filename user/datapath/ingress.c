@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The way in: wire -> messages -> session -> plaintext -> replay and source check -> joined packets
+ * -> tunnel device.
+ */
+#include <endian.h>
+
+#include "datapath/worker.h"
+
+/* What a run of messages of one session adds up to. */
+struct tally {
+	struct keypair *keypair;
+	const struct wire_received *from; /* of the newest message accepted */
+	uint64_t newest;
+	uint64_t packets, bytes;
+	bool payload;
+};
+
+/* Everything that an authenticated run of messages means for its peer. */
+static void settle(struct worker *w, struct tally *t)
+{
+	struct keypair *k = t->keypair;
+
+	if (!k)
+		return;
+	atomic_flag_clear_explicit(&k->receiving_busy, memory_order_release);
+	t->keypair = NULL;
+	if (!t->packets)
+		return;
+
+	struct remote *r = k->remote;
+	const struct endpoint_box *known = rcu_dereference(r->endpoint);
+
+	remote_count_received(r, w->id, t->packets, t->bytes);
+	if (!known || !endpoint_equal(&known->endpoint, &t->from->from))
+		remote_endpoint_set(r, &t->from->from);
+	if (timers_message_received(&r->timers, t->payload, w->now))
+		worker_signal(w, DATAPATH_WATCH_TIMERS, r, 0);
+	if (!atomic_load_explicit(&k->confirmed, memory_order_relaxed) &&
+	    !atomic_exchange_explicit(&k->confirmed, true, memory_order_relaxed) && !k->initiator &&
+	    !worker_signal(w, DATAPATH_CONFIRMED, r, k->local_index))
+		atomic_store_explicit(&k->confirmed, false, memory_order_relaxed);
+	if (rekey_wanted_after_receive(k->initiator, w->now - k->birth) &&
+	    !atomic_exchange_explicit(&k->renewal_asked, true, memory_order_relaxed))
+		worker_want_session(w, r);
+}
+
+static void begin(struct tally *t, struct keypair *k)
+{
+	*t = (struct tally){.keypair = k};
+	/* Waits only while a roaming peer's messages go through two workers at once. */
+	while (atomic_flag_test_and_set_explicit(&k->receiving_busy, memory_order_acquire))
+		;
+}
+
+/* An authentic message's content: checks it as an inner packet and queues it for injection. */
+static void deliver(struct worker *w, struct remote *r, uint8_t *inner, uint32_t len, uint8_t tos)
+{
+	struct packet p;
+
+	if (packet_parse(&p, inner, len, len)) {
+		w->count->drop_bad_inner++;
+		return;
+	}
+	/* The key decides which sources a peer may speak for (whitepaper section 2). */
+	if (allowed_ips_lookup(w->datapath->params.allowed_ips, p.version == 4 ? AF_INET : AF_INET6,
+			       inner + (p.version == 4 ? 12 : 8)) != r) {
+		w->count->drop_source++;
+		return;
+	}
+	if ((p.ecn | tos) & 3 && !ecn_decapsulate(inner, &p, tos & 3)) {
+		w->count->drop_ecn++;
+		return;
+	}
+	w->count->ingress_packets++;
+	w->count->ingress_bytes += p.length;
+	join_add(w->join, inner, &p);
+}
+
+/* Decrypts what is queued and delivers what is authentic, new and allowed. */
+static void open_batch(struct worker *w)
+{
+	struct ingress *in = &w->ingress;
+	struct tally t = {.keypair = NULL};
+
+	if (!in->n_ops)
+		return;
+	aead_open(w->aead, in->ops, in->n_ops);
+	for (unsigned int i = 0; i < in->n_ops; i++) {
+		const struct aead_op *op = &in->ops[i];
+		const struct inbound *message = &in->inbound[i];
+
+		if (!op->ok) {
+			w->count->drop_bad_tag++;
+			continue;
+		}
+		if (message->keypair != t.keypair) {
+			settle(w, &t);
+			begin(&t, message->keypair);
+		}
+		if (!replay_accept(&t.keypair->replay, message->counter)) {
+			w->count->drop_replayed++;
+			continue;
+		}
+		/* A straggler must not bring a peer's old address back. */
+		if (!t.from || message->counter >= t.newest) {
+			t.from = message->from;
+			t.newest = message->counter;
+		}
+		t.packets++;
+		t.bytes += op->len + MESSAGE_DATA_OVERHEAD;
+		if (!op->len) {
+			w->count->keepalives_received++;
+			continue;
+		}
+		t.payload = true;
+		deliver(w, t.keypair->remote, op->dst, op->len, message->from->tos);
+	}
+	settle(w, &t);
+	in->n_ops = 0;
+}
+
+static void queue(struct worker *w, const struct wire_received *from, struct message_data *m,
+		  uint32_t len, struct keypair **last)
+{
+	struct ingress *in = &w->ingress;
+	const uint32_t index = le32toh(m->receiver);
+
+	/* Messages of one source mostly belong to one session. */
+	if (!*last || (*last)->local_index != index)
+		*last = datapath_keypair_find(w->datapath, index);
+	if (!*last) {
+		w->count->drop_unknown_index++;
+		return;
+	}
+	if (!keypair_can_receive(*last, w->now)) {
+		w->count->drop_expired_session++;
+		return;
+	}
+	if (in->n_ops == AEAD_MAX_BATCH)
+		open_batch(w);
+	in->inbound[in->n_ops] = (struct inbound){
+		.keypair = *last,
+		.from = from,
+		.counter = le64toh(m->counter),
+	};
+	in->ops[in->n_ops++] = (struct aead_op){
+		.key = (*last)->receiving_key,
+		.counter = le64toh(m->counter),
+		.src = m->encrypted,
+		.dst = m->encrypted,
+		.len = len - (uint32_t)MESSAGE_DATA_OVERHEAD,
+	};
+}
+
+static void read_received(struct worker *w, const struct wire_received *r)
+{
+	struct keypair *last = NULL;
+
+	for (uint32_t at = 0; at < r->length; at += r->segment) {
+		uint32_t len = r->length - at;
+
+		if (len > r->segment)
+			len = r->segment;
+		w->count->wire_messages_received++;
+		switch (message_classify(r->data + at, len)) {
+		case MESSAGE_DATA:
+			queue(w, r, (struct message_data *)(r->data + at), len, &last);
+			break;
+		case MESSAGE_INITIATION:
+		case MESSAGE_RESPONSE:
+		case MESSAGE_COOKIE_REPLY:
+			worker_forward(w, r, r->data + at, len);
+			break;
+		case MESSAGE_INVALID:
+			w->count->drop_bad_message++;
+			break;
+		}
+	}
+}
+
+static bool poll_family(struct worker *w, struct wire *wire, bool ipv6, bool *ready)
+{
+	struct ingress *in = &w->ingress;
+	const struct joined *packets;
+	size_t n_packets;
+	unsigned int n = wire_receive(wire, w->buffers, ipv6, in->received, w->count);
+
+	*ready = n == WIRE_RECEIVE_BUFFERS;
+	if (!n)
+		return false;
+	for (unsigned int i = 0; i < n; i++)
+		read_received(w, &in->received[i]);
+	open_batch(w);
+	n_packets = join_flush(w->join, &packets);
+	inject_send(w->inject, packets, n_packets, w->count);
+	return true;
+}
+
+bool ingress_poll(struct worker *w)
+{
+	struct wire *wire = rcu_dereference(w->wire);
+	bool any = false;
+
+	if (!wire)
+		return false;
+	if (w->ready4)
+		any |= poll_family(w, wire, false, &w->ready4);
+	if (w->ready6)
+		any |= poll_family(w, wire, true, &w->ready6);
+	return any;
+}

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "datapath/keypair.h"
+
+#include <sodium.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct keypair *keypair_new(const struct noise_keys *keys, struct remote *remote, uint64_t now)
+{
+	/* Aligned, so that the counter that all workers add to does not share a line with the keys.
+	 */
+	struct keypair *k = aligned_alloc(64, (sizeof(*k) + 63) & ~(size_t)63);
+
+	if (!k)
+		return NULL;
+	memset(k, 0, sizeof(*k));
+	memcpy(k->sending_key, keys->sending, KEY_SIZE);
+	memcpy(k->receiving_key, keys->receiving, KEY_SIZE);
+	k->local_index = keys->local_index;
+	k->remote_index = keys->remote_index;
+	k->initiator = keys->initiator;
+	k->birth = now;
+	k->remote = remote;
+	cds_lfht_node_init(&k->node);
+	return k;
+}
+
+static void release(struct rcu_head *head)
+{
+	struct keypair *k = caa_container_of(head, struct keypair, rcu);
+
+	sodium_memzero(k, sizeof(*k));
+	free(k);
+}
+
+void keypair_retire(struct keypair *k)
+{
+	if (!k)
+		return;
+	atomic_store_explicit(&k->dead, true, memory_order_relaxed);
+	call_rcu(&k->rcu, release);
+}
+
+static bool alive(const struct keypair *k, uint64_t now)
+{
+	return !atomic_load_explicit(&k->dead, memory_order_relaxed) &&
+	       now - k->birth < REJECT_AFTER_TIME;
+}
+
+bool keypair_can_send(const struct keypair *k, uint64_t now)
+{
+	return k && alive(k, now) &&
+	       atomic_load_explicit(&k->sending_counter, memory_order_relaxed) <
+		       REJECT_AFTER_MESSAGES;
+}
+
+bool keypair_reserve(struct keypair *k, uint32_t n, uint64_t *first)
+{
+	uint64_t start = atomic_fetch_add_explicit(&k->sending_counter, n, memory_order_relaxed);
+
+	/* Past the limit the counter stays where it is for good: it cannot wrap within the 2^13
+	 * that lie between the limit and 2^64 unless 2^13 workers raced here at once. */
+	if (start >= REJECT_AFTER_MESSAGES - n) {
+		atomic_store_explicit(&k->sending_counter, REJECT_AFTER_MESSAGES,
+				      memory_order_relaxed);
+		return false;
+	}
+	*first = start;
+	return true;
+}
+
+bool keypair_can_receive(const struct keypair *k, uint64_t now)
+{
+	return alive(k, now);
+}

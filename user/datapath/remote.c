@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "datapath/remote.h"
+
+#include <stdlib.h>
+
+void remote_init(struct remote *r, uint32_t slot, uint16_t generation)
+{
+	memset(r, 0, sizeof(*r));
+	r->slot = slot;
+	r->generation = generation;
+	timers_init(&r->timers);
+}
+
+void remote_fini(struct remote *r)
+{
+	keypair_retire(r->current);
+	keypair_retire(r->previous);
+	keypair_retire(r->next);
+	free(r->endpoint);
+	memset(r, 0, sizeof(*r));
+}
+
+static void release(struct rcu_head *head)
+{
+	free(caa_container_of(head, struct endpoint_box, rcu));
+}
+
+void remote_endpoint_set(struct remote *r, const struct endpoint *e)
+{
+	struct endpoint_box *fresh = NULL;
+
+	if (endpoint_present(e)) {
+		fresh = malloc(sizeof(*fresh));
+		if (!fresh)
+			return;
+		fresh->endpoint = *e;
+	}
+	struct endpoint_box *old = rcu_xchg_pointer(&r->endpoint, fresh);
+
+	if (old)
+		call_rcu(&old->rcu, release);
+}
+
+bool remote_endpoint_get(const struct remote *r, struct endpoint *out)
+{
+	const struct endpoint_box *box = rcu_dereference(r->endpoint);
+
+	if (!box)
+		return false;
+	*out = box->endpoint;
+	return true;
+}
+
+void remote_endpoint_forget_source(struct remote *r)
+{
+	struct endpoint e;
+
+	if (!remote_endpoint_get(r, &e) || (!e.from_ifindex && IN6_IS_ADDR_UNSPECIFIED(&e.from.v6)))
+		return;
+	memset(&e.from, 0, sizeof(e.from));
+	e.from_ifindex = 0;
+	remote_endpoint_set(r, &e);
+}

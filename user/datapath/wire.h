@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The wire of one worker, `socket` mode: a UDP socket for each IP version, with UDP_SEGMENT on the
+ * way out, UDP_GRO on the way in, the mark on all that leaves, and SO_REUSEPORT so that the kernel
+ * spreads sources over workers.
+ *
+ * Owner: wire_open_all(), wire_close(), wire_mark(). Worker: send and receive. wire_send_one() may
+ * be called from any thread: sockets are safe to share.
+ */
+#ifndef DATAPATH_WIRE_H
+#define DATAPATH_WIRE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "datapath/endpoint.h"
+#include "podveil/counters.h"
+
+struct remote;
+
+/* UDP_MAX_SEGMENTS of kernels before 6.9, and what one datagram of IPv4 or IPv6 may hold. */
+#define WIRE_MAX_SEGMENTS 64
+#define WIRE_MAX_RUN	  65487
+
+/* Messages that leave in one system call entry: same peer, same TOS byte, all of `segment` bytes
+ * but the last, which may be shorter. */
+struct wire_run {
+	struct remote *remote; /* its endpoint is read on sending */
+	uint8_t *data;
+	uint32_t length;
+	uint16_t segment;
+	uint16_t messages;
+	uint8_t tos;
+};
+
+/* Messages that arrived together, cut apart by the reader at multiples of `segment`. */
+struct wire_received {
+	uint8_t *data;
+	uint32_t length;
+	uint16_t segment;
+	uint8_t tos;
+	struct endpoint from; /* to: where it came from; from: the local address it reached */
+};
+
+#define WIRE_RECEIVE_BUFFERS 8
+#define WIRE_SEND_RUNS	     64
+
+struct wire;
+
+/* Opens `n` wires on one port (0: any) and stores it. All or nothing. -EADDRINUSE also where
+ * another socket shares the port with SO_REUSEPORT. IPv6 is left out where the kernel has none. */
+int wire_open_all(struct wire **out, unsigned int n, uint16_t *port, uint32_t fwmark);
+void wire_close(struct wire *w);
+int wire_mark(struct wire *w, uint32_t fwmark);
+
+/* File descriptors to poll; -1: none. */
+int wire_fd4(const struct wire *w);
+int wire_fd6(const struct wire *w);
+
+/* Buffers for receiving belong to the worker, because wires are replaced under it. */
+struct wire_buffers;
+struct wire_buffers *wire_buffers_new(void);
+void wire_buffers_free(struct wire_buffers *b);
+
+/* Sends all runs, or drops and counts what the kernel refuses: without segmentation offload where
+ * the device lacks it, without the sticky source where that is no longer ours. RCU read side. */
+void wire_send(struct wire *w, struct wire_buffers *b, const struct wire_run *runs, unsigned int n,
+	       struct pv_counters *count);
+/* Non-blocking; 0 where nothing waits. Data lies in the buffers until the next call. */
+unsigned int wire_receive(struct wire *w, struct wire_buffers *b, bool ipv6,
+			  struct wire_received out[WIRE_RECEIVE_BUFFERS],
+			  struct pv_counters *count);
+/* 0 or -errno. */
+int wire_send_one(struct wire *w, const struct endpoint *to, const void *message, size_t len,
+		  uint8_t tos);
+
+#endif

@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "datapath/worker.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "datapath/clock.h"
+
+enum source { SOURCE_TUNNEL, SOURCE_WIRE4, SOURCE_WIRE6, SOURCE_KICK, N_SOURCES };
+
+static int watch(struct worker *w, int fd, enum source source)
+{
+	struct epoll_event e = {.events = EPOLLIN, .data.u32 = source};
+
+	return epoll_ctl(w->epoll, EPOLL_CTL_ADD, fd, &e) ? -errno : 0;
+}
+
+/* Sleeps where there was nothing to do, else only asks what has become ready. */
+static void wait_for_work(struct worker *w, bool idle)
+{
+	struct epoll_event events[N_SOURCES];
+	int n;
+
+	if (idle) {
+		w->count->busy_ns += clock_now() - w->now;
+		rcu_thread_offline();
+		n = epoll_wait(w->epoll, events, N_SOURCES, -1);
+		rcu_thread_online();
+		w->count->wakeups++;
+	} else {
+		n = epoll_wait(w->epoll, events, N_SOURCES, 0);
+	}
+	for (int i = 0; i < n; i++) {
+		switch ((enum source)events[i].data.u32) {
+		case SOURCE_WIRE4:
+			w->ready4 = true;
+			break;
+		case SOURCE_WIRE6:
+			w->ready6 = true;
+			break;
+		case SOURCE_KICK:
+			w->kicked = true;
+			break;
+		case SOURCE_TUNNEL: /* its ring is looked at in each pass */
+		case N_SOURCES:
+			break;
+		}
+	}
+}
+
+static void *run(void *context)
+{
+	struct worker *w = context;
+	char name[16];
+
+	snprintf(name, sizeof(name), "podveil-w%u", w->id);
+	pthread_setname_np(pthread_self(), name);
+	rcu_register_thread();
+	w->now = clock_now();
+	while (!atomic_load_explicit(&w->datapath->stopping, memory_order_relaxed)) {
+		bool busy;
+
+		if (w->kicked) {
+			uint64_t kicks;
+
+			w->kicked = false;
+			if (read(w->kick, &kicks, sizeof(kicks)) > 0)
+				egress_unstage(w);
+			w->count->xsk_rx_dropped += xsk_dropped(w->xsk);
+		}
+		busy = egress_poll(w);
+		busy |= ingress_poll(w);
+		rcu_quiescent_state();
+		wait_for_work(w, !busy);
+
+		uint64_t now = clock_now();
+
+		if (busy)
+			w->count->busy_ns += now - w->now;
+		w->now = now;
+	}
+	rcu_unregister_thread();
+	return NULL;
+}
+
+int worker_new(struct datapath *d, unsigned int id, struct worker **out)
+{
+	const struct datapath_params *params = &d->params;
+	struct worker *w = aligned_alloc(64, (sizeof(*w) + 63) & ~(size_t)63);
+	int err = -ENOMEM;
+
+	if (!w)
+		return -ENOMEM;
+	memset(w, 0, sizeof(*w));
+	w->datapath = d;
+	w->id = id;
+	w->count = &d->counters[id];
+	w->epoll = epoll_create1(EPOLL_CLOEXEC);
+	w->kick = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	w->egress.buffer = aligned_alloc(4096, EGRESS_BUFFER);
+	w->buffers = wire_buffers_new();
+	w->join = join_new();
+	if (w->epoll < 0 || w->kick < 0 || !w->egress.buffer || !w->buffers || !w->join)
+		goto fail;
+	err = aead_new(params->aead, &w->aead);
+	if (err)
+		goto fail;
+	err = inject_open(params->inner_ifindex, &w->inject);
+	if (err)
+		goto fail;
+	err = xsk_open(params->inner_ifindex, id, params->superpackets, &w->xsk);
+	if (err)
+		goto fail;
+	w->stage.xsk = w->xsk;
+	err = programs_set_socket(params->programs, id, xsk_fd(w->xsk));
+	if (err)
+		goto fail;
+	err = watch(w, xsk_fd(w->xsk), SOURCE_TUNNEL);
+	if (!err)
+		err = watch(w, w->kick, SOURCE_KICK);
+	if (err)
+		goto fail;
+	err = -pthread_create(&w->thread, NULL, run, w);
+	if (err)
+		goto fail;
+	w->started = true;
+	*out = w;
+	return 0;
+fail:
+	worker_free(w);
+	return err;
+}
+
+/* The caller has set `stopping`. */
+void worker_free(struct worker *w)
+{
+	if (!w)
+		return;
+	if (w->started) {
+		const uint64_t one = 1;
+
+		if (write(w->kick, &one, sizeof(one)) < 0 && errno != EAGAIN)
+			abort(); /* an eventfd that cannot be written is no eventfd */
+		pthread_join(w->thread, NULL);
+	}
+	if (w->xsk)
+		programs_clear_socket(w->datapath->params.programs, w->id);
+	xsk_close(w->xsk);
+	inject_close(w->inject);
+	aead_free(w->aead);
+	join_free(w->join);
+	wire_buffers_free(w->buffers);
+	wire_close(w->wire);
+	if (w->egress.buffer)
+		explicit_bzero(w->egress.buffer, EGRESS_BUFFER);
+	free(w->egress.buffer);
+	if (w->kick >= 0)
+		close(w->kick);
+	if (w->epoll >= 0)
+		close(w->epoll);
+	free(w);
+}
+
+void worker_wire(struct worker *w, struct wire *wire)
+{
+	if (wire) {
+		if (wire_fd4(wire) >= 0)
+			watch(w, wire_fd4(wire), SOURCE_WIRE4);
+		if (wire_fd6(wire) >= 0)
+			watch(w, wire_fd6(wire), SOURCE_WIRE6);
+	}
+	rcu_assign_pointer(w->wire, wire);
+}
+
+static bool post(int fd, const struct datapath_event *event)
+{
+	return send(fd, event, sizeof(*event), MSG_DONTWAIT | MSG_NOSIGNAL) == sizeof(*event);
+}
+
+bool worker_signal(struct worker *w, enum datapath_event_type type, const struct remote *r,
+		   uint32_t index)
+{
+	const struct datapath_event event = {
+		.type = type,
+		.slot = r->slot,
+		.generation = r->generation,
+		.index = index,
+	};
+
+	if (post(w->datapath->signals[1], &event))
+		return true;
+	w->count->drop_event_full++;
+	return false;
+}
+
+void worker_want_session(struct worker *w, struct remote *r)
+{
+	if (atomic_exchange_explicit(&r->handshake_asked, true, memory_order_relaxed))
+		return;
+	if (!worker_signal(w, DATAPATH_WANT_SESSION, r, 0))
+		atomic_store_explicit(&r->handshake_asked, false, memory_order_relaxed);
+}
+
+void worker_forward(struct worker *w, const struct wire_received *from, const uint8_t *message,
+		    size_t len)
+{
+	struct datapath_event event = {
+		.type = DATAPATH_HANDSHAKE_MESSAGE,
+		.endpoint = from->from,
+		.length = (uint16_t)len,
+	};
+
+	memcpy(event.message, message, len);
+	if (!post(w->datapath->messages[1], &event))
+		w->count->drop_event_full++;
+}

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A worker: one thread with one AF_XDP socket, one wire, one injection socket and memory of its
+ * own. egress.c and ingress.c are the two ways of a packet through it; worker.c is its loop.
+ *
+ * Internal to the folder. Everything here belongs to the worker's thread, but what is marked.
+ */
+#ifndef DATAPATH_WORKER_H
+#define DATAPATH_WORKER_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "crypto/aead.h"
+#include "datapath/cut.h"
+#include "datapath/datapath.h"
+#include "datapath/inject.h"
+#include "datapath/join.h"
+#include "datapath/stage.h"
+#include "datapath/wire.h"
+#include "datapath/xsk.h"
+
+/* Packets taken from AF_XDP at a time: enough for a full batch of small ones, and small enough that
+ * what lies in a batch of superpackets stays in a 2 MiB L2 cache. */
+#define EGRESS_BATCH 32
+
+/* Cipher text of at least one superpacket at MTU 1280 behind whatever is there already. */
+#define EGRESS_BUFFER (256u << 10)
+
+struct egress {
+	struct xsk_packet packets[EGRESS_BATCH];
+	uint8_t *buffer; /* EGRESS_BUFFER bytes: messages, back to back */
+	size_t used;
+	unsigned int n_ops, n_runs;
+	struct aead_op ops[AEAD_MAX_BATCH];
+	struct wire_run runs[AEAD_MAX_BATCH];
+};
+
+/* A transport message between look-up and delivery. */
+struct inbound {
+	struct keypair *keypair;
+	const struct wire_received *from;
+	uint64_t counter;
+};
+
+struct ingress {
+	struct wire_received received[WIRE_RECEIVE_BUFFERS];
+	unsigned int n_ops;
+	struct aead_op ops[AEAD_MAX_BATCH];
+	struct inbound inbound[AEAD_MAX_BATCH];
+};
+
+struct worker {
+	struct datapath *datapath;
+	unsigned int id;
+	pthread_t thread;
+	bool started;
+	int epoll;
+	int kick; /* eventfd; written by any thread */
+
+	struct wire *wire; /* (rcu) replaced by the owner; NULL: device is down */
+
+	struct xsk *xsk;
+	struct inject *inject;
+	struct aead *aead;
+	struct join *join;
+	struct wire_buffers *buffers;
+	struct pv_counters *count; /* our slot of the map */
+	struct stage stage;
+	struct egress egress;
+	struct ingress ingress;
+	uint64_t now; /* read once a pass */
+	uint64_t icmp_tokens_at;
+	unsigned int icmp_tokens;
+	bool ready4, ready6, kicked; /* what epoll said and was not yet exhausted */
+};
+
+struct datapath {
+	struct datapath_params params;
+	_Atomic uint32_t mtu;
+	_Atomic bool stopping;
+	struct pv_counters *counters;
+	int signals[2];	 /* workers write [1]: about our own sessions */
+	int messages[2]; /* handshake messages from outside */
+	int events;	 /* epoll over both */
+	struct cds_lfht *keypairs;
+	struct remote **remotes; /* (rcu) by slot, PV_MAX_PEERS of them */
+	unsigned int n_workers;
+	struct worker *workers[PV_MAX_WORKERS];
+};
+
+int worker_new(struct datapath *d, unsigned int id, struct worker **out);
+/* Stops the thread and frees. */
+void worker_free(struct worker *w);
+/* Owner: another wire from now on (NULL: none). The old one may be closed after a grace period. */
+void worker_wire(struct worker *w, struct wire *wire);
+
+/* Each handles at most one batch and says whether there was anything. RCU read side. */
+bool egress_poll(struct worker *w);
+bool ingress_poll(struct worker *w);
+/* Sends what is staged and can go; drops what no longer may wait. */
+void egress_unstage(struct worker *w);
+
+/* Tells the handshake thread. False where it cannot take more now. */
+bool worker_signal(struct worker *w, enum datapath_event_type type, const struct remote *r,
+		   uint32_t index);
+void worker_forward(struct worker *w, const struct wire_received *from, const uint8_t *message,
+		    size_t len);
+/* Packets are waiting for a session, or one should be renewed. */
+void worker_want_session(struct worker *w, struct remote *r);
+
+struct keypair *datapath_keypair_find(struct datapath *d, uint32_t index);
+
+#endif
