@@ -59,7 +59,7 @@ int datapath_new(const struct datapath_params *params, struct datapath **out)
 	d->counters = programs_counters(params->programs);
 	atomic_store(&d->mtu, params->mtu);
 	d->remotes = calloc(PV_MAX_PEERS, sizeof(*d->remotes));
-	d->keypairs = cds_lfht_new(64, 64, 0, CDS_LFHT_AUTO_RESIZE, NULL);
+	d->keypairs = cds_lfht_new_flavor(64, 64, 0, CDS_LFHT_AUTO_RESIZE, &urcu_qsbr_flavor, NULL);
 	if (!d->remotes || !d->keypairs)
 		goto fail;
 	err = open_events(d);
@@ -273,13 +273,13 @@ int datapath_keepalive(struct datapath *d, struct remote *r)
 	err = aead_new("libsodium", &aead);
 	if (err)
 		return err;
-	message.header.type = htole32(MESSAGE_DATA);
-	message.header.receiver = htole32(k->remote_index);
-	message.header.counter = htole64(op.counter);
+	header.receiver = htole32(k->remote_index);
+	header.counter = htole64(op.counter);
+	memcpy(message, &header, sizeof(header));
 	op.key = k->sending_key;
 	aead_seal(aead, &op, 1);
 	aead_free(aead);
-	err = datapath_send(d, &to, &message, sizeof(message), 0);
+	err = datapath_send(d, &to, message, sizeof(message), 0);
 	if (!err)
 		remote_count_sent(r, PV_MAX_WORKERS, 1, sizeof(message));
 	return err;
