@@ -254,11 +254,9 @@ int datapath_send(struct datapath *d, const struct endpoint *to, const void *mes
 
 int datapath_keepalive(struct datapath *d, struct remote *r)
 {
-	struct {
-		struct message_data header;
-		uint8_t tag[TAG_SIZE];
-	} message;
-	struct aead_op op = {.src = message.tag, .dst = message.tag};
+	uint8_t message[MESSAGE_DATA_OVERHEAD];
+	struct message_data header = {.type = htole32(MESSAGE_DATA)};
+	struct aead_op op = {.src = message + sizeof(header), .dst = message + sizeof(header)};
 	struct keypair *k = rcu_dereference(r->current);
 	struct endpoint to;
 	struct aead *aead;
