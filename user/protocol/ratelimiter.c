@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "protocol/ratelimiter.h"
+
+#include <sodium.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "protocol/limits.h"
+
+/* The kernel's numbers. */
+#define PER_SECOND  20
+#define BURST       5
+#define PACKET_COST (NSEC_PER_SEC / PER_SECOND)
+#define MAX_TOKENS  (PACKET_COST * BURST)
+#define FORGET      NSEC_PER_SEC
+/* A source may lie in this many places, so that a few collisions do not lock anybody out. */
+#define WAYS 8
+
+struct bucket {
+	uint64_t network; /* IPv4 address, or the upper half of an IPv6 address */
+	uint64_t last;    /* 0: free */
+	uint64_t tokens;  /* ns */
+	uint8_t family;
+};
+
+struct ratelimiter {
+	uint8_t hash_key[crypto_shorthash_KEYBYTES]; /* nobody outside can aim at a bucket */
+	uint32_t sets;
+	struct bucket buckets[];
+};
+
+struct ratelimiter *ratelimiter_new(uint32_t capacity)
+{
+	uint32_t sets = (capacity + WAYS - 1) / WAYS;
+	struct ratelimiter *r;
+
+	if (!sets)
+		sets = 1;
+	r = calloc(1, sizeof(*r) + (size_t)sets * WAYS * sizeof(r->buckets[0]));
+	if (!r)
+		return NULL;
+	r->sets = sets;
+	crypto_shorthash_keygen(r->hash_key);
+	return r;
+}
+
+void ratelimiter_free(struct ratelimiter *r)
+{
+	free(r);
+}
+
+static uint64_t network_of(const struct sockaddr *source)
+{
+	uint64_t network = 0;
+
+	if (source->sa_family == AF_INET6)
+		memcpy(&network, &((const struct sockaddr_in6 *)source)->sin6_addr,
+		       sizeof(network));
+	else
+		network = ((const struct sockaddr_in *)source)->sin_addr.s_addr;
+	return network;
+}
+
+static struct bucket *set_of(struct ratelimiter *r, uint64_t network, uint8_t family)
+{
+	uint8_t input[sizeof(network) + 1], digest[crypto_shorthash_BYTES];
+	uint64_t hash;
+
+	memcpy(input, &network, sizeof(network));
+	input[sizeof(network)] = family;
+	crypto_shorthash(digest, input, sizeof(input), r->hash_key);
+	memcpy(&hash, digest, sizeof(hash));
+	return &r->buckets[hash % r->sets * WAYS];
+}
+
+bool ratelimiter_allow(struct ratelimiter *r, const struct sockaddr *source, uint64_t now)
+{
+	const uint64_t network = network_of(source);
+	const uint8_t family = (uint8_t)source->sa_family;
+	struct bucket *set = set_of(r, network, family), *unused = NULL;
+
+	for (unsigned int i = 0; i < WAYS; i++) {
+		struct bucket *b = &set[i];
+
+		if (!b->last || now - b->last > FORGET) {
+			if (!unused)
+				unused = b;
+			continue;
+		}
+		if (b->network != network || b->family != family)
+			continue;
+		b->tokens += now - b->last;
+		if (b->tokens > MAX_TOKENS)
+			b->tokens = MAX_TOKENS;
+		b->last = now;
+		if (b->tokens < PACKET_COST)
+			return false;
+		b->tokens -= PACKET_COST;
+		return true;
+	}
+	if (!unused)
+		return false;
+	*unused = (struct bucket){
+		.network = network,
+		.last = now,
+		.tokens = MAX_TOKENS - PACKET_COST,
+		.family = family,
+	};
+	return true;
+}
