@@ -6,7 +6,7 @@
 #define load(field)         atomic_load_explicit(&t->field, memory_order_relaxed)
 #define store(field, value) atomic_store_explicit(&t->field, value, memory_order_relaxed)
 
-/* The owner sleeps at most this long past a fact that it need not act on at once. */
+/* Data went out and nothing came back for so long: the session may be gone at the other end. */
 #define UNANSWERED_LIMIT (KEEPALIVE_TIMEOUT + REKEY_TIMEOUT)
 
 void timers_init(struct timers *t)
@@ -41,7 +41,7 @@ bool timers_message_sent(struct timers *t, bool payload, uint64_t now)
 		atomic_store(&t->unanswered_since, now);
 		made_deadline = true;
 	}
-	return (made_deadline || t->persistent_interval) && owner_must_look(t);
+	return made_deadline && owner_must_look(t);
 }
 
 bool timers_message_received(struct timers *t, bool payload, uint64_t now)
@@ -60,7 +60,7 @@ bool timers_message_received(struct timers *t, bool payload, uint64_t now)
 			made_deadline = true;
 		}
 	}
-	return (made_deadline || t->persistent_interval) && owner_must_look(t);
+	return made_deadline && owner_must_look(t);
 }
 
 void timers_handshake_initiated(struct timers *t, uint64_t now, uint64_t jitter)
@@ -167,18 +167,21 @@ static uint64_t earliest(uint64_t a, uint64_t b)
 
 uint64_t timers_next(struct timers *t, uint64_t now)
 {
-	uint64_t next = TIMERS_NEVER;
+	uint64_t next;
 
 	atomic_store(&t->owner_watches, false);
 	if (!t->up)
 		return TIMERS_NEVER;
-	next = earliest(next, after(atomic_load(&t->unanswered_since), UNANSWERED_LIMIT + t->jitter));
-	next = earliest(next, after(atomic_load(&t->unacknowledged_since), KEEPALIVE_TIMEOUT));
-	next = earliest(next, persistent_at(t));
-	/* Those above can only be put off by a worker, never brought forward: while one of them is
-	 * armed, no report needs to wake us. The two below do not come from workers. */
-	if (next != TIMERS_NEVER)
+	next = earliest(after(atomic_load(&t->unanswered_since), UNANSWERED_LIMIT + t->jitter),
+			after(atomic_load(&t->unacknowledged_since), KEEPALIVE_TIMEOUT));
+	if (next != TIMERS_NEVER) {
+		/* Whatever a worker writes from now on is due KEEPALIVE_TIMEOUT later at the
+		 * earliest: who looks again by then needs no report. */
 		atomic_store(&t->owner_watches, true);
+		next = earliest(next, now + KEEPALIVE_TIMEOUT);
+	}
+	/* Workers only ever put this one off; the others are the owner's own. */
+	next = earliest(next, persistent_at(t));
 	next = earliest(next, t->retransmit_at);
 	next = earliest(next, t->zero_keys_at);
 	return next < now ? now : next;
