@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a backend of the AEAD seam provides; aead.c chooses among them. Internal to the folder. */
+#ifndef CRYPTO_AEAD_BACKEND_H
+#define CRYPTO_AEAD_BACKEND_H
+
+#include "crypto/aead.h"
+
+struct aead_backend {
+	const char *name;
+	/* Can it run on this processor? */
+	bool (*available)(void);
+	/* Per-thread context; *context may stay NULL where none is needed. 0 or -errno. */
+	int (*open)(void **context);
+	void (*close)(void *context);
+	void (*seal)(void *context, struct aead_op *ops, size_t n);
+	size_t (*open_batch)(void *context, struct aead_op *ops, size_t n);
+};
+
+extern const struct aead_backend aead_sodium, aead_openssl;
+#ifdef HAVE_IPSEC_MB
+extern const struct aead_backend aead_ipsec_mb;
+#endif
+
+#define AEAD_NONCE_SIZE 12
+
+/* 32 zero bits, then the counter, little endian (whitepaper 5.4.6). */
+static inline void aead_nonce(uint8_t nonce[AEAD_NONCE_SIZE], uint64_t counter)
+{
+	for (int i = 0; i < 4; i++)
+		nonce[i] = 0;
+	for (int i = 0; i < 8; i++)
+		nonce[4 + i] = (uint8_t)(counter >> (8 * i));
+}
+
+#endif
