@@ -40,7 +40,7 @@ static uint64_t now_ns(void)
 
 static double fastest(const struct aead_backend *backend, void *context, uint32_t len)
 {
-	static const uint8_t key[AEAD_KEY_SIZE] = { 1 };
+	static const uint8_t key[AEAD_KEY_SIZE] = {1};
 	uint8_t buffer[1536];
 	struct aead_op ops[ROUND];
 	uint64_t best = UINT64_MAX;

@@ -47,8 +47,8 @@ static bool run(EVP_CIPHER_CTX *c, const struct aead_op *op, bool encrypt)
 		return false;
 	if (EVP_CipherFinal_ex(c, none, &len) != 1)
 		return false;
-	return !encrypt || EVP_CIPHER_CTX_ctrl(c, EVP_CTRL_AEAD_GET_TAG, AEAD_TAG_SIZE,
-					       op->dst + op->len) == 1;
+	return !encrypt ||
+	       EVP_CIPHER_CTX_ctrl(c, EVP_CTRL_AEAD_GET_TAG, AEAD_TAG_SIZE, op->dst + op->len) == 1;
 }
 
 static void seal(void *context, struct aead_op *ops, size_t n)

@@ -6,6 +6,8 @@
 #include <endian.h>
 #include <net/ethernet.h>
 
+#include "datapath/ecn.h"
+#include "datapath/icmp.h"
 #include "datapath/worker.h"
 #include "podveil/stamp.h"
 

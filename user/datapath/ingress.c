@@ -5,6 +5,7 @@
  */
 #include <endian.h>
 
+#include "datapath/ecn.h"
 #include "datapath/worker.h"
 
 /* What a run of messages of one session adds up to. */

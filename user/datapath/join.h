@@ -36,7 +36,8 @@ struct joined {
 
 struct join;
 
-struct join *join_new(void);
+/* `udp`: join UDP datagrams, too (needs Linux 6.2 at the injecting end). NULL: no memory. */
+struct join *join_new(bool udp);
 void join_free(struct join *j);
 /* Feeds one decrypted inner packet, of exactly p->length bytes. -ENOSPC: flush first. */
 int join_add(struct join *j, uint8_t *data, const struct packet *p);

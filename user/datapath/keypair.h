@@ -13,8 +13,8 @@
 #define DATAPATH_KEYPAIR_H
 
 #include <stdatomic.h>
-#include <urcu/rculfhash.h>
 #include <urcu-qsbr.h>
+#include <urcu/rculfhash.h>
 
 #include "protocol/noise.h"
 #include "protocol/replay.h"

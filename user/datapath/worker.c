@@ -104,7 +104,7 @@ int worker_new(struct datapath *d, unsigned int id, struct worker **out)
 	w->kick = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	w->egress.buffer = aligned_alloc(4096, EGRESS_BUFFER);
 	w->buffers = wire_buffers_new();
-	w->join = join_new();
+	w->join = join_new(params->superpackets);
 	if (w->epoll < 0 || w->kick < 0 || !w->egress.buffer || !w->buffers || !w->join)
 		goto fail;
 	err = aead_new(params->aead, &w->aead);

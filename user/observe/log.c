@@ -9,7 +9,7 @@
 #include <strings.h>
 
 static _Atomic enum log_level threshold = LOG_LEVEL_INFO;
-static const char *const level_names[] = { "error", "warn", "info", "debug" };
+static const char *const level_names[] = {"error", "warn", "info", "debug"};
 
 void log_level_set(enum log_level level)
 {

@@ -65,8 +65,8 @@ enum cookie_verdict cookie_check(struct cookie_checker *c, const void *message, 
 	make_cookie(c, cookie, source, source_len, now);
 	mac(expected, cookie, sizeof(cookie), message, body + COOKIE_SIZE);
 	sodium_memzero(cookie, sizeof(cookie));
-	return sodium_memcmp(expected, macs->mac2, COOKIE_SIZE) ? COOKIE_MAC1_ONLY :
-								  COOKIE_MAC2_VALID;
+	return sodium_memcmp(expected, macs->mac2, COOKIE_SIZE) ? COOKIE_MAC1_ONLY
+								: COOKIE_MAC2_VALID;
 }
 
 void cookie_reply_create(struct cookie_checker *c, const void *message, size_t len,
@@ -79,9 +79,9 @@ void cookie_reply_create(struct cookie_checker *c, const void *message, size_t l
 	out->receiver = htole32(sender_index);
 	randombytes_buf(out->nonce, sizeof(out->nonce));
 	make_cookie(c, cookie, source, source_len, now);
-	crypto_aead_xchacha20poly1305_ietf_encrypt(
-		out->encrypted_cookie, NULL, cookie, sizeof(cookie), macs_of(message, len)->mac1,
-		COOKIE_SIZE, NULL, out->nonce, c->cookie_key);
+	crypto_aead_xchacha20poly1305_ietf_encrypt(out->encrypted_cookie, NULL, cookie,
+						   sizeof(cookie), macs_of(message, len)->mac1,
+						   COOKIE_SIZE, NULL, out->nonce, c->cookie_key);
 	sodium_memzero(cookie, sizeof(cookie));
 }
 
@@ -114,9 +114,9 @@ int cookie_reply_consume(struct cookie_jar *jar, const struct message_cookie_rep
 
 	if (!jar->last_mac1_sent)
 		return -EBADMSG;
-	if (crypto_aead_xchacha20poly1305_ietf_decrypt(
-		    cookie, NULL, NULL, in->encrypted_cookie, sizeof(in->encrypted_cookie),
-		    jar->last_mac1, COOKIE_SIZE, in->nonce, jar->cookie_key))
+	if (crypto_aead_xchacha20poly1305_ietf_decrypt(cookie, NULL, NULL, in->encrypted_cookie,
+						       sizeof(in->encrypted_cookie), jar->last_mac1,
+						       COOKIE_SIZE, in->nonce, jar->cookie_key))
 		return -EBADMSG;
 	memcpy(jar->cookie, cookie, COOKIE_SIZE);
 	jar->cookie_birth = now;

@@ -30,7 +30,7 @@ void mac(uint8_t out[COOKIE_SIZE], const uint8_t *key, size_t key_len, const voi
 /* RFC 2104 over BLAKE2s, whose block is 64 bytes. */
 void hmac(uint8_t out[KEY_SIZE], const uint8_t *key, size_t key_len, const void *in, size_t len)
 {
-	uint8_t pad[BLAKE2S_BLOCKBYTES] = { 0 };
+	uint8_t pad[BLAKE2S_BLOCKBYTES] = {0};
 	uint8_t inner[KEY_SIZE];
 
 	if (key_len > sizeof(pad))
@@ -51,7 +51,7 @@ void hmac(uint8_t out[KEY_SIZE], const uint8_t *key, size_t key_len, const void 
 void kdf(uint8_t *first, uint8_t *second, uint8_t *third, const uint8_t chaining_key[KEY_SIZE],
 	 const void *in, size_t len)
 {
-	uint8_t *const outputs[] = { first, second, third };
+	uint8_t *const outputs[] = {first, second, third};
 	uint8_t pseudo_random_key[KEY_SIZE];
 	uint8_t block[KEY_SIZE + 1];
 	size_t previous = 0;

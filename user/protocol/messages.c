@@ -14,13 +14,13 @@ enum message_type message_classify(const void *datagram, size_t len)
 	memcpy(&type, datagram, sizeof(type));
 	switch (le32toh(type)) {
 	case MESSAGE_INITIATION:
-		return len == sizeof(struct message_initiation) ? MESSAGE_INITIATION :
-								  MESSAGE_INVALID;
+		return len == sizeof(struct message_initiation) ? MESSAGE_INITIATION
+								: MESSAGE_INVALID;
 	case MESSAGE_RESPONSE:
 		return len == sizeof(struct message_response) ? MESSAGE_RESPONSE : MESSAGE_INVALID;
 	case MESSAGE_COOKIE_REPLY:
-		return len == sizeof(struct message_cookie_reply) ? MESSAGE_COOKIE_REPLY :
-								    MESSAGE_INVALID;
+		return len == sizeof(struct message_cookie_reply) ? MESSAGE_COOKIE_REPLY
+								  : MESSAGE_INVALID;
 	case MESSAGE_DATA:
 		return len >= MESSAGE_DATA_OVERHEAD ? MESSAGE_DATA : MESSAGE_INVALID;
 	default:

@@ -9,16 +9,16 @@
 
 /* The kernel's numbers. */
 #define PER_SECOND  20
-#define BURST       5
+#define BURST	    5
 #define PACKET_COST (NSEC_PER_SEC / PER_SECOND)
 #define MAX_TOKENS  (PACKET_COST * BURST)
-#define FORGET      NSEC_PER_SEC
+#define FORGET	    NSEC_PER_SEC
 /* A source may lie in this many places, so that a few collisions do not lock anybody out. */
 #define WAYS 8
 
 struct bucket {
 	uint64_t network; /* IPv4 address, or the upper half of an IPv6 address */
-	uint64_t last;    /* 0: free */
+	uint64_t last;	  /* 0: free */
 	uint64_t tokens;  /* ns */
 	uint8_t family;
 };

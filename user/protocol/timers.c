@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#define load(field)         atomic_load_explicit(&t->field, memory_order_relaxed)
+#define load(field)	    atomic_load_explicit(&t->field, memory_order_relaxed)
 #define store(field, value) atomic_store_explicit(&t->field, value, memory_order_relaxed)
 
 /* Data went out and nothing came back for so long: the session may be gone at the other end. */
@@ -17,8 +17,8 @@ void timers_init(struct timers *t)
 
 /*
  * No lost wake-up: a worker writes its fact and then exchanges owner_watches; the owner, in
- * timers_next(), clears owner_watches and then reads the facts. Both are sequentially consistent, so
- * at least one of them sees the other: either the owner sees the fact and sets the mark again,
+ * timers_next(), clears owner_watches and then reads the facts. Both are sequentially consistent,
+ * so at least one of them sees the other: either the owner sees the fact and sets the mark again,
  * or the worker finds the mark cleared and reports.
  */
 static bool owner_must_look(struct timers *t)
