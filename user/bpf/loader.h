@@ -19,6 +19,13 @@
 
 struct programs;
 
+/* What this kernel can do for us. */
+struct programs_features {
+	bool btf;	   /* /sys/kernel/btf/vmlinux is there */
+	bool superpackets; /* generic XDP hands on fragments (6.9), and TC sees the sk_buff (6.2) */
+};
+void programs_features(struct programs_features *out);
+
 struct programs_params {
 	const char *pin_name; /* directory below /sys/fs/bpf/podveil/; the device's name at start */
 	unsigned int workers; /* entries of the XSKMAP */
@@ -31,7 +38,8 @@ struct programs_params {
 int programs_load(const struct programs_params *params, struct programs **out);
 /* Closes file descriptors; unpins where `unpin`. What is attached stays attached. */
 void programs_free(struct programs *p, bool unpin);
-bool programs_pinned(const struct programs *p);
+/* The directory of the pins, or NULL where there are none. */
+const char *programs_pinned(const struct programs *p);
 /* Renames the pin directory along with the device. */
 int programs_rename(struct programs *p, const char *pin_name);
 
@@ -56,14 +64,16 @@ struct pv_counters *programs_counters(struct programs *p);
 
 /* --- tables; see also maps.h of include/podveil --- */
 
-/* Peer counters' memory for `slot`: PV_PEER_COUNTER_SLOTS. The map starts small and doubles; growth
- * moves the memory: `moved(slot, new_memory)` is then called for each slot in use; the callee
- * publishes the new pointer. programs_peer_grow() returns after a grace period with counts carried
- * over exactly. */
+/* Peer counters' memory for `slot`, PV_PEER_COUNTER_SLOTS entries; NULL where the map is too small.
+ */
+struct pv_peer_counters *programs_peer_counters(struct programs *p, uint32_t slot);
+/* Makes room for `slots` peers; the map starts small and doubles. Growing moves the memory: `moved`
+ * is called for every slot there was, and publishes the new address (the caller ignores unused
+ * slots). Returns after a grace period, with what was counted meanwhile carried over exactly. 0 or
+ * -errno, then nothing has changed. */
 int programs_peer_grow(struct programs *p, uint32_t slots,
 		       void (*moved)(void *context, uint32_t slot, struct pv_peer_counters *memory),
 		       void *context);
-struct pv_peer_counters *programs_peer_counters(struct programs *p, uint32_t slot);
 int programs_peer_set(struct programs *p, uint32_t slot, const struct pv_peer *peer);
 void programs_peer_clear(struct programs *p, uint32_t slot); /* also zeroes its counters */
 

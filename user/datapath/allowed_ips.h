@@ -29,7 +29,8 @@ int allowed_ips_insert(struct allowed_ips *a, const struct cidr *cidr, struct re
 /* Removes exactly this prefix where `owner` has it. -ENOENT otherwise. */
 int allowed_ips_remove(struct allowed_ips *a, const struct cidr *cidr, const struct remote *owner);
 /* Calls `visit` for each prefix of `owner` (all owners where NULL), in ascending order of family,
- * address and length. The visitor may remove the prefix that it is shown, nothing else. */
+ * address and length. Walks the whole. The visitor may remove the prefix that it is shown, nothing
+ * else, and only inside an RCU read side. */
 void allowed_ips_each(struct allowed_ips *a, const struct remote *owner,
 		      void (*visit)(const struct cidr *cidr, struct remote *owner, void *context),
 		      void *context);

@@ -146,8 +146,8 @@ int cut_begin(struct cut *c, const struct iovec *frames, size_t n_frames, struct
 		c->segments = 1;
 		return 0;
 	}
-	if (!is_transport(p) || (p->protocol == IPPROTO_UDP) != hint.gso_udp)
-		return p->l4 && !p->payload ? -EMSGSIZE : -EBADMSG;
+	if (!is_transport(p))
+		return -EBADMSG;
 	if (p->payload > sizeof(c->header))
 		return -EMSGSIZE;
 	c->headers = p->payload;

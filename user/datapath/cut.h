@@ -17,8 +17,7 @@
 
 /* What the stamp says of the packet, or what was worked out for an unstamped one. */
 struct cut_hint {
-	uint16_t gso_size; /* 0: one packet */
-	bool gso_udp;
+	uint16_t gso_size; /* superpacket: payload bytes a segment; 0: one packet */
 	bool checksum_partial;
 };
 

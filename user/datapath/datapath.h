@@ -79,6 +79,8 @@ void datapath_remote_remove(struct datapath *d, struct remote *r);
 /* Makes a keypair receivable under its local index. -EEXIST: index taken. */
 int datapath_keypair_add(struct datapath *d, struct keypair *k);
 void datapath_keypair_remove(struct datapath *d, struct keypair *k);
+/* The keypair of a local index, or NULL. Inside an RCU read side. */
+struct keypair *datapath_keypair_find(struct datapath *d, uint32_t index);
 /* Is a local index in use? For choosing one. */
 bool datapath_index_used(struct datapath *d, uint32_t index);
 

@@ -223,7 +223,6 @@ static enum fate dispatch(struct worker *w, const struct xsk_packet *p, struct r
 	if (o.stamp.magic == PV_STAMP_MAGIC) {
 		hint = (struct cut_hint){
 			.gso_size = o.stamp.gso_size,
-			.gso_udp = o.stamp.flags & PV_STAMP_GSO_UDP,
 			.checksum_partial = o.stamp.flags & PV_STAMP_CSUM_PARTIAL,
 		};
 		if (o.stamp.peer != PV_STAMP_NO_PEER) {

@@ -109,6 +109,4 @@ void worker_forward(struct worker *w, const struct wire_received *from, const ui
 /* Packets are waiting for a session, or one should be renewed. */
 void worker_want_session(struct worker *w, struct remote *r);
 
-struct keypair *datapath_keypair_find(struct datapath *d, uint32_t index);
-
 #endif

@@ -34,6 +34,8 @@ struct device_params {
 	/* The tunnel device is gone, or its socket was closed from outside: the owner should free.
 	 */
 	void (*ended)(struct device *d, void *context);
+	/* It bears another name now: device_name(). */
+	void (*renamed)(struct device *d, void *context);
 	void *context;
 };
 

@@ -2,15 +2,37 @@
 /*
  * The handshake thread of a device: reads the data path's events, answers and starts handshakes,
  * installs and rotates sessions, runs the timers of all peers. X25519 happens here and nowhere near
- * a worker.
+ * a worker. Internal to the folder.
  */
 #ifndef DEVICE_HANDSHAKE_H
 #define DEVICE_HANDSHAKE_H
 
+#include <stdbool.h>
+#include <stdint.h>
+
 struct device;
 struct handshaker;
+struct peer;
 
 int handshaker_new(struct device *d, struct handshaker **out);
+/* Stops the thread; frees the peers whose removal was pending. */
 void handshaker_free(struct handshaker *h);
+/* There is something in the device's lists `attention` or `removals`. Any thread. */
+void handshaker_wake(struct handshaker *h);
+
+/* --- protocol.c: what messages and timers do to a peer. Under the device's lock. --- */
+
+struct datapath_event;
+struct ratelimiter;
+
+/* Sends an initiation, unless one went out less than REKEY_TIMEOUT ago. `retry`: of the same
+ * attempt. */
+void protocol_initiate(struct peer *p, uint64_t now, bool retry);
+/* One handshake message from the wire. Takes the lock itself, where it needs it. */
+void protocol_receive(struct device *d, const struct datapath_event *e, bool under_load,
+		      struct ratelimiter *limiter, uint64_t now);
+/* Does what is due, and returns when to come again. */
+uint64_t protocol_timers(struct peer *p, uint64_t now);
+void protocol_keepalive(struct peer *p, uint64_t now);
 
 #endif

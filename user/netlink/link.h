@@ -18,6 +18,7 @@ struct link_info {
 	char kind[16]; /* "veth", "wireguard", ... */
 	uint32_t mtu;
 	bool up;
+	bool carrier; /* of a veth: both ends are up */
 	unsigned int rx_queues, tx_queues;
 };
 

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * XDP on the inner end: hands each packet to the AF_XDP socket of its queue. Without a socket (the
+ * process is gone) it is dropped: nothing that was to be encrypted goes anywhere else.
+ */
+#include <linux/bpf.h>
+
+#include <bpf/bpf_helpers.h>
+
+#include "maps.h"
+
+static __always_inline int steer_packet(struct xdp_md *ctx)
+{
+	/* The flags are the verdict where the queue has no socket. */
+	int verdict = bpf_redirect_map(&xsks, ctx->rx_queue_index, XDP_DROP);
+
+	if (verdict == XDP_REDIRECT)
+		COUNT(steered);
+	else
+		COUNT(drop_no_socket);
+	return verdict;
+}
+
+/* Superpackets come as a chain of fragments. */
+SEC("xdp.frags")
+int steer(struct xdp_md *ctx)
+{
+	return steer_packet(ctx);
+}
+
+SEC("xdp")
+int steer_whole(struct xdp_md *ctx)
+{
+	return steer_packet(ctx);
+}
+
+char _license[] SEC("license") __weak = "Dual BSD/GPL";

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The inside of `struct programs`, shared by loader.c, tables.c and peer_counters.c. */
+#ifndef BPF_PROGRAMS_H
+#define BPF_PROGRAMS_H
+
+#include <bpf/libbpf.h>
+#include <limits.h>
+
+#include "bpf/loader.h"
+
+struct tunnel; /* the skeleton */
+
+struct programs {
+	struct tunnel *skeleton;
+	bool superpackets;
+	char directory[PATH_MAX]; /* of the pins; empty: none */
+	struct pv_counters *counters;
+	/* peer_counters: the skeleton's map at first, then ever larger ones. */
+	int peer_counters_fd;
+	bool peer_counters_own; /* fd is ours to close */
+	uint32_t peer_slots;
+	uint8_t *peer_counters;
+};
+
+/* Pins a map under the directory, in place of whatever was there. Nothing to do without pins. */
+int programs_pin(struct programs *p, int fd, const char *name);
+
+int peer_counters_init(struct programs *p);
+void peer_counters_fini(struct programs *p);
+
+#endif

@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A binary trie for each IP version, compressed: a node stands for a prefix that somebody has, or
+ * for the place where two of them part. Readers see each change as one pointer that is there or
+ * not.
+ */
+#include "datapath/allowed_ips.h"
+
+#include <endian.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <urcu-qsbr.h>
+
+/* An address as a number of 128 bits; IPv4 in the uppermost 32. */
+struct bits {
+	uint64_t high, low;
+};
+
+struct node {
+	struct bits prefix;
+	uint8_t length;
+	struct remote *owner;  /* (rcu) NULL: the node only joins its children */
+	struct node *child[2]; /* (rcu) */
+	struct rcu_head rcu;
+};
+
+struct allowed_ips {
+	struct node *root4, *root6; /* (rcu) */
+};
+
+static struct bits bits_of(int family, const uint8_t *address)
+{
+	struct bits b = {0, 0};
+
+	if (family == AF_INET) {
+		uint32_t v4;
+
+		memcpy(&v4, address, sizeof(v4));
+		b.high = (uint64_t)be32toh(v4) << 32;
+	} else {
+		memcpy(&b.high, address, sizeof(b.high));
+		memcpy(&b.low, address + sizeof(b.high), sizeof(b.low));
+		b.high = be64toh(b.high);
+		b.low = be64toh(b.low);
+	}
+	return b;
+}
+
+/* How many leading bits two addresses share. */
+static unsigned int common(struct bits a, struct bits b)
+{
+	if (a.high != b.high)
+		return (unsigned int)__builtin_clzll(a.high ^ b.high);
+	if (a.low != b.low)
+		return 64 + (unsigned int)__builtin_clzll(a.low ^ b.low);
+	return 128;
+}
+
+static unsigned int bit_at(struct bits b, unsigned int i)
+{
+	return (unsigned int)((i < 64 ? b.high >> (63 - i) : b.low >> (127 - i)) & 1);
+}
+
+static struct bits mask(struct bits b, unsigned int length)
+{
+	if (length == 0)
+		b.high = 0;
+	else if (length < 64)
+		b.high &= ~0ull << (64 - length);
+	if (length <= 64)
+		b.low = 0;
+	else if (length < 128)
+		b.low &= ~0ull << (128 - length);
+	return b;
+}
+
+struct allowed_ips *allowed_ips_new(void)
+{
+	return calloc(1, sizeof(struct allowed_ips));
+}
+
+static void free_tree(struct node *n)
+{
+	if (!n)
+		return;
+	free_tree(n->child[0]);
+	free_tree(n->child[1]);
+	free(n);
+}
+
+void allowed_ips_free(struct allowed_ips *a)
+{
+	if (!a)
+		return;
+	free_tree(a->root4);
+	free_tree(a->root6);
+	free(a);
+}
+
+static int check(const struct cidr *c)
+{
+	if (c->family == AF_INET)
+		return c->prefix_len <= 32 ? 0 : -EINVAL;
+	if (c->family == AF_INET6)
+		return c->prefix_len <= 128 ? 0 : -EINVAL;
+	return -EINVAL;
+}
+
+static struct node **root_of(struct allowed_ips *a, int family)
+{
+	return family == AF_INET ? &a->root4 : &a->root6;
+}
+
+static struct node *node_new(struct bits prefix, unsigned int length, struct remote *owner)
+{
+	struct node *n = calloc(1, sizeof(*n));
+
+	if (n) {
+		n->prefix = prefix;
+		n->length = (uint8_t)length;
+		n->owner = owner;
+	}
+	return n;
+}
+
+int allowed_ips_insert(struct allowed_ips *a, const struct cidr *cidr, struct remote *owner,
+		       struct remote **previous)
+{
+	const unsigned int length = cidr->prefix_len;
+	struct node **link, *there, *fresh, *fork;
+	struct bits prefix;
+	unsigned int shared;
+
+	*previous = NULL;
+	if (check(cidr))
+		return -EINVAL;
+	prefix = mask(bits_of(cidr->family, cidr->address), length);
+	link = root_of(a, cidr->family);
+	/* Down to the last node that covers the prefix. */
+	while ((there = *link) && there->length < length &&
+	       common(there->prefix, prefix) >= there->length)
+		link = &there->child[bit_at(prefix, there->length)];
+	if (there && there->length == length && common(there->prefix, prefix) >= length) {
+		*previous = there->owner;
+		rcu_assign_pointer(there->owner, owner);
+		return 0;
+	}
+	fresh = node_new(prefix, length, owner);
+	if (!fresh)
+		return -ENOMEM;
+	if (!there) {
+		rcu_assign_pointer(*link, fresh);
+		return 0;
+	}
+	shared = common(there->prefix, prefix);
+	if (shared >= length) { /* the new prefix covers what is there */
+		fresh->child[bit_at(there->prefix, length)] = there;
+		rcu_assign_pointer(*link, fresh);
+		return 0;
+	}
+	fork = node_new(mask(prefix, shared), shared, NULL);
+	if (!fork) {
+		free(fresh);
+		return -ENOMEM;
+	}
+	fork->child[bit_at(prefix, shared)] = fresh;
+	fork->child[bit_at(there->prefix, shared)] = there;
+	rcu_assign_pointer(*link, fork);
+	return 0;
+}
+
+static void release(struct rcu_head *head)
+{
+	free(caa_container_of(head, struct node, rcu));
+}
+
+/* Takes a node without an owner out where it no longer joins two children. */
+static bool splice(struct node **link)
+{
+	struct node *n = *link;
+
+	if (n->owner || (n->child[0] && n->child[1]))
+		return false;
+	rcu_assign_pointer(*link, n->child[0] ? n->child[0] : n->child[1]);
+	call_rcu(&n->rcu, release);
+	return true;
+}
+
+int allowed_ips_remove(struct allowed_ips *a, const struct cidr *cidr, const struct remote *owner)
+{
+	const unsigned int length = cidr->prefix_len;
+	struct node **link, **above = NULL, *there;
+	struct bits prefix;
+
+	if (check(cidr))
+		return -EINVAL;
+	prefix = mask(bits_of(cidr->family, cidr->address), length);
+	link = root_of(a, cidr->family);
+	while ((there = *link) && there->length < length &&
+	       common(there->prefix, prefix) >= there->length) {
+		above = link;
+		link = &there->child[bit_at(prefix, there->length)];
+	}
+	if (!there || there->length != length || common(there->prefix, prefix) < length ||
+	    there->owner != owner || !owner)
+		return -ENOENT;
+	rcu_assign_pointer(there->owner, NULL);
+	if (splice(link) && above)
+		splice(above);
+	return 0;
+}
+
+static void show(const struct node *n, int family,
+		 void (*visit)(const struct cidr *cidr, struct remote *owner, void *context),
+		 void *context)
+{
+	struct cidr c = {.family = (uint8_t)family, .prefix_len = n->length};
+	uint64_t high = htobe64(n->prefix.high), low = htobe64(n->prefix.low);
+
+	memcpy(c.address, &high, sizeof(high));
+	memcpy(c.address + sizeof(high), &low, sizeof(low));
+	visit(&c, n->owner, context);
+}
+
+/* The visitor may remove what it is shown: the node, and one above it that has no owner. So
+ * children are read before, and both of them: a spliced node keeps its pointers until the grace
+ * period. */
+static void walk(struct node *n, int family, const struct remote *owner,
+		 void (*visit)(const struct cidr *cidr, struct remote *owner, void *context),
+		 void *context)
+{
+	struct node *left, *right;
+
+	if (!n)
+		return;
+	left = n->child[0];
+	right = n->child[1];
+	if (n->owner && (!owner || n->owner == owner))
+		show(n, family, visit, context);
+	walk(left, family, owner, visit, context);
+	walk(right, family, owner, visit, context);
+}
+
+void allowed_ips_each(struct allowed_ips *a, const struct remote *owner,
+		      void (*visit)(const struct cidr *cidr, struct remote *owner, void *context),
+		      void *context)
+{
+	walk(a->root4, AF_INET, owner, visit, context);
+	walk(a->root6, AF_INET6, owner, visit, context);
+}
+
+struct remote *allowed_ips_lookup(const struct allowed_ips *a, int family, const uint8_t *address)
+{
+	const struct bits bits = bits_of(family, address);
+	const unsigned int width = family == AF_INET ? 32 : 128;
+	const struct node *n = rcu_dereference(*(family == AF_INET ? &a->root4 : &a->root6));
+	struct remote *best = NULL;
+
+	while (n && common(n->prefix, bits) >= n->length) {
+		struct remote *owner = rcu_dereference(n->owner);
+
+		if (owner)
+			best = owner;
+		if (n->length == width)
+			break;
+		n = rcu_dereference(n->child[bit_at(bits, n->length)]);
+	}
+	return best;
+}

@@ -1,0 +1,423 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The life of a device: its tunnel pair, programs, data path and threads, from first to last. */
+#include "device/device.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "datapath/clock.h"
+#include "device/peer.h"
+#include "netlink/link.h"
+#include "observe/log.h"
+
+#define STATE_DIRECTORY "/run/podveil"
+#define DEFAULT_MTU	1420
+
+void device_lock(struct device *d)
+{
+	pthread_mutex_lock(&d->lock);
+	rcu_thread_online();
+}
+
+void device_unlock(struct device *d)
+{
+	rcu_thread_offline();
+	pthread_mutex_unlock(&d->lock);
+}
+
+const char *device_name(const struct device *d)
+{
+	return d->name;
+}
+
+/* --- names and lock file --- */
+
+static void derive_inner_name(struct device *d)
+{
+	if (d->params.inner_name) {
+		snprintf(d->inner_name, sizeof(d->inner_name), "%s", d->params.inner_name);
+		return;
+	}
+	if (snprintf(d->inner_name, sizeof(d->inner_name), "%s.xsk", d->name) <
+	    (int)sizeof(d->inner_name))
+		return;
+
+	/* Too long for a name beside it: FNV-1a of the device's own. */
+	uint32_t hash = 2166136261u;
+
+	for (const char *c = d->name; *c; c++)
+		hash = (hash ^ (uint8_t)*c) * 16777619u;
+	snprintf(d->inner_name, sizeof(d->inner_name), "pv%08x.xsk", hash);
+}
+
+static void lock_path(const char *name, char *out, size_t room)
+{
+	snprintf(out, room, STATE_DIRECTORY "/%s.lock", name);
+}
+
+/* Held as long as we live: tells a device that is served from one that a dead process left. */
+static int take_lock(struct device *d)
+{
+	char path[128];
+
+	if (mkdir(STATE_DIRECTORY, 0700) && errno != EEXIST)
+		return -errno;
+	lock_path(d->name, path, sizeof(path));
+	d->lock_file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (d->lock_file < 0)
+		return -errno;
+	if (flock(d->lock_file, LOCK_EX | LOCK_NB)) {
+		int err = -errno;
+
+		close(d->lock_file);
+		d->lock_file = -1; /* its file is somebody else's */
+		return err;
+	}
+	return 0;
+}
+
+/* --- the tunnel pair --- */
+
+/* A pair that a dead process left, with its addresses and routes: worth keeping. */
+static int adopt_pair(struct device *d, const struct link_info *tunnel)
+{
+	struct link_info inner;
+	int err;
+
+	if (strcmp(tunnel->kind, "veth") || link_get(d->inner_name, &inner) ||
+	    tunnel->peer_ifindex != inner.ifindex)
+		return -EEXIST;
+	d->tunnel_ifindex = tunnel->ifindex;
+	d->inner_ifindex = inner.ifindex;
+	d->mtu = tunnel->mtu;
+	if (inner.rx_queues < d->workers)
+		d->workers = inner.rx_queues;
+	err = link_set_offloads(d->name, d->superpackets);
+	if (!err)
+		log_info("took over the tunnel device of a process that ended", "device=%s",
+			 d->name);
+	return err;
+}
+
+static int make_pair(struct device *d)
+{
+	struct link_info tunnel, inner;
+	int err;
+
+	if (!link_get(d->name, &tunnel)) {
+		err = d->params.adopt ? adopt_pair(d, &tunnel) : -EEXIST;
+		if (err == -EEXIST)
+			log_error("a network device of this name exists",
+				  "device=%s kind=%s needs=\"another name, or: ip link delete %s\"",
+				  d->name, tunnel.kind[0] ? tunnel.kind : "physical", d->name);
+		return err;
+	}
+	/* The far end of a pair whose tunnel device was renamed by a process now dead. */
+	if (!link_get(d->inner_name, &inner) && !strcmp(inner.kind, "veth"))
+		link_delete(inner.ifindex);
+	err = link_pair_create(d->name, d->inner_name, d->workers, d->mtu, d->superpackets);
+	if (err) {
+		log_error("cannot create the tunnel device", "device=%s inner=%s mtu=%u errno=%d",
+			  d->name, d->inner_name, d->mtu, -err);
+		return err;
+	}
+	if (link_get(d->name, &tunnel) || link_get(d->inner_name, &inner))
+		return -ENODEV;
+	d->tunnel_ifindex = tunnel.ifindex;
+	d->inner_ifindex = inner.ifindex;
+	return 0;
+}
+
+/* --- up and down --- */
+
+static int go_up(struct device *d)
+{
+	struct peer *p;
+	int err = datapath_listen(d->datapath, &d->listen_port, d->fwmark);
+
+	if (err) {
+		log_error("cannot listen on the UDP port",
+			  "device=%s port=%u errno=%d needs=\"a port that nobody uses: wg set %s "
+			  "listen-port N\"",
+			  d->name, d->listen_port, -err, d->name);
+		return err;
+	}
+	d->up = true;
+	TAILQ_FOREACH (p, &d->peers, list) {
+		timers_up(&p->remote.timers, true);
+		timers_persistent_keepalive_set(&p->remote.timers, p->keepalive * NSEC_PER_SEC,
+						clock_now());
+		peer_attention(p);
+	}
+	return 0;
+}
+
+static void go_down(struct device *d)
+{
+	struct peer *p;
+
+	d->up = false;
+	datapath_unlisten(d->datapath);
+	TAILQ_FOREACH (p, &d->peers, list) {
+		timers_up(&p->remote.timers, false);
+		session_clear(p);
+		atomic_fetch_add(&p->remote.stage_epoch, 1);
+		atomic_store(&p->remote.handshake_asked, false);
+		p->last_sent_handshake = 0;
+		peer_attention(p);
+	}
+	datapath_kick(d->datapath);
+}
+
+/* The inner end has carrier while both ends are up, wherever the tunnel device is. */
+static void follow_carrier(struct device *d, bool carrier)
+{
+	device_lock(d);
+	if (carrier && !d->up)
+		go_up(d);
+	else if (!carrier && d->up)
+		go_down(d);
+	device_unlock(d);
+}
+
+static void follow_rename(struct device *d, const char *name)
+{
+	char from[128], to[128];
+
+	lock_path(d->name, from, sizeof(from));
+	lock_path(name, to, sizeof(to));
+	if (rename(from, to))
+		log_warn("lock file did not follow the device's name", "from=%s to=%s errno=%d",
+			 from, to, errno);
+	if (programs_rename(d->programs, name))
+		log_warn("pins did not follow the device's name", "from=%s to=%s", d->name, name);
+	log_info("device was renamed", "from=%s to=%s", d->name, name);
+	snprintf(d->name, sizeof(d->name), "%s", name);
+	if (d->params.renamed)
+		d->params.renamed(d, d->params.context);
+}
+
+static void follow_mtu(struct device *d, uint32_t mtu)
+{
+	d->mtu = mtu;
+	datapath_mtu(d->datapath, mtu);
+	/* Packets cross the inner end on their way back. */
+	link_set_mtu(d->inner_ifindex, mtu);
+}
+
+static void on_link(void *context, enum link_event e, const struct link_info *link)
+{
+	struct device *d = context;
+	struct link_info now;
+
+	if (e == LINK_OVERRUN) {
+		/* What was missed shows in how things are. */
+		if (!link_get_index(d->inner_ifindex, &now))
+			on_link(d, LINK_CHANGED, &now);
+		else
+			d->ending = true;
+		if (!link_get_index(d->tunnel_ifindex, &now))
+			on_link(d, LINK_CHANGED, &now);
+		return;
+	}
+	if (link->ifindex == d->inner_ifindex) {
+		if (e == LINK_GONE)
+			d->ending = true;
+		else
+			follow_carrier(d, link->carrier);
+	} else if (link->ifindex == d->tunnel_ifindex && e == LINK_CHANGED) {
+		/* Gone here means only: in another network namespace, unless the inner end goes. */
+		if (strcmp(link->name, d->name))
+			follow_rename(d, link->name);
+		if (link->mtu != d->mtu)
+			follow_mtu(d, link->mtu);
+		if (!programs_attached_tunnel(d->programs, d->tunnel_ifindex))
+			programs_attach_tunnel(d->programs, d->tunnel_ifindex);
+	}
+}
+
+static void on_watch(evutil_socket_t fd, short what, void *context)
+{
+	struct device *d = context;
+
+	(void)fd;
+	(void)what;
+	link_watch_read(d->watch, on_link, d);
+	if (d->ending && d->params.ended)
+		d->params.ended(d, d->params.context);
+}
+
+/* --- making and freeing --- */
+
+static int start_watch(struct device *d)
+{
+	struct link_info inner;
+	int err = link_watch_new(&d->watch);
+
+	if (err)
+		return err;
+	d->watch_event = event_new(d->params.base, link_watch_fd(d->watch), EV_READ | EV_PERSIST,
+				   on_watch, d);
+	if (!d->watch_event || event_add(d->watch_event, NULL))
+		return -ENOMEM;
+	err = link_get_index(d->inner_ifindex, &inner);
+	if (!err && inner.carrier)
+		follow_carrier(d, true);
+	return err;
+}
+
+static int start_programs(struct device *d)
+{
+	const struct programs_params params = {
+		.pin_name = d->name,
+		.workers = d->workers,
+		.superpackets = d->superpackets,
+	};
+	int err = programs_load(&params, &d->programs);
+
+	if (!err)
+		err = device_publish_settings(d);
+	if (!err)
+		err = programs_attach_tunnel(d->programs, d->tunnel_ifindex);
+	if (!err)
+		err = programs_attach_inner(d->programs, d->inner_ifindex, true);
+	return err;
+}
+
+static int start_datapath(struct device *d)
+{
+	const struct datapath_params params = {
+		.programs = d->programs,
+		.inner_ifindex = d->inner_ifindex,
+		.workers = d->workers,
+		.superpackets = d->superpackets,
+		.mtu = d->mtu,
+		.aead = d->params.aead,
+		.allowed_ips = d->allowed_ips,
+	};
+
+	return datapath_new(&params, &d->datapath);
+}
+
+static void choose(struct device *d)
+{
+	struct programs_features features;
+	long cores = sysconf(_SC_NPROCESSORS_ONLN);
+
+	programs_features(&features);
+	d->superpackets = features.superpackets && !d->params.per_packet;
+	d->mtu = d->params.mtu ? d->params.mtu : DEFAULT_MTU;
+	d->workers = d->params.workers ? d->params.workers : (unsigned int)(cores > 0 ? cores : 1);
+	if (d->workers > PV_MAX_WORKERS)
+		d->workers = PV_MAX_WORKERS;
+}
+
+int device_new(const struct device_params *params, struct device **out)
+{
+	struct device *d = calloc(1, sizeof(*d));
+	const char *step = "memory";
+	int err = -ENOMEM;
+
+	if (!d)
+		return -ENOMEM;
+	d->params = *params;
+	d->lock_file = -1;
+	pthread_mutex_init(&d->lock, NULL);
+	TAILQ_INIT(&d->peers);
+	TAILQ_INIT(&d->attention);
+	TAILQ_INIT(&d->removals);
+	snprintf(d->name, sizeof(d->name), "%s", params->name);
+	derive_inner_name(d);
+	choose(d);
+	randombytes_buf(d->hash_key, sizeof(d->hash_key));
+	d->by_key = cds_lfht_new_flavor(64, 64, 0, CDS_LFHT_AUTO_RESIZE, &urcu_qsbr_flavor, NULL);
+	d->by_index = cds_lfht_new_flavor(64, 64, 0, CDS_LFHT_AUTO_RESIZE, &urcu_qsbr_flavor, NULL);
+	d->allowed_ips = allowed_ips_new();
+	if (!d->by_key || !d->by_index || !d->allowed_ips)
+		goto fail;
+	err = take_lock(d);
+	if (err) {
+		step = err == -EWOULDBLOCK ? "lock (another podveil serves this device)" : "lock";
+		goto fail;
+	}
+	step = "tunnel device";
+	err = make_pair(d);
+	if (err)
+		goto fail;
+	step = "programs";
+	err = start_programs(d);
+	if (err)
+		goto fail;
+	step = "data path";
+	err = start_datapath(d);
+	if (err)
+		goto fail;
+	step = "handshake thread";
+	err = handshaker_new(d, &d->handshaker);
+	if (err)
+		goto fail;
+	step = "inner end";
+	err = link_set_up(d->inner_ifindex, true);
+	if (!err)
+		err = start_watch(d);
+	if (err)
+		goto fail;
+	*out = d;
+	return 0;
+fail:
+	log_error("cannot make the device", "device=%s step=\"%s\" errno=%d error=\"%s\"", d->name,
+		  step, -err, strerror(-err));
+	device_free(d, true);
+	return err;
+}
+
+void device_free(struct device *d, bool remove)
+{
+	struct peer *p, *next;
+	char path[128];
+
+	if (!d)
+		return;
+	if (d->watch_event)
+		event_free(d->watch_event);
+	link_watch_free(d->watch);
+	if (d->datapath) {
+		device_lock(d);
+		d->up = false;
+		datapath_unlisten(d->datapath);
+		for (p = TAILQ_FIRST(&d->peers); p; p = next) {
+			next = TAILQ_NEXT(p, list);
+			peer_withdraw(p);
+		}
+		device_unlock(d);
+	}
+	handshaker_free(d->handshaker);
+	datapath_free(d->datapath);
+	/* Programs go with the devices; without `remove` both stay and drop what comes. */
+	if (remove && d->inner_ifindex)
+		link_delete(d->inner_ifindex);
+	programs_free(d->programs, remove);
+	allowed_ips_free(d->allowed_ips);
+	if (d->by_key)
+		cds_lfht_destroy(d->by_key, NULL);
+	if (d->by_index)
+		cds_lfht_destroy(d->by_index, NULL);
+	free(d->slots);
+	free(d->generations);
+	if (d->lock_file >= 0) {
+		lock_path(d->name, path, sizeof(path));
+		unlink(path);
+		close(d->lock_file);
+	}
+	rcu_barrier();
+	pthread_mutex_destroy(&d->lock);
+	sodium_memzero(d, sizeof(*d));
+	free(d);
+}

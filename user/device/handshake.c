@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "device/handshake.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "datapath/clock.h"
+#include "device/peer.h"
+#include "protocol/ratelimiter.h"
+
+/* Under load from so many waiting messages on, and for a second after (the kernel's numbers). */
+#define LOAD_THRESHOLD	512
+#define LOAD_HYSTERESIS NSEC_PER_SEC
+/* Sources whose rate is remembered under load. */
+#define SOURCES 8192
+/* Events handled before timers get their turn. */
+#define BATCH 64
+
+struct handshaker {
+	struct device *device;
+	pthread_t thread;
+	bool started;
+	struct event_base *base;
+	struct event *on_event, *on_wake;
+	int wake; /* eventfd */
+	_Atomic bool stopping;
+	struct ratelimiter *limiter;
+	uint64_t load_until;
+};
+
+static void on_timer(evutil_socket_t fd, short what, void *context);
+
+static void schedule(struct handshaker *h, struct peer *p, uint64_t at, uint64_t now)
+{
+	struct timeval delay;
+
+	if (!p->timer)
+		p->timer = evtimer_new(h->base, on_timer, p);
+	if (!p->timer)
+		return;
+	if (at == TIMERS_NEVER) {
+		evtimer_del(p->timer);
+		return;
+	}
+	/* Rounded up: a timer that fires early would find nothing due and come again at once. */
+	at = at > now ? at - now : 0;
+	delay.tv_sec = (time_t)(at / NSEC_PER_SEC);
+	delay.tv_usec = (suseconds_t)(at % NSEC_PER_SEC / 1000 + 1);
+	if (delay.tv_usec >= 1000000) {
+		delay.tv_usec -= 1000000;
+		delay.tv_sec++;
+	}
+	evtimer_add(p->timer, &delay);
+}
+
+static void look_after(struct handshaker *h, struct peer *p, uint64_t now)
+{
+	schedule(h, p, protocol_timers(p, now), now);
+}
+
+static void on_timer(evutil_socket_t fd, short what, void *context)
+{
+	struct peer *p = context;
+	struct device *d = p->device;
+
+	(void)fd;
+	(void)what;
+	device_lock(d);
+	/* A removed peer's timer may fire before its memory goes. */
+	if (!p->removed)
+		look_after(d->handshaker, p, clock_now());
+	device_unlock(d);
+}
+
+static void reap(struct device *d)
+{
+	struct peer *p;
+
+	if (TAILQ_EMPTY(&d->removals))
+		return;
+	synchronize_rcu();
+	while ((p = TAILQ_FIRST(&d->removals))) {
+		TAILQ_REMOVE(&d->removals, p, removal);
+		peer_free(p);
+	}
+}
+
+static void attend(struct handshaker *h)
+{
+	struct device *d = h->device;
+	struct peer *p;
+
+	device_lock(d);
+	while ((p = TAILQ_FIRST(&d->attention))) {
+		TAILQ_REMOVE(&d->attention, p, look);
+		p->attention = false;
+		look_after(h, p, clock_now());
+	}
+	reap(d);
+	device_unlock(d);
+}
+
+static void on_wake(evutil_socket_t fd, short what, void *context)
+{
+	struct handshaker *h = context;
+	uint64_t times;
+
+	(void)what;
+	if (read(fd, &times, sizeof(times)) < 0 && errno != EAGAIN)
+		return;
+	if (atomic_load(&h->stopping))
+		event_base_loopbreak(h->base);
+	else
+		attend(h);
+}
+
+/* An event about one of our peers. */
+static void on_signal(struct handshaker *h, const struct datapath_event *e, uint64_t now)
+{
+	struct device *d = h->device;
+	struct peer *p;
+
+	device_lock(d);
+	p = peer_find_slot(d, e->slot, e->generation);
+	if (p && d->up) {
+		switch (e->type) {
+		case DATAPATH_WANT_SESSION:
+			protocol_initiate(p, now, false);
+			break;
+		case DATAPATH_CONFIRMED:
+			if (session_confirm(p, e->index)) {
+				timers_handshake_complete(&p->remote.timers);
+				clock_gettime(CLOCK_REALTIME, &p->last_handshake);
+				atomic_store(&p->remote.handshake_asked, false);
+				atomic_fetch_add(&d->handshakes_done, 1);
+				datapath_kick(d->datapath);
+			}
+			break;
+		case DATAPATH_WATCH_TIMERS:
+		case DATAPATH_HANDSHAKE_MESSAGE:
+			break;
+		}
+		look_after(h, p, now);
+	}
+	device_unlock(d);
+}
+
+static bool under_load(struct handshaker *h, uint64_t now)
+{
+	if (datapath_messages_waiting(h->device->datapath) >= LOAD_THRESHOLD)
+		h->load_until = now + LOAD_HYSTERESIS;
+	return now < h->load_until;
+}
+
+static void on_event(evutil_socket_t fd, short what, void *context)
+{
+	struct handshaker *h = context;
+	struct datapath_event e;
+
+	(void)fd;
+	(void)what;
+	for (unsigned int i = 0; i < BATCH && !datapath_event_read(h->device->datapath, &e); i++) {
+		const uint64_t now = clock_now();
+
+		if (e.type == DATAPATH_HANDSHAKE_MESSAGE)
+			protocol_receive(h->device, &e, under_load(h, now), h->limiter, now);
+		else
+			on_signal(h, &e, now);
+	}
+}
+
+static void *run(void *context)
+{
+	struct handshaker *h = context;
+
+	pthread_setname_np(pthread_self(), "podveil-hs");
+	rcu_register_thread();
+	rcu_thread_offline();
+	event_base_loop(h->base, EVLOOP_NO_EXIT_ON_EMPTY);
+	rcu_thread_online();
+	rcu_unregister_thread();
+	return NULL;
+}
+
+int handshaker_new(struct device *d, struct handshaker **out)
+{
+	struct handshaker *h = calloc(1, sizeof(*h));
+	int err = -ENOMEM;
+
+	if (!h)
+		return -ENOMEM;
+	h->device = d;
+	h->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	h->base = event_base_new();
+	h->limiter = ratelimiter_new(SOURCES);
+	if (h->wake < 0 || !h->base || !h->limiter)
+		goto fail;
+	h->on_wake = event_new(h->base, h->wake, EV_READ | EV_PERSIST, on_wake, h);
+	h->on_event = event_new(h->base, datapath_event_fd(d->datapath), EV_READ | EV_PERSIST,
+				on_event, h);
+	if (!h->on_wake || !h->on_event || event_add(h->on_wake, NULL) ||
+	    event_add(h->on_event, NULL))
+		goto fail;
+	*out = h;
+	err = -pthread_create(&h->thread, NULL, run, h);
+	if (err) {
+		*out = NULL;
+		goto fail;
+	}
+	h->started = true;
+	return 0;
+fail:
+	handshaker_free(h);
+	return err;
+}
+
+void handshaker_wake(struct handshaker *h)
+{
+	const uint64_t one = 1;
+
+	/* EAGAIN: it is being woken anyway. */
+	if (h && write(h->wake, &one, sizeof(one)) < 0)
+		return;
+}
+
+void handshaker_free(struct handshaker *h)
+{
+	if (!h)
+		return;
+	if (h->started) {
+		atomic_store(&h->stopping, true);
+		handshaker_wake(h);
+		pthread_join(h->thread, NULL);
+		/* Nobody else is left: the peers' timers go while their base is there. */
+		device_lock(h->device);
+		reap(h->device);
+		device_unlock(h->device);
+	}
+	if (h->on_event)
+		event_free(h->on_event);
+	if (h->on_wake)
+		event_free(h->on_wake);
+	ratelimiter_free(h->limiter);
+	if (h->base)
+		event_base_free(h->base);
+	if (h->wake >= 0)
+		close(h->wake);
+	free(h);
+}

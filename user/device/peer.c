@@ -1,0 +1,352 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "device/peer.h"
+
+#include <errno.h>
+#include <sodium.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "observe/log.h"
+
+static unsigned long hash_of(const struct device *d, const uint8_t public_key[KEY_SIZE])
+{
+	unsigned long hash = 0;
+	uint8_t digest[crypto_shorthash_BYTES];
+
+	_Static_assert(sizeof(d->hash_key) == crypto_shorthash_KEYBYTES, "libsodium's key");
+	crypto_shorthash(digest, public_key, KEY_SIZE, d->hash_key);
+	memcpy(&hash, digest, sizeof(hash));
+	return hash;
+}
+
+static int match_key(struct cds_lfht_node *node, const void *key)
+{
+	return !memcmp(caa_container_of(node, struct peer, by_key)->public_key, key, KEY_SIZE);
+}
+
+static int match_index(struct cds_lfht_node *node, const void *index)
+{
+	return caa_container_of(node, struct peer, by_index)->pending_index ==
+	       *(const uint32_t *)index;
+}
+
+struct peer *peer_find(struct device *d, const uint8_t public_key[KEY_SIZE])
+{
+	struct cds_lfht_iter iter;
+	struct cds_lfht_node *node;
+
+	cds_lfht_lookup(d->by_key, hash_of(d, public_key), match_key, public_key, &iter);
+	node = cds_lfht_iter_get_node(&iter);
+	return node ? caa_container_of(node, struct peer, by_key) : NULL;
+}
+
+struct peer *peer_find_slot(struct device *d, uint32_t slot, uint16_t generation)
+{
+	struct peer *p = slot < d->n_slots ? d->slots[slot] : NULL;
+
+	return p && p->remote.generation == generation ? p : NULL;
+}
+
+struct peer *peer_find_pending(struct device *d, uint32_t index)
+{
+	struct cds_lfht_iter iter;
+	struct cds_lfht_node *node;
+
+	cds_lfht_lookup(d->by_index, index, match_index, &index, &iter);
+	node = cds_lfht_iter_get_node(&iter);
+	return node ? caa_container_of(node, struct peer, by_index) : NULL;
+}
+
+struct peer *peer_new(struct device *d, const uint8_t public_key[KEY_SIZE],
+		      const uint8_t preshared_key[KEY_SIZE])
+{
+	struct peer *p = aligned_alloc(64, (sizeof(*p) + 63) & ~(size_t)63);
+
+	if (!p)
+		return NULL;
+	memset(p, 0, sizeof(*p));
+	p->device = d;
+	memcpy(p->public_key, public_key, KEY_SIZE);
+	noise_handshake_init(&p->handshake, &d->identity, public_key, preshared_key);
+	cookie_jar_init(&p->jar, public_key);
+	return p;
+}
+
+void peer_free(struct peer *p)
+{
+	if (!p)
+		return;
+	if (p->timer)
+		event_free(p->timer);
+	remote_fini(&p->remote);
+	free(p->allowed);
+	sodium_memzero(p, sizeof(*p));
+	free(p);
+}
+
+/* --- slots --- */
+
+static void counters_moved(void *context, uint32_t slot, struct pv_peer_counters *memory)
+{
+	struct device *d = context;
+
+	if (slot < d->n_slots && d->slots[slot])
+		rcu_assign_pointer(d->slots[slot]->remote.counters, memory);
+}
+
+/* The lowest free slot, so that the maps stay small. */
+static int take_slot(struct device *d, struct peer *p, uint32_t *out)
+{
+	uint32_t slot = 0;
+	int err;
+
+	/* With as many peers as slots, there is no hole to look for. */
+	if (d->n_peers < d->n_slots)
+		while (slot < d->n_slots && d->slots[slot])
+			slot++;
+	else
+		slot = d->n_slots;
+	if (slot == d->n_slots) {
+		uint32_t n = d->n_slots ? d->n_slots * 2 : 16;
+		struct peer **slots = realloc(d->slots, n * sizeof(*slots));
+		uint16_t *generations;
+
+		if (!slots)
+			return -ENOMEM;
+		d->slots = slots;
+		generations = realloc(d->generations, n * sizeof(*generations));
+		if (!generations)
+			return -ENOMEM;
+		d->generations = generations;
+		err = programs_peer_grow(d->programs, n, counters_moved, d);
+		if (err)
+			return err;
+		memset(slots + d->n_slots, 0, (n - d->n_slots) * sizeof(*slots));
+		memset(generations + d->n_slots, 0, (n - d->n_slots) * sizeof(*generations));
+		d->n_slots = n;
+	}
+	d->slots[slot] = p;
+	*out = slot;
+	return 0;
+}
+
+int peer_publish(struct peer *p)
+{
+	struct device *d = p->device;
+	uint32_t slot;
+	int err = take_slot(d, p, &slot);
+
+	if (err)
+		return err;
+	remote_init(&p->remote, slot, ++d->generations[slot]);
+	timers_up(&p->remote.timers, d->up);
+	p->remote.counters = programs_peer_counters(d->programs, slot);
+	err = datapath_remote_add(d->datapath, &p->remote);
+	if (err) {
+		d->slots[slot] = NULL;
+		return err;
+	}
+	cds_lfht_node_init(&p->by_key);
+	cds_lfht_add(d->by_key, hash_of(d, p->public_key), &p->by_key);
+	TAILQ_INSERT_TAIL(&d->peers, p, list);
+	d->n_peers++;
+	return 0;
+}
+
+void peer_withdraw(struct peer *p)
+{
+	struct device *d = p->device;
+
+	/* First nothing is sent to it any more, then nothing is taken from it. */
+	peer_disallow_all(p);
+	datapath_remote_remove(d->datapath, &p->remote);
+	session_clear(p);
+	cds_lfht_del(d->by_key, &p->by_key);
+	TAILQ_REMOVE(&d->peers, p, list);
+	d->n_peers--;
+	if (p->attention)
+		TAILQ_REMOVE(&d->attention, p, look);
+	p->attention = false;
+	p->removed = true;
+	d->slots[p->remote.slot] = NULL;
+	programs_peer_clear(d->programs, p->remote.slot);
+	TAILQ_INSERT_TAIL(&d->removals, p, removal);
+	handshaker_wake(d->handshaker);
+}
+
+void peer_show(struct peer *p)
+{
+	struct endpoint e;
+	struct pv_peer shown = {
+		.generation = p->remote.generation,
+		.allowed_ips = (uint32_t)p->n_allowed,
+	};
+
+	memcpy(shown.public_key, p->public_key, KEY_SIZE);
+	if (remote_endpoint_get(&p->remote, &e)) {
+		if (e.to.any.sa_family == AF_INET6) {
+			memcpy(shown.endpoint_address, &e.to.v6.sin6_addr, 16);
+			shown.endpoint_port = ntohs(e.to.v6.sin6_port);
+		} else {
+			shown.endpoint_address[10] = shown.endpoint_address[11] = 0xff;
+			memcpy(shown.endpoint_address + 12, &e.to.v4.sin_addr, 4);
+			shown.endpoint_port = ntohs(e.to.v4.sin_port);
+		}
+	}
+	programs_peer_set(p->device->programs, p->remote.slot, &shown);
+}
+
+/* --- allowed IPs --- */
+
+static void cidr4(struct pv_cidr4 *out, const struct cidr *c)
+{
+	out->prefix_len = c->prefix_len;
+	memcpy(out->address, c->address, sizeof(out->address));
+}
+
+static void cidr6(struct pv_cidr6 *out, const struct cidr *c)
+{
+	out->prefix_len = c->prefix_len;
+	memcpy(out->address, c->address, sizeof(out->address));
+}
+
+static int map_allow(struct device *d, const struct cidr *c, const struct peer *p)
+{
+	const struct pv_allowed to = {
+		.peer = p->remote.slot,
+		.generation = p->remote.generation,
+	};
+	struct pv_cidr4 v4;
+	struct pv_cidr6 v6;
+
+	if (c->family == AF_INET) {
+		cidr4(&v4, c);
+		return programs_allow4(d->programs, &v4, &to);
+	}
+	cidr6(&v6, c);
+	return programs_allow6(d->programs, &v6, &to);
+}
+
+static void map_disallow(struct device *d, const struct cidr *c)
+{
+	struct pv_cidr4 v4;
+	struct pv_cidr6 v6;
+
+	if (c->family == AF_INET) {
+		cidr4(&v4, c);
+		programs_disallow4(d->programs, &v4);
+	} else {
+		cidr6(&v6, c);
+		programs_disallow6(d->programs, &v6);
+	}
+}
+
+static bool same_cidr(const struct cidr *a, const struct cidr *b)
+{
+	return a->family == b->family && a->prefix_len == b->prefix_len &&
+	       !memcmp(a->address, b->address, a->family == AF_INET ? 4 : 16);
+}
+
+static void forget(struct peer *p, const struct cidr *c)
+{
+	for (size_t i = 0; i < p->n_allowed; i++) {
+		if (!same_cidr(&p->allowed[i], c))
+			continue;
+		memmove(&p->allowed[i], &p->allowed[i + 1],
+			(p->n_allowed - i - 1) * sizeof(*p->allowed));
+		p->n_allowed--;
+		p->device->n_allowed--;
+		return;
+	}
+}
+
+static struct cidr masked(const struct cidr *c)
+{
+	struct cidr m = *c;
+	const unsigned int bytes = m.family == AF_INET ? 4 : 16;
+
+	for (unsigned int i = 0; i < sizeof(m.address); i++) {
+		unsigned int bits = m.prefix_len > 8 * i ? m.prefix_len - 8 * i : 0;
+
+		if (i >= bytes || !bits)
+			m.address[i] = 0;
+		else if (bits < 8)
+			m.address[i] &= (uint8_t)(0xff << (8 - bits));
+	}
+	return m;
+}
+
+int peer_allow(struct peer *p, const struct cidr *wanted)
+{
+	struct device *d = p->device;
+	const struct cidr c = masked(wanted);
+	struct remote *previous;
+	struct cidr *grown = realloc(p->allowed, (p->n_allowed + 1) * sizeof(*grown));
+	int err;
+
+	if (!grown)
+		return -ENOMEM;
+	p->allowed = grown;
+	err = allowed_ips_insert(d->allowed_ips, &c, &p->remote, &previous);
+	if (err)
+		return err;
+	if (previous == &p->remote)
+		return 0;
+	if (previous)
+		forget(caa_container_of(previous, struct peer, remote), &c);
+	p->allowed[p->n_allowed++] = c;
+	d->n_allowed++;
+	err = map_allow(d, &c, p);
+	if (err)
+		log_error("cannot write allowed_ips", "prefix_len=%u errno=%d", c.prefix_len, -err);
+	return err;
+}
+
+void peer_disallow(struct peer *p, const struct cidr *unwanted)
+{
+	const struct cidr c = masked(unwanted);
+
+	if (allowed_ips_remove(p->device->allowed_ips, &c, &p->remote))
+		return;
+	map_disallow(p->device, &c);
+	forget(p, &c);
+}
+
+void peer_disallow_all(struct peer *p)
+{
+	while (p->n_allowed)
+		peer_disallow(p, &p->allowed[p->n_allowed - 1]);
+}
+
+/* --- the initiation under way --- */
+
+void peer_pending_begin(struct peer *p)
+{
+	peer_pending_end(p);
+	p->pending_index = session_index(p->device);
+	cds_lfht_node_init(&p->by_index);
+	cds_lfht_add(p->device->by_index, p->pending_index, &p->by_index);
+	p->pending = true;
+}
+
+void peer_pending_end(struct peer *p)
+{
+	if (!p->pending)
+		return;
+	cds_lfht_del(p->device->by_index, &p->by_index);
+	p->pending = false;
+	/* The node is used again soon; its readers are under our lock, but its table resizes itself
+	 * on a thread of its own. */
+	synchronize_rcu();
+}
+
+void peer_attention(struct peer *p)
+{
+	struct device *d = p->device;
+
+	if (!p->attention) {
+		p->attention = true;
+		TAILQ_INSERT_TAIL(&d->attention, p, look);
+	}
+	handshaker_wake(d->handshaker);
+}

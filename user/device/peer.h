@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A device and its peers from the inside. Everything here lies under the device's lock, but what
+ * remote.h gives to the workers. Internal to the folder.
+ *
+ * Lock and RCU: both threads that take the lock are registered with RCU and offline while they wait
+ * for it or sleep, so that whoever holds it may wait for a grace period.
+ */
+#ifndef DEVICE_PEER_H
+#define DEVICE_PEER_H
+
+#include <event2/event.h>
+#include <pthread.h>
+#include <sys/queue.h>
+
+#include "bpf/loader.h"
+#include "datapath/datapath.h"
+#include "device/device.h"
+#include "device/handshake.h"
+#include "protocol/cookie.h"
+#include "protocol/noise.h"
+
+struct peer {
+	struct remote remote;
+	struct device *device;
+	uint8_t public_key[KEY_SIZE];
+	struct noise_handshake handshake;
+	struct cookie_jar jar;
+	struct timespec last_handshake; /* Unix time */
+	uint64_t last_sent_handshake;	/* monotonic ns; 0: never */
+	uint16_t keepalive;		/* seconds */
+	struct cidr *allowed;
+	size_t n_allowed;
+
+	uint32_t pending_index; /* of our initiation under way */
+	bool pending;
+	bool attention; /* is in the device's list of peers to look at */
+	bool removed;
+	struct event *timer; /* the handshake thread's; made on first use */
+	struct cds_lfht_node by_key, by_index;
+	TAILQ_ENTRY(peer) list, look, removal;
+};
+
+TAILQ_HEAD(peer_list, peer);
+
+struct device {
+	struct device_params params;
+	char name[IF_NAMESIZE], inner_name[IF_NAMESIZE];
+	int tunnel_ifindex, inner_ifindex;
+	int lock_file;
+	uint32_t mtu;
+	unsigned int workers;
+	bool superpackets, ending;
+	struct link_watch *watch;
+	struct event *watch_event;
+	struct programs *programs;
+	struct allowed_ips *allowed_ips;
+	size_t n_allowed;
+	struct datapath *datapath;
+	struct handshaker *handshaker;
+
+	pthread_mutex_t lock;
+	bool up;
+	struct noise_identity identity;
+	struct cookie_checker checker;
+	uint16_t listen_port; /* wanted; 0 until the first listen chose one */
+	uint32_t fwmark;
+	struct peer_list peers; /* in the order of their making, as `wg` shows them */
+	size_t n_peers;
+	struct cds_lfht *by_key, *by_index;
+	uint8_t hash_key[16];
+	struct peer **slots;
+	uint16_t *generations;
+	uint32_t n_slots;
+	struct peer_list attention; /* for the handshake thread: timers or settings changed */
+	struct peer_list removals;  /* unreachable; the handshake thread frees them */
+
+	_Atomic uint64_t handshakes_started, handshakes_done, handshakes_failed;
+	_Atomic uint64_t cookies_sent, rate_limited;
+};
+
+/* Registered threads only; see above. */
+void device_lock(struct device *d);
+void device_unlock(struct device *d);
+
+/* --- configure.c --- */
+
+/* The programs follow mark and port. */
+int device_publish_settings(struct device *d);
+
+/* --- peer.c --- */
+
+struct peer *peer_find(struct device *d, const uint8_t public_key[KEY_SIZE]);
+struct peer *peer_find_slot(struct device *d, uint32_t slot, uint16_t generation);
+/* The peer whose initiation of ours bears this index. */
+struct peer *peer_find_pending(struct device *d, uint32_t index);
+/* Makes a peer that nobody can see yet. NULL: no memory. */
+struct peer *peer_new(struct device *d, const uint8_t public_key[KEY_SIZE],
+		      const uint8_t preshared_key[KEY_SIZE]);
+void peer_free(struct peer *p);
+/* Makes it visible. 0 or -errno; then the caller still owns it. */
+int peer_publish(struct peer *p);
+/* Takes it away from everybody; the handshake thread frees it after a grace period. */
+void peer_withdraw(struct peer *p);
+/* The `peers` map follows. */
+void peer_show(struct peer *p);
+int peer_allow(struct peer *p, const struct cidr *cidr);
+void peer_disallow(struct peer *p, const struct cidr *cidr);
+void peer_disallow_all(struct peer *p);
+/* A random local index that nobody uses, for the initiation under way. */
+void peer_pending_begin(struct peer *p);
+void peer_pending_end(struct peer *p);
+/* The handshake thread should look at it (and wakes). */
+void peer_attention(struct peer *p);
+
+/* --- session.c --- */
+
+/* Keys of a finished handshake: whitepaper 6.3 says who may send with them, and when. 0 or -errno.
+ */
+int session_install(struct peer *p, const struct noise_keys *keys, uint64_t now);
+/* The first message came in on keypair `index`: it is current from now on. True if it just became
+ * so. */
+bool session_confirm(struct peer *p, uint32_t index);
+/* Forgets all keypairs and the handshake under way. */
+void session_clear(struct peer *p);
+/* Index for the responder's keypair. */
+uint32_t session_index(struct device *d);
+
+#endif

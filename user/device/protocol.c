@@ -1,0 +1,311 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What messages and timers do to a peer: the rules of the whitepaper (sections 5 and 6) applied to
+ * sessions, endpoints and counters.
+ */
+#include <endian.h>
+#include <errno.h>
+#include <sodium.h>
+#include <string.h>
+#include <time.h>
+
+#include "device/peer.h"
+#include "observe/log.h"
+#include "protocol/ratelimiter.h"
+
+/* Handshake messages leave with the precedence of network control, as the kernel's do (AF41). */
+#define HANDSHAKE_TOS 0x88
+
+#define ADD(counter) atomic_fetch_add_explicit(&(counter), 1, memory_order_relaxed)
+
+static uint64_t realtime_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_REALTIME, &t);
+	return (uint64_t)t.tv_sec * NSEC_PER_SEC + (uint64_t)t.tv_nsec;
+}
+
+/* Sends to where the peer is known to be, and counts it as its traffic. */
+static int send_to(struct peer *p, const void *message, size_t len, uint64_t now)
+{
+	struct endpoint to;
+	int err;
+
+	if (!remote_endpoint_get(&p->remote, &to))
+		return -EDESTADDRREQ;
+	err = datapath_send(p->device->datapath, &to, message, len, HANDSHAKE_TOS);
+	if (err)
+		return err;
+	remote_count_sent(&p->remote, PV_MAX_WORKERS, 1, len);
+	timers_message_sent(&p->remote.timers, false, now);
+	return 0;
+}
+
+static void asked_no_more(struct peer *p)
+{
+	atomic_store_explicit(&p->remote.handshake_asked, false, memory_order_relaxed);
+}
+
+void protocol_initiate(struct peer *p, uint64_t now, bool retry)
+{
+	struct device *d = p->device;
+	struct timers *timers = &p->remote.timers;
+	struct message_initiation m;
+	uint8_t timestamp[TIMESTAMP_SIZE];
+	int err;
+
+	if (!retry)
+		timers->attempts = 0;
+	if (p->last_sent_handshake && now - p->last_sent_handshake < REKEY_TIMEOUT) {
+		/* The one under way will be repeated; else the next packet asks again. */
+		if (timers->retransmit_at == TIMERS_NEVER)
+			asked_no_more(p);
+		return;
+	}
+	noise_timestamp(timestamp, realtime_ns());
+	peer_pending_begin(p);
+	err = noise_initiation_create(&p->handshake, &d->identity, p->pending_index, timestamp, &m);
+	if (err) {
+		peer_pending_end(p);
+		asked_no_more(p);
+		return;
+	}
+	cookie_jar_seal(&p->jar, &m, sizeof(m), now);
+	p->last_sent_handshake = now;
+	timers_handshake_initiated(timers, now, randombytes_random());
+	ADD(d->handshakes_started);
+	err = send_to(p, &m, sizeof(m), now);
+	if (err)
+		log_debug("initiation was not sent", "slot=%u errno=%d", p->remote.slot, -err);
+	sodium_memzero(&m, sizeof(m));
+}
+
+void protocol_keepalive(struct peer *p, uint64_t now)
+{
+	if (datapath_keepalive(p->device->datapath, &p->remote)) {
+		/* No session to say it with: get one. */
+		protocol_initiate(p, now, false);
+		return;
+	}
+	timers_message_sent(&p->remote.timers, false, now);
+}
+
+static void handshake_done(struct peer *p)
+{
+	clock_gettime(CLOCK_REALTIME, &p->last_handshake);
+	timers_handshake_complete(&p->remote.timers);
+	asked_no_more(p);
+	ADD(p->device->handshakes_done);
+}
+
+/* Where an authentic handshake message came from is where the peer is. */
+static void received_from(struct peer *p, const struct datapath_event *e, uint64_t now)
+{
+	struct endpoint known;
+
+	if (!remote_endpoint_get(&p->remote, &known) || !endpoint_equal(&known, &e->endpoint)) {
+		remote_endpoint_set(&p->remote, &e->endpoint);
+		peer_show(p);
+	}
+	remote_count_received(&p->remote, PV_MAX_WORKERS, 1, e->length);
+	timers_message_received(&p->remote.timers, false, now);
+}
+
+static void receive_initiation(struct device *d, const struct datapath_event *e, uint64_t now)
+{
+	const struct message_initiation *in = (const void *)e->message;
+	struct noise_identity identity;
+	struct noise_claim claim;
+	struct message_response out;
+	struct noise_keys keys;
+	struct peer *p;
+	int err;
+
+	/* The costly part needs nothing but our key, and so no lock. */
+	device_lock(d);
+	identity = d->identity;
+	device_unlock(d);
+	err = noise_initiation_open(in, &identity, &claim);
+	sodium_memzero(&identity, sizeof(identity));
+	if (err) {
+		ADD(d->handshakes_failed);
+		return;
+	}
+	device_lock(d);
+	p = peer_find(d, claim.remote_static);
+	err = p && d->up ? noise_initiation_accept(&p->handshake, in, &claim, now) : -ENOENT;
+	if (!err) {
+		/* Our own initiation under way gives way to the peer's. */
+		peer_pending_end(p);
+		received_from(p, e, now);
+		err = noise_response_create(&p->handshake, session_index(d), &out);
+	}
+	if (!err)
+		err = noise_keys_derive(&p->handshake, &keys);
+	if (!err) {
+		err = session_install(p, &keys, now);
+		sodium_memzero(&keys, sizeof(keys));
+	}
+	if (!err) {
+		cookie_jar_seal(&p->jar, &out, sizeof(out), now);
+		timers_session_derived(&p->remote.timers, now);
+		p->last_sent_handshake = now;
+		send_to(p, &out, sizeof(out), now);
+		peer_attention(p);
+	} else {
+		ADD(d->handshakes_failed);
+	}
+	device_unlock(d);
+	sodium_memzero(&claim, sizeof(claim));
+}
+
+static void receive_response(struct device *d, const struct datapath_event *e, uint64_t now)
+{
+	const struct message_response *in = (const void *)e->message;
+	struct noise_keys keys;
+	struct peer *p;
+	int err;
+
+	device_lock(d);
+	p = peer_find_pending(d, le32toh(in->receiver));
+	err = p && d->up ? noise_response_accept(&p->handshake, &d->identity, in) : -ENOENT;
+	if (!err)
+		err = noise_keys_derive(&p->handshake, &keys);
+	if (!err) {
+		peer_pending_end(p);
+		received_from(p, e, now);
+		err = session_install(p, &keys, now);
+		sodium_memzero(&keys, sizeof(keys));
+	}
+	if (!err) {
+		timers_session_derived(&p->remote.timers, now);
+		handshake_done(p);
+		/* Staged packets confirm the session to the responder; a keepalive does where there
+		 * are none, and does no harm where there are. */
+		datapath_kick(d->datapath);
+		if (!atomic_load_explicit(&p->remote.staged, memory_order_relaxed))
+			protocol_keepalive(p, now);
+		peer_attention(p);
+	} else {
+		ADD(d->handshakes_failed);
+	}
+	device_unlock(d);
+}
+
+static void receive_cookie(struct device *d, const struct datapath_event *e, uint64_t now)
+{
+	const struct message_cookie_reply *in = (const void *)e->message;
+	struct keypair *k;
+	struct peer *p;
+
+	device_lock(d);
+	p = peer_find_pending(d, le32toh(in->receiver));
+	/* An answer to our response bears the index of the keypair that the response made. */
+	if (!p) {
+		k = datapath_keypair_find(d->datapath, le32toh(in->receiver));
+		if (k)
+			p = caa_container_of(k->remote, struct peer, remote);
+	}
+	if (p && !cookie_reply_consume(&p->jar, in, now))
+		remote_count_received(&p->remote, PV_MAX_WORKERS, 1, e->length);
+	device_unlock(d);
+}
+
+/* Address and port as bytes, as cookies want it. */
+static size_t source_bytes(const struct endpoint *e, uint8_t out[18])
+{
+	if (e->to.any.sa_family == AF_INET6) {
+		memcpy(out, &e->to.v6.sin6_addr, 16);
+		memcpy(out + 16, &e->to.v6.sin6_port, 2);
+		return 18;
+	}
+	memcpy(out, &e->to.v4.sin_addr, 4);
+	memcpy(out + 4, &e->to.v4.sin_port, 2);
+	return 6;
+}
+
+static bool may_proceed(struct device *d, const struct datapath_event *e, bool under_load,
+			struct ratelimiter *limiter, uint64_t now)
+{
+	struct message_cookie_reply reply;
+	enum cookie_verdict verdict;
+	uint8_t source[18];
+	const size_t source_len = source_bytes(&e->endpoint, source);
+	uint32_t sender;
+	bool answer;
+
+	device_lock(d);
+	verdict = cookie_check(&d->checker, e->message, e->length, source, source_len, now);
+	answer = under_load && verdict == COOKIE_MAC1_ONLY;
+	if (answer) {
+		memcpy(&sender, e->message + offsetof(struct message_initiation, sender),
+		       sizeof(sender));
+		cookie_reply_create(&d->checker, e->message, e->length, le32toh(sender), source,
+				    source_len, now, &reply);
+		if (!datapath_send(d->datapath, &e->endpoint, &reply, sizeof(reply), HANDSHAKE_TOS))
+			ADD(d->cookies_sent);
+	}
+	device_unlock(d);
+	if (verdict == COOKIE_BAD_MAC1) {
+		ADD(d->handshakes_failed);
+		return false;
+	}
+	if (!under_load)
+		return true;
+	if (answer)
+		return false;
+	if (ratelimiter_allow(limiter, &e->endpoint.to.any, now))
+		return true;
+	ADD(d->rate_limited);
+	return false;
+}
+
+void protocol_receive(struct device *d, const struct datapath_event *e, bool under_load,
+		      struct ratelimiter *limiter, uint64_t now)
+{
+	switch (message_classify(e->message, e->length)) {
+	case MESSAGE_INITIATION:
+		if (may_proceed(d, e, under_load, limiter, now))
+			receive_initiation(d, e, now);
+		break;
+	case MESSAGE_RESPONSE:
+		if (may_proceed(d, e, under_load, limiter, now))
+			receive_response(d, e, now);
+		break;
+	case MESSAGE_COOKIE_REPLY:
+		receive_cookie(d, e, now);
+		break;
+	case MESSAGE_DATA:
+	case MESSAGE_INVALID:
+		break;
+	}
+}
+
+/* What waits for this peer waits in vain. */
+static void drop_staged(struct peer *p)
+{
+	atomic_fetch_add_explicit(&p->remote.stage_epoch, 1, memory_order_relaxed);
+	asked_no_more(p);
+	datapath_kick(p->device->datapath);
+}
+
+uint64_t protocol_timers(struct peer *p, uint64_t now)
+{
+	const unsigned int due = timers_due(&p->remote.timers, now);
+
+	if (due & TIMERS_GIVE_UP) {
+		peer_pending_end(p);
+		drop_staged(p);
+	}
+	if (due & TIMERS_ZERO_KEYS)
+		session_clear(p);
+	if (due & (TIMERS_RETRY_INITIATION | TIMERS_SEND_INITIATION)) {
+		/* Perhaps it is our own address that is wrong. */
+		remote_endpoint_forget_source(&p->remote);
+		protocol_initiate(p, now, due & TIMERS_RETRY_INITIATION);
+	}
+	if (due & TIMERS_SEND_KEEPALIVE)
+		protocol_keepalive(p, now);
+	return timers_next(&p->remote.timers, now);
+}

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Which keypair sends and which still receive (whitepaper 6.3). The initiator sends with a new
+ * keypair at once, since the response proved that the other end has it. The responder keeps it as
+ * `next` until a message comes in on it.
+ */
+#include <errno.h>
+#include <sodium.h>
+#include <stdlib.h>
+
+#include "device/peer.h"
+
+uint32_t session_index(struct device *d)
+{
+	uint32_t index;
+
+	do
+		index = randombytes_random();
+	while (datapath_index_used(d->datapath, index) || peer_find_pending(d, index));
+	return index;
+}
+
+/* Out of a place that workers read; the keypair dies after the grace period. */
+static void discard(struct peer *p, struct keypair **place)
+{
+	struct keypair *k = *place;
+
+	if (!k)
+		return;
+	rcu_assign_pointer(*place, NULL);
+	datapath_keypair_remove(p->device->datapath, k);
+	keypair_retire(k);
+}
+
+static void move(struct keypair **from, struct keypair **to)
+{
+	struct keypair *k = *from;
+
+	rcu_assign_pointer(*to, k);
+	rcu_assign_pointer(*from, NULL);
+}
+
+int session_install(struct peer *p, const struct noise_keys *keys, uint64_t now)
+{
+	struct remote *r = &p->remote;
+	struct keypair *k = keypair_new(keys, r, now);
+	int err;
+
+	if (!k)
+		return -ENOMEM;
+	err = datapath_keypair_add(p->device->datapath, k);
+	if (err) {
+		keypair_retire(k);
+		return err;
+	}
+	discard(p, &r->previous);
+	if (keys->initiator) {
+		struct keypair *current = r->current;
+
+		/* A `next` that was never confirmed is newer than current. */
+		if (r->next) {
+			move(&r->next, &r->previous);
+			rcu_assign_pointer(r->current, k);
+			if (current) {
+				datapath_keypair_remove(p->device->datapath, current);
+				keypair_retire(current);
+			}
+		} else {
+			rcu_assign_pointer(r->previous, current);
+			rcu_assign_pointer(r->current, k);
+		}
+	} else {
+		discard(p, &r->next);
+		rcu_assign_pointer(r->next, k);
+	}
+	return 0;
+}
+
+bool session_confirm(struct peer *p, uint32_t index)
+{
+	struct remote *r = &p->remote;
+
+	if (!r->next || r->next->local_index != index)
+		return false;
+	discard(p, &r->previous);
+	rcu_assign_pointer(r->previous, r->current);
+	move(&r->next, &r->current);
+	return true;
+}
+
+void session_clear(struct peer *p)
+{
+	struct remote *r = &p->remote;
+
+	discard(p, &r->current);
+	discard(p, &r->next);
+	discard(p, &r->previous);
+	peer_pending_end(p);
+	noise_handshake_clear(&p->handshake);
+}

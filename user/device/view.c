@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Looking at a device: for the wg(8) socket, status and metrics. */
+#include <errno.h>
+#include <sodium.h>
+#include <string.h>
+
+#include "datapath/clock.h"
+#include "device/peer.h"
+
+static void view_device(struct device *d, struct device_view *v)
+{
+	*v = (struct device_view){
+		.has_key = d->identity.present,
+		.listen_port = d->listen_port,
+		.fwmark = d->fwmark,
+		.n_peers = d->n_peers,
+		.aead = datapath_aead(d->datapath),
+		.superpackets = d->superpackets,
+		.workers = d->workers,
+		.mtu = d->mtu,
+		.handshakes_started = d->handshakes_started,
+		.handshakes_done = d->handshakes_done,
+		.handshakes_failed = d->handshakes_failed,
+		.cookies_sent = d->cookies_sent,
+		.rate_limited = d->rate_limited,
+	};
+	memcpy(v->private_key, d->identity.private_key, KEY_SIZE);
+	memcpy(v->public_key, d->identity.public_key, KEY_SIZE);
+}
+
+static void view_peer(struct peer *p, struct peer_view *v, uint64_t now)
+{
+	const struct pv_peer_counters *c = p->remote.counters;
+	const struct keypair *k = p->remote.current;
+
+	*v = (struct peer_view){
+		.has_preshared_key = !sodium_is_zero(p->handshake.preshared_key, KEY_SIZE),
+		.keepalive = p->keepalive,
+		.last_handshake = p->last_handshake,
+		.session_age_ns = keypair_can_send(k, now) ? now - k->birth : UINT64_MAX,
+		.allowed = p->allowed,
+		.n_allowed = p->n_allowed,
+	};
+	memcpy(v->public_key, p->public_key, KEY_SIZE);
+	memcpy(v->preshared_key, p->handshake.preshared_key, KEY_SIZE);
+	remote_endpoint_get(&p->remote, &v->endpoint);
+	for (unsigned int i = 0; c && i < PV_PEER_COUNTER_SLOTS; i++) {
+		v->rx_bytes += __atomic_load_n(&c[i].rx_bytes, __ATOMIC_RELAXED);
+		v->tx_bytes += __atomic_load_n(&c[i].tx_bytes, __ATOMIC_RELAXED);
+		v->rx_packets += __atomic_load_n(&c[i].rx_packets, __ATOMIC_RELAXED);
+		v->tx_packets += __atomic_load_n(&c[i].tx_packets, __ATOMIC_RELAXED);
+	}
+}
+
+void device_look(struct device *d, void (*device)(const struct device_view *, void *context),
+		 void (*peer)(const struct peer_view *, void *context), void *context)
+{
+	const uint64_t now = clock_now();
+	struct device_view dv;
+	struct peer_view pv;
+	struct peer *p;
+
+	device_lock(d);
+	view_device(d, &dv);
+	if (device)
+		device(&dv, context);
+	TAILQ_FOREACH (p, &d->peers, list) {
+		if (!peer)
+			break;
+		view_peer(p, &pv, now);
+		peer(&pv, context);
+		sodium_memzero(pv.preshared_key, KEY_SIZE);
+	}
+	device_unlock(d);
+	sodium_memzero(&dv, sizeof(dv));
+}
+
+int device_handshake(struct device *d, const uint8_t public_key[KEY_SIZE])
+{
+	const uint64_t now = clock_now();
+	struct peer *p;
+
+	device_lock(d);
+	p = peer_find(d, public_key);
+	if (p && d->up && !keypair_can_send(p->remote.current, now)) {
+		protocol_initiate(p, now, false);
+		peer_attention(p);
+	}
+	device_unlock(d);
+	return p ? 0 : -ENOENT;
+}
+
+void device_counters(struct device *d, struct pv_counters *sum)
+{
+	const struct pv_counters *slots = programs_counters(d->programs);
+	uint64_t *to = (uint64_t *)sum;
+
+	memset(sum, 0, sizeof(*sum));
+	for (unsigned int i = 0; i < PV_COUNTER_SLOTS; i++) {
+		const uint64_t *from = (const uint64_t *)&slots[i];
+
+		for (size_t k = 0; k < sizeof(*sum) / sizeof(*to); k++)
+			to[k] += __atomic_load_n(&from[k], __ATOMIC_RELAXED);
+	}
+}

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "netlink/ethtool.h"
+
+#include <errno.h>
+#include <linux/ethtool.h>
+#include <linux/sockios.h>
+#include <net/if.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static int call(int fd, const char *device, void *command)
+{
+	struct ifreq request;
+
+	memset(&request, 0, sizeof(request));
+	strncpy(request.ifr_name, device, sizeof(request.ifr_name) - 1);
+	request.ifr_data = command;
+	return ioctl(fd, SIOCETHTOOL, &request) ? -errno : 0;
+}
+
+static int feature_names(int fd, const char *device, struct ethtool_gstrings **out)
+{
+	struct {
+		struct ethtool_sset_info info;
+		uint32_t count;
+	} set = {.info = {.cmd = ETHTOOL_GSSET_INFO, .sset_mask = 1ull << ETH_SS_FEATURES}};
+	struct ethtool_gstrings *names;
+	int err = call(fd, device, &set);
+
+	if (err)
+		return err;
+	names = calloc(1, sizeof(*names) + (size_t)set.count * ETH_GSTRING_LEN);
+	if (!names)
+		return -ENOMEM;
+	names->cmd = ETHTOOL_GSTRINGS;
+	names->string_set = ETH_SS_FEATURES;
+	names->len = set.count;
+	err = call(fd, device, names);
+	if (err)
+		free(names);
+	else
+		*out = names;
+	return err;
+}
+
+static bool contains(const char *const *names, size_t n, const char *name)
+{
+	for (size_t i = 0; i < n; i++)
+		if (!strcmp(names[i], name))
+			return true;
+	return false;
+}
+
+int ethtool_features(const char *device, const char *const *wanted, size_t n,
+		     bool (*concerns)(const char *name))
+{
+	struct ethtool_gstrings *names = NULL;
+	struct ethtool_sfeatures *set = NULL;
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	int err;
+
+	if (fd < 0)
+		return -errno;
+	err = feature_names(fd, device, &names);
+	if (err)
+		goto out;
+
+	const uint32_t blocks = (names->len + 31) / 32;
+
+	set = calloc(1, sizeof(*set) + blocks * sizeof(set->features[0]));
+	if (!set) {
+		err = -ENOMEM;
+		goto out;
+	}
+	set->cmd = ETHTOOL_SFEATURES;
+	set->size = blocks;
+	for (uint32_t i = 0; i < names->len; i++) {
+		const char *name = (const char *)names->data + (size_t)i * ETH_GSTRING_LEN;
+		const uint32_t bit = 1u << (i % 32);
+		const bool on = contains(wanted, n, name);
+
+		if (!on && !concerns(name))
+			continue;
+		set->features[i / 32].valid |= bit;
+		if (on)
+			set->features[i / 32].requested |= bit;
+	}
+	err = call(fd, device, set);
+	/* Positive: some features are fixed, or follow from others. */
+out:
+	free(set);
+	free(names);
+	close(fd);
+	return err;
+}

@@ -1,0 +1,308 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "netlink/link.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <linux/if_link.h>
+#include <linux/rtnetlink.h>
+#include <linux/veth.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "netlink/ethtool.h"
+#include "netlink/rtnl.h"
+
+#define LOWER_UP 0x10000 /* IFF_LOWER_UP of linux/if.h, which does not go with net/if.h */
+
+/* What the worker can undo (cut.h): segmentation of TCP and UDP, and their checksums. */
+static const char *const superpacket_offloads[] = {
+	"tx-checksum-ip-generic", "tx-scatter-gather",	     "tx-scatter-gather-fraglist",
+	"tx-tcp-segmentation",	  "tx-tcp-ecn-segmentation", "tx-tcp6-segmentation",
+	"tx-udp-segmentation",	  "tx-generic-segmentation",
+};
+
+const char *link_name_problem(const char *name)
+{
+	if (!*name)
+		return "is empty";
+	if (strlen(name) >= IF_NAMESIZE)
+		return "is longer than 15 characters";
+	if (!strcmp(name, ".") || !strcmp(name, ".."))
+		return "is . or ..";
+	for (const char *c = name; *c; c++) {
+		if (*c == '/' || *c == ':' || *c == '%')
+			return "contains one of / : %";
+		if (isspace((unsigned char)*c) || iscntrl((unsigned char)*c))
+			return "contains white space or control characters";
+	}
+	return NULL;
+}
+
+/* --- reading --- */
+
+static int attribute(const struct nlattr *a, void *context)
+{
+	const struct nlattr **table = context;
+
+	if (mnl_attr_type_valid(a, IFLA_MAX) >= 0)
+		table[mnl_attr_get_type(a)] = a;
+	return MNL_CB_OK;
+}
+
+static int kind_attribute(const struct nlattr *a, void *context)
+{
+	struct link_info *out = context;
+
+	if (mnl_attr_get_type(a) == IFLA_INFO_KIND)
+		strncpy(out->kind, mnl_attr_get_str(a), sizeof(out->kind) - 1);
+	return MNL_CB_OK;
+}
+
+static void read_link(const struct nlmsghdr *m, struct link_info *out)
+{
+	const struct ifinfomsg *header = mnl_nlmsg_get_payload(m);
+	const struct nlattr *table[IFLA_MAX + 1] = {NULL};
+
+	memset(out, 0, sizeof(*out));
+	mnl_attr_parse(m, sizeof(*header), attribute, table);
+	out->ifindex = header->ifi_index;
+	out->up = header->ifi_flags & IFF_UP;
+	out->carrier = header->ifi_flags & LOWER_UP;
+	if (table[IFLA_IFNAME])
+		strncpy(out->name, mnl_attr_get_str(table[IFLA_IFNAME]), sizeof(out->name) - 1);
+	if (table[IFLA_MTU])
+		out->mtu = mnl_attr_get_u32(table[IFLA_MTU]);
+	if (table[IFLA_LINK])
+		out->peer_ifindex = (int)mnl_attr_get_u32(table[IFLA_LINK]);
+	out->peer_elsewhere = table[IFLA_LINK_NETNSID] != NULL;
+	if (table[IFLA_NUM_RX_QUEUES])
+		out->rx_queues = mnl_attr_get_u32(table[IFLA_NUM_RX_QUEUES]);
+	if (table[IFLA_NUM_TX_QUEUES])
+		out->tx_queues = mnl_attr_get_u32(table[IFLA_NUM_TX_QUEUES]);
+	if (table[IFLA_LINKINFO])
+		mnl_attr_parse_nested(table[IFLA_LINKINFO], kind_attribute, out);
+}
+
+static int link_answer(const struct nlmsghdr *m, void *context)
+{
+	read_link(m, context);
+	return MNL_CB_STOP;
+}
+
+static struct nlmsghdr *link_message(void *buffer, uint16_t type, uint16_t flags, int ifindex,
+				     struct ifinfomsg **header)
+{
+	void *body;
+	struct nlmsghdr *m = rtnl_begin(buffer, type, flags, &body, sizeof(**header));
+
+	*header = body;
+	(*header)->ifi_family = AF_UNSPEC;
+	(*header)->ifi_index = ifindex;
+	return m;
+}
+
+int link_get_index(int ifindex, struct link_info *out)
+{
+	char buffer[RTNL_BUFFER];
+	struct ifinfomsg *header;
+
+	return rtnl_ask(link_message(buffer, RTM_GETLINK, 0, ifindex, &header), link_answer, out);
+}
+
+int link_get(const char *name, struct link_info *out)
+{
+	char buffer[RTNL_BUFFER];
+	struct ifinfomsg *header;
+	struct nlmsghdr *m;
+
+	if (link_name_problem(name))
+		return -ENODEV;
+	m = link_message(buffer, RTM_GETLINK, 0, 0, &header);
+	mnl_attr_put_strz(m, IFLA_IFNAME, name);
+	return rtnl_ask(m, link_answer, out);
+}
+
+/* --- changing --- */
+
+/* The attributes that both ends have. */
+static void put_end(struct nlmsghdr *m, const char *name, unsigned int queues, uint32_t mtu)
+{
+	struct nlattr *spec, *inet6;
+
+	mnl_attr_put_strz(m, IFLA_IFNAME, name);
+	mnl_attr_put_u32(m, IFLA_MTU, mtu);
+	mnl_attr_put_u32(m, IFLA_NUM_RX_QUEUES, queues);
+	mnl_attr_put_u32(m, IFLA_NUM_TX_QUEUES, queues);
+	mnl_attr_put_u32(m, IFLA_TXQLEN, 1000);
+	/* No link-local address and nothing sent by IPv6 itself: no peer would know what to do. */
+	spec = mnl_attr_nest_start(m, IFLA_AF_SPEC);
+	inet6 = mnl_attr_nest_start(m, AF_INET6);
+	mnl_attr_put_u8(m, IFLA_INET6_ADDR_GEN_MODE, IN6_ADDR_GEN_MODE_NONE);
+	mnl_attr_nest_end(m, inet6);
+	mnl_attr_nest_end(m, spec);
+}
+
+static int create(const char *tunnel, const char *inner, unsigned int queues, uint32_t mtu)
+{
+	char buffer[RTNL_BUFFER];
+	struct ifinfomsg *header;
+	struct nlmsghdr *m =
+		link_message(buffer, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, 0, &header);
+	struct nlattr *info, *data, *peer;
+
+	header->ifi_flags = IFF_NOARP;
+	header->ifi_change = IFF_NOARP;
+	put_end(m, tunnel, queues, mtu);
+	info = mnl_attr_nest_start(m, IFLA_LINKINFO);
+	mnl_attr_put_strz(m, IFLA_INFO_KIND, "veth");
+	data = mnl_attr_nest_start(m, IFLA_INFO_DATA);
+	peer = mnl_attr_nest_start(m, VETH_INFO_PEER);
+	header = mnl_nlmsg_get_payload_tail(m);
+	memset(header, 0, sizeof(*header));
+	header->ifi_flags = IFF_NOARP;
+	header->ifi_change = IFF_NOARP;
+	m->nlmsg_len += MNL_ALIGN(sizeof(*header));
+	put_end(m, inner, queues, mtu);
+	mnl_attr_nest_end(m, peer);
+	mnl_attr_nest_end(m, data);
+	mnl_attr_nest_end(m, info);
+	return rtnl_do(m);
+}
+
+/* Everything about sending that is not the worker's business is left to the kernel. */
+static bool concerns_sending(const char *name)
+{
+	return !strncmp(name, "tx-", 3) && strcmp(name, "tx-vlan-hw-insert") &&
+	       strcmp(name, "tx-vlan-stag-hw-insert");
+}
+
+int link_set_offloads(const char *name, bool superpackets)
+{
+	const size_t n = sizeof(superpacket_offloads) / sizeof(*superpacket_offloads);
+	int err = ethtool_features(name, superpacket_offloads, superpackets ? n : 0,
+				   concerns_sending);
+
+	return err < 0 ? err : 0;
+}
+
+int link_pair_create(const char *tunnel, const char *inner, unsigned int queues, uint32_t mtu,
+		     bool superpackets)
+{
+	struct link_info info;
+	int err = create(tunnel, inner, queues, mtu);
+
+	if (err)
+		return err;
+	err = link_set_offloads(tunnel, superpackets);
+	if (err && !link_get(tunnel, &info))
+		link_delete(info.ifindex);
+	return err;
+}
+
+int link_delete(int ifindex)
+{
+	char buffer[RTNL_BUFFER];
+	struct ifinfomsg *header;
+
+	return rtnl_do(link_message(buffer, RTM_DELLINK, 0, ifindex, &header));
+}
+
+int link_set_up(int ifindex, bool up)
+{
+	char buffer[RTNL_BUFFER];
+	struct ifinfomsg *header;
+	struct nlmsghdr *m = link_message(buffer, RTM_NEWLINK, 0, ifindex, &header);
+
+	header->ifi_flags = up ? IFF_UP : 0;
+	header->ifi_change = IFF_UP;
+	return rtnl_do(m);
+}
+
+int link_set_mtu(int ifindex, uint32_t mtu)
+{
+	char buffer[RTNL_BUFFER];
+	struct ifinfomsg *header;
+	struct nlmsghdr *m = link_message(buffer, RTM_NEWLINK, 0, ifindex, &header);
+
+	mnl_attr_put_u32(m, IFLA_MTU, mtu);
+	return rtnl_do(m);
+}
+
+/* --- watching --- */
+
+struct link_watch {
+	struct mnl_socket *socket;
+};
+
+int link_watch_new(struct link_watch **out)
+{
+	struct link_watch *w = calloc(1, sizeof(*w));
+	int err;
+
+	if (!w)
+		return -ENOMEM;
+	w->socket = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	if (!w->socket || mnl_socket_bind(w->socket, RTMGRP_LINK, MNL_SOCKET_AUTOPID) < 0) {
+		err = -errno;
+		link_watch_free(w);
+		return err;
+	}
+	*out = w;
+	return 0;
+}
+
+void link_watch_free(struct link_watch *w)
+{
+	if (!w)
+		return;
+	if (w->socket)
+		mnl_socket_close(w->socket);
+	free(w);
+}
+
+int link_watch_fd(const struct link_watch *w)
+{
+	return mnl_socket_get_fd(w->socket);
+}
+
+struct watcher {
+	void (*event)(void *context, enum link_event e, const struct link_info *link);
+	void *context;
+};
+
+static int watched(const struct nlmsghdr *m, void *context)
+{
+	const struct watcher *w = context;
+	const struct ifinfomsg *header = mnl_nlmsg_get_payload(m);
+	struct link_info info;
+
+	if (m->nlmsg_type != RTM_NEWLINK && m->nlmsg_type != RTM_DELLINK)
+		return MNL_CB_OK;
+	/* A bridge tells of its ports, IPv6 of its settings in the same messages. */
+	if (header->ifi_family != AF_UNSPEC)
+		return MNL_CB_OK;
+	read_link(m, &info);
+	w->event(w->context, m->nlmsg_type == RTM_DELLINK ? LINK_GONE : LINK_CHANGED, &info);
+	return MNL_CB_OK;
+}
+
+int link_watch_read(struct link_watch *w,
+		    void (*event)(void *context, enum link_event e, const struct link_info *link),
+		    void *context)
+{
+	struct watcher watcher = {event, context};
+	char buffer[RTNL_BUFFER];
+
+	for (;;) {
+		ssize_t n = mnl_socket_recvfrom(w->socket, buffer, sizeof(buffer));
+
+		if (n < 0 && errno == ENOBUFS) {
+			event(context, LINK_OVERRUN, NULL);
+			continue;
+		}
+		if (n < 0)
+			return errno == EAGAIN || errno == EINTR ? 0 : -errno;
+		mnl_cb_run(buffer, (size_t)n, 0, 0, watched, &watcher);
+	}
+}

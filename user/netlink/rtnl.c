@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "netlink/rtnl.h"
+
+#include <errno.h>
+#include <linux/netlink.h>
+
+/* A dump's datagram is as large as the reader's buffer allows, up to 32 KiB. */
+#define RECEIVE_BUFFER 32768
+
+struct nlmsghdr *rtnl_begin(void *buffer, uint16_t type, uint16_t flags, void **body,
+			    size_t body_size)
+{
+	struct nlmsghdr *m = mnl_nlmsg_put_header(buffer);
+
+	m->nlmsg_type = type;
+	m->nlmsg_flags = NLM_F_REQUEST | flags;
+	m->nlmsg_seq = 1;
+	*body = mnl_nlmsg_put_extra_header(m, body_size);
+	return m;
+}
+
+int rtnl_ask(struct nlmsghdr *message, mnl_cb_t each, void *context)
+{
+	char buffer[RECEIVE_BUFFER];
+	struct mnl_socket *s = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
+	int status = MNL_CB_OK, err = 0;
+
+	if (!s)
+		return -errno;
+	/* Dumps are filtered by the kernel where the request names an interface. */
+	mnl_socket_setsockopt(s, NETLINK_GET_STRICT_CHK, &(int){1}, sizeof(int));
+	if (mnl_socket_bind(s, 0, MNL_SOCKET_AUTOPID) < 0 ||
+	    mnl_socket_sendto(s, message, message->nlmsg_len) < 0)
+		err = -errno;
+	while (!err && status == MNL_CB_OK) {
+		ssize_t n = mnl_socket_recvfrom(s, buffer, sizeof(buffer));
+
+		if (n < 0) {
+			err = errno == EINTR ? 0 : -errno;
+			continue;
+		}
+		status = mnl_cb_run(buffer, (size_t)n, message->nlmsg_seq, mnl_socket_get_portid(s),
+				    each, context);
+		if (status == MNL_CB_ERROR)
+			err = -errno;
+	}
+	mnl_socket_close(s);
+	return err;
+}
+
+int rtnl_do(struct nlmsghdr *message)
+{
+	message->nlmsg_flags |= NLM_F_ACK;
+	return rtnl_ask(message, NULL, NULL);
+}

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Talking to rtnetlink, over libmnl: requests that the kernel acknowledges, and dumps. Each call
+ * opens and closes its own socket: these are rare and must not mix with the answers of others.
+ * Functions return 0 or -errno.
+ */
+#ifndef NETLINK_RTNL_H
+#define NETLINK_RTNL_H
+
+#include <libmnl/libmnl.h>
+#include <stdint.h>
+
+#define RTNL_BUFFER 8192
+
+/* Begins a message in a buffer of RTNL_BUFFER bytes; flags beside NLM_F_REQUEST. Returns it; *body
+ * is zeroed memory of `body_size` for the family's header. */
+struct nlmsghdr *rtnl_begin(void *buffer, uint16_t type, uint16_t flags, void **body,
+			    size_t body_size);
+/* Sends and waits for the acknowledgement. */
+int rtnl_do(struct nlmsghdr *message);
+/* Sends and calls `each` for each answer until the end of a dump or the only one. */
+int rtnl_ask(struct nlmsghdr *message, mnl_cb_t each, void *context);
+
+#endif
