@@ -21,8 +21,7 @@ endif
 SRC := $(sort $(wildcard user/*/*.c))
 CLI := $(filter user/cli/%,$(SRC))
 LIB := $(filter-out user/cli/%,$(SRC))
-BPF := $(sort $(wildcard bpf/*.bpf.c))
-SKEL := $(BPF:bpf/%.bpf.c=$(B)/gen/%.skel.h)
+SKEL := $(B)/gen/tunnel.skel.h
 UNIT := $(sort $(wildcard tests/unit/test_*.c))
 UNIT_BIN := $(UNIT:tests/unit/%.c=$(B)/tests/%)
 
@@ -36,9 +35,14 @@ $(B)/obj/%.o: %.c | $(SKEL)
 
 $(B)/gen/%.bpf.o: bpf/%.bpf.c $(wildcard bpf/*.h include/podveil/*.h vmlinux/*.h)
 	@mkdir -p $(@D)
-	$(CLANG) -g -O2 -Wall -Werror -target bpf -mcpu=v3 -Iinclude -Ivmlinux -Ibpf -c $< -o $@
+	$(CLANG) -g -O2 -Wall -Werror -target bpf -mcpu=v3 -Iinclude -Ivmlinux -Ibpf \
+		-I/usr/include/$(ARCH)-linux-gnu -c $< -o $@
 
-$(B)/gen/%.skel.h: $(B)/gen/%.bpf.o
+# The programs of one device, linked so that they share its maps.
+$(B)/gen/tunnel.linked.o: $(B)/gen/classify.bpf.o $(B)/gen/steer.bpf.o
+	$(BPFTOOL) gen object $@ $^
+
+$(B)/gen/%.skel.h: $(B)/gen/%.linked.o
 	$(BPFTOOL) gen skeleton $< name $* > $@
 
 $(B)/libpodveil.a: $(LIB:%.c=$(B)/obj/%.o)

@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* podveil device IFNAME: a bare WireGuard device, as wireguard-go is one. */
+#include "device/device.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <event2/thread.h>
+#include <getopt.h>
+#include <signal.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <urcu-qsbr.h>
+
+#include "cli/cli.h"
+#include "cli/process.h"
+#include "crypto/aead.h"
+#include "device/wg_socket.h"
+#include "netlink/link.h"
+#include "observe/log.h"
+#include "podveil/counters.h"
+
+#define MIN_MTU 576
+#define MAX_MTU 65535
+
+struct options {
+	struct device_params device;
+	bool foreground;
+	enum log_level log_level;
+};
+
+struct running {
+	struct event_base *base;
+	struct device *device;
+	struct wg_socket *socket;
+	bool gone; /* the tunnel device was deleted under us */
+};
+
+enum {
+	OPT_FOREGROUND = 'f',
+	OPT_HELP = 'h',
+	OPT_WORKERS = 256,
+	OPT_MTU,
+	OPT_PER_PACKET,
+	OPT_AEAD,
+	OPT_LOG_LEVEL
+};
+
+static const struct option long_options[] = {
+	{"foreground", no_argument, NULL, OPT_FOREGROUND},
+	{"workers", required_argument, NULL, OPT_WORKERS},
+	{"mtu", required_argument, NULL, OPT_MTU},
+	{"per-packet", no_argument, NULL, OPT_PER_PACKET},
+	{"aead", required_argument, NULL, OPT_AEAD},
+	{"log-level", required_argument, NULL, OPT_LOG_LEVEL},
+	{"help", no_argument, NULL, OPT_HELP},
+	{NULL, 0, NULL, 0},
+};
+
+static void usage(FILE *out)
+{
+	fprintf(out,
+		"usage: podveil device IFNAME [OPTIONS]\n"
+		"Creates the network device IFNAME, to be configured with wg(8) and ip(8), and "
+		"serves\n"
+		"it from the background until it is deleted.\n\n"
+		"  -f, --foreground   stay in the foreground\n"
+		"      --workers N    threads and queues, 1 to %d (default: one a core)\n"
+		"      --mtu N        of the device, %d to %d (default: 1420)\n"
+		"      --per-packet   no superpackets, as on kernels before 6.9\n"
+		"      --aead NAME    cipher implementation (default: the fastest here):",
+		PV_MAX_WORKERS, MIN_MTU, MAX_MTU);
+
+	struct aead_speed speeds[8];
+	size_t n = aead_measure(speeds, 8);
+
+	for (size_t i = 0; i < n; i++)
+		fprintf(out, " %s", speeds[i].backend);
+	fprintf(out,
+		"\n"
+		"      --log-level L  error, warn, info or debug (default: info)\n"
+		"  -h, --help\n\n"
+		"Each option can be given in the environment, too: PODVEIL_WORKERS=2.\n"
+		"Exit codes: 0 the device stands (or, in the foreground, has ended), 1 failed, "
+		"2 usage.\n");
+}
+
+static bool number(const char *name, const char *text, unsigned long min, unsigned long max,
+		   unsigned int *out)
+{
+	char *end;
+	unsigned long n;
+
+	errno = 0;
+	n = strtoul(text, &end, 10);
+	if (errno || *end || end == text || *text == '-' || n < min || n > max) {
+		fprintf(stderr, "podveil device: --%s %s: not a number from %lu to %lu\n", name,
+			text, min, max);
+		return false;
+	}
+	*out = (unsigned int)n;
+	return true;
+}
+
+static bool known_aead(const char *name)
+{
+	struct aead *a;
+	int err = aead_new(name, &a);
+
+	if (!err) {
+		aead_free(a);
+		return true;
+	}
+	fprintf(stderr, "podveil device: --aead %s: %s; --help lists what there is\n", name,
+		err == -ENOTSUP ? "this processor cannot run it" : "no such implementation");
+	return false;
+}
+
+static bool apply(struct options *o, int option, const char *value)
+{
+	switch (option) {
+	case OPT_FOREGROUND:
+		o->foreground = true;
+		return true;
+	case OPT_WORKERS:
+		return number("workers", value, 1, PV_MAX_WORKERS, &o->device.workers);
+	case OPT_MTU:
+		return number("mtu", value, MIN_MTU, MAX_MTU, &o->device.mtu);
+	case OPT_PER_PACKET:
+		o->device.per_packet = true;
+		return true;
+	case OPT_AEAD:
+		o->device.aead = value;
+		return known_aead(value);
+	case OPT_LOG_LEVEL:
+		if (!log_level_parse(value, &o->log_level))
+			return true;
+		fprintf(stderr,
+			"podveil device: --log-level %s: not one of error, warn, info, "
+			"debug\n",
+			value);
+		return false;
+	default:
+		return false;
+	}
+}
+
+/* PODVEIL_WORKERS for --workers; flags come after and win. */
+static bool from_environment(struct options *o)
+{
+	for (const struct option *l = long_options; l->name; l++) {
+		char name[64] = "PODVEIL_";
+		size_t at = strlen(name);
+		const char *value;
+
+		if (l->val == OPT_HELP)
+			continue;
+		for (const char *c = l->name; *c; c++)
+			name[at++] = *c == '-' ? '_' : (char)(*c - ('a' - 'A'));
+		name[at] = 0;
+		value = getenv(name);
+		if (!value || (l->has_arg == no_argument && strcmp(value, "1")))
+			continue;
+		if (!apply(o, l->val, value))
+			return false;
+	}
+	return true;
+}
+
+/* -1: go on; else the exit code. */
+static int parse(int argc, char **argv, struct options *o)
+{
+	const char *problem;
+	int option;
+
+	o->log_level = LOG_LEVEL_INFO;
+	if (!from_environment(o))
+		return EXIT_USAGE;
+	while ((option = getopt_long(argc, argv, "fh", long_options, NULL)) != -1) {
+		if (option == OPT_HELP) {
+			usage(stdout);
+			return EXIT_DONE;
+		}
+		if (option == '?' || !apply(o, option, optarg)) {
+			if (option == '?')
+				fprintf(stderr, "see: podveil device --help\n");
+			return EXIT_USAGE;
+		}
+	}
+	if (optind != argc - 1) {
+		fprintf(stderr, "podveil device: needs one interface name\n");
+		return EXIT_USAGE;
+	}
+	o->device.name = argv[optind];
+	problem = link_name_problem(o->device.name);
+	if (problem) {
+		fprintf(stderr, "podveil device: interface name \"%s\" %s\n", o->device.name,
+			problem);
+		return EXIT_USAGE;
+	}
+	return -1;
+}
+
+static void on_ended(struct device *d, void *context)
+{
+	struct running *r = context;
+
+	log_info("tunnel device was deleted", "device=%s", device_name(d));
+	r->gone = true;
+	event_base_loopbreak(r->base);
+}
+
+static void on_renamed(struct device *d, void *context)
+{
+	struct running *r = context;
+
+	if (r->socket && wg_socket_rename(r->socket))
+		log_warn("wg socket did not follow the device's name", "device=%s", device_name(d));
+}
+
+static void on_signal(evutil_socket_t signal, short what, void *context)
+{
+	struct running *r = context;
+
+	(void)signal;
+	(void)what;
+	event_base_loopbreak(r->base);
+}
+
+static int serve(struct options *o)
+{
+	struct running r = {NULL};
+	struct event *on_term = NULL, *on_int = NULL;
+	int err, result = EXIT_FAILED;
+
+	r.base = event_base_new();
+	if (!r.base)
+		return EXIT_FAILED;
+	o->device.base = r.base;
+	o->device.adopt = true;
+	o->device.ended = on_ended;
+	o->device.renamed = on_renamed;
+	o->device.context = &r;
+	on_term = evsignal_new(r.base, SIGTERM, on_signal, &r);
+	on_int = evsignal_new(r.base, SIGINT, on_signal, &r);
+	if (!on_term || !on_int || evsignal_add(on_term, NULL) || evsignal_add(on_int, NULL))
+		goto out;
+	err = device_new(&o->device, &r.device);
+	if (err)
+		goto out;
+	err = wg_socket_new(r.base, r.device, &r.socket);
+	if (err)
+		goto out;
+	process_ready(EXIT_DONE);
+	event_base_dispatch(r.base);
+	result = EXIT_DONE;
+out:
+	wg_socket_free(r.socket);
+	device_free(r.device, true);
+	if (on_term)
+		event_free(on_term);
+	if (on_int)
+		event_free(on_int);
+	event_base_free(r.base);
+	return result;
+}
+
+int device_main(int argc, char **argv)
+{
+	struct options o = {.foreground = false};
+	int result = parse(argc, argv, &o);
+
+	if (result >= 0)
+		return result;
+	log_level_set(o.log_level);
+	if (!process_privileged())
+		return EXIT_FAILED;
+	if (!o.foreground && process_background()) {
+		fprintf(stderr, "podveil device: cannot go into the background: %s\n",
+			strerror(errno));
+		return EXIT_FAILED;
+	}
+	process_protect();
+	signal(SIGPIPE, SIG_IGN);
+	if (sodium_init() < 0) {
+		log_error("libsodium cannot start", "needs=\"a source of random numbers\"");
+		return EXIT_FAILED;
+	}
+	rcu_register_thread();
+	rcu_thread_offline();
+	result = serve(&o);
+	rcu_thread_online();
+	rcu_unregister_thread();
+	return result;
+}

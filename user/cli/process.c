@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/process.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "observe/log.h"
+
+#ifndef MCL_ONFAULT
+#define MCL_ONFAULT 4
+#endif
+
+void process_protect(void)
+{
+	const struct rlimit none = {0, 0};
+
+	if (setrlimit(RLIMIT_CORE, &none) || prctl(PR_SET_DUMPABLE, 0))
+		log_warn("core dumps could not be switched off", "errno=%d", errno);
+	if (mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT))
+		log_warn("memory could not be locked",
+			 "errno=%d consequence=\"keys may reach swap\" needs=CAP_IPC_LOCK", errno);
+}
+
+bool process_privileged(void)
+{
+	static const struct {
+		int bit;
+		const char *name;
+	} needed[] = {
+		{CAP_NET_ADMIN, "CAP_NET_ADMIN"},
+		{CAP_NET_RAW, "CAP_NET_RAW"},
+		{CAP_BPF, "CAP_BPF"},
+	};
+	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct data[2];
+	char missing[64] = "";
+
+	if (syscall(SYS_capget, &header, data))
+		return true; /* then the first operation that needs one will say so */
+	for (size_t i = 0; i < sizeof(needed) / sizeof(*needed); i++) {
+		const uint64_t held = data[0].effective | (uint64_t)data[1].effective << 32;
+
+		if (held >> needed[i].bit & 1)
+			continue;
+		/* Before Linux 5.8 had CAP_BPF, and still, CAP_SYS_ADMIN contains it. */
+		if (needed[i].bit == CAP_BPF && held >> CAP_SYS_ADMIN & 1)
+			continue;
+		strcat(missing, missing[0] ? ", " : "");
+		strcat(missing, needed[i].name);
+	}
+	if (!missing[0])
+		return true;
+	fprintf(stderr, "podveil: not permitted: run as root, or with %s\n", missing);
+	return false;
+}
+
+static int ready_pipe = -1;
+
+int process_background(void)
+{
+	int ends[2], status = 1;
+	pid_t child;
+
+	if (pipe2(ends, O_CLOEXEC))
+		return -errno;
+	child = fork();
+	if (child < 0)
+		return -errno;
+	if (child) {
+		close(ends[1]);
+		/* End of file: the child ended without a word, but for what it logged. */
+		if (read(ends[0], &status, sizeof(status)) != sizeof(status))
+			status = 1;
+		_exit(status);
+	}
+	close(ends[0]);
+	ready_pipe = ends[1];
+	setsid();
+	return 0;
+}
+
+void process_ready(int status)
+{
+	int null;
+
+	if (ready_pipe < 0)
+		return;
+	if (write(ready_pipe, &status, sizeof(status)) < 0)
+		log_debug("nobody waits for readiness", "errno=%d", errno);
+	close(ready_pipe);
+	ready_pipe = -1;
+	/* Whoever started us may wait for these to be closed. Standard error stays for the log,
+	 * unless it is a terminal that will go away. */
+	null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	if (null < 0)
+		return;
+	dup2(null, STDIN_FILENO);
+	dup2(null, STDOUT_FILENO);
+	if (!getenv("PODVEIL_LOG_STDERR"))
+		dup2(null, STDERR_FILENO);
+	close(null);
+	if (chdir("/"))
+		log_debug("working directory stays", "errno=%d", errno);
+}

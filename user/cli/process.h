@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a process that holds keys does about itself, before it starts threads. */
+#ifndef CLI_PROCESS_H
+#define CLI_PROCESS_H
+
+#include <stdbool.h>
+
+/* Keys stay in memory: locked, not dumped, not readable by others of the same user. Warns where the
+ * system does not permit it. */
+void process_protect(void);
+/* Names the capabilities that are missing and returns false, or returns true. */
+bool process_privileged(void);
+
+/* Goes into the background: returns in the child. The parent waits for process_ready() and exits
+ * with its status, or with 1 where the child ended before. */
+int process_background(void);
+void process_ready(int status);
+
+#endif
