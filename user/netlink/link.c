@@ -128,19 +128,31 @@ int link_get(const char *name, struct link_info *out)
 /* The attributes that both ends have. */
 static void put_end(struct nlmsghdr *m, const char *name, unsigned int queues, uint32_t mtu)
 {
-	struct nlattr *spec, *inet6;
-
 	mnl_attr_put_strz(m, IFLA_IFNAME, name);
 	mnl_attr_put_u32(m, IFLA_MTU, mtu);
 	mnl_attr_put_u32(m, IFLA_NUM_RX_QUEUES, queues);
 	mnl_attr_put_u32(m, IFLA_NUM_TX_QUEUES, queues);
 	mnl_attr_put_u32(m, IFLA_TXQLEN, 1000);
-	/* No link-local address and nothing sent by IPv6 itself: no peer would know what to do. */
+}
+
+/* No link-local address: IPv6 would talk to itself through the tunnel. The kernel takes this only for
+ * a device that exists, and not where IPv6 is switched off. */
+static int quiet_ipv6(const char *name)
+{
+	char buffer[RTNL_BUFFER];
+	struct ifinfomsg *header;
+	struct nlmsghdr *m = link_message(buffer, RTM_NEWLINK, 0, 0, &header);
+	struct nlattr *spec, *inet6;
+	int err;
+
+	mnl_attr_put_strz(m, IFLA_IFNAME, name);
 	spec = mnl_attr_nest_start(m, IFLA_AF_SPEC);
 	inet6 = mnl_attr_nest_start(m, AF_INET6);
 	mnl_attr_put_u8(m, IFLA_INET6_ADDR_GEN_MODE, IN6_ADDR_GEN_MODE_NONE);
 	mnl_attr_nest_end(m, inet6);
 	mnl_attr_nest_end(m, spec);
+	err = rtnl_do(m);
+	return err == -EAFNOSUPPORT ? 0 : err;
 }
 
 static int create(const char *tunnel, const char *inner, unsigned int queues, uint32_t mtu)
@@ -194,7 +206,11 @@ int link_pair_create(const char *tunnel, const char *inner, unsigned int queues,
 
 	if (err)
 		return err;
-	err = link_set_offloads(tunnel, superpackets);
+	err = quiet_ipv6(tunnel);
+	if (!err)
+		err = quiet_ipv6(inner);
+	if (!err)
+		err = link_set_offloads(tunnel, superpackets);
 	if (err && !link_get(tunnel, &info))
 		link_delete(info.ifindex);
 	return err;
