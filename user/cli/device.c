@@ -66,7 +66,7 @@ static void usage(FILE *out)
 		"serves\n"
 		"it from the background until it is deleted.\n\n"
 		"  -f, --foreground   stay in the foreground\n"
-		"      --workers N    threads and queues, 1 to %d (default: one a core)\n"
+		"      --workers N    threads and queues, 1 to %d (default: cores - 1)\n"
 		"      --mtu N        of the device, %d to %d (default: 1420)\n"
 		"      --per-packet   no superpackets, as on kernels before 6.9\n"
 		"      --aead NAME    cipher implementation (default: the fastest here):",

@@ -17,6 +17,12 @@
  * sessions at the next packet. */
 #define EVENT_QUEUE_BYTES (4096 * 1024)
 
+/* A sleeping worker costs a packet a wake-up of 50 to 80 us where processors are virtual. Looking
+ * for more work before sleeping saves every second one in a dialogue: ping at 10 ms 0.19 -> 0.06 ms
+ * with one worker on two cores. With as many workers as cores it only takes time from the others
+ * (0.13 -> 0.16 ms, -7 % TCP), so there it is off. */
+#define SPIN (100 * NSEC_PER_MSEC / 1000)
+
 static int event_pair(int pair[2])
 {
 	int size = EVENT_QUEUE_BYTES;
@@ -57,6 +63,7 @@ int datapath_new(const struct datapath_params *params, struct datapath **out)
 	d->params = *params;
 	d->signals[0] = d->signals[1] = d->messages[0] = d->messages[1] = d->events = -1;
 	d->counters = programs_counters(params->programs);
+	d->spin = params->workers < (unsigned long)sysconf(_SC_NPROCESSORS_ONLN) ? SPIN : 0;
 	atomic_store(&d->mtu, params->mtu);
 	d->remotes = calloc(PV_MAX_PEERS, sizeof(*d->remotes));
 	d->keypairs = cds_lfht_new_flavor(64, 64, 0, CDS_LFHT_AUTO_RESIZE, &urcu_qsbr_flavor, NULL);

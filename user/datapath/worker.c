@@ -2,6 +2,7 @@
 #include "datapath/worker.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -60,6 +61,8 @@ static void *run(void *context)
 
 	snprintf(name, sizeof(name), "podveil-w%u", w->id);
 	pthread_setname_np(pthread_self(), name);
+	uint64_t last_work = 0;
+
 	rcu_register_thread();
 	w->now = clock_now();
 	while (!atomic_load_explicit(&w->datapath->stopping, memory_order_relaxed)) {
@@ -76,9 +79,19 @@ static void *run(void *context)
 		busy = egress_poll(w);
 		busy |= ingress_poll(w);
 		rcu_quiescent_state();
-		wait_for_work(w, !busy);
+		if (busy)
+			last_work = w->now;
+		if (busy) {
+			wait_for_work(w, false);
+		} else if (w->now - last_work < w->datapath->spin) {
+			/* Somebody else may want the processor more. */
+			sched_yield();
+			wait_for_work(w, false);
+		} else {
+			wait_for_work(w, true);
+		}
 
-		uint64_t now = clock_now();
+		const uint64_t now = clock_now();
 
 		if (busy)
 			w->count->busy_ns += now - w->now;

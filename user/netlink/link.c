@@ -135,8 +135,8 @@ static void put_end(struct nlmsghdr *m, const char *name, unsigned int queues, u
 	mnl_attr_put_u32(m, IFLA_TXQLEN, 1000);
 }
 
-/* No link-local address: IPv6 would talk to itself through the tunnel. The kernel takes this only for
- * a device that exists, and not where IPv6 is switched off. */
+/* No link-local address: IPv6 would talk to itself through the tunnel. The kernel takes this only
+ * for a device that exists, and not where IPv6 is switched off. */
 static int quiet_ipv6(const char *name)
 {
 	char buffer[RTNL_BUFFER];
