@@ -1,0 +1,483 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Cutting and joining, against what the kernel's GSO and GRO are documented to do. */
+#include <errno.h>
+
+#include "datapath/cut.h"
+#include "datapath/join.h"
+#include "packets.h"
+
+#define FIN 0x01
+#define SYN 0x02
+#define PSH 0x08
+#define ACK 0x10
+#define URG 0x20
+#define CWR 0x80
+
+#define MAX_SEGMENTS 200
+
+struct segments {
+	size_t n;
+	uint8_t *data[MAX_SEGMENTS]; /* exact sizes, for AddressSanitizer */
+	size_t len[MAX_SEGMENTS];
+};
+
+static void segments_free(struct segments *s)
+{
+	for (size_t i = 0; i < s->n; i++)
+		free(s->data[i]);
+	s->n = 0;
+}
+
+/* Memory split at random places, in pieces of their own. */
+static size_t split(struct iovec *frames, size_t max, const uint8_t *data, size_t len,
+		    uint64_t *random)
+{
+	size_t n = 0;
+
+	while (len) {
+		size_t part = n + 1 == max || draw(random) % 8 == 0 ? len : 1 + draw(random) % len;
+
+		if (draw(random) % 3 == 0 && len > 60 && n + 1 < max)
+			part = 1 + draw(random) % 60; /* inside the headers, too */
+		frames[n].iov_base = malloc(part);
+		frames[n].iov_len = part;
+		memcpy(frames[n].iov_base, data, part);
+		n++;
+		data += part;
+		len -= part;
+	}
+	return n;
+}
+
+static int cut_all(struct segments *out, const uint8_t *data, size_t len, struct cut_hint hint,
+		   uint64_t *random)
+{
+	struct iovec frames[20] = { { NULL, 0 } };
+	size_t n = split(frames, COUNT_OF(frames), data, len, random);
+	struct cut cut;
+	int err = cut_begin(&cut, frames, n, hint);
+
+	out->n = 0;
+	while (!err && cut_next_len(&cut)) {
+		assert_true(out->n < MAX_SEGMENTS);
+		out->len[out->n] = cut_next_len(&cut);
+		out->data[out->n] = malloc(out->len[out->n]);
+		assert_int_equal(cut_next(&cut, out->data[out->n]), out->len[out->n]);
+		out->n++;
+	}
+	if (!err)
+		assert_int_equal(out->n, cut.segments);
+	for (size_t i = 0; i < n; i++)
+		free(frames[i].iov_base);
+	return err;
+}
+
+static void cuts_as_the_kernel_does(void **state)
+{
+	static uint8_t super[65536], want[65536];
+	uint64_t random = 21;
+
+	(void)state;
+	for (unsigned int round = 0; round < 1500; round++) {
+		struct shape s = random_shape(&random);
+		const uint16_t mss = (uint16_t)(400 + draw(&random) % 1100);
+		struct segments got;
+		uint32_t len, done = 0, base;
+
+		s.payload = draw(&random) % 10 ? draw(&random) % 20000 : 64000 - headers_of(&s);
+		if (s.protocol == IPPROTO_TCP)
+			s.flags |= (uint8_t)(draw(&random) & (FIN | PSH | CWR));
+		len = make_packet(super, &s, &random, true);
+		assert_int_equal(
+			cut_all(&got, super, len,
+				(struct cut_hint){.gso_size = mss, .checksum_partial = true},
+				&random),
+			0);
+		base = headers_of(&s);
+		for (size_t i = 0; i < got.n; i++) {
+			struct shape part = s;
+			const bool last = i + 1 == got.n;
+			uint64_t ignored = 1;
+
+			part.payload = s.payload - done < mss ? s.payload - done : mss;
+			part.sequence = s.sequence + done;
+			part.id = (uint16_t)(s.id + i);
+			if (!last)
+				part.flags &= (uint8_t) ~(FIN | PSH);
+			if (i)
+				part.flags &= (uint8_t)~CWR;
+			make_packet(want, &part, &ignored, false);
+			memcpy(want + base, super + base + done, part.payload);
+			set_transport_checksum(want, &part, false);
+			assert_int_equal(got.len[i], base + part.payload);
+			assert_memory_equal(got.data[i], want, got.len[i]);
+			done += part.payload;
+		}
+		assert_int_equal(done, s.payload);
+		segments_free(&got);
+	}
+}
+
+static void single_packets(void **state)
+{
+	static uint8_t data[4096], want[4096];
+	uint64_t random = 22;
+
+	(void)state;
+	for (unsigned int round = 0; round < 1000; round++) {
+		struct shape s = random_shape(&random);
+		bool partial = draw(&random) % 2;
+		struct segments got;
+		uint32_t len;
+
+		s.payload = draw(&random) % 1500;
+		len = make_packet(data, &s, &random, partial);
+		memcpy(want, data, len);
+		if (partial)
+			set_transport_checksum(want, &s, false);
+		assert_int_equal(cut_all(&got, data, len,
+					 (struct cut_hint){.checksum_partial = partial}, &random),
+				 0);
+		assert_int_equal(got.n, 1);
+		assert_int_equal(got.len[0], len);
+		assert_memory_equal(got.data[0], want, len);
+		segments_free(&got);
+	}
+}
+
+static void hints_that_do_not_fit(void **state)
+{
+	struct shape s = {.version = 4, .protocol = IPPROTO_TCP, .payload = 3000};
+	uint8_t data[4096];
+	uint64_t random = 1;
+	struct segments got;
+	uint32_t len = make_packet(data, &s, &random, true);
+	const struct cut_hint cut = {.gso_size = 1000, .checksum_partial = true};
+
+	(void)state;
+	assert_int_equal(cut_all(&got, data, 10, cut, &random), -EBADMSG);
+	data[9] = IPPROTO_ICMP;
+	assert_int_equal(cut_all(&got, data, len, cut, &random), -EBADMSG);
+	assert_int_equal(
+		cut_all(&got, data, len, (struct cut_hint){.checksum_partial = true}, &random),
+		-EBADMSG);
+	len = make_packet(data, &s, &random, true);
+	put16(data + 6, 0x2000);
+	assert_int_equal(cut_all(&got, data, len, cut, &random), -EBADMSG);
+}
+
+static void guessing_without_a_stamp(void **state)
+{
+	static uint8_t data[65536];
+	uint64_t random = 23;
+
+	(void)state;
+	for (unsigned int round = 0; round < 300; round++) {
+		struct shape s = random_shape(&random);
+		struct segments got;
+		struct iovec frame;
+		struct cut_hint hint;
+		bool partial = draw(&random) % 2;
+
+		s.protocol = IPPROTO_TCP;
+		s.payload = draw(&random) % 30000;
+		if (headers_of(&s) + s.payload > 1420)
+			partial = true;
+		frame = (struct iovec){data, make_packet(data, &s, &random, partial)};
+		hint = cut_guess(&frame, 1, 1420);
+		assert_int_equal(hint.checksum_partial, partial);
+		assert_int_equal(cut_all(&got, data, frame.iov_len, hint, &random), 0);
+		for (size_t i = 0; i < got.n; i++)
+			assert_true(got.len[i] <= 1420);
+		segments_free(&got);
+	}
+}
+
+/* --- joining --- */
+
+static size_t join_all(struct join *j, struct segments *in, const struct joined **out)
+{
+	for (size_t i = 0; i < in->n; i++) {
+		struct packet p;
+
+		assert_int_equal(packet_parse(&p, in->data[i], in->len[i], in->len[i]), 0);
+		assert_int_equal(join_add(j, in->data[i], &p), 0);
+	}
+	return join_flush(j, out);
+}
+
+static size_t flatten(const struct joined *r, uint8_t *out)
+{
+	size_t len = 0;
+
+	for (size_t i = 0; i < r->n_pieces; i++) {
+		memcpy(out + len, r->pieces[i].iov_base, r->pieces[i].iov_len);
+		len += r->pieces[i].iov_len;
+	}
+	assert_int_equal(len, r->length);
+	return len;
+}
+
+static struct cut_hint hint_of(const struct joined *r)
+{
+	return (struct cut_hint){
+		.gso_size = r->vnet.gso_size,
+		.checksum_partial = r->vnet.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM,
+	};
+}
+
+static void add_copy(struct segments *s, const uint8_t *data, size_t len)
+{
+	assert_true(s->n < MAX_SEGMENTS);
+	s->data[s->n] = malloc(len);
+	memcpy(s->data[s->n], data, len);
+	s->len[s->n++] = len;
+}
+
+/* What a flow's packets are, one after the other, after everything that was joined is cut again. */
+static void same_packets_flow_by_flow(const struct segments *before, const struct segments *after)
+{
+	bool used[MAX_SEGMENTS] = {false};
+
+	assert_int_equal(before->n, after->n);
+	for (size_t i = 0; i < before->n; i++) {
+		size_t k = 0;
+
+		/* The first one not yet seen with the same ports must be this very packet. */
+		const uint32_t l4 =
+			before->data[i][0] >> 4 == 4 ? (before->data[i][0] & 15) * 4u : 40;
+
+		while (k < after->n && (used[k] || after->data[k][0] != before->data[i][0] ||
+					memcmp(after->data[k] + l4, before->data[i] + l4, 4)))
+			k++;
+		assert_true(k < after->n);
+		used[k] = true;
+		assert_int_equal(after->len[k], before->len[i]);
+		assert_memory_equal(after->data[k], before->data[i], before->len[i]);
+	}
+}
+
+static void joins_and_cuts_back(void **state)
+{
+	static uint8_t data[65536];
+	struct join *j = join_new(true);
+	uint64_t random = 31;
+	size_t joined_total = 0, packets_total = 0;
+
+	(void)state;
+	for (unsigned int round = 0; round < 1500; round++) {
+		struct shape flows[3];
+		struct segments in = {.n = 0}, copy = {.n = 0}, back = {.n = 0};
+		const struct joined *results;
+		const unsigned int n_flows = 1 + draw(&random) % 3;
+		size_t n;
+
+		for (unsigned int f = 0; f < n_flows; f++) {
+			flows[f] = random_shape(&random);
+			flows[f].options = 0;
+			flows[f].port = (uint16_t)(80 + f);
+			flows[f].payload = 100 + draw(&random) % 1300;
+			/* With one id for all, cutting counts them up: only DF lets that pass. */
+		}
+		while (in.n < 60) {
+			struct shape *s = &flows[draw(&random) % n_flows], now = *s;
+			uint32_t len;
+
+			switch (draw(&random) % 24) {
+			case 0:
+				now.flags |= PSH;
+				break;
+			case 1:
+				now.flags |= (uint8_t)(1 << draw(&random) % 8);
+				break;
+			case 2:
+				now.payload = draw(&random) % (s->payload + 1);
+				break;
+			case 3:
+				now.sequence += draw(&random) % 3000; /* a gap */
+				break;
+			case 4:
+				now.tcp_options = s->protocol == IPPROTO_TCP ? 0 : 0;
+				break;
+			case 5:
+				now.payload += 8; /* grows */
+				break;
+			}
+			len = make_packet(data, &now, &random, false);
+			if (draw(&random) % 40 == 0) /* damaged on the way into the tunnel */
+				data[len - 1] ^= 0x55;
+			if (now.version == 6 && draw(&random) % 50 == 0)
+				data[3] ^= 1; /* another flow label */
+			add_copy(&in, data, len);
+			s->sequence = now.sequence + now.payload;
+			s->id++;
+			if (draw(&random) % 12 == 0)
+				s->id += 7;
+		}
+		for (size_t i = 0; i < in.n; i++)
+			add_copy(&copy, in.data[i], in.len[i]);
+		n = join_all(j, &in, &results);
+		joined_total += n;
+		packets_total += in.n;
+		for (size_t i = 0; i < n; i++) {
+			size_t len = flatten(&results[i], data);
+			struct segments part;
+
+			assert_true(len <= JOIN_MAX_BYTES);
+			assert_int_equal(cut_all(&part, data, len, hint_of(&results[i]), &random),
+					 0);
+			assert_int_equal(part.n, results[i].segments);
+			for (size_t k = 0; k < part.n; k++)
+				add_copy(&back, part.data[k], part.len[k]);
+			segments_free(&part);
+		}
+		same_packets_flow_by_flow(&copy, &back);
+		segments_free(&in);
+		segments_free(&copy);
+		segments_free(&back);
+	}
+	/* The test would prove nothing if nothing were joined. */
+	assert_true(joined_total * 2 < packets_total);
+	join_free(j);
+}
+
+/* A run of n TCP segments in order; then `change` is done to the one in the middle. */
+static size_t results_after(struct join *j, size_t n, void (*change)(struct shape *s),
+			    void (*damage)(uint8_t *data, size_t len))
+{
+	struct shape s = {.version = 4,
+			  .protocol = IPPROTO_TCP,
+			  .payload = 1000,
+			  .flags = ACK,
+			  .df = true,
+			  .port = 80,
+			  .id = 100};
+	struct segments in = {.n = 0};
+	const struct joined *results;
+	uint8_t data[2048];
+	uint64_t random = 1;
+	size_t got;
+
+	for (size_t i = 0; i < n; i++) {
+		struct shape now = s;
+		uint32_t len;
+
+		if (i == n / 2 && change)
+			change(&now);
+		len = make_packet(data, &now, &random, false);
+		if (i == n / 2 && damage)
+			damage(data, len);
+		add_copy(&in, data, len);
+		s.sequence += s.payload;
+		s.id++;
+	}
+	got = join_all(j, &in, &results);
+	segments_free(&in);
+	return got;
+}
+
+static void push(struct shape *s)
+{
+	s->flags |= PSH;
+}
+static void fin(struct shape *s)
+{
+	s->flags |= FIN;
+}
+static void urgent(struct shape *s)
+{
+	s->flags |= URG;
+}
+static void reordered(struct shape *s)
+{
+	s->sequence += 5000;
+}
+static void wrong_checksum(uint8_t *data, size_t len)
+{
+	data[len - 1] ^= 1;
+}
+static void other_ttl(uint8_t *data, size_t len)
+{
+	(void)len;
+	data[8]--;
+}
+
+static void what_ends_a_run(void **state)
+{
+	struct join *j = join_new(true);
+
+	(void)state;
+	assert_int_equal(results_after(j, 10, NULL, NULL), 1);
+	assert_int_equal(results_after(j, 65, NULL, NULL), 2); /* 64 KiB */
+	assert_int_equal(results_after(j, 10, push, NULL), 2);
+	assert_int_equal(results_after(j, 10, fin, NULL), 3);
+	assert_int_equal(results_after(j, 10, urgent, NULL), 3);
+	assert_int_equal(results_after(j, 10, reordered, NULL), 3);
+	assert_int_equal(results_after(j, 10, NULL, wrong_checksum), 3);
+	assert_int_equal(results_after(j, 10, NULL, other_ttl), 3);
+	join_free(j);
+}
+
+static void udp_only_where_the_kernel_can(void **state)
+{
+	struct shape s = {.version = 4, .protocol = IPPROTO_UDP, .payload = 500, .port = 53};
+	uint64_t random = 1;
+	uint8_t data[1024];
+
+	(void)state;
+	for (int udp = 0; udp < 2; udp++) {
+		struct join *j = join_new(udp);
+		struct segments in = {.n = 0};
+		const struct joined *results;
+		struct shape now = s;
+
+		for (unsigned int i = 0; i < 10; i++, now.id++)
+			add_copy(&in, data, make_packet(data, &now, &random, false));
+		assert_int_equal(join_all(j, &in, &results), udp ? 1 : 10);
+		if (udp) {
+			assert_int_equal(results[0].vnet.gso_type, 5);
+			assert_int_equal(results[0].vnet.gso_size, 500);
+			assert_int_equal(results[0].vnet.csum_start, 14 + 20);
+			assert_int_equal(results[0].vnet.csum_offset, 6);
+		}
+		segments_free(&in);
+		join_free(j);
+	}
+}
+
+static void as_many_as_fit(void **state)
+{
+	struct shape s = {.version = 4, .protocol = IPPROTO_UDP, .payload = 8, .port = 53};
+	static uint8_t data[JOIN_MAX_PACKETS + 1][64];
+	struct join *j = join_new(false);
+	const struct joined *results;
+	uint64_t random = 1;
+	struct packet p;
+
+	(void)state;
+	for (unsigned int i = 0; i <= JOIN_MAX_PACKETS; i++) {
+		uint32_t len = make_packet(data[i], &s, &random, false);
+
+		assert_int_equal(packet_parse(&p, data[i], len, len), 0);
+		assert_int_equal(join_add(j, data[i], &p), i < JOIN_MAX_PACKETS ? 0 : -ENOSPC);
+	}
+	assert_int_equal(join_flush(j, &results), JOIN_MAX_PACKETS);
+	assert_int_equal(join_flush(j, &results), 0);
+	join_free(j);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(cuts_as_the_kernel_does),
+		cmocka_unit_test(single_packets),
+		cmocka_unit_test(hints_that_do_not_fit),
+		cmocka_unit_test(guessing_without_a_stamp),
+		cmocka_unit_test(joins_and_cuts_back),
+		cmocka_unit_test(what_ends_a_run),
+		cmocka_unit_test(udp_only_where_the_kernel_can),
+		cmocka_unit_test(as_many_as_fit),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
