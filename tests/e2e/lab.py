@@ -122,7 +122,7 @@ class Capture:
     def __init__(self, host, device, expression=""):
         self.file = tempfile.NamedTemporaryFile(suffix=".pcap")
         self.process = host.start(
-            ["tcpdump", "-Z", "root", "-U", "-n", "-s", "0", "-i", device, "-w", self.file.name,
+            ["tcpdump", "-Z", "root", "-U", "--immediate-mode", "-n", "-s", "0", "-i", device, "-w", self.file.name,
              *expression.split()], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
         for line in self.process.stderr:
             if "listening on" in line:
@@ -139,6 +139,7 @@ class Capture:
 
     def packets(self):
         """scapy's view of what was captured; call after stop()."""
+        from scapy.layers import inet, inet6, l2  # noqa: F401  (they register what rdpcap knows)
         from scapy.utils import rdpcap
         return rdpcap(self.file.name)
 

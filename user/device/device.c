@@ -94,6 +94,7 @@ static int adopt_pair(struct device *d, const struct link_info *tunnel)
 	if (strcmp(tunnel->kind, "veth") || link_get(d->inner_name, &inner) ||
 	    tunnel->peer_ifindex != inner.ifindex)
 		return -EEXIST;
+	d->adopted = true;
 	d->tunnel_ifindex = tunnel->ifindex;
 	d->inner_ifindex = inner.ifindex;
 	d->mtu = tunnel->mtu;
@@ -377,7 +378,7 @@ int device_new(const struct device_params *params, struct device **out)
 fail:
 	log_error("cannot make the device", "device=%s step=\"%s\" errno=%d error=\"%s\"", d->name,
 		  step, -err, strerror(-err));
-	device_free(d, true);
+	device_free(d, !d->adopted);
 	return err;
 }
 

@@ -50,7 +50,9 @@ struct device {
 	int lock_file;
 	uint32_t mtu;
 	unsigned int workers;
-	bool superpackets, ending;
+	bool superpackets;
+	bool adopted; /* the pair was there before us, and stays where we fail to start */
+	bool ending;
 	struct link_watch *watch;
 	struct event *watch_event;
 	struct programs *programs;

@@ -104,9 +104,10 @@ static void put_peer(const struct peer_view *v, void *context)
 	}
 }
 
+/* Negative, as wg(8) wants it and wireguard-go says it: it takes the value for a return code. */
 static void put_errno(struct evbuffer *out, int err)
 {
-	evbuffer_add_printf(out, "errno=%d\n\n", err < 0 ? -err : err);
+	evbuffer_add_printf(out, "errno=%d\n\n", err);
 }
 
 static void answer_get(struct client *c)

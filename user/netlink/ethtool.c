@@ -19,7 +19,9 @@ static int call(int fd, const char *device, void *command)
 	memset(&request, 0, sizeof(request));
 	strncpy(request.ifr_name, device, sizeof(request.ifr_name) - 1);
 	request.ifr_data = command;
-	return ioctl(fd, SIOCETHTOOL, &request) ? -errno : 0;
+	/* Positive, for what was only done in part: some features are fixed, or follow from others.
+	 */
+	return ioctl(fd, SIOCETHTOOL, &request) < 0 ? -errno : 0;
 }
 
 static int feature_names(int fd, const char *device, struct ethtool_gstrings **out)
@@ -90,7 +92,6 @@ int ethtool_features(const char *device, const char *const *wanted, size_t n,
 			set->features[i / 32].requested |= bit;
 	}
 	err = call(fd, device, set);
-	/* Positive: some features are fixed, or follow from others. */
 out:
 	free(set);
 	free(names);

@@ -192,10 +192,8 @@ static bool concerns_sending(const char *name)
 int link_set_offloads(const char *name, bool superpackets)
 {
 	const size_t n = sizeof(superpacket_offloads) / sizeof(*superpacket_offloads);
-	int err = ethtool_features(name, superpacket_offloads, superpackets ? n : 0,
-				   concerns_sending);
 
-	return err < 0 ? err : 0;
+	return ethtool_features(name, superpacket_offloads, superpackets ? n : 0, concerns_sending);
 }
 
 int link_pair_create(const char *tunnel, const char *inner, unsigned int queues, uint32_t mtu,

@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: Apache-2.0
+import os
+import sys
+
+import pytest
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+from lab import Lab, implementation  # noqa: E402
+
+PEERS = ["wireguard-go", "wireguard-go-new", "boringtun"]
+
+
+def pytest_collection_modifyitems(items):
+    if os.geteuid() != 0:
+        for item in items:
+            item.add_marker(pytest.mark.skip(reason="namespaces need root"))
+
+
+@pytest.fixture(params=PEERS)
+def peer(request):
+    """An independent implementation: the command that makes a device."""
+    command = implementation(request.param)
+    if not os.access(command[0], os.X_OK):
+        pytest.skip(f"{command[0]} is not there: make deps builds it")
+    return command
+
+
+@pytest.fixture
+def lab():
+    with Lab() as made:
+        yield made

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Podveil against independent implementations, in both roles and all combinations of IP versions."""
+import pytest
+
+from lab import PORT, Capture, Device, Lab, implementation, wait_for
+from traffic import counters, echo, ping, transfer
+
+PODVEIL = implementation("podveil")
+MODES = {"superpackets": [], "per-packet": ["--per-packet"], "two-workers": ["--workers", "2"]}
+
+
+@pytest.fixture(params=MODES)
+def mode(request):
+    return MODES[request.param]
+
+
+def pair(lab, peer, arguments=(), **options):
+    left = Device(lab.a, PODVEIL, arguments=arguments)
+    right = Device(lab.b, peer)
+    lab.connect(left, right, **options)
+    return left, right
+
+
+@pytest.mark.parametrize("role", ["initiator", "responder"])
+def test_handshake_ping_and_counters(lab, peer, role):
+    left, right = pair(lab, peer)
+    if role == "initiator":
+        assert ping(lab.pod_a, "10.0.2.2") == 3
+    else:
+        assert ping(lab.pod_b, "10.0.1.2") == 3
+    assert left.handshake(right) > 0
+    assert right.handshake(left) > 0
+    received, sent = left.transfer(right)
+    other_received, other_sent = right.transfer(left)
+    assert received > 0 and sent > 0
+    # Both ends count whole messages. A keepalive may be under way.
+    assert abs(received - other_sent) <= 32 * 2
+    assert abs(sent - other_received) <= 32 * 2
+
+
+@pytest.mark.parametrize("ipv6_uplink", [False, True], ids=["outer4", "outer6"])
+def test_streams_and_datagrams(peer, mode, ipv6_uplink):
+    with Lab(ipv6_uplink=ipv6_uplink) as lab:
+        left, _ = pair(lab, peer, mode)
+        mtu = 1500 - (80 if ipv6_uplink else 60)
+        for address_a, address_b, headers in (("10.0.1.2", "10.0.2.2", 28),
+                                              ("fd00:1::2", "fd00:2::2", 48)):
+            transfer(lab.pod_a, lab.pod_b, address_b, 32)
+            transfer(lab.pod_b, lab.pod_a, address_a, 32)
+            sizes = [0, 1, 15, 16, 17, 100, mtu - headers, mtu - headers + 1, 4000]
+            echo(lab.pod_a, lab.pod_b, address_b, sizes)
+        total = counters(lab.a)
+        for reason in ("drop_bad_tag", "drop_replayed", "drop_source", "drop_bad_inner",
+                       "drop_malformed", "drop_stale_peer", "drop_wire_error"):
+            assert total[reason] == 0, reason
+
+
+def test_preshared_key(lab, peer):
+    secret = lab.a.run("wg genpsk").strip()
+    left, right = pair(lab, peer, preshared=secret)
+    assert ping(lab.pod_a, "10.0.2.2") == 3
+    # Another one on one side, and no session comes about.
+    left.set("peer", right.public, "preshared-key", "/dev/stdin",
+             stdin=lab.a.run("wg genpsk"))
+    lab.a.run("ip link set wg0 down && ip link set wg0 up && "
+              "ip route replace 10.0.2.0/24 dev wg0")
+    assert ping(lab.pod_a, "10.0.2.2", count=2, deadline=3) == 0
+
+
+def test_nothing_readable_on_the_wire(lab, peer):
+    pair(lab, peer)
+    assert ping(lab.pod_a, "10.0.2.2") == 3
+    capture = Capture(lab.b, "eth0")
+    server = lab.pod_b.start("nc -l -p 7003 -q 1")
+    wait_for(lambda: "7003" in lab.pod_b.run("ss -ltn"), "nc listens")
+    lab.pod_a.run("echo SECRET-MARKER-IN-PLAIN | nc -q 1 10.0.2.2 7003")
+    assert "SECRET-MARKER-IN-PLAIN" in server.communicate(timeout=10)[0]
+    captured = capture.stop()
+    assert len(captured) > 500
+    assert b"SECRET-MARKER-IN-PLAIN" not in captured
+    assert bytes([10, 0, 1, 2, 10, 0, 2, 2]) not in captured
+    from scapy.layers.inet import UDP
+    for packet in capture.packets():
+        if packet.haslayer(UDP):
+            assert {packet[UDP].sport, packet[UDP].dport} == {PORT}
+
+
+def test_large_inner_packets(peer):
+    """MTU 65,535 inside on a small uplink: outer datagrams are fragmented, inner ones are not."""
+    with Lab(mtu=9000) as lab:
+        pair(lab, peer, tunnel_mtu=8940)
+        assert ping(lab.pod_a, "10.0.2.2", size=8900) == 3
+        transfer(lab.pod_a, lab.pod_b, "10.0.2.2", 32)
+        transfer(lab.pod_b, lab.pod_a, "10.0.1.2", 32)
+
+
+def test_roaming(lab, peer):
+    left, right = pair(lab, peer)
+    assert ping(lab.pod_a, "10.0.2.2") == 3
+    # The other end moves: another address and another port.
+    lab.b.run("ip addr add 172.18.0.77/24 dev eth0 && ip addr del 172.18.0.2/24 dev eth0 && "
+              "ip addr add 172.18.0.2/32 dev lo")
+    right.set("listen-port", 40000)
+    assert ping(lab.pod_b, "10.0.1.2", count=5) >= 4
+    endpoint = left.show("endpoints").split()[1]
+    assert endpoint.endswith(":40000")
+    assert ping(lab.pod_a, "10.0.2.2") == 3
+    # And so does ours.
+    left.set("listen-port", 40001)
+    assert ping(lab.pod_a, "10.0.2.2", count=5) >= 4
+    assert right.show("endpoints").split()[1].endswith(":40001")
