@@ -155,7 +155,7 @@ class Device:
             done = subprocess.run(
                 node.enter(command), stdin=subprocess.DEVNULL, stdout=log, stderr=log, timeout=30,
                 env={**os.environ, "PODVEIL_LOG_STDERR": "1", "LOG_LEVEL": "error",
-                     "WG_SUDO": "1", **(env or {})})
+                     "WG_SUDO": "true", **(env or {})})
         if done.returncode:
             raise Failed(f"{node.name}: {command} ended with {done.returncode}\n{self.log.read()}")
         self.private = node.run("wg genkey").strip()
