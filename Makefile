@@ -4,15 +4,18 @@
 CC ?= gcc
 CLANG ?= clang
 BPFTOOL ?= $(firstword $(wildcard /usr/sbin/bpftool /usr/bin/bpftool) bpftool)
-B := build
+PYTHON ?= /usr/bin/python3
+PREFIX ?= /usr/local
+FUZZ_SECONDS ?= 20
+B ?= build
 ARCH := $(shell uname -m)
 
-PKGS := libbpf libxdp libsodium libb2 libmnl liburcu-qsbr liburcu-cds libevent_core libevent_extra libevent_pthreads libcrypto
-CPPFLAGS := -D_GNU_SOURCE -Iinclude -Iuser -I$(B)/gen $(shell pkg-config --cflags $(PKGS))
+PKGS := libbpf libxdp libsodium libb2 libmnl liburcu-qsbr liburcu-cds libevent_core libcrypto
+CPPFLAGS := -D_GNU_SOURCE -Iinclude -Iuser -I$(B)/gen $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 CFLAGS ?= -O2 -g
 WARN := -std=gnu11 -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Werror
 ALL_CFLAGS = $(WARN) -fno-strict-aliasing -pthread $(CFLAGS) $(SANITIZE)
-LDLIBS := $(shell pkg-config --libs $(PKGS)) -lpthread -lm
+LDLIBS := $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lpthread
 ifeq ($(ARCH),x86_64)
 CPPFLAGS += -DHAVE_IPSEC_MB
 LDLIBS += -lIPSec_MB
@@ -22,12 +25,45 @@ SRC := $(sort $(wildcard user/*/*.c))
 CLI := $(filter user/cli/%,$(SRC))
 LIB := $(filter-out user/cli/%,$(SRC))
 SKEL := $(B)/gen/tunnel.skel.h
-UNIT := $(sort $(wildcard tests/unit/test_*.c))
-UNIT_BIN := $(UNIT:tests/unit/%.c=$(B)/tests/%)
+UNIT_BIN := $(patsubst tests/unit/%.c,$(B)/tests/%,$(sort $(wildcard tests/unit/test_*.c)))
+BPF_BIN := $(patsubst tests/bpf/%.c,$(B)/tests/bpf/%,$(sort $(wildcard tests/bpf/test_*.c)))
+FUZZ_BIN := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
+BENCH_BIN := $(patsubst tests/bench/%.c,$(B)/bench/%,$(sort $(wildcard tests/bench/*.c)))
+C_FILES := $(shell find user bpf include vmlinux tests -name '*.[ch]' 2>/dev/null)
 
 .DELETE_ON_ERROR:
-.PHONY: all clean unit
+.SECONDARY:
+.PHONY: all help deps peers unit bpf-tests fuzz e2e check-vm check demo bench format lint install clean \
+	test-programs
+
 all: $(B)/podveil
+
+help:
+	@echo "make            build/podveil"
+	@echo "make demo       a lab on this machine: traffic readable without Podveil, unreadable with it"
+	@echo "make check      build and all tests (as root)"
+	@echo "make deps       install what building and testing needs, from Debian's packages first"
+	@echo "make unit | bpf-tests | fuzz | e2e | check-vm    one suite of tests; FUZZ_SECONDS=$(FUZZ_SECONDS)"
+	@echo "make bench      throughput and latency beside wireguard-go; BENCH=full for medians of five"
+	@echo "make format | lint | clean | install DESTDIR= PREFIX=$(PREFIX)"
+
+# --- what is needed ---
+
+DEPS := build/.deps
+
+deps: $(DEPS)
+
+# Included, so that make starts again with the libraries that were just installed.
+ifneq ($(filter deps check demo bench e2e check-vm,$(MAKECMDGOALS)),)
+include $(DEPS)
+endif
+
+$(DEPS): scripts/deps.sh
+	@mkdir -p $(@D)
+	sh scripts/deps.sh
+	@echo "# made by scripts/deps.sh" > $@
+
+# --- the program ---
 
 $(B)/obj/%.o: %.c | $(SKEL)
 	@mkdir -p $(@D)
@@ -52,14 +88,80 @@ $(B)/libpodveil.a: $(LIB:%.c=$(B)/obj/%.o)
 $(B)/podveil: $(CLI:%.c=$(B)/obj/%.o) $(B)/libpodveil.a
 	$(CC) $(ALL_CFLAGS) $^ -o $@ $(LDLIBS)
 
-$(B)/tests/%: tests/unit/%.c $(B)/libpodveil.a
+install: $(B)/podveil
+	install -D -m 755 $(B)/podveil $(DESTDIR)$(PREFIX)/sbin/podveil
+	install -D -m 644 LICENSE $(DESTDIR)$(PREFIX)/share/doc/podveil/LICENSE
+	install -D -m 644 README.md $(DESTDIR)$(PREFIX)/share/doc/podveil/README.md
+
+# --- tests ---
+
+$(B)/tests/bpf/%: tests/bpf/%.c $(B)/libpodveil.a
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -Itests $< $(B)/libpodveil.a -o $@ $(LDLIBS) -lcmocka
+	$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -Itests/unit $< $(B)/libpodveil.a -o $@ $(LDLIBS) -lcmocka
+
+$(B)/tests/%: tests/unit/%.c $(B)/libpodveil.a $(wildcard tests/unit/*.h)
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(ALL_CFLAGS) $< $(B)/libpodveil.a -o $@ $(LDLIBS) -lcmocka
+
+FUZZ_FLAGS := -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=all
+
+$(B)/fuzz/obj/%.o: %.c | $(SKEL)
+	@mkdir -p $(@D)
+	$(CLANG) $(CPPFLAGS) $(WARN) -fno-strict-aliasing $(FUZZ_FLAGS) -fsanitize=fuzzer-no-link -c $< -o $@
+
+$(B)/fuzz/libpodveil.a: $(LIB:%.c=$(B)/fuzz/obj/%.o)
+	@rm -f $@
+	ar rcs $@ $^
+
+$(B)/fuzz/%: tests/fuzz/%.c $(B)/fuzz/libpodveil.a
+	$(CLANG) $(CPPFLAGS) $(WARN) -Itests/unit $(FUZZ_FLAGS) -fsanitize=fuzzer $< $(B)/fuzz/libpodveil.a -o $@ $(LDLIBS)
+
+$(B)/bench/%: tests/bench/%.c $(B)/libpodveil.a
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(ALL_CFLAGS) $< $(B)/libpodveil.a -o $@ $(LDLIBS)
+
+# What the suites run; they build nothing themselves.
+test-programs: $(DEPS) $(B)/podveil $(UNIT_BIN) $(BPF_BIN) $(FUZZ_BIN)
+	$(MAKE) B=build/asan SANITIZE="-fsanitize=address,undefined -fno-sanitize-recover=undefined" asan-unit
+
+.PHONY: asan-unit
+asan-unit: $(UNIT_BIN)
+
+RUN := $(PYTHON) tests/run.py --fuzz-seconds $(FUZZ_SECONDS)
 
 unit: $(UNIT_BIN)
-	@for t in $^; do echo "== $$t"; $$t || exit 1; done
+	$(RUN) unit
+bpf-tests: $(BPF_BIN)
+	$(RUN) bpf
+fuzz: $(FUZZ_BIN)
+	$(RUN) fuzz
+e2e: $(DEPS) $(B)/podveil
+	$(RUN) e2e
+check-vm: $(DEPS) $(B)/podveil
+	$(RUN) vm
+check: test-programs
+	$(RUN) unit asan bpf fuzz e2e vm
+
+demo: $(DEPS) $(B)/podveil
+	$(PYTHON) deploy/lab/demo.py
+
+bench: $(DEPS) $(B)/podveil $(BENCH_BIN)
+	$(PYTHON) tests/bench/bench.py $(BENCH)
+
+# --- the look of things ---
+
+format:
+	clang-format -i $(C_FILES)
+
+# uninitvar: cppcheck does not see through the loops of sys/queue.h.
+lint:
+	clang-format --dry-run -Werror $(C_FILES)
+	cppcheck --quiet --error-exitcode=1 --std=c11 --library=posix --library=gnu --library=bsd --inline-suppr --enable=warning,portability \
+		--suppress=missingInclude --suppress=unknownMacro --suppress=uninitvar -D__x86_64__ -Iinclude -Iuser $(SRC)
+	shellcheck scripts/*.sh .ci/run
+	$(PYTHON) -m py_compile $(wildcard tests/*.py tests/*/*.py deploy/lab/*.py)
 
 clean:
-	rm -rf $(B)
+	rm -rf build
 
 -include $(SRC:%.c=$(B)/obj/%.d)

@@ -19,13 +19,14 @@
 #define PV_STAMP_NO_PEER 0xffffffffu
 
 enum pv_stamp_flags {
-	PV_STAMP_CSUM_PARTIAL = 1 << 0, /* TCP/UDP checksum field holds the pseudo-header sum only */
+	PV_STAMP_CSUM_PARTIAL =
+		1 << 0, /* TCP/UDP checksum field holds the pseudo-header sum only */
 };
 
 struct pv_stamp {
 	__u16 magic;	  /* PV_STAMP_MAGIC */
 	__u16 flags;	  /* enum pv_stamp_flags */
-	__u16 gso_size;   /* superpacket: payload bytes a segment; else 0 */
+	__u16 gso_size;	  /* superpacket: payload bytes a segment; else 0 */
 	__u16 generation; /* of the peer slot when the packet was classified */
 	__u32 peer;	  /* peer slot, or PV_STAMP_NO_PEER */
 };

@@ -29,11 +29,12 @@ def test_handshake_ping_and_counters(lab, peer, role):
     else:
         assert ping(lab.pod_b, "10.0.1.2") == 3
     assert left.handshake(right) > 0
-    if "boringtun" not in peer[0]:  # says how long ago where wg(8) wants to know when
-        assert right.handshake(left) > 0
     received, sent = left.transfer(right)
     other_received, other_sent = right.transfer(left)
     assert received > 0 and sent > 0
+    if "boringtun" in peer[0]:
+        return  # counts inner bytes, and says how long ago where wg(8) asks when
+    assert right.handshake(left) > 0
     # Both ends count whole messages. A keepalive may be under way.
     assert abs(received - other_sent) <= 32 * 2
     assert abs(sent - other_received) <= 32 * 2

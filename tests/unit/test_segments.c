@@ -52,7 +52,7 @@ static size_t split(struct iovec *frames, size_t max, const uint8_t *data, size_
 static int cut_all(struct segments *out, const uint8_t *data, size_t len, struct cut_hint hint,
 		   uint64_t *random)
 {
-	struct iovec frames[20] = { { NULL, 0 } };
+	struct iovec frames[20] = {{NULL, 0}};
 	size_t n = split(frames, COUNT_OF(frames), data, len, random);
 	struct cut cut;
 	int err = cut_begin(&cut, frames, n, hint);

@@ -230,7 +230,7 @@ static void on_signal(evutil_socket_t signal, short what, void *context)
 
 static int serve(struct options *o)
 {
-	struct running r = {NULL};
+	struct running r = {.base = NULL};
 	struct event *on_term = NULL, *on_int = NULL;
 	int err, result = EXIT_FAILED;
 

@@ -37,7 +37,7 @@ struct wg_socket {
 	struct device *device;
 	struct evconnlistener *listener;
 	unsigned int n_clients;
-	LIST_HEAD(, client) clients;
+	LIST_HEAD(client_list, client) clients;
 	char path[sizeof(((struct sockaddr_un *)NULL)->sun_path)];
 };
 

@@ -26,21 +26,23 @@ static int call(int fd, const char *device, void *command)
 
 static int feature_names(int fd, const char *device, struct ethtool_gstrings **out)
 {
-	struct {
-		struct ethtool_sset_info info;
-		uint32_t count;
-	} set = {.info = {.cmd = ETHTOOL_GSSET_INFO, .sset_mask = 1ull << ETH_SS_FEATURES}};
+	/* The answer, one number for the one set that is asked for, lies behind the structure. */
+	uint32_t buffer[sizeof(struct ethtool_sset_info) / sizeof(uint32_t) + 1] = {0};
+	struct ethtool_sset_info *info = (struct ethtool_sset_info *)buffer;
 	struct ethtool_gstrings *names;
-	int err = call(fd, device, &set);
+	int err;
 
+	info->cmd = ETHTOOL_GSSET_INFO;
+	info->sset_mask = 1ull << ETH_SS_FEATURES;
+	err = call(fd, device, info);
 	if (err)
 		return err;
-	names = calloc(1, sizeof(*names) + (size_t)set.count * ETH_GSTRING_LEN);
+	names = calloc(1, sizeof(*names) + (size_t)info->data[0] * ETH_GSTRING_LEN);
 	if (!names)
 		return -ENOMEM;
 	names->cmd = ETHTOOL_GSTRINGS;
 	names->string_set = ETH_SS_FEATURES;
-	names->len = set.count;
+	names->len = info->data[0];
 	err = call(fd, device, names);
 	if (err)
 		free(names);

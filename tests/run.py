@@ -1,0 +1,167 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Runs suites of tests one after the other and ends with one line: N passed, N failed, N skipped.
+
+A skipped test says why. A suite that ran nothing fails, and so does one that takes too long.
+"""
+import argparse
+import glob
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import xml.etree.ElementTree as ElementTree
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+# Where sanitizers find something, the test fails and says so.
+SANITIZERS = {"ASAN_OPTIONS": "detect_leaks=1", "UBSAN_OPTIONS": "print_stacktrace=1"}
+
+
+class Tally:
+    def __init__(self):
+        self.passed, self.failed, self.skipped = 0, 0, 0
+
+    def add(self, other):
+        self.passed += other.passed
+        self.failed += other.failed
+        self.skipped += other.skipped
+
+    def total(self):
+        return self.passed + self.failed + self.skipped
+
+    def __str__(self):
+        return f"{self.passed} passed, {self.failed} failed, {self.skipped} skipped"
+
+
+def run(command, seconds, env=None):
+    """(exit code, output); 124 when it took too long."""
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                               cwd=ROOT, env={**os.environ, **(env or {})}, errors="replace",
+                               stdin=subprocess.DEVNULL)
+    try:
+        out, _ = process.communicate(timeout=seconds)
+        return process.returncode, out
+    except subprocess.TimeoutExpired:
+        process.kill()
+        out, _ = process.communicate()
+        return 124, out + f"\nnot done within {seconds} s\n"
+
+
+def cmocka(pattern, seconds=120):
+    """Programs of cmocka's, each test of theirs counted, by its TAP output."""
+    tally = Tally()
+    for program in sorted(glob.glob(os.path.join(ROOT, pattern))):
+        if not os.access(program, os.X_OK) or os.path.isdir(program):
+            continue
+        name = os.path.basename(program)
+        code, out = run([program], seconds, {"CMOCKA_MESSAGE_OUTPUT": "TAP", **SANITIZERS})
+        before = tally.failed
+        for line in out.splitlines():
+            if re.match(r"ok \d+ .*# SKIP", line):
+                tally.skipped += 1
+                print(f"{name}: {line}")
+            elif re.match(r"ok \d+", line):
+                tally.passed += 1
+            elif re.match(r"not ok \d+", line):
+                tally.failed += 1
+        if code and tally.failed == before:
+            tally.failed += 1
+        if tally.failed > before:
+            print(f"{name}: exit code {code}\n{out}")
+        else:
+            print(f"{name}: ok")
+    return tally
+
+
+def fuzz(seconds):
+    """Each fuzzer for some seconds, two at a time."""
+    tally = Tally()
+    programs = [p for p in sorted(glob.glob(os.path.join(ROOT, "build/fuzz/fuzz_*")))
+                if os.access(p, os.X_OK)]
+    for i in range(0, len(programs), 2):
+        started = []
+        for program in programs[i:i + 2]:
+            scratch = tempfile.TemporaryDirectory()
+            name = os.path.basename(program)
+            corpus = os.path.join(ROOT, "tests/fuzz/corpus", name)
+            command = [program, f"-max_total_time={seconds}", "-print_final_stats=1", "-timeout=10",
+                       "-artifact_prefix=" + os.path.join(ROOT, "build/fuzz/"), scratch.name]
+            if os.path.isdir(corpus):
+                command.append(corpus)
+            log = tempfile.TemporaryFile(mode="w+")
+            started.append((name, scratch, log, subprocess.Popen(
+                command, stdout=log, stderr=log, cwd=ROOT, env={**os.environ, **SANITIZERS})))
+        for name, scratch, log, process in started:
+            try:
+                code = process.wait(timeout=seconds + 60)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                code = process.wait()
+            log.seek(0)
+            out = log.read()
+            runs = re.search(r"number_of_executed_units: (\d+)", out)
+            scratch.cleanup()
+            if code or not runs:
+                tally.failed += 1
+                print(f"{name}: exit code {code}\n{out[-6000:]}")
+            else:
+                tally.passed += 1
+                print(f"{name}: ok, {runs.group(1)} inputs")
+    return tally
+
+
+def pytest(folder, seconds):
+    """A folder of pytest's, counted by its JUnit file; its own output streams through."""
+    tally = Tally()
+    with tempfile.NamedTemporaryFile(suffix=".xml") as report:
+        try:
+            code = subprocess.call(
+                [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q", "-rs",
+                 "--junitxml", report.name, folder], cwd=ROOT, timeout=seconds,
+                stdin=subprocess.DEVNULL)
+        except subprocess.TimeoutExpired:
+            print(f"{folder}: not done within {seconds} s")
+            code = 124
+        try:
+            for suite in ElementTree.parse(report.name).getroot().iter("testsuite"):
+                failed = int(suite.get("failures")) + int(suite.get("errors"))
+                skipped = int(suite.get("skipped"))
+                tally.failed += failed
+                tally.skipped += skipped
+                tally.passed += int(suite.get("tests")) - failed - skipped
+        except ElementTree.ParseError:
+            tally.failed += 1
+        if code not in (0, 1) and not tally.failed:
+            tally.failed += 1
+    return tally
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--fuzz-seconds", type=int, default=20)
+    parser.add_argument("suites", nargs="+", choices=["unit", "asan", "bpf", "fuzz", "e2e", "vm"])
+    options = parser.parse_args()
+    suites = {
+        "unit": lambda: cmocka("build/tests/test_*"),
+        "asan": lambda: cmocka("build/asan/tests/test_*", 300),
+        "bpf": lambda: cmocka("build/tests/bpf/test_*"),
+        "fuzz": lambda: fuzz(options.fuzz_seconds),
+        "e2e": lambda: pytest("tests/e2e", 900),
+        "vm": lambda: pytest("tests/vm", 600),
+    }
+    total = Tally()
+    for name in options.suites:
+        print(f"=== {name}", flush=True)
+        tally = suites[name]()
+        if not tally.total():
+            print(f"{name}: ran nothing")
+            tally.failed += 1
+        print(f"=== {name}: {tally}", flush=True)
+        total.add(tally)
+    print(total)
+    return 1 if total.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
