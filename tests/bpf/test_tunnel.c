@@ -1,0 +1,320 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * classify and steer through BPF_PROG_TEST_RUN, and the loader around them. In a network and mount
+ * namespace of its own, with a bpffs of its own.
+ */
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <linux/if_ether.h>
+#include <linux/pkt_cls.h>
+#include <pthread.h>
+#include <sched.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <urcu-qsbr.h>
+
+#include "bpf/programs.h"
+#include "packets.h"
+#include "podveil/stamp.h"
+#include "tunnel.skel.h"
+
+#define MARK 0x200000
+
+static struct programs *p;
+static bool superpackets;
+
+static int load(void **state)
+{
+	const struct pv_settings settings = {.fwmark = MARK, .fwmark_mask = MARK};
+	const struct programs_params params = {
+		.pin_name = "t0",
+		.workers = 1,
+		.superpackets = superpackets,
+	};
+
+	(void)state;
+	return programs_load(&params, &p) || programs_settings(p, &settings);
+}
+
+static int unload(void **state)
+{
+	(void)state;
+	programs_free(p, true);
+	return 0;
+}
+
+static struct pv_counters sum(void)
+{
+	const struct pv_counters *slots = programs_counters(p);
+	struct pv_counters total = {0};
+
+	for (unsigned int i = 0; i < PV_COUNTER_SLOTS; i++)
+		for (size_t k = 0; k < sizeof(total) / 8; k++)
+			((uint64_t *)&total)[k] += ((const uint64_t *)&slots[i])[k];
+	return total;
+}
+
+static int classify_fd(void)
+{
+	return bpf_program__fd(superpackets ? p->skeleton->progs.classify
+					    : p->skeleton->progs.classify_whole);
+}
+
+/* An Ethernet frame around an inner packet. */
+static uint32_t frame(uint8_t *out, int version, uint32_t payload)
+{
+	struct shape s = {.version = version, .protocol = IPPROTO_UDP, .payload = payload};
+	uint64_t random = 1;
+
+	memset(out, 0x02, 12);
+	put16(out + 12, version == 4 ? ETH_P_IP : ETH_P_IPV6);
+	return ETH_HLEN + make_packet(out + ETH_HLEN, &s, &random, false);
+}
+
+/* The verdict; *stamp is what lies in the address bytes afterwards. */
+static uint32_t run(uint8_t *data, uint32_t len, uint32_t mark, struct pv_stamp *stamp)
+{
+	uint8_t out[4096];
+	struct __sk_buff skb = {.mark = mark};
+	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = data, .data_size_in = len, .data_out = out,
+		    .data_size_out = sizeof(out), .ctx_in = &skb, .ctx_size_in = sizeof(skb));
+
+	assert_int_equal(bpf_prog_test_run_opts(classify_fd(), &opts), 0);
+	memcpy(stamp, out, sizeof(*stamp));
+	return opts.retval;
+}
+
+static void allow4(const char *address, uint32_t length, uint32_t peer)
+{
+	const struct pv_allowed to = {.peer = peer, .generation = (uint16_t)(peer + 100)};
+	struct pv_cidr4 c = {.prefix_len = length};
+
+	inet_pton(AF_INET, address, c.address);
+	assert_int_equal(programs_allow4(p, &c, &to), 0);
+}
+
+static void stamps_the_longest_match(void **state)
+{
+	const struct pv_allowed six = {.peer = 9, .generation = 5};
+	struct pv_cidr6 c6 = {.prefix_len = 8, .address = {0xfd}};
+	struct pv_stamp stamp;
+	uint8_t data[512];
+	uint32_t len = frame(data, 4, 100);
+
+	(void)state;
+	assert_int_equal(run(data, len, 0, &stamp), TC_ACT_OK);
+	assert_int_equal(stamp.magic, PV_STAMP_MAGIC);
+	assert_int_equal(stamp.peer, PV_STAMP_NO_PEER);
+	allow4("0.0.0.0", 0, 1);
+	allow4("10.0.2.0", 24, 2);
+	allow4("10.0.3.0", 24, 3);
+	assert_int_equal(run(data, len, 0, &stamp), TC_ACT_OK);
+	assert_int_equal(stamp.peer, 2);
+	assert_int_equal(stamp.generation, 102);
+	assert_int_equal(stamp.gso_size, 0);
+	allow4("10.0.2.2", 32, 4);
+	run(data, len, 0, &stamp);
+	assert_int_equal(stamp.peer, 4);
+
+	const struct pv_cidr4 gone = {.prefix_len = 32, .address = {10, 0, 2, 2}};
+
+	assert_int_equal(programs_disallow4(p, &gone), 0);
+	run(data, len, 0, &stamp);
+	assert_int_equal(stamp.peer, 2);
+	/* IPv6 has a table of its own. */
+	len = frame(data, 6, 100);
+	run(data, len, 0, &stamp);
+	assert_int_equal(stamp.peer, PV_STAMP_NO_PEER);
+	assert_int_equal(programs_allow6(p, &c6, &six), 0);
+	run(data, len, 0, &stamp);
+	assert_int_equal(stamp.peer, 9);
+	assert_int_equal(stamp.generation, 5);
+	assert_int_equal(sum().classified, 6);
+}
+
+static void drops_what_is_marked(void **state)
+{
+	struct pv_stamp stamp;
+	uint8_t data[512];
+	uint32_t len = frame(data, 4, 100);
+
+	(void)state;
+	assert_int_equal(run(data, len, MARK, &stamp), TC_ACT_SHOT);
+	assert_int_equal(run(data, len, MARK | 5, &stamp), TC_ACT_SHOT);
+	assert_int_equal(run(data, len, 5, &stamp), TC_ACT_OK);
+	assert_int_equal(sum().drop_marked, 2);
+	assert_int_equal(sum().classified, 1);
+}
+
+static void drops_what_is_not_ip(void **state)
+{
+	struct pv_stamp stamp;
+	uint8_t data[512];
+	uint32_t len = frame(data, 4, 100);
+
+	(void)state;
+	put16(data + 12, ETH_P_ARP);
+	assert_int_equal(run(data, len, 0, &stamp), TC_ACT_SHOT);
+	put16(data + 12, ETH_P_8021Q);
+	assert_int_equal(run(data, len, 0, &stamp), TC_ACT_SHOT);
+	assert_int_equal(sum().drop_not_ip, 2);
+	assert_int_equal(sum().classified, 0);
+}
+
+/* Any bytes: a verdict and never a look beyond the packet (the verifier's part), nothing uncounted.
+ */
+static void hostile_packets(void **state)
+{
+	struct pv_stamp stamp;
+	uint64_t random = 1, runs = 0;
+	uint8_t data[256];
+
+	(void)state;
+	allow4("0.0.0.0", 0, 1);
+	for (uint32_t len = ETH_HLEN + 1; len < 120; len++) {
+		for (int version = 4; version <= 6; version += 2, runs++) {
+			for (uint32_t i = 0; i < len; i++)
+				data[i] = (uint8_t)draw(&random);
+			put16(data + 12, version == 4 ? ETH_P_IP : ETH_P_IPV6);
+			run(data, len, 0, &stamp);
+			/* Too short for a destination: nobody's. */
+			if (len < ETH_HLEN + (version == 4 ? 20u : 40u))
+				assert_int_equal(stamp.peer, PV_STAMP_NO_PEER);
+		}
+	}
+	assert_int_equal(sum().classified + sum().drop_malformed, runs);
+}
+
+static void steer_without_a_socket_drops(void **state)
+{
+	int fd = bpf_program__fd(superpackets ? p->skeleton->progs.steer
+					      : p->skeleton->progs.steer_whole);
+	uint8_t data[512];
+	uint32_t len = frame(data, 4, 100);
+	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = data, .data_size_in = len);
+
+	(void)state;
+	assert_int_equal(bpf_prog_test_run_opts(fd, &opts), 0);
+	assert_int_equal(opts.retval, XDP_DROP);
+	assert_int_equal(sum().drop_no_socket, 1);
+	assert_int_equal(sum().steered, 0);
+}
+
+/* --- the loader --- */
+
+static void pins_are_there_and_go(void **state)
+{
+	struct stat s;
+
+	(void)state;
+	assert_string_equal(programs_pinned(p), "/sys/fs/bpf/podveil/t0");
+	assert_int_equal(stat("/sys/fs/bpf/podveil/t0/allowed_ips4", &s), 0);
+	assert_int_equal(s.st_mode & 0777, 0600);
+	assert_int_equal(stat("/sys/fs/bpf/podveil/t0", &s), 0);
+	assert_int_equal(s.st_mode & 0777, 0700);
+	assert_int_equal(programs_rename(p, "t1"), 0);
+	assert_int_equal(access("/sys/fs/bpf/podveil/t1/peers", F_OK), 0);
+	assert_int_equal(access("/sys/fs/bpf/podveil/t0", F_OK), -1);
+	/* What a dead process left is replaced. */
+	programs_free(p, false);
+	assert_int_equal(access("/sys/fs/bpf/podveil/t1/peers", F_OK), 0);
+	assert_int_equal(load(NULL), 0);
+	assert_int_equal(programs_rename(p, "t1"), 0);
+	programs_free(p, true);
+	assert_int_equal(access("/sys/fs/bpf/podveil/t1", F_OK), -1);
+	assert_int_equal(load(NULL), 0);
+}
+
+static struct pv_peer_counters *_Atomic memory[64];
+static _Atomic bool stop;
+
+static void moved(void *context, uint32_t slot, struct pv_peer_counters *to)
+{
+	(void)context;
+	if (slot == 3)
+		rcu_set_pointer(&memory[slot], to);
+}
+
+static void *count_on(void *context)
+{
+	uint64_t *done = context;
+
+	rcu_register_thread();
+	while (!stop) {
+		__atomic_fetch_add(&memory[3][0].tx_packets, 1, __ATOMIC_RELAXED);
+		++*done;
+		rcu_quiescent_state();
+	}
+	rcu_unregister_thread();
+	return NULL;
+}
+
+static void growth_loses_no_count(void **state)
+{
+	uint64_t done = 0;
+	pthread_t counter;
+
+	(void)state;
+	memory[3] = programs_peer_counters(p, 3);
+	assert_null(programs_peer_counters(p, 16));
+	stop = false;
+	assert_int_equal(pthread_create(&counter, NULL, count_on, &done), 0);
+	for (uint32_t slots = 17; slots < 4000; slots *= 2)
+		assert_int_equal(programs_peer_grow(p, slots, moved, NULL), 0);
+	stop = true;
+	rcu_thread_offline();
+	pthread_join(counter, NULL);
+	rcu_thread_online();
+	assert_true(done > 0);
+	assert_int_equal(programs_peer_counters(p, 3)[0].tx_packets, done);
+	assert_non_null(programs_peer_counters(p, 2999));
+	assert_int_equal(programs_peer_grow(p, PV_MAX_PEERS + 1, moved, NULL), -ENOSPC);
+	/* The pin shows the new map. */
+	int fd = bpf_obj_get("/sys/fs/bpf/podveil/t0/peer_counters");
+	struct pv_peer_traffic seen;
+	uint32_t slot = 3;
+
+	assert_true(fd >= 0);
+	assert_int_equal(bpf_map_lookup_elem(fd, &slot, &seen), 0);
+	assert_int_equal(seen.worker[0].tx_packets, done);
+	close(fd);
+}
+
+static int run_mode(bool with_superpackets)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(stamps_the_longest_match, load, unload),
+		cmocka_unit_test_setup_teardown(drops_what_is_marked, load, unload),
+		cmocka_unit_test_setup_teardown(drops_what_is_not_ip, load, unload),
+		cmocka_unit_test_setup_teardown(hostile_packets, load, unload),
+		cmocka_unit_test_setup_teardown(steer_without_a_socket_drops, load, unload),
+		cmocka_unit_test_setup_teardown(pins_are_there_and_go, load, unload),
+		cmocka_unit_test_setup_teardown(growth_loses_no_count, load, unload),
+	};
+
+	superpackets = with_superpackets;
+	return cmocka_run_group_tests_name(with_superpackets ? "superpackets" : "per-packet", tests,
+					   NULL, NULL);
+}
+
+int main(void)
+{
+	struct programs_features features;
+	int failed;
+
+	if (unshare(CLONE_NEWNS | CLONE_NEWNET) ||
+	    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
+	    mount("bpf", "/sys/fs/bpf", "bpf", 0, NULL)) {
+		printf("1..1\nok 1 - programs # SKIP root is needed (%s)\n", strerror(errno));
+		return 0;
+	}
+	rcu_register_thread();
+	programs_features(&features);
+	failed = run_mode(false);
+	if (features.superpackets)
+		failed += run_mode(true);
+	rcu_unregister_thread();
+	return failed;
+}
