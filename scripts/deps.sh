@@ -49,6 +49,8 @@ packages() {
 	qemu-system-x86: tests on other kernels
 	busybox-static: tests on other kernels
 	cpio: tests on other kernels
+	kmod: tests on other kernels
+	xz-utils: tests on other kernels
 	LIST
 	if [ "$(uname -m)" = x86_64 ]; then
 		echo "libipsec-mb-dev: bulk AEAD with AVX-512"

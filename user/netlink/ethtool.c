@@ -63,6 +63,7 @@ int ethtool_features(const char *device, const char *const *wanted, size_t n,
 		     bool (*concerns)(const char *name))
 {
 	struct ethtool_gstrings *names = NULL;
+	struct ethtool_gfeatures *now = NULL;
 	struct ethtool_sfeatures *set = NULL;
 	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	int err;
@@ -75,11 +76,17 @@ int ethtool_features(const char *device, const char *const *wanted, size_t n,
 
 	const uint32_t blocks = (names->len + 31) / 32;
 
+	now = calloc(1, sizeof(*now) + blocks * sizeof(now->features[0]));
 	set = calloc(1, sizeof(*set) + blocks * sizeof(set->features[0]));
-	if (!set) {
+	if (!now || !set) {
 		err = -ENOMEM;
 		goto out;
 	}
+	now->cmd = ETHTOOL_GFEATURES;
+	now->size = blocks;
+	err = call(fd, device, now);
+	if (err)
+		goto out;
 	set->cmd = ETHTOOL_SFEATURES;
 	set->size = blocks;
 	for (uint32_t i = 0; i < names->len; i++) {
@@ -87,7 +94,8 @@ int ethtool_features(const char *device, const char *const *wanted, size_t n,
 		const uint32_t bit = 1u << (i % 32);
 		const bool on = contains(wanted, n, name);
 
-		if (!on && !concerns(name))
+		/* Naming one that never changes (tx-lockless until Linux 6.11) fails the whole. */
+		if (now->features[i / 32].never_changed & bit || (!on && !concerns(name)))
 			continue;
 		set->features[i / 32].valid |= bit;
 		if (on)
@@ -95,6 +103,7 @@ int ethtool_features(const char *device, const char *const *wanted, size_t n,
 	}
 	err = call(fd, device, set);
 out:
+	free(now);
 	free(set);
 	free(names);
 	close(fd);

@@ -1,0 +1,25 @@
+# SPDX-License-Identifier: Apache-2.0
+import os
+import shutil
+import sys
+
+import pytest
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+import kernel  # noqa: E402
+
+
+@pytest.mark.parametrize("meta", ["linux-image-amd64", "linux-image-6.12-amd64"])
+def test_interoperability_with_the_kernels_own_wireguard(meta):
+    if os.uname().machine != "x86_64":
+        pytest.skip("the kernel packages are for x86-64")
+    if not shutil.which("qemu-system-x86_64"):
+        pytest.skip("qemu-system-x86_64 is not there: make deps installs it")
+    guest = os.path.join(kernel.ROOT, "tests/vm/guest.py")
+    try:
+        code, out = kernel.run(meta, ["/usr/bin/python3", guest])
+    except kernel.Missing as why:
+        pytest.skip(str(why))
+    assert code == 0, out[-5000:]
+    assert "TCP and UDP both ways" in out
