@@ -28,6 +28,7 @@ static void wait_for_work(struct worker *w, bool idle)
 	int n;
 
 	if (idle) {
+		w->count->xsk_rx_dropped += xsk_dropped(w->xsk);
 		w->count->busy_ns += clock_now() - w->now;
 		rcu_thread_offline();
 		n = epoll_wait(w->epoll, events, N_SOURCES, -1);
@@ -74,7 +75,6 @@ static void *run(void *context)
 			w->kicked = false;
 			if (read(w->kick, &kicks, sizeof(kicks)) > 0)
 				egress_unstage(w);
-			w->count->xsk_rx_dropped += xsk_dropped(w->xsk);
 		}
 		busy = egress_poll(w);
 		busy |= ingress_poll(w);

@@ -19,6 +19,8 @@
 
 #define STATE_DIRECTORY "/run/podveil"
 #define DEFAULT_MTU	1420
+/* A frame of 4096 bytes, less XDP's headroom and the Ethernet header. */
+#define PER_PACKET_MTU 3826
 
 void device_lock(struct device *d)
 {
@@ -205,9 +207,20 @@ static void follow_rename(struct device *d, const char *name)
 		d->params.renamed(d, d->params.context);
 }
 
+/* A packet has to fit into one AF_XDP frame where they do not come as chains. */
+static void check_mtu(const struct device *d)
+{
+	if (!d->superpackets && d->mtu > PER_PACKET_MTU)
+		log_warn("larger packets will be dropped",
+			 "device=%s mtu=%u needs=\"an MTU of at most %d, or Linux 6.9 without "
+			 "--per-packet\"",
+			 d->name, d->mtu, PER_PACKET_MTU);
+}
+
 static void follow_mtu(struct device *d, uint32_t mtu)
 {
 	d->mtu = mtu;
+	check_mtu(d);
 	datapath_mtu(d->datapath, mtu);
 	/* Packets cross the inner end on their way back. */
 	link_set_mtu(d->inner_ifindex, mtu);
@@ -321,6 +334,7 @@ static void choose(struct device *d)
 		d->params.workers ? d->params.workers : (unsigned int)(cores > 2 ? cores - 1 : 1);
 	if (d->workers > PV_MAX_WORKERS)
 		d->workers = PV_MAX_WORKERS;
+	check_mtu(d);
 }
 
 int device_new(const struct device_params *params, struct device **out)
