@@ -345,3 +345,65 @@ while time.monotonic() < end:
     while flood.poll() is None:
         assert "latest handshake" in lab.a.run("wg show wg0", timeout=2)
     assert ping(lab.pod_a, "10.0.2.2") == 3
+
+
+def test_a_kernel_without_btf(lab):
+    out = lab.a.run("mount -t tmpfs tmpfs /sys/kernel/btf && exec " + PODVEIL + " device wg0",
+                    check=False)
+    assert out.returncode == 1
+    assert "CONFIG_DEBUG_INFO_BTF" in out.stderr
+    assert "wg0" not in lab.a.run("ip -br link")
+
+
+# Refuses sockets of one address family, as a kernel that was built without it does.
+WITHOUT_FAMILY = """
+import ctypes, os, struct, sys
+libc = ctypes.CDLL(None, use_errno=True)
+load, jeq, ret = 0x20, 0x15, 0x06
+code = [(load, 0, 0, 0), (jeq, 0, 3, int(sys.argv[2])), (load, 0, 0, 16), (jeq, 0, 1, int(sys.argv[1])),
+        (ret, 0, 0, 0x00050000 | 97), (ret, 0, 0, 0x7fff0000)]
+program = b''.join(struct.pack('HBBI', *line) for line in code)
+buffer = ctypes.create_string_buffer(program)
+class Fprog(ctypes.Structure): _fields_ = [('len', ctypes.c_ushort), ('filter', ctypes.c_void_p)]
+fprog = Fprog(len(code), ctypes.addressof(buffer))
+assert not libc.prctl(38, 1, 0, 0, 0) and not libc.prctl(22, 2, ctypes.byref(fprog), 0, 0)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
+AF_XDP = 44
+SYS_SOCKET = 41 if os.uname().machine == "x86_64" else 198
+
+
+def test_a_kernel_without_af_xdp(lab):
+    out = lab.a.run(["python3", "-c", WITHOUT_FAMILY, str(AF_XDP), str(SYS_SOCKET), PODVEIL,
+                     "device", "wg0"], check=False)
+    assert out.returncode == 1
+    assert "CONFIG_XDP_SOCKETS" in out.stderr
+    assert "wg0" not in lab.a.run("ip -br link")
+
+
+def test_without_bpffs_nothing_is_pinned_and_it_says_so(lab):
+    """No bpffs, and no right to mount one."""
+    lab.a.run("umount /sys/fs/bpf")
+    out = lab.a.run(["setpriv", "--bounding-set=-sys_admin", "--inh-caps=-sys_admin", PODVEIL,
+                     "device", "wg0"], check=False)
+    assert out.returncode == 0, out.stderr
+    assert "maps are not pinned" in out.stderr
+    assert "counters" in lab.a.run("bpftool map show")
+    assert "wg0" in lab.a.run("wg show interfaces")
+
+
+def test_bpffs_is_mounted_where_it_is_missing(lab):
+    lab.a.run("umount /sys/fs/bpf")
+    Device(lab.a, COMMAND)
+    assert "allowed_ips4" in lab.a.run("ls /sys/fs/bpf/podveil/wg0")
+
+
+def test_installed(lab, tmp_path):
+    """make install leaves one file that does it all."""
+    import lab as here
+    subprocess.run(["make", "-s", "install", f"DESTDIR={tmp_path}"], cwd=here.ROOT, check=True,
+                   stdin=subprocess.DEVNULL)
+    installed = str(tmp_path / "usr/local/sbin/podveil")
+    assert "device" in subprocess.run([installed, "--help"], capture_output=True, text=True).stdout
+    Device(lab.a, [installed, "device"])
+    assert "wg0" in lab.a.run("wg show interfaces")

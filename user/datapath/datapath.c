@@ -179,12 +179,9 @@ void datapath_mtu(struct datapath *d, uint32_t mtu)
 	atomic_store_explicit(&d->mtu, mtu, memory_order_relaxed);
 }
 
-int datapath_remote_add(struct datapath *d, struct remote *r)
+void datapath_remote_add(struct datapath *d, struct remote *r)
 {
-	if (r->slot >= PV_MAX_PEERS)
-		return -ENOSPC;
 	rcu_assign_pointer(d->remotes[r->slot], r);
-	return 0;
 }
 
 void datapath_remote_remove(struct datapath *d, struct remote *r)

@@ -71,9 +71,8 @@ int datapath_fwmark(struct datapath *d, uint32_t fwmark);
 void datapath_unlisten(struct datapath *d);
 void datapath_mtu(struct datapath *d, uint32_t mtu);
 
-/* Remotes by slot. A withdrawn remote may be freed after synchronize_rcu(). -ENOSPC past
- * PV_MAX_PEERS. */
-int datapath_remote_add(struct datapath *d, struct remote *r);
+/* Remotes by slot, below PV_MAX_PEERS. A withdrawn remote may be freed after synchronize_rcu(). */
+void datapath_remote_add(struct datapath *d, struct remote *r);
 void datapath_remote_remove(struct datapath *d, struct remote *r);
 
 /* Makes a keypair receivable under its local index. -EEXIST: index taken. */

@@ -11,6 +11,9 @@
 #include "datapath/worker.h"
 #include "podveil/stamp.h"
 
+/* What one message carries; outer IPv4 sets the limit. */
+#define INNER_MAX (WIRE_MAX_MESSAGE - (uint32_t)MESSAGE_DATA_OVERHEAD)
+
 #define ICMP_ROOM     1280
 #define ICMP_PER_TICK 10		    /* answers a worker may give ... */
 #define ICMP_TICK     (100 * NSEC_PER_MSEC) /* ... in so long */
@@ -64,11 +67,14 @@ static void append_run(struct egress *e, struct remote *r, uint8_t *message, uin
 	};
 }
 
-/* Whitepaper 5.4.6: to a multiple of 16, but not beyond the MTU. */
+/* Whitepaper 5.4.6: to a multiple of 16, but not beyond the MTU, nor beyond what a message holds.
+ */
 static uint32_t padded(uint32_t length, uint32_t mtu)
 {
 	uint32_t whole = (length + MESSAGE_PADDING - 1) & ~(uint32_t)(MESSAGE_PADDING - 1);
 
+	if (mtu > INNER_MAX)
+		mtu = INNER_MAX;
 	if (whole <= mtu)
 		return whole;
 	return length > mtu ? length : mtu;
@@ -80,20 +86,21 @@ static void encrypt(struct worker *w, struct remote *r, struct keypair *k, struc
 	struct egress *e = &w->egress;
 	const uint32_t mtu = atomic_load_explicit(&w->datapath->mtu, memory_order_relaxed);
 	const uint8_t tos = ecn_encapsulate(cut->packet.ecn);
+	const uint32_t n = cut->segments;
 	uint64_t counter, bytes = 0;
-	uint32_t n = cut->segments;
+	uint32_t i;
 
 	if (!keypair_reserve(k, n, &counter)) {
 		worker_want_session(w, r);
 		w->count->drop_expired_session += n;
 		return;
 	}
-	for (uint32_t i = 0; i < n; i++, counter++) {
+	for (i = 0; i < n; i++, counter++) {
 		const uint32_t inner = (uint32_t)cut_next_len(cut);
 		const uint32_t plain = padded(inner, mtu);
 		const uint32_t length = plain + (uint32_t)MESSAGE_DATA_OVERHEAD;
 
-		if (length > WIRE_MAX_RUN) {
+		if (length > WIRE_MAX_MESSAGE) {
 			w->count->drop_too_big += n - i;
 			break;
 		}
@@ -120,7 +127,7 @@ static void encrypt(struct worker *w, struct remote *r, struct keypair *k, struc
 		w->count->egress_packets++;
 		w->count->egress_bytes += inner;
 	}
-	remote_count_sent(r, w->id, n, bytes);
+	remote_count_sent(r, w->id, i, bytes);
 	if (timers_message_sent(&r->timers, true, w->now))
 		worker_signal(w, DATAPATH_WATCH_TIMERS, r, 0);
 	if (rekey_wanted_after_send(k->initiator, w->now - k->birth, counter))
@@ -148,7 +155,7 @@ static void answer(struct worker *w, const struct outbound *o, enum icmp_reason 
 	if (!o->n_frames || !icmp_token(w))
 		return;
 	piece.iov_len = icmp_answer(reply, sizeof(reply), o->frames[0].iov_base,
-				    o->frames[0].iov_len, o->length, reason, 0);
+				    o->frames[0].iov_len, o->length, reason, INNER_MAX);
 	if (!piece.iov_len)
 		return;
 
@@ -254,6 +261,11 @@ static enum fate dispatch(struct worker *w, const struct xsk_packet *p, struct r
 	}
 	if (cut_begin(&cut, o.frames, o.n_frames, hint)) {
 		w->count->drop_malformed++;
+		return DONE;
+	}
+	if (cut.segments == 1 && o.length > INNER_MAX) {
+		w->count->drop_too_big++;
+		answer(w, &o, ICMP_REASON_TOO_BIG);
 		return DONE;
 	}
 	encrypt(w, r, k, &cut);

@@ -19,9 +19,11 @@
 
 struct remote;
 
-/* UDP_MAX_SEGMENTS of kernels before 6.9, and what one datagram of IPv4 or IPv6 may hold. */
+/* UDP_MAX_SEGMENTS of kernels before 6.9, what one system call may hand over with UDP_SEGMENT on
+ * IPv4 and IPv6 alike, and what one datagram of IPv4 holds. */
 #define WIRE_MAX_SEGMENTS 64
 #define WIRE_MAX_RUN	  65487
+#define WIRE_MAX_MESSAGE  65507
 
 /* Messages that leave in one system call entry: same peer, same TOS byte, all of `segment` bytes
  * but the last, which may be shorter. */

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "datapath/clock.h"
+#include "observe/log.h"
 
 enum source { SOURCE_TUNNEL, SOURCE_WIRE4, SOURCE_WIRE6, SOURCE_KICK, N_SOURCES };
 
@@ -127,6 +128,9 @@ int worker_new(struct datapath *d, unsigned int id, struct worker **out)
 	if (err)
 		goto fail;
 	err = xsk_open(params->inner_ifindex, id, params->superpackets, &w->xsk);
+	if (err == -EAFNOSUPPORT)
+		log_error("this kernel has no AF_XDP sockets",
+			  "needs=\"a kernel with CONFIG_XDP_SOCKETS\"");
 	if (err)
 		goto fail;
 	w->stage.xsk = w->xsk;

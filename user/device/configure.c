@@ -8,7 +8,6 @@
 
 #include "datapath/clock.h"
 #include "device/peer.h"
-#include "observe/log.h"
 
 /* Peers that a request makes, before anybody can see them. */
 struct plan {
@@ -51,6 +50,8 @@ static int check(const struct device *d, const struct device_config *config)
 
 static int prepare(struct device *d, const struct device_config *config, struct plan *plan)
 {
+	size_t n = 0;
+
 	plan->fresh = calloc(config->n_peers ? config->n_peers : 1, sizeof(*plan->fresh));
 	if (!plan->fresh)
 		return -ENOMEM;
@@ -64,8 +65,9 @@ static int prepare(struct device *d, const struct device_config *config, struct 
 		plan->fresh[i] = peer_new(d, pc->public_key, pc->preshared_key);
 		if (!plan->fresh[i])
 			return -ENOMEM;
+		n++;
 	}
-	return 0;
+	return peers_reserve(d, n);
 }
 
 int device_publish_settings(struct device *d)
@@ -141,10 +143,7 @@ static void configure_peer(struct device *d, const struct peer_config *pc, struc
 			return;
 		/* The same peer twice in one request: the second finds the first. */
 		p = *fresh;
-		if (peer_publish(p)) {
-			log_error("no memory for a peer", "peers=%zu", d->n_peers);
-			return;
-		}
+		peer_publish(p);
 		*fresh = NULL;
 		noise_handshake_rebase(&p->handshake, &d->identity);
 	}

@@ -94,63 +94,61 @@ static void counters_moved(void *context, uint32_t slot, struct pv_peer_counters
 		rcu_assign_pointer(d->slots[slot]->remote.counters, memory);
 }
 
-/* The lowest free slot, so that the maps stay small. */
-static int take_slot(struct device *d, struct peer *p, uint32_t *out)
+int peers_reserve(struct device *d, size_t more)
 {
-	uint32_t slot = 0;
+	uint32_t n = d->n_slots ? d->n_slots : 16;
+	struct peer **slots;
+	uint16_t *generations;
 	int err;
 
-	/* With as many peers as slots, there is no hole to look for. */
-	if (d->n_peers < d->n_slots)
-		while (slot < d->n_slots && d->slots[slot])
-			slot++;
-	else
-		slot = d->n_slots;
-	if (slot == d->n_slots) {
-		uint32_t n = d->n_slots ? d->n_slots * 2 : 16;
-		struct peer **slots = realloc(d->slots, n * sizeof(*slots));
-		uint16_t *generations;
-
-		if (!slots)
-			return -ENOMEM;
-		d->slots = slots;
-		generations = realloc(d->generations, n * sizeof(*generations));
-		if (!generations)
-			return -ENOMEM;
-		d->generations = generations;
-		err = programs_peer_grow(d->programs, n, counters_moved, d);
-		if (err)
-			return err;
-		memset(slots + d->n_slots, 0, (n - d->n_slots) * sizeof(*slots));
-		memset(generations + d->n_slots, 0, (n - d->n_slots) * sizeof(*generations));
-		d->n_slots = n;
-	}
-	d->slots[slot] = p;
-	*out = slot;
+	while (n < d->n_peers + more)
+		n *= 2;
+	if (n == d->n_slots)
+		return 0;
+	slots = realloc(d->slots, n * sizeof(*slots));
+	if (!slots)
+		return -ENOMEM;
+	d->slots = slots;
+	generations = realloc(d->generations, n * sizeof(*generations));
+	if (!generations)
+		return -ENOMEM;
+	d->generations = generations;
+	err = programs_peer_grow(d->programs, n, counters_moved, d);
+	if (err)
+		return err;
+	memset(slots + d->n_slots, 0, (n - d->n_slots) * sizeof(*slots));
+	memset(generations + d->n_slots, 0, (n - d->n_slots) * sizeof(*generations));
+	d->n_slots = n;
 	return 0;
 }
 
-int peer_publish(struct peer *p)
+/* The lowest free slot, so that the maps stay small. */
+static uint32_t free_slot(const struct device *d)
+{
+	/* As long as no peer was ever removed, there is no hole to look for. */
+	uint32_t slot = d->n_peers < d->n_slots && !d->slots[d->n_peers] && !d->holes
+				? (uint32_t)d->n_peers
+				: 0;
+
+	while (d->slots[slot])
+		slot++;
+	return slot;
+}
+
+void peer_publish(struct peer *p)
 {
 	struct device *d = p->device;
-	uint32_t slot;
-	int err = take_slot(d, p, &slot);
+	const uint32_t slot = free_slot(d);
 
-	if (err)
-		return err;
+	d->slots[slot] = p;
 	remote_init(&p->remote, slot, ++d->generations[slot]);
 	timers_up(&p->remote.timers, d->up);
 	p->remote.counters = programs_peer_counters(d->programs, slot);
-	err = datapath_remote_add(d->datapath, &p->remote);
-	if (err) {
-		d->slots[slot] = NULL;
-		return err;
-	}
+	datapath_remote_add(d->datapath, &p->remote);
 	cds_lfht_node_init(&p->by_key);
 	cds_lfht_add(d->by_key, hash_of(d, p->public_key), &p->by_key);
 	TAILQ_INSERT_TAIL(&d->peers, p, list);
 	d->n_peers++;
-	return 0;
 }
 
 void peer_withdraw(struct peer *p)
@@ -169,6 +167,7 @@ void peer_withdraw(struct peer *p)
 	p->attention = false;
 	p->removed = true;
 	d->slots[p->remote.slot] = NULL;
+	d->holes = d->n_peers > 0;
 	programs_peer_clear(d->programs, p->remote.slot);
 	TAILQ_INSERT_TAIL(&d->removals, p, removal);
 	handshaker_wake(d->handshaker);

@@ -74,6 +74,7 @@ struct device {
 	struct peer **slots;
 	uint16_t *generations;
 	uint32_t n_slots;
+	bool holes;		    /* a slot below the last one used may be free */
 	struct peer_list attention; /* for the handshake thread: timers or settings changed */
 	struct peer_list removals;  /* unreachable; the handshake thread frees them */
 
@@ -100,8 +101,10 @@ struct peer *peer_find_pending(struct device *d, uint32_t index);
 struct peer *peer_new(struct device *d, const uint8_t public_key[KEY_SIZE],
 		      const uint8_t preshared_key[KEY_SIZE]);
 void peer_free(struct peer *p);
-/* Makes it visible. 0 or -errno; then the caller still owns it. */
-int peer_publish(struct peer *p);
+/* Room for so many more peers. 0 or -errno. */
+int peers_reserve(struct device *d, size_t more);
+/* Makes it visible, in a slot that was reserved. */
+void peer_publish(struct peer *p);
 /* Takes it away from everybody; the handshake thread frees it after a grace period. */
 void peer_withdraw(struct peer *p);
 /* The `peers` map follows. */

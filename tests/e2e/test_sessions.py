@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a session goes through in its life: new keys, disorder, other addresses, the largest packets."""
+import sys
+import threading
+
+import pytest
+
+from lab import PORT, Capture, Device, Lab, implementation
+from traffic import counters, ping
+
+PODVEIL = implementation("podveil")
+REKEY_AFTER = 120
+
+
+def rekeys(lab, left, right, seconds):
+    """Pings all the time; returns (sent, received, handshakes seen on the wire)."""
+    capture = Capture(lab.b, "eth0", "udp[8] = 1")
+    done = lab.pod_a.run(["ping", "-n", "-q", "-i", "0.02", "-c", str(seconds * 50), "-W", "2",
+                          "10.0.2.2"], check=False, timeout=seconds + 30)
+    words = done.stdout.split("---")[-1].split()
+    capture.stop()
+    return int(words[0]), int(words[3]), len(capture.packets())
+
+
+def test_rekey_under_traffic_loses_nothing():
+    """Three pairs at the same time, for longer than keys may be used: we as initiator, as responder,
+    and on both ends."""
+    pairs = [("podveil", "wireguard-go-new"), ("wireguard-go-new", "podveil"), ("podveil", "podveil")]
+    labs, threads, seen = [], [], {}
+
+    def watch(names, lab, left, right):
+        try:
+            seen[names] = rekeys(lab, left, right, REKEY_AFTER + 10)
+        except BaseException as e:  # to be told by the main thread
+            seen[names] = e
+
+    try:
+        for names in pairs:
+            lab = Lab()
+            labs.append(lab)
+            left, right = (Device(node, implementation(name))
+                           for node, name in zip((lab.a, lab.b), names))
+            lab.connect(left, right)
+            assert ping(lab.pod_a, "10.0.2.2") == 3  # the left one has initiated
+            threads.append(threading.Thread(target=watch, args=(names, lab, left, right)))
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        for lab in labs:
+            lab.close()
+    for names in pairs:
+        assert isinstance(seen[names], tuple), seen[names]
+        sent, received, handshakes = seen[names]
+        assert handshakes >= 1, f"{names}: no new keys within {REKEY_AFTER + 10} s"
+        assert received == sent, f"{names}: {sent - received} of {sent} lost"
+
+
+# Stands between two nodes and hands datagrams on in disorder: each block of eight is reversed.
+SHUFFLE = """
+import select, socket, sys
+left, right = (sys.argv[1], int(sys.argv[2])), (sys.argv[3], int(sys.argv[2]))
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.bind(('0.0.0.0', int(sys.argv[2]))); print('listening', flush=True)
+held = []
+while True:
+    ready, _, _ = select.select([s], [], [], 0.02)
+    if ready:
+        held.append(s.recvfrom(65536))
+    if held and (not ready or len(held) == 8):
+        for data, who in reversed(held):
+            s.sendto(data, right if who[0] == left[0] else left)
+        held = []
+"""
+
+
+def test_reordered_datagrams(lab):
+    """They are accepted as long as the window covers them, whatever their order."""
+    relay = lab.host("relay")
+    for node, name, network in ((lab.a, "left", 1), (lab.b, "right", 2)):
+        lab.wire(node, "eth1", relay, name, 1500)
+        node.run(f"ip addr add 172.19.{network}.2/24 dev eth1")
+        relay.run(f"ip addr add 172.19.{network}.1/24 dev {name}")
+    shuffle = relay.start([sys.executable, "-c", SHUFFLE, "172.19.1.2", str(PORT), "172.19.2.2"])
+    assert shuffle.stdout.readline() == "listening\n"
+    left, right = Device(lab.a, PODVEIL), Device(lab.b, implementation("wireguard-go"))
+    lab.connect(left, right)
+    left.set("peer", right.public, "endpoint", f"172.19.1.1:{PORT}")
+    right.set("peer", left.public, "endpoint", f"172.19.2.1:{PORT}")
+    assert ping(lab.pod_a, "10.0.2.2") == 3
+    capture = Capture(lab.a, "eth1", f"udp dst port {PORT} and dst host 172.19.1.2")
+    before = counters(lab.a)
+    done = lab.pod_a.run("ping -n -q -i 0.002 -c 800 -W 2 10.0.2.2", check=False)
+    assert " 800 received" in done.stdout, done.stdout
+    capture.stop()
+    from scapy.layers.inet import UDP
+    nonces = [int.from_bytes(bytes(p[UDP].payload)[8:16], "little") for p in capture.packets()
+              if bytes(p[UDP].payload)[0] == 4]
+    assert sum(b < a for a, b in zip(nonces, nonces[1:])) > 100, "the relay did not shuffle"
+    after = counters(lab.a)
+    assert after["drop_replayed"] == before["drop_replayed"]
+    assert after["drop_bad_tag"] == before["drop_bad_tag"]
+
+
+def test_answers_leave_from_the_address_that_was_reached(lab):
+    """A node of several addresses: the peer may filter on the one that it talks to."""
+    lab.a.run("ip addr add 172.18.0.101/24 dev eth0")
+    left, right = Device(lab.a, PODVEIL), Device(lab.b, implementation("wireguard-go"))
+    lab.connect(left, right)
+    capture = Capture(lab.b, "eth0", f"udp dst port {PORT} and dst host 172.18.0.2")
+    assert ping(lab.pod_b, "10.0.1.2") == 3
+    right.set("peer", left.public, "endpoint", f"172.18.0.101:{PORT}")
+    assert ping(lab.pod_b, "10.0.1.2", count=5) == 5
+    capture.stop()
+    from scapy.layers.inet import IP
+    sources = [p[IP].src for p in capture.packets()]
+    assert sources[0] == "172.18.0.1"
+    assert sources[-4:] == ["172.18.0.101"] * 4
+    # An address that is taken away is given up, and the session goes on.
+    right.set("peer", left.public, "endpoint", f"172.18.0.1:{PORT}")
+    lab.a.run("ip addr del 172.18.0.101/24 dev eth0")
+    assert ping(lab.pod_a, "10.0.2.2", count=5) >= 4
+
+
+@pytest.mark.parametrize("peer_name", ["podveil", "wireguard-go-new"])
+def test_the_largest_packets(peer_name):
+    """MTU 65,535 inside. What fits into one UDP datagram goes through whole; TCP fills it; the
+    sender of what does not fit is told."""
+    with Lab(mtu=9000) as lab:
+        left, right = Device(lab.a, PODVEIL), Device(lab.b, implementation(peer_name))
+        lab.connect(left, right, tunnel_mtu=65535 if peer_name == "podveil" else 65000)
+        for pod, node in ((lab.pod_a, lab.a), (lab.pod_b, lab.b)):
+            node.run("ip link set cali0 mtu 65535")
+            pod.run("ip link set eth0 mtu 65535")
+        largest = 65475 - 28 if peer_name == "podveil" else 64900
+        assert ping(lab.pod_a, "10.0.2.2", size=largest) == 3
+        if peer_name == "podveil":
+            before = counters(lab.a)["drop_too_big"]
+            out = lab.pod_a.run("ping -n -M do -c 1 -W 2 -s 65507 10.0.2.2", check=False).stdout
+            assert "mtu = 65475" in out
+            assert counters(lab.a)["drop_too_big"] > before
+        assert ping(lab.pod_a, "10.0.2.2") == 3
