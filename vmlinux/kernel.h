@@ -14,6 +14,15 @@ struct sk_buff {
 	__u8 ip_summed : 2;
 };
 
+struct skb_shared_info {
+	__u16 gso_size;
+};
+
+struct xdp_buff {
+	void *data_hard_start;
+	__u32 frame_sz;
+};
+
 #pragma clang attribute pop
 
 #define CHECKSUM_PARTIAL 3 /* include/linux/skbuff.h; part of no ABI, unchanged since 2.6.19 */

@@ -3,7 +3,8 @@
  * The stamp: what the TC classifier knows of an inner packet and a worker needs, written over the
  * 12 address bytes of its Ethernet header. The veth pair is point to point, so nobody reads those
  * bytes as addresses. A frame without the magic is unstamped (the classifier was not there, e.g.
- * after a move to another network namespace): the worker then looks the packet up itself.
+ * after a move to another network namespace): the worker then looks the packet up itself. Of a
+ * superpacket, steer adds the segment size, which nothing else would tell.
  *
  * All fields are in host byte order. Shared by bpf/ and user/; data layout only.
  */
@@ -21,6 +22,7 @@
 enum pv_stamp_flags {
 	PV_STAMP_CSUM_PARTIAL =
 		1 << 0, /* TCP/UDP checksum field holds the pseudo-header sum only */
+	PV_STAMP_BY_STEER = 1 << 1, /* of all fields, only gso_size is known */
 };
 
 struct pv_stamp {

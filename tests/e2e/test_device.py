@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The device as its user sees it: wg(8), ip(8), signals, what is left behind."""
+import json
 import os
 import random
 import signal
@@ -215,6 +216,28 @@ def test_moved_to_another_namespace(both, lab):
     assert ping(lab.pod_a, "10.0.2.2", deadline=15) == 3
     transfer(lab.pod_a, lab.pod_b, "10.0.2.2", 16)
     transfer(lab.pod_b, lab.pod_a, "10.0.1.2", 16)
+    # A superpacket of datagrams (UDP_SEGMENT) keeps its boundaries, though no classifier is there.
+    sizes = superpacket_of_datagrams(lab.pod_a, lab.pod_b, "10.0.2.2", [300] * 39 + [77])
+    assert sizes == [300] * 39 + [77]
+    assert counters(lab.a)["unstamped"] > 0
+
+
+def superpacket_of_datagrams(source, sink, address, sizes):
+    """Sends datagrams of these sizes in one call with UDP_SEGMENT; the sizes of those that arrived."""
+    receiver = sink.start(["python3", "-c", """
+import socket, sys
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.bind((sys.argv[1], 7002)); print('listening', flush=True); s.settimeout(5); sizes = []
+while len(sizes) < int(sys.argv[2]): sizes.append(len(s.recv(65536)))
+print(sizes)
+""", address, str(len(sizes))])
+    assert receiver.stdout.readline() == "listening\n"
+    source.run(["python3", "-c", """
+import os, socket, sys
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.connect((sys.argv[1], 7002))
+s.setsockopt(17, 103, int(sys.argv[2])); s.send(os.urandom(int(sys.argv[3])))
+""", address, str(sizes[0]), str(sum(sizes))])
+    return json.loads(receiver.communicate(timeout=10)[0])
 
 
 def test_down_and_up_under_traffic(both, lab):
@@ -287,7 +310,6 @@ def test_hostile_datagrams(both, lab):
     before = counters(lab.a)
     sender = "import socket,sys,json\ns=socket.socket(socket.AF_INET,socket.SOCK_DGRAM)\n" \
              "for m in json.load(sys.stdin): s.sendto(bytes.fromhex(m),('172.18.0.1',51820))\n"
-    import json
     lab.b.run(["python3", "-c", sender], stdin=json.dumps([m.hex() for m in hostile]))
     wait_for(lambda: counters(lab.a)["drop_bad_message"] >= before["drop_bad_message"] + 480,
              "strangers' datagrams are counted")

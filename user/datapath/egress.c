@@ -195,7 +195,7 @@ static bool open_frames(const struct xsk_packet *p, struct outbound *o)
 	       ethernet->ether_type == htons(ETHERTYPE_IPV6);
 }
 
-/* What classify would have said. False: malformed. */
+/* What classify would have said; of what steer said, the segment size counts. False: malformed. */
 static bool classify(struct worker *w, const struct outbound *o, struct remote **r,
 		     struct cut_hint *hint)
 {
@@ -207,6 +207,8 @@ static bool classify(struct worker *w, const struct outbound *o, struct remote *
 		return false;
 	*hint = cut_guess(o->frames, o->n_frames,
 			  atomic_load_explicit(&w->datapath->mtu, memory_order_relaxed));
+	if (o->stamp.magic == PV_STAMP_MAGIC)
+		hint->gso_size = o->stamp.gso_size;
 	*r = packet.version == 4
 		     ? allowed_ips_lookup(w->datapath->params.allowed_ips, AF_INET, ip + 16)
 		     : allowed_ips_lookup(w->datapath->params.allowed_ips, AF_INET6, ip + 24);
@@ -227,7 +229,7 @@ static enum fate dispatch(struct worker *w, const struct xsk_packet *p, struct r
 		w->count->drop_not_ip++;
 		return DONE;
 	}
-	if (o.stamp.magic == PV_STAMP_MAGIC) {
+	if (o.stamp.magic == PV_STAMP_MAGIC && !(o.stamp.flags & PV_STAMP_BY_STEER)) {
 		hint = (struct cut_hint){
 			.gso_size = o.stamp.gso_size,
 			.checksum_partial = o.stamp.flags & PV_STAMP_CSUM_PARTIAL,
