@@ -21,7 +21,7 @@
 
 enum pv_stamp_flags {
 	PV_STAMP_CSUM_PARTIAL =
-		1 << 0, /* TCP/UDP checksum field holds the pseudo-header sum only */
+		1 << 0,		    /* TCP/UDP checksum field holds the pseudo-header sum only */
 	PV_STAMP_BY_STEER = 1 << 1, /* of all fields, only gso_size is known */
 };
 
