@@ -10,7 +10,7 @@ FUZZ_SECONDS ?= 20
 B ?= build
 ARCH := $(shell uname -m)
 
-PKGS := libbpf libxdp libsodium libb2 libmnl liburcu-qsbr liburcu-cds libevent_core libcrypto
+PKGS := libbpf libxdp libsodium libb2 libmnl liburcu-qsbr liburcu-cds libevent_core libcrypto jansson
 CPPFLAGS := -D_GNU_SOURCE -Iinclude -Iuser -I$(B)/gen $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 CFLAGS ?= -O2 -g
 WARN := -std=gnu11 -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Werror
@@ -24,7 +24,7 @@ endif
 SRC := $(sort $(wildcard user/*/*.c))
 CLI := $(filter user/cli/%,$(SRC))
 LIB := $(filter-out user/cli/%,$(SRC))
-SKEL := $(B)/gen/tunnel.skel.h
+SKEL := $(B)/gen/tunnel.skel.h $(B)/gen/guard.skel.h
 UNIT_BIN := $(patsubst tests/unit/%.c,$(B)/tests/%,$(sort $(wildcard tests/unit/test_*.c)))
 BPF_BIN := $(patsubst tests/bpf/%.c,$(B)/tests/bpf/%,$(sort $(wildcard tests/bpf/test_*.c)))
 FUZZ_BIN := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
@@ -78,8 +78,15 @@ $(B)/gen/%.bpf.o: bpf/%.bpf.c $(wildcard bpf/*.h include/podveil/*.h vmlinux/*.h
 $(B)/gen/tunnel.linked.o: $(B)/gen/classify.bpf.o $(B)/gen/steer.bpf.o
 	$(BPFTOOL) gen object $@ $^
 
-$(B)/gen/%.skel.h: $(B)/gen/%.linked.o
-	$(BPFTOOL) gen skeleton $< name $* > $@
+# Those of the uplink.
+$(B)/gen/guard.linked.o: $(B)/gen/guard.bpf.o $(B)/gen/shield.bpf.o
+	$(BPFTOOL) gen object $@ $^
+
+$(B)/gen/tunnel.skel.h: $(B)/gen/tunnel.linked.o
+	$(BPFTOOL) gen skeleton $< name tunnel > $@
+
+$(B)/gen/guard.skel.h: $(B)/gen/guard.linked.o
+	$(BPFTOOL) gen skeleton $< name guard_skeleton > $@
 
 $(B)/libpodveil.a: $(LIB:%.c=$(B)/obj/%.o)
 	@rm -f $@
@@ -147,19 +154,21 @@ demo: $(DEPS) $(B)/podveil
 
 bench: $(DEPS) $(B)/podveil $(BENCH_BIN)
 	$(PYTHON) tests/bench/bench.py $(BENCH)
+	$(PYTHON) tests/bench/bench_agent.py
 
 # --- the look of things ---
 
 format:
 	clang-format -i $(C_FILES)
 
-# uninitvar: cppcheck does not see through the loops of sys/queue.h.
+# uninitvar: cppcheck does not see through the loops of sys/queue.h. readdir: glibc's is safe for streams that
+# are not shared.
 lint:
 	clang-format --dry-run -Werror $(C_FILES)
 	cppcheck --quiet --error-exitcode=1 --std=c11 --library=posix --library=gnu --library=bsd --inline-suppr --enable=warning,portability \
-		--suppress=missingInclude --suppress=unknownMacro --suppress=uninitvar -D__x86_64__ -Iinclude -Iuser $(SRC)
+		--suppress=missingInclude --suppress=unknownMacro --suppress=uninitvar --suppress=readdirCalled -D__x86_64__ -Iinclude -Iuser $(SRC)
 	shellcheck scripts/*.sh .ci/run
-	$(PYTHON) -m py_compile $(wildcard tests/*.py tests/*/*.py deploy/lab/*.py)
+	$(PYTHON) -m py_compile $(wildcard tests/*.py tests/*/*.py deploy/lab/*.py) deploy/lab/lab
 
 clean:
 	rm -rf build

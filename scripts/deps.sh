@@ -29,6 +29,7 @@ packages() {
 	libmnl-dev: netlink
 	liburcu-dev: RCU
 	libevent-dev: event loop
+	libjansson-dev: JSON
 	libcmocka-dev: unit tests
 	iproute2: tests and demo
 	iputils-ping: tests

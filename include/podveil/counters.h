@@ -63,6 +63,7 @@
 /* What was seen and let pass, and is worth a question. */
 #define PV_COUNTERS_SEEN(X)                                                                        \
 	X(leaks, "plaintext packets for a remote pod that left the uplink")                        \
+	X(plain_inward, "plaintext packets from a remote pod that came in by the uplink")          \
 	X(xsk_rx_dropped, "packets AF_XDP dropped: no free frame or ring full")                    \
 	X(icmp_sent, "ICMP errors answered to senders in the tunnel")
 

@@ -1,147 +1,20 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Hosts out of namespaces: nodes and pods for tests, demo and benchmark.
-
-A node is a network and a mount namespace with a /run and a bpffs of its own, held by one process; a
-pod is a network namespace behind a veth of its node. Nothing has a name outside its holder, so that
-runs do not disturb each other and everything is gone when the holders are.
-"""
+"""Two nodes and two pods for tests of the bare device and for the benchmark."""
 import contextlib
-import ctypes
 import os
 import shutil
-import signal
 import subprocess
+import sys
 import tempfile
-import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-PODVEIL = os.environ.get("PODVEIL", os.path.join(ROOT, "build/podveil"))
+sys.path.insert(0, os.path.join(ROOT, "deploy/lab"))
+
+from hosts import PODVEIL, Capture, Failed, Host, wait_for  # noqa: E402, F401
+
 MARK = 0x200000
 PORT = 51820
-
-PR_SET_PDEATHSIG = 1
-_libc = ctypes.CDLL(None, use_errno=True)
-
-
-class Failed(AssertionError):
-    """A command of the lab's did not do what it should; says which and what it printed."""
-
-
-def _die_with_parent():
-    _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
-def wait_for(condition, what, seconds=10):
-    """Waits until condition() is true; its value is returned. `what` goes into the message."""
-    deadline = time.monotonic() + seconds
-    while True:
-        value = condition()
-        if value:
-            return value
-        if time.monotonic() > deadline:
-            raise Failed(f"not within {seconds} s: {what}")
-        time.sleep(0.01)
-
-
-class Host:
-    """A network (and mount) namespace held by a process."""
-
-    SETUP = (
-        "mount --make-rprivate / && mount -t sysfs sysfs /sys && "
-        "mount -t bpf bpf /sys/fs/bpf && mount -t tmpfs tmpfs /run && "
-        "mkdir -p /run/wireguard /run/podveil && chmod 700 /run/podveil && ip link set lo up && "
-        "echo ready && exec cat"
-    )
-
-    def __init__(self, name):
-        self.name = name
-        self.holder = subprocess.Popen(
-            ["unshare", "--net", "--mount", "--uts", "sh", "-c", self.SETUP],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, preexec_fn=_die_with_parent)
-        if self.holder.stdout.readline() != b"ready\n":
-            raise Failed(f"{name}: cannot make its namespaces (root is needed)")
-        self.started = []
-
-    @property
-    def pid(self):
-        return self.holder.pid
-
-    def enter(self, command):
-        """The command line that runs `command` (list or shell text) on this host."""
-        if isinstance(command, str):
-            command = ["sh", "-c", command]
-        return ["nsenter", "-t", str(self.pid), "-n", "-m", "-u", "--", *command]
-
-    def run(self, command, check=True, timeout=60, stdin=None, env=None):
-        """Runs to the end; returns standard output. On failure: Failed, with all that was printed."""
-        done = subprocess.run(
-            self.enter(command), input=stdin, text=True, timeout=timeout, capture_output=True,
-            env=env and {**os.environ, **env})
-        if check and done.returncode:
-            raise Failed(f"{self.name}: {command!r} ended with {done.returncode}\n"
-                         f"{done.stdout}{done.stderr}")
-        return done.stdout if check else done
-
-    def start(self, command, **options):
-        """Starts a process that ends with the lab at the latest."""
-        options.setdefault("stdout", subprocess.PIPE)
-        options.setdefault("stderr", subprocess.STDOUT)
-        env = options.pop("env", None)
-        process = subprocess.Popen(
-            self.enter(command), text=True, preexec_fn=_die_with_parent,
-            env=env and {**os.environ, **env}, **options)
-        self.started.append(process)
-        return process
-
-    def close(self):
-        for process in self.started:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-            process.wait()
-        # What was started in the background (a device) is found by the namespace it lives in.
-        mine = self._namespace(self.pid)
-        for pid in [int(p) for p in os.listdir("/proc") if p.isdigit()]:
-            if pid != self.pid and mine and self._namespace(pid) == mine:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-        self.holder.kill()
-        self.holder.wait()
-
-    @staticmethod
-    def _namespace(pid):
-        try:
-            return os.readlink(f"/proc/{pid}/ns/net")
-        except OSError:
-            return None
-
-
-class Capture:
-    """tcpdump on a device, listening when the constructor returns."""
-
-    def __init__(self, host, device, expression=""):
-        self.file = tempfile.NamedTemporaryFile(suffix=".pcap")
-        self.process = host.start(
-            ["tcpdump", "-Z", "root", "-U", "--immediate-mode", "-n", "-s", "0", "-i", device, "-w", self.file.name,
-             *expression.split()], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
-        for line in self.process.stderr:
-            if "listening on" in line:
-                break
-        else:
-            raise Failed(f"{host.name}: tcpdump does not listen on {device}")
-
-    def stop(self):
-        """The capture file's bytes."""
-        self.process.send_signal(signal.SIGINT)
-        self.process.wait()
-        self.file.seek(0)
-        return self.file.read()
-
-    def packets(self):
-        """scapy's view of what was captured; call after stop()."""
-        from scapy.layers import inet, inet6, l2  # noqa: F401  (they register what rdpcap knows)
-        from scapy.utils import rdpcap
-        return rdpcap(self.file.name)
 
 
 class Device:
@@ -287,7 +160,6 @@ def implementation(name):
 
 def main():
     import argparse
-    import sys
     parser = argparse.ArgumentParser(description="Bring up pod - node - node - pod and wait for "
                                      "the end of standard input.")
     parser.add_argument("--left", default="podveil")

@@ -23,12 +23,11 @@ for m in /modules/*; do /bin/busybox insmod $m || echo "init: $m failed"; done
 /bin/busybox mkdir -p /rw/upper /rw/work
 /bin/busybox mount -t overlay -o lowerdir=/ro,upperdir=/rw/upper,workdir=/rw/work overlay /new
 cd /new
-for d in proc sys dev run tmp; do /bin/busybox mkdir -p $d; done
+for d in proc sys dev run; do /bin/busybox mkdir -p $d; done
 /bin/busybox mount -t proc proc proc
 /bin/busybox mount -t sysfs sysfs sys
 /bin/busybox mount -t devtmpfs dev dev
 /bin/busybox mount -t tmpfs tmpfs run
-/bin/busybox mount -t tmpfs tmpfs tmp
 exec /bin/busybox switch_root /new /bin/sh -c '
 exec </dev/null
 mkdir -p /lib/modules/%(release)s

@@ -17,28 +17,17 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "bpf/libbpf_log.h"
+#include "bpf/pins.h"
 #include "bpf/programs.h"
 #include "observe/log.h"
 #include "tunnel.skel.h"
 
-#define BPFFS	   "/sys/fs/bpf"
-#define PIN_ROOT   BPFFS "/podveil"
 #define KERNEL_BTF "/sys/kernel/btf/vmlinux"
 
 /* Ours on the devices that we make; nobody else attaches there. */
 #define TC_HANDLE   1
 #define TC_PRIORITY 1
-
-static int print(enum libbpf_print_level level, const char *format, va_list args)
-{
-	char line[512];
-
-	(void)level;
-	vsnprintf(line, sizeof(line), format, args);
-	line[strcspn(line, "\n")] = 0;
-	log_debug("libbpf", "says=\"%s\"", line);
-	return 0;
-}
 
 void programs_features(struct programs_features *out)
 {
@@ -60,93 +49,6 @@ void programs_features(struct programs_features *out)
 
 /* --- pins --- */
 
-static bool is_bpffs(const char *path)
-{
-	struct statfs fs;
-
-	return !statfs(path, &fs) && fs.f_type == BPF_FS_MAGIC;
-}
-
-static int make_directory(const char *path)
-{
-	return mkdir(path, 0700) && errno != EEXIST ? -errno : 0;
-}
-
-static int pin_directory(struct programs *p, const char *name)
-{
-	char path[sizeof(p->directory)];
-	int err;
-
-	if (!is_bpffs(BPFFS) &&
-	    mount("bpf", BPFFS, "bpf", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0700"))
-		return -errno;
-	err = make_directory(PIN_ROOT);
-	if (err)
-		return err;
-	snprintf(path, sizeof(path), "%s/%s", PIN_ROOT, name);
-	err = make_directory(path);
-	if (!err)
-		memcpy(p->directory, path, sizeof(path));
-	return err;
-}
-
-int programs_pin(struct programs *p, int fd, const char *name)
-{
-	char path[sizeof(p->directory) + 64], fresh[sizeof(path) + 8];
-
-	if (!p->directory[0])
-		return 0;
-	snprintf(path, sizeof(path), "%s/%s", p->directory, name);
-	/* bpffs renames, but does not replace: what a reader may miss is one moment. */
-	snprintf(fresh, sizeof(fresh), "%s_new", path);
-	unlink(fresh);
-	if (bpf_obj_pin(fd, fresh))
-		return -errno;
-	if (chmod(fresh, 0600) || (unlink(path) && errno != ENOENT) || rename(fresh, path)) {
-		int err = -errno;
-
-		unlink(fresh);
-		return err;
-	}
-	return 0;
-}
-
-static void unpin(const char *directory)
-{
-	DIR *d = opendir(directory);
-	struct dirent *entry;
-
-	if (!d)
-		return;
-	while ((entry = readdir(d)))
-		if (entry->d_name[0] != '.')
-			unlinkat(dirfd(d), entry->d_name, 0);
-	closedir(d);
-	rmdir(directory);
-	rmdir(PIN_ROOT); /* stays while another device has pins there */
-}
-
-static int pin_all(struct programs *p, const char *name)
-{
-	struct bpf_map *map;
-	int err = pin_directory(p, name);
-
-	if (err)
-		return err;
-	bpf_object__for_each_map(map, p->skeleton->obj)
-	{
-		if (bpf_map__is_internal(map))
-			continue;
-		err = programs_pin(p, bpf_map__fd(map), bpf_map__name(map));
-		if (err) {
-			unpin(p->directory);
-			p->directory[0] = 0;
-			return err;
-		}
-	}
-	return 0;
-}
-
 const char *programs_pinned(const struct programs *p)
 {
 	return p->directory[0] ? p->directory : NULL;
@@ -154,16 +56,27 @@ const char *programs_pinned(const struct programs *p)
 
 int programs_rename(struct programs *p, const char *pin_name)
 {
-	char path[sizeof(p->directory)];
+	return pins_rename(p->directory, sizeof(p->directory), pin_name);
+}
 
-	if (!p->directory[0])
-		return 0;
-	snprintf(path, sizeof(path), "%s/%s", PIN_ROOT, pin_name);
-	unpin(path); /* an empty one of a dead process; rename() takes no other */
-	if (rename(p->directory, path))
-		return -errno;
-	memcpy(p->directory, path, sizeof(path));
-	return 0;
+int programs_repin(struct programs *p)
+{
+	struct bpf_map *map;
+	int mended = 0;
+
+	bpf_object__for_each_map(map, p->skeleton->obj)
+	{
+		const int fd = map == p->skeleton->maps.peer_counters ? p->peer_counters_fd
+								      : bpf_map__fd(map);
+		int err = bpf_map__is_internal(map)
+				  ? 0
+				  : pins_mend_one(p->directory, fd, bpf_map__name(map));
+
+		if (err < 0)
+			return err;
+		mended += err;
+	}
+	return mended;
 }
 
 /* --- loading --- */
@@ -202,7 +115,7 @@ int programs_load(const struct programs_params *params, struct programs **out)
 	struct tunnel *s;
 	int err;
 
-	libbpf_set_print(print);
+	libbpf_log();
 	p = calloc(1, sizeof(*p));
 	if (!p)
 		return -ENOMEM;
@@ -225,11 +138,12 @@ int programs_load(const struct programs_params *params, struct programs **out)
 	err = map_counters(p);
 	if (err)
 		goto fail;
-	err = pin_all(p, params->pin_name);
+	err = pins_make(s->obj, params->pin_name, p->directory, sizeof(p->directory));
 	if (err)
 		log_warn("maps are not pinned",
-			 "directory=%s errno=%d consequence=\"bpftool finds them by id only\"",
-			 PIN_ROOT, -err);
+			 "directory=/sys/fs/bpf/podveil errno=%d consequence=\"bpftool finds them "
+			 "by id only\"",
+			 -err);
 	*out = p;
 	return 0;
 fail:
@@ -242,7 +156,7 @@ void programs_free(struct programs *p, bool remove_pins)
 	if (!p)
 		return;
 	if (remove_pins && p->directory[0])
-		unpin(p->directory);
+		pins_remove(strrchr(p->directory, '/') + 1);
 	peer_counters_fini(p);
 	if (p->counters)
 		munmap(p->counters, sizeof(struct pv_counters) * PV_COUNTER_SLOTS);

@@ -40,6 +40,8 @@ int programs_load(const struct programs_params *params, struct programs **out);
 void programs_free(struct programs *p, bool unpin);
 /* The directory of the pins, or NULL where there are none. */
 const char *programs_pinned(const struct programs *p);
+/* Pins again what somebody unpinned. How many maps, or -errno. */
+int programs_repin(struct programs *p);
 /* Renames the pin directory along with the device. */
 int programs_rename(struct programs *p, const char *pin_name);
 

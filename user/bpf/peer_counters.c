@@ -12,6 +12,7 @@
 #include <unistd.h>
 #include <urcu-qsbr.h>
 
+#include "bpf/pins.h"
 #include "bpf/programs.h"
 #include "tunnel.skel.h"
 
@@ -111,7 +112,7 @@ int programs_peer_grow(struct programs *p, uint32_t slots,
 		close(old_fd);
 	p->peer_counters_fd = fd;
 	p->peer_counters_own = true;
-	err = programs_pin(p, fd, NAME);
+	err = pins_put(p->directory, fd, NAME);
 out:
 	free(snapshot);
 	return err;

@@ -22,9 +22,6 @@ struct programs {
 	uint8_t *peer_counters;
 };
 
-/* Pins a map under the directory, in place of whatever was there. Nothing to do without pins. */
-int programs_pin(struct programs *p, int fd, const char *name);
-
 int peer_counters_init(struct programs *p);
 void peer_counters_fini(struct programs *p);
 

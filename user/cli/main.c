@@ -9,6 +9,10 @@
 #endif
 
 const struct subcommand subcommands[] = {
+	{"agent", agent_main, "", "Encrypt this node's pod traffic as the store says"},
+	{"enable", enable_main, "", "Switch encryption on for the cluster"},
+	{"disable", enable_main, "", "Switch encryption off for the cluster"},
+	{"status", status_main, "", "Show what this node encrypts, and with whom"},
 	{"device", device_main, "IFNAME", "Create and serve a WireGuard device, driven by wg(8)"},
 	{NULL, NULL, NULL, NULL},
 };

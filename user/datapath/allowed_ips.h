@@ -10,14 +10,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "netlink/cidr.h"
+
 struct remote;
 struct allowed_ips;
-
-struct cidr {
-	uint8_t family;	     /* AF_INET or AF_INET6 */
-	uint8_t prefix_len;  /* 0..32 or 0..128 */
-	uint8_t address[16]; /* network byte order; host bits are cleared on insert */
-};
 
 struct allowed_ips *allowed_ips_new(void);
 void allowed_ips_free(struct allowed_ips *a); /* no reader may be left */

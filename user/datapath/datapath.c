@@ -65,6 +65,7 @@ int datapath_new(const struct datapath_params *params, struct datapath **out)
 	d->counters = programs_counters(params->programs);
 	d->spin = params->workers < (unsigned long)sysconf(_SC_NPROCESSORS_ONLN) ? SPIN : 0;
 	atomic_store(&d->mtu, params->mtu);
+	atomic_store(&d->answer, params->answer);
 	d->remotes = calloc(PV_MAX_PEERS, sizeof(*d->remotes));
 	d->keypairs = cds_lfht_new_flavor(64, 64, 0, CDS_LFHT_AUTO_RESIZE, &urcu_qsbr_flavor, NULL);
 	if (!d->remotes || !d->keypairs)
@@ -133,33 +134,62 @@ unsigned int datapath_messages_waiting(struct datapath *d)
 	return (unsigned int)bytes / sizeof(struct datapath_event);
 }
 
-/* Gives all workers new wires and closes the old ones when nobody uses them any more. */
-static void replace_wires(struct datapath *d, struct wire *const *fresh)
+/* Gives all workers new wires and closes the old ones when nobody uses them any more: at once, or,
+ * where peers may still send to the old port, with datapath_leave(). */
+static void replace_wires(struct datapath *d, struct wire *const *fresh, bool leave)
+{
+	struct wire *old[2 * PV_MAX_WORKERS];
+	unsigned int n = 0;
+
+	for (unsigned int i = 0; i < d->n_workers; i++) {
+		struct worker *w = d->workers[i];
+
+		old[n++] = w->leaving;
+		if (!leave)
+			old[n++] = w->wire;
+		worker_wire(w, fresh ? fresh[i] : NULL, leave ? w->wire : NULL);
+	}
+	synchronize_rcu();
+	while (n)
+		wire_close(old[--n]);
+}
+
+void datapath_leave(struct datapath *d)
 {
 	struct wire *old[PV_MAX_WORKERS];
 
+	if (!datapath_leaving(d))
+		return;
 	for (unsigned int i = 0; i < d->n_workers; i++) {
-		old[i] = d->workers[i]->wire;
-		worker_wire(d->workers[i], fresh ? fresh[i] : NULL);
+		old[i] = d->workers[i]->leaving;
+		rcu_assign_pointer(d->workers[i]->leaving, NULL);
 	}
 	synchronize_rcu();
 	for (unsigned int i = 0; i < d->n_workers; i++)
 		wire_close(old[i]);
 }
 
+bool datapath_leaving(const struct datapath *d)
+{
+	return d->n_workers && d->workers[0]->leaving;
+}
+
 int datapath_listen(struct datapath *d, uint16_t *port, uint32_t fwmark)
 {
 	struct wire *fresh[PV_MAX_WORKERS];
-	int err = wire_open_all(fresh, d->n_workers, port, fwmark);
+	int err;
 
+	/* Perhaps it is the port that is being left. */
+	datapath_leave(d);
+	err = wire_open_all(fresh, d->n_workers, port, fwmark);
 	if (!err)
-		replace_wires(d, fresh);
+		replace_wires(d, fresh, d->workers[0]->wire);
 	return err;
 }
 
 void datapath_unlisten(struct datapath *d)
 {
-	replace_wires(d, NULL);
+	replace_wires(d, NULL, false);
 }
 
 int datapath_fwmark(struct datapath *d, uint32_t fwmark)
@@ -177,6 +207,11 @@ int datapath_fwmark(struct datapath *d, uint32_t fwmark)
 void datapath_mtu(struct datapath *d, uint32_t mtu)
 {
 	atomic_store_explicit(&d->mtu, mtu, memory_order_relaxed);
+}
+
+void datapath_answer(struct datapath *d)
+{
+	atomic_store_explicit(&d->answer, true, memory_order_relaxed);
 }
 
 void datapath_remote_add(struct datapath *d, struct remote *r)

@@ -29,6 +29,7 @@ struct datapath_params {
 	uint32_t mtu;		   /* of the tunnel device */
 	const char *aead;	   /* backend; NULL: the fastest */
 	const struct allowed_ips *allowed_ips;
+	bool answer; /* ICMP to senders whose packets have no peer; else datapath_answer() later */
 };
 
 enum datapath_event_type {
@@ -65,11 +66,16 @@ unsigned int datapath_messages_waiting(struct datapath *d);
 /* (Re)opens the UDP sockets of all workers on `port` (0: any; the choice is stored in *port), with
  * `fwmark` on them. On -EADDRINUSE and every other error the old sockets stay. */
 int datapath_listen(struct datapath *d, uint16_t *port, uint32_t fwmark);
+/* What comes to the port before is received until this closes it. */
+void datapath_leave(struct datapath *d);
+bool datapath_leaving(const struct datapath *d);
 /* Changes the mark in place. */
 int datapath_fwmark(struct datapath *d, uint32_t fwmark);
 /* Closes the wire (device down). */
 void datapath_unlisten(struct datapath *d);
 void datapath_mtu(struct datapath *d, uint32_t mtu);
+/* From now on senders are told that there is no peer for their packets. */
+void datapath_answer(struct datapath *d);
 
 /* Remotes by slot, below PV_MAX_PEERS. A withdrawn remote may be freed after synchronize_rcu(). */
 void datapath_remote_add(struct datapath *d, struct remote *r);

@@ -152,7 +152,8 @@ static void answer(struct worker *w, const struct outbound *o, enum icmp_reason 
 	uint8_t reply[ICMP_ROOM];
 	struct iovec piece = {.iov_base = reply};
 
-	if (!o->n_frames || !icmp_token(w))
+	if (!o->n_frames || !atomic_load_explicit(&w->datapath->answer, memory_order_relaxed) ||
+	    !icmp_token(w))
 		return;
 	piece.iov_len = icmp_answer(reply, sizeof(reply), o->frames[0].iov_base,
 				    o->frames[0].iov_len, o->length, reason, INNER_MAX);

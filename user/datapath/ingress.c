@@ -200,11 +200,16 @@ static bool poll_family(struct worker *w, struct wire *wire, bool ipv6, bool *re
 
 bool ingress_poll(struct worker *w)
 {
-	struct wire *wire = rcu_dereference(w->wire);
-	bool any = false;
+	struct wire *wire = rcu_dereference(w->wire), *leaving = rcu_dereference(w->leaving);
+	bool any = false, more4, more6;
 
+	if (leaving && w->ready_leaving) {
+		any |= poll_family(w, leaving, false, &more4);
+		any |= poll_family(w, leaving, true, &more6);
+		w->ready_leaving = more4 || more6;
+	}
 	if (!wire)
-		return false;
+		return any;
 	if (w->ready4)
 		any |= poll_family(w, wire, false, &w->ready4);
 	if (w->ready6)

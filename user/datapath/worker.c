@@ -13,7 +13,7 @@
 #include "datapath/clock.h"
 #include "observe/log.h"
 
-enum source { SOURCE_TUNNEL, SOURCE_WIRE4, SOURCE_WIRE6, SOURCE_KICK, N_SOURCES };
+enum source { SOURCE_TUNNEL, SOURCE_WIRE4, SOURCE_WIRE6, SOURCE_LEAVING, SOURCE_KICK, N_SOURCES };
 
 static int watch(struct worker *w, int fd, enum source source)
 {
@@ -45,6 +45,9 @@ static void wait_for_work(struct worker *w, bool idle)
 			break;
 		case SOURCE_WIRE6:
 			w->ready6 = true;
+			break;
+		case SOURCE_LEAVING:
+			w->ready_leaving = true;
 			break;
 		case SOURCE_KICK:
 			w->kicked = true;
@@ -173,6 +176,7 @@ void worker_free(struct worker *w)
 	join_free(w->join);
 	wire_buffers_free(w->buffers);
 	wire_close(w->wire);
+	wire_close(w->leaving);
 	if (w->egress.buffer)
 		explicit_bzero(w->egress.buffer, EGRESS_BUFFER);
 	free(w->egress.buffer);
@@ -183,14 +187,26 @@ void worker_free(struct worker *w)
 	free(w);
 }
 
-void worker_wire(struct worker *w, struct wire *wire)
+/* The same descriptor for another source: what was said of it is said anew. */
+static void watch_as(struct worker *w, int fd, enum source source)
 {
-	if (wire) {
-		if (wire_fd4(wire) >= 0)
-			watch(w, wire_fd4(wire), SOURCE_WIRE4);
-		if (wire_fd6(wire) >= 0)
-			watch(w, wire_fd6(wire), SOURCE_WIRE6);
+	struct epoll_event e = {.events = EPOLLIN, .data.u32 = source};
+
+	if (fd >= 0 && epoll_ctl(w->epoll, EPOLL_CTL_ADD, fd, &e) && errno == EEXIST)
+		epoll_ctl(w->epoll, EPOLL_CTL_MOD, fd, &e);
+}
+
+void worker_wire(struct worker *w, struct wire *wire, struct wire *leaving)
+{
+	if (leaving) {
+		watch_as(w, wire_fd4(leaving), SOURCE_LEAVING);
+		watch_as(w, wire_fd6(leaving), SOURCE_LEAVING);
 	}
+	if (wire) {
+		watch_as(w, wire_fd4(wire), SOURCE_WIRE4);
+		watch_as(w, wire_fd6(wire), SOURCE_WIRE6);
+	}
+	rcu_assign_pointer(w->leaving, leaving);
 	rcu_assign_pointer(w->wire, wire);
 }
 

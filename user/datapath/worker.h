@@ -59,6 +59,8 @@ struct worker {
 	int kick; /* eventfd; written by any thread */
 
 	struct wire *wire; /* (rcu) replaced by the owner; NULL: device is down */
+	/* (rcu) On the port that we had before: peers may still send there. Receives only. */
+	struct wire *leaving;
 
 	struct xsk *xsk;
 	struct inject *inject;
@@ -72,13 +74,13 @@ struct worker {
 	uint64_t now; /* read once a pass */
 	uint64_t icmp_tokens_at;
 	unsigned int icmp_tokens;
-	bool ready4, ready6, kicked; /* what epoll said and was not yet exhausted */
+	bool ready4, ready6, ready_leaving, kicked; /* what epoll said and was not yet exhausted */
 };
 
 struct datapath {
 	struct datapath_params params;
 	_Atomic uint32_t mtu;
-	_Atomic bool stopping;
+	_Atomic bool stopping, answer;
 	uint64_t spin; /* ns that a worker without work looks for more before it sleeps */
 	struct pv_counters *counters;
 	int signals[2];	 /* workers write [1]: about our own sessions */
@@ -93,8 +95,9 @@ struct datapath {
 int worker_new(struct datapath *d, unsigned int id, struct worker **out);
 /* Stops the thread and frees. */
 void worker_free(struct worker *w);
-/* Owner: another wire from now on (NULL: none). The old one may be closed after a grace period. */
-void worker_wire(struct worker *w, struct wire *wire);
+/* Owner: another wire from now on (NULL: none), while the old one is received from or not. What is
+ * neither may be closed after a grace period. */
+void worker_wire(struct worker *w, struct wire *wire, struct wire *leaving);
 
 /* Each handles at most one batch and says whether there was anything. RCU read side. */
 bool egress_poll(struct worker *w);

@@ -86,8 +86,10 @@ static int set_port(struct device *d, uint16_t port, uint32_t fwmark)
 {
 	int err = d->up ? datapath_listen(d->datapath, &port, fwmark) : 0;
 
-	if (!err)
+	if (!err) {
 		d->listen_port = port;
+		handshaker_wake(d->handshaker);
+	}
 	return err;
 }
 
@@ -126,6 +128,23 @@ static void set_keepalive(struct peer *p, uint16_t seconds)
 	peer_attention(p);
 }
 
+/* All but what the request names. */
+static void disallow_others(struct peer *p, const struct peer_config *pc)
+{
+	for (size_t i = p->n_allowed; i-- > 0;) {
+		const struct cidr c = p->allowed[i];
+		bool named = false;
+
+		for (size_t k = 0; k < pc->n_allowed && !named; k++) {
+			const struct cidr masked = cidr_masked(&pc->allowed[k].cidr);
+
+			named = !pc->allowed[k].remove && !cidr_compare(&masked, &c);
+		}
+		if (!named)
+			peer_disallow(p, &c);
+	}
+}
+
 static void configure_peer(struct device *d, const struct peer_config *pc, struct peer **fresh)
 {
 	struct peer *p = peer_find(d, pc->public_key);
@@ -151,14 +170,15 @@ static void configure_peer(struct device *d, const struct peer_config *pc, struc
 		memcpy(p->handshake.preshared_key, pc->preshared_key, KEY_SIZE);
 	if (pc->set & PEER_SET_ENDPOINT)
 		remote_endpoint_set(&p->remote, &pc->endpoint);
-	if (pc->set & PEER_REPLACE_ALLOWED_IPS)
-		peer_disallow_all(p);
 	for (size_t i = 0; i < pc->n_allowed; i++) {
 		if (pc->allowed[i].remove)
 			peer_disallow(p, &pc->allowed[i].cidr);
 		else
 			peer_allow(p, &pc->allowed[i].cidr);
 	}
+	/* Last, so that what stays is never away. */
+	if (pc->set & PEER_REPLACE_ALLOWED_IPS)
+		disallow_others(p, pc);
 	if (pc->set & PEER_SET_KEEPALIVE)
 		set_keepalive(p, pc->keepalive);
 	peer_show(p);
@@ -204,10 +224,23 @@ int device_configure(struct device *d, const struct device_config *config)
 	for (size_t i = 0; i < config->n_peers; i++)
 		configure_peer(d, &config->peers[i], &plan.fresh[i]);
 	device_publish_settings(d);
+	if (config->n_peers)
+		datapath_answer(d->datapath);
+	d->version++;
 out:
 	plan_fini(&plan, config->n_peers);
 	device_unlock(d);
 	return err;
+}
+
+uint64_t device_version(struct device *d)
+{
+	uint64_t version;
+
+	device_lock(d);
+	version = d->version;
+	device_unlock(d);
+	return version;
 }
 
 void device_config_fini(struct device_config *config)

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -37,6 +38,11 @@ void device_unlock(struct device *d)
 const char *device_name(const struct device *d)
 {
 	return d->name;
+}
+
+int device_ifindex(const struct device *d)
+{
+	return d->tunnel_ifindex;
 }
 
 /* --- names and lock file --- */
@@ -157,6 +163,9 @@ static int go_up(struct device *d)
 		timers_up(&p->remote.timers, true);
 		timers_persistent_keepalive_set(&p->remote.timers, p->keepalive * NSEC_PER_SEC,
 						clock_now());
+		if (p->handshake_wanted)
+			protocol_initiate(p, clock_now(), false);
+		p->handshake_wanted = false;
 		peer_attention(p);
 	}
 	return 0;
@@ -268,6 +277,73 @@ static void on_watch(evutil_socket_t fd, short what, void *context)
 		d->params.ended(d, d->params.context);
 }
 
+bool device_ended(const struct device *d)
+{
+	return d->ending;
+}
+
+int device_mend(struct device *d)
+{
+	struct link_info inner;
+	int mended = 0, err;
+
+	if (!programs_attached_tunnel(d->programs, d->tunnel_ifindex)) {
+		err = programs_attach_tunnel(d->programs, d->tunnel_ifindex);
+		if (err)
+			return err;
+		mended++;
+	}
+	if (!programs_attached_inner(d->programs, d->inner_ifindex)) {
+		err = programs_attach_inner(d->programs, d->inner_ifindex, true);
+		if (err)
+			return err;
+		mended++;
+	}
+	err = programs_repin(d->programs);
+	if (err < 0)
+		return err;
+	mended += err;
+	err = link_get_index(d->inner_ifindex, &inner);
+	if (!err && !inner.up) {
+		err = link_set_up(d->inner_ifindex, true);
+		mended++;
+	}
+	return err ? err : mended;
+}
+
+/* --- news of sessions --- */
+
+void device_session_news(struct device *d)
+{
+	const uint64_t one = 1;
+
+	/* EAGAIN: the owner is being told anyway. */
+	if (d->session_news >= 0 && write(d->session_news, &one, sizeof(one)) < 0)
+		return;
+}
+
+static void on_session_news(evutil_socket_t fd, short what, void *context)
+{
+	struct device *d = context;
+	uint64_t times;
+
+	(void)what;
+	if (read(fd, &times, sizeof(times)) > 0)
+		d->params.sessions(d, d->params.context);
+}
+
+static int start_session_news(struct device *d)
+{
+	if (!d->params.sessions)
+		return 0;
+	d->session_news = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (d->session_news < 0)
+		return -errno;
+	d->session_event = event_new(d->params.base, d->session_news, EV_READ | EV_PERSIST,
+				     on_session_news, d);
+	return d->session_event && !event_add(d->session_event, NULL) ? 0 : -ENOMEM;
+}
+
 /* --- making and freeing --- */
 
 static int start_watch(struct device *d)
@@ -315,6 +391,9 @@ static int start_datapath(struct device *d)
 		.mtu = d->mtu,
 		.aead = d->params.aead,
 		.allowed_ips = d->allowed_ips,
+		/* Packets that come before the peers of a dead process are there again are not
+		 * refused, just lost: a refusal would end connections. */
+		.answer = !d->adopted,
 	};
 
 	return datapath_new(&params, &d->datapath);
@@ -347,6 +426,7 @@ int device_new(const struct device_params *params, struct device **out)
 		return -ENOMEM;
 	d->params = *params;
 	d->lock_file = -1;
+	d->session_news = -1;
 	pthread_mutex_init(&d->lock, NULL);
 	TAILQ_INIT(&d->peers);
 	TAILQ_INIT(&d->attention);
@@ -378,6 +458,9 @@ int device_new(const struct device_params *params, struct device **out)
 	if (err)
 		goto fail;
 	step = "handshake thread";
+	err = start_session_news(d);
+	if (err)
+		goto fail;
 	err = handshaker_new(d, &d->handshaker);
 	if (err)
 		goto fail;
@@ -406,6 +489,8 @@ void device_free(struct device *d, bool remove)
 	if (d->watch_event)
 		event_free(d->watch_event);
 	link_watch_free(d->watch);
+	if (d->session_event)
+		event_free(d->session_event);
 	if (d->datapath) {
 		device_lock(d);
 		d->up = false;
@@ -434,6 +519,8 @@ void device_free(struct device *d, bool remove)
 		unlink(path);
 		close(d->lock_file);
 	}
+	if (d->session_news >= 0)
+		close(d->session_news);
 	rcu_barrier();
 	pthread_mutex_destroy(&d->lock);
 	sodium_memzero(d, sizeof(*d));

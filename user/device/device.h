@@ -36,6 +36,9 @@ struct device_params {
 	void (*ended)(struct device *d, void *context);
 	/* It bears another name now: device_name(). */
 	void (*renamed)(struct device *d, void *context);
+	/* Sessions came to stand since the last call; device_look() tells which. NULL: not wanted.
+	 */
+	void (*sessions)(struct device *d, void *context);
 	void *context;
 };
 
@@ -47,6 +50,14 @@ int device_new(const struct device_params *params, struct device **out);
 void device_free(struct device *d, bool remove);
 
 const char *device_name(const struct device *d); /* follows renames */
+int device_ifindex(const struct device *d);	 /* of the tunnel device */
+
+/* The tunnel device is gone (params.ended was called): nothing is left to do but device_free(). */
+bool device_ended(const struct device *d);
+
+/* Looks whether programs, pins, inner end and offloads are as they were made, and makes them so
+ * again. How many had to be, or -errno. */
+int device_mend(struct device *d);
 
 /* --- configuration: all of it or nothing --- */
 
@@ -91,6 +102,8 @@ struct device_config {
 /* 0 or -errno: -EADDRINUSE, -ENOSPC, -ENOMEM, -EINVAL. Unless 0, nothing changed. */
 int device_configure(struct device *d, const struct device_config *config);
 void device_config_fini(struct device_config *config); /* frees the arrays, wipes the keys */
+/* How often it was configured: tells the agent that somebody else did. */
+uint64_t device_version(struct device *d);
 
 /* --- looking at it --- */
 
@@ -118,6 +131,7 @@ struct peer_view {
 	struct timespec last_handshake; /* Unix time; zero: never */
 	uint64_t rx_bytes, tx_bytes, rx_packets, tx_packets;
 	uint64_t session_age_ns; /* UINT64_MAX: no session */
+	unsigned int attempts;	 /* initiations repeated because nobody answered */
 	const struct cidr *allowed;
 	size_t n_allowed;
 };
@@ -125,8 +139,10 @@ struct peer_view {
 /* Takes the lock and calls back; the views live for the duration of the call. */
 void device_look(struct device *d, void (*device)(const struct device_view *, void *context),
 		 void (*peer)(const struct peer_view *, void *context), void *context);
-/* Start a handshake with a peer now if it has no fresh session. -ENOENT: no such peer. */
-int device_handshake(struct device *d, const uint8_t public_key[KEY_SIZE]);
+/* Start a handshake with a peer, now or when the device is up, if it has no fresh session, or
+ * `anyway`. -ENOENT:
+ * no such peer. */
+int device_handshake(struct device *d, const uint8_t public_key[KEY_SIZE], bool anyway);
 
 /* The counters of programs and workers, summed over slots. */
 struct pv_counters;

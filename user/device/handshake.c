@@ -19,13 +19,16 @@
 #define SOURCES 8192
 /* Events handled before timers get their turn. */
 #define BATCH 64
+/* After a change of port: peers learn the new one from the next message they get, or from a store.
+ */
+#define LEAVE_SECONDS 5
 
 struct handshaker {
 	struct device *device;
 	pthread_t thread;
 	bool started;
 	struct event_base *base;
-	struct event *on_event, *on_wake;
+	struct event *on_event, *on_wake, *on_leave;
 	int wake; /* eventfd */
 	_Atomic bool stopping;
 	struct ratelimiter *limiter;
@@ -89,8 +92,20 @@ static void reap(struct device *d)
 	}
 }
 
+static void on_leave(evutil_socket_t fd, short what, void *context)
+{
+	struct handshaker *h = context;
+
+	(void)fd;
+	(void)what;
+	device_lock(h->device);
+	datapath_leave(h->device->datapath);
+	device_unlock(h->device);
+}
+
 static void attend(struct handshaker *h)
 {
+	const struct timeval leave = {LEAVE_SECONDS, 0};
 	struct device *d = h->device;
 	struct peer *p;
 
@@ -101,6 +116,8 @@ static void attend(struct handshaker *h)
 		look_after(h, p, clock_now());
 	}
 	reap(d);
+	if (datapath_leaving(d->datapath))
+		evtimer_add(h->on_leave, &leave);
 	device_unlock(d);
 }
 
@@ -137,6 +154,7 @@ static void on_signal(struct handshaker *h, const struct datapath_event *e, uint
 				clock_gettime(CLOCK_REALTIME, &p->last_handshake);
 				atomic_store(&p->remote.handshake_asked, false);
 				atomic_fetch_add(&d->handshakes_done, 1);
+				device_session_news(d);
 				datapath_kick(d->datapath);
 			}
 			break;
@@ -202,7 +220,8 @@ int handshaker_new(struct device *d, struct handshaker **out)
 	h->on_wake = event_new(h->base, h->wake, EV_READ | EV_PERSIST, on_wake, h);
 	h->on_event = event_new(h->base, datapath_event_fd(d->datapath), EV_READ | EV_PERSIST,
 				on_event, h);
-	if (!h->on_wake || !h->on_event || event_add(h->on_wake, NULL) ||
+	h->on_leave = evtimer_new(h->base, on_leave, h);
+	if (!h->on_wake || !h->on_event || !h->on_leave || event_add(h->on_wake, NULL) ||
 	    event_add(h->on_event, NULL))
 		goto fail;
 	*out = h;
@@ -244,6 +263,8 @@ void handshaker_free(struct handshaker *h)
 		event_free(h->on_event);
 	if (h->on_wake)
 		event_free(h->on_wake);
+	if (h->on_leave)
+		event_free(h->on_leave);
 	ratelimiter_free(h->limiter);
 	if (h->base)
 		event_base_free(h->base);

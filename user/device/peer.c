@@ -240,16 +240,10 @@ static void map_disallow(struct device *d, const struct cidr *c)
 	}
 }
 
-static bool same_cidr(const struct cidr *a, const struct cidr *b)
-{
-	return a->family == b->family && a->prefix_len == b->prefix_len &&
-	       !memcmp(a->address, b->address, a->family == AF_INET ? 4 : 16);
-}
-
 static void forget(struct peer *p, const struct cidr *c)
 {
 	for (size_t i = 0; i < p->n_allowed; i++) {
-		if (!same_cidr(&p->allowed[i], c))
+		if (cidr_compare(&p->allowed[i], c))
 			continue;
 		memmove(&p->allowed[i], &p->allowed[i + 1],
 			(p->n_allowed - i - 1) * sizeof(*p->allowed));
@@ -259,26 +253,10 @@ static void forget(struct peer *p, const struct cidr *c)
 	}
 }
 
-static struct cidr masked(const struct cidr *c)
-{
-	struct cidr m = *c;
-	const unsigned int bytes = m.family == AF_INET ? 4 : 16;
-
-	for (unsigned int i = 0; i < sizeof(m.address); i++) {
-		unsigned int bits = m.prefix_len > 8 * i ? m.prefix_len - 8 * i : 0;
-
-		if (i >= bytes || !bits)
-			m.address[i] = 0;
-		else if (bits < 8)
-			m.address[i] &= (uint8_t)(0xff << (8 - bits));
-	}
-	return m;
-}
-
 int peer_allow(struct peer *p, const struct cidr *wanted)
 {
 	struct device *d = p->device;
-	const struct cidr c = masked(wanted);
+	const struct cidr c = cidr_masked(wanted);
 	struct remote *previous;
 	struct cidr *grown = realloc(p->allowed, (p->n_allowed + 1) * sizeof(*grown));
 	int err;
@@ -303,7 +281,7 @@ int peer_allow(struct peer *p, const struct cidr *wanted)
 
 void peer_disallow(struct peer *p, const struct cidr *unwanted)
 {
-	const struct cidr c = masked(unwanted);
+	const struct cidr c = cidr_masked(unwanted);
 
 	if (allowed_ips_remove(p->device->allowed_ips, &c, &p->remote))
 		return;

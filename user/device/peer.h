@@ -34,7 +34,8 @@ struct peer {
 
 	uint32_t pending_index; /* of our initiation under way */
 	bool pending;
-	bool attention; /* is in the device's list of peers to look at */
+	bool handshake_wanted; /* as soon as the device is up */
+	bool attention;	       /* is in the device's list of peers to look at */
 	bool removed;
 	struct event *timer; /* the handshake thread's; made on first use */
 	struct cds_lfht_node by_key, by_index;
@@ -55,6 +56,8 @@ struct device {
 	bool ending;
 	struct link_watch *watch;
 	struct event *watch_event;
+	int session_news; /* eventfd, written by the handshake thread; -1: nobody wants to know */
+	struct event *session_event;
 	struct programs *programs;
 	struct allowed_ips *allowed_ips;
 	size_t n_allowed;
@@ -63,6 +66,7 @@ struct device {
 
 	pthread_mutex_t lock;
 	bool up;
+	uint64_t version; /* how often configured */
 	struct noise_identity identity;
 	struct cookie_checker checker;
 	uint16_t listen_port; /* wanted; 0 until the first listen chose one */
@@ -117,6 +121,9 @@ void peer_pending_begin(struct peer *p);
 void peer_pending_end(struct peer *p);
 /* The handshake thread should look at it (and wakes). */
 void peer_attention(struct peer *p);
+
+/* A session came to stand: the owner is told on its own thread. */
+void device_session_news(struct device *d);
 
 /* --- session.c --- */
 

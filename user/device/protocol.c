@@ -97,6 +97,7 @@ static void handshake_done(struct peer *p)
 	timers_handshake_complete(&p->remote.timers);
 	asked_no_more(p);
 	ADD(p->device->handshakes_done);
+	device_session_news(p->device);
 }
 
 /* Where an authentic handshake message came from is where the peer is. */
@@ -115,6 +116,7 @@ static void received_from(struct peer *p, const struct datapath_event *e, uint64
 static void receive_initiation(struct device *d, const struct datapath_event *e, uint64_t now)
 {
 	const struct message_initiation *in = (const void *)e->message;
+	struct noise_handshake answer;
 	struct noise_identity identity;
 	struct noise_claim claim;
 	struct message_response out;
@@ -134,15 +136,22 @@ static void receive_initiation(struct device *d, const struct datapath_event *e,
 	}
 	device_lock(d);
 	p = peer_find(d, claim.remote_static);
-	err = p && d->up ? noise_initiation_accept(&p->handshake, in, &claim, now) : -ENOENT;
+	err = p && d->up ? 0 : -ENOENT;
 	if (!err) {
-		/* Our own initiation under way gives way to the peer's. */
-		peer_pending_end(p);
+		/* Answered aside: when both ends initiate at the same time, and each gave up its
+		 * own initiation for the other's, neither would get a session before the next
+		 * attempt, 5 s later. So both handshakes are brought to their end. */
+		answer = p->handshake;
+		err = noise_initiation_accept(&answer, in, &claim, now);
+		memcpy(p->handshake.latest_timestamp, answer.latest_timestamp, TIMESTAMP_SIZE);
+		p->handshake.last_initiation_received = answer.last_initiation_received;
+	}
+	if (!err) {
 		received_from(p, e, now);
-		err = noise_response_create(&p->handshake, session_index(d), &out);
+		err = noise_response_create(&answer, session_index(d), &out);
 	}
 	if (!err)
-		err = noise_keys_derive(&p->handshake, &keys);
+		err = noise_keys_derive(&answer, &keys);
 	if (!err) {
 		err = session_install(p, &keys, now);
 		sodium_memzero(&keys, sizeof(keys));
@@ -157,6 +166,7 @@ static void receive_initiation(struct device *d, const struct datapath_event *e,
 		ADD(d->handshakes_failed);
 	}
 	device_unlock(d);
+	sodium_memzero(&answer, sizeof(answer));
 	sodium_memzero(&claim, sizeof(claim));
 }
 

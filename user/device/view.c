@@ -38,6 +38,7 @@ static void view_peer(struct peer *p, struct peer_view *v, uint64_t now)
 		.keepalive = p->keepalive,
 		.last_handshake = p->last_handshake,
 		.session_age_ns = keypair_can_send(k, now) ? now - k->birth : UINT64_MAX,
+		.attempts = p->remote.timers.attempts,
 		.allowed = p->allowed,
 		.n_allowed = p->n_allowed,
 	};
@@ -75,14 +76,16 @@ void device_look(struct device *d, void (*device)(const struct device_view *, vo
 	sodium_memzero(&dv, sizeof(dv));
 }
 
-int device_handshake(struct device *d, const uint8_t public_key[KEY_SIZE])
+int device_handshake(struct device *d, const uint8_t public_key[KEY_SIZE], bool anyway)
 {
 	const uint64_t now = clock_now();
 	struct peer *p;
 
 	device_lock(d);
 	p = peer_find(d, public_key);
-	if (p && d->up && !keypair_can_send(p->remote.current, now)) {
+	if (p && !d->up)
+		p->handshake_wanted = true;
+	if (p && d->up && (anyway || !keypair_can_send(p->remote.current, now))) {
 		protocol_initiate(p, now, false);
 		peer_attention(p);
 	}

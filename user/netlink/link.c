@@ -233,6 +233,29 @@ int link_set_up(int ifindex, bool up)
 	return rtnl_do(m);
 }
 
+static int rename_now(int ifindex, const char *name)
+{
+	char buffer[RTNL_BUFFER];
+	struct ifinfomsg *header;
+	struct nlmsghdr *m = link_message(buffer, RTM_NEWLINK, 0, ifindex, &header);
+
+	mnl_attr_put_strz(m, IFLA_IFNAME, name);
+	return rtnl_do(m);
+}
+
+int link_rename(int ifindex, const char *name)
+{
+	int err = rename_now(ifindex, name);
+
+	if (err != -EBUSY)
+		return err;
+	err = link_set_up(ifindex, false);
+	if (!err)
+		err = rename_now(ifindex, name);
+	link_set_up(ifindex, true);
+	return err;
+}
+
 int link_set_mtu(int ifindex, uint32_t mtu)
 {
 	char buffer[RTNL_BUFFER];

@@ -36,6 +36,8 @@ int link_pair_create(const char *tunnel, const char *inner, unsigned int queues,
 		     bool superpackets);
 int link_delete(int ifindex);
 int link_set_up(int ifindex, bool up);
+/* Down for a moment where the kernel renames only what is down (before Linux 6.2). */
+int link_rename(int ifindex, const char *name);
 int link_set_mtu(int ifindex, uint32_t mtu);
 /* Offloads as for link_pair_create(), on a device that exists (adopting it, or after a move). */
 int link_set_offloads(const char *name, bool superpackets);

@@ -1,0 +1,247 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A cluster out of namespaces: nodes on one switch, pods on the nodes, VXLAN between them.
+
+  switch:  a bridge in a namespace of its own, 172.18.0.1
+  node i:  eth0 172.18.0.(2+i)/16 and fd00:18::(2+i)/64; pods 10.244.i.0/26 and fd00:10:244:i::/64;
+           vxlan.calico, UDP 4789, carries what is not encrypted
+  pods:    a veth each, routed, as Calico does it
+
+Everything is held by processes that end with the one that made the cluster.
+"""
+import ipaddress
+import json
+import os
+import signal
+import subprocess
+import tempfile
+
+import workload
+from hosts import PODVEIL, Failed, Host, wait_for
+
+NAMES = ["wireguard-control-plane", "wireguard-worker"]
+PODS4 = ipaddress.ip_network("10.244.0.0/16")
+PODS6 = ipaddress.ip_network("fd00:10:244::/48")
+VXLAN_PORT = 4789
+
+
+def node_name(i):
+    return NAMES[i] if i < 2 else f"wireguard-worker{i}"
+
+
+class Agent:
+    """A `podveil agent` that runs on a node."""
+
+    def __init__(self, node, store, arguments=(), env=None):
+        self.node = node
+        self.file = tempfile.NamedTemporaryFile(mode="r", suffix=".log")
+        command = [PODVEIL, "agent", "--node", node.name, "--store", f"dir:{store}", *arguments]
+        with open(self.file.name, "w") as log:
+            self.process = node.start(command, stdout=log, stderr=log, env=env,
+                                      stdin=subprocess.DEVNULL)
+
+    def log(self):
+        with open(self.file.name) as f:
+            return f.read()
+
+    def status(self):
+        """What `podveil status --json` says; None where it does not answer."""
+        done = self.node.run([PODVEIL, "status", "--json"], check=False)
+        return json.loads(done.stdout) if done.returncode == 0 else None
+
+    def _end(self, what):
+        self.process.send_signal(what)
+        return self.process.wait(timeout=20)
+
+    def stop(self):
+        return self._end(signal.SIGTERM)
+
+    def kill(self):
+        return self._end(signal.SIGKILL)
+
+
+class Node(Host):
+    def __init__(self, name, index):
+        super().__init__(name)
+        self.index = index
+        self.address = f"172.18.0.{2 + index}"
+        self.address6 = f"fd00:18::{2 + index:x}"
+        self.pods4 = f"10.244.{index}.0/26"
+        self.pods6 = f"fd00:10:244:{index:x}::/64"
+        self.vtep = f"10.244.{index}.1"
+        self.vtep6 = f"fd00:10:244:{index:x}::1"
+        self.mac = f"66:00:00:00:00:{index:02x}"
+        self.pods = []
+        self.agent = None
+
+
+class Cluster:
+    def __init__(self, nodes=3, mtu=1500):
+        self.directory = tempfile.TemporaryDirectory(prefix="podveil-lab-")
+        self.store = os.path.join(self.directory.name, "store")
+        os.chmod(self.directory.name, 0o755)
+        self.mtu = mtu
+        self.nodes, self.hosts = [], []
+        try:
+            self.switch = Host("switch")
+            self.hosts.append(self.switch)
+            self.switch.run("ip link add br0 type bridge mcast_snooping 0 && ip link set br0 up && "
+                            "ip addr add 172.18.0.1/16 dev br0 && "
+                            "ip addr add fd00:18::1/64 dev br0 nodad")
+            for _ in range(nodes):
+                self.add_node()
+        except BaseException:
+            self.close()
+            raise
+
+    def node(self, name):
+        for node in self.nodes:
+            if node.name == name:
+                return node
+        raise KeyError(f"no node {name}; there are " + ", ".join(n.name for n in self.nodes))
+
+    def add_node(self):
+        taken = {n.index for n in self.nodes}
+        index = next(i for i in range(250) if i not in taken)
+        node = Node(node_name(index), index)
+        self.hosts.append(node)
+        port = f"port{index}"
+        node.run(f"hostname {node.name}; "
+                 f"ip link add eth0 mtu {self.mtu} type veth peer name {port} mtu {self.mtu} "
+                 f"netns {self.switch.pid} && ip link set eth0 up && "
+                 f"ip addr add {node.address}/16 dev eth0 && "
+                 f"ip addr add {node.address6}/64 dev eth0 nodad && "
+                 "ip route add default via 172.18.0.1 && "
+                 "sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1 && "
+                 f"ip link add vxlan.calico address {node.mac} mtu {self.mtu - 50} type vxlan id 4096 "
+                 f"dstport {VXLAN_PORT} local {node.address} dev eth0 nolearning && "
+                 "ip link set vxlan.calico up && "
+                 f"ip addr add {node.vtep}/32 dev vxlan.calico && "
+                 f"ip addr add {node.vtep6}/128 dev vxlan.calico nodad")
+        self.switch.run(f"ip link set {port} master br0 up")
+        for other in self.nodes:
+            self._reach(node, other)
+            self._reach(other, node)
+        self.nodes.append(node)
+        return node
+
+    @staticmethod
+    def _reach(node, other):
+        """`node` knows the way to the pods of `other`, unencrypted."""
+        node.run(f"bridge fdb replace {other.mac} dev vxlan.calico dst {other.address} && "
+                 f"ip neigh replace {other.vtep} lladdr {other.mac} dev vxlan.calico nud permanent && "
+                 f"ip neigh replace {other.vtep6} lladdr {other.mac} dev vxlan.calico nud permanent && "
+                 f"ip route replace {other.pods4} via {other.vtep} dev vxlan.calico onlink && "
+                 f"ip -6 route replace {other.pods6} via {other.vtep6} dev vxlan.calico onlink")
+
+    def remove_node(self, node):
+        """The machine goes, and the others forget the way to it; its record in the store stays."""
+        self.nodes.remove(node)
+        for pod in node.pods:
+            self.hosts.remove(pod)
+            pod.close()
+        self.hosts.remove(node)
+        node.close()
+        for other in self.nodes:
+            other.run(f"ip route del {node.pods4} dev vxlan.calico; "
+                      f"ip -6 route del {node.pods6} dev vxlan.calico; true")
+
+    def pod(self, node, name):
+        """A pod with addresses .address and .address6."""
+        pod = Host(name)
+        self.hosts.append(pod)
+        number = 2 + len(node.pods)
+        pod.address, pod.address6 = f"10.244.{node.index}.{number}", f"fd00:10:244:{node.index:x}::{number:x}"
+        device = f"cali{node.index}n{number}"
+        mtu = self.mtu - 60
+        pod.run(f"ip link add eth0 mtu {mtu} type veth peer name {device} mtu {mtu} "
+                f"netns {node.pid} && ip link set eth0 up && "
+                f"ip addr add {pod.address}/32 dev eth0 && "
+                f"ip addr add {pod.address6}/128 dev eth0 nodad")
+        node.run(f"ip link set {device} up && sysctl -qw net.ipv4.conf.{device}.proxy_arp=1 net.ipv4.neigh.{device}.proxy_delay=0 && "
+                 f"ip addr add fe80::1/64 dev {device} nodad && "
+                 f"ip route add {pod.address} dev {device} && "
+                 f"ip -6 route add {pod.address6} dev {device}")
+        pod.run("ip route add 169.254.1.1 dev eth0 && ip route add default via 169.254.1.1 && "
+                "ip -6 route add default via fe80::1 dev eth0")
+        node.pods.append(pod)
+        return pod
+
+    def start_agent(self, node, *arguments, env=None, ready=True):
+        """Starts the agent of a node; with `ready`, returns when it has read the store."""
+        node.agent = Agent(node, self.store, ["--pod-cidr", f"{node.pods4},{node.pods6}", *arguments],
+                           env=env)
+        if ready:
+            wait_for(lambda: self._synced(node.agent), f"agent of {node.name} is ready")
+        return node.agent
+
+    @staticmethod
+    def _synced(agent):
+        if agent.process.poll() is not None:
+            raise Failed(f"{agent.node.name}: the agent ended\n{agent.log()}")
+        status = agent.status()
+        return status and status["store"]["synced"] and not status["failed"]
+
+    def podveil(self, *arguments):
+        """enable, disable: on the first node, as a person would."""
+        return self.nodes[0].run([PODVEIL, *arguments, "--store", f"dir:{self.store}"])
+
+    def configure(self, node=None, **settings):
+        """Writes settings as a person with an editor would; None removes one."""
+        path = os.path.join(self.store, "config", f"node.{node}.json" if node else "default.json")
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        document = {}
+        if os.path.exists(path):
+            with open(path) as f:
+                document = json.load(f)
+        document.update(settings)
+        document = {k: v for k, v in document.items() if v is not None}
+        with open(path + ".tmp", "w") as f:
+            json.dump(document, f)
+        os.rename(path + ".tmp", path)
+
+    def encrypted(self, nodes=None, family="ipv4"):
+        """Do all of these nodes encrypt with all others of them?"""
+        nodes = nodes or self.nodes
+        for node in nodes:
+            status = node.agent.status()
+            if not status:
+                return False
+            tunnel = next(t for t in status["tunnels"] if t["family"] == family)
+            through = {p["node"] for p in tunnel["peers"] if p["encrypting"] and p["session"]}
+            if tunnel["state"] != "on" or not {n.name for n in nodes} - {node.name} <= through:
+                return False
+        return True
+
+    def close(self):
+        for host in reversed(self.hosts):
+            host.close()
+        self.hosts, self.nodes = [], []
+        self.directory.cleanup()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+
+def _inner(packet):
+    """The IP layers of a packet, those inside VXLAN too."""
+    from scapy.layers.inet import IP
+    from scapy.layers.inet6 import IPv6
+    layer = packet
+    while layer:
+        if isinstance(layer, (IP, IPv6)):
+            yield layer
+        layer = layer.payload if layer.payload else None
+
+
+def leaks(packets, marker=workload.MARKER):
+    """Those captured packets that carry a pod's address or the marker in plain, bare or in VXLAN."""
+    found = []
+    for p in packets:
+        pods = [a for ip in _inner(p) for a in (ip.src, ip.dst)
+                if ipaddress.ip_address(a) in PODS4 or ipaddress.ip_address(a) in PODS6]
+        if pods or (marker and marker in bytes(p)):
+            found.append(p)
+    return found

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) OR Apache-2.0 */
+/*
+ * Keys and values of the maps of guard and shield, pinned under /sys/fs/bpf/podveil/guard/:
+ * `guard_settings` (array of one), `guard_ranges4`, `guard_ranges6` (LPM tries with struct pv_cidr4
+ * and pv_cidr6 as keys), `guard_counters` (array of struct pv_counters, PV_COUNTER_SLOTS). Data
+ * layout only.
+ */
+#ifndef PODVEIL_GUARD_H
+#define PODVEIL_GUARD_H
+
+#include <linux/types.h>
+
+#include "podveil/maps.h"
+
+enum pv_guard_kind {
+	PV_GUARD_REMOTE = 1, /* pods of another node: plaintext from or to them is a leak */
+	PV_GUARD_LOCAL = 2,  /* our own pods: none of the guard's business */
+};
+
+struct pv_guard_range {
+	__u32 kind; /* enum pv_guard_kind */
+};
+
+struct pv_guard_settings {
+	__u32 fwmark; /* of outer packets: these pass */
+	__u32 fwmark_mask;
+	__u16 port4; /* host byte order; UDP ports of our tunnels, 0: that tunnel is off */
+	__u16 port6;
+	__u16 vxlan_port;  /* host byte order: 4789 */
+	__u8 strict;	   /* drop plaintext instead of counting it */
+	__u8 mark_ingress; /* put the mark on arriving WireGuard messages (host encryption) */
+	__u8 made_clsact;  /* we made the qdisc, so cleanup may delete it */
+	__u8 reserved[3];
+};
+
+#endif

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The lab itself: up, used, broken, repaired, down; and its judge of leaks."""
+import json
+import os
+import signal
+import subprocess
+
+import pytest
+
+from lab import ROOT, Capture
+from cluster import Cluster, leaks
+from traffic import ping
+
+LAB = os.path.join(ROOT, "deploy/lab/lab")
+
+
+@pytest.fixture
+def lab_command(tmp_path):
+    state = tmp_path / "lab.json"
+
+    def run(*arguments):
+        done = subprocess.run(["/usr/bin/python3", LAB, *arguments], capture_output=True, text=True,
+                              timeout=90, stdin=subprocess.DEVNULL,
+                              env={**os.environ, "PODVEIL_LAB_STATE": str(state)})
+        return done.returncode, done.stdout + done.stderr
+    run.state = state
+    yield run
+    run("down")
+
+
+def lives(pid):
+    try:
+        with open(f"/proc/{pid}/stat") as f:
+            return f.read().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_up_broken_repaired_down(lab_command):
+    lab = lab_command
+    assert lab("status") == (1, "down\n")
+    assert lab("exec", "wireguard-worker", "true")[0] == 1
+    assert lab("up")[0] == 0
+    assert lab("up") == (0, "the lab is up already\n")
+    assert "ipv4: off" in lab("exec", "wireguard-worker", "podveil", "status")[1]
+    assert "API-Key" in lab("capture", "wireguard-worker", "1")[1]
+    assert lab("exec", "nowhere", "true")[0] == 1
+    first = json.loads(lab.state.read_text())
+    # A part of it dies: it is noticed, and made anew.
+    os.kill(first["hosts"]["wireguard-worker"]["pid"], signal.SIGKILL)
+    assert lab("status")[0] == 1
+    assert lab("up")[0] == 0
+    # What holds it dies: all of it goes.
+    second = json.loads(lab.state.read_text())
+    os.kill(second["holder"]["pid"], signal.SIGKILL)
+    code, out = lab("up")
+    assert code == 0 and "frontend-client" in out
+    assert " 1 received" in lab("exec", "frontend-client", "ping", "-c", "1", "10.244.2.2")[1]
+    third = json.loads(lab.state.read_text())
+    assert lab("down")[0] == 0
+    for s in (first, second, third):
+        assert not os.path.exists(s["store"])
+        assert not [h for h in s["hosts"].values() if lives(h["pid"])]
+    assert not lab.state.exists()
+
+
+def test_the_judge_sees_leaks():
+    """Bare and in VXLAN, both versions, by address and by marker."""
+    with Cluster(2) as c:
+        a, b = c.pod(c.nodes[0], "a"), c.pod(c.nodes[1], "b")
+        for address in (b.address, b.address6):
+            capture = Capture(c.nodes[0], "eth0", "udp port 4789")
+            assert ping(a, address) == 3
+            capture.stop()
+            packets = capture.packets()
+            assert len(leaks(packets, marker=None)) == len(packets) >= 6
+        c.nodes[0].run(f"ip route replace {c.nodes[1].pods4} via {c.nodes[1].address}")
+        capture = Capture(c.nodes[0], "eth0", "icmp")
+        ping(a, b.address, deadline=2)
+        capture.stop()
+        assert leaks(capture.packets(), marker=None)
+        capture = Capture(c.nodes[0], "eth0", "udp port 9")
+        c.nodes[0].run(f"echo MARKER | nc -u -w 1 {c.nodes[1].address} 9")
+        capture.stop()
+        assert not leaks(capture.packets(), marker=None)
+        assert leaks(capture.packets(), marker=b"MARKER")

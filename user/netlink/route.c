@@ -1,0 +1,402 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "netlink/route.h"
+
+#include <errno.h>
+#include <linux/fib_rules.h>
+#include <linux/if_addr.h>
+#include <linux/rtnetlink.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "netlink/rtnl.h"
+
+static size_t address_size(int family)
+{
+	return family == AF_INET ? 4 : 16;
+}
+
+/* The attributes of a message by type. */
+struct table {
+	uint16_t max;
+	const struct nlattr **by_type;
+};
+
+static int attribute(const struct nlattr *a, void *context)
+{
+	const struct table *t = context;
+	const uint16_t type = mnl_attr_get_type(a);
+
+	if (type <= t->max)
+		t->by_type[type] = a;
+	return MNL_CB_OK;
+}
+
+static void parse(const struct nlmsghdr *m, size_t header, const struct nlattr **by_type,
+		  uint16_t max)
+{
+	struct table t = {max, by_type};
+
+	mnl_attr_parse(m, (unsigned int)header, attribute, &t);
+}
+
+static struct cidr cidr_of(int family, const struct nlattr *a, uint8_t prefix_len)
+{
+	struct cidr c = {.family = (uint8_t)family, .prefix_len = prefix_len};
+
+	if (a)
+		memcpy(c.address, mnl_attr_get_payload(a), address_size(family));
+	return c;
+}
+
+/* --- routes --- */
+
+struct route_dump {
+	int family, ifindex;
+	uint32_t table;
+	void (*each)(void *context, const struct route *r);
+	void *context;
+};
+
+/* Is it ours, and which? */
+static bool read_route(const struct nlmsghdr *m, const struct route_dump *d, struct route *out)
+{
+	const struct rtmsg *header = mnl_nlmsg_get_payload(m);
+	const struct nlattr *a[RTA_MAX + 1] = {NULL};
+	uint32_t table;
+	int oif;
+
+	parse(m, sizeof(*header), a, RTA_MAX);
+	table = a[RTA_TABLE] ? mnl_attr_get_u32(a[RTA_TABLE]) : header->rtm_table;
+	oif = a[RTA_OIF] ? (int)mnl_attr_get_u32(a[RTA_OIF]) : 0;
+	if (header->rtm_family != d->family || (d->table && table != d->table) ||
+	    header->rtm_flags & RTM_F_CLONED)
+		return false;
+	*out = (struct route){.to = cidr_of(d->family, a[RTA_DST], header->rtm_dst_len)};
+	if (header->rtm_type == RTN_UNICAST && d->ifindex && oif == d->ifindex &&
+	    header->rtm_protocol == RTPROT_BOOT) {
+		out->kind = ROUTE_DEVICE;
+		if (a[RTA_PREFSRC])
+			out->source =
+				cidr_of(d->family, a[RTA_PREFSRC], d->family == AF_INET ? 32 : 128);
+		return true;
+	}
+	if (header->rtm_protocol != ROUTE_PROTOCOL)
+		return false;
+	if (header->rtm_type == RTN_THROW)
+		out->kind = ROUTE_THROW;
+	else if (header->rtm_type == RTN_BLACKHOLE)
+		out->kind = ROUTE_BACKUP;
+	else
+		return false;
+	return true;
+}
+
+static int on_route(const struct nlmsghdr *m, void *context)
+{
+	const struct route_dump *d = context;
+	struct route r;
+
+	if (m->nlmsg_type == RTM_NEWROUTE && read_route(m, d, &r))
+		d->each(d->context, &r);
+	return MNL_CB_OK;
+}
+
+int route_each(int family, uint32_t table, int ifindex,
+	       void (*each)(void *context, const struct route *r), void *context)
+{
+	struct route_dump d = {family, ifindex, table, each, context};
+	char buffer[RTNL_BUFFER];
+	void *body;
+	struct nlmsghdr *m =
+		rtnl_begin(buffer, RTM_GETROUTE, NLM_F_DUMP, &body, sizeof(struct rtmsg));
+	struct rtmsg *header = body;
+
+	header->rtm_family = (uint8_t)family;
+	if (table) {
+		header->rtm_table = RT_TABLE_UNSPEC;
+		mnl_attr_put_u32(m, RTA_TABLE, table);
+	}
+	return rtnl_ask(m, on_route, &d);
+}
+
+static struct nlmsghdr *route_message(void *buffer, uint16_t type, uint16_t flags, uint32_t table,
+				      int ifindex, const struct route *r)
+{
+	void *body;
+	struct nlmsghdr *m = rtnl_begin(buffer, type, flags, &body, sizeof(struct rtmsg));
+	struct rtmsg *header = body;
+	const size_t size = address_size(r->to.family);
+
+	header->rtm_family = r->to.family;
+	header->rtm_dst_len = r->to.prefix_len;
+	header->rtm_table = RT_TABLE_UNSPEC;
+	header->rtm_protocol = r->kind == ROUTE_DEVICE ? RTPROT_BOOT : ROUTE_PROTOCOL;
+	header->rtm_scope = r->kind == ROUTE_DEVICE && r->to.family == AF_INET ? RT_SCOPE_LINK
+									       : RT_SCOPE_UNIVERSE;
+	header->rtm_type = r->kind == ROUTE_DEVICE  ? RTN_UNICAST
+			   : r->kind == ROUTE_THROW ? RTN_THROW
+						    : RTN_BLACKHOLE;
+	mnl_attr_put_u32(m, RTA_TABLE, table);
+	if (r->to.prefix_len)
+		mnl_attr_put(m, RTA_DST, size, r->to.address);
+	if (r->kind == ROUTE_DEVICE)
+		mnl_attr_put_u32(m, RTA_OIF, (uint32_t)ifindex);
+	if (r->kind == ROUTE_DEVICE && r->source.family)
+		mnl_attr_put(m, RTA_PREFSRC, size, r->source.address);
+	if (r->kind == ROUTE_BACKUP)
+		mnl_attr_put_u32(m, RTA_PRIORITY, ROUTE_BACKUP_METRIC);
+	return m;
+}
+
+int route_set(uint32_t table, int ifindex, const struct route *r)
+{
+	char buffer[RTNL_BUFFER];
+
+	return rtnl_do(route_message(buffer, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, table,
+				     ifindex, r));
+}
+
+int route_delete(uint32_t table, int ifindex, const struct route *r)
+{
+	char buffer[RTNL_BUFFER];
+
+	return rtnl_do(route_message(buffer, RTM_DELROUTE, 0, table, ifindex, r));
+}
+
+static int on_default(const struct nlmsghdr *m, void *context)
+{
+	const struct rtmsg *header = mnl_nlmsg_get_payload(m);
+	const struct nlattr *a[RTA_MAX + 1] = {NULL};
+	int *ifindex = context;
+
+	parse(m, sizeof(*header), a, RTA_MAX);
+	if (!*ifindex && !header->rtm_dst_len && header->rtm_type == RTN_UNICAST && a[RTA_OIF] &&
+	    (a[RTA_TABLE] ? mnl_attr_get_u32(a[RTA_TABLE]) : header->rtm_table) == RT_TABLE_MAIN)
+		*ifindex = (int)mnl_attr_get_u32(a[RTA_OIF]);
+	return MNL_CB_OK;
+}
+
+int route_default(int *ifindex)
+{
+	static const uint8_t families[] = {AF_INET, AF_INET6};
+
+	*ifindex = 0;
+	for (size_t i = 0; i < 2 && !*ifindex; i++) {
+		char buffer[RTNL_BUFFER];
+		void *body;
+		struct nlmsghdr *m =
+			rtnl_begin(buffer, RTM_GETROUTE, NLM_F_DUMP, &body, sizeof(struct rtmsg));
+		int err;
+
+		((struct rtmsg *)body)->rtm_family = families[i];
+		err = rtnl_ask(m, on_default, ifindex);
+		if (err)
+			return err;
+	}
+	return *ifindex ? 0 : -ENODEV;
+}
+
+/* --- rules --- */
+
+struct rule_search {
+	uint32_t priority, table;
+	int family;
+	bool there;
+};
+
+static uint32_t u32_or(const struct nlattr *a, uint32_t fallback)
+{
+	return a ? mnl_attr_get_u32(a) : fallback;
+}
+
+static int on_rule(const struct nlmsghdr *m, void *context)
+{
+	const struct fib_rule_hdr *header = mnl_nlmsg_get_payload(m);
+	const struct nlattr *a[FRA_MAX + 1] = {NULL};
+	struct rule_search *s = context;
+
+	parse(m, sizeof(*header), a, FRA_MAX);
+	if (header->family == s->family && header->flags & FIB_RULE_INVERT &&
+	    header->action == FR_ACT_TO_TBL && u32_or(a[FRA_PRIORITY], 0) == s->priority &&
+	    u32_or(a[FRA_TABLE], header->table) == s->table &&
+	    u32_or(a[FRA_FWMARK], 0) == RULE_MARK && u32_or(a[FRA_FWMASK], 0) == RULE_MARK &&
+	    !header->src_len && !header->dst_len && !a[FRA_IIFNAME] && !a[FRA_OIFNAME])
+		s->there = true;
+	return MNL_CB_OK;
+}
+
+int rule_find(int family, uint32_t priority, uint32_t table, bool *there)
+{
+	struct rule_search s = {.priority = priority, .table = table, .family = family};
+	char buffer[RTNL_BUFFER];
+	void *body;
+	struct nlmsghdr *m =
+		rtnl_begin(buffer, RTM_GETRULE, NLM_F_DUMP, &body, sizeof(struct fib_rule_hdr));
+	int err;
+
+	((struct fib_rule_hdr *)body)->family = (uint8_t)family;
+	err = rtnl_ask(m, on_rule, &s);
+	*there = s.there;
+	return err;
+}
+
+static int rule_do(uint16_t type, uint16_t flags, int family, uint32_t priority, uint32_t table)
+{
+	char buffer[RTNL_BUFFER];
+	void *body;
+	struct nlmsghdr *m = rtnl_begin(buffer, type, flags, &body, sizeof(struct fib_rule_hdr));
+	struct fib_rule_hdr *header = body;
+
+	header->family = (uint8_t)family;
+	header->action = FR_ACT_TO_TBL;
+	header->flags = FIB_RULE_INVERT;
+	mnl_attr_put_u32(m, FRA_PRIORITY, priority);
+	mnl_attr_put_u32(m, FRA_FWMARK, RULE_MARK);
+	mnl_attr_put_u32(m, FRA_FWMASK, RULE_MARK);
+	mnl_attr_put_u32(m, FRA_TABLE, table);
+	return rtnl_do(m);
+}
+
+int rule_add(int family, uint32_t priority, uint32_t table)
+{
+	bool there;
+	int err = rule_find(family, priority, table, &there);
+
+	if (err || there)
+		return err;
+	err = rule_do(RTM_NEWRULE, NLM_F_CREATE | NLM_F_EXCL, family, priority, table);
+	return err == -EEXIST ? 0 : err;
+}
+
+int rule_delete(int family, uint32_t priority, uint32_t table)
+{
+	return rule_do(RTM_DELRULE, 0, family, priority, table);
+}
+
+/* --- addresses --- */
+
+struct address_dump {
+	int family, ifindex;
+	void (*each)(void *context, const struct cidr *a);
+	void *context;
+};
+
+static int on_address(const struct nlmsghdr *m, void *context)
+{
+	const struct ifaddrmsg *header = mnl_nlmsg_get_payload(m);
+	const struct nlattr *a[IFA_MAX + 1] = {NULL};
+	const struct address_dump *d = context;
+	struct cidr c;
+
+	parse(m, sizeof(*header), a, IFA_MAX);
+	if (header->ifa_family != d->family || (int)header->ifa_index != d->ifindex ||
+	    header->ifa_scope == RT_SCOPE_LINK)
+		return MNL_CB_OK;
+	c = cidr_of(d->family, a[IFA_LOCAL] ? a[IFA_LOCAL] : a[IFA_ADDRESS], header->ifa_prefixlen);
+	d->each(d->context, &c);
+	return MNL_CB_OK;
+}
+
+int address_each(int family, int ifindex, void (*each)(void *context, const struct cidr *a),
+		 void *context)
+{
+	struct address_dump d = {family, ifindex, each, context};
+	char buffer[RTNL_BUFFER];
+	void *body;
+	struct nlmsghdr *m =
+		rtnl_begin(buffer, RTM_GETADDR, NLM_F_DUMP, &body, sizeof(struct ifaddrmsg));
+	struct ifaddrmsg *header = body;
+
+	header->ifa_family = (uint8_t)family;
+	header->ifa_index = (uint32_t)ifindex;
+	return rtnl_ask(m, on_address, &d);
+}
+
+static int address_do(uint16_t type, uint16_t flags, int ifindex, const struct cidr *a)
+{
+	char buffer[RTNL_BUFFER];
+	void *body;
+	struct nlmsghdr *m = rtnl_begin(buffer, type, flags, &body, sizeof(struct ifaddrmsg));
+	struct ifaddrmsg *header = body;
+
+	header->ifa_family = a->family;
+	header->ifa_prefixlen = a->prefix_len;
+	header->ifa_index = (uint32_t)ifindex;
+	/* No duplicate address detection: nobody else is on a tunnel. */
+	header->ifa_flags = a->family == AF_INET6 ? IFA_F_NODAD : 0;
+	mnl_attr_put(m, IFA_LOCAL, address_size(a->family), a->address);
+	mnl_attr_put(m, IFA_ADDRESS, address_size(a->family), a->address);
+	return rtnl_do(m);
+}
+
+int address_add(int ifindex, const struct cidr *a)
+{
+	int err = address_do(RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, ifindex, a);
+
+	return err == -EEXIST ? 0 : err;
+}
+
+int address_delete(int ifindex, const struct cidr *a)
+{
+	return address_do(RTM_DELADDR, 0, ifindex, a);
+}
+
+/* --- news --- */
+
+struct route_watch {
+	struct mnl_socket *socket;
+};
+
+int route_watch_new(struct route_watch **out)
+{
+	static const int groups[] = {
+		RTNLGRP_LINK,	   RTNLGRP_TC,		RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV4_ROUTE,
+		RTNLGRP_IPV4_RULE, RTNLGRP_IPV6_IFADDR, RTNLGRP_IPV6_ROUTE,  RTNLGRP_IPV6_RULE,
+	};
+	struct route_watch *w = calloc(1, sizeof(*w));
+	int err = 0;
+
+	if (!w)
+		return -ENOMEM;
+	w->socket = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	if (!w->socket || mnl_socket_bind(w->socket, 0, MNL_SOCKET_AUTOPID) < 0)
+		err = -errno;
+	for (size_t i = 0; i < sizeof(groups) / sizeof(*groups) && !err; i++) {
+		int group = groups[i];
+
+		if (mnl_socket_setsockopt(w->socket, NETLINK_ADD_MEMBERSHIP, &group,
+					  sizeof(group)) < 0)
+			err = -errno;
+	}
+	if (err) {
+		route_watch_free(w);
+		return err;
+	}
+	*out = w;
+	return 0;
+}
+
+void route_watch_free(struct route_watch *w)
+{
+	if (!w)
+		return;
+	if (w->socket)
+		mnl_socket_close(w->socket);
+	free(w);
+}
+
+int route_watch_fd(const struct route_watch *w)
+{
+	return mnl_socket_get_fd(w->socket);
+}
+
+void route_watch_drain(struct route_watch *w)
+{
+	char buffer[8192];
+
+	/* An overrun (ENOBUFS) is news like any other: whoever asks looks at everything. */
+	while (recv(route_watch_fd(w), buffer, sizeof(buffer), MSG_DONTWAIT) > 0 ||
+	       errno == ENOBUFS || errno == EINTR)
+		errno = 0;
+}

@@ -1,0 +1,595 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "node/agent.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <fcntl.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "datapath/clock.h"
+#include "netlink/link.h"
+#include "netlink/route.h"
+#include "netlink/sysctl.h"
+#include "node/fence.h"
+#include "node/plan.h"
+#include "node/report.h"
+#include "node/status.h"
+#include "node/tunnel.h"
+#include "observe/log.h"
+#include "protocol/limits.h"
+#include "store/nodes.h"
+#include "store/store.h"
+
+#define STATE_DIRECTORY "/run/podveil"
+#define LOCK		STATE_DIRECTORY "/agent.lock"
+#define SRC_VALID_MARK	"net/ipv4/conf/all/src_valid_mark"
+#define SRC_MARK_WAS	STATE_DIRECTORY "/src_valid_mark"
+
+/* Things that have no news of their own are looked at this often. */
+#define TICK_MS 500
+/* News come in bursts. */
+#define SETTLE_MS 20
+
+enum { V4, V6, N_TUNNELS };
+static const int families[N_TUNNELS] = {AF_INET, AF_INET6};
+
+struct agent {
+	struct agent_params params;
+	int lock_file;
+	struct store *store;
+	bool synced;
+	struct nodes nodes;
+	struct node_record self; /* as it shall be in the store */
+	struct link_info uplink;
+	struct tunnel *tunnels[N_TUNNELS];
+	struct plan plans[N_TUNNELS]; /* the last ones */
+	struct fence *fence;
+	char *conflicts; /* as last logged */
+	bool marks_sources;
+	struct route_watch *watch;
+	struct event *on_news, *on_settled, *on_tick, *on_change;
+	uint64_t mend_cost; /* ns that the last look at the network took */
+	struct status *status;
+	bool failed; /* the last pass; the next tick tries again */
+};
+
+static bool enabled(const struct settings *s, int i)
+{
+	return i == V4 ? s->enabled4 : s->enabled6;
+}
+
+static void soon(struct event *e, unsigned int ms)
+{
+	const struct timeval delay = {ms / 1000, (suseconds_t)(ms % 1000) * 1000};
+
+	if (!evtimer_pending(e, NULL))
+		evtimer_add(e, &delay);
+}
+
+/* --- ourselves --- */
+
+static void see_address(void *context, const struct cidr *a)
+{
+	struct cidr *to = context;
+
+	if (to->family)
+		return;
+	*to = *a;
+	to->prefix_len = a->family == AF_INET ? 32 : 128;
+}
+
+static int find_uplink(struct agent *a)
+{
+	int ifindex, err;
+
+	if (a->params.uplink)
+		return link_get(a->params.uplink, &a->uplink);
+	err = route_default(&ifindex);
+	return err ? err : link_get_index(ifindex, &a->uplink);
+}
+
+/* Our record: what we are ourselves, and what others wrote into it. */
+static int describe_self(struct agent *a)
+{
+	const struct node_record *there = nodes_find(&a->nodes, a->params.node);
+	struct node_record r = {.address4 = a->params.address4, .address6 = a->params.address6};
+	const struct settings *s = settings_get(a->params.settings);
+	const struct cidr *ranges = a->params.pod_cidrs;
+	size_t n = a->params.n_pod_cidrs;
+
+	snprintf(r.name, sizeof(r.name), "%s", a->params.node);
+	if (!r.address4.family)
+		address_each(AF_INET, a->uplink.ifindex, see_address, &r.address4);
+	if (!r.address6.family)
+		address_each(AF_INET6, a->uplink.ifindex, see_address, &r.address6);
+	if (there) {
+		r.tunnel4 = there->tunnel4;
+		r.tunnel6 = there->tunnel6;
+		if (!n) {
+			ranges = there->pod_cidrs;
+			n = there->n_pod_cidrs;
+		}
+	}
+	r.port4 = s->port4;
+	r.port6 = s->port6;
+	r.pod_cidrs = calloc(n ? n : 1, sizeof(*r.pod_cidrs));
+	if (!r.pod_cidrs)
+		return -ENOMEM;
+	if (n)
+		memcpy(r.pod_cidrs, ranges, n * sizeof(*ranges));
+	r.n_pod_cidrs = n;
+	record_normalise(&r);
+	record_fini(&a->self);
+	a->self = r;
+	return 0;
+}
+
+static int publish(struct agent *a)
+{
+	const struct node_record *there = nodes_find(&a->nodes, a->params.node);
+	int err;
+
+	if (there && record_equal(there, &a->self))
+		return 0;
+	err = store_publish(a->store, &a->self);
+	if (err)
+		log_error("our record could not be published", "store=%s errno=%d error=\"%s\"",
+			  store_name(a->store), -err, strerror(-err));
+	return err;
+}
+
+/* --- one pass --- */
+
+static int make_plans(struct agent *a)
+{
+	const struct settings *s = settings_get(a->params.settings);
+	const struct node_record **all = nodes_with(&a->nodes, &a->self);
+	struct plan fresh[N_TUNNELS] = {{.n_peers = 0}};
+	uint8_t keys[N_TUNNELS][32];
+	int err = all ? 0 : -ENOMEM;
+
+	for (int i = 0; i < N_TUNNELS && !err; i++) {
+		struct plan_input in = {
+			.family = families[i],
+			.self = a->params.node,
+			.nodes = all,
+			.n_nodes = nodes_count_with(&a->nodes, a->params.node),
+			.settings = s,
+		};
+
+		if (enabled(s, i)) {
+			err = tunnel_key(a->tunnels[i], keys[i]);
+			in.own_key = keys[i];
+		}
+		if (!err)
+			err = plan_make(&in, &fresh[i]);
+	}
+	free(all);
+	for (int i = 0; i < N_TUNNELS; i++) {
+		if (err) {
+			plan_fini(&fresh[i]);
+			continue;
+		}
+		plan_fini(&a->plans[i]);
+		a->plans[i] = fresh[i];
+	}
+	return err;
+}
+
+static void tell_conflicts(struct agent *a)
+{
+	char *text = report_conflicts(a->plans, N_TUNNELS);
+
+	if (!text)
+		return;
+	if (!a->conflicts || strcmp(text, a->conflicts)) {
+		report_log_conflicts(text);
+		free(a->conflicts);
+		a->conflicts = text;
+	} else {
+		free(text);
+	}
+}
+
+static uint32_t tunnel_mtu(const struct agent *a, const struct settings *s, int i)
+{
+	const uint32_t wanted = i == V4 ? s->mtu4 : s->mtu6;
+	const uint32_t overhead = i == V4 ? 60 : 80;
+
+	return wanted ? wanted : a->uplink.mtu > overhead ? a->uplink.mtu - overhead : 576;
+}
+
+/* Replies to what arrives encrypted from a node's own address pass reverse-path filtering by the
+ * mark. */
+static void mark_sources(struct agent *a, bool wanted)
+{
+	FILE *was;
+	int before;
+
+	if (wanted == a->marks_sources)
+		return;
+	a->marks_sources = wanted;
+	if (wanted && !sysctl_get(SRC_VALID_MARK, &before) && !before) {
+		was = fopen(SRC_MARK_WAS, "we");
+		if (was)
+			fclose(was);
+		sysctl_set(SRC_VALID_MARK, 1);
+	} else if (!wanted && !unlink(SRC_MARK_WAS)) {
+		sysctl_set(SRC_VALID_MARK, 0);
+	}
+}
+
+static int bring_up(struct agent *a, int i)
+{
+	const struct settings *s = settings_get(a->params.settings);
+	struct tunnel *t = a->tunnels[i];
+	uint8_t *key = i == V4 ? a->self.key4 : a->self.key6;
+	uint8_t public_key[32];
+	int err = tunnel_enable(t, s, tunnel_mtu(a, s, i));
+
+	if (!err)
+		err = tunnel_update(t, &a->plans[i], s);
+	if (!err)
+		err = tunnel_key(t, public_key);
+	if (!err)
+		memcpy(key, public_key, 32);
+	return err;
+}
+
+static int pass(struct agent *a)
+{
+	const struct settings *s = settings_get(a->params.settings);
+	const bool any = s->enabled4 || s->enabled6;
+	int err = find_uplink(a), first = 0;
+
+	if (err && any) {
+		log_error("no uplink", "device=%s needs=\"--uplink, or a default route\"",
+			  a->params.uplink ? a->params.uplink : "(default route)");
+		return err;
+	}
+	err = describe_self(a);
+	if (!err)
+		err = make_plans(a);
+	if (err)
+		return err;
+	tell_conflicts(a);
+	/* The fence stands before the first packet, and falls before the last tunnel does. */
+	err = fence_raise(a->fence, any ? a->uplink.ifindex : 0, s, a->plans, N_TUNNELS);
+	if (err) {
+		log_error("the guard cannot be attached to the uplink",
+			  "uplink=%s errno=%d error=\"%s\"", a->uplink.name, -err, strerror(-err));
+		if (s->strict && any)
+			return err;
+		first = err;
+	}
+	mark_sources(a, any && s->host_encryption);
+	for (int i = 0; i < N_TUNNELS; i++) {
+		if (!enabled(s, i)) {
+			tunnel_disable(a->tunnels[i]);
+			continue;
+		}
+		err = bring_up(a, i);
+		if (err && !first)
+			first = err;
+	}
+	err = fence_settle(a->fence);
+	if (err && !first)
+		first = err;
+	err = publish(a);
+	return first ? first : err;
+}
+
+static void run_pass(struct agent *a)
+{
+	if (!a->synced)
+		return;
+	a->failed = pass(a) != 0;
+}
+
+static void on_change(evutil_socket_t fd, short what, void *context)
+{
+	(void)fd;
+	(void)what;
+	run_pass(context);
+}
+
+static void change(struct agent *a)
+{
+	soon(a->on_change, 0);
+}
+
+/* --- news --- */
+
+static void on_tunnel_changed(struct tunnel *t, void *context)
+{
+	(void)t;
+	change(context);
+}
+
+static void on_node(void *context, const char *name, const struct node_record *r)
+{
+	struct agent *a = context;
+
+	if (nodes_set(&a->nodes, name, r))
+		log_error("no memory for a node's record", "node=%s", name);
+	if (a->synced)
+		change(a);
+}
+
+static void on_settings(void *context, const char *node, const struct store_setting *all,
+			unsigned int n, const char *source)
+{
+	struct agent *a = context;
+	struct settings_stack *stack = a->params.settings;
+
+	if (node && strcmp(node, a->params.node))
+		return;
+	settings_layer_begin(stack, node ? SETTINGS_NODE : SETTINGS_CLUSTER, source);
+	for (unsigned int i = 0; i < n; i++)
+		settings_layer_set(stack, all[i].name, all[i].value);
+	if (settings_layer_end(stack) && a->synced)
+		change(a);
+}
+
+/* A tunnel that was switched off while nobody was there to do it. */
+static void clear_leftovers(struct agent *a)
+{
+	const struct settings *s = settings_get(a->params.settings);
+
+	for (int i = 0; i < N_TUNNELS; i++)
+		if (!enabled(s, i))
+			tunnel_cleanup(families[i], i == V4 ? s->interface4 : s->interface6,
+				       s->rule_priority, s->route_table);
+}
+
+static void on_synced(void *context)
+{
+	struct agent *a = context;
+
+	if (!a->synced)
+		clear_leftovers(a);
+	a->synced = true;
+	change(a);
+}
+
+/* Somebody changed something in the network: a while later, when he is done, we look. */
+static void on_news(evutil_socket_t fd, short what, void *context)
+{
+	struct agent *a = context;
+	/* Where there are many routes, looking costs: then not more than a tenth of the time. */
+	const unsigned int pause = (unsigned int)(a->mend_cost * 10 / NSEC_PER_MSEC);
+
+	(void)fd;
+	(void)what;
+	route_watch_drain(a->watch);
+	soon(a->on_settled, pause < SETTLE_MS ? SETTLE_MS : pause > TICK_MS ? TICK_MS : pause);
+}
+
+static void mend(struct agent *a, bool network)
+{
+	struct link_info uplink;
+
+	for (int i = 0; i < N_TUNNELS; i++) {
+		int mended = tunnel_mend(a->tunnels[i], network);
+
+		if (mended > 0)
+			log_info("put back what was changed", "tunnel=%s things=%d",
+				 i == V4 ? "ipv4" : "ipv6", mended);
+		else if (mended < 0)
+			a->failed = true;
+	}
+	if (fence_mend(a->fence) > 0)
+		log_info("put back the guard's programs", "uplink=%s", a->uplink.name);
+	if (a->marks_sources)
+		sysctl_set(SRC_VALID_MARK, 1);
+	/* Another uplink, another MTU, another address: all of it is looked at anew. */
+	if (network && !link_get_index(a->uplink.ifindex, &uplink) &&
+	    (uplink.mtu != a->uplink.mtu || strcmp(uplink.name, a->uplink.name)))
+		change(a);
+}
+
+static void on_settled(evutil_socket_t fd, short what, void *context)
+{
+	struct agent *a = context;
+	const uint64_t begin = clock_now();
+
+	(void)fd;
+	(void)what;
+	if (!a->synced)
+		return;
+	mend(a, true);
+	a->mend_cost = clock_now() - begin;
+}
+
+static void on_tick(evutil_socket_t fd, short what, void *context)
+{
+	struct agent *a = context;
+
+	(void)fd;
+	(void)what;
+	if (!a->synced)
+		return;
+	if (a->failed)
+		run_pass(a);
+	mend(a, a->failed);
+	for (int i = 0; i < N_TUNNELS; i++)
+		tunnel_tick(a->tunnels[i]);
+}
+
+/* --- status --- */
+
+static char *status_text(void *context)
+{
+	const struct agent *a = context;
+	const struct report_input in = {
+		.node = a->params.node,
+		.uplink = a->uplink.name,
+		.store = a->store,
+		.synced = a->synced,
+		.settings = a->params.settings,
+		.tunnels = a->tunnels,
+		.plans = a->plans,
+		.n_tunnels = N_TUNNELS,
+		.fence = a->fence,
+		.conflicts = a->conflicts,
+		.failed = a->failed,
+	};
+
+	return report_status(&in);
+}
+
+/* --- making and freeing --- */
+
+static int take_lock(int *out)
+{
+	int fd, err = 0;
+
+	if (mkdir(STATE_DIRECTORY, 0700) && errno != EEXIST)
+		return -errno;
+	fd = open(LOCK, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return -errno;
+	if (flock(fd, LOCK_EX | LOCK_NB)) {
+		err = -errno;
+		close(fd);
+		return err;
+	}
+	*out = fd;
+	return 0;
+}
+
+static int watch_network(struct agent *a)
+{
+	const struct timeval tick = {0, TICK_MS * 1000};
+	int err = route_watch_new(&a->watch);
+
+	if (err)
+		return err;
+	a->on_news = event_new(a->params.base, route_watch_fd(a->watch), EV_READ | EV_PERSIST,
+			       on_news, a);
+	a->on_settled = evtimer_new(a->params.base, on_settled, a);
+	a->on_change = evtimer_new(a->params.base, on_change, a);
+	a->on_tick = event_new(a->params.base, -1, EV_PERSIST, on_tick, a);
+	if (!a->on_news || !a->on_settled || !a->on_change || !a->on_tick ||
+	    event_add(a->on_news, NULL) || event_add(a->on_tick, &tick))
+		return -ENOMEM;
+	return 0;
+}
+
+int agent_new(const struct agent_params *params, struct agent **out)
+{
+	struct agent *a = calloc(1, sizeof(*a));
+	struct store_events events = {
+		.node = on_node, .settings = on_settings, .synced = on_synced, .context = a};
+	const char *step = "memory";
+	int err = -ENOMEM;
+
+	if (!a)
+		return -ENOMEM;
+	a->params = *params;
+	a->lock_file = -1;
+	a->marks_sources = !access(SRC_MARK_WAS, F_OK);
+	for (int i = 0; i < N_TUNNELS; i++) {
+		const struct tunnel_params tp = {
+			.base = params->base,
+			.family = families[i],
+			.changed = on_tunnel_changed,
+			.context = a,
+		};
+
+		a->tunnels[i] = tunnel_new(&tp);
+		if (!a->tunnels[i])
+			goto fail;
+	}
+	a->fence = fence_new();
+	if (!a->fence)
+		goto fail;
+	step = "lock (another agent runs on this machine)";
+	err = take_lock(&a->lock_file);
+	if (err)
+		goto fail;
+	step = "watching the network";
+	err = watch_network(a);
+	if (err)
+		goto fail;
+	step = "status socket";
+	err = status_new(params->base, status_text, a, &a->status);
+	if (err)
+		goto fail;
+	step = "store";
+	err = store_open(params->store, params->base, &events, &a->store);
+	if (err)
+		goto fail;
+	*out = a;
+	return 0;
+fail:
+	log_error("the agent cannot start", "step=\"%s\" errno=%d error=\"%s\"", step, -err,
+		  strerror(-err));
+	agent_free(a, false);
+	return err;
+}
+
+void agent_free(struct agent *a, bool cleanup)
+{
+	if (!a)
+		return;
+	if (cleanup && a->store && a->synced) {
+		memset(a->self.key4, 0, sizeof(a->self.key4));
+		memset(a->self.key6, 0, sizeof(a->self.key6));
+		publish(a);
+	}
+	if (cleanup)
+		mark_sources(a, false);
+	for (int i = 0; i < N_TUNNELS; i++) {
+		tunnel_free(a->tunnels[i], cleanup);
+		plan_fini(&a->plans[i]);
+	}
+	fence_free(a->fence, cleanup);
+	status_free(a->status);
+	store_close(a->store);
+	if (a->on_news)
+		event_free(a->on_news);
+	if (a->on_settled)
+		event_free(a->on_settled);
+	if (a->on_change)
+		event_free(a->on_change);
+	if (a->on_tick)
+		event_free(a->on_tick);
+	route_watch_free(a->watch);
+	nodes_fini(&a->nodes);
+	record_fini(&a->self);
+	free(a->conflicts);
+	if (a->lock_file >= 0) {
+		if (cleanup)
+			unlink(LOCK);
+		close(a->lock_file);
+	}
+	free(a);
+}
+
+int agent_cleanup(const char *uplink, const struct settings *s)
+{
+	struct link_info link;
+	int lock, ifindex, err = take_lock(&lock), first = 0;
+
+	if (err)
+		return err;
+	for (int i = 0; i < N_TUNNELS; i++)
+		tunnel_cleanup(families[i], i == V4 ? s->interface4 : s->interface6,
+			       s->rule_priority, s->route_table);
+	err = uplink ? link_get(uplink, &link) : route_default(&ifindex);
+	if (!err)
+		first = fence_cleanup(uplink ? link.ifindex : ifindex);
+	if (!unlink(SRC_MARK_WAS))
+		sysctl_set(SRC_VALID_MARK, 0);
+	unlink(STATUS_SOCKET);
+	unlink(LOCK);
+	close(lock);
+	return first;
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The node agent: takes records and settings from the store, and brings this node's tunnels and
+ * guard to what follows from them. Each change leads to one pass over the whole, which finds out by
+ * itself what differs; nothing is done twice.
+ *
+ * May call everything but the command line. Thread: control.
+ */
+#ifndef NODE_AGENT_H
+#define NODE_AGENT_H
+
+#include <net/if.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "node/settings.h"
+#include "store/record.h"
+
+struct agent;
+struct event_base;
+
+struct agent_params {
+	struct event_base *base;
+	const char *node;		/* our name */
+	const char *store;		/* "dir:PATH" */
+	const char *uplink;		/* NULL: the default route's device */
+	struct cidr address4, address6; /* AF_UNSPEC: the uplink's */
+	const struct cidr *pod_cidrs;	/* none: those in the store's record */
+	size_t n_pod_cidrs;
+	struct settings_stack
+		*settings; /* environment and flags are in; the agent adds the store's */
+};
+
+/* One agent a machine. One log line on failure. */
+int agent_new(const struct agent_params *params, struct agent **out);
+/* Encryption that is on stays on, without us: fail closed. `cleanup`: everything goes, and the key
+ * from our record. */
+void agent_free(struct agent *a, bool cleanup);
+
+/* Everything that an agent, now dead, left on this machine goes, and nothing else. 0, or the first
+ * -errno; -EWOULDBLOCK: an agent is running. */
+int agent_cleanup(const char *uplink, const struct settings *s);
+
+#endif

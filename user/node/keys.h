@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The private key of a tunnel, in /run/podveil/IFNAME.key (0600, base64 as `wg genkey` prints it):
+ * made at first start, kept across restarts, gone with a reboot. Never printed, never logged.
+ */
+#ifndef NODE_KEYS_H
+#define NODE_KEYS_H
+
+#include <stdint.h>
+
+/* Loads the key of a tunnel, or makes one where there is none or it cannot be read (which is
+ * logged: peers will have to learn the new one). 0 or -errno. The caller wipes it. */
+int keys_load(const char *name, uint8_t private_key[32]);
+/* Puts the file back where somebody removed or changed it. 0: it was there, 1: put back, or -errno.
+ */
+int keys_keep(const char *name, const uint8_t private_key[32]);
+void keys_remove(const char *name);
+
+#endif

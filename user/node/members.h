@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The peers of a tunnel as nodes: what the device was told of each, whether a session stands, how
+ * far its traffic has come. Thread: control. Errors: negative errno; nothing is logged.
+ */
+#ifndef NODE_MEMBERS_H
+#define NODE_MEMBERS_H
+
+#include "node/plan.h"
+
+struct device;
+
+/* What the device was told of a peer, and how far its traffic has come. */
+struct member {
+	char *node; /* name */
+	uint8_t key[32];
+	struct endpoint endpoint;
+	struct cidr *allowed;
+	size_t n_allowed;
+	bool through;	 /* its routes go through the tunnel, and stay there */
+	bool session;	 /* stands now */
+	bool unanswered; /* initiations were repeated in vain */
+	uint64_t last_handshake;
+	uint64_t received; /* packets, now and when last probed */
+	uint64_t received_then;
+};
+
+struct members {
+	struct member *all; /* in the order of names */
+	size_t n;
+};
+
+int members_from(struct members *out, const struct plan *p, int family);
+void members_fini(struct members *m);
+struct member *members_find(const struct members *m, const char *node);
+
+/* Tells the device what is new or has changed since `before`; everything where that is NULL, or for
+ * all where the keepalive changed. */
+int members_tell(const struct members *now, const struct members *before, struct device *d,
+		 uint16_t keepalive, bool keepalive_changed);
+/* Those whose key nobody has any more: after their routes went. */
+int members_forget(const struct members *before, const struct members *now, struct device *d);
+/* Peers that somebody else gave to the device. */
+int members_remove_strangers(const struct members *m, struct device *d);
+/* Reads from the device whose sessions stand. True if somebody began to answer, or ceased to. */
+bool members_look(struct members *m, struct device *d);
+
+#endif

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What one tunnel of a node shall look like, worked out of records and settings alone: which nodes
+ * are peers with which allowed IPs, and which address ranges belong to whom. Pure: the same input
+ * gives the same plan, and nothing here knows how things are at the moment.
+ *
+ * Calico's rules: a node without a key, without an address of the tunnel's family or with a key
+ * that another node claims as well is no peer. A range that two nodes claim is the one's whose name
+ * comes first, but one's own ranges are always one's own.
+ */
+#ifndef NODE_PLAN_H
+#define NODE_PLAN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "datapath/endpoint.h"
+#include "node/settings.h"
+#include "store/record.h"
+
+struct plan_input {
+	int family; /* AF_INET: the tunnel for IPv4 pods; AF_INET6: for IPv6 pods */
+	const char *self;
+	const struct node_record *const
+		*nodes; /* sorted by name, each once, ourselves among them */
+	size_t n_nodes;
+	const struct settings *settings;
+	const uint8_t *own_key; /* public; NULL: none yet */
+};
+
+#define PLAN_NO_PEER SIZE_MAX
+
+struct plan_peer {
+	const struct node_record *node;
+	struct endpoint endpoint;
+	struct cidr *allowed; /* sorted */
+	size_t n_allowed;
+};
+
+enum plan_owner { PLAN_SELF, PLAN_OTHER };
+
+struct plan_range {
+	struct cidr cidr;
+	const struct node_record *node;
+	enum plan_owner owner;
+	size_t peer; /* index, or PLAN_NO_PEER */
+	bool host;   /* a node's own address (host encryption), not pods */
+};
+
+/* Two nodes that claim the same key or the same range. */
+struct plan_conflict {
+	const struct node_record *one, *other;
+	struct cidr range; /* AF_UNSPEC: it is a key */
+};
+
+struct plan {
+	struct cidr address; /* of our tunnel device; AF_UNSPEC: none */
+	uint16_t port;
+	struct plan_peer *peers; /* in the order of names */
+	size_t n_peers;
+	struct plan_range *ranges; /* sorted by range, each once */
+	size_t n_ranges;
+	struct plan_conflict *conflicts;
+	size_t n_conflicts;
+};
+
+/* 0 or -ENOMEM. The plan points into the input's records. */
+int plan_make(const struct plan_input *in, struct plan *out);
+void plan_fini(struct plan *p);
+
+/* The address that a node's tunnel device has: the one assigned, else the first of its first pod
+ * range; with host encryption the node's own. AF_UNSPEC: none. */
+struct cidr plan_tunnel_address(const struct node_record *r, int family, bool host_encryption);
+
+/* Of a record, by the tunnel's family. */
+const uint8_t *plan_key(const struct node_record *r, int family);
+
+#endif

@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "node/report.h"
+
+#include <jansson.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "device/device.h"
+#include "node/fence.h"
+#include "node/tunnel.h"
+#include "observe/log.h"
+#include "store/store.h"
+
+/* --- conflicts --- */
+
+char *report_conflicts(const struct plan *plans, size_t n_plans)
+{
+	char *text = NULL, range[CIDR_TEXT];
+	size_t len;
+	FILE *f = open_memstream(&text, &len);
+
+	if (!f)
+		return NULL;
+	for (size_t k = 0; k < n_plans; k++)
+		for (size_t i = 0; i < plans[k].n_conflicts; i++) {
+			const struct plan_conflict *c = &plans[k].conflicts[i];
+
+			if (c->range.family)
+				fprintf(f, "range %s is claimed by %s and %s: it is %s's\n",
+					cidr_format(&c->range, false, range), c->one->name,
+					c->other->name, c->one->name);
+			else
+				fprintf(f, "one key is claimed by %s and %s: neither is a peer\n",
+					c->one->name, c->other->name);
+		}
+	if (fclose(f)) {
+		free(text);
+		return NULL;
+	}
+	return text;
+}
+
+void report_log_conflicts(const char *conflicts)
+{
+	const char *line = conflicts;
+
+	if (!*line)
+		log_debug("no conflicts", "nodes=all");
+	while (*line) {
+		const char *end = strchrnul(line, '\n');
+
+		log_error("nodes contradict each other", "conflict=\"%.*s\"", (int)(end - line),
+			  line);
+		line = *end ? end + 1 : end;
+	}
+}
+
+/* --- status --- */
+
+static void add_peer(void *context, const struct tunnel_peer_status *p)
+{
+	json_array_append_new(context, json_pack("{s:s, s:b, s:b, s:I}", "node", p->node,
+						 "encrypting", p->encrypting, "session", p->session,
+						 "lastHandshake", (json_int_t)p->since));
+}
+
+static void add_device(const struct device_view *v, void *context)
+{
+	char key[48] = "";
+
+	if (v->has_key)
+		sodium_bin2base64(key, sizeof(key), v->public_key, sizeof(v->public_key),
+				  sodium_base64_VARIANT_ORIGINAL);
+	json_object_set_new(context, "publicKey", json_string(key));
+	json_object_set_new(context, "port", json_integer(v->listen_port));
+	json_object_set_new(context, "mtu", json_integer(v->mtu));
+	json_object_set_new(context, "workers", json_integer(v->workers));
+	json_object_set_new(context, "cipher", json_string(v->aead));
+	json_object_set_new(context, "superpackets", json_boolean(v->superpackets));
+}
+
+static json_t *tunnel_status(const struct report_input *in, size_t i)
+{
+	static const char *const states[] = {
+		[TUNNEL_OFF] = "off", [TUNNEL_ON] = "on", [TUNNEL_LINGERING] = "ending"};
+	struct tunnel *t = in->tunnels[i];
+	struct device *d = tunnel_device(t);
+	json_t *o = json_object(), *peers = json_array();
+	char address[CIDR_TEXT];
+
+	json_object_set_new(o, "family", json_string(i ? "ipv6" : "ipv4"));
+	json_object_set_new(o, "state", json_string(states[tunnel_state(t)]));
+	if (d) {
+		json_object_set_new(o, "interface", json_string(device_name(d)));
+		json_object_set_new(
+			o, "address",
+			json_string(in->plans[i].address.family
+					    ? cidr_format(&in->plans[i].address, true, address)
+					    : ""));
+		device_look(d, add_device, NULL, o);
+		tunnel_look(t, add_peer, peers);
+	}
+	json_object_set_new(o, "peers", peers);
+	return o;
+}
+
+static json_t *conflict_list(const char *text)
+{
+	json_t *list = json_array();
+
+	while (text && *text) {
+		const char *end = strchrnul(text, '\n');
+
+		json_array_append_new(list, json_stringn(text, (size_t)(end - text)));
+		text = *end ? end + 1 : end;
+	}
+	return list;
+}
+
+static json_t *settings_status(const struct settings_stack *s)
+{
+	static const char *const layers[SETTINGS_LAYERS] = {"default", "cluster", "node",
+							    "environment", "flag"};
+	size_t n;
+	const struct settings_field *fields = settings_fields(&n);
+	json_t *all = json_object();
+
+	for (size_t i = 0; i < n; i++) {
+		enum settings_layer from;
+		char text[1024];
+
+		settings_text(s, fields[i].name, text, sizeof(text), &from);
+		json_object_set_new(all, fields[i].name,
+				    json_pack("{s:s, s:s}", "value", text, "from", layers[from]));
+	}
+	return all;
+}
+
+static json_t *guard_status(const struct fence *f)
+{
+	struct pv_counters c;
+
+	fence_counters(f, &c);
+	return json_pack("{s:b, s:I, s:I, s:I, s:I, s:I}", "stands", fence_stands(f), "leaks",
+			 (json_int_t)c.leaks, "dropLeak", (json_int_t)c.drop_leak, "plainInward",
+			 (json_int_t)c.plain_inward, "dropPlainInward",
+			 (json_int_t)c.drop_plain_inward, "dropWireShort",
+			 (json_int_t)c.drop_wire_short);
+}
+
+char *report_status(const struct report_input *in)
+{
+	const struct store_health *h = in->store ? store_health(in->store) : NULL;
+	const char *refused = settings_refused(in->settings);
+	json_t *o = json_object(), *tunnels = json_array();
+	char *text;
+
+	json_object_set_new(o, "version", json_integer(1));
+	json_object_set_new(o, "node", json_string(in->node));
+	json_object_set_new(o, "uplink", json_string(in->uplink));
+	json_object_set_new(o, "store",
+			    json_pack("{s:s, s:b, s:I, s:I, s:s}", "name",
+				      in->store ? store_name(in->store) : "", "synced", in->synced,
+				      "lastSync", h ? (json_int_t)h->last_sync : 0, "errors",
+				      h ? (json_int_t)h->errors : 0, "lastError",
+				      h ? h->last_error : ""));
+	for (size_t i = 0; i < in->n_tunnels; i++)
+		json_array_append_new(tunnels, tunnel_status(in, i));
+	json_object_set_new(o, "tunnels", tunnels);
+	json_object_set_new(o, "guard", guard_status(in->fence));
+	json_object_set_new(o, "conflicts", conflict_list(in->conflicts));
+	json_object_set_new(o, "refused", refused ? json_string(refused) : json_null());
+	json_object_set_new(o, "failed", json_boolean(in->failed));
+	json_object_set_new(o, "settings", settings_status(in->settings));
+	text = json_dumps(o, JSON_INDENT(2));
+	json_decref(o);
+	return text;
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What there is to say about a node: the status document (JSON, its members are a contract, listed
+ * in README.md) and conflicts between nodes. Thread: control.
+ */
+#ifndef NODE_REPORT_H
+#define NODE_REPORT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "node/plan.h"
+#include "node/settings.h"
+
+struct fence;
+struct store;
+struct tunnel;
+
+struct report_input {
+	const char *node, *uplink;
+	const struct store *store;
+	bool synced;
+	const struct settings_stack *settings;
+	struct tunnel *const *tunnels;
+	const struct plan *plans; /* one a tunnel */
+	size_t n_tunnels;
+	const struct fence *fence;
+	const char *conflicts; /* of report_conflicts(); NULL: none */
+	bool failed;
+};
+
+/* Allocated; NULL: no memory. */
+char *report_status(const struct report_input *in);
+
+/* One line each: "key of one is claimed by other as well ...". Empty: none. Allocated; NULL: no
+ * memory. */
+char *report_conflicts(const struct plan *plans, size_t n_plans);
+void report_log_conflicts(const char *conflicts);
+
+#endif

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the agent knows, as JSON for whoever connects to /run/podveil/agent.sock: one document, then
+ * the connection ends. `podveil status` is such a reader.
+ */
+#ifndef NODE_STATUS_H
+#define NODE_STATUS_H
+
+#define STATUS_SOCKET "/run/podveil/agent.sock"
+
+struct event_base;
+struct status;
+
+/* `text` makes the document, allocated; NULL: no memory. */
+int status_new(struct event_base *base, char *(*text)(void *context), void *context,
+	       struct status **out);
+void status_free(struct status *s);
+
+#endif

@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "store/record.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <sodium.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+const char *node_name_problem(const char *name)
+{
+	const size_t len = strlen(name);
+
+	if (!len)
+		return "is empty";
+	if (len > NODE_NAME_MAX)
+		return "is longer than 253 characters";
+	for (size_t i = 0; i < len; i++) {
+		const char c = name[i];
+		const bool plain = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
+
+		if (!plain && c != '-' && c != '.')
+			return "may have lower-case letters, digits, - and . only";
+		if (!plain && (!i || i == len - 1))
+			return "begins or ends with - or .";
+	}
+	return NULL;
+}
+
+/* --- parsing --- */
+
+struct problem {
+	char *text;
+	size_t room;
+};
+
+static int fail(const struct problem *p, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+
+static int fail(const struct problem *p, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(p->text, p->room, format, args);
+	va_end(args);
+	return -EINVAL;
+}
+
+/* NULL where it is absent or null. */
+static int text_of(const json_t *o, const char *member, const char **out, const struct problem *p)
+{
+	const json_t *v = json_object_get(o, member);
+
+	*out = NULL;
+	if (!v || json_is_null(v))
+		return 0;
+	if (!json_is_string(v))
+		return fail(p, "%s: not a string", member);
+	*out = json_string_value(v);
+	return 0;
+}
+
+static int address_of(const json_t *o, const char *member, uint8_t family, struct cidr *out,
+		      const struct problem *p)
+{
+	const char *text;
+	int err = text_of(o, member, &text, p);
+
+	if (err || !text || !*text)
+		return err;
+	if (cidr_parse_address(text, out) || out->family != family)
+		return fail(p, "%s: \"%.60s\" is no IPv%d address", member, text,
+			    family == AF_INET ? 4 : 6);
+	return 0;
+}
+
+/* What is no key counts as none, as Calico has it. */
+static int key_of(const json_t *o, const char *member, uint8_t out[32], const struct problem *p)
+{
+	const char *text;
+	size_t len;
+	int err = text_of(o, member, &text, p);
+
+	if (!err && text &&
+	    (sodium_base642bin(out, 32, text, strlen(text), NULL, &len, NULL,
+			       sodium_base64_VARIANT_ORIGINAL) ||
+	     len != 32))
+		memset(out, 0, 32);
+	return err;
+}
+
+static int port_of(const json_t *o, const char *member, uint16_t *out, const struct problem *p)
+{
+	const json_t *v = json_object_get(o, member);
+
+	if (!v || json_is_null(v))
+		return 0;
+	if (!json_is_integer(v) || json_integer_value(v) < 0 || json_integer_value(v) > 65535)
+		return fail(p, "%s: not a number from 0 to 65535", member);
+	*out = (uint16_t)json_integer_value(v);
+	return 0;
+}
+
+static int ranges_of(const json_t *o, struct node_record *r, const struct problem *p)
+{
+	const json_t *list = json_object_get(o, "podCIDRs"), *v;
+	size_t i, n;
+
+	if (!list || json_is_null(list))
+		return 0;
+	if (!json_is_array(list))
+		return fail(p, "podCIDRs: not a list");
+	n = json_array_size(list);
+	if (n > RECORD_MAX_CIDRS)
+		return fail(p, "podCIDRs: more than %d", RECORD_MAX_CIDRS);
+	r->pod_cidrs = calloc(n ? n : 1, sizeof(*r->pod_cidrs));
+	if (!r->pod_cidrs)
+		return -ENOMEM;
+	json_array_foreach (list, i, v) {
+		const char *text = json_string_value(v);
+
+		if (!text || cidr_parse(text, &r->pod_cidrs[i]))
+			return fail(p, "podCIDRs[%zu]: \"%.60s\" is no address range", i,
+				    text ? text : "");
+		r->n_pod_cidrs++;
+	}
+	record_normalise(r);
+	return 0;
+}
+
+static int members_of(const json_t *o, struct node_record *r, const struct problem *p)
+{
+	const char *name, *wrong;
+	int err = text_of(o, "name", &name, p);
+
+	if (err)
+		return err;
+	wrong = name ? node_name_problem(name) : "is missing";
+	if (wrong)
+		return fail(p, "name: %s", wrong);
+	strcpy(r->name, name);
+	err = address_of(o, "ipv4", AF_INET, &r->address4, p);
+	err = err ? err : address_of(o, "ipv6", AF_INET6, &r->address6, p);
+	err = err ? err : ranges_of(o, r, p);
+	err = err ? err : key_of(o, "wireguardPublicKey", r->key4, p);
+	err = err ? err : key_of(o, "wireguardPublicKeyV6", r->key6, p);
+	err = err ? err : address_of(o, "tunnelIPv4", AF_INET, &r->tunnel4, p);
+	err = err ? err : address_of(o, "tunnelIPv6", AF_INET6, &r->tunnel6, p);
+	err = err ? err : port_of(o, "port", &r->port4, p);
+	return err ? err : port_of(o, "portV6", &r->port6, p);
+}
+
+int record_parse(const char *text, size_t len, struct node_record *out, char *problem, size_t room)
+{
+	const struct problem p = {problem, room};
+	struct node_record r = {.name = ""};
+	json_error_t error;
+	json_t *o;
+	int err;
+
+	if (len > RECORD_MAX_BYTES)
+		return fail(&p, "larger than %d bytes", RECORD_MAX_BYTES);
+	o = json_loadb(text, len, JSON_REJECT_DUPLICATES, &error);
+	if (!o)
+		return fail(&p, "line %d: %s", error.line, error.text);
+	err = json_is_object(o) ? members_of(o, &r, &p) : fail(&p, "not a JSON object");
+	json_decref(o);
+	if (err)
+		record_fini(&r);
+	else
+		*out = r;
+	return err;
+}
+
+/* --- formatting --- */
+
+static void put_address(json_t *o, const char *member, const struct cidr *c)
+{
+	char text[CIDR_TEXT];
+
+	if (c->family)
+		json_object_set_new(o, member, json_string(cidr_format(c, true, text)));
+}
+
+static void put_key(json_t *o, const char *member, const uint8_t key[32])
+{
+	char text[sodium_base64_ENCODED_LEN(32, sodium_base64_VARIANT_ORIGINAL)];
+
+	if (sodium_is_zero(key, 32))
+		return;
+	sodium_bin2base64(text, sizeof(text), key, 32, sodium_base64_VARIANT_ORIGINAL);
+	json_object_set_new(o, member, json_string(text));
+}
+
+static void put_port(json_t *o, const char *member, uint16_t port)
+{
+	if (port)
+		json_object_set_new(o, member, json_integer(port));
+}
+
+char *record_format(const struct node_record *r)
+{
+	json_t *o = json_object(), *list = json_array();
+	char *text, *whole = NULL;
+	char range[CIDR_TEXT];
+
+	json_object_set_new(o, "name", json_string(r->name));
+	put_address(o, "ipv4", &r->address4);
+	put_address(o, "ipv6", &r->address6);
+	for (size_t i = 0; i < r->n_pod_cidrs; i++)
+		json_array_append_new(list,
+				      json_string(cidr_format(&r->pod_cidrs[i], false, range)));
+	json_object_set_new(o, "podCIDRs", list);
+	put_key(o, "wireguardPublicKey", r->key4);
+	put_key(o, "wireguardPublicKeyV6", r->key6);
+	put_address(o, "tunnelIPv4", &r->tunnel4);
+	put_address(o, "tunnelIPv6", &r->tunnel6);
+	put_port(o, "port", r->port4);
+	put_port(o, "portV6", r->port6);
+	text = json_dumps(o, JSON_INDENT(2));
+	json_decref(o);
+	if (text && asprintf(&whole, "%s\n", text) < 0)
+		whole = NULL;
+	free(text);
+	return whole;
+}
+
+/* --- handling --- */
+
+int record_copy(struct node_record *to, const struct node_record *from)
+{
+	struct cidr *ranges = calloc(from->n_pod_cidrs ? from->n_pod_cidrs : 1, sizeof(*ranges));
+
+	if (!ranges)
+		return -ENOMEM;
+	if (from->n_pod_cidrs)
+		memcpy(ranges, from->pod_cidrs, from->n_pod_cidrs * sizeof(*ranges));
+	*to = *from;
+	to->pod_cidrs = ranges;
+	return 0;
+}
+
+void record_fini(struct node_record *r)
+{
+	free(r->pod_cidrs);
+	r->pod_cidrs = NULL;
+	r->n_pod_cidrs = 0;
+}
+
+bool record_equal(const struct node_record *a, const struct node_record *b)
+{
+	if (strcmp(a->name, b->name) || cidr_compare(&a->address4, &b->address4) ||
+	    cidr_compare(&a->address6, &b->address6) || cidr_compare(&a->tunnel4, &b->tunnel4) ||
+	    cidr_compare(&a->tunnel6, &b->tunnel6) || memcmp(a->key4, b->key4, 32) ||
+	    memcmp(a->key6, b->key6, 32) || a->port4 != b->port4 || a->port6 != b->port6 ||
+	    a->n_pod_cidrs != b->n_pod_cidrs)
+		return false;
+	for (size_t i = 0; i < a->n_pod_cidrs; i++)
+		if (cidr_compare(&a->pod_cidrs[i], &b->pod_cidrs[i]))
+			return false;
+	return true;
+}
+
+static int by_range(const void *a, const void *b)
+{
+	return cidr_compare(a, b);
+}
+
+void record_normalise(struct node_record *r)
+{
+	size_t kept = 0;
+
+	if (r->n_pod_cidrs)
+		qsort(r->pod_cidrs, r->n_pod_cidrs, sizeof(*r->pod_cidrs), by_range);
+	for (size_t i = 0; i < r->n_pod_cidrs; i++)
+		if (!kept || cidr_compare(&r->pod_cidrs[kept - 1], &r->pod_cidrs[i]))
+			r->pod_cidrs[kept++] = r->pod_cidrs[i];
+	r->n_pod_cidrs = kept;
+}

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a node publishes of itself, and its JSON form. Pure.
+ *
+ *   {"name": "worker", "ipv4": "172.18.0.3", "ipv6": "fd00:18::3", "podCIDRs": ["10.244.1.0/26"],
+ *    "wireguardPublicKey": "base64", "wireguardPublicKeyV6": "base64",
+ *    "tunnelIPv4": "10.244.1.0", "tunnelIPv6": "fd00:1::", "port": 51820, "portV6": 51821}
+ *
+ * Everything but the name may be absent.
+ */
+#ifndef STORE_RECORD_H
+#define STORE_RECORD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "netlink/cidr.h"
+
+#define NODE_NAME_MAX	 253 /* RFC 1123, as Kubernetes takes it */
+#define RECORD_MAX_BYTES (1 << 20)
+#define RECORD_MAX_CIDRS 4096
+
+struct node_record {
+	char name[NODE_NAME_MAX + 1];
+	struct cidr address4, address6; /* family AF_UNSPEC: none; else /32, /128 */
+	struct cidr tunnel4, tunnel6;	/* likewise: assigned by somebody; else the first address of
+					   the first pod CIDR of its family */
+	uint8_t key4[32], key6[32];	/* all zero: none; of the tunnels for IPv4 and IPv6 pods */
+	uint16_t port4, port6;		/* 0: as everybody's */
+	struct cidr *pod_cidrs;		/* sorted, no duplicates */
+	size_t n_pod_cidrs;
+};
+
+/* Lower-case letters, digits, - and ., not first nor last: NULL, or what is wrong with it. */
+const char *node_name_problem(const char *name);
+
+/* 0, or -EINVAL with what is wrong and where in `problem` ("podCIDRs[2]: \"10.0.0.0/40\" is no
+ * address range"). Unknown members are ignored. A key that is empty, unparsable or zero is no key
+ * (Calico's rule), not an error; but a value of the wrong type is one. Nothing to free unless 0. */
+int record_parse(const char *text, size_t len, struct node_record *out, char *problem, size_t room);
+/* Allocated; the caller frees. NULL: no memory. Ends with a newline; stable order of members. */
+char *record_format(const struct node_record *r);
+int record_copy(struct node_record *to, const struct node_record *from);
+void record_fini(struct node_record *r);
+bool record_equal(const struct node_record *a, const struct node_record *b);
+/* Sorts and removes duplicates after pod_cidrs was filled by hand. */
+void record_normalise(struct node_record *r);
+
+#endif

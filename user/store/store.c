@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "store/store.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "observe/log.h"
+
+struct store {
+	const struct store_kind *kind;
+	void *self;
+	char *name;
+};
+
+static const struct store_kind *const kinds[] = {&store_directory};
+
+static const struct store_kind *kind_of(const char *url)
+{
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds); i++)
+		if (!strncmp(url, kinds[i]->prefix, strlen(kinds[i]->prefix)))
+			return kinds[i];
+	return NULL;
+}
+
+const char *store_default(void)
+{
+	const char *named = getenv("PODVEIL_STORE");
+
+	return named && *named ? named : STORE_DEFAULT;
+}
+
+int store_open(const char *url, struct event_base *base, const struct store_events *events,
+	       struct store **out)
+{
+	const struct store_kind *kind = kind_of(url);
+	struct store *s;
+	int err;
+
+	if (!kind) {
+		log_error("no such kind of store", "store=%s needs=\"dir:PATH\"", url);
+		return -EINVAL;
+	}
+	s = calloc(1, sizeof(*s));
+	if (!s)
+		return -ENOMEM;
+	s->kind = kind;
+	s->name = strdup(url);
+	err = s->name ? kind->open(url + strlen(kind->prefix), base, events, &s->self) : -ENOMEM;
+	if (err) {
+		free(s->name);
+		free(s);
+		return err;
+	}
+	*out = s;
+	return 0;
+}
+
+void store_close(struct store *s)
+{
+	if (!s)
+		return;
+	s->kind->close(s->self);
+	free(s->name);
+	free(s);
+}
+
+int store_publish(struct store *s, const struct node_record *r)
+{
+	return s->kind->publish(s->self, r);
+}
+
+int store_withdraw(struct store *s, const char *name)
+{
+	return s->kind->withdraw(s->self, name);
+}
+
+int store_set(struct store *s, const char *node, const struct store_setting *changes,
+	      unsigned int n)
+{
+	return s->kind->set(s->self, node, changes, n);
+}
+
+const struct store_health *store_health(const struct store *s)
+{
+	return s->kind->health(s->self);
+}
+
+const char *store_name(const struct store *s)
+{
+	return s->name;
+}

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The store: where nodes publish their keys and addresses and find each other's, and where the
+ * settings of the cluster and of single nodes lie. This header is the seam; each kind of store is a
+ * file beside it. May call: event loop, JSON, netlink/cidr.h, observe/log.h. Knows nothing of
+ * agents and devices.
+ *
+ * Thread: the control thread alone. Records and settings handed to a callback live for its
+ * duration.
+ */
+#ifndef STORE_STORE_H
+#define STORE_STORE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "store/record.h"
+
+#define STORE_DEFAULT "dir:/var/lib/podveil/store"
+
+struct event_base;
+struct store;
+
+/* Settings as somebody wrote them: names and values as text, not yet judged (node/settings.h is the
+ * judge). */
+struct store_setting {
+	const char *name;
+	const char *value; /* JSON scalars as text: true, 51820, 25s; arrays joined by commas */
+};
+
+struct store_events {
+	/* A node's record is there or has changed (r), or is gone (r NULL). Each name once after
+	 * store_open() and after each resync; unchanged records may come again. */
+	void (*node)(void *context, const char *name, const struct node_record *r);
+	/* All settings that are written down for the cluster (node NULL) or for one node: they
+	 * replace what was said before. n 0: none, or the document is gone. `source` names file or
+	 * resource. */
+	void (*settings)(void *context, const char *node, const struct store_setting *all,
+			 unsigned int n, const char *source);
+	/* What the store holds has been told completely: after opening, and after each resync, when
+	 * those that were not told again have been told as gone. */
+	void (*synced)(void *context);
+	void *context;
+};
+
+struct store_health {
+	uint64_t last_sync; /* Unix time, s; 0: never */
+	uint64_t errors;    /* since opening */
+	char last_error[512];
+};
+
+/* Where nobody names a store: PODVEIL_STORE of the environment, else STORE_DEFAULT. */
+const char *store_default(void);
+
+/* "dir:PATH", ... -EINVAL with a line logged for what is no store. Begins to watch; callbacks come
+ * from the event loop, the first ones within its first pass. */
+int store_open(const char *url, struct event_base *base, const struct store_events *events,
+	       struct store **out);
+void store_close(struct store *s);
+
+/* Makes `r` the record of node r->name. Done when it returns 0 (directory), or tried until it
+ * succeeds (stores over a network). The record comes back through `node`. */
+int store_publish(struct store *s, const struct node_record *r);
+/* The node withdraws: its record goes. */
+int store_withdraw(struct store *s, const char *name);
+/* Writes settings of the cluster (node NULL) or of a node; others in the document stay. NULL value:
+ * removes it. */
+int store_set(struct store *s, const char *node, const struct store_setting *changes,
+	      unsigned int n);
+const struct store_health *store_health(const struct store *s);
+/* As the user named it. */
+const char *store_name(const struct store *s);
+
+/* --- for the kinds of store --- */
+
+struct store_kind {
+	const char *prefix; /* "dir:" */
+	int (*open)(const char *where, struct event_base *base, const struct store_events *events,
+		    void **self);
+	void (*close)(void *self);
+	int (*publish)(void *self, const struct node_record *r);
+	int (*withdraw)(void *self, const char *name);
+	int (*set)(void *self, const char *node, const struct store_setting *changes,
+		   unsigned int n);
+	const struct store_health *(*health)(const void *self);
+};
+
+extern const struct store_kind store_directory;
+
+#endif
