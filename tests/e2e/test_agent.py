@@ -11,7 +11,7 @@ import pytest
 
 from lab import PODVEIL, Capture, Failed, wait_for
 from cluster import Cluster, leaks
-from traffic import ping
+from traffic import counters, ping
 import workload
 from workload import Steady
 
@@ -171,7 +171,7 @@ def test_strict_mode_leaks_nothing(cluster):
     c.configure(podveilStrictMode=True, podveilStrictCIDRs=["10.244.0.0/16", "fd00:10:244::/48"])
     enable(c)
     capture = Capture(worker, "eth0")
-    steady = Steady(c.client, c.server.address, rate=300)
+    steady = Steady(c.client, c.server.address, rate=1000)
     # An address that nobody has published.
     worker.run("ip route add 10.244.77.0/26 via 10.244.2.1 dev vxlan.calico onlink")
     before = guard(worker)["dropLeak"]
@@ -184,8 +184,16 @@ def test_strict_mode_leaks_nothing(cluster):
         worker.run(breaking)
         time.sleep(0.2)
         wait_for(c.encrypted, f"encrypting again after: {breaking}", 10)
+    # The guard stands without the agent: what loses its way into the tunnel does not leave.
     worker.agent.kill()
-    time.sleep(0.3)
+    worker.run("ip rule del priority 99")
+    dropped = "bpftool -j map dump pinned /sys/fs/bpf/podveil/guard/guard_counters"
+
+    def total(command):
+        return sum(e["formatted"]["value"]["drop_leak"] for e in json.loads(worker.run(command)))
+    before = total(dropped)
+    assert ping(c.client, c.server.address, count=1, deadline=1) == 0
+    assert total(dropped) > before
     c.start_agent(worker)
     wait_for(c.encrypted, "encrypting again after kill -9")
     worker.agent.stop()
@@ -232,6 +240,8 @@ def test_kill_9_under_traffic(cluster):
     worker.agent.kill()
     # Nobody is there: the tunnel's packets are dropped, not sent in the clear.
     assert ping(c.client, c.server.address, count=2, deadline=1) == 0
+    before = counters(worker, "wireguard.cali")
+    assert before["drop_no_socket"] > 0
     started = time.monotonic()
     c.start_agent(worker, ready=False)
     while c.client.run(f"ping -n -c 1 -W 0.05 {c.server.address}", check=False).returncode:
@@ -241,6 +251,8 @@ def test_kill_9_under_traffic(cluster):
     leaked, _ = judge(capture)
     assert not leaked
     assert outcome["failed"] == 0, outcome
+    # It counts on where the other ended.
+    assert counters(worker, "wireguard.cali")["drop_no_socket"] >= before["drop_no_socket"]
 
 
 def test_sigterm_stays_closed_and_cleanup_removes_all(cluster):
@@ -447,6 +459,13 @@ def test_the_uplinks_mtu_is_followed(cluster):
     enable(c)
     worker.run("ip link set eth0 mtu 1400")
     wait_for(lambda: "mtu 1340" in worker.run("ip link show wireguard.cali"), "60 less than the uplink's")
+    # And so is its address.
+    worker.run("ip addr add 172.18.0.77/16 dev eth0 && ip addr del 172.18.0.3/16 dev eth0 && "
+               "ip addr del 172.18.0.77/16 dev eth0; ip addr add 172.18.0.77/16 dev eth0; "
+               "ip route replace default via 172.18.0.1")
+    wait_for(lambda: "172.18.0.77:51820" in c.nodes[2].run("wg show wireguard.cali endpoints"),
+             "peers know the new address")
+    assert ping(c.client, c.server.address) == 3
 
 
 # --- others on the network ---

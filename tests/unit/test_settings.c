@@ -8,7 +8,6 @@
 
 static int setup(void **state)
 {
-	log_level_set((enum log_level) - 1);
 	*state = settings_new();
 	return *state ? 0 : -1;
 }

@@ -130,6 +130,8 @@ int programs_load(const struct programs_params *params, struct programs **out)
 	bpf_program__set_autoload(s->progs.steer, params->superpackets);
 	bpf_program__set_autoload(s->progs.classify_whole, !params->superpackets);
 	bpf_program__set_autoload(s->progs.steer_whole, !params->superpackets);
+	if (params->adopt_counters)
+		pins_reuse_one(s->maps.counters, params->pin_name);
 	err = tunnel__load(s);
 	if (err) {
 		explain(err);

@@ -21,7 +21,10 @@ struct programs;
 
 /* What this kernel can do for us. */
 struct programs_features {
-	bool btf;	   /* /sys/kernel/btf/vmlinux is there */
+	bool btf; /* /sys/kernel/btf/vmlinux is there */
+	/* Count on where a dead process ended. Nothing else is taken over: slots of peers may mean
+	 * others now. */
+	bool adopt_counters;
 	bool superpackets; /* generic XDP hands on fragments (6.9), and TC sees the sk_buff (6.2) */
 };
 void programs_features(struct programs_features *out);
@@ -29,7 +32,10 @@ void programs_features(struct programs_features *out);
 struct programs_params {
 	const char *pin_name; /* directory below /sys/fs/bpf/podveil/; the device's name at start */
 	unsigned int workers; /* entries of the XSKMAP */
-	bool superpackets;    /* load steer as xdp.frags */
+	/* Count on where a dead process ended. Nothing else is taken over: slots of peers may mean
+	 * others now. */
+	bool adopt_counters;
+	bool superpackets; /* load steer as xdp.frags */
 };
 
 /* Loads and pins. One log line says what failed and what would be right; -EPERM (no CAP_BPF),

@@ -146,19 +146,24 @@ static bool same_shape(int fd, const struct bpf_map *map)
 	       info.max_entries == bpf_map__max_entries(map);
 }
 
+void pins_reuse_one(struct bpf_map *map, const char *name)
+{
+	int fd = bpf_map__is_internal(map) ? -1 : pins_get(name, bpf_map__name(map));
+
+	if (fd < 0)
+		return;
+	if (same_shape(fd, map))
+		bpf_map__reuse_fd(map, fd); /* it keeps a descriptor of its own */
+	close(fd);
+}
+
 void pins_reuse(struct bpf_object *o, const char *name)
 {
 	struct bpf_map *map;
 
 	bpf_object__for_each_map(map, o)
 	{
-		int fd = bpf_map__is_internal(map) ? -1 : pins_get(name, bpf_map__name(map));
-
-		if (fd < 0)
-			continue;
-		if (same_shape(fd, map))
-			bpf_map__reuse_fd(map, fd); /* it keeps a descriptor of its own */
-		close(fd);
+		pins_reuse_one(map, name);
 	}
 }
 

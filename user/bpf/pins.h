@@ -8,6 +8,7 @@
 
 #include <stddef.h>
 
+struct bpf_map;
 struct bpf_object;
 
 /* The directory is made (mode 0700) and its path stored; empty where it cannot be. */
@@ -18,6 +19,7 @@ int pins_put(const char *directory, int fd, const char *map);
 int pins_make(struct bpf_object *o, const char *name, char *out, size_t room);
 /* Before loading: maps that are pinned and of the same shape are taken over with their content. */
 void pins_reuse(struct bpf_object *o, const char *name);
+void pins_reuse_one(struct bpf_map *map, const char *name);
 /* Pins again what is missing or another map. How many, or -errno. */
 int pins_mend(struct bpf_object *o, const char *directory);
 int pins_mend_one(const char *directory, int fd, const char *map);

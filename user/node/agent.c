@@ -19,6 +19,7 @@
 #include "node/fence.h"
 #include "node/plan.h"
 #include "node/report.h"
+#include "node/self.h"
 #include "node/status.h"
 #include "node/tunnel.h"
 #include "observe/log.h"
@@ -45,8 +46,7 @@ struct agent {
 	struct store *store;
 	bool synced;
 	struct nodes nodes;
-	struct node_record self; /* as it shall be in the store */
-	struct link_info uplink;
+	struct self self;
 	struct tunnel *tunnels[N_TUNNELS];
 	struct plan plans[N_TUNNELS]; /* the last ones */
 	struct fence *fence;
@@ -56,7 +56,8 @@ struct agent {
 	struct event *on_news, *on_settled, *on_tick, *on_change;
 	uint64_t mend_cost; /* ns that the last look at the network took */
 	struct status *status;
-	bool failed; /* the last pass; the next tick tries again */
+	unsigned int failures; /* of passes, one after the other */
+	unsigned int pause;    /* ticks until the next attempt */
 };
 
 static bool enabled(const struct settings *s, int i)
@@ -72,84 +73,26 @@ static void soon(struct event *e, unsigned int ms)
 		evtimer_add(e, &delay);
 }
 
-/* --- ourselves --- */
-
-static void see_address(void *context, const struct cidr *a)
-{
-	struct cidr *to = context;
-
-	if (to->family)
-		return;
-	*to = *a;
-	to->prefix_len = a->family == AF_INET ? 32 : 128;
-}
-
-static int find_uplink(struct agent *a)
-{
-	int ifindex, err;
-
-	if (a->params.uplink)
-		return link_get(a->params.uplink, &a->uplink);
-	err = route_default(&ifindex);
-	return err ? err : link_get_index(ifindex, &a->uplink);
-}
-
-/* Our record: what we are ourselves, and what others wrote into it. */
-static int describe_self(struct agent *a)
-{
-	const struct node_record *there = nodes_find(&a->nodes, a->params.node);
-	struct node_record r = {.address4 = a->params.address4, .address6 = a->params.address6};
-	const struct settings *s = settings_get(a->params.settings);
-	const struct cidr *ranges = a->params.pod_cidrs;
-	size_t n = a->params.n_pod_cidrs;
-
-	snprintf(r.name, sizeof(r.name), "%s", a->params.node);
-	if (!r.address4.family)
-		address_each(AF_INET, a->uplink.ifindex, see_address, &r.address4);
-	if (!r.address6.family)
-		address_each(AF_INET6, a->uplink.ifindex, see_address, &r.address6);
-	if (there) {
-		r.tunnel4 = there->tunnel4;
-		r.tunnel6 = there->tunnel6;
-		if (!n) {
-			ranges = there->pod_cidrs;
-			n = there->n_pod_cidrs;
-		}
-	}
-	r.port4 = s->port4;
-	r.port6 = s->port6;
-	r.pod_cidrs = calloc(n ? n : 1, sizeof(*r.pod_cidrs));
-	if (!r.pod_cidrs)
-		return -ENOMEM;
-	if (n)
-		memcpy(r.pod_cidrs, ranges, n * sizeof(*ranges));
-	r.n_pod_cidrs = n;
-	record_normalise(&r);
-	record_fini(&a->self);
-	a->self = r;
-	return 0;
-}
+/* --- one pass --- */
 
 static int publish(struct agent *a)
 {
 	const struct node_record *there = nodes_find(&a->nodes, a->params.node);
 	int err;
 
-	if (there && record_equal(there, &a->self))
+	if (there && record_equal(there, &a->self.record))
 		return 0;
-	err = store_publish(a->store, &a->self);
+	err = store_publish(a->store, &a->self.record);
 	if (err)
 		log_error("our record could not be published", "store=%s errno=%d error=\"%s\"",
 			  store_name(a->store), -err, strerror(-err));
 	return err;
 }
 
-/* --- one pass --- */
-
 static int make_plans(struct agent *a)
 {
 	const struct settings *s = settings_get(a->params.settings);
-	const struct node_record **all = nodes_with(&a->nodes, &a->self);
+	const struct node_record **all = nodes_with(&a->nodes, &a->self.record);
 	struct plan fresh[N_TUNNELS] = {{.n_peers = 0}};
 	uint8_t keys[N_TUNNELS][32];
 	int err = all ? 0 : -ENOMEM;
@@ -202,7 +145,9 @@ static uint32_t tunnel_mtu(const struct agent *a, const struct settings *s, int 
 	const uint32_t wanted = i == V4 ? s->mtu4 : s->mtu6;
 	const uint32_t overhead = i == V4 ? 60 : 80;
 
-	return wanted ? wanted : a->uplink.mtu > overhead ? a->uplink.mtu - overhead : 576;
+	return wanted			       ? wanted
+	       : a->self.uplink.mtu > overhead ? a->self.uplink.mtu - overhead
+					       : 576;
 }
 
 /* Replies to what arrives encrypted from a node's own address pass reverse-path filtering by the
@@ -229,7 +174,7 @@ static int bring_up(struct agent *a, int i)
 {
 	const struct settings *s = settings_get(a->params.settings);
 	struct tunnel *t = a->tunnels[i];
-	uint8_t *key = i == V4 ? a->self.key4 : a->self.key6;
+	uint8_t *key = i == V4 ? a->self.record.key4 : a->self.record.key6;
 	uint8_t public_key[32];
 	int err = tunnel_enable(t, s, tunnel_mtu(a, s, i));
 
@@ -246,24 +191,25 @@ static int pass(struct agent *a)
 {
 	const struct settings *s = settings_get(a->params.settings);
 	const bool any = s->enabled4 || s->enabled6;
-	int err = find_uplink(a), first = 0;
+	int err = self_find_uplink(&a->self), first = 0;
 
 	if (err && any) {
 		log_error("no uplink", "device=%s needs=\"--uplink, or a default route\"",
 			  a->params.uplink ? a->params.uplink : "(default route)");
 		return err;
 	}
-	err = describe_self(a);
+	err = self_describe(&a->self, nodes_find(&a->nodes, a->params.node), s);
 	if (!err)
 		err = make_plans(a);
 	if (err)
 		return err;
 	tell_conflicts(a);
 	/* The fence stands before the first packet, and falls before the last tunnel does. */
-	err = fence_raise(a->fence, any ? a->uplink.ifindex : 0, s, a->plans, N_TUNNELS);
+	err = fence_raise(a->fence, any ? a->self.uplink.ifindex : 0, s, a->plans, N_TUNNELS);
 	if (err) {
 		log_error("the guard cannot be attached to the uplink",
-			  "uplink=%s errno=%d error=\"%s\"", a->uplink.name, -err, strerror(-err));
+			  "uplink=%s errno=%d error=\"%s\"", a->self.uplink.name, -err,
+			  strerror(-err));
 		if (s->strict && any)
 			return err;
 		first = err;
@@ -289,7 +235,13 @@ static void run_pass(struct agent *a)
 {
 	if (!a->synced)
 		return;
-	a->failed = pass(a) != 0;
+	if (!pass(a)) {
+		a->failures = 0;
+		return;
+	}
+	/* Ever more rarely: the log says each time why. */
+	a->pause = 1u << (a->failures < 6 ? a->failures : 6);
+	a->failures++;
 }
 
 static void on_change(evutil_socket_t fd, short what, void *context)
@@ -371,9 +323,15 @@ static void on_news(evutil_socket_t fd, short what, void *context)
 	soon(a->on_settled, pause < SETTLE_MS ? SETTLE_MS : pause > TICK_MS ? TICK_MS : pause);
 }
 
+static void retry_soon(struct agent *a)
+{
+	if (a->failures)
+		return;
+	a->failures = a->pause = 1;
+}
+
 static void mend(struct agent *a, bool network)
 {
-	struct link_info uplink;
 
 	for (int i = 0; i < N_TUNNELS; i++) {
 		int mended = tunnel_mend(a->tunnels[i], network);
@@ -382,15 +340,13 @@ static void mend(struct agent *a, bool network)
 			log_info("put back what was changed", "tunnel=%s things=%d",
 				 i == V4 ? "ipv4" : "ipv6", mended);
 		else if (mended < 0)
-			a->failed = true;
+			retry_soon(a);
 	}
 	if (fence_mend(a->fence) > 0)
-		log_info("put back the guard's programs", "uplink=%s", a->uplink.name);
+		log_info("put back the guard's programs", "uplink=%s", a->self.uplink.name);
 	if (a->marks_sources)
 		sysctl_set(SRC_VALID_MARK, 1);
-	/* Another uplink, another MTU, another address: all of it is looked at anew. */
-	if (network && !link_get_index(a->uplink.ifindex, &uplink) &&
-	    (uplink.mtu != a->uplink.mtu || strcmp(uplink.name, a->uplink.name)))
+	if (network && self_moved(&a->self))
 		change(a);
 }
 
@@ -415,9 +371,9 @@ static void on_tick(evutil_socket_t fd, short what, void *context)
 	(void)what;
 	if (!a->synced)
 		return;
-	if (a->failed)
+	if (a->failures && !--a->pause)
 		run_pass(a);
-	mend(a, a->failed);
+	mend(a, false);
 	for (int i = 0; i < N_TUNNELS; i++)
 		tunnel_tick(a->tunnels[i]);
 }
@@ -429,7 +385,7 @@ static char *status_text(void *context)
 	const struct agent *a = context;
 	const struct report_input in = {
 		.node = a->params.node,
-		.uplink = a->uplink.name,
+		.uplink = a->self.uplink.name,
 		.store = a->store,
 		.synced = a->synced,
 		.settings = a->params.settings,
@@ -438,7 +394,7 @@ static char *status_text(void *context)
 		.n_tunnels = N_TUNNELS,
 		.fence = a->fence,
 		.conflicts = a->conflicts,
-		.failed = a->failed,
+		.failed = a->failures > 0,
 	};
 
 	return report_status(&in);
@@ -493,6 +449,7 @@ int agent_new(const struct agent_params *params, struct agent **out)
 	if (!a)
 		return -ENOMEM;
 	a->params = *params;
+	self_init(&a->self, &a->params);
 	a->lock_file = -1;
 	a->marks_sources = !access(SRC_MARK_WAS, F_OK);
 	for (int i = 0; i < N_TUNNELS; i++) {
@@ -540,8 +497,8 @@ void agent_free(struct agent *a, bool cleanup)
 	if (!a)
 		return;
 	if (cleanup && a->store && a->synced) {
-		memset(a->self.key4, 0, sizeof(a->self.key4));
-		memset(a->self.key6, 0, sizeof(a->self.key6));
+		memset(a->self.record.key4, 0, sizeof(a->self.record.key4));
+		memset(a->self.record.key6, 0, sizeof(a->self.record.key6));
 		publish(a);
 	}
 	if (cleanup)
@@ -563,7 +520,7 @@ void agent_free(struct agent *a, bool cleanup)
 		event_free(a->on_tick);
 	route_watch_free(a->watch);
 	nodes_fini(&a->nodes);
-	record_fini(&a->self);
+	record_fini(&a->self.record);
 	free(a->conflicts);
 	if (a->lock_file >= 0) {
 		if (cleanup)

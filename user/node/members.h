@@ -21,7 +21,8 @@ struct member {
 	bool session;	 /* stands now */
 	bool unanswered; /* initiations were repeated in vain */
 	uint64_t last_handshake;
-	uint64_t received; /* packets, now and when last probed */
+	unsigned int waiting; /* ticks without a session, before the first one */
+	uint64_t received;    /* packets, now and when last probed */
 	uint64_t received_then;
 };
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "node/tunnel.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <event2/event.h>
 #include <sodium.h>
@@ -25,6 +26,8 @@
 #define RETRY_TICKS 10
 /* With host encryption, silent peers are asked so often whether they still have our key. */
 #define PROBE_TICKS 30
+/* So long without a session is worth a word. */
+#define PATIENCE_TICKS 30
 
 struct tunnel {
 	struct tunnel_params params;
@@ -531,8 +534,17 @@ void tunnel_tick(struct tunnel *t)
 		apply_routes(t);
 	if (t->settings.host_encryption && t->ticks % PROBE_TICKS == 0)
 		probe(t);
-	for (size_t i = 0; i < t->members.n && retry; i++) {
+	for (size_t i = 0; i < t->members.n; i++) {
 		struct member *m = &t->members.all[i];
+
+		if (!m->through && ++m->waiting == PATIENCE_TICKS)
+			log_warn("no session with a peer, so its traffic is not encrypted",
+				 "peer=%s interface=%s needs=\"UDP port %u open both ways, and an "
+				 "agent there\"",
+				 m->node, device_name(t->device),
+				 ntohs(m->endpoint.to.v4.sin_port));
+		if (!retry)
+			continue;
 
 		if (!m->through || !m->last_handshake || m->unanswered)
 			device_handshake(t->device, m->key, false);
