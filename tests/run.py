@@ -89,7 +89,7 @@ def fuzz(seconds):
                        "-artifact_prefix=" + os.path.join(ROOT, "build/fuzz/"), scratch.name]
             if os.path.isdir(corpus):
                 command.append(corpus)
-            log = tempfile.TemporaryFile(mode="w+")
+            log = tempfile.TemporaryFile(mode="w+", errors="replace")
             started.append((name, scratch, log, subprocess.Popen(
                 command, stdout=log, stderr=log, cwd=ROOT, env={**os.environ, **SANITIZERS})))
         for name, scratch, log, process in started:

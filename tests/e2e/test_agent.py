@@ -19,6 +19,16 @@ TABLE = "ip route show table 1"
 RULE = "99:\tnot from all fwmark 0x200000/0x200000 lookup 1"
 
 
+def enabled_twice_in_a_moment(c, steady):
+    """Off and on again while the others have noticed, or not: nothing is lost."""
+    for pause in (0, 0.02, 0.2, 1):
+        c.podveil("disable")
+        time.sleep(pause)
+        c.podveil("enable")
+        wait_for(c.encrypted, "all nodes encrypt again", 10)
+        steady.more(300)
+
+
 @pytest.fixture
 def cluster():
     """Three nodes with an agent each, not encrypting; .client on the second, .server on the third."""
@@ -133,6 +143,7 @@ def test_nothing_is_lost_whatever_changes():
         steady.more()
         enable(c)
         steady.more()
+        enabled_twice_in_a_moment(c, steady)
         node = c.add_node()
         c.start_agent(node)
         wait_for(c.encrypted, "the new node encrypts, too")
@@ -388,6 +399,21 @@ def test_a_lost_key_is_replaced_and_peers_follow(cluster):
         assert private not in node.agent.log() and private not in json.dumps(node.agent.status())
 
 
+def test_a_port_that_is_taken(cluster):
+    """The old one stays; when it is free, it is taken."""
+    c, worker = cluster, cluster.nodes[1]
+    holder = worker.start(["python3", "-c", "import socket; s = socket.socket(socket.AF_INET, "
+                           "socket.SOCK_DGRAM); s.bind(('', 51820)); print('held', flush=True); input()"],
+                          stdin=subprocess.PIPE)
+    assert holder.stdout.readline() == "held\n"
+    c.podveil("enable")
+    wait_for(lambda: "cannot listen on the UDP port" in worker.agent.log(), "it is said")
+    assert "stripe" in ask(c.client, c.server.address)  # in plain
+    holder.communicate("")
+    wait_for(c.encrypted, "the port is taken", 15)
+    assert worker.agent.log().count("cannot listen on the UDP port") <= 2
+
+
 def test_our_record_is_put_back(cluster):
     c, worker = cluster, cluster.nodes[1]
     enable(c)
@@ -570,6 +596,15 @@ def test_bad_settings_are_refused_and_the_last_good_ones_stay(cluster):
         assert "51900" in worker.run("wg show wireguard.cali listen-port")
         c.configure(**{name: None, "wireguardListeningPort": 51900, "wireguardEnabled": True})
         wait_for(lambda: not worker.agent.status()["refused"], "nothing is refused any more")
+    # What is refused cannot write lines of its own into the log.
+    c.configure(wireguardInterfaceName="x\npodveil: level=info event=forged\x1b[31m")
+    wait_for(lambda: worker.agent.status()["refused"], "refused")
+    assert "forged" in worker.agent.log() and "\npodveil: level=info event=forged" not in worker.agent.log()
+    c.configure(wireguardInterfaceName=None)
+    wait_for(lambda: not worker.agent.status()["refused"], "nothing is refused any more")
+    # Changed for standing peers, too.
+    c.configure(wireguardKeepAlive="25s")
+    wait_for(lambda: "every 25 seconds" in worker.run("wg show wireguard.cali"), "the keepalive follows")
     # A document that is none leaves everything as it is.
     with open(os.path.join(c.store, "config/default.json"), "w") as f:
         f.write("{ half")

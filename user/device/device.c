@@ -151,6 +151,9 @@ static int go_up(struct device *d)
 	struct peer *p;
 	int err = datapath_listen(d->datapath, &d->listen_port, d->fwmark);
 
+	if (err && d->listen_error == err)
+		return err; /* said before */
+	d->listen_error = err;
 	if (err) {
 		log_error("cannot listen on the UDP port",
 			  "device=%s port=%u errno=%d needs=\"a port that nobody uses: wg set %s "
@@ -308,6 +311,9 @@ int device_mend(struct device *d)
 		err = link_set_up(d->inner_ifindex, true);
 		mended++;
 	}
+	/* The port may be free now. */
+	if (!err && inner.carrier && !d->up)
+		follow_carrier(d, true);
 	return err ? err : mended;
 }
 

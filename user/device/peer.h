@@ -66,6 +66,7 @@ struct device {
 
 	pthread_mutex_t lock;
 	bool up;
+	int listen_error; /* of the last attempt to go up */
 	uint64_t version; /* how often configured */
 	struct noise_identity identity;
 	struct cookie_checker checker;

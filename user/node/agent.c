@@ -505,6 +505,8 @@ void agent_free(struct agent *a, bool cleanup)
 		mark_sources(a, false);
 	for (int i = 0; i < N_TUNNELS; i++) {
 		tunnel_free(a->tunnels[i], cleanup);
+		if (cleanup)
+			tunnel_forget_key(families[i]);
 		plan_fini(&a->plans[i]);
 	}
 	fence_free(a->fence, cleanup);
@@ -537,9 +539,11 @@ int agent_cleanup(const char *uplink, const struct settings *s)
 
 	if (err)
 		return err;
-	for (int i = 0; i < N_TUNNELS; i++)
+	for (int i = 0; i < N_TUNNELS; i++) {
 		tunnel_cleanup(families[i], i == V4 ? s->interface4 : s->interface6,
 			       s->rule_priority, s->route_table);
+		tunnel_forget_key(families[i]);
+	}
 	err = uplink ? link_get(uplink, &link) : route_default(&ifindex);
 	if (!err)
 		first = fence_cleanup(uplink ? link.ifindex : ifindex);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "device/device.h"
+#include "protocol/limits.h"
 
 static void member_fini(struct member *m)
 {
@@ -199,16 +200,17 @@ static void see_session(const struct peer_view *v, void *context)
 	struct session_index *x = context;
 	struct member **found =
 		bsearch(v->public_key, x->by_key, x->n, sizeof(*x->by_key), key_of_pointer);
+	uint64_t handshake;
 	bool unanswered;
 
 	if (!found)
 		return;
 	(*found)->session = v->session_age_ns != UINT64_MAX;
+	handshake = (uint64_t)v->last_handshake.tv_sec * NSEC_PER_SEC +
+		    (uint64_t)v->last_handshake.tv_nsec;
 	/* Each new attempt begins to count anew: once in vain stays so until one succeeds. */
-	unanswered =
-		v->attempts || ((*found)->unanswered &&
-				(*found)->last_handshake == (uint64_t)v->last_handshake.tv_sec);
-	(*found)->last_handshake = (uint64_t)v->last_handshake.tv_sec;
+	unanswered = v->attempts || ((*found)->unanswered && (*found)->last_handshake == handshake);
+	(*found)->last_handshake = handshake;
 	(*found)->received = v->rx_packets;
 	x->changed |= unanswered != (*found)->unanswered;
 	(*found)->unanswered = unanswered;
@@ -229,4 +231,9 @@ bool members_look(struct members *m, struct device *d)
 	device_look(d, NULL, see_session, &x);
 	free(x.by_key);
 	return x.changed;
+}
+
+bool members_fresh_session(const struct member *m)
+{
+	return m->session && m->last_handshake > m->not_before;
 }

@@ -17,12 +17,13 @@ struct member {
 	struct endpoint endpoint;
 	struct cidr *allowed;
 	size_t n_allowed;
-	bool through;	 /* its routes go through the tunnel, and stay there */
-	bool session;	 /* stands now */
-	bool unanswered; /* initiations were repeated in vain */
-	uint64_t last_handshake;
-	unsigned int waiting; /* ticks without a session, before the first one */
-	uint64_t received;    /* packets, now and when last probed */
+	bool through;		 /* its routes go through the tunnel, and stay there */
+	bool session;		 /* stands now */
+	bool unanswered;	 /* initiations were repeated in vain */
+	uint64_t last_handshake; /* Unix time, ns; 0: never */
+	uint64_t not_before;	 /* sessions from before then do not count */
+	unsigned int waiting;	 /* ticks without a session, before the first one */
+	uint64_t received;	 /* packets, now and when last probed */
 	uint64_t received_then;
 };
 
@@ -45,5 +46,8 @@ int members_forget(const struct members *before, const struct members *now, stru
 int members_remove_strangers(const struct members *m, struct device *d);
 /* Reads from the device whose sessions stand. True if somebody began to answer, or ceased to. */
 bool members_look(struct members *m, struct device *d);
+
+/* A session stands that was agreed on since `not_before`. */
+bool members_fresh_session(const struct member *m);
 
 #endif

@@ -310,14 +310,12 @@ int network_adopt(struct network *n, int ifindex, uint32_t table)
 	return read_routes(n->family, table, ifindex, &n->have);
 }
 
-bool network_through_device(const struct network *n, const struct cidr *to)
+bool network_was_through(const struct network *n, const struct cidr *to)
 {
-	const struct route wanted = {.to = *to, .kind = ROUTE_DEVICE};
-	const struct route *found =
-		n->have.n ? bsearch(&wanted, n->have.all, n->have.n, sizeof(*n->have.all), by_place)
-			  : NULL;
+	const struct route wanted = {.to = *to, .kind = ROUTE_BACKUP};
 
-	return found && found->kind == ROUTE_DEVICE;
+	return n->have.n &&
+	       bsearch(&wanted, n->have.all, n->have.n, sizeof(*n->have.all), by_place);
 }
 
 void network_clear(struct network *n)

@@ -43,8 +43,9 @@ void network_forget_addresses(struct network *n, int ifindex);
 /* Rule and routes go, the address with the device. */
 void network_clear(struct network *n);
 
-/* Is there a route through the device to this range, as far as we know? */
-bool network_through_device(const struct network *n, const struct cidr *to);
+/* Did a route through the device lead to this range, as far as we know? The one that backs it tells
+ * even where the device is gone. */
+bool network_was_through(const struct network *n, const struct cidr *to);
 /* Reads what a dead process left in the table, before the first network_apply(). */
 int network_adopt(struct network *n, int ifindex, uint32_t table);
 

@@ -19,6 +19,7 @@
 #include "node/members.h"
 #include "node/network.h"
 #include "observe/log.h"
+#include "protocol/limits.h"
 
 /* Others learn within a second or so that we are off; until then they send encrypted. */
 #define LINGER_SECONDS 5
@@ -41,6 +42,7 @@ struct tunnel {
 	uint8_t private_key[32], public_key[32];
 	struct settings settings; /* as last told */
 	uint32_t mtu;
+	uint16_t keepalive; /* as peers were told */
 	struct members members;
 	/* The plan's ranges and the member of each, to work out routes again when a session stands.
 	 */
@@ -85,6 +87,14 @@ static int tell_interface(struct tunnel *t)
 	err = device_configure(t->device, &c);
 	device_config_fini(&c);
 	return err;
+}
+
+static uint64_t realtime_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	return (uint64_t)now.tv_sec * NSEC_PER_SEC + (uint64_t)now.tv_nsec;
 }
 
 /* --- routes --- */
@@ -134,7 +144,7 @@ static bool advance(struct tunnel *t)
 	for (size_t i = 0; i < t->members.n; i++) {
 		struct member *m = &t->members.all[i];
 
-		if (m->through || !(m->session || t->settings.strict))
+		if (m->through || !(members_fresh_session(m) || t->settings.strict))
 			continue;
 		m->through = changed = true;
 		log_info("encrypting", "peer=%s interface=%s", m->node, device_name(t->device));
@@ -206,11 +216,9 @@ static int start_device(struct tunnel *t)
 	if (err)
 		goto fail;
 	/* What went through the tunnel before we died goes on doing so. */
-	if (adopted) {
-		err = network_adopt(t->network, device_ifindex(t->device), s->route_table);
-		if (err)
-			goto fail;
-	}
+	err = network_adopt(t->network, device_ifindex(t->device), s->route_table);
+	if (err)
+		goto fail;
 	return 0;
 fail:
 	stop_device(t, !adopted);
@@ -302,6 +310,23 @@ int tunnel_key(struct tunnel *t, uint8_t public_key[32])
 	return err;
 }
 
+static void start_sessions(struct tunnel *t)
+{
+	for (size_t i = 0; i < t->members.n; i++)
+		if (!members_fresh_session(&t->members.all[i]))
+			device_handshake(t->device, t->members.all[i].key, true);
+}
+
+/* Switched on again while it was ending: others may have forgotten us, or not yet. What they still
+ * send is read; but nothing is sent to them in the tunnel before they agreed to it anew. */
+static void begin_anew(struct tunnel *t)
+{
+	for (size_t i = 0; i < t->members.n; i++) {
+		t->members.all[i].through = false;
+		t->members.all[i].not_before = realtime_ns();
+	}
+}
+
 int tunnel_enable(struct tunnel *t, const struct settings *s, uint32_t mtu)
 {
 	const bool workers_changed = t->device && s->workers != t->settings.workers;
@@ -312,6 +337,8 @@ int tunnel_enable(struct tunnel *t, const struct settings *s, uint32_t mtu)
 		return err;
 	if (t->linger)
 		evtimer_del(t->linger);
+	if (t->state == TUNNEL_LINGERING)
+		begin_anew(t);
 	t->settings = *s;
 	t->mtu = mtu;
 	if (workers_changed) {
@@ -364,25 +391,18 @@ static void inherit(struct tunnel *t, struct members *now)
 
 		if (before) {
 			now->all[i].through = before->through;
+			now->all[i].not_before = before->not_before;
 			continue;
 		}
 		for (size_t k = 0; k < t->n_ranges && !now->all[i].through; k++)
-			now->all[i].through =
-				t->ranges[k].member == i && !t->ranges[k].host &&
-				network_through_device(t->network, &t->ranges[k].cidr);
+			now->all[i].through = t->ranges[k].member == i && !t->ranges[k].host &&
+					      network_was_through(t->network, &t->ranges[k].cidr);
 	}
-}
-
-static void start_sessions(struct tunnel *t)
-{
-	for (size_t i = 0; i < t->members.n; i++)
-		if (!t->members.all[i].session)
-			device_handshake(t->device, t->members.all[i].key, false);
 }
 
 int tunnel_update(struct tunnel *t, const struct plan *p, const struct settings *s)
 {
-	const bool keepalive_changed = s->keepalive != t->settings.keepalive;
+	const bool keepalive_changed = s->keepalive != t->keepalive;
 	const bool fresh = !t->planned;
 	struct members now, before;
 	int err;
@@ -406,6 +426,7 @@ int tunnel_update(struct tunnel *t, const struct plan *p, const struct settings 
 			  device_name(t->device), -err);
 		t->planned = false; /* all of them are told again next time */
 	} else {
+		t->keepalive = s->keepalive;
 		advance(t);
 		start_sessions(t);
 		err = apply_routes(t);
@@ -461,6 +482,10 @@ void tunnel_cleanup(int family, const char *name, uint32_t priority, uint32_t ta
 		 !strcmp(inner.name, inner_name(family)))
 		link_delete(tunnel.ifindex);
 	pins_remove(name);
+}
+
+void tunnel_forget_key(int family)
+{
 	keys_remove(key_name(family));
 }
 
@@ -571,7 +596,7 @@ void tunnel_look(struct tunnel *t, void (*peer)(void *context, const struct tunn
 			.node = m->node,
 			.encrypting = m->through,
 			.session = m->session,
-			.since = m->last_handshake,
+			.since = m->last_handshake / NSEC_PER_SEC,
 		};
 
 		peer(context, &s);

@@ -50,6 +50,9 @@ void tunnel_disable(struct tunnel *t);
 /* Removes what a dead process left of a tunnel that is switched off. */
 void tunnel_cleanup(int family, const char *name, uint32_t priority, uint32_t table);
 
+/* The private key, too. */
+void tunnel_forget_key(int family);
+
 /* Puts back what somebody changed: device, programs, pins, key file, peers, and with `network`,
  * which is costly where there are many routes, address, rule and routes. How many things, or
  * -errno. */

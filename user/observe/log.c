@@ -48,6 +48,10 @@ void log_event(enum log_level level, const char *event, const char *format, ...)
 	size_t len = (size_t)head + (size_t)body;
 	if (len > sizeof(line) - 2)
 		len = sizeof(line) - 2;
+	/* Values may come from files of others: they make no lines of their own, and no colours. */
+	for (size_t i = (size_t)head; i < len; i++)
+		if ((unsigned char)line[i] < 0x20 || line[i] == 0x7f)
+			line[i] = '?';
 	line[len++] = '\n';
 	/* One write a line, so that lines of two threads do not mix. */
 	fwrite(line, 1, len, stderr);
