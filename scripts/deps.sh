@@ -41,6 +41,7 @@ packages() {
 	tcpdump: tests and demo
 	wireguard-tools: wg(8)
 	wireguard-go: a peer for tests
+	prometheus: tests: promtool
 	ethtool: looking at offloads
 	python3-pytest: tests
 	python3-scapy: tests: reading captures

@@ -193,7 +193,7 @@ def test_kill_9_and_start_again(both, lab):
     again.set("listen-port", PORT, "fwmark", hex(MARK), "peer", right.public, "endpoint",
               lab.endpoint(2), "allowed-ips", "10.0.2.0/24")
     # Routes and addresses were still there.
-    assert ping(lab.pod_a, "10.0.2.2", deadline=15) == 3
+    assert ping(lab.pod_a, "10.0.2.2", deadline=15) >= 3
     capture.stop()
     assert len(capture.packets()) == 0
 
@@ -213,7 +213,7 @@ def test_moved_to_another_namespace(both, lab):
     lab.a.run(f"ip link set wg0 netns {lab.pod_a.pid}")
     lab.pod_a.run("ip addr add 10.0.1.2/32 dev wg0 && ip link set wg0 mtu 1440 up && "
                   "ip route replace 10.0.2.0/24 dev wg0 src 10.0.1.2")
-    assert ping(lab.pod_a, "10.0.2.2", deadline=15) == 3
+    assert ping(lab.pod_a, "10.0.2.2", deadline=15) >= 3
     transfer(lab.pod_a, lab.pod_b, "10.0.2.2", 16)
     transfer(lab.pod_b, lab.pod_a, "10.0.1.2", 16)
     # A superpacket of datagrams (UDP_SEGMENT) keeps its boundaries, though no classifier is there.
@@ -246,7 +246,7 @@ def test_down_and_up_under_traffic(both, lab):
         lab.a.run("ip link set wg0 down && ip link set wg0 up && "
                   "ip route replace 10.0.2.0/24 dev wg0")
     flood.communicate(timeout=30)
-    assert ping(lab.pod_a, "10.0.2.2", deadline=15) == 3
+    assert ping(lab.pod_a, "10.0.2.2", deadline=15) >= 3
 
 
 def test_mtu_changes_under_traffic(both, lab):

@@ -37,6 +37,7 @@ enum {
 	OPT_UPLINK,
 	OPT_NODE_IP,
 	OPT_POD_CIDR,
+	OPT_HTTP,
 	OPT_LOG_LEVEL,
 	OPT_CLEANUP,
 	OPT_CLEANUP_ON_EXIT,
@@ -49,6 +50,7 @@ static const struct option own_options[] = {
 	{"uplink", required_argument, NULL, OPT_UPLINK},
 	{"node-ip", required_argument, NULL, OPT_NODE_IP},
 	{"pod-cidr", required_argument, NULL, OPT_POD_CIDR},
+	{"http", required_argument, NULL, OPT_HTTP},
 	{"log-level", required_argument, NULL, OPT_LOG_LEVEL},
 	{"cleanup", no_argument, NULL, OPT_CLEANUP},
 	{"cleanup-on-exit", no_argument, NULL, OPT_CLEANUP_ON_EXIT},
@@ -75,6 +77,8 @@ static void usage(FILE *out)
 		"      --pod-cidr RANGES  of this node's pods, comma between or several times "
 		"(default:\n"
 		"                         what the store's record of this node says)\n"
+		"      --http [ADDR]:PORT where metrics and status are served, or off (default: "
+		":9586)\n"
 		"      --log-level L      error, warn, info or debug (default: info)\n"
 		"      --cleanup          remove everything that an agent left on this machine, "
 		"and end\n"
@@ -149,6 +153,9 @@ static bool apply(struct options *o, int option, const char *value)
 		return true;
 	case OPT_POD_CIDR:
 		return add_ranges(o, value);
+	case OPT_HTTP:
+		o->agent.http = strcmp(value, "off") ? value : NULL;
+		return true;
 	case OPT_LOG_LEVEL:
 		if (!log_level_parse(value, &o->log_level))
 			return true;
@@ -289,6 +296,7 @@ int agent_main(int argc, char **argv)
 		o.hostname[0] = 0;
 	o.agent.node = o.hostname;
 	o.agent.store = store_default();
+	o.agent.http = ":9586";
 	o.agent.pod_cidrs = o.pod_cidrs;
 	o.agent.settings = settings_new();
 	if (!o.agent.settings)

@@ -16,6 +16,7 @@
 #include "netlink/link.h"
 #include "netlink/route.h"
 #include "netlink/sysctl.h"
+#include "node/documents.h"
 #include "node/fence.h"
 #include "node/plan.h"
 #include "node/report.h"
@@ -56,6 +57,7 @@ struct agent {
 	struct event *on_news, *on_settled, *on_tick, *on_change;
 	uint64_t mend_cost; /* ns that the last look at the network took */
 	struct status *status;
+	struct documents *http;
 	unsigned int failures; /* of passes, one after the other */
 	unsigned int pause;    /* ticks until the next attempt */
 };
@@ -380,10 +382,11 @@ static void on_tick(evutil_socket_t fd, short what, void *context)
 
 /* --- status --- */
 
-static char *status_text(void *context)
+static struct report_input describe(void *context)
 {
 	const struct agent *a = context;
-	const struct report_input in = {
+
+	return (struct report_input){
 		.node = a->params.node,
 		.uplink = a->self.uplink.name,
 		.store = a->store,
@@ -396,8 +399,6 @@ static char *status_text(void *context)
 		.conflicts = a->conflicts,
 		.failed = a->failures > 0,
 	};
-
-	return report_status(&in);
 }
 
 /* --- making and freeing --- */
@@ -476,13 +477,15 @@ int agent_new(const struct agent_params *params, struct agent **out)
 	if (err)
 		goto fail;
 	step = "status socket";
-	err = status_new(params->base, status_text, a, &a->status);
+	err = status_new(params->base, describe, a, &a->status);
 	if (err)
 		goto fail;
 	step = "store";
 	err = store_open(params->store, params->base, &events, &a->store);
 	if (err)
 		goto fail;
+	if (a->params.http)
+		a->http = documents_serve(params->base, a->params.http, describe, a);
 	*out = a;
 	return 0;
 fail:
@@ -510,6 +513,7 @@ void agent_free(struct agent *a, bool cleanup)
 		plan_fini(&a->plans[i]);
 	}
 	fence_free(a->fence, cleanup);
+	documents_free(a->http);
 	status_free(a->status);
 	store_close(a->store);
 	if (a->on_news)

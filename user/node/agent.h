@@ -27,8 +27,9 @@ struct agent_params {
 	struct cidr address4, address6; /* AF_UNSPEC: the uplink's */
 	const struct cidr *pod_cidrs;	/* none: those in the store's record */
 	size_t n_pod_cidrs;
-	struct settings_stack
-		*settings; /* environment and flags are in; the agent adds the store's */
+	const char *http; /* "ADDRESS:PORT" for metrics and status; NULL: none */
+	/* Environment and flags are in; the agent adds the store's. */
+	struct settings_stack *settings;
 };
 
 /* One agent a machine. One log line on failure. */

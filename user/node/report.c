@@ -179,3 +179,31 @@ char *report_status(const struct report_input *in)
 	json_decref(o);
 	return text;
 }
+
+static void peer_unready(void *context, const struct tunnel_peer_status *p)
+{
+	if (!p->encrypting)
+		fprintf(context, "no session with %s yet\n", p->node);
+}
+
+char *report_unready(const struct report_input *in)
+{
+	char *text = NULL;
+	size_t len;
+	FILE *f = open_memstream(&text, &len);
+
+	if (!f)
+		return NULL;
+	if (!in->synced)
+		fprintf(f, "the store was not read yet\n");
+	if (in->failed)
+		fprintf(f, "not everything could be done: see the log\n");
+	for (size_t i = 0; i < in->n_tunnels; i++)
+		if (tunnel_state(in->tunnels[i]) == TUNNEL_ON)
+			tunnel_look(in->tunnels[i], peer_unready, f);
+	if (fclose(f)) {
+		free(text);
+		return NULL;
+	}
+	return text;
+}

@@ -32,6 +32,10 @@ struct report_input {
 /* Allocated; NULL: no memory. */
 char *report_status(const struct report_input *in);
 
+/* Why the node is not ready, a line each: store not read, a pass failed, a peer never answered.
+ * Empty: it is ready. Allocated; NULL: no memory. */
+char *report_unready(const struct report_input *in);
+
 /* One line each: "key of one is claimed by other as well ...". Empty: none. Allocated; NULL: no
  * memory. */
 char *report_conflicts(const struct plan *plans, size_t n_plans);

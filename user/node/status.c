@@ -18,7 +18,7 @@
 
 struct status {
 	struct evconnlistener *listener;
-	char *(*text)(void *context);
+	struct report_input (*describe)(void *context);
 	void *context;
 };
 
@@ -49,7 +49,8 @@ static void on_reader(struct evconnlistener *listener, evutil_socket_t fd, struc
 	struct status *s = context;
 	struct bufferevent *reader = bufferevent_socket_new(evconnlistener_get_base(listener), fd,
 							    BEV_OPT_CLOSE_ON_FREE);
-	char *text = reader ? s->text(s->context) : NULL;
+	const struct report_input in = s->describe(s->context);
+	char *text = reader ? report_status(&in) : NULL;
 
 	(void)from;
 	(void)from_len;
@@ -66,15 +67,15 @@ static void on_reader(struct evconnlistener *listener, evutil_socket_t fd, struc
 	bufferevent_enable(reader, EV_WRITE);
 }
 
-int status_new(struct event_base *base, char *(*text)(void *context), void *context,
-	       struct status **out)
+int status_new(struct event_base *base, struct report_input (*describe)(void *context),
+	       void *context, struct status **out)
 {
 	struct sockaddr_un where = {.sun_family = AF_UNIX, .sun_path = STATUS_SOCKET};
 	struct status *s = calloc(1, sizeof(*s));
 
 	if (!s)
 		return -ENOMEM;
-	s->text = text;
+	s->describe = describe;
 	s->context = context;
 	unlink(STATUS_SOCKET); /* a dead agent's: the living one has the lock */
 	s->listener = evconnlistener_new_bind(base, on_reader, s,

@@ -6,14 +6,15 @@
 #ifndef NODE_STATUS_H
 #define NODE_STATUS_H
 
+#include "node/report.h"
+
 #define STATUS_SOCKET "/run/podveil/agent.sock"
 
 struct event_base;
 struct status;
 
-/* `text` makes the document, allocated; NULL: no memory. */
-int status_new(struct event_base *base, char *(*text)(void *context), void *context,
-	       struct status **out);
+int status_new(struct event_base *base, struct report_input (*describe)(void *context),
+	       void *context, struct status **out);
 void status_free(struct status *s);
 
 #endif

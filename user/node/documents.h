@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the agent serves over HTTP: /metrics for Prometheus, /status (the same JSON as `podveil
+ * status
+ * --json`), /healthz, and /readyz, which says 503 and why as long as the node is not ready. Thread:
+ * control.
+ */
+#ifndef NODE_DOCUMENTS_H
+#define NODE_DOCUMENTS_H
+
+#include "node/report.h"
+
+struct documents;
+struct event_base;
+
+/* NULL where it cannot be served, which is logged: no reason to leave traffic unencrypted. */
+struct documents *documents_serve(struct event_base *base, const char *where,
+				  struct report_input (*describe)(void *context), void *context);
+void documents_free(struct documents *d);
+
+#endif
