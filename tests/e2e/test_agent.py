@@ -284,6 +284,24 @@ def test_sigterm_stays_closed_and_cleanup_removes_all(cluster):
     assert worker.run([PODVEIL, "agent", "--cleanup"]) == ""
 
 
+def test_a_store_that_says_nothing_switches_nothing_off(cluster):
+    """Not mounted when the agent starts: the tunnel stays closed until the store speaks."""
+    c, worker = cluster, cluster.nodes[1]
+    enable(c)
+    worker.agent.kill()
+    for folder in ("nodes", "config"):
+        os.rename(os.path.join(c.store, folder), os.path.join(c.store, folder + ".away"))
+    capture = Capture(worker, "eth0", "udp port 4789 or net 10.244.0.0/16")
+    c.start_agent(worker)
+    wait_for(lambda: "the store has no settings" in worker.agent.log(), "it is said")
+    assert ping(c.client, c.server.address, count=1, deadline=1) == 0
+    leaked, _ = judge(capture)
+    assert not leaked
+    c.podveil("disable")
+    wait_for(lambda: ping(c.client, c.server.address) == 3, "plain again")
+    assert "wireguard.cali" not in worker.run("ip -br link")
+
+
 def test_two_agents_on_one_machine(cluster):
     node = cluster.nodes[1]
     done = node.run([PODVEIL, "agent", "--node", "other", "--store", f"dir:{cluster.store}"],
@@ -753,3 +771,29 @@ print("done", flush=True); input()
     outcome = steady.stop()
     assert outcome["failed"] == 0, outcome
     assert worker.agent.process.poll() is None
+
+
+def test_doctor(cluster):
+    c, worker = cluster, cluster.nodes[1]
+    out = worker.run([PODVEIL, "doctor"])
+    assert "BAD" not in out and re.search(r"^ok +uplink +eth0, MTU 1500", out, re.M)
+    enable(c)
+    findings = {f["check"]: f for f in json.loads(worker.run([PODVEIL, "doctor", "--json"]))}
+    assert findings["port"]["found"] == "51820 is in use, an agent runs here"
+    assert findings["agent"]["verdict"] == findings["wireguard.cali"]["verdict"] == "ok"
+    sick = c.add_node()
+    sick.run("ip link add wireguard.cali type vxlan id 9 dstport 9999 dev eth0; "
+             "ip route del default; mount -t tmpfs tmpfs /sys/kernel/btf; "
+             "sysctl -qw net.ipv4.conf.all.rp_filter=1")
+    holder = sick.start(["python3", "-c", "import socket; s = socket.socket(socket.AF_INET6, "
+                         "socket.SOCK_DGRAM); s.bind(('', 51820)); print('held', flush=True); input()"],
+                        stdin=subprocess.PIPE)
+    assert holder.stdout.readline() == "held\n"
+    done = sick.run([PODVEIL, "doctor"], check=False)
+    assert done.returncode == 1
+    for line in (r"^BAD +wireguard.cali +a device of kind vxlan", r"^BAD +kernel types +no BTF",
+                 r"^BAD +uplink +no default route", r"^BAD +port +51820 is in use"):
+        assert re.search(line, done.stdout, re.M), done.stdout
+    done = sick.run([PODVEIL, "doctor", "--uplink", "eth0"], check=False)
+    assert re.search(r"^note +rp_filter", done.stdout, re.M), done.stdout
+    assert sick.run([PODVEIL, "doctor", "--what"], check=False).returncode == 2

@@ -21,10 +21,7 @@ struct programs;
 
 /* What this kernel can do for us. */
 struct programs_features {
-	bool btf; /* /sys/kernel/btf/vmlinux is there */
-	/* Count on where a dead process ended. Nothing else is taken over: slots of peers may mean
-	 * others now. */
-	bool adopt_counters;
+	bool btf;	   /* /sys/kernel/btf/vmlinux is there */
 	bool superpackets; /* generic XDP hands on fragments (6.9), and TC sees the sk_buff (6.2) */
 };
 void programs_features(struct programs_features *out);

@@ -16,6 +16,7 @@ extern const struct subcommand subcommands[];
 
 int agent_main(int argc, char **argv);
 int device_main(int argc, char **argv);
+int doctor_main(int argc, char **argv);
 int enable_main(int argc, char **argv); /* and disable */
 int status_main(int argc, char **argv);
 

@@ -13,6 +13,7 @@ const struct subcommand subcommands[] = {
 	{"enable", enable_main, "", "Switch encryption on for the cluster"},
 	{"disable", enable_main, "", "Switch encryption off for the cluster"},
 	{"status", status_main, "", "Show what this node encrypts, and with whom"},
+	{"doctor", doctor_main, "", "Say what this machine lacks, and what to do"},
 	{"device", device_main, "IFNAME", "Create and serve a WireGuard device, driven by wg(8)"},
 	{NULL, NULL, NULL, NULL},
 };

@@ -31,7 +31,7 @@ void process_protect(void)
 			 "errno=%d consequence=\"keys may reach swap\" needs=CAP_IPC_LOCK", errno);
 }
 
-bool process_privileged(void)
+const char *process_missing_rights(void)
 {
 	static const struct {
 		int bit;
@@ -43,10 +43,12 @@ bool process_privileged(void)
 	};
 	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
 	struct __user_cap_data_struct data[2];
-	char missing[64] = "";
+	static char missing[64];
+
+	missing[0] = 0;
 
 	if (syscall(SYS_capget, &header, data))
-		return true; /* then the first operation that needs one will say so */
+		return missing; /* then the first operation that needs one will say so */
 	for (size_t i = 0; i < sizeof(needed) / sizeof(*needed); i++) {
 		const uint64_t held = data[0].effective | (uint64_t)data[1].effective << 32;
 
@@ -58,7 +60,14 @@ bool process_privileged(void)
 		strcat(missing, missing[0] ? ", " : "");
 		strcat(missing, needed[i].name);
 	}
-	if (!missing[0])
+	return missing;
+}
+
+bool process_privileged(void)
+{
+	const char *missing = process_missing_rights();
+
+	if (!*missing)
 		return true;
 	fprintf(stderr, "podveil: not permitted: run as root, or with %s\n", missing);
 	return false;

@@ -8,6 +8,8 @@
 /* Keys stay in memory: locked, not dumped, not readable by others of the same user. Warns where the
  * system does not permit it. */
 void process_protect(void);
+/* The capabilities that are needed and missing, comma between; empty: none. Static memory. */
+const char *process_missing_rights(void);
 /* Names the capabilities that are missing and returns false, or returns true. */
 bool process_privileged(void);
 

@@ -46,6 +46,7 @@ struct agent {
 	int lock_file;
 	struct store *store;
 	bool synced;
+	bool told; /* the store has said something about the cluster's settings */
 	struct nodes nodes;
 	struct self self;
 	struct tunnel *tunnels[N_TUNNELS];
@@ -276,30 +277,49 @@ static void on_node(void *context, const char *name, const struct node_record *r
 		change(a);
 }
 
+/* A tunnel that was switched off while nobody was there to do it. A store that says nothing at all
+ * (not mounted yet, emptied) has not switched anything off: then what is there stays, and drops. */
+static void clear_leftovers(struct agent *a)
+{
+	const struct settings *s = settings_get(a->params.settings);
+
+	for (int i = 0; i < N_TUNNELS; i++) {
+		const char *name = i == V4 ? s->interface4 : s->interface6;
+		struct link_info link;
+
+		if (enabled(s, i) || tunnel_state(a->tunnels[i]) != TUNNEL_OFF)
+			continue;
+		if (a->told)
+			tunnel_cleanup(families[i], name, s->rule_priority, s->route_table);
+		else if (!link_get(name, &link))
+			log_warn("the store has no settings: the tunnel of an earlier agent stays, "
+				 "and "
+				 "drops packets",
+				 "interface=%s needs=\"podveil enable, podveil disable, or podveil "
+				 "agent --cleanup\"",
+				 name);
+	}
+}
+
 static void on_settings(void *context, const char *node, const struct store_setting *all,
 			unsigned int n, const char *source)
 {
 	struct agent *a = context;
 	struct settings_stack *stack = a->params.settings;
+	const bool first = !node && n && !a->told;
+	bool changed;
 
 	if (node && strcmp(node, a->params.node))
 		return;
 	settings_layer_begin(stack, node ? SETTINGS_NODE : SETTINGS_CLUSTER, source);
 	for (unsigned int i = 0; i < n; i++)
 		settings_layer_set(stack, all[i].name, all[i].value);
-	if (settings_layer_end(stack) && a->synced)
+	changed = settings_layer_end(stack);
+	a->told |= first;
+	if (first && a->synced)
+		clear_leftovers(a);
+	if (changed && a->synced)
 		change(a);
-}
-
-/* A tunnel that was switched off while nobody was there to do it. */
-static void clear_leftovers(struct agent *a)
-{
-	const struct settings *s = settings_get(a->params.settings);
-
-	for (int i = 0; i < N_TUNNELS; i++)
-		if (!enabled(s, i))
-			tunnel_cleanup(families[i], i == V4 ? s->interface4 : s->interface6,
-				       s->rule_priority, s->route_table);
 }
 
 static void on_synced(void *context)
