@@ -430,10 +430,13 @@ int tunnel_update(struct tunnel *t, const struct plan *p, const struct settings 
 		advance(t);
 		start_sessions(t);
 		err = apply_routes(t);
-		if (fresh)
+		/* After a failure nobody knows what the device still has. */
+		if (fresh) {
 			network_forget_addresses(t->network, device_ifindex(t->device));
-		else
+			members_remove_strangers(&t->members, t->device);
+		} else {
 			members_forget(&before, &t->members, t->device);
+		}
 		t->planned = true;
 	}
 	t->version = device_version(t->device);
