@@ -30,6 +30,8 @@ packages() {
 	liburcu-dev: RCU
 	libevent-dev: event loop
 	libjansson-dev: JSON
+	libcurl4-openssl-dev: Kubernetes and etcd
+	libyaml-dev: kubeconfig files
 	libcmocka-dev: unit tests
 	iproute2: tests and demo
 	iputils-ping: tests

@@ -26,6 +26,7 @@
 #include <unistd.h>
 
 #include "observe/log.h"
+#include "store/document.h"
 #include "store/files.h"
 #include "store/store.h"
 
@@ -33,7 +34,6 @@
 	(IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_DELETE_SELF |               \
 	 IN_MOVE_SELF | IN_ONLYDIR)
 #define SUFFIX ".json"
-#define PREFIX "node."
 
 enum { NODES, CONFIG, N_FOLDERS };
 static const char *const folders[N_FOLDERS] = {"nodes", "config"};
@@ -142,69 +142,11 @@ static int tell_node(struct directory *d, const char *file, const char *text, si
 	return 0;
 }
 
-/* A scalar as text, a list of them joined by commas; NULL: neither. Allocated. */
-static char *scalar(const json_t *v)
-{
-	char *text = NULL;
-	size_t len;
-	FILE *f;
-
-	if (json_is_string(v))
-		return strdup(json_string_value(v));
-	if (json_is_boolean(v))
-		return strdup(json_is_true(v) ? "true" : "false");
-	if (json_is_number(v))
-		return json_dumps(v, JSON_ENCODE_ANY);
-	if (!json_is_array(v))
-		return NULL;
-	f = open_memstream(&text, &len);
-	for (size_t i = 0; f && i < json_array_size(v); i++) {
-		char *one = scalar(json_array_get(v, i));
-
-		fprintf(f, "%s%s", i ? "," : "", one ? one : "?");
-		free(one);
-	}
-	if (f)
-		fclose(f);
-	return text;
-}
-
-static void tell_object(struct directory *d, const char *node, json_t *o, const char *source)
-{
-	const size_t n = json_object_size(o);
-	struct store_setting *all = calloc(n ? n : 1, sizeof(*all));
-	const char *name;
-	unsigned int k = 0;
-	json_t *v;
-
-	if (!all)
-		return;
-	json_object_foreach ((json_t *)(uintptr_t)o, name, v) {
-		char *text = json_is_null(v) ? NULL : scalar(v);
-
-		/* An object is no setting's value: told as it is, it will be refused by name. */
-		if (!text && !json_is_null(v))
-			text = json_dumps(v, JSON_COMPACT | JSON_ENCODE_ANY);
-		if (text)
-			all[k++] = (struct store_setting){name, text};
-	}
-	d->events.settings(d->events.context, node, all, k, source);
-	while (k)
-		free((char *)(uintptr_t)all[--k].value);
-	free(all);
-}
-
 /* The node of a settings file: NULL for the cluster's. False: neither. */
 static bool node_of(const char *file, char name[NAME_MAX + 1], const char **node)
 {
 	stem(file, name, NAME_MAX + 1);
-	*node = NULL;
-	if (!strcmp(name, "default"))
-		return true;
-	if (strncmp(name, PREFIX, strlen(PREFIX)))
-		return false;
-	*node = name + strlen(PREFIX);
-	return true;
+	return document_node(name, node);
 }
 
 static int tell_settings(struct directory *d, const char *file, const char *path, const char *text,
@@ -226,7 +168,7 @@ static int tell_settings(struct directory *d, const char *file, const char *path
 		json_decref(o);
 		return -EINVAL;
 	}
-	tell_object(d, node, o, path);
+	document_tell(&d->events, node, o, path);
 	json_decref(o);
 	return 0;
 }
@@ -493,28 +435,6 @@ static int withdraw(void *self, const char *name)
 	return unlink(path) && errno != ENOENT ? -errno : 0;
 }
 
-/* true and 51820 are written as JSON has them, ranges as a list, the rest as text. */
-static json_t *value_of(const struct store_setting *s)
-{
-	json_t *v, *list;
-	char *copy, *at, *one;
-
-	if (!strcmp(s->name, "podveilStrictCIDRs")) {
-		list = json_array();
-		copy = at = strdup(s->value);
-		while (copy && (one = strsep(&at, ",")))
-			if (*one)
-				json_array_append_new(list, json_string(one));
-		free(copy);
-		return list;
-	}
-	v = json_loads(s->value, JSON_DECODE_ANY, NULL);
-	if (json_is_boolean(v) || json_is_integer(v))
-		return v;
-	json_decref(v);
-	return json_string(s->value);
-}
-
 static int change(const char *path, const struct store_setting *changes, unsigned int n)
 {
 	json_error_t error;
@@ -539,12 +459,7 @@ static int change(const char *path, const struct store_setting *changes, unsigne
 		json_decref(o);
 		return err;
 	}
-	for (unsigned int i = 0; i < n; i++) {
-		if (changes[i].value)
-			json_object_set_new(o, changes[i].name, value_of(&changes[i]));
-		else
-			json_object_del(o, changes[i].name);
-	}
+	document_change(o, changes, n);
 	text = json_dumps(o, JSON_INDENT(2));
 	json_decref(o);
 	if (!text)
@@ -558,11 +473,14 @@ static int change(const char *path, const struct store_setting *changes, unsigne
 
 static int set(void *self, const char *node, const struct store_setting *changes, unsigned int n)
 {
-	char path[PATH_MAX], file[NODE_NAME_MAX + sizeof(PREFIX SUFFIX)] = "default" SUFFIX;
+	char path[PATH_MAX], file[NODE_NAME_MAX + 16];
+	char *name = document_name(node);
 	int lock, err;
 
-	if (node)
-		snprintf(file, sizeof(file), PREFIX "%s" SUFFIX, node);
+	if (!name)
+		return -ENOMEM;
+	snprintf(file, sizeof(file), "%s" SUFFIX, name);
+	free(name);
 	path_of(self, CONFIG, ".lock", path, sizeof(path));
 	lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
 	if (lock < 0)
