@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Whom to talk to over HTTP, and as whom. Filled by store/kubeconfig.h or from a store's URL, used
+ * by store/rest.h. Secrets are wiped when they are freed.
+ */
+#ifndef STORE_CREDENTIALS_H
+#define STORE_CREDENTIALS_H
+
+#include <stdbool.h>
+
+/* All strings allocated, PEM or plain text; NULL: none. Files are read again for each connection or
+ * request, because whoever rolls certificates and tokens replaces them. */
+struct credentials {
+	char *server;	   /* "https://10.0.0.1:6443" or with a path behind it */
+	char *server_name; /* that its certificate has, where it is not the host in `server` */
+	char *ca_file, *ca_data;
+	char *cert_file, *cert_data, *key_file, *key_data;
+	char *token, *token_file;
+	char *user, *password; /* basic authentication */
+	char *name_space;      /* of the pod that we are, or of the kubeconfig's context */
+	bool insecure;	       /* the server's certificate is not looked at */
+};
+
+void credentials_fini(struct credentials *c);
+/* Frees and wipes one string, and sets it to NULL. */
+void credentials_wipe(char **secret);
+
+#endif

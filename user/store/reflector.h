@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One collection of a Kubernetes API server, listed once and then watched, for ever: what is in it is
+ * told as it changes, and what is known stays in force while the server is away. Lists come in pages
+ * and are told an object at a time; watches go on at the last version that was told, bookmarks
+ * advance it; a version that the server has forgotten (410) leads to a new list. Failures are repeated
+ * after a wait that doubles up to 10 s, scattered.
+ *
+ * Thread: control.
+ */
+#ifndef STORE_REFLECTOR_H
+#define STORE_REFLECTOR_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "store/rest.h"
+
+struct reflector;
+
+struct reflector_params {
+	struct event_base *base;
+	struct rest *rest;
+	const char *path; /* "/api/v1/nodes" */
+	/* The collection may be missing (its CRD is not installed): it counts as empty then, and is
+	 * asked for again once a minute. */
+	bool optional;
+	/* An object is there or has changed; `gone`: it was deleted. During a list each is told. */
+	void (*object)(void *context, const json_t *o, bool gone);
+	/* A list begins: what is not told until listed() is gone. */
+	void (*listing)(void *context);
+	/* The list is complete. `there`: false where the collection is missing. */
+	void (*listed)(void *context, bool there);
+	/* Something went wrong, said once until it is well again; NULL: it is. */
+	void (*trouble)(void *context, const char *what);
+	void *context;
+};
+
+struct reflector *reflector_new(const struct reflector_params *p); /* NULL: no memory */
+void reflector_free(struct reflector *r);
+
+#endif

@@ -1,0 +1,588 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "store/rest.h"
+
+#include <curl/curl.h>
+#include <errno.h>
+#include <event2/event.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+#include <time.h>
+
+#include "store/files.h"
+
+#define CONNECT_MS	10000
+#define WATCHMAN_S	3
+#define BAD_ANSWER_MAX	(64u << 10) /* of what comes with a bad status */
+#define TOKEN_MAX_BYTES (64u << 10)
+
+struct rest_call {
+	struct rest *rest;
+	CURL *easy;
+	struct curl_slist *headers;
+	char *url, *body;
+	struct rest_request request;
+	char *answer; /* what is kept of it */
+	size_t len, room;
+	uint64_t heard; /* ms, monotonic */
+	bool overflow, refused, lost;
+	char error[CURL_ERROR_SIZE];
+	TAILQ_ENTRY(rest_call) in_list;
+};
+
+struct rest {
+	struct event_base *base;
+	struct credentials as;
+	struct curl_slist *connect_to; /* NULL: where the URL says */
+	char *probe;
+	CURLM *multi;
+	struct event *on_timer, *on_watchman;
+	TAILQ_HEAD(, rest_call) calls;
+	struct rest_call *probing; /* asks whether anybody is there */
+	long probed;		   /* the local port that it was answered on */
+	bool *freed; /* set when the client is freed by a done() that it called */
+};
+
+static uint64_t now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+/* --- what libcurl calls --- */
+
+static size_t on_data(char *bytes, size_t size, size_t n, void *context)
+{
+	struct rest_call *c = context;
+	const size_t len = size * n;
+	long status = 0;
+	size_t limit;
+
+	c->heard = now_ms();
+	curl_easy_getinfo(c->easy, CURLINFO_RESPONSE_CODE, &status);
+	if (status / 100 == 2 && c->request.data) {
+		c->refused = !c->request.data(c->request.context, bytes, len);
+		return c->refused ? 0 : len;
+	}
+	limit = status / 100 == 2 ? REST_ANSWER_BYTES : BAD_ANSWER_MAX;
+	if (c->len + len > limit) {
+		c->overflow = status / 100 == 2;
+		return c->overflow ? 0 : len; /* of a bad answer the beginning is enough */
+	}
+	if (c->len + len + 1 > c->room) {
+		const size_t room = (c->len + len + 1) * 2;
+		char *more = realloc(c->answer, room);
+
+		if (!more)
+			return 0;
+		c->answer = more;
+		c->room = room;
+	}
+	memcpy(c->answer + c->len, bytes, len);
+	c->len += len;
+	c->answer[c->len] = 0;
+	return len;
+}
+
+static size_t on_header(char *bytes, size_t size, size_t n, void *context)
+{
+	struct rest_call *c = context;
+
+	(void)bytes;
+	c->heard = now_ms();
+	return size * n;
+}
+
+/* Below the probes of ours, the kernel's: they need no server that answers. */
+static int on_socket(void *context, curl_socket_t fd, curlsocktype purpose)
+{
+	const int idle = 10, interval = 5, count = 3, unacknowledged = 20000, on = 1;
+
+	(void)context;
+	(void)purpose;
+	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+	setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof(idle));
+	setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof(interval));
+	setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof(count));
+	setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &unacknowledged, sizeof(unacknowledged));
+	return CURL_SOCKOPT_OK;
+}
+
+static void finish(struct rest *r);
+
+static void on_socket_ready(evutil_socket_t fd, short what, void *context)
+{
+	struct rest *r = context;
+	int running;
+
+	curl_multi_socket_action(r->multi, fd,
+				 (what & EV_READ ? CURL_CSELECT_IN : 0) |
+					 (what & EV_WRITE ? CURL_CSELECT_OUT : 0),
+				 &running);
+	finish(r);
+}
+
+static int want_socket(CURL *easy, curl_socket_t fd, int what, void *context, void *per_socket)
+{
+	struct event *e = per_socket;
+	struct rest *r = context;
+
+	(void)easy;
+	if (e)
+		event_free(e);
+	e = NULL;
+	if (what != CURL_POLL_REMOVE) {
+		e = event_new(r->base, fd,
+			      (short)((what & CURL_POLL_IN ? EV_READ : 0) |
+				      (what & CURL_POLL_OUT ? EV_WRITE : 0) | EV_PERSIST),
+			      on_socket_ready, r);
+		if (!e || event_add(e, NULL))
+			return -1;
+	}
+	curl_multi_assign(r->multi, fd, e);
+	return 0;
+}
+
+static int want_timer(CURLM *multi, long ms, void *context)
+{
+	const struct timeval delay = {ms / 1000, ms % 1000 * 1000};
+	struct rest *r = context;
+
+	(void)multi;
+	if (ms < 0)
+		evtimer_del(r->on_timer);
+	else
+		evtimer_add(r->on_timer, &delay);
+	return 0;
+}
+
+static void on_timer(evutil_socket_t fd, short what, void *context)
+{
+	struct rest *r = context;
+	int running;
+
+	(void)fd;
+	(void)what;
+	curl_multi_socket_action(r->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+	finish(r);
+}
+
+/* --- calls --- */
+
+static void call_free(struct rest_call *c)
+{
+	struct rest *r = c->rest;
+
+	TAILQ_REMOVE(&r->calls, c, in_list);
+	if (r->probing == c)
+		r->probing = NULL;
+	if (c->easy) {
+		if (r->multi)
+			curl_multi_remove_handle(r->multi, c->easy);
+		curl_easy_cleanup(c->easy);
+	}
+	for (struct curl_slist *h = c->headers; h; h = h->next)
+		explicit_bzero(h->data, strlen(h->data)); /* a token may be in it */
+	curl_slist_free_all(c->headers);
+	free(c->url);
+	free(c->body);
+	free(c->answer);
+	free(c);
+}
+
+static bool add_header(struct rest_call *c, const char *name, const char *value)
+{
+	struct curl_slist *more = NULL;
+	char *line;
+
+	if (asprintf(&line, "%s: %s", name, value) < 0)
+		return false;
+	more = curl_slist_append(c->headers, line);
+	credentials_wipe(&line);
+	if (more)
+		c->headers = more;
+	return more;
+}
+
+/* The token as it is now: whoever mounts it replaces it before it expires. */
+static bool authorise(struct rest_call *c)
+{
+	const struct credentials *as = &c->rest->as;
+	char *value = NULL, *text = NULL;
+	const char *token = as->token;
+	size_t len;
+	bool good;
+
+	if (as->token_file && !file_read(as->token_file, TOKEN_MAX_BYTES, &text, &len)) {
+		text[strcspn(text, "\r\n")] = 0;
+		token = text;
+	}
+	good = !token || (asprintf(&value, "Bearer %s", token) >= 0 &&
+			  add_header(c, "Authorization", value));
+	credentials_wipe(&value);
+	credentials_wipe(&text);
+	return good;
+}
+
+static void set_blob(CURL *easy, CURLoption option, char *pem)
+{
+	struct curl_blob blob = {pem, strlen(pem), CURL_BLOB_COPY};
+
+	curl_easy_setopt(easy, option, &blob);
+}
+
+static void set_tls(CURL *easy, const struct credentials *as)
+{
+	if (as->ca_data)
+		set_blob(easy, CURLOPT_CAINFO_BLOB, as->ca_data);
+	else if (as->ca_file)
+		curl_easy_setopt(easy, CURLOPT_CAINFO, as->ca_file);
+	curl_easy_setopt(easy, CURLOPT_CA_CACHE_TIMEOUT, 0L);
+	if (as->cert_data)
+		set_blob(easy, CURLOPT_SSLCERT_BLOB, as->cert_data);
+	else if (as->cert_file)
+		curl_easy_setopt(easy, CURLOPT_SSLCERT, as->cert_file);
+	if (as->key_data)
+		set_blob(easy, CURLOPT_SSLKEY_BLOB, as->key_data);
+	else if (as->key_file)
+		curl_easy_setopt(easy, CURLOPT_SSLKEY, as->key_file);
+	if (as->insecure) {
+		curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 0L);
+		curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 0L);
+	}
+}
+
+/* The certificate's name goes into the URL, and the host behind it. */
+static int set_server_name(struct rest *r)
+{
+	CURLU *u = curl_url();
+	char *host = NULL, *port = NULL, *url = NULL, *to = NULL;
+	int err = -ENOMEM;
+
+	if (u && !curl_url_set(u, CURLUPART_URL, r->as.server, 0) &&
+	    !curl_url_get(u, CURLUPART_HOST, &host, 0) &&
+	    !curl_url_get(u, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT) &&
+	    !curl_url_set(u, CURLUPART_HOST, r->as.server_name, 0) &&
+	    !curl_url_get(u, CURLUPART_URL, &url, 0) && asprintf(&to, "::%s:%s", host, port) >= 0) {
+		r->connect_to = curl_slist_append(NULL, to);
+		free(r->as.server);
+		r->as.server = strdup(url);
+		if (r->connect_to && r->as.server) {
+			/* curl_url_get() may have put a slash behind it. */
+			r->as.server[strcspn(r->as.server + 8, "/") + 8] = 0;
+			err = 0;
+		}
+	}
+	free(to);
+	curl_free(url);
+	curl_free(port);
+	curl_free(host);
+	curl_url_cleanup(u);
+	return err;
+}
+
+static int prepare(struct rest_call *c)
+{
+	const struct rest_request *q = &c->request;
+	const struct credentials *as = &c->rest->as;
+	CURL *e = c->easy;
+
+	if (!add_header(c, "Accept", "application/json") ||
+	    (q->content_type && !add_header(c, "Content-Type", q->content_type)) || !authorise(c))
+		return -ENOMEM;
+	curl_easy_setopt(e, CURLOPT_PRIVATE, c);
+	curl_easy_setopt(e, CURLOPT_ERRORBUFFER, c->error);
+	curl_easy_setopt(e, CURLOPT_URL, c->url);
+	curl_easy_setopt(e, CURLOPT_CUSTOMREQUEST, q->method);
+	curl_easy_setopt(e, CURLOPT_HTTPHEADER, c->headers);
+	curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, "http,https");
+	curl_easy_setopt(e, CURLOPT_USERAGENT, "podveil");
+	curl_easy_setopt(e, CURLOPT_ACCEPT_ENCODING, "");
+	curl_easy_setopt(e, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
+	curl_easy_setopt(e, CURLOPT_PIPEWAIT, 1L);
+	curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
+	curl_easy_setopt(e, CURLOPT_NOPROXY, "*");
+	curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_MS);
+	curl_easy_setopt(e, CURLOPT_TIMEOUT_MS, (long)q->timeout_ms);
+	curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, on_data);
+	curl_easy_setopt(e, CURLOPT_WRITEDATA, c);
+	curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, on_header);
+	curl_easy_setopt(e, CURLOPT_HEADERDATA, c);
+	curl_easy_setopt(e, CURLOPT_SOCKOPTFUNCTION, on_socket);
+	if (c->body) {
+		curl_easy_setopt(e, CURLOPT_POSTFIELDS, c->body);
+		curl_easy_setopt(e, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)strlen(c->body));
+	}
+	if (as->user) {
+		curl_easy_setopt(e, CURLOPT_HTTPAUTH, (long)CURLAUTH_BASIC);
+		curl_easy_setopt(e, CURLOPT_USERNAME, as->user);
+		curl_easy_setopt(e, CURLOPT_PASSWORD, as->password ? as->password : "");
+	}
+	if (c->rest->connect_to)
+		curl_easy_setopt(e, CURLOPT_CONNECT_TO, c->rest->connect_to);
+	set_tls(e, as);
+	return 0;
+}
+
+struct rest_call *rest_start(struct rest *r, const struct rest_request *q)
+{
+	struct rest_call *c = calloc(1, sizeof(*c));
+
+	if (!c)
+		return NULL;
+	c->rest = r;
+	c->request = *q;
+	c->heard = now_ms();
+	TAILQ_INSERT_TAIL(&r->calls, c, in_list);
+	c->easy = curl_easy_init();
+	c->body = q->body ? strdup(q->body) : NULL;
+	if (asprintf(&c->url, "%s%s", r->as.server, q->path) < 0)
+		c->url = NULL;
+	if (!c->easy || !c->url || (q->body && !c->body) || prepare(c) ||
+	    curl_multi_add_handle(r->multi, c->easy)) {
+		call_free(c);
+		return NULL;
+	}
+	return c;
+}
+
+void rest_cancel(struct rest_call *c)
+{
+	if (c)
+		call_free(c);
+}
+
+char *rest_escape(const char *text)
+{
+	char *escaped = curl_easy_escape(NULL, text, 0), *copy = escaped ? strdup(escaped) : NULL;
+
+	curl_free(escaped);
+	return copy;
+}
+
+/* Ends a call; its owner hears of it. False: the client is gone. */
+static bool end(struct rest_call *c, long status, const char *error)
+{
+	struct rest *r = c->rest;
+	const struct rest_request q = c->request;
+	struct rest_answer a = {.status = status, .error = error, .body = "", .len = c->len};
+	curl_off_t wait = 0;
+	bool freed = false;
+	char *body = c->answer;
+
+	if (body)
+		a.body = body;
+	curl_easy_getinfo(c->easy, CURLINFO_RETRY_AFTER, &wait);
+	a.retry_after = wait > 0 && wait < 3600 ? (unsigned int)wait : 0;
+	c->answer = NULL;
+	call_free(c);
+	r->freed = &freed;
+	if (q.done)
+		q.done(q.context, &a);
+	free(body);
+	if (!freed)
+		r->freed = NULL;
+	return !freed;
+}
+
+static const char *explain(const struct rest_call *c, CURLcode result, long status,
+			   char room[CURL_ERROR_SIZE])
+{
+	if (c->overflow)
+		return "the answer is larger than 4 MiB";
+	if (c->refused)
+		return "the answer cannot be understood";
+	if (result != CURLE_OK)
+		return *c->error ? c->error : curl_easy_strerror(result);
+	if (status / 100 == 2)
+		return "";
+	snprintf(room, CURL_ERROR_SIZE, "HTTP status %ld", status);
+	return room;
+}
+
+/* --- connections --- */
+
+static CURLM *make_multi(struct rest *r)
+{
+	CURLM *m = curl_multi_init();
+
+	if (!m)
+		return NULL;
+	curl_multi_setopt(m, CURLMOPT_SOCKETFUNCTION, want_socket);
+	curl_multi_setopt(m, CURLMOPT_SOCKETDATA, r);
+	curl_multi_setopt(m, CURLMOPT_TIMERFUNCTION, want_timer);
+	curl_multi_setopt(m, CURLMOPT_TIMERDATA, r);
+	curl_multi_setopt(m, CURLMOPT_PIPELINING, (long)CURLPIPE_MULTIPLEX);
+	return m;
+}
+
+/* All connections go, and with them all calls: when one is found dead, because libcurl would hand it
+ * to the next call. */
+static void reset(struct rest *r, const char *why)
+{
+	CURLM *fresh = make_multi(r), *old = r->multi;
+	struct rest_call *c;
+
+	if (!fresh)
+		return; /* no memory: the next look tries again */
+	TAILQ_FOREACH(c, &r->calls, in_list) {
+		curl_multi_remove_handle(old, c->easy);
+		c->lost = true;
+	}
+	curl_multi_cleanup(old);
+	r->multi = fresh;
+	/* Those that a done() starts come behind, and are not lost. */
+	while ((c = TAILQ_FIRST(&r->calls)) && c->lost)
+		if (!end(c, 0, why))
+			return;
+}
+
+static void finish(struct rest *r)
+{
+	CURLMsg *m;
+	int left;
+
+	while ((m = curl_multi_info_read(r->multi, &left))) {
+		char room[CURL_ERROR_SIZE], error[CURL_ERROR_SIZE];
+		const CURLcode result = m->data.result;
+		CURL *easy = m->easy_handle;
+		struct rest_call *c;
+		long status = 0;
+		bool slow;
+
+		if (m->msg != CURLMSG_DONE)
+			continue;
+		curl_easy_getinfo(easy, CURLINFO_PRIVATE, &c);
+		curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
+		snprintf(error, sizeof(error), "%s", explain(c, result, status, room));
+		slow = result == CURLE_OPERATION_TIMEDOUT;
+		if (!end(c, result == CURLE_OK ? status : 0, error))
+			return;
+		if (slow) {
+			reset(r, "the server does not answer");
+			return;
+		}
+	}
+}
+
+static long connection_of(const struct rest_call *c)
+{
+	long port = 0;
+
+	curl_easy_getinfo(c->easy, CURLINFO_LOCAL_PORT, &port);
+	return port;
+}
+
+/* Whoever shares the connection that the answer came on is alive, too. */
+static void on_probed(void *context, const struct rest_answer *a)
+{
+	struct rest *r = context;
+	struct rest_call *c;
+
+	if (!a->status)
+		return; /* finish() or the kernel has drawn the consequences */
+	TAILQ_FOREACH(c, &r->calls, in_list)
+		if (!c->request.timeout_ms && connection_of(c) == r->probed)
+			c->heard = now_ms();
+}
+
+static bool on_probe_data(void *context, const char *bytes, size_t n)
+{
+	struct rest *r = context;
+
+	(void)bytes;
+	(void)n;
+	if (r->probing)
+		r->probed = connection_of(r->probing);
+	return true;
+}
+
+static void on_watchman(evutil_socket_t fd, short what, void *context)
+{
+	const struct rest_request probe = {
+		.method = "GET",
+		.path = ((struct rest *)context)->probe,
+		.timeout_ms = REST_PROBE_MS,
+		.data = on_probe_data,
+		.done = on_probed,
+		.context = context,
+	};
+	struct rest *r = context;
+	const uint64_t now = now_ms();
+	bool quiet = false, dead = false;
+	struct rest_call *c;
+
+	(void)fd;
+	(void)what;
+	TAILQ_FOREACH(c, &r->calls, in_list) {
+		if (c->request.timeout_ms)
+			continue;
+		quiet |= now - c->heard > REST_QUIET_MS;
+		dead |= now - c->heard > REST_QUIET_MS + REST_PROBE_MS + 2000 * WATCHMAN_S;
+	}
+	if (dead)
+		reset(r, "the connection is dead");
+	else if (quiet && !r->probing)
+		r->probing = rest_start(r, &probe);
+}
+
+/* --- making and freeing --- */
+
+int rest_new(struct event_base *base, struct credentials *as, const char *probe, struct rest **out)
+{
+	static bool initialised;
+	const struct timeval often = {WATCHMAN_S, 0};
+	struct rest *r = calloc(1, sizeof(*r));
+
+	if (!initialised && curl_global_init(CURL_GLOBAL_DEFAULT)) {
+		free(r);
+		credentials_fini(as);
+		return -ENOMEM;
+	}
+	initialised = true;
+	if (!r) {
+		credentials_fini(as);
+		return -ENOMEM;
+	}
+	r->base = base;
+	r->as = *as;
+	memset(as, 0, sizeof(*as));
+	TAILQ_INIT(&r->calls);
+	r->probe = strdup(probe);
+	r->on_timer = evtimer_new(base, on_timer, r);
+	r->on_watchman = event_new(base, -1, EV_PERSIST, on_watchman, r);
+	if (r->on_timer)
+		r->multi = make_multi(r);
+	if ((r->as.server_name && set_server_name(r)) || !r->probe || !r->multi || !r->on_watchman || event_add(r->on_watchman, &often)) {
+		rest_free(r);
+		return -ENOMEM;
+	}
+	*out = r;
+	return 0;
+}
+
+void rest_free(struct rest *r)
+{
+	struct rest_call *c;
+
+	if (!r)
+		return;
+	if (r->freed)
+		*r->freed = true;
+	while ((c = TAILQ_FIRST(&r->calls)))
+		call_free(c);
+	if (r->multi)
+		curl_multi_cleanup(r->multi);
+	if (r->on_timer)
+		event_free(r->on_timer);
+	if (r->on_watchman)
+		event_free(r->on_watchman);
+	curl_slist_free_all(r->connect_to);
+	free(r->probe);
+	credentials_fini(&r->as);
+	free(r);
+}
