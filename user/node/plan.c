@@ -24,6 +24,8 @@ struct cidr plan_tunnel_address(const struct node_record *r, int family, bool ho
 	if (host_encryption)
 		return *address_of(r, family);
 	a = family == AF_INET ? r->tunnel4 : r->tunnel6;
+	if (r->tunnels_assigned)
+		return a;
 	for (size_t i = 0; i < r->n_pod_cidrs && a.family == AF_UNSPEC; i++) {
 		if (r->pod_cidrs[i].family != family)
 			continue;

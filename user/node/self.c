@@ -60,6 +60,7 @@ int self_describe(struct self *s, const struct node_record *there, const struct 
 	if (there) {
 		r.tunnel4 = there->tunnel4;
 		r.tunnel6 = there->tunnel6;
+		r.tunnels_assigned = there->tunnels_assigned;
 		if (!n) {
 			ranges = there->pod_cidrs;
 			n = there->n_pod_cidrs;

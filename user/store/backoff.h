@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * How long to wait before the next attempt: doubling with each failure up to a bound, and scattered,
- * so that a thousand nodes do not come back to their store in the same moment. Pure.
+ * How long to wait before the next attempt: doubling with each failure up to a bound, and
+ * scattered, so that a thousand nodes do not come back to their store in the same moment. Pure.
  */
 #ifndef STORE_BACKOFF_H
 #define STORE_BACKOFF_H

@@ -16,8 +16,8 @@ void credentials_wipe(char **secret)
 void credentials_fini(struct credentials *c)
 {
 	char **const all[] = {
-		&c->server,    &c->server_name, &c->ca_file,  &c->ca_data,    &c->cert_file,
-		&c->cert_data, &c->key_file,	&c->key_data, &c->token,      &c->token_file,
+		&c->server,    &c->server_name, &c->ca_file,	&c->ca_data, &c->cert_file,
+		&c->cert_data, &c->key_file,	&c->key_data,	&c->token,   &c->token_file,
 		&c->user,      &c->password,	&c->name_space,
 	};
 

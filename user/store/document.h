@@ -10,8 +10,8 @@
 #include "store/store.h"
 
 /* Tells `events` of the settings in object `o` (NULL: there are none) for a node, or the cluster
- * (NULL). Numbers, booleans and lists become text; what is no setting's value (an object) is told as
- * it is, to be refused by name. `source` as in struct store_events. */
+ * (NULL). Numbers, booleans and lists become text; what is no setting's value (an object) is told
+ * as it is, to be refused by name. `source` as in struct store_events. */
 void document_tell(const struct store_events *events, const char *node, const json_t *o,
 		   const char *source);
 

@@ -100,8 +100,7 @@ static int take_cluster(const struct context *c, const json_t *cluster, struct c
 	size_t len;
 	int err;
 
-	if (!server ||
-	    (strncmp(server, "https://", 8) != 0 && strncmp(server, "http://", 7) != 0))
+	if (!server || (strncmp(server, "https://", 8) != 0 && strncmp(server, "http://", 7) != 0))
 		return fail(c, "the cluster's server is %s%.200s%s: needs https://HOST:PORT",
 			    server ? "\"" : "", server ? server : "missing", server ? "\"" : "");
 	len = strlen(server);

@@ -12,9 +12,9 @@
 
 #define SERVICE_ACCOUNT "/var/run/secrets/kubernetes.io/serviceaccount"
 
-/* The current context of a kubeconfig (YAML or JSON): server, CA, client certificate, token, user and
- * password; paths in it are relative to `directory`. 0, or -EINVAL with what is wrong and what would
- * be right in `problem`. */
+/* The current context of a kubeconfig (YAML or JSON): server, CA, client certificate, token, user
+ * and password; paths in it are relative to `directory`. 0, or -EINVAL with what is wrong and what
+ * would be right in `problem`. */
 int kubeconfig_parse(const char *text, size_t len, const char *directory, struct credentials *out,
 		     char *problem, size_t room);
 

@@ -256,8 +256,8 @@ bool record_equal(const struct node_record *a, const struct node_record *b)
 	if (strcmp(a->name, b->name) || cidr_compare(&a->address4, &b->address4) ||
 	    cidr_compare(&a->address6, &b->address6) || cidr_compare(&a->tunnel4, &b->tunnel4) ||
 	    cidr_compare(&a->tunnel6, &b->tunnel6) || memcmp(a->key4, b->key4, 32) ||
-	    memcmp(a->key6, b->key6, 32) || a->port4 != b->port4 || a->port6 != b->port6 ||
-	    a->n_pod_cidrs != b->n_pod_cidrs)
+	    memcmp(a->key6, b->key6, 32) || a->tunnels_assigned != b->tunnels_assigned ||
+	    a->port4 != b->port4 || a->port6 != b->port6 || a->n_pod_cidrs != b->n_pod_cidrs)
 		return false;
 	for (size_t i = 0; i < a->n_pod_cidrs; i++)
 		if (cidr_compare(&a->pod_cidrs[i], &b->pod_cidrs[i]))

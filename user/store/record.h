@@ -27,6 +27,8 @@ struct node_record {
 	struct cidr tunnel4, tunnel6;	/* likewise: assigned by somebody; else the first address of
 					   the first pod CIDR of its family */
 	uint8_t key4[32], key6[32];	/* all zero: none; of the tunnels for IPv4 and IPv6 pods */
+	bool tunnels_assigned;		/* whoever assigns addresses assigns those of tunnels, too:
+					   where there is none, none is worked out. Not in the JSON */
 	uint16_t port4, port6;		/* 0: as everybody's */
 	struct cidr *pod_cidrs;		/* sorted, no duplicates */
 	size_t n_pod_cidrs;

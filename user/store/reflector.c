@@ -227,7 +227,8 @@ static void on_watched(void *context, const struct rest_answer *a)
 		forget_list(r);
 	if (r->heard)
 		backoff_reset(&r->backoff);
-	/* A watch that ends in good order was ended by its time limit, or by a server that goes down. */
+	/* A watch that ends in good order was ended by its time limit, or by a server that goes
+	 * down. */
 	if (ended && r->heard && !r->expired)
 		start(r);
 	else if (ended)
@@ -241,9 +242,9 @@ static char *watch_path(const struct reflector *r)
 	char *path;
 
 	return asprintf(&path,
-			"%s?watch=true&allowWatchBookmarks=true&resourceVersion=%s&timeoutSeconds=%u",
-			r->path, r->version,
-			WATCH_MIN_S + randombytes_uniform(WATCH_MIN_S)) < 0
+			"%s?watch=true&allowWatchBookmarks=true&resourceVersion=%s&timeoutSeconds=%"
+			"u",
+			r->path, r->version, WATCH_MIN_S + randombytes_uniform(WATCH_MIN_S)) < 0
 		       ? NULL
 		       : path;
 }
@@ -285,6 +286,7 @@ static void on_again(evutil_socket_t fd, short what, void *context)
 
 struct reflector *reflector_new(const struct reflector_params *p)
 {
+	const struct timeval now = {0, 0};
 	struct reflector *r = calloc(1, sizeof(*r));
 
 	if (!r)
@@ -293,7 +295,7 @@ struct reflector *reflector_new(const struct reflector_params *p)
 	r->backoff = (struct backoff){.first_ms = 200, .most_ms = 10000};
 	r->path = strdup(p->path);
 	r->on_again = evtimer_new(p->base, on_again, r);
-	if (!r->path || !r->on_again || evtimer_add(r->on_again, &(struct timeval){0, 0})) {
+	if (!r->path || !r->on_again || evtimer_add(r->on_again, &now)) {
 		reflector_free(r);
 		return NULL;
 	}

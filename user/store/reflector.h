@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One collection of a Kubernetes API server, listed once and then watched, for ever: what is in it is
- * told as it changes, and what is known stays in force while the server is away. Lists come in pages
- * and are told an object at a time; watches go on at the last version that was told, bookmarks
- * advance it; a version that the server has forgotten (410) leads to a new list. Failures are repeated
- * after a wait that doubles up to 10 s, scattered.
+ * One collection of a Kubernetes API server, listed once and then watched, for ever: what is in it
+ * is told as it changes, and what is known stays in force while the server is away. Lists come in
+ * pages and are told an object at a time; watches go on at the last version that was told,
+ * bookmarks advance it; a version that the server has forgotten (410) leads to a new list. Failures
+ * are repeated after a wait that doubles up to 10 s, scattered.
  *
  * Thread: control.
  */

@@ -42,7 +42,7 @@ struct rest {
 	TAILQ_HEAD(, rest_call) calls;
 	struct rest_call *probing; /* asks whether anybody is there */
 	long probed;		   /* the local port that it was answered on */
-	bool *freed; /* set when the client is freed by a done() that it called */
+	bool *freed;		   /* set when the client is freed by a done() that it called */
 };
 
 static uint64_t now_ms(void)
@@ -221,8 +221,8 @@ static bool authorise(struct rest_call *c)
 		text[strcspn(text, "\r\n")] = 0;
 		token = text;
 	}
-	good = !token || (asprintf(&value, "Bearer %s", token) >= 0 &&
-			  add_header(c, "Authorization", value));
+	good = !token ||
+	       (asprintf(&value, "Bearer %s", token) >= 0 && add_header(c, "Authorization", value));
 	credentials_wipe(&value);
 	credentials_wipe(&text);
 	return good;
@@ -272,8 +272,10 @@ static int set_server_name(struct rest *r)
 		free(r->as.server);
 		r->as.server = strdup(url);
 		if (r->connect_to && r->as.server) {
-			/* curl_url_get() may have put a slash behind it. */
-			r->as.server[strcspn(r->as.server + 8, "/") + 8] = 0;
+			size_t len = strlen(r->as.server);
+
+			while (len && r->as.server[len - 1] == '/')
+				r->as.server[--len] = 0;
 			err = 0;
 		}
 	}
@@ -420,8 +422,8 @@ static CURLM *make_multi(struct rest *r)
 	return m;
 }
 
-/* All connections go, and with them all calls: when one is found dead, because libcurl would hand it
- * to the next call. */
+/* All connections go, and with them all calls: when one is found dead, because libcurl would hand
+ * it to the next call. */
 static void reset(struct rest *r, const char *why)
 {
 	CURLM *fresh = make_multi(r), *old = r->multi;
@@ -429,7 +431,7 @@ static void reset(struct rest *r, const char *why)
 
 	if (!fresh)
 		return; /* no memory: the next look tries again */
-	TAILQ_FOREACH(c, &r->calls, in_list) {
+	TAILQ_FOREACH (c, &r->calls, in_list) {
 		curl_multi_remove_handle(old, c->easy);
 		c->lost = true;
 	}
@@ -485,7 +487,7 @@ static void on_probed(void *context, const struct rest_answer *a)
 
 	if (!a->status)
 		return; /* finish() or the kernel has drawn the consequences */
-	TAILQ_FOREACH(c, &r->calls, in_list)
+	TAILQ_FOREACH (c, &r->calls, in_list)
 		if (!c->request.timeout_ms && connection_of(c) == r->probed)
 			c->heard = now_ms();
 }
@@ -518,7 +520,7 @@ static void on_watchman(evutil_socket_t fd, short what, void *context)
 
 	(void)fd;
 	(void)what;
-	TAILQ_FOREACH(c, &r->calls, in_list) {
+	TAILQ_FOREACH (c, &r->calls, in_list) {
 		if (c->request.timeout_ms)
 			continue;
 		quiet |= now - c->heard > REST_QUIET_MS;
@@ -557,7 +559,8 @@ int rest_new(struct event_base *base, struct credentials *as, const char *probe,
 	r->on_watchman = event_new(base, -1, EV_PERSIST, on_watchman, r);
 	if (r->on_timer)
 		r->multi = make_multi(r);
-	if ((r->as.server_name && set_server_name(r)) || !r->probe || !r->multi || !r->on_watchman || event_add(r->on_watchman, &often)) {
+	if ((r->as.server_name && set_server_name(r)) || !r->probe || !r->multi ||
+	    !r->on_watchman || event_add(r->on_watchman, &often)) {
 		rest_free(r);
 		return -ENOMEM;
 	}

@@ -4,9 +4,9 @@
  * HTTP/2 connection where the server speaks it. Answers that go on for ever (watches) are told from
  * those that end by their having no time limit.
  *
- * A connection that died without saying so (a peer gone, a proxy that hangs) is noticed within 30 s:
- * when nothing was heard on a watch for REST_QUIET_MS, a small request asks on the same connection
- * whether anybody is there. In a busy cluster watches are never quiet, and nobody asks.
+ * A connection that died without saying so (a peer gone, a proxy that hangs) is noticed within 30
+ * s: when nothing was heard on a watch for REST_QUIET_MS, a small request asks on the same
+ * connection whether anybody is there. In a busy cluster watches are never quiet, and nobody asks.
  *
  * Thread: control. Errors: negative errno. Nothing is logged here.
  */
@@ -30,7 +30,8 @@ struct rest_call;
 struct rest_answer {
 	long status;	   /* of HTTP; 0: there was no complete answer */
 	const char *error; /* why not, or what a bad status means; empty: nothing wrong */
-	const char *body;  /* zero-terminated; of a bad status its beginning. Empty where data() took it */
+	const char *body; /* zero-terminated; of a bad status its beginning. Empty where data() took
+			     it */
 	size_t len;
 	unsigned int retry_after; /* seconds that the server asked for; 0: it did not */
 };
@@ -41,8 +42,8 @@ struct rest_request {
 	const char *content_type; /* of the body; NULL: none */
 	const char *body;	  /* copied; NULL: none */
 	unsigned int timeout_ms;  /* for all of it; 0: as long as something comes or may come */
-	/* Takes the body of a good answer in pieces, as it comes; NULL: it is kept for done(). False: end
-	 * the call. Must not start or cancel calls. */
+	/* Takes the body of a good answer in pieces, as it comes; NULL: it is kept for done().
+	 * False: end the call. Must not start or cancel calls. */
 	bool (*data)(void *context, const char *bytes, size_t n);
 	/* Once, unless cancelled. May start and cancel calls, and free the client. */
 	void (*done)(void *context, const struct rest_answer *a);

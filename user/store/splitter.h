@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * JSON objects out of a stream that comes in pieces: of a list's answer each element of "items", of a
- * watch's each event. So a list of any length needs the memory of one element. Only brackets and
+ * JSON objects out of a stream that comes in pieces: of a list's answer each element of "items", of
+ * a watch's each event. So a list of any length needs the memory of one element. Only brackets and
  * strings are looked at; whoever gets an object parses it. Pure.
  */
 #ifndef STORE_SPLITTER_H

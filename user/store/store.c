@@ -13,7 +13,7 @@ struct store {
 	char *name;
 };
 
-static const struct store_kind *const kinds[] = {&store_directory};
+static const struct store_kind *const kinds[] = {&store_directory, &store_kubernetes};
 
 static const struct store_kind *kind_of(const char *url)
 {
@@ -38,7 +38,8 @@ int store_open(const char *url, struct event_base *base, const struct store_even
 	int err;
 
 	if (!kind) {
-		log_error("no such kind of store", "store=%s needs=\"dir:PATH\"", url);
+		log_error("no such kind of store", "store=%s needs=\"dir:PATH or kubernetes\"",
+			  url);
 		return -EINVAL;
 	}
 	s = calloc(1, sizeof(*s));
@@ -79,6 +80,24 @@ int store_set(struct store *s, const char *node, const struct store_setting *cha
 	      unsigned int n)
 {
 	return s->kind->set(s->self, node, changes, n);
+}
+
+void store_state(struct store *s, const struct store_state *state)
+{
+	if (s->kind->state)
+		s->kind->state(s->self, state);
+}
+
+void store_event(struct store *s, const char *reason, const char *message)
+{
+	if (s->kind->event)
+		s->kind->event(s->self, reason, message);
+}
+
+void store_flush(struct store *s, unsigned int ms)
+{
+	if (s->kind->flush)
+		s->kind->flush(s->self, ms);
 }
 
 const struct store_health *store_health(const struct store *s)

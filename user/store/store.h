@@ -52,7 +52,15 @@ struct store_health {
 /* Where nobody names a store: PODVEIL_STORE of the environment, else STORE_DEFAULT. */
 const char *store_default(void);
 
-/* "dir:PATH", ... -EINVAL with a line logged for what is no store. Begins to watch; callbacks come
+/* What a node says of itself for people to see. */
+struct store_state {
+	bool ready;
+	const char *reason;  /* one word in CamelCase: "Encrypting" */
+	const char *message; /* "encrypts with 2 of 2 peers" */
+};
+
+/* "dir:PATH", "kubernetes", "kubernetes:RESOURCE" with the resource that holds the settings,
+ * "etcd:URL". -EINVAL with a line logged for what is no store. Begins to watch; callbacks come
  * from the event loop, the first ones within its first pass. */
 int store_open(const char *url, struct event_base *base, const struct store_events *events,
 	       struct store **out);
@@ -67,6 +75,14 @@ int store_withdraw(struct store *s, const char *name);
  * removes it. */
 int store_set(struct store *s, const char *node, const struct store_setting *changes,
 	      unsigned int n);
+/* Where the store has a place for it (Kubernetes: a condition of the Node), and when it gets to it.
+ */
+void store_state(struct store *s, const struct store_state *state);
+/* Something happened that people should know (Kubernetes: an Event of the Node). The same thing is
+ * told once in ten minutes. */
+void store_event(struct store *s, const char *reason, const char *message);
+/* Runs the event loop until what was published is there; at most so long. */
+void store_flush(struct store *s, unsigned int ms);
 const struct store_health *store_health(const struct store *s);
 /* As the user named it. */
 const char *store_name(const struct store *s);
@@ -74,7 +90,7 @@ const char *store_name(const struct store *s);
 /* --- for the kinds of store --- */
 
 struct store_kind {
-	const char *prefix; /* "dir:" */
+	const char *prefix; /* "dir:"; without a colon: the name, and a colon before `where` */
 	int (*open)(const char *where, struct event_base *base, const struct store_events *events,
 		    void **self);
 	void (*close)(void *self);
@@ -83,8 +99,12 @@ struct store_kind {
 	int (*set)(void *self, const char *node, const struct store_setting *changes,
 		   unsigned int n);
 	const struct store_health *(*health)(const void *self);
+	/* NULL: it has no place for it, or nothing to wait for. */
+	void (*state)(void *self, const struct store_state *state);
+	void (*event)(void *self, const char *reason, const char *message);
+	void (*flush)(void *self, unsigned int ms);
 };
 
-extern const struct store_kind store_directory;
+extern const struct store_kind store_directory, store_kubernetes;
 
 #endif

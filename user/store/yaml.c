@@ -133,8 +133,8 @@ json_t *yaml_parse(const char *text, size_t len, char *problem, size_t room)
 	}
 	yaml_parser_set_input_string(&r.parser, (const unsigned char *)text, len);
 	while (next(&r, &e)) {
-		const bool opens = e.type == YAML_STREAM_START_EVENT ||
-				   e.type == YAML_DOCUMENT_START_EVENT;
+		const bool opens =
+			e.type == YAML_STREAM_START_EVENT || e.type == YAML_DOCUMENT_START_EVENT;
 
 		if (!opens)
 			v = value(&r, &e, 0);

@@ -1,0 +1,335 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "store/node_status.h"
+
+#include <event2/event.h>
+#include <jansson.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "observe/log.h"
+#include "store/backoff.h"
+
+#define CALL_MS 10000
+/* Peers come and go; each change of a Node is sent to every node of the cluster. So a condition is
+ * written at most so often, and the more rarely the more there are. */
+#define CONDITION_MS	    2000
+#define CONDITION_MS_A_NODE 20
+#define EVENTS_REMEMBERED   16
+#define EVENT_AGAIN_S	    600
+#define KEY_TEXT	    sodium_base64_ENCODED_LEN(32, sodium_base64_VARIANT_ORIGINAL)
+#define TIME_TEXT	    32
+
+struct node_status {
+	struct event_base *base;
+	struct rest *rest;
+	struct cluster *cluster;
+	char *node;
+	bool has_keys;
+	char keys[2][KEY_TEXT]; /* IPv4, IPv6; empty: none */
+	struct rest_call *call; /* the patch under way */
+
+	struct event *on_again, *on_condition;
+	struct backoff backoff;
+	bool troubled;
+	struct {
+		bool ready;
+		char reason[64], message[256], since[TIME_TEXT];
+	} condition;
+	bool condition_due, condition_waits;
+	struct {
+		uint64_t hash;
+		time_t when;
+	} events[EVENTS_REMEMBERED];
+	unsigned int next_event;
+};
+
+static void write_time(char out[TIME_TEXT])
+{
+	const time_t now = time(NULL);
+	struct tm t;
+
+	gmtime_r(&now, &t);
+	strftime(out, TIME_TEXT, "%Y-%m-%dT%H:%M:%SZ", &t);
+}
+
+/* --- patching our Node --- */
+
+/* False where the node's annotation is what it should be. Absent and empty are the same. */
+static bool differs(const struct node_status *s, bool v6)
+{
+	const char *there = cluster_key(s->cluster, s->node, v6);
+
+	return s->has_keys && there && strcmp(there, s->keys[v6]) != 0;
+}
+
+static json_t *annotation(const char *key)
+{
+	return *key ? json_string(key) : json_null();
+}
+
+static json_t *make_condition(const struct node_status *s)
+{
+	char now[TIME_TEXT];
+
+	write_time(now);
+	return json_pack("{s:[{s:s, s:s, s:s, s:s, s:s, s:s}]}", "conditions", "type",
+			 "PodveilReady", "status", s->condition.ready ? "True" : "False", "reason",
+			 s->condition.reason, "message", s->condition.message, "lastTransitionTime",
+			 s->condition.since, "lastHeartbeatTime", now);
+}
+
+static void push(struct node_status *s);
+
+static void on_patched(void *context, const struct rest_answer *a)
+{
+	struct node_status *s = context;
+	json_t *o = json_loads(a->body, 0, NULL);
+	const char *message = json_string_value(json_object_get(o, "message"));
+	struct timeval wait;
+
+	s->call = NULL;
+	if (a->status / 100 == 2 && o) {
+		backoff_reset(&s->backoff);
+		s->troubled = false;
+		/* The watch will say so, too; but we know it now. */
+		cluster_node(s->cluster, o, false);
+		push(s);
+	} else {
+		if (!s->troubled)
+			log_warn("our Node cannot be changed", "node=%s problem=\"%.200s\"",
+				 s->node, message ? message : a->error);
+		s->troubled = s->condition_due = true;
+		wait = backoff_next(&s->backoff, randombytes_random());
+		wait.tv_sec += a->retry_after;
+		evtimer_add(s->on_again, &wait);
+	}
+	json_decref(o);
+}
+
+/* The keys as soon as they differ; the condition with them, or when it is its time. */
+static void push(struct node_status *s)
+{
+	const bool condition = s->condition_due && !s->condition_waits;
+	struct rest_request q = {
+		.method = "PATCH",
+		.content_type = "application/strategic-merge-patch+json",
+		.timeout_ms = CALL_MS,
+		.done = on_patched,
+		.context = s,
+	};
+	json_t *o, *annotations;
+	char *path, *text;
+
+	if (s->call || evtimer_pending(s->on_again, NULL) ||
+	    !(differs(s, false) || differs(s, true) || condition) ||
+	    !cluster_key(s->cluster, s->node, false))
+		return;
+	o = json_object();
+	annotations = json_object();
+	if (differs(s, false))
+		json_object_set_new(annotations, CLUSTER_KEY4, annotation(s->keys[0]));
+	if (differs(s, true))
+		json_object_set_new(annotations, CLUSTER_KEY6, annotation(s->keys[1]));
+	json_object_set_new(o, "metadata", json_pack("{s:o}", "annotations", annotations));
+	if (s->condition_due) {
+		const long ms =
+			CONDITION_MS + CONDITION_MS_A_NODE * (long)cluster_count(s->cluster);
+		const struct timeval wait = {ms / 1000, ms % 1000 * 1000};
+
+		json_object_set_new(o, "status", make_condition(s));
+		s->condition_due = false;
+		s->condition_waits = true;
+		evtimer_add(s->on_condition, &wait);
+	}
+	text = json_dumps(o, JSON_COMPACT);
+	json_decref(o);
+	if (asprintf(&path, "/api/v1/nodes/%s/status", s->node) < 0)
+		path = NULL;
+	q.path = path;
+	q.body = text;
+	if (path && text)
+		s->call = rest_start(s->rest, &q);
+	free(path);
+	free(text);
+}
+
+static void on_again(evutil_socket_t fd, short what, void *context)
+{
+	(void)fd;
+	(void)what;
+	push(context);
+}
+
+static void on_condition(evutil_socket_t fd, short what, void *context)
+{
+	struct node_status *s = context;
+
+	(void)fd;
+	(void)what;
+	s->condition_waits = false;
+	push(s);
+}
+
+void node_status_keys(struct node_status *s, const uint8_t key4[32], const uint8_t key6[32])
+{
+	const uint8_t *const keys[2] = {key4, key6};
+
+	for (int i = 0; i < 2; i++) {
+		*s->keys[i] = 0;
+		if (!sodium_is_zero(keys[i], 32))
+			sodium_bin2base64(s->keys[i], KEY_TEXT, keys[i], 32,
+					  sodium_base64_VARIANT_ORIGINAL);
+	}
+	s->has_keys = true;
+	push(s);
+}
+
+void node_status_look(struct node_status *s, const char *node)
+{
+	const struct timeval now = {0, 0};
+
+	/* Not from within the cluster, which is telling. */
+	if (!strcmp(node, s->node) && !evtimer_pending(s->on_again, NULL))
+		evtimer_add(s->on_again, &now);
+}
+
+void node_status_condition(struct node_status *s, const struct store_state *state)
+{
+	if (*s->condition.reason && s->condition.ready == state->ready &&
+	    !strcmp(s->condition.reason, state->reason) &&
+	    !strcmp(s->condition.message, state->message))
+		return;
+	if (!*s->condition.reason || s->condition.ready != state->ready)
+		write_time(s->condition.since);
+	s->condition.ready = state->ready;
+	snprintf(s->condition.reason, sizeof(s->condition.reason), "%s", state->reason);
+	snprintf(s->condition.message, sizeof(s->condition.message), "%s", state->message);
+	s->condition_due = true;
+	push(s);
+}
+
+/* --- Events --- */
+
+static bool told_lately(struct node_status *s, const char *reason, const char *message)
+{
+	const time_t now = time(NULL);
+	uint8_t digest[crypto_generichash_BYTES_MIN];
+	char *text;
+	uint64_t hash;
+
+	if (asprintf(&text, "%s %s", reason, message) < 0)
+		return true;
+	crypto_generichash(digest, sizeof(digest), (const uint8_t *)text, strlen(text), NULL, 0);
+	memcpy(&hash, digest, sizeof(hash));
+	free(text);
+	for (int i = 0; i < EVENTS_REMEMBERED; i++)
+		if (s->events[i].hash == hash && now - s->events[i].when < EVENT_AGAIN_S)
+			return true;
+	s->events[s->next_event].hash = hash;
+	s->events[s->next_event].when = now;
+	s->next_event = (s->next_event + 1) % EVENTS_REMEMBERED;
+	return false;
+}
+
+static void on_event_sent(void *context, const struct rest_answer *a)
+{
+	const struct node_status *s = context;
+
+	if (a->status / 100 != 2)
+		log_debug("an Event was not taken", "node=%s problem=\"%.200s\"", s->node,
+			  a->error);
+}
+
+void node_status_event(struct node_status *s, const char *reason, const char *message)
+{
+	struct rest_request q = {
+		.method = "POST",
+		.path = "/api/v1/namespaces/default/events",
+		.content_type = "application/json",
+		.timeout_ms = CALL_MS,
+		.done = on_event_sent,
+		.context = s,
+	};
+	char name[300], now[TIME_TEXT], *text;
+	json_t *o;
+
+	if (told_lately(s, reason, message))
+		return;
+	write_time(now);
+	snprintf(name, sizeof(name), "%.200s.%08x%08x", s->node, randombytes_random(),
+		 randombytes_random());
+	o = json_pack("{s:s, s:s, s:{s:s, s:s}, s:{s:s, s:s, s:s, s:s}, s:s, s:s, s:s, "
+		      "s:{s:s, s:s}, s:s, s:s, s:i}",
+		      "apiVersion", "v1", "kind", "Event", "metadata", "name", name, "namespace",
+		      "default", "involvedObject", "apiVersion", "v1", "kind", "Node", "name",
+		      s->node, "uid", s->node, "type", "Warning", "reason", reason, "message",
+		      message, "source", "component", "podveil", "host", s->node, "firstTimestamp",
+		      now, "lastTimestamp", now, "count", 1);
+	text = json_dumps(o, JSON_COMPACT);
+	json_decref(o);
+	q.body = text;
+	if (text)
+		rest_start(s->rest, &q);
+	free(text);
+}
+
+/* --- making and freeing --- */
+
+static void on_late(evutil_socket_t fd, short what, void *context)
+{
+	(void)fd;
+	(void)what;
+	*(bool *)context = true;
+}
+
+void node_status_flush(struct node_status *s, unsigned int ms)
+{
+	const struct timeval patience = {ms / 1000, ms % 1000 * 1000};
+	bool late = false;
+	struct event *e = evtimer_new(s->base, on_late, &late);
+
+	if (!e || evtimer_add(e, &patience))
+		late = true;
+	while (!late && (s->call || differs(s, false) || differs(s, true)))
+		if (event_base_loop(s->base, EVLOOP_ONCE) < 0)
+			break;
+	if (e)
+		event_free(e);
+}
+
+struct node_status *node_status_new(struct event_base *base, struct rest *rest,
+				    struct cluster *cluster, const char *node)
+{
+	struct node_status *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		return NULL;
+	s->base = base;
+	s->rest = rest;
+	s->cluster = cluster;
+	s->backoff = (struct backoff){.first_ms = 200, .most_ms = 10000};
+	s->node = strdup(node);
+	s->on_again = evtimer_new(base, on_again, s);
+	s->on_condition = evtimer_new(base, on_condition, s);
+	if (!s->node || !s->on_again || !s->on_condition) {
+		node_status_free(s);
+		return NULL;
+	}
+	return s;
+}
+
+void node_status_free(struct node_status *s)
+{
+	if (!s)
+		return;
+	rest_cancel(s->call);
+	if (s->on_again)
+		event_free(s->on_again);
+	if (s->on_condition)
+		event_free(s->on_condition);
+	free(s->node);
+	free(s);
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a node says of itself in Kubernetes, and only on its own Node: its public keys as Calico's
+ * annotations, put back when somebody changes them; a condition PodveilReady; Events. All of it is
+ * tried until it succeeds, with waits that grow and are scattered.
+ *
+ * Thread: control.
+ */
+#ifndef STORE_NODE_STATUS_H
+#define STORE_NODE_STATUS_H
+
+#include <stdint.h>
+
+#include "store/cluster.h"
+#include "store/rest.h"
+#include "store/store.h"
+
+struct node_status;
+
+struct node_status *node_status_new(struct event_base *base, struct rest *rest,
+				    struct cluster *cluster,
+				    const char *node); /* NULL: no memory */
+void node_status_free(struct node_status *s);
+
+/* From now on these are our keys; all zero: none. */
+void node_status_keys(struct node_status *s, const uint8_t key4[32], const uint8_t key6[32]);
+/* The cluster has news of a node: is it ours, and is it as it should be? */
+void node_status_look(struct node_status *s, const char *node);
+void node_status_condition(struct node_status *s, const struct store_state *state);
+void node_status_event(struct node_status *s, const char *reason, const char *message);
+/* Runs the event loop until the keys are there; at most so long. */
+void node_status_flush(struct node_status *s, unsigned int ms);
+
+#endif
