@@ -98,6 +98,15 @@ $(B)/podveil: $(CLI:%.c=$(B)/obj/%.o) $(B)/libpodveil.a
 
 install: $(B)/podveil
 	install -D -m 755 $(B)/podveil $(DESTDIR)$(PREFIX)/sbin/podveil
+	@mkdir -p $(B)/share
+	$(B)/podveil manual > $(B)/share/podveil.8
+	$(B)/podveil completion bash > $(B)/share/podveil.bash
+	$(B)/podveil completion zsh > $(B)/share/_podveil
+	$(B)/podveil completion fish > $(B)/share/podveil.fish
+	install -D -m 644 $(B)/share/podveil.8 $(DESTDIR)$(PREFIX)/share/man/man8/podveil.8
+	install -D -m 644 $(B)/share/podveil.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/podveil
+	install -D -m 644 $(B)/share/_podveil $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_podveil
+	install -D -m 644 $(B)/share/podveil.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/podveil.fish
 	install -D -m 644 LICENSE $(DESTDIR)$(PREFIX)/share/doc/podveil/LICENSE
 	install -D -m 644 README.md $(DESTDIR)$(PREFIX)/share/doc/podveil/README.md
 

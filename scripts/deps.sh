@@ -43,7 +43,12 @@ packages() {
 	tcpdump: tests and demo
 	wireguard-tools: wg(8)
 	wireguard-go: a peer for tests
-	prometheus: tests: promtool
+	prometheus: tests: promtool, and scraping
+	zsh: tests: completion
+	fish: tests: completion
+	groff-base: tests: the manual page
+	chromium-headless-shell: tests: the page for people
+	fonts-dejavu-core: tests: the page for people
 	ethtool: looking at offloads
 	python3-pytest: tests
 	python3-scapy: tests: reading captures

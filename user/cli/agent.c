@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <event2/event.h>
-#include <getopt.h>
 #include <signal.h>
 #include <sodium.h>
 #include <stdio.h>
@@ -20,7 +19,6 @@
 #include "store/store.h"
 
 #define MAX_POD_CIDRS 64
-#define MAX_OPTIONS   64
 
 struct options {
 	struct agent_params agent;
@@ -29,83 +27,6 @@ struct options {
 	enum log_level log_level;
 	bool cleanup, cleanup_on_exit;
 };
-
-enum {
-	OPT_HELP = 'h',
-	OPT_NODE = 256,
-	OPT_STORE,
-	OPT_UPLINK,
-	OPT_NODE_IP,
-	OPT_POD_CIDR,
-	OPT_HTTP,
-	OPT_LOG_LEVEL,
-	OPT_CLEANUP,
-	OPT_CLEANUP_ON_EXIT,
-	OPT_SETTING, /* and on: one a setting */
-};
-
-static const struct option own_options[] = {
-	{"node", required_argument, NULL, OPT_NODE},
-	{"store", required_argument, NULL, OPT_STORE},
-	{"uplink", required_argument, NULL, OPT_UPLINK},
-	{"node-ip", required_argument, NULL, OPT_NODE_IP},
-	{"pod-cidr", required_argument, NULL, OPT_POD_CIDR},
-	{"http", required_argument, NULL, OPT_HTTP},
-	{"log-level", required_argument, NULL, OPT_LOG_LEVEL},
-	{"cleanup", no_argument, NULL, OPT_CLEANUP},
-	{"cleanup-on-exit", no_argument, NULL, OPT_CLEANUP_ON_EXIT},
-	{"help", no_argument, NULL, OPT_HELP},
-};
-
-#define N_OWN (sizeof(own_options) / sizeof(*own_options))
-
-static void usage(FILE *out)
-{
-	size_t n;
-	const struct settings_field *fields = settings_fields(&n);
-
-	fprintf(out,
-		"usage: podveil agent [OPTIONS]\n"
-		"Encrypts the traffic of this node's pods with those of other nodes, as the "
-		"store's\n"
-		"settings say. Stays in the foreground.\n\n"
-		"      --node NAME        of this node (default: the host's name)\n"
-		"      --store STORE      dir:PATH (default: " STORE_DEFAULT ")\n"
-		"      --uplink DEVICE    that reaches the other nodes (default: the default "
-		"route's)\n"
-		"      --node-ip ADDRESS  of this node, once a family (default: the uplink's)\n"
-		"      --pod-cidr RANGES  of this node's pods, comma between or several times "
-		"(default:\n"
-		"                         what the store's record of this node says)\n"
-		"      --http [ADDR]:PORT where metrics and status are served, or off (default: "
-		":9586)\n"
-		"      --log-level L      error, warn, info or debug (default: info)\n"
-		"      --cleanup          remove everything that an agent left on this machine, "
-		"and end\n"
-		"      --cleanup-on-exit  do so when the agent is told to end; else encryption "
-		"that is on\n"
-		"                         stays on, and what cannot be encrypted is dropped\n"
-		"  -h, --help\n\n"
-		"Settings for this node alone, over those of the store; also as PODVEIL_NAME=VALUE "
-		"in the\n"
-		"environment:\n");
-	for (size_t i = 0; i < n; i++)
-		fprintf(out, "  --%-34s %s (%s; default %s)\n", fields[i].name, fields[i].meaning,
-			fields[i].range, *fields[i].fallback ? fields[i].fallback : "none");
-}
-
-/* Our own options, then one for each setting. */
-static void make_options(struct option *to)
-{
-	size_t n;
-	const struct settings_field *fields = settings_fields(&n);
-
-	memcpy(to, own_options, sizeof(own_options));
-	for (size_t i = 0; i < n && N_OWN + i < MAX_OPTIONS - 1; i++)
-		to[N_OWN + i] = (struct option){fields[i].name, required_argument, NULL,
-						OPT_SETTING + (int)i};
-	to[N_OWN + n] = (struct option){NULL, 0, NULL, 0};
-}
 
 static bool add_ranges(struct options *o, const char *text)
 {
@@ -129,9 +50,16 @@ static bool add_ranges(struct options *o, const char *text)
 	return good;
 }
 
-static bool apply(struct options *o, int option, const char *value)
+static bool apply(void *context, int option, const char *value)
 {
+	struct options *o = context;
 	struct cidr address;
+	size_t n;
+	const struct settings_field *fields = settings_fields(&n);
+
+	if (option >= OPT_SETTING && option < OPT_SETTING + (int)n)
+		return !settings_layer_set(o->agent.settings, fields[option - OPT_SETTING].name,
+					   value);
 
 	switch (option) {
 	case OPT_NODE:
@@ -177,37 +105,18 @@ static bool apply(struct options *o, int option, const char *value)
 /* -1: go on; else the exit code. */
 static int parse(int argc, char **argv, struct options *o)
 {
-	struct option options[MAX_OPTIONS];
 	struct settings_stack *settings = o->agent.settings;
-	size_t n;
-	const struct settings_field *fields = settings_fields(&n);
 	const char *problem;
-	int option;
+	int result;
 
-	make_options(options);
 	settings_environment(settings, environ);
 	settings_layer_begin(settings, SETTINGS_FLAG, "flag");
-	while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
-		if (option == OPT_HELP) {
-			usage(stdout);
-			return EXIT_DONE;
-		}
-		if (option >= OPT_SETTING && option < OPT_SETTING + (int)n) {
-			if (settings_layer_set(settings, fields[option - OPT_SETTING].name, optarg))
-				return EXIT_USAGE;
-		} else if (option == '?' || !apply(o, option, optarg)) {
-			if (option == '?')
-				fprintf(stderr, "see: podveil agent --help\n");
-			return EXIT_USAGE;
-		}
-	}
+	result = cli_parse(argc, argv, apply, o, NULL);
+	if (result >= 0)
+		return result;
 	settings_layer_end(settings);
 	if (settings_refused(settings)) {
 		fprintf(stderr, "podveil agent: %s\n", settings_refused(settings));
-		return EXIT_USAGE;
-	}
-	if (optind != argc) {
-		fprintf(stderr, "podveil agent: \"%s\" is no option\n", argv[optind]);
 		return EXIT_USAGE;
 	}
 	problem = node_name_problem(o->agent.node);

@@ -1,23 +1,87 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The subcommands: one table, one file each. Exit codes: 0 done, 1 failed, 2 usage. */
+/*
+ * The subcommands, one file each, and the one table of them and their options (commands.c) that
+ * parsing, --help, the manual page and the completion of shells are all made from. Exit codes: 0
+ * done, 1 failed, 2 usage.
+ */
 #ifndef CLI_CLI_H
 #define CLI_CLI_H
 
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+
 enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
+
+enum option_id {
+	OPT_HELP,
+	OPT_AEAD,
+	OPT_CLEANUP,
+	OPT_CLEANUP_ON_EXIT,
+	OPT_FOREGROUND,
+	OPT_GENERATE,
+	OPT_HTTP,
+	OPT_IPV6,
+	OPT_JSON,
+	OPT_LOG_FORMAT,
+	OPT_LOG_LEVEL,
+	OPT_MTU,
+	OPT_NODE,
+	OPT_NODE_IP,
+	OPT_PEER,
+	OPT_PER_PACKET,
+	OPT_POD_CIDR,
+	OPT_SECONDS,
+	OPT_STORE,
+	OPT_UPLINK,
+	OPT_WATCH,
+	OPT_WORKERS,
+	OPT_SETTING /* and on: one a setting, in the order of settings_fields() */
+};
+
+struct cli_option {
+	enum option_id id;
+	char letter;	      /* 0: none */
+	const char *name;     /* without "--" */
+	const char *argument; /* what --help calls it; NULL: takes none */
+	const char *meaning;
+	/* For completion: words with space between, "<interface>" or "<node>"; NULL: anything. */
+	const char *choices;
+};
 
 struct subcommand {
 	const char *name;
 	int (*run)(int argc, char **argv); /* argv[0] is the subcommand's name */
-	const char *arguments;
-	const char *description;
+	const char *argument;		   /* the one that it needs; NULL: takes none */
+	const char *choices;		   /* of that, as above */
+	const char *summary;		   /* one line */
+	const char *text;		   /* what it does */
+	const struct cli_option *options;  /* without --help, which each has */
+	size_t n_options;
+	bool settings;	    /* each setting is an option, too */
+	const char *ending; /* exit codes and what else there is to say */
 };
 
-extern const struct subcommand subcommands[];
+extern const struct subcommand subcommands[]; /* to the one without a name */
+
+const struct subcommand *cli_find(const char *name);
+void cli_usage(const struct subcommand *c, FILE *out);
+/* Calls `apply` for each option in turn, with its value or NULL; false: refused, and why was said.
+ * -1: go on, with what the subcommand was given in *argument; else the exit code. `argument` may be
+ * NULL where it takes none. */
+int cli_parse(int argc, char **argv, bool (*apply)(void *context, int id, const char *value),
+	      void *context, const char **argument);
+
+/* What a setting's option may be followed by, as cli_option.choices; NULL: anything. */
+const char *cli_setting_choices(const char *range);
 
 int agent_main(int argc, char **argv);
+int completion_main(int argc, char **argv);
 int device_main(int argc, char **argv);
 int doctor_main(int argc, char **argv);
 int enable_main(int argc, char **argv); /* and disable */
+int manual_main(int argc, char **argv);
 int status_main(int argc, char **argv);
+int verify_main(int argc, char **argv);
 
 #endif

@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <event2/thread.h>
-#include <getopt.h>
 #include <signal.h>
 #include <sodium.h>
 #include <stdio.h>
@@ -36,55 +35,6 @@ struct running {
 	struct wg_socket *socket;
 	bool gone; /* the tunnel device was deleted under us */
 };
-
-enum {
-	OPT_FOREGROUND = 'f',
-	OPT_HELP = 'h',
-	OPT_WORKERS = 256,
-	OPT_MTU,
-	OPT_PER_PACKET,
-	OPT_AEAD,
-	OPT_LOG_LEVEL
-};
-
-static const struct option long_options[] = {
-	{"foreground", no_argument, NULL, OPT_FOREGROUND},
-	{"workers", required_argument, NULL, OPT_WORKERS},
-	{"mtu", required_argument, NULL, OPT_MTU},
-	{"per-packet", no_argument, NULL, OPT_PER_PACKET},
-	{"aead", required_argument, NULL, OPT_AEAD},
-	{"log-level", required_argument, NULL, OPT_LOG_LEVEL},
-	{"help", no_argument, NULL, OPT_HELP},
-	{NULL, 0, NULL, 0},
-};
-
-static void usage(FILE *out)
-{
-	fprintf(out,
-		"usage: podveil device IFNAME [OPTIONS]\n"
-		"Creates the network device IFNAME, to be configured with wg(8) and ip(8), and "
-		"serves\n"
-		"it from the background until it is deleted.\n\n"
-		"  -f, --foreground   stay in the foreground\n"
-		"      --workers N    threads and queues, 1 to %d (default: cores - 1)\n"
-		"      --mtu N        of the device, %d to %d (default: 1420)\n"
-		"      --per-packet   no superpackets, as on kernels before 6.9\n"
-		"      --aead NAME    cipher implementation (default: the fastest here):",
-		PV_MAX_WORKERS, MIN_MTU, MAX_MTU);
-
-	struct aead_speed speeds[8];
-	size_t n = aead_measure(speeds, 8);
-
-	for (size_t i = 0; i < n; i++)
-		fprintf(out, " %s", speeds[i].backend);
-	fprintf(out,
-		"\n"
-		"      --log-level L  error, warn, info or debug (default: info)\n"
-		"  -h, --help\n\n"
-		"Each option can be given in the environment, too: PODVEIL_WORKERS=2.\n"
-		"Exit codes: 0 the device stands (or, in the foreground, has ended), 1 failed, "
-		"2 usage.\n");
-}
 
 static bool number(const char *name, const char *text, unsigned long min, unsigned long max,
 		   unsigned int *out)
@@ -117,8 +67,10 @@ static bool known_aead(const char *name)
 	return false;
 }
 
-static bool apply(struct options *o, int option, const char *value)
+static bool apply(void *context, int option, const char *value)
 {
+	struct options *o = context;
+
 	switch (option) {
 	case OPT_FOREGROUND:
 		o->foreground = true;
@@ -149,20 +101,21 @@ static bool apply(struct options *o, int option, const char *value)
 /* PODVEIL_WORKERS for --workers; flags come after and win. */
 static bool from_environment(struct options *o)
 {
-	for (const struct option *l = long_options; l->name; l++) {
+	const struct subcommand *device = cli_find("device");
+
+	for (size_t i = 0; i < device->n_options; i++) {
+		const struct cli_option *l = &device->options[i];
 		char name[64] = "PODVEIL_";
 		size_t at = strlen(name);
 		const char *value;
 
-		if (l->val == OPT_HELP)
-			continue;
 		for (const char *c = l->name; *c; c++)
 			name[at++] = *c == '-' ? '_' : (char)(*c - ('a' - 'A'));
 		name[at] = 0;
 		value = getenv(name);
-		if (!value || (l->has_arg == no_argument && strcmp(value, "1")))
+		if (!value || (!l->argument && strcmp(value, "1")))
 			continue;
-		if (!apply(o, l->val, value))
+		if (!apply(o, (int)l->id, value))
 			return false;
 	}
 	return true;
@@ -172,27 +125,14 @@ static bool from_environment(struct options *o)
 static int parse(int argc, char **argv, struct options *o)
 {
 	const char *problem;
-	int option;
+	int result;
 
 	o->log_level = LOG_LEVEL_INFO;
 	if (!from_environment(o))
 		return EXIT_USAGE;
-	while ((option = getopt_long(argc, argv, "fh", long_options, NULL)) != -1) {
-		if (option == OPT_HELP) {
-			usage(stdout);
-			return EXIT_DONE;
-		}
-		if (option == '?' || !apply(o, option, optarg)) {
-			if (option == '?')
-				fprintf(stderr, "see: podveil device --help\n");
-			return EXIT_USAGE;
-		}
-	}
-	if (optind != argc - 1) {
-		fprintf(stderr, "podveil device: needs one interface name\n");
-		return EXIT_USAGE;
-	}
-	o->device.name = argv[optind];
+	result = cli_parse(argc, argv, apply, o, &o->device.name);
+	if (result >= 0)
+		return result;
 	problem = link_name_problem(o->device.name);
 	if (problem) {
 		fprintf(stderr, "podveil device: interface name \"%s\" %s\n", o->device.name,

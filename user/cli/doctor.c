@@ -4,7 +4,6 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <jansson.h>
 #include <linux/magic.h>
 #include <stdarg.h>
@@ -252,43 +251,34 @@ static void print_json(const struct report *r)
 	json_decref(list);
 }
 
-static void usage(FILE *out)
+struct options {
+	const char *uplink;
+	bool json;
+};
+
+static bool apply(void *context, int option, const char *value)
 {
-	fprintf(out, "usage: podveil doctor [--uplink DEVICE] [--json]\n"
-		     "Says what this machine has of what Podveil needs, and what to do where it "
-		     "has not.\n"
-		     "Changes nothing.\n\n"
-		     "      --uplink DEVICE  that reaches the other nodes (default: the default "
-		     "route's)\n"
-		     "      --json           for programs\n"
-		     "  -h, --help\n\n"
-		     "Exit codes: 0 nothing is BAD, 1 something is, 2 usage.\n");
+	struct options *o = context;
+
+	if (option == OPT_UPLINK)
+		o->uplink = value;
+	if (option == OPT_JSON)
+		o->json = true;
+	return true;
 }
 
 int doctor_main(int argc, char **argv)
 {
-	static const struct option options[] = {{"uplink", required_argument, NULL, 'u'},
-						{"json", no_argument, NULL, 'j'},
-						{"help", no_argument, NULL, 'h'},
-						{NULL, 0, NULL, 0}};
-	struct settings_stack *settings = settings_new();
-	const char *device = NULL;
+	struct options o = {.json = false};
+	struct settings_stack *settings;
 	struct report r = {.n = 0};
-	bool json = false, bad = false;
 	const struct settings *s;
-	int option;
+	bool bad = false;
+	int result = cli_parse(argc, argv, apply, &o, NULL);
 
-	while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
-		if (option == 'u') {
-			device = optarg;
-		} else if (option == 'j') {
-			json = true;
-		} else {
-			usage(option == 'h' ? stdout : stderr);
-			settings_free(settings);
-			return option == 'h' ? EXIT_DONE : EXIT_USAGE;
-		}
-	}
+	if (result >= 0)
+		return result;
+	settings = settings_new();
 	if (!settings)
 		return EXIT_FAILED;
 	settings_environment(settings, environ);
@@ -297,7 +287,7 @@ int doctor_main(int argc, char **argv)
 	sockets(&r);
 	rights(&r);
 	processor(&r);
-	uplink(&r, device);
+	uplink(&r, o.uplink);
 	tunnel(&r, s->interface4);
 	tunnel(&r, s->interface6);
 	port(&r, "port", s->port4);
@@ -305,7 +295,7 @@ int doctor_main(int argc, char **argv)
 	agent(&r);
 	for (size_t i = 0; i < r.n; i++)
 		bad |= r.all[i].verdict == BAD;
-	if (json)
+	if (o.json)
 		print_json(&r);
 	else
 		print(&r);

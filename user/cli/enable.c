@@ -2,32 +2,11 @@
 /* podveil enable, podveil disable: the setting of the cluster, or of one node. */
 #include <errno.h>
 #include <event2/event.h>
-#include <getopt.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "cli/cli.h"
 #include "store/store.h"
-
-static const struct option long_options[] = {
-	{"ipv6", no_argument, NULL, '6'},
-	{"node", required_argument, NULL, 'n'},
-	{"store", required_argument, NULL, 's'},
-	{"help", no_argument, NULL, 'h'},
-	{NULL, 0, NULL, 0},
-};
-
-static void usage(FILE *out, const char *verb)
-{
-	fprintf(out,
-		"usage: podveil %s [OPTIONS]\n"
-		"Switches encryption %s on all nodes of the cluster.\n\n"
-		"      --ipv6         of IPv6 pods (wireguardEnabledV6; else wireguardEnabled)\n"
-		"      --node NAME    on this node alone\n"
-		"      --store STORE  dir:PATH (default: " STORE_DEFAULT ")\n"
-		"  -h, --help\n",
-		verb, !strcmp(verb, "enable") ? "on" : "off");
-}
 
 static void ignore_node(void *context, const char *name, const struct node_record *r)
 {
@@ -66,49 +45,51 @@ static int write_setting(const char *url, const char *node, const struct store_s
 	return err;
 }
 
+struct options {
+	const char *store, *node;
+	struct store_setting setting;
+};
+
+static bool apply(void *context, int option, const char *value)
+{
+	struct options *o = context;
+	const char *problem;
+
+	switch (option) {
+	case OPT_IPV6:
+		o->setting.name = "wireguardEnabledV6";
+		return true;
+	case OPT_STORE:
+		o->store = value;
+		return true;
+	case OPT_NODE:
+		o->node = value;
+		problem = node_name_problem(value);
+		if (problem)
+			fprintf(stderr, "podveil: node name \"%s\" %s\n", value, problem);
+		return !problem;
+	default:
+		return false;
+	}
+}
+
 int enable_main(int argc, char **argv)
 {
-	const char *url = store_default(), *node = NULL, *problem;
-	struct store_setting s = {
-		.name = "wireguardEnabled",
-		.value = !strcmp(argv[0], "enable") ? "true" : "false",
+	struct options o = {
+		.store = store_default(),
+		.setting = {.name = "wireguardEnabled",
+			    .value = !strcmp(argv[0], "enable") ? "true" : "false"},
 	};
-	int option, err;
+	int err, result = cli_parse(argc, argv, apply, &o, NULL);
 
-	while ((option = getopt_long(argc, argv, "h", long_options, NULL)) != -1) {
-		switch (option) {
-		case '6':
-			s.name = "wireguardEnabledV6";
-			break;
-		case 'n':
-			node = optarg;
-			break;
-		case 's':
-			url = optarg;
-			break;
-		case 'h':
-			usage(stdout, argv[0]);
-			return EXIT_DONE;
-		default:
-			fprintf(stderr, "see: podveil %s --help\n", argv[0]);
-			return EXIT_USAGE;
-		}
-	}
-	problem = node ? node_name_problem(node) : NULL;
-	if (problem || optind != argc) {
-		if (problem)
-			fprintf(stderr, "podveil %s: node name \"%s\" %s\n", argv[0], node,
-				problem);
-		else
-			fprintf(stderr, "podveil %s: \"%s\" is no option\n", argv[0], argv[optind]);
-		return EXIT_USAGE;
-	}
-	err = write_setting(url, node, &s);
+	if (result >= 0)
+		return result;
+	err = write_setting(o.store, o.node, &o.setting);
 	if (err) {
-		fprintf(stderr, "podveil %s: store %s: %s\n", argv[0], url, strerror(-err));
+		fprintf(stderr, "podveil %s: store %s: %s\n", argv[0], o.store, strerror(-err));
 		return EXIT_FAILED;
 	}
-	printf("%s: %s for %s%s\n", s.name, s.value, node ? "node " : "the cluster",
-	       node ? node : "");
+	printf("%s: %s for %s%s\n", o.setting.name, o.setting.value,
+	       o.node ? "node " : "the cluster", o.node ? o.node : "");
 	return EXIT_DONE;
 }

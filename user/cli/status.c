@@ -3,7 +3,6 @@
 #include "node/status.h"
 
 #include <errno.h>
-#include <getopt.h>
 #include <jansson.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -14,18 +13,6 @@
 #include <unistd.h>
 
 #include "cli/cli.h"
-
-static const struct option long_options[] = {
-	{"json", no_argument, NULL, 'j'}, {"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
-
-static void usage(FILE *out)
-{
-	fprintf(out, "usage: podveil status [--json]\n"
-		     "Shows what this node encrypts, and with whom.\n\n"
-		     "      --json   all of it, for programs\n"
-		     "  -h, --help\n\n"
-		     "Exit codes: 0 shown, 1 no agent runs here, 2 usage.\n");
-}
 
 static FILE *connect_agent(void)
 {
@@ -120,25 +107,24 @@ static void print(const json_t *o)
 		printf("not everything could be done: see the agent's log; it tries again\n");
 }
 
+static bool apply(void *context, int option, const char *value)
+{
+	(void)option;
+	(void)value;
+	*(bool *)context = true;
+	return true;
+}
+
 int status_main(int argc, char **argv)
 {
 	json_error_t error;
 	bool raw = false;
-	int option;
+	int result = cli_parse(argc, argv, apply, &raw, NULL);
 	json_t *o;
 	FILE *f;
 
-	while ((option = getopt_long(argc, argv, "h", long_options, NULL)) != -1) {
-		if (option == 'h') {
-			usage(stdout);
-			return EXIT_DONE;
-		}
-		if (option != 'j') {
-			fprintf(stderr, "see: podveil status --help\n");
-			return EXIT_USAGE;
-		}
-		raw = true;
-	}
+	if (result >= 0)
+		return result;
 	f = connect_agent();
 	if (!f) {
 		fprintf(stderr,

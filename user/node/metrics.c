@@ -10,12 +10,9 @@
 #include "device/device.h"
 #include "node/fence.h"
 #include "node/tunnel.h"
+#include "observe/version.h"
 #include "protocol/limits.h"
 #include "store/store.h"
-
-#ifndef PODVEIL_VERSION
-#define PODVEIL_VERSION "0.1.0"
-#endif
 
 #define KEY_TEXT sodium_base64_ENCODED_LEN(KEY_SIZE, sodium_base64_VARIANT_ORIGINAL)
 

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The table of subcommands and options. Nothing else says what there is. */
+#include "cli/cli.h"
+#include "store/store.h"
+
+#define LEVELS "error warn info debug"
+#define LOG_LEVEL                                                                                  \
+	{                                                                                          \
+		OPT_LOG_LEVEL, 0, "log-level", "LEVEL",                                            \
+			"error, warn, info or debug (default: info)", LEVELS                       \
+	}
+#define STORE                                                                                      \
+	{                                                                                          \
+		OPT_STORE, 0, "store", "STORE",                                                    \
+			"dir:PATH (default: PODVEIL_STORE, else " STORE_DEFAULT ")", NULL          \
+	}
+#define JSON                                                                                       \
+	{                                                                                          \
+		OPT_JSON, 0, "json", NULL, "for programs", NULL                                    \
+	}
+#define UPLINK                                                                                     \
+	{                                                                                          \
+		OPT_UPLINK, 0, "uplink", "DEVICE",                                                 \
+			"that reaches the other nodes (default: the default route's)",             \
+			"<interface>"                                                              \
+	}
+
+static const struct cli_option agent_options[] = {
+	{OPT_NODE, 0, "node", "NAME", "of this node (default: the host's name)", NULL},
+	STORE,
+	UPLINK,
+	{OPT_NODE_IP, 0, "node-ip", "ADDRESS",
+	 "of this node, once a family (default: the uplink's)", NULL},
+	{OPT_POD_CIDR, 0, "pod-cidr", "RANGES",
+	 "of this node's pods, comma between or several times (default: what the store's record of "
+	 "this node says)",
+	 NULL},
+	{OPT_HTTP, 0, "http", "[ADDR]:PORT",
+	 "where page, metrics and status are served, or off (default: :9586)", "off :9586"},
+	LOG_LEVEL,
+	{OPT_CLEANUP, 0, "cleanup", NULL,
+	 "remove everything that an agent left on this machine, and end", NULL},
+	{OPT_CLEANUP_ON_EXIT, 0, "cleanup-on-exit", NULL,
+	 "do so when the agent is told to end; else encryption that is on stays on, and what "
+	 "cannot be encrypted is dropped",
+	 NULL},
+};
+
+static const struct cli_option enable_options[] = {
+	{OPT_IPV6, 0, "ipv6", NULL, "of IPv6 pods (wireguardEnabledV6; else wireguardEnabled)",
+	 NULL},
+	{OPT_NODE, 0, "node", "NAME", "on this node alone", "<node>"},
+	STORE,
+};
+
+static const struct cli_option status_options[] = {
+	JSON,
+};
+
+static const struct cli_option doctor_options[] = {
+	UPLINK,
+	JSON,
+};
+
+static const struct cli_option device_options[] = {
+	{OPT_FOREGROUND, 'f', "foreground", NULL, "stay in the foreground", NULL},
+	{OPT_WORKERS, 0, "workers", "N", "threads and queues, 1 to 8 (default: cores - 1)",
+	 "1 2 3 4 5 6 7 8"},
+	{OPT_MTU, 0, "mtu", "N", "of the device, 576 to 65535 (default: 1420)", NULL},
+	{OPT_PER_PACKET, 0, "per-packet", NULL, "no superpackets, as on kernels before 6.9", NULL},
+	{OPT_AEAD, 0, "aead", "NAME",
+	 "cipher implementation: ipsec-mb, openssl or libsodium (default: the fastest here)",
+	 "ipsec-mb openssl libsodium"},
+	LOG_LEVEL,
+};
+
+#define OPTIONS(list) .options = (list), .n_options = sizeof(list) / sizeof(*(list))
+
+const struct subcommand subcommands[] = {
+	{
+		.name = "agent",
+		.run = agent_main,
+		.summary = "Encrypt this node's pod traffic as the store says",
+		.text = "Encrypts the traffic of this node's pods with those of other nodes, as "
+			"the "
+			"store's settings say. Stays in the foreground.",
+		OPTIONS(agent_options),
+		.settings = true,
+		.ending = "Exit codes: 0 was told to end, 1 failed, 2 usage.",
+	},
+	{
+		.name = "enable",
+		.run = enable_main,
+		.summary = "Switch encryption on for the cluster",
+		.text = "Switches encryption on, on all nodes of the cluster or on one.",
+		OPTIONS(enable_options),
+		.ending = "Exit codes: 0 written, 1 failed, 2 usage.",
+	},
+	{
+		.name = "disable",
+		.run = enable_main,
+		.summary = "Switch encryption off for the cluster",
+		.text = "Switches encryption off, on all nodes of the cluster or on one.",
+		OPTIONS(enable_options),
+		.ending = "Exit codes: 0 written, 1 failed, 2 usage.",
+	},
+	{
+		.name = "status",
+		.run = status_main,
+		.summary = "Show what this node encrypts, and with whom",
+		.text = "Shows what this node encrypts, and with whom.",
+		OPTIONS(status_options),
+		.ending = "Exit codes: 0 shown, 1 no agent runs here, 2 usage.",
+	},
+	{
+		.name = "doctor",
+		.run = doctor_main,
+		.summary = "Say what this machine lacks, and what to do",
+		.text = "Says what this machine has of what Podveil needs, and what to do where it "
+			"has "
+			"not. Needs no agent, and changes nothing.",
+		OPTIONS(doctor_options),
+		.ending = "Exit codes: 0 nothing is BAD, 1 something is, 2 usage.",
+	},
+	{
+		.name = "device",
+		.run = device_main,
+		.argument = "IFNAME",
+		.summary = "Create and serve a WireGuard device, driven by wg(8)",
+		.text = "Creates the network device IFNAME, to be configured with wg(8) and ip(8), "
+			"and "
+			"serves it from the background until it is deleted.",
+		OPTIONS(device_options),
+		.ending =
+			"Each option can be given in the environment, too: PODVEIL_WORKERS=2. Exit "
+			"codes: 0 the device stands (or, in the foreground, has ended), 1 failed, "
+			"2 "
+			"usage.",
+	},
+	{
+		.name = "completion",
+		.run = completion_main,
+		.argument = "SHELL",
+		.choices = "bash zsh fish",
+		.summary = "Print the completion script of bash, zsh or fish",
+		.text = "Prints what makes a shell complete podveil's arguments. For this session: "
+			"source <(podveil completion bash)",
+		.ending = "Exit codes: 0 printed, 2 usage.",
+	},
+	{
+		.name = "manual",
+		.run = manual_main,
+		.summary = "Print the manual page",
+		.text = "Prints the manual page, for man(1): podveil manual | man -l -",
+		.ending = "Exit codes: 0 printed, 2 usage.",
+	},
+	{.name = NULL},
+};

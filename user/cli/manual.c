@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* podveil manual: the manual page, out of the table. */
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/cli.h"
+#include "node/settings.h"
+#include "observe/version.h"
+
+/* What roff would take for something else is escaped. */
+static void text(const char *t)
+{
+	if (*t == '.' || *t == '\'')
+		fputs("\\&", stdout);
+	for (; *t; t++) {
+		if (*t == '\\')
+			fputs("\\e", stdout);
+		else if (*t == '-')
+			fputs("\\-", stdout);
+		else
+			fputc(*t, stdout);
+	}
+}
+
+static void paragraph(const char *t)
+{
+	printf(".PP\n");
+	text(t);
+	printf("\n");
+}
+
+static void option(const struct cli_option *o)
+{
+	printf(".TP\n");
+	if (o->letter)
+		printf("\\fB\\-%c\\fR, ", o->letter);
+	printf("\\fB\\-\\-");
+	text(o->name);
+	printf("\\fR");
+	if (o->argument) {
+		printf(" \\fI");
+		text(o->argument);
+		printf("\\fR");
+	}
+	printf("\n");
+	text(o->meaning);
+	printf("\n");
+}
+
+static void subcommand(const struct subcommand *c)
+{
+	printf(".SS podveil %s%s%s%s\n", c->name, c->argument ? " " : "",
+	       c->argument ? c->argument : "", c->n_options ? " [OPTIONS]" : "");
+	text(c->text);
+	printf("\n");
+	for (size_t i = 0; i < c->n_options; i++)
+		option(&c->options[i]);
+	if (c->settings)
+		paragraph("Each setting (see SETTINGS) is an option, too, for this node alone.");
+	paragraph(c->ending);
+}
+
+static void settings(void)
+{
+	size_t n;
+	const struct settings_field *fields = settings_fields(&n);
+
+	printf(".SH SETTINGS\n");
+	text("In the order in which a later one wins: the cluster's in the store, the node's "
+	     "there, "
+	     "the environment (PODVEIL_ and the name in capitals), a flag of podveil agent. A "
+	     "change takes effect at once; a value that is refused is named in the log and in "
+	     "podveil status, and the last valid one stays.");
+	printf("\n");
+	for (size_t i = 0; i < n; i++) {
+		printf(".TP\n\\fB%s\\fR\n", fields[i].name);
+		text(fields[i].meaning);
+		printf(" (");
+		text(fields[i].range);
+		printf("; default ");
+		text(*fields[i].fallback ? fields[i].fallback : "none");
+		printf(")\n");
+	}
+}
+
+static void signals_and_files(void)
+{
+	static const struct {
+		const char *name, *meaning;
+	} signals[] =
+		{
+			{"SIGTERM, SIGINT", "end"},
+			{"SIGUSR1, SIGUSR2",
+			 "of agent and device: log more, log less, by one level"},
+		},
+	  files[] = {
+		  {"/run/podveil/", "keys, locks and the agent's socket; mode 0700"},
+		  {"/var/run/wireguard/IFNAME.sock", "where wg(8) configures and shows a device"},
+		  {"/sys/fs/bpf/podveil/", "the maps of the programs, for bpftool(8)"},
+	  };
+
+	printf(".SH SIGNALS\n");
+	for (size_t i = 0; i < sizeof(signals) / sizeof(*signals); i++)
+		printf(".TP\n\\fB%s\\fR\n%s\n", signals[i].name, signals[i].meaning);
+	printf(".SH FILES\n");
+	for (size_t i = 0; i < sizeof(files) / sizeof(*files); i++)
+		printf(".TP\n\\fI%s\\fR\n%s\n", files[i].name, files[i].meaning);
+}
+
+static bool none(void *context, int id, const char *value)
+{
+	(void)context;
+	(void)id;
+	(void)value;
+	return false;
+}
+
+int manual_main(int argc, char **argv)
+{
+	int result = cli_parse(argc, argv, none, NULL, NULL);
+
+	if (result >= 0)
+		return result;
+	printf(".\\\" SPDX-License-Identifier: Apache-2.0\n"
+	       ".TH PODVEIL 8 \"\" \"podveil %s\" \"System administration\"\n"
+	       ".SH NAME\npodveil \\- WireGuard for pod traffic, in userspace\n"
+	       ".SH SYNOPSIS\n\\fBpodveil\\fR \\fISUBCOMMAND\\fR [OPTIONS]\n"
+	       ".SH DESCRIPTION\n",
+	       PODVEIL_VERSION);
+	text("Encrypts the traffic between the pods of a cluster's nodes with WireGuard. TC and "
+	     "XDP "
+	     "programs classify it and hand it to an AF_XDP loop that encrypts in userspace; no "
+	     "kernel module is needed.");
+	printf("\n.SH SUBCOMMANDS\n");
+	for (const struct subcommand *c = subcommands; c->name; c++)
+		subcommand(c);
+	settings();
+	signals_and_files();
+	printf(".SH SEE ALSO\n.BR wg (8),\n.BR ip (8),\n.BR bpftool (8),\n.BR tcpdump (8)\n");
+	return EXIT_DONE;
+}
