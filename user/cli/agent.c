@@ -22,6 +22,7 @@
 
 struct options {
 	struct agent_params agent;
+	const char *store, *resource;
 	char hostname[NODE_NAME_MAX + 1];
 	struct cidr pod_cidrs[MAX_POD_CIDRS];
 	enum log_level log_level;
@@ -66,7 +67,10 @@ static bool apply(void *context, int option, const char *value)
 		o->agent.node = value;
 		return true;
 	case OPT_STORE:
-		o->agent.store = value;
+		o->store = value;
+		return true;
+	case OPT_CONFIG_RESOURCE:
+		o->resource = value;
 		return true;
 	case OPT_UPLINK:
 		o->agent.uplink = value;
@@ -137,13 +141,17 @@ static void on_signal(evutil_socket_t signal, short what, void *base)
 
 static int serve(struct options *o)
 {
+	char *url = store_with_resource(o->store, o->resource);
 	struct event *on_term = NULL, *on_int = NULL;
 	struct agent *agent = NULL;
 	int result = EXIT_FAILED;
 
 	o->agent.base = event_base_new();
-	if (!o->agent.base)
+	if (!url || !o->agent.base) {
+		free(url);
 		return EXIT_FAILED;
+	}
+	o->agent.store = url;
 	on_term = evsignal_new(o->agent.base, SIGTERM, on_signal, o->agent.base);
 	on_int = evsignal_new(o->agent.base, SIGINT, on_signal, o->agent.base);
 	if (on_term && on_int && !evsignal_add(on_term, NULL) && !evsignal_add(on_int, NULL) &&
@@ -159,6 +167,7 @@ static int serve(struct options *o)
 	if (on_int)
 		event_free(on_int);
 	event_base_free(o->agent.base);
+	free(url);
 	return result;
 }
 
@@ -204,7 +213,7 @@ int agent_main(int argc, char **argv)
 	if (gethostname(o.hostname, sizeof(o.hostname) - 1))
 		o.hostname[0] = 0;
 	o.agent.node = o.hostname;
-	o.agent.store = store_default();
+	o.store = store_default();
 	o.agent.http = ":9586";
 	o.agent.pod_cidrs = o.pod_cidrs;
 	o.agent.settings = settings_new();

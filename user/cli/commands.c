@@ -12,7 +12,17 @@
 #define STORE                                                                                      \
 	{                                                                                          \
 		OPT_STORE, 0, "store", "STORE",                                                    \
-			"dir:PATH (default: PODVEIL_STORE, else " STORE_DEFAULT ")", NULL          \
+			"dir:PATH or kubernetes (default: PODVEIL_STORE, else " STORE_DEFAULT ")", \
+			"kubernetes"                                                               \
+	}
+#define CONFIG_RESOURCE                                                                            \
+	{                                                                                          \
+		OPT_CONFIG_RESOURCE, 0, "config-resource", "RESOURCE",                             \
+			"of Kubernetes, with the settings (default: "                              \
+			"podveilconfigurations.podveil.io)",                                       \
+			"podveilconfigurations.podveil.io "                                        \
+			"felixconfigurations.crd.projectcalico.org "                               \
+			"felixconfigurations.projectcalico.org"                                    \
 	}
 #define JSON                                                                                       \
 	{                                                                                          \
@@ -28,6 +38,7 @@
 static const struct cli_option agent_options[] = {
 	{OPT_NODE, 0, "node", "NAME", "of this node (default: the host's name)", NULL},
 	STORE,
+	CONFIG_RESOURCE,
 	UPLINK,
 	{OPT_NODE_IP, 0, "node-ip", "ADDRESS",
 	 "of this node, once a family (default: the uplink's)", NULL},
@@ -51,6 +62,7 @@ static const struct cli_option enable_options[] = {
 	 NULL},
 	{OPT_NODE, 0, "node", "NAME", "on this node alone", "<node>"},
 	STORE,
+	CONFIG_RESOURCE,
 };
 
 static const struct cli_option status_options[] = {

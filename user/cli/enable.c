@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "cli/cli.h"
@@ -46,7 +47,7 @@ static int write_setting(const char *url, const char *node, const struct store_s
 }
 
 struct options {
-	const char *store, *node;
+	const char *store, *resource, *node;
 	struct store_setting setting;
 };
 
@@ -61,6 +62,9 @@ static bool apply(void *context, int option, const char *value)
 		return true;
 	case OPT_STORE:
 		o->store = value;
+		return true;
+	case OPT_CONFIG_RESOURCE:
+		o->resource = value;
 		return true;
 	case OPT_NODE:
 		o->node = value;
@@ -81,10 +85,13 @@ int enable_main(int argc, char **argv)
 			    .value = !strcmp(argv[0], "enable") ? "true" : "false"},
 	};
 	int err, result = cli_parse(argc, argv, apply, &o, NULL);
+	char *url;
 
 	if (result >= 0)
 		return result;
-	err = write_setting(o.store, o.node, &o.setting);
+	url = store_with_resource(o.store, o.resource);
+	err = url ? write_setting(url, o.node, &o.setting) : -ENOMEM;
+	free(url);
 	if (err) {
 		fprintf(stderr, "podveil %s: store %s: %s\n", argv[0], o.store, strerror(-err));
 		return EXIT_FAILED;

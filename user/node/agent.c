@@ -16,6 +16,7 @@
 #include "netlink/link.h"
 #include "netlink/route.h"
 #include "netlink/sysctl.h"
+#include "node/announcer.h"
 #include "node/documents.h"
 #include "node/fence.h"
 #include "node/plan.h"
@@ -37,6 +38,8 @@
 #define TICK_MS 500
 /* News come in bursts. */
 #define SETTLE_MS 20
+/* A store over a network may need so long to take back our key. */
+#define FLUSH_MS 3000
 
 enum { V4, V6, N_TUNNELS };
 static const int families[N_TUNNELS] = {AF_INET, AF_INET6};
@@ -59,6 +62,7 @@ struct agent {
 	uint64_t mend_cost; /* ns that the last look at the network took */
 	struct status *status;
 	struct documents *http;
+	struct announcer *announcer;
 	unsigned int failures; /* of passes, one after the other */
 	unsigned int pause;    /* ticks until the next attempt */
 };
@@ -234,6 +238,15 @@ static int pass(struct agent *a)
 	return first ? first : err;
 }
 
+static struct report_input describe(void *context);
+
+static void announce(struct agent *a)
+{
+	const struct report_input in = describe(a);
+
+	announcer_look(a->announcer, &in);
+}
+
 static void run_pass(struct agent *a)
 {
 	if (!a->synced)
@@ -398,6 +411,7 @@ static void on_tick(evutil_socket_t fd, short what, void *context)
 	mend(a, false);
 	for (int i = 0; i < N_TUNNELS; i++)
 		tunnel_tick(a->tunnels[i]);
+	announce(a);
 }
 
 /* --- status --- */
@@ -486,7 +500,8 @@ int agent_new(const struct agent_params *params, struct agent **out)
 			goto fail;
 	}
 	a->fence = fence_new();
-	if (!a->fence)
+	a->announcer = announcer_new();
+	if (!a->fence || !a->announcer)
 		goto fail;
 	step = "lock (another agent runs on this machine)";
 	err = take_lock(&a->lock_file);
@@ -523,6 +538,8 @@ void agent_free(struct agent *a, bool cleanup)
 		memset(a->self.record.key4, 0, sizeof(a->self.record.key4));
 		memset(a->self.record.key6, 0, sizeof(a->self.record.key6));
 		publish(a);
+		announcer_withdraw(a->store);
+		store_flush(a->store, FLUSH_MS);
 	}
 	if (cleanup)
 		mark_sources(a, false);
@@ -535,6 +552,7 @@ void agent_free(struct agent *a, bool cleanup)
 	fence_free(a->fence, cleanup);
 	documents_free(a->http);
 	status_free(a->status);
+	announcer_free(a->announcer);
 	store_close(a->store);
 	if (a->on_news)
 		event_free(a->on_news);

@@ -18,7 +18,7 @@ struct tunnel;
 
 struct report_input {
 	const char *node, *uplink;
-	const struct store *store;
+	struct store *store;
 	bool synced;
 	const struct settings_stack *settings;
 	struct tunnel *const *tunnels;

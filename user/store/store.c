@@ -2,6 +2,7 @@
 #include "store/store.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -28,6 +29,17 @@ const char *store_default(void)
 	const char *named = getenv("PODVEIL_STORE");
 
 	return named && *named ? named : STORE_DEFAULT;
+}
+
+char *store_with_resource(const char *url, const char *resource)
+{
+	char *whole;
+
+	if (!resource)
+		resource = getenv("PODVEIL_CONFIG_RESOURCE");
+	if (!resource || !*resource || strcmp(url, store_kubernetes.prefix) != 0)
+		return strdup(url);
+	return asprintf(&whole, "%s:%s", url, resource) < 0 ? NULL : whole;
 }
 
 int store_open(const char *url, struct event_base *base, const struct store_events *events,

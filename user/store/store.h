@@ -51,6 +51,10 @@ struct store_health {
 
 /* Where nobody names a store: PODVEIL_STORE of the environment, else STORE_DEFAULT. */
 const char *store_default(void);
+/* The store with the resource (NULL: PODVEIL_CONFIG_RESOURCE of the environment, else its own) that
+ * holds the settings: "kubernetes:RESOURCE"; other stores have no such thing and stay as they are.
+ * Allocated; NULL: no memory. */
+char *store_with_resource(const char *url, const char *resource);
 
 /* What a node says of itself for people to see. */
 struct store_state {

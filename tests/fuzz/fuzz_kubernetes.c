@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What an API server may send: kubeconfig files are taken or refused with a reason; streams split
+ * the same however they are cut; objects of any shape leave a cluster that can be asked and freed.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "store/cluster.h"
+#include "store/kubeconfig.h"
+#include "store/splitter.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void on_node(void *context, const char *name, const struct node_record *r)
+{
+	(void)context;
+	if (node_name_problem(name) || (r && strcmp(r->name, name) != 0))
+		abort();
+}
+
+static void on_problem(void *context, const char *object, const char *what)
+{
+	(void)context;
+	if (!strchr(object, '/') || !*what)
+		abort();
+}
+
+struct world {
+	struct cluster *cluster;
+	size_t objects, bytes;
+};
+
+static void on_object(void *context, const char *text, size_t len)
+{
+	struct world *w = context;
+	json_t *o = json_loadb(text, len, 0, NULL);
+
+	w->objects++;
+	w->bytes += len;
+	if (w->cluster && json_is_object(o)) {
+		const bool gone = json_is_true(json_object_get(o, "gone"));
+
+		if (w->objects % 2)
+			cluster_node(w->cluster, o, gone);
+		cluster_block(w->cluster, o, gone);
+	}
+	json_decref(o);
+}
+
+static struct world split(const char *member, const uint8_t *data, size_t size, size_t piece,
+			  struct cluster *c, char **rest)
+{
+	struct world w = {c, 0, 0};
+	struct splitter s;
+	int err = 0;
+
+	splitter_init(&s, member, on_object, &w);
+	for (size_t at = 0; at < size && !err; at += piece)
+		err = splitter_feed(&s, (const char *)data + at,
+				    size - at < piece ? size - at : piece);
+	*rest = strdup(splitter_rest(&s));
+	splitter_fini(&s);
+	return w;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	const struct cluster_events events = {on_node, on_problem, NULL};
+	struct credentials as = {.insecure = false};
+	char problem[300] = "", *whole, *pieces;
+	const char *member = size && data[0] % 2 ? "items" : NULL;
+	struct cluster *c = cluster_new(&events);
+	struct world a, b;
+
+	if (kubeconfig_parse((const char *)data, size, "/", &as, problem, sizeof(problem))) {
+		if (!*problem)
+			abort();
+	} else {
+		credentials_fini(&as);
+	}
+	if (size) {
+		data++;
+		size--;
+	}
+	cluster_listing(c, CLUSTER_NODES);
+	cluster_listed(c, CLUSTER_NODES);
+	cluster_listed(c, CLUSTER_BLOCKS);
+	a = split(member, data, size, size ? size : 1, c, &whole);
+	cluster_listing(c, CLUSTER_BLOCKS);
+	cluster_listed(c, CLUSTER_BLOCKS);
+	b = split(member, data, size, 1 + size / 7, NULL, &pieces);
+	if (a.objects != b.objects || a.bytes != b.bytes || strcmp(whole, pieces) != 0)
+		abort();
+	free(whole);
+	free(pieces);
+	cluster_free(c);
+	return 0;
+}

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Kubeconfig files and service accounts, as people and clusters have them; and as nobody should. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "check.h"
+#include "store/kubeconfig.h"
+
+static const char usual[] =
+	"apiVersion: v1\nkind: Config\ncurrent-context: b\n"
+	"contexts:\n- name: a\n  context: {cluster: none}\n"
+	"- name: b\n  context:\n    cluster: k\n    user: u\n    namespace: n\n"
+	"clusters:\n- name: k\n  cluster:\n    server: https://10.0.0.1:6443/\n"
+	"    certificate-authority: pki/ca.crt\n    tls-server-name: kubernetes\n"
+	"users:\n- name: u\n  user:\n    client-certificate: /etc/me.crt\n"
+	"    client-key-data: \"c2VjcmV0\"\n    tokenFile: token\n";
+
+static int parse(const char *text, struct credentials *c, char problem[300])
+{
+	return kubeconfig_parse(text, strlen(text), "/etc/kubernetes", c, problem, 300);
+}
+
+static void the_current_context_counts(void **state)
+{
+	struct credentials c;
+	char problem[300];
+
+	(void)state;
+	assert_int_equal(parse(usual, &c, problem), 0);
+	assert_string_equal(c.server, "https://10.0.0.1:6443");
+	assert_string_equal(c.server_name, "kubernetes");
+	assert_string_equal(c.ca_file, "/etc/kubernetes/pki/ca.crt");
+	assert_string_equal(c.cert_file, "/etc/me.crt");
+	assert_string_equal(c.key_data, "secret");
+	assert_string_equal(c.token_file, "/etc/kubernetes/token");
+	assert_string_equal(c.name_space, "n");
+	assert_false(c.insecure);
+	assert_null(c.token);
+	credentials_fini(&c);
+	assert_null(c.key_data);
+}
+
+static void json_is_yaml(void **state)
+{
+	struct credentials c;
+	char problem[300];
+
+	(void)state;
+	assert_int_equal(
+		parse("{\"current-context\":\"x\",\"contexts\":[{\"name\":\"x\",\"context\":"
+		      "{\"cluster\":\"x\",\"user\":\"x\"}}],\"clusters\":[{\"name\":\"x\","
+		      "\"cluster\":{\"server\":\"http://[::1]:8080\",\"insecure-skip-tls-verify\":"
+		      "true}}],\"users\":[{\"name\":\"x\",\"user\":{\"token\":\"t\"}}]}",
+		      &c, problem),
+		0);
+	assert_true(c.insecure);
+	assert_string_equal(c.token, "t");
+	credentials_fini(&c);
+}
+
+static void replaced(const char *from, const char *to, const char *says)
+{
+	char text[sizeof(usual) + 200], problem[300] = "";
+	const char *at = strstr(usual, from);
+	struct credentials c;
+
+	assert_non_null(at);
+	snprintf(text, sizeof(text), "%.*s%s%s", (int)(at - usual), usual, to, at + strlen(from));
+	assert_int_equal(parse(text, &c, problem), -EINVAL);
+	if (!strstr(problem, says))
+		fail_msg("\"%s\" does not say \"%s\"", problem, says);
+}
+
+static void what_is_wrong_is_said(void **state)
+{
+	(void)state;
+	replaced("current-context: b", "", "current-context is missing");
+	replaced("current-context: b", "current-context: zz", "no context \"zz\"");
+	replaced("cluster: k", "cluster: zz", "no cluster \"zz\"");
+	replaced("user: u\n", "user: zz\n", "no user \"zz\"");
+	replaced("https://10.0.0.1:6443/", "10.0.0.1", "needs https://HOST:PORT");
+	replaced("c2VjcmV0", "%%%", "client-key-data is not base64");
+	replaced("tokenFile: token", "exec: {command: aws}", "plugin");
+	replaced("clusters:", "clusters: [", "line ");
+	replaced("clusters:", "x: *y\nclusters:", "line ");
+	replaced("apiVersion: v1", "\t", "line ");
+	replaced("apiVersion: v1", "? {a: b}\n: c", "a key that is no text");
+}
+
+static void a_pod_has_a_service_account(void **state)
+{
+	char directory[] = "/tmp/podveil-test-XXXXXX", path[100], problem[300];
+	struct credentials c;
+	FILE *f;
+
+	(void)state;
+	assert_non_null(mkdtemp(directory));
+	unsetenv("KUBECONFIG");
+	unsetenv("KUBERNETES_SERVICE_HOST");
+	assert_int_equal(kubeconfig_find(directory, &c, problem, sizeof(problem)), -ENOENT);
+	assert_non_null(strstr(problem, "KUBECONFIG"));
+	setenv("KUBERNETES_SERVICE_HOST", "fd00::1", 1);
+	setenv("KUBERNETES_SERVICE_PORT", "443", 1);
+	assert_int_equal(kubeconfig_find(directory, &c, problem, sizeof(problem)), -ENOENT);
+	assert_non_null(strstr(problem, "automountServiceAccountToken"));
+	for (int i = 0; i < 2; i++) {
+		snprintf(path, sizeof(path), "%s/%s", directory, i ? "token" : "ca.crt");
+		f = fopen(path, "w");
+		assert_non_null(f);
+		fclose(f);
+	}
+	assert_int_equal(kubeconfig_find(directory, &c, problem, sizeof(problem)), 0);
+	assert_string_equal(c.server, "https://[fd00::1]:443");
+	assert_non_null(c.token_file);
+	credentials_fini(&c);
+	setenv("KUBECONFIG", "/nowhere/config", 1);
+	assert_int_equal(kubeconfig_find(directory, &c, problem, sizeof(problem)), -ENOENT);
+	assert_non_null(strstr(problem, "/nowhere/config"));
+	for (int i = 0; i < 2; i++) {
+		snprintf(path, sizeof(path), "%s/%s", directory, i ? "token" : "ca.crt");
+		unlink(path);
+	}
+	rmdir(directory);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(the_current_context_counts),
+		cmocka_unit_test(json_is_yaml),
+		cmocka_unit_test(what_is_wrong_is_said),
+		cmocka_unit_test(a_pod_has_a_service_account),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "node/announcer.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "device/device.h"
+#include "node/fence.h"
+#include "node/tunnel.h"
+#include "store/store.h"
+
+struct announcer {
+	char *conflicts, *refused; /* as last told */
+	uint64_t leaks;
+	bool looked;
+};
+
+struct announcer *announcer_new(void)
+{
+	return calloc(1, sizeof(struct announcer));
+}
+
+void announcer_free(struct announcer *a)
+{
+	if (!a)
+		return;
+	free(a->conflicts);
+	free(a->refused);
+	free(a);
+}
+
+/* True if the text is there and another than last time; it is kept. */
+static bool is_news(char **last, const char *text)
+{
+	if (text && *last && !strcmp(text, *last))
+		return false;
+	free(*last);
+	*last = text ? strdup(text) : NULL;
+	return text && *text;
+}
+
+struct peers {
+	unsigned int all, encrypting;
+};
+
+static void count_peer(void *context, const struct tunnel_peer_status *p)
+{
+	struct peers *to = context;
+
+	to->all++;
+	to->encrypting += p->encrypting;
+}
+
+static void see_mode(const struct device_view *v, void *context)
+{
+	*(bool *)context = v->superpackets;
+}
+
+static void tell_state(const struct report_input *in)
+{
+	static const char *const families[] = {"IPv4", "IPv6"};
+	struct store_state state = {.ready = !in->failed, .reason = "EncryptionOff"};
+	char message[256] = "encryption is switched off";
+	size_t at = 0;
+
+	for (size_t i = 0; i < in->n_tunnels; i++) {
+		struct device *d = tunnel_device(in->tunnels[i]);
+		struct peers peers = {0, 0};
+		bool superpackets = false;
+
+		if (!d || tunnel_state(in->tunnels[i]) != TUNNEL_ON)
+			continue;
+		tunnel_look(in->tunnels[i], count_peer, &peers);
+		device_look(d, see_mode, NULL, &superpackets);
+		at += (size_t)snprintf(message + at, sizeof(message) - at,
+				       "%s%s: encrypts with %u of %u peers, %s", at ? "; " : "",
+				       families[i], peers.encrypting, peers.all,
+				       superpackets ? "superpackets" : "per packet");
+		state.reason = "Encrypting";
+		state.ready &= peers.encrypting == peers.all;
+	}
+	if (at && !state.ready)
+		state.reason = "PeersMissing";
+	if (in->failed)
+		state.reason = "NotEverythingDone";
+	state.message = message;
+	store_state(in->store, &state);
+}
+
+static void tell_leaks(struct announcer *a, const struct report_input *in)
+{
+	struct pv_counters c;
+
+	fence_counters(in->fence, &c);
+	if (a->looked && c.leaks > a->leaks)
+		store_event(in->store, "PlaintextLeft",
+			    "packets for remote pods left this node unencrypted: podveil verify "
+			    "shows which, podveilStrictMode drops them");
+	a->leaks = c.leaks;
+}
+
+void announcer_look(struct announcer *a, const struct report_input *in)
+{
+	if (!in->store)
+		return;
+	tell_state(in);
+	if (is_news(&a->conflicts, in->conflicts))
+		store_event(in->store, "NodesContradict", a->conflicts);
+	if (is_news(&a->refused, settings_refused(in->settings)))
+		store_event(in->store, "SettingRefused", a->refused);
+	tell_leaks(a, in);
+	a->looked = true;
+}
+
+void announcer_withdraw(struct store *s)
+{
+	const struct store_state gone = {
+		.ready = false, .reason = "Removed", .message = "no agent runs on this node"};
+
+	store_state(s, &gone);
+}
