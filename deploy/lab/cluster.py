@@ -34,7 +34,7 @@ class Agent:
     def __init__(self, node, store, arguments=(), env=None):
         self.node = node
         self.file = tempfile.NamedTemporaryFile(mode="r", suffix=".log")
-        command = [PODVEIL, "agent", "--node", node.name, "--store", f"dir:{store}", *arguments]
+        command = [PODVEIL, "agent", "--node", node.name, "--store", store, *arguments]
         with open(self.file.name, "w") as log:
             self.process = node.start(command, stdout=log, stderr=log, env=env,
                                       stdin=subprocess.DEVNULL)
@@ -78,6 +78,7 @@ class Cluster:
     def __init__(self, nodes=3, mtu=1500):
         self.directory = tempfile.TemporaryDirectory(prefix="podveil-lab-")
         self.store = os.path.join(self.directory.name, "store")
+        self.store_url = f"dir:{self.store}"  # what agents are started with
         os.chmod(self.directory.name, 0o755)
         self.mtu = mtu
         self.nodes, self.hosts = [], []
@@ -166,10 +167,11 @@ class Cluster:
         node.pods.append(pod)
         return pod
 
-    def start_agent(self, node, *arguments, env=None, ready=True):
-        """Starts the agent of a node; with `ready`, returns when it has read the store."""
-        node.agent = Agent(node, self.store, ["--pod-cidr", f"{node.pods4},{node.pods6}", *arguments],
-                           env=env)
+    def start_agent(self, node, *arguments, env=None, ready=True, pod_cidrs=True):
+        """Starts the agent of a node, which is told its pods' ranges unless the store knows them; with
+        `ready`, returns when it has read the store."""
+        ranges = ["--pod-cidr", f"{node.pods4},{node.pods6}"] if pod_cidrs else []
+        node.agent = Agent(node, self.store_url, [*ranges, *arguments], env=env)
         if ready:
             wait_for(lambda: self._synced(node.agent), f"agent of {node.name} is ready")
         return node.agent
@@ -183,7 +185,7 @@ class Cluster:
 
     def podveil(self, *arguments):
         """enable, disable: on the first node, as a person would."""
-        return self.nodes[0].run([PODVEIL, *arguments, "--store", f"dir:{self.store}"])
+        return self.nodes[0].run([PODVEIL, *arguments, "--store", self.store_url])
 
     def configure(self, node=None, **settings):
         """Writes settings as a person with an editor would; None removes one."""

@@ -210,6 +210,15 @@ class ControlPlane:
         return self.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-",
                             stdin="\n---\n".join(json.dumps(d) for d in documents))
 
+    def apply_kustomization(self, path, *arguments):
+        """kubectl apply -k; where it brings its own resource definitions, its objects need a second go."""
+        def applied():
+            done = self.kubectl("apply", "--server-side", "--force-conflicts", "-k", path, *arguments, check=False)
+            if done.returncode and "no matches for kind" not in done.stderr:
+                raise Failed(f"kubectl apply -k {path}: {done.stderr}")
+            return done.returncode == 0
+        wait_for(applied, f"{path} is applied", 30)
+
     def apply_calico_crds(self, *names):
         """Calico's own resource definitions, all or those named ("felixconfigurations", ...), ready to be used."""
         names = names or sorted(f.split("_")[1][:-5] for f in os.listdir(CALICO_CRD) if f.endswith(".yaml"))
