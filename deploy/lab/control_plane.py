@@ -38,24 +38,30 @@ def program(name):
     return path
 
 
-def socket_on(host, address, port, timeout=10):
-    """A TCP connection made in the host's network namespace. A thread enters it, so that nobody else does."""
+def on_host(host, function):
+    """What `function` returns, run in the host's network namespace: by a thread of its own, so that nobody else
+    enters. Sockets made there stay there."""
     result = []
 
-    def connect():
+    def run():
         try:
             with open(f"/proc/{host.pid}/ns/net") as ns:
                 if _libc.setns(ns.fileno(), CLONE_NEWNET):
                     raise OSError(ctypes.get_errno(), "setns")
-            result.append(socket.create_connection((address, port), timeout))
+            result.append(function())
         except OSError as e:
             result.append(e)
-    thread = threading.Thread(target=connect)
+    thread = threading.Thread(target=run)
     thread.start()
     thread.join()
     if isinstance(result[0], OSError):
         raise result[0]
     return result[0]
+
+
+def socket_on(host, address, port, timeout=10):
+    """A TCP connection from the host."""
+    return on_host(host, lambda: socket.create_connection((address, port), timeout))
 
 
 class Refused(Failed):
@@ -227,10 +233,11 @@ class ControlPlane:
         self.kubectl("wait", "--for=condition=Established", "--timeout=30s",
                      *[f"crd/{name}.crd.projectcalico.org" for name in names])
 
-    def connection(self, timeout=30):
-        """An administrator's http.client connection, for many requests."""
+    def connection(self, timeout=30, admin=True):
+        """An administrator's http.client connection, or (admin False) nobody's, for many requests."""
         context = ssl.create_default_context(cadata=self.server_authority.certificate.decode())
-        context.load_cert_chain(*[os.path.join(self.directory, "admin" + s) for s in (".crt", ".key")])
+        if admin:
+            context.load_cert_chain(*[os.path.join(self.directory, "admin" + s) for s in (".crt", ".key")])
         c = http.client.HTTPSConnection(self.address, self.port, context=context, timeout=timeout)
         c.sock = context.wrap_socket(socket_on(self.host, self.address, self.port, timeout),
                                      server_hostname=self.address)

@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An HTTPS proxy before an API server that does to answers what networks and load balancers do."""
+import http.client
+import http.server
+import json
+import socket
+import socketserver
+import ssl
+import threading
+
+from control_plane import on_host
+
+
+class FaultyProxy:
+    """Listens on the control plane's host, at `port`; kubeconfig() leads there.
+
+    fault: None, ("status", 429), ("garbage",), ("cut", bytes), ("hang", bytes), ("delay", seconds);
+    what hangs goes on when the fault is taken away. `requests` are (method, path) of all that came.
+    """
+
+    def __init__(self, control, port=7443):
+        self.control, self.port = control, port
+        self.fault, self.requests = None, []
+        self.changed = threading.Condition()
+        certificate, key = control.authority.issue("proxy", "proxy", names=control.names)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate, key)
+        proxy = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def handle_one(self):
+                proxy.handle(self)
+            do_GET = do_POST = do_PATCH = do_PUT = do_DELETE = handle_one
+
+            def log_message(self, *_):
+                pass
+
+        class Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
+            daemon_threads = True
+
+            def server_bind(self):
+                self.socket = context.wrap_socket(
+                    on_host(control.host, lambda: socket.create_server((control.address, port))),
+                    server_side=True, do_handshake_on_connect=False)
+
+            def handle_error(self, *_):
+                pass
+
+        self.server = Server((control.address, port), Handler)
+        self.thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.05})
+        self.thread.start()
+
+    def close(self):
+        self.set(None)
+        self.server.shutdown()
+        self.server.server_close()
+        self.thread.join()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def kubeconfig(self, original):
+        with open(original) as f:
+            config = json.load(f)
+        config["clusters"][0]["cluster"]["server"] = f"https://{self.control.address}:{self.port}"
+        path = original + ".proxy"
+        with open(path, "w") as f:
+            json.dump(config, f)
+        return path
+
+    def set(self, *fault):
+        with self.changed:
+            self.fault = fault if fault and fault[0] else None
+            self.changed.notify_all()
+
+    def _wait_until_well(self):
+        with self.changed:
+            self.changed.wait_for(lambda: self.fault is None)
+
+    def handle(self, client):
+        self.requests.append((client.command, client.path))
+        length = int(client.headers.get("Content-Length") or 0)
+        body = client.rfile.read(length) if length else None
+        fault = self.fault
+        if fault and fault[0] == "status":
+            return self._answer(client, fault[1], b'{"kind":"Status","message":"the proxy says no"}')
+        if fault and fault[0] == "garbage":
+            return self._answer(client, 200, b'{"items": [{"metadata": ]}, \xff\xfe')
+        if fault and fault[0] == "delay":
+            with self.changed:
+                self.changed.wait_for(lambda: self.fault != fault, fault[1])
+        self._forward(client, body, fault)
+
+    @staticmethod
+    def _answer(client, code, body):
+        client.send_response(code)
+        client.send_header("Content-Length", str(len(body)))
+        client.send_header("Content-Type", "application/json")
+        client.end_headers()
+        client.wfile.write(body)
+
+    def _forward(self, client, body, fault):
+        # Nobody's connection: the agent's token comes with its request.
+        upstream = self.control.connection(timeout=None, admin=False)
+        try:
+            headers = {k: v for k, v in client.headers.items()
+                       if k.lower() not in ("host", "connection", "accept-encoding", "content-length")}
+            upstream.request(client.command, client.path, body, headers)
+            answer = upstream.getresponse()
+            client.send_response(answer.status)
+            client.send_header("Content-Type", answer.headers.get("Content-Type", ""))
+            client.send_header("Transfer-Encoding", "chunked")
+            client.end_headers()
+            sent = 0
+            while data := answer.read1(65536):
+                # A watch that stands when the fault comes is struck by it, too.
+                fault = self.fault
+                if fault and fault[0] in ("cut", "hang") and sent + len(data) > fault[1]:
+                    self._chunk(client, data[:max(0, fault[1] - sent)])
+                    if fault[0] == "cut":
+                        client.connection.shutdown(socket.SHUT_RDWR)
+                        return
+                    self._wait_until_well()
+                self._chunk(client, data)
+                sent += len(data)
+            client.wfile.write(b"0\r\n\r\n")
+        except (OSError, http.client.HTTPException):
+            client.close_connection = True
+        finally:
+            upstream.close()
+
+    @staticmethod
+    def _chunk(client, data):
+        if data:
+            client.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
+            client.wfile.flush()
