@@ -100,10 +100,13 @@ class Cluster:
                 return node
         raise KeyError(f"no node {name}; there are " + ", ".join(n.name for n in self.nodes))
 
+    def _make_node(self, name, index):
+        return Node(name, index)
+
     def add_node(self):
         taken = {n.index for n in self.nodes}
         index = next(i for i in range(250) if i not in taken)
-        node = Node(node_name(index), index)
+        node = self._make_node(node_name(index), index)
         self.hosts.append(node)
         port = f"port{index}"
         node.run(f"hostname {node.name}; "
