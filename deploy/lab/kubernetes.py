@@ -13,7 +13,7 @@ import os
 import time
 
 import container
-import pki
+import workload
 from cluster import Cluster
 from control_plane import SERVICES, ControlPlane, Refused, program
 from daemon import Daemon
@@ -22,6 +22,7 @@ from machine import Janitor, Machine
 
 MANIFESTS = os.path.join(ROOT, "deploy/kubernetes")
 FELIX = "/apis/crd.projectcalico.org/v1/felixconfigurations/default"
+NODE_PORT = 30080
 CONTAINERD = "/run/containerd/containerd.sock"
 
 CONTAINERD_CONFIG = f"""
@@ -128,6 +129,47 @@ class KubernetesNode(Machine):
                 "projectcalico.org/IPv6VXLANTunnelAddr": self.vtep6}}}
 
 
+class Pod:
+    """A pod that runs. start() and run() work in its network, from the node's file system; `kubectl exec` is the
+    user's way, but takes no signals."""
+
+    def __init__(self, cluster, name):
+        self.name = name
+        found = cluster.plane.get(f"/api/v1/namespaces/default/pods/{name}")
+        self.node = cluster.node(found["spec"]["nodeName"])
+        addresses = [a["ip"] for a in found["status"]["podIPs"]]
+        self.address = next(a for a in addresses if ":" not in a)
+        self.address6 = next(a for a in addresses if ":" in a)
+        container_id = found["status"]["containerStatuses"][0]["containerID"].split("//")[1]
+        for line in self.node.run(["ctr", "-n", "k8s.io", "tasks", "list"]).splitlines():
+            if line.startswith(container_id):
+                self.pid = line.split()[1]
+
+    def enter(self, command):
+        return ["nsenter", "-t", self.pid, "-n", "--", *(["sh", "-c", command] if isinstance(command, str) else command)]
+
+    def run(self, command, **options):
+        return self.node.run(self.enter(command), **options)
+
+    def start(self, command, **options):
+        return self.node.start(self.enter(command), **options)
+
+
+def pod_object(name, node, arguments, ready=None):
+    """A pod of the lab's Python on a node."""
+    c = {"name": name, "image": container.PYTHON, "imagePullPolicy": "Never", "args": arguments}
+    if ready:
+        c["readinessProbe"] = {"tcpSocket": {"port": ready}, "periodSeconds": 1}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": {"app": name}},
+            "spec": {"nodeName": node, "terminationGracePeriodSeconds": 1, "containers": [c]}}
+
+
+def service_object(name, kind="ClusterIP"):
+    return {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name},
+            "spec": {"type": kind, "selector": {"app": "backend-api"}, "ipFamilyPolicy": "RequireDualStack",
+                     "ports": [{"port": workload.PORT, **({"nodePort": NODE_PORT} if kind == "NodePort" else {})}]}}
+
+
 class KubernetesCluster(Cluster):
     """Ready, with a Ready node of each name, when the constructor returns. `say` is told what is being done."""
 
@@ -212,6 +254,18 @@ class KubernetesCluster(Cluster):
         self.kubectl("apply", "-k", os.path.join(MANIFESTS, base))
         self.rolled_out()
         self.told("Podveil runs on each node")
+
+    def run_workload(self):
+        """backend-api and frontend-client, a Service and a NodePort before the backend; self.client and
+        self.server are the pods."""
+        self.plane.apply(
+            service_object("backend-api"), service_object("backend-node-port", "NodePort"),
+            pod_object("backend-api", "wireguard-worker2", ["-c", workload.BACKEND], workload.PORT),
+            pod_object("frontend-client", "wireguard-worker",
+                       ["-c", workload.FRONTEND, "$(BACKEND_API_SERVICE_HOST)"]))
+        self.kubectl("wait", "--for=condition=Ready", "--timeout=60s", "pod/backend-api", "pod/frontend-client")
+        self.client, self.server = Pod(self, "frontend-client"), Pod(self, "backend-api")
+        self.told("frontend-client and backend-api run")
 
     def rolled_out(self, seconds=120):
         self.kubectl("-n", "podveil-system", "rollout", "status", "daemonset/podveil", f"--timeout={seconds}s",
