@@ -117,7 +117,7 @@ class KubernetesNode(Machine):
 
     def object(self):
         labels = {"kubernetes.io/hostname": self.name, "kubernetes.io/os": "linux"}
-        spec = {"podCIDR": self.pods4, "podCIDRs": [self.pods4, self.pods6]}
+        spec = {"podCIDR": self.pods4, "podCIDRs": [self.pods4, str(ipaddress.ip_network(self.pods6))]}
         if self.index == 0:
             labels["node-role.kubernetes.io/control-plane"] = ""
             spec["taints"] = [{"key": "node-role.kubernetes.io/control-plane", "effect": "NoSchedule"}]
@@ -126,7 +126,7 @@ class KubernetesNode(Machine):
                 "projectcalico.org/IPv4Address": f"{self.address}/16",
                 "projectcalico.org/IPv6Address": f"{self.address6}/64",
                 "projectcalico.org/IPv4VXLANTunnelAddr": self.vtep,
-                "projectcalico.org/IPv6VXLANTunnelAddr": self.vtep6}}}
+                "projectcalico.org/IPv6VXLANTunnelAddr": str(ipaddress.ip_address(self.vtep6))}}}
 
 
 class Pod:
@@ -145,14 +145,17 @@ class Pod:
             if line.startswith(container_id):
                 self.pid = line.split()[1]
 
-    def enter(self, command):
+    def _inside(self, command):
         return ["nsenter", "-t", self.pid, "-n", "--", *(["sh", "-c", command] if isinstance(command, str) else command)]
 
+    def enter(self, command):
+        return self.node.enter(self._inside(command))
+
     def run(self, command, **options):
-        return self.node.run(self.enter(command), **options)
+        return self.node.run(self._inside(command), **options)
 
     def start(self, command, **options):
-        return self.node.start(self.enter(command), **options)
+        return self.node.start(self._inside(command), **options)
 
 
 def pod_object(name, node, arguments, ready=None):
@@ -161,7 +164,8 @@ def pod_object(name, node, arguments, ready=None):
     if ready:
         c["readinessProbe"] = {"tcpSocket": {"port": ready}, "periodSeconds": 1}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": {"app": name}},
-            "spec": {"nodeName": node, "terminationGracePeriodSeconds": 1, "containers": [c]}}
+            "spec": {"nodeName": node, "terminationGracePeriodSeconds": 1, "dnsPolicy": "Default",
+                     "containers": [c]}}
 
 
 def service_object(name, kind="ClusterIP"):
@@ -264,6 +268,8 @@ class KubernetesCluster(Cluster):
             pod_object("frontend-client", "wireguard-worker",
                        ["-c", workload.FRONTEND, "$(BACKEND_API_SERVICE_HOST)"]))
         self.kubectl("wait", "--for=condition=Ready", "--timeout=60s", "pod/backend-api", "pod/frontend-client")
+        # kube-proxy knows of the backend a moment after it is ready.
+        wait_for(lambda: self.kubectl("logs", "frontend-client", "--tail=1").strip().isdigit(), "the frontend is answered", 30)
         self.client, self.server = Pod(self, "frontend-client"), Pod(self, "backend-api")
         self.told("frontend-client and backend-api run")
 
