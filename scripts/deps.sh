@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # Installs what building and testing needs, where it is missing, and says what for. Debian 12's packages
-# first; then, at pinned versions, what Debian does not have. Run by `make deps`, as root.
+# first; then, at pinned versions, what Debian does not have. Run by `make deps`, as root; with --program it stops after what
+# building the program needs.
 set -eu
 cd "$(dirname "$0")/.."
 PEERS=$PWD/build/peers
@@ -10,14 +11,13 @@ BORINGTUN=0.7.1
 . scripts/packages.sh
 
 # package: reason
-packages() {
+program_packages() {
 	cat <<-LIST
 	gcc: the program
 	make: the program
 	libc6-dev: the program
 	pkg-config: finding the libraries
 	clang: the BPF programs, sanitizers, fuzzers
-	libclang-rt-14-dev: sanitizers and fuzzers
 	bpftool: skeletons of the BPF programs, and looking at maps
 	libbpf-dev: loading programs
 	libxdp-dev: AF_XDP rings
@@ -32,6 +32,15 @@ packages() {
 	libjansson-dev: JSON
 	libcurl4-openssl-dev: Kubernetes and etcd
 	libyaml-dev: kubeconfig files
+	LIST
+	if [ "$(uname -m)" = x86_64 ]; then
+		echo "libipsec-mb-dev: bulk AEAD with AVX-512"
+	fi
+}
+
+test_packages() {
+	cat <<-LIST
+	libclang-rt-14-dev: sanitizers and fuzzers
 	libcmocka-dev: unit tests
 	iproute2: tests and demo
 	iputils-ping: tests
@@ -61,12 +70,13 @@ packages() {
 	kmod: tests on other kernels
 	xz-utils: tests on other kernels
 	LIST
-	if [ "$(uname -m)" = x86_64 ]; then
-		echo "libipsec-mb-dev: bulk AEAD with AVX-512"
-	fi
 }
 
-packages | install_packages
+program_packages | install_packages
+if [ "${1:-}" = --program ]; then
+	exit
+fi
+test_packages | install_packages
 
 mkdir -p "$PEERS"
 if [ ! -x "$PEERS/wireguard-go-new" ]; then

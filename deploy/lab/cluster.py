@@ -100,15 +100,18 @@ class Cluster:
                 return node
         raise KeyError(f"no node {name}; there are " + ", ".join(n.name for n in self.nodes))
 
+    def _make_node(self, name, index):
+        return Node(name, index)
+
     def add_node(self):
         taken = {n.index for n in self.nodes}
         index = next(i for i in range(250) if i not in taken)
-        node = Node(node_name(index), index)
+        node = self._make_node(node_name(index), index)
         self.hosts.append(node)
         port = f"port{index}"
-        node.run(f"hostname {node.name}; "
-                 f"ip link add eth0 mtu {self.mtu} type veth peer name {port} mtu {self.mtu} "
-                 f"netns {self.switch.pid} && ip link set eth0 up && "
+        self.switch.run(f"ip link add {port} mtu {self.mtu} type veth peer name eth0 mtu {self.mtu} "
+                        f"netns {node.pid} && ip link set {port} master br0 up")
+        node.run(f"hostname {node.name}; ip link set eth0 up && "
                  f"ip addr add {node.address}/16 dev eth0 && "
                  f"ip addr add {node.address6}/64 dev eth0 nodad && "
                  "ip route add default via 172.18.0.1 && "
@@ -118,7 +121,6 @@ class Cluster:
                  "ip link set vxlan.calico up && "
                  f"ip addr add {node.vtep}/32 dev vxlan.calico && "
                  f"ip addr add {node.vtep6}/128 dev vxlan.calico nodad")
-        self.switch.run(f"ip link set {port} master br0 up")
         for other in self.nodes:
             self._reach(node, other)
             self._reach(other, node)

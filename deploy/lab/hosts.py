@@ -24,7 +24,7 @@ class Failed(AssertionError):
     """A command of the lab's did not do what it should; says which and what it printed."""
 
 
-def _die_with_parent():
+def die_with_parent():
     _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
@@ -52,15 +52,18 @@ class Host:
 
     def __init__(self, name):
         self.name = name
-        self.holder = subprocess.Popen(
-            ["unshare", "--net", "--mount", "--uts", "sh", "-c", self.SETUP],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, preexec_fn=_die_with_parent)
+        self.holder = self._hold()
         if self.holder.stdout.readline() != b"ready\n":
             raise Failed(f"{name}: cannot make its namespaces (root is needed)")
         self.started = []
 
+    def _hold(self):
+        return subprocess.Popen(["unshare", "--net", "--mount", "--uts", "sh", "-c", self.SETUP],
+                                stdin=subprocess.PIPE, stdout=subprocess.PIPE, preexec_fn=die_with_parent)
+
     @property
     def pid(self):
+        """Of the process that holds the namespaces."""
         return self.holder.pid
 
     def enter(self, command):
@@ -85,7 +88,7 @@ class Host:
         options.setdefault("stderr", subprocess.STDOUT)
         env = options.pop("env", None)
         process = subprocess.Popen(
-            self.enter(command), text=True, preexec_fn=_die_with_parent,
+            self.enter(command), text=True, preexec_fn=die_with_parent,
             env=env and {**os.environ, **env}, **options)
         self.started.append(process)
         return process

@@ -59,7 +59,7 @@ def test_up_broken_repaired_down(lab_command):
     third = json.loads(lab.state.read_text())
     assert lab("down")[0] == 0
     for s in (first, second, third):
-        assert not os.path.exists(s["store"])
+        assert not [d for d in s["directories"] if os.path.exists(d)]
         assert not [h for h in s["hosts"].values() if lives(h["pid"])]
     assert not lab.state.exists()
 

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The images that the lab on Kubernetes loads, kept in build/kubernetes/images while what they are made of stands."""
+import hashlib
+import os
+import shutil
+import subprocess
+import tempfile
+
+import image
+from hosts import PODVEIL, ROOT, Failed
+
+DIRECTORY = os.path.join(ROOT, "build/kubernetes/images")
+PAUSE = "podveil.lab/pause:1"
+PYTHON = "podveil.lab/python:1"
+PODVEIL_IMAGE = "docker.io/library/podveil:latest"
+
+
+DOCKERFILE, BUNDLE = (os.path.join(ROOT, "deploy", name) for name in ("Dockerfile", "bundle.sh"))
+
+
+def _digest(*paths):
+    digest = hashlib.sha256()
+    for path in paths:
+        with open(os.path.realpath(path), "rb") as f:
+            digest.update(f.read())
+    return digest.hexdigest()[:16]
+
+
+def _kept(name, key, make):
+    """The archive of this name and key; make(path) makes it, others of the name go."""
+    os.makedirs(DIRECTORY, exist_ok=True)
+    path = os.path.join(DIRECTORY, f"{name}-{key}.tar")
+    if not os.path.exists(path):
+        for old in os.listdir(DIRECTORY):
+            if old.startswith(name + "-"):
+                os.unlink(os.path.join(DIRECTORY, old))
+        make(path)
+    return path
+
+
+def pause():
+    return _kept("pause", _digest("/bin/busybox", image.__file__), image.pause(PAUSE).save)
+
+
+def python():
+    return _kept("python", _digest("/usr/bin/python3", image.__file__), lambda path: image.python(PYTHON).save(path))
+
+
+def podveil():
+    return _kept("podveil", _digest(PODVEIL, DOCKERFILE, BUNDLE, image.__file__), _podveil)
+
+
+def _podveil(path):
+    """The image that users get, built offline from the program as it is here, on a base made of this machine's
+    files."""
+    with tempfile.TemporaryDirectory(prefix="podveil-image-") as scratch:
+        base = image.Image("localhost/podveil-base:1")
+        base.file("/bin/busybox")
+        for name in ("sh", "cp", "mkdir", "sed", "ln"):
+            base.link("/bin/" + name, "busybox")
+        for library in image.libraries(PODVEIL):
+            base.file(library)
+        base.save(f"{scratch}/base.tar")
+        context = f"{scratch}/context"
+        for file in ("LICENSE", "deploy/bundle.sh", "deploy/Dockerfile"):
+            os.makedirs(os.path.dirname(f"{context}/{file}"), exist_ok=True)
+            shutil.copy(os.path.join(ROOT, file), f"{context}/{file}")
+        os.mkdir(f"{context}/build")
+        subprocess.run(["strip", "-o", f"{context}/build/podveil", PODVEIL], check=True)
+        buildah = ["buildah", "--storage-driver", "vfs", "--root", f"{scratch}/root", "--runroot", f"{scratch}/run"]
+        for command in (["pull", "--quiet", f"docker-archive:{scratch}/base.tar"],
+                        ["build", "--quiet", "--isolation", "chroot", "--pull-never", "--build-arg", "PROGRAM=prebuilt",
+                         "--build-arg", "BASE=localhost/podveil-base:1", "--tag", PODVEIL_IMAGE,
+                         "--file", f"{context}/deploy/Dockerfile", context],
+                        ["push", "--quiet", PODVEIL_IMAGE, f"docker-archive:{path}.new:{PODVEIL_IMAGE}"]):
+            done = subprocess.run([*buildah, *command], capture_output=True, text=True, stdin=subprocess.DEVNULL)
+            if done.returncode:
+                raise Failed(f"buildah {' '.join(command)}\n{done.stdout}{done.stderr}")
+        os.rename(path + ".new", path)
+
+
+def archives():
+    return [pause(), python(), podveil()]
