@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "node/metrics.h"
 
-#include <arpa/inet.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -50,21 +49,6 @@ static void key_text(char out[KEY_TEXT], const uint8_t key[KEY_SIZE])
 	sodium_bin2base64(out, KEY_TEXT, key, KEY_SIZE, sodium_base64_VARIANT_ORIGINAL);
 }
 
-static void endpoint_text(const struct endpoint *e, char out[80])
-{
-	char address[INET6_ADDRSTRLEN];
-
-	if (!endpoint_present(e)) {
-		strcpy(out, "");
-	} else if (e->to.any.sa_family == AF_INET6) {
-		inet_ntop(AF_INET6, &e->to.v6.sin6_addr, address, sizeof(address));
-		snprintf(out, 80, "[%s]:%u", address, ntohs(e->to.v6.sin6_port));
-	} else {
-		inet_ntop(AF_INET, &e->to.v4.sin_addr, address, sizeof(address));
-		snprintf(out, 80, "%s:%u", address, ntohs(e->to.v4.sin_port));
-	}
-}
-
 /* --- WireGuard's, one family after the other over all peers --- */
 
 static void device_identity(const struct device_view *v, void *context)
@@ -77,10 +61,10 @@ static void device_identity(const struct device_view *v, void *context)
 
 static void peer_sample(struct writer *w, const struct peer_view *v, double number)
 {
-	char key[KEY_TEXT], endpoint[80];
+	char key[KEY_TEXT], endpoint[REPORT_ENDPOINT];
 
 	key_text(key, v->public_key);
-	endpoint_text(&v->endpoint, endpoint);
+	report_endpoint(&v->endpoint, endpoint);
 	fprintf(w->f,
 		"%s{hostname=\"%s\",public_key=\"%s\",iface=\"%s\",listen_port=\"%u\",peer_key=\"%"
 		"s\","

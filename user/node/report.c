@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "node/report.h"
 
+#include <arpa/inet.h>
 #include <jansson.h>
 #include <sodium.h>
 #include <stdio.h>
@@ -12,6 +13,8 @@
 #include "node/fence.h"
 #include "node/tunnel.h"
 #include "observe/log.h"
+#include "observe/version.h"
+#include "protocol/limits.h"
 #include "store/store.h"
 
 /* --- conflicts --- */
@@ -60,11 +63,86 @@ void report_log_conflicts(const char *conflicts)
 
 /* --- status --- */
 
+const char *report_endpoint(const struct endpoint *e, char out[REPORT_ENDPOINT])
+{
+	char address[INET6_ADDRSTRLEN];
+
+	*out = 0;
+	if (!endpoint_present(e))
+		return out;
+	if (e->to.any.sa_family == AF_INET6) {
+		inet_ntop(AF_INET6, &e->to.v6.sin6_addr, address, sizeof(address));
+		snprintf(out, REPORT_ENDPOINT, "[%s]:%u", address, ntohs(e->to.v6.sin6_port));
+	} else {
+		inet_ntop(AF_INET, &e->to.v4.sin_addr, address, sizeof(address));
+		snprintf(out, REPORT_ENDPOINT, "%s:%u", address, ntohs(e->to.v4.sin_port));
+	}
+	return out;
+}
+
+struct peer_list {
+	json_t *list;
+	const struct plan *plan;
+	int family;
+	bool host_encryption;
+};
+
+static const struct plan_peer *planned(const struct plan *p, const char *node)
+{
+	for (size_t low = 0, high = p->n_peers; low < high;) {
+		const size_t middle = low + (high - low) / 2;
+		const int order = strcmp(p->peers[middle].node->name, node);
+
+		if (!order)
+			return &p->peers[middle];
+		if (order < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return NULL;
+}
+
 static void add_peer(void *context, const struct tunnel_peer_status *p)
 {
-	json_array_append_new(context, json_pack("{s:s, s:b, s:b, s:I}", "node", p->node,
-						 "encrypting", p->encrypting, "session", p->session,
-						 "lastHandshake", (json_int_t)p->since));
+	const struct peer_list *l = context;
+	const struct plan_peer *pp = planned(l->plan, p->node);
+	const struct cidr address =
+		pp ? plan_tunnel_address(pp->node, l->family, l->host_encryption)
+		   : (struct cidr){.family = AF_UNSPEC};
+	char key[48], endpoint[REPORT_ENDPOINT], text[CIDR_TEXT];
+
+	sodium_bin2base64(key, sizeof(key), p->key, 32, sodium_base64_VARIANT_ORIGINAL);
+	json_array_append_new(
+		l->list,
+		json_pack("{s:s, s:s, s:s, s:s, s:b, s:b, s:I, s:o, s:I, s:I}", "node", p->node,
+			  "publicKey", key, "endpoint", report_endpoint(p->endpoint, endpoint),
+			  "tunnelAddress", address.family ? cidr_format(&address, true, text) : "",
+			  "encrypting", p->encrypting, "session", p->session, "lastHandshake",
+			  (json_int_t)p->since, "sessionAge",
+			  p->session_age == UINT64_MAX
+				  ? json_null()
+				  : json_integer((json_int_t)(p->session_age / NSEC_PER_SEC)),
+			  "sent", (json_int_t)p->sent, "received", (json_int_t)p->received));
+}
+
+/* Whose pods are where: what must not be seen in plain. */
+static json_t *range_list(const struct plan *p)
+{
+	json_t *list = json_array();
+	char text[CIDR_TEXT];
+
+	for (size_t i = 0; i < p->n_ranges; i++) {
+		const struct plan_range *r = &p->ranges[i];
+
+		if (r->owner == PLAN_OTHER)
+			json_array_append_new(list,
+					      json_pack("{s:s, s:s, s:b, s:b}", "cidr",
+							cidr_format(&r->cidr, false, text), "node",
+							r->node->name, "peer",
+							r->peer != PLAN_NO_PEER, "host", r->host));
+	}
+	return list;
 }
 
 static void add_device(const struct device_view *v, void *context)
@@ -89,6 +167,8 @@ static json_t *tunnel_status(const struct report_input *in, size_t i)
 	struct tunnel *t = in->tunnels[i];
 	struct device *d = tunnel_device(t);
 	json_t *o = json_object(), *peers = json_array();
+	struct peer_list list = {peers, &in->plans[i], i ? AF_INET6 : AF_INET,
+				 settings_get(in->settings)->host_encryption};
 	char address[CIDR_TEXT];
 
 	json_object_set_new(o, "family", json_string(i ? "ipv6" : "ipv4"));
@@ -101,9 +181,10 @@ static json_t *tunnel_status(const struct report_input *in, size_t i)
 					    ? cidr_format(&in->plans[i].address, true, address)
 					    : ""));
 		device_look(d, add_device, NULL, o);
-		tunnel_look(t, add_peer, peers);
+		tunnel_look(t, add_peer, &list);
 	}
 	json_object_set_new(o, "peers", peers);
+	json_object_set_new(o, "ranges", range_list(&in->plans[i]));
 	return o;
 }
 
@@ -159,6 +240,7 @@ char *report_status(const struct report_input *in)
 	char *text;
 
 	json_object_set_new(o, "version", json_integer(1));
+	json_object_set_new(o, "program", json_string(PODVEIL_VERSION));
 	json_object_set_new(o, "node", json_string(in->node));
 	json_object_set_new(o, "uplink", json_string(in->uplink));
 	json_object_set_new(o, "store",

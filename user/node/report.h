@@ -29,6 +29,11 @@ struct report_input {
 	bool failed;
 };
 
+/* "192.0.2.1:51820", "[2001:db8::1]:51820"; empty: none. */
+#define REPORT_ENDPOINT 64
+struct endpoint;
+const char *report_endpoint(const struct endpoint *e, char out[REPORT_ENDPOINT]);
+
 /* Allocated; NULL: no memory. */
 char *report_status(const struct report_input *in);
 

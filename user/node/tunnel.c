@@ -600,6 +600,11 @@ void tunnel_look(struct tunnel *t, void (*peer)(void *context, const struct tunn
 			.encrypting = m->through,
 			.session = m->session,
 			.since = m->last_handshake / NSEC_PER_SEC,
+			.session_age = m->session ? m->session_age : UINT64_MAX,
+			.key = m->key,
+			.endpoint = &m->where,
+			.sent = m->sent_bytes,
+			.received = m->received_bytes,
 		};
 
 		peer(context, &s);
