@@ -6,6 +6,7 @@
 #ifndef NODE_REPORT_H
 #define NODE_REPORT_H
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -34,7 +35,8 @@ struct report_input {
 struct endpoint;
 const char *report_endpoint(const struct endpoint *e, char out[REPORT_ENDPOINT]);
 
-/* Allocated; NULL: no memory. */
+/* The status document as an object and as text, both the caller's; NULL: no memory. */
+json_t *report_document(const struct report_input *in);
 char *report_status(const struct report_input *in);
 
 /* Why the node is not ready, a line each: store not read, a pass failed, a peer never answered.
