@@ -80,6 +80,9 @@ $(B)/obj/%.o: %.c | $(SKEL)
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
 
+# Files of the page, taken in by the assembler.
+$(B)/obj/user/observe/assets.o $(B)/fuzz/obj/user/observe/assets.o: $(wildcard user/observe/page/*)
+
 $(B)/gen/%.bpf.o: bpf/%.bpf.c $(wildcard bpf/*.h include/podveil/*.h vmlinux/*.h)
 	@mkdir -p $(@D)
 	$(CLANG) -g -O2 -Wall -Werror -target bpf -mcpu=v3 -Iinclude -Ivmlinux -Ibpf \

@@ -18,7 +18,7 @@ def podveil(*arguments):
 def table():
     """{subcommand: its options}, as --help says."""
     names = re.findall(r"^  ([a-z]+) ", podveil("--help"), re.M)
-    assert {"agent", "enable", "disable", "status", "doctor", "device"} <= set(names)
+    assert {"agent", "enable", "disable", "status", "verify", "doctor", "device"} <= set(names)
     return {n: set(re.findall(r"^ .*?(--[A-Za-z0-9-]+)", podveil(n, "--help"), re.M)) for n in names}
 
 

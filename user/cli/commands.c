@@ -74,6 +74,16 @@ static const struct cli_option doctor_options[] = {
 	JSON,
 };
 
+static const struct cli_option verify_options[] = {
+	{OPT_SECONDS, 0, "seconds", "N", "how long to look (default: 5)", NULL},
+	{OPT_PEER, 0, "peer", "NODE", "look at traffic with this node alone", "<node>"},
+	{OPT_GENERATE, 0, "generate", NULL,
+	 "send a marker to the tunnel addresses of peers, and see whether it can be read", NULL},
+	{OPT_UPLINK, 0, "uplink", "DEVICE", "where to look (default: the agent's uplink)",
+	 "<interface>"},
+	JSON,
+};
+
 static const struct cli_option device_options[] = {
 	{OPT_FOREGROUND, 'f', "foreground", NULL, "stay in the foreground", NULL},
 	{OPT_WORKERS, 0, "workers", "N", "threads and queues, 1 to 8 (default: cores - 1)",
@@ -123,6 +133,19 @@ const struct subcommand subcommands[] = {
 		.text = "Shows what this node encrypts, and with whom.",
 		OPTIONS(status_options),
 		.ending = "Exit codes: 0 shown, 1 no agent runs here, 2 usage.",
+	},
+	{
+		.name = "verify",
+		.run = verify_main,
+		.summary = "Prove on the wire that pods' traffic is encrypted",
+		.text = "Captures what passes the uplink, both ways: counts WireGuard messages "
+			"with "
+			"each peer, and looks for packets of remote pods in plain, bare, in VXLAN "
+			"or "
+			"in IP. Asks the agent only whose pods are where. Disturbs nothing.",
+		OPTIONS(verify_options),
+		.ending = "Exit codes: 0 encrypted, 1 plaintext was seen, 2 could not tell: no "
+			  "traffic, no agent, no rights, or usage.",
 	},
 	{
 		.name = "doctor",

@@ -5,6 +5,8 @@
 #include <string.h>
 
 #include "node/metrics.h"
+#include "node/page.h"
+#include "observe/assets.h"
 #include "observe/http.h"
 #include "observe/log.h"
 
@@ -21,6 +23,32 @@ static char *get_status(void *context, int *status)
 
 	(void)status;
 	return report_status(&in);
+}
+
+static char *get_page(void *context, int *status)
+{
+	const struct documents *d = context;
+	const struct report_input in = d->describe(d->context);
+	json_t *document = report_document(&in);
+	char *text = document ? page_text(document) : NULL;
+
+	(void)status;
+	json_decref(document);
+	return text;
+}
+
+static char *get_css(void *context, int *status)
+{
+	(void)context;
+	(void)status;
+	return strdup(asset_page_css);
+}
+
+static char *get_js(void *context, int *status)
+{
+	(void)context;
+	(void)status;
+	return strdup(asset_page_js);
 }
 
 static char *get_metrics(void *context, int *status)
@@ -56,6 +84,9 @@ static char *get_readiness(void *context, int *status)
 }
 
 static const struct http_document table[] = {
+	{"/", "text/html; charset=utf-8", get_page},
+	{"/page.css", "text/css; charset=utf-8", get_css},
+	{"/page.js", "text/javascript; charset=utf-8", get_js},
 	{"/metrics", "text/plain; version=0.0.4; charset=utf-8", get_metrics},
 	{"/status", "application/json", get_status},
 	{"/healthz", "text/plain", get_health},

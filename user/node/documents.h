@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the agent serves over HTTP: /metrics for Prometheus, /status (the same JSON as `podveil
- * status
- * --json`), /healthz, and /readyz, which says 503 and why as long as the node is not ready. Thread:
- * control.
+ * What the agent serves over HTTP: / for people, /metrics for Prometheus, /status (the same JSON as
+ * `podveil status --json`), /healthz, and /readyz, which says 503 and why as long as the node is
+ * not ready. Thread: control.
  */
 #ifndef NODE_DOCUMENTS_H
 #define NODE_DOCUMENTS_H

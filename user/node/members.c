@@ -212,6 +212,10 @@ static void see_session(const struct peer_view *v, void *context)
 	unanswered = v->attempts || ((*found)->unanswered && (*found)->last_handshake == handshake);
 	(*found)->last_handshake = handshake;
 	(*found)->received = v->rx_packets;
+	(*found)->session_age = v->session_age_ns;
+	(*found)->where = v->endpoint;
+	(*found)->sent_bytes = v->tx_bytes;
+	(*found)->received_bytes = v->rx_bytes;
 	x->changed |= unanswered != (*found)->unanswered;
 	(*found)->unanswered = unanswered;
 }

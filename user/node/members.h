@@ -17,9 +17,13 @@ struct member {
 	struct endpoint endpoint;
 	struct cidr *allowed;
 	size_t n_allowed;
-	bool through;		 /* its routes go through the tunnel, and stay there */
-	bool session;		 /* stands now */
-	bool unanswered;	 /* initiations were repeated in vain */
+	bool through;		/* its routes go through the tunnel, and stay there */
+	uint64_t through_since; /* Unix time, s */
+	bool session;		/* stands now */
+	bool unanswered;	/* initiations were repeated in vain */
+	uint64_t session_age;	/* ns; UINT64_MAX: no session */
+	struct endpoint where;	/* as the device knows it */
+	uint64_t sent_bytes, received_bytes;
 	uint64_t last_handshake; /* Unix time, ns; 0: never */
 	uint64_t not_before;	 /* sessions from before then do not count */
 	unsigned int waiting;	 /* ticks without a session, before the first one */

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "node/metrics.h"
 
-#include <arpa/inet.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +9,7 @@
 #include "device/device.h"
 #include "node/fence.h"
 #include "node/tunnel.h"
+#include "observe/counters.h"
 #include "observe/version.h"
 #include "protocol/limits.h"
 #include "store/store.h"
@@ -50,21 +50,6 @@ static void key_text(char out[KEY_TEXT], const uint8_t key[KEY_SIZE])
 	sodium_bin2base64(out, KEY_TEXT, key, KEY_SIZE, sodium_base64_VARIANT_ORIGINAL);
 }
 
-static void endpoint_text(const struct endpoint *e, char out[80])
-{
-	char address[INET6_ADDRSTRLEN];
-
-	if (!endpoint_present(e)) {
-		strcpy(out, "");
-	} else if (e->to.any.sa_family == AF_INET6) {
-		inet_ntop(AF_INET6, &e->to.v6.sin6_addr, address, sizeof(address));
-		snprintf(out, 80, "[%s]:%u", address, ntohs(e->to.v6.sin6_port));
-	} else {
-		inet_ntop(AF_INET, &e->to.v4.sin_addr, address, sizeof(address));
-		snprintf(out, 80, "%s:%u", address, ntohs(e->to.v4.sin_port));
-	}
-}
-
 /* --- WireGuard's, one family after the other over all peers --- */
 
 static void device_identity(const struct device_view *v, void *context)
@@ -77,10 +62,10 @@ static void device_identity(const struct device_view *v, void *context)
 
 static void peer_sample(struct writer *w, const struct peer_view *v, double number)
 {
-	char key[KEY_TEXT], endpoint[80];
+	char key[KEY_TEXT], endpoint[REPORT_ENDPOINT];
 
 	key_text(key, v->public_key);
-	endpoint_text(&v->endpoint, endpoint);
+	report_endpoint(&v->endpoint, endpoint);
 	fprintf(w->f,
 		"%s{hostname=\"%s\",public_key=\"%s\",iface=\"%s\",listen_port=\"%u\",peer_key=\"%"
 		"s\","
@@ -167,28 +152,8 @@ static void device_counts(const struct device_view *v, void *context)
 			results[i].result, (unsigned long long)results[i].n);
 }
 
-/* All counters of a kind as one family, by name; `skip` characters of it are the family's. */
-struct field {
-	const char *name, *help;
-	size_t offset;
-};
-
-#define FIELD(name, help) {#name, help, offsetof(struct pv_counters, name)},
-static const struct field traffic[] = {PV_COUNTERS_TRAFFIC(FIELD)};
-static const struct field drops[] = {PV_COUNTERS_DROP(FIELD)};
-static const struct field seen[] = {PV_COUNTERS_SEEN(FIELD)};
-#undef FIELD
-
-static unsigned long long read_field(const struct pv_counters *c, const struct field *f)
-{
-	uint64_t n;
-
-	memcpy(&n, (const char *)c + f->offset, sizeof(n));
-	return n;
-}
-
 /* Every counter as a family of its own, a sample for each device and one for the uplink. */
-static void counter_families(struct writer *w, const struct field *fields, size_t n,
+static void counter_families(struct writer *w, const struct counter_field *fields, size_t n,
 			     const struct pv_counters *sums, const char *const *names,
 			     size_t n_sums)
 {
@@ -200,7 +165,7 @@ static void counter_families(struct writer *w, const struct field *fields, size_
 			 time ? "worker_busy_seconds" : fields[i].name);
 		family(w, name, "counter", fields[i].help);
 		for (size_t k = 0; k < n_sums; k++) {
-			const unsigned long long v = read_field(&sums[k], &fields[i]);
+			const uint64_t v = counter_read(&sums[k], &fields[i]);
 
 			fprintf(w->f, "%s{iface=\"%s\"} %.17g\n", name, names[k],
 				time ? (double)v / (double)NSEC_PER_SEC : (double)v);
@@ -211,18 +176,23 @@ static void counter_families(struct writer *w, const struct field *fields, size_
 static void drop_family(struct writer *w, const struct pv_counters *sums, const char *const *names,
 			size_t n_sums)
 {
+	size_t n;
+	const struct counter_field *drops = counters_drops(&n);
+
 	family(w, "podveil_drops_total", "counter", "Packets dropped, by reason.");
 	for (size_t k = 0; k < n_sums; k++)
-		for (size_t i = 0; i < sizeof(drops) / sizeof(*drops); i++)
+		for (size_t i = 0; i < n; i++)
 			fprintf(w->f, "%s{iface=\"%s\",reason=\"%s\"} %llu\n", w->family, names[k],
-				drops[i].name + strlen("drop_"), read_field(&sums[k], &drops[i]));
+				counter_reason(&drops[i]),
+				(unsigned long long)counter_read(&sums[k], &drops[i]));
 }
 
 static void counters(struct writer *w)
 {
 	struct pv_counters sums[3];
+	const struct counter_field *fields;
 	const char *names[3];
-	size_t n = 0;
+	size_t n = 0, n_fields;
 
 	for (size_t i = 0; i < w->in->n_tunnels && n < 2; i++) {
 		struct device *d = tunnel_device(w->in->tunnels[i]);
@@ -236,8 +206,10 @@ static void counters(struct writer *w)
 		fence_counters(w->in->fence, &sums[n]);
 		names[n++] = w->in->uplink;
 	}
-	counter_families(w, traffic, sizeof(traffic) / sizeof(*traffic), sums, names, n);
-	counter_families(w, seen, sizeof(seen) / sizeof(*seen), sums, names, n);
+	fields = counters_traffic(&n_fields);
+	counter_families(w, fields, n_fields, sums, names, n);
+	fields = counters_seen(&n_fields);
+	counter_families(w, fields, n_fields, sums, names, n);
 	drop_family(w, sums, names, n);
 	family(w, "podveil_handshakes_total", "counter", "Handshakes, by what became of them.");
 	each_device(w, device_counts, NULL);

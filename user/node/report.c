@@ -1,17 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "node/report.h"
 
+#include <arpa/inet.h>
 #include <jansson.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 
 #include "device/device.h"
 #include "node/fence.h"
 #include "node/tunnel.h"
+#include "observe/counters.h"
 #include "observe/log.h"
+#include "observe/version.h"
+#include "protocol/limits.h"
 #include "store/store.h"
 
 /* --- conflicts --- */
@@ -60,11 +65,88 @@ void report_log_conflicts(const char *conflicts)
 
 /* --- status --- */
 
+const char *report_endpoint(const struct endpoint *e, char out[REPORT_ENDPOINT])
+{
+	char address[INET6_ADDRSTRLEN];
+
+	*out = 0;
+	if (!endpoint_present(e))
+		return out;
+	if (e->to.any.sa_family == AF_INET6) {
+		inet_ntop(AF_INET6, &e->to.v6.sin6_addr, address, sizeof(address));
+		snprintf(out, REPORT_ENDPOINT, "[%s]:%u", address, ntohs(e->to.v6.sin6_port));
+	} else {
+		inet_ntop(AF_INET, &e->to.v4.sin_addr, address, sizeof(address));
+		snprintf(out, REPORT_ENDPOINT, "%s:%u", address, ntohs(e->to.v4.sin_port));
+	}
+	return out;
+}
+
+struct peer_list {
+	json_t *list;
+	const struct plan *plan;
+	int family;
+	bool host_encryption;
+};
+
+static const struct plan_peer *planned(const struct plan *p, const char *node)
+{
+	for (size_t low = 0, high = p->n_peers; low < high;) {
+		const size_t middle = low + (high - low) / 2;
+		const int order = strcmp(p->peers[middle].node->name, node);
+
+		if (!order)
+			return &p->peers[middle];
+		if (order < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return NULL;
+}
+
 static void add_peer(void *context, const struct tunnel_peer_status *p)
 {
-	json_array_append_new(context, json_pack("{s:s, s:b, s:b, s:I}", "node", p->node,
-						 "encrypting", p->encrypting, "session", p->session,
-						 "lastHandshake", (json_int_t)p->since));
+	const struct peer_list *l = context;
+	const struct plan_peer *pp = planned(l->plan, p->node);
+	const struct cidr address =
+		pp ? plan_tunnel_address(pp->node, l->family, l->host_encryption)
+		   : (struct cidr){.family = AF_UNSPEC};
+	char key[48], endpoint[REPORT_ENDPOINT], text[CIDR_TEXT];
+
+	sodium_bin2base64(key, sizeof(key), p->key, 32, sodium_base64_VARIANT_ORIGINAL);
+	json_array_append_new(
+		l->list,
+		json_pack("{s:s, s:s, s:s, s:s, s:b, s:I, s:b, s:I, s:o, s:I, s:I}", "node",
+			  p->node, "publicKey", key, "endpoint",
+			  report_endpoint(p->endpoint, endpoint), "tunnelAddress",
+			  address.family ? cidr_format(&address, true, text) : "", "encrypting",
+			  p->encrypting, "encryptingSince", (json_int_t)p->encrypting_since,
+			  "session", p->session, "lastHandshake", (json_int_t)p->since,
+			  "sessionAge",
+			  p->session_age == UINT64_MAX
+				  ? json_null()
+				  : json_integer((json_int_t)(p->session_age / NSEC_PER_SEC)),
+			  "sent", (json_int_t)p->sent, "received", (json_int_t)p->received));
+}
+
+/* Whose pods are where: what must not be seen in plain. */
+static json_t *range_list(const struct plan *p)
+{
+	json_t *list = json_array();
+	char text[CIDR_TEXT];
+
+	for (size_t i = 0; i < p->n_ranges; i++) {
+		const struct plan_range *r = &p->ranges[i];
+
+		if (r->owner == PLAN_OTHER)
+			json_array_append_new(list,
+					      json_pack("{s:s, s:s, s:b, s:b}", "cidr",
+							cidr_format(&r->cidr, false, text), "node",
+							r->node->name, "peer",
+							r->peer != PLAN_NO_PEER, "host", r->host));
+	}
+	return list;
 }
 
 static void add_device(const struct device_view *v, void *context)
@@ -82,6 +164,23 @@ static void add_device(const struct device_view *v, void *context)
 	json_object_set_new(context, "superpackets", json_boolean(v->superpackets));
 }
 
+/* Reasons that occurred, with how often. */
+static json_t *drop_list(const struct pv_counters *c)
+{
+	json_t *all = json_object();
+	size_t n;
+	const struct counter_field *fields = counters_drops(&n);
+
+	for (size_t i = 0; i < n; i++) {
+		const uint64_t drops = counter_read(c, &fields[i]);
+
+		if (drops)
+			json_object_set_new(all, counter_reason(&fields[i]),
+					    json_integer((json_int_t)drops));
+	}
+	return all;
+}
+
 static json_t *tunnel_status(const struct report_input *in, size_t i)
 {
 	static const char *const states[] = {
@@ -89,6 +188,9 @@ static json_t *tunnel_status(const struct report_input *in, size_t i)
 	struct tunnel *t = in->tunnels[i];
 	struct device *d = tunnel_device(t);
 	json_t *o = json_object(), *peers = json_array();
+	struct peer_list list = {peers, &in->plans[i], i ? AF_INET6 : AF_INET,
+				 settings_get(in->settings)->host_encryption};
+	struct pv_counters counters;
 	char address[CIDR_TEXT];
 
 	json_object_set_new(o, "family", json_string(i ? "ipv6" : "ipv4"));
@@ -101,9 +203,12 @@ static json_t *tunnel_status(const struct report_input *in, size_t i)
 					    ? cidr_format(&in->plans[i].address, true, address)
 					    : ""));
 		device_look(d, add_device, NULL, o);
-		tunnel_look(t, add_peer, peers);
+		tunnel_look(t, add_peer, &list);
+		device_counters(d, &counters);
+		json_object_set_new(o, "drops", drop_list(&counters));
 	}
 	json_object_set_new(o, "peers", peers);
+	json_object_set_new(o, "ranges", range_list(&in->plans[i]));
 	return o;
 }
 
@@ -144,21 +249,22 @@ static json_t *guard_status(const struct fence *f)
 	struct pv_counters c;
 
 	fence_counters(f, &c);
-	return json_pack("{s:b, s:I, s:I, s:I, s:I, s:I}", "stands", fence_stands(f), "leaks",
+	return json_pack("{s:b, s:I, s:I, s:I, s:I, s:I, s:o}", "stands", fence_stands(f), "leaks",
 			 (json_int_t)c.leaks, "dropLeak", (json_int_t)c.drop_leak, "plainInward",
 			 (json_int_t)c.plain_inward, "dropPlainInward",
 			 (json_int_t)c.drop_plain_inward, "dropWireShort",
-			 (json_int_t)c.drop_wire_short);
+			 (json_int_t)c.drop_wire_short, "drops", drop_list(&c));
 }
 
-char *report_status(const struct report_input *in)
+json_t *report_document(const struct report_input *in)
 {
 	const struct store_health *h = in->store ? store_health(in->store) : NULL;
 	const char *refused = settings_refused(in->settings);
 	json_t *o = json_object(), *tunnels = json_array();
-	char *text;
 
 	json_object_set_new(o, "version", json_integer(1));
+	json_object_set_new(o, "program", json_string(PODVEIL_VERSION));
+	json_object_set_new(o, "time", json_integer((json_int_t)time(NULL)));
 	json_object_set_new(o, "node", json_string(in->node));
 	json_object_set_new(o, "uplink", json_string(in->uplink));
 	json_object_set_new(o, "store",
@@ -171,11 +277,20 @@ char *report_status(const struct report_input *in)
 		json_array_append_new(tunnels, tunnel_status(in, i));
 	json_object_set_new(o, "tunnels", tunnels);
 	json_object_set_new(o, "guard", guard_status(in->fence));
+	json_object_set_new(o, "strict", json_boolean(settings_get(in->settings)->strict));
+	json_object_set_new(o, "wire", json_string("socket"));
 	json_object_set_new(o, "conflicts", conflict_list(in->conflicts));
 	json_object_set_new(o, "refused", refused ? json_string(refused) : json_null());
 	json_object_set_new(o, "failed", json_boolean(in->failed));
 	json_object_set_new(o, "settings", settings_status(in->settings));
-	text = json_dumps(o, JSON_INDENT(2));
+	return o;
+}
+
+char *report_status(const struct report_input *in)
+{
+	json_t *o = report_document(in);
+	char *text = o ? json_dumps(o, JSON_INDENT(2)) : NULL;
+
 	json_decref(o);
 	return text;
 }

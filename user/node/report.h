@@ -6,6 +6,7 @@
 #ifndef NODE_REPORT_H
 #define NODE_REPORT_H
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -29,7 +30,13 @@ struct report_input {
 	bool failed;
 };
 
-/* Allocated; NULL: no memory. */
+/* "192.0.2.1:51820", "[2001:db8::1]:51820"; empty: none. */
+#define REPORT_ENDPOINT 64
+struct endpoint;
+const char *report_endpoint(const struct endpoint *e, char out[REPORT_ENDPOINT]);
+
+/* The status document as an object and as text, both the caller's; NULL: no memory. */
+json_t *report_document(const struct report_input *in);
 char *report_status(const struct report_input *in);
 
 /* Why the node is not ready, a line each: store not read, a pass failed, a peer never answered.

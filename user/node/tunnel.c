@@ -147,6 +147,7 @@ static bool advance(struct tunnel *t)
 		if (m->through || !(members_fresh_session(m) || t->settings.strict))
 			continue;
 		m->through = changed = true;
+		m->through_since = (uint64_t)time(NULL);
 		log_info("encrypting", "peer=%s interface=%s", m->node, device_name(t->device));
 	}
 	return changed;
@@ -391,12 +392,15 @@ static void inherit(struct tunnel *t, struct members *now)
 
 		if (before) {
 			now->all[i].through = before->through;
+			now->all[i].through_since = before->through_since;
 			now->all[i].not_before = before->not_before;
 			continue;
 		}
 		for (size_t k = 0; k < t->n_ranges && !now->all[i].through; k++)
 			now->all[i].through = t->ranges[k].member == i && !t->ranges[k].host &&
 					      network_was_through(t->network, &t->ranges[k].cidr);
+		if (now->all[i].through && !now->all[i].through_since)
+			now->all[i].through_since = (uint64_t)time(NULL);
 	}
 }
 
@@ -598,8 +602,14 @@ void tunnel_look(struct tunnel *t, void (*peer)(void *context, const struct tunn
 		const struct tunnel_peer_status s = {
 			.node = m->node,
 			.encrypting = m->through,
+			.encrypting_since = m->through ? m->through_since : 0,
 			.session = m->session,
 			.since = m->last_handshake / NSEC_PER_SEC,
+			.session_age = m->session ? m->session_age : UINT64_MAX,
+			.key = m->key,
+			.endpoint = &m->where,
+			.sent = m->sent_bytes,
+			.received = m->received_bytes,
 		};
 
 		peer(context, &s);

@@ -67,9 +67,14 @@ struct device *tunnel_device(const struct tunnel *t); /* NULL: off */
 
 struct tunnel_peer_status {
 	const char *node;
-	bool encrypting; /* its routes go through the tunnel */
-	bool session;	 /* a session stands */
-	uint64_t since;	 /* Unix time of the last handshake, 0: never */
+	bool encrypting;	   /* its routes go through the tunnel */
+	uint64_t encrypting_since; /* Unix time, s; at the earliest when this agent took it over */
+	bool session;		   /* a session stands */
+	uint64_t since;		   /* Unix time of the last handshake, 0: never */
+	uint64_t session_age;	   /* ns; UINT64_MAX: no session */
+	const uint8_t *key;	   /* public */
+	const struct endpoint *endpoint; /* where the device sends; AF_UNSPEC: nowhere */
+	uint64_t sent, received;	 /* bytes of WireGuard messages */
 };
 void tunnel_look(struct tunnel *t, void (*peer)(void *context, const struct tunnel_peer_status *p),
 		 void *context);

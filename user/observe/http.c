@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <event2/buffer.h>
+#include <event2/bufferevent.h>
 #include <event2/event.h>
 #include <event2/http.h>
 #include <stdbool.h>
@@ -13,12 +14,24 @@
 #define MAX_HEADERS	8192
 #define MAX_BODY	1024 /* nobody has to send one */
 #define CLIENT_PATIENCE 10   /* s */
+/* So many connections at a time; the next one costs the oldest its own. */
+#define MAX_CONNECTIONS 64
+
+/* Nothing on the page comes from elsewhere, and nobody shows it inside another. */
+#define POLICY                                                                                     \
+	"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "          \
+	"connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 struct http {
 	struct evhttp *server;
 	const struct http_document *documents;
 	size_t n;
 	void *context;
+	/* libevent's server neither counts nor limits connections. Each one's bufferevent is made
+	 * by us and bears a reference of ours; when the server has let go of it, it has no
+	 * callbacks any more. Oldest first. */
+	struct bufferevent *open[MAX_CONNECTIONS];
+	unsigned int n_open;
 };
 
 static void free_text(const void *data, size_t len, void *text)
@@ -44,6 +57,7 @@ static void reply(struct evhttp_request *request, int status, const char *type, 
 	evhttp_add_header(headers, "Content-Length", length);
 	evhttp_add_header(headers, "Cache-Control", "no-store");
 	evhttp_add_header(headers, "X-Content-Type-Options", "nosniff");
+	evhttp_add_header(headers, "Content-Security-Policy", POLICY);
 	if (evhttp_request_get_command(request) == EVHTTP_REQ_HEAD)
 		free(text);
 	else
@@ -72,6 +86,45 @@ static void on_request(struct evhttp_request *request, void *context)
 		return;
 	}
 	evhttp_send_error(request, HTTP_NOTFOUND, NULL);
+}
+
+static void drop_closed(struct http *h)
+{
+	unsigned int kept = 0;
+
+	for (unsigned int i = 0; i < h->n_open; i++) {
+		bufferevent_data_cb on_data;
+		bufferevent_event_cb on_event;
+
+		bufferevent_getcb(h->open[i], &on_data, NULL, &on_event, NULL);
+		if (on_data || on_event)
+			h->open[kept++] = h->open[i];
+		else
+			bufferevent_decref(h->open[i]);
+	}
+	h->n_open = kept;
+}
+
+/* A connection was accepted: the server wants a bufferevent for it. */
+static struct bufferevent *on_connection(struct event_base *base, void *context)
+{
+	struct http *h = context;
+	struct bufferevent *b = bufferevent_socket_new(base, -1, BEV_OPT_DEFER_CALLBACKS);
+
+	if (!b)
+		return NULL;
+	drop_closed(h);
+	if (h->n_open == MAX_CONNECTIONS) {
+		/* As if its client had been too slow: later, from the loop. */
+		bufferevent_trigger_event(h->open[0], BEV_EVENT_READING | BEV_EVENT_TIMEOUT,
+					  BEV_TRIG_DEFER_CALLBACKS);
+		bufferevent_decref(h->open[0]);
+		h->n_open--;
+		memmove(h->open, h->open + 1, h->n_open * sizeof(*h->open));
+	}
+	bufferevent_incref(b);
+	h->open[h->n_open++] = b;
+	return b;
 }
 
 /* "192.0.2.1:9586" into its parts; the address is empty for ":9586". */
@@ -126,6 +179,7 @@ int http_new(struct event_base *base, const char *where, const struct http_docum
 	evhttp_set_max_body_size(h->server, MAX_BODY);
 	evhttp_set_timeout(h->server, CLIENT_PATIENCE);
 	evhttp_set_gencb(h->server, on_request, h);
+	evhttp_set_bevcb(h->server, on_connection, h);
 	errno = 0;
 	/* IPv6 first: where it is there, its socket hears IPv4, too, unless it was told not to. */
 	if (*address)
@@ -147,5 +201,7 @@ void http_free(struct http *h)
 	if (!h)
 		return;
 	evhttp_free(h->server);
+	for (unsigned int i = 0; i < h->n_open; i++)
+		bufferevent_decref(h->open[i]);
 	free(h);
 }
