@@ -10,6 +10,7 @@ MANIFESTS = os.path.join(ROOT, "deploy/kubernetes")
 KEY = "projectcalico.org/WireguardPublicKey"
 RESOURCES = {
     "plain": ("podveilconfigurations.podveil.io", "/apis/podveil.io/v1/podveilconfigurations"),
+    "strict": ("podveilconfigurations.podveil.io", "/apis/podveil.io/v1/podveilconfigurations"),
     "calico": ("felixconfigurations.crd.projectcalico.org",
                "/apis/crd.projectcalico.org/v1/felixconfigurations"),
 }
@@ -17,6 +18,8 @@ RESOURCES = {
 
 class KubernetesCluster(Cluster):
     """The manifests of a base are applied; agents run with their service account's token."""
+
+    manifests = MANIFESTS
 
     def __init__(self, directory, nodes=3, base="plain", **options):
         super().__init__(nodes)
