@@ -34,7 +34,7 @@ C_FILES := $(shell find user bpf include vmlinux tests -name '*.[ch]' 2>/dev/nul
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all help deps deps-kubernetes peers unit bpf-tests fuzz e2e check-vm check-apiserver check demo bench format lint install clean \
+.PHONY: all help deps deps-kubernetes peers unit bpf-tests fuzz e2e check-vm check-apiserver check check-kubernetes check-all demo demo-kubernetes bench format lint install clean \
 	test-programs
 
 all: $(B)/podveil
@@ -42,7 +42,8 @@ all: $(B)/podveil
 help:
 	@echo "make            build/podveil"
 	@echo "make demo       a lab on this machine: traffic readable without Podveil, unreadable with it"
-	@echo "make check      build and all tests (as root)"
+	@echo "make demo-kubernetes    the same in a real Kubernetes cluster of three nodes"
+	@echo "make check      build and all tests (as root), but those of the cluster: make check-kubernetes"
 	@echo "make deps       install what building and testing needs, from Debian's packages first"
 	@echo "make deps-kubernetes    Kubernetes' own programs, for tests and lab, into build/kubernetes"
 	@echo "make unit | bpf-tests | fuzz | e2e | check-vm | check-apiserver    one suite of tests; FUZZ_SECONDS=$(FUZZ_SECONDS)"
@@ -56,7 +57,7 @@ DEPS := build/.deps
 deps: $(DEPS)
 
 # Included, so that make starts again with the libraries that were just installed.
-ifneq ($(filter deps check demo bench e2e check-vm check-apiserver,$(MAKECMDGOALS)),)
+ifneq ($(filter deps check check-kubernetes check-all demo demo-kubernetes bench e2e check-vm check-apiserver,$(MAKECMDGOALS)),)
 include $(DEPS)
 endif
 
@@ -171,11 +172,20 @@ check-vm: $(DEPS) $(B)/podveil
 	$(RUN) vm
 check-apiserver: $(DEPS) $(DEPS_KUBERNETES) $(B)/podveil
 	$(RUN) apiserver
+SUITES := unit asan bpf fuzz e2e vm apiserver
 check: test-programs $(DEPS_KUBERNETES)
-	$(RUN) unit asan bpf fuzz e2e vm apiserver
+	$(RUN) $(SUITES)
+check-kubernetes: $(DEPS) $(DEPS_KUBERNETES) $(B)/podveil
+	$(RUN) kubernetes
+# Both, with one tally.
+check-all: test-programs $(DEPS_KUBERNETES)
+	$(RUN) $(SUITES) kubernetes
 
 demo: $(DEPS) $(B)/podveil
 	$(PYTHON) deploy/lab/demo.py
+
+demo-kubernetes: $(DEPS) $(DEPS_KUBERNETES) $(B)/podveil
+	$(PYTHON) deploy/lab/demo_kubernetes.py
 
 bench: $(DEPS) $(B)/podveil $(BENCH_BIN)
 	$(PYTHON) tests/bench/bench.py $(BENCH)

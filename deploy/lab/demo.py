@@ -39,22 +39,24 @@ def show(host, command, lines=None):
 ENVIRONMENT = {}
 
 
-def eavesdrop(node, seconds=2):
+def eavesdrop(node, seconds=2, expression="ip and not port 22"):
     """What a capture on the uplink reads: secrets, and which kinds of packets were seen."""
-    print(f"{node.name}# timeout {seconds} tcpdump -i eth0 -A | grep -E '{GREP}'", flush=True)
-    capture = Capture(node, "eth0", "ip and not port 22")
+    print(f"{node.name}# timeout {seconds} tcpdump -i eth0 -A '{expression}' | grep -E '{GREP}'", flush=True)
+    capture = Capture(node, "eth0", expression)
     time.sleep(seconds)
     data = capture.stop()
     found = sorted({m.group(0).decode(errors="replace") for m in workload.SECRETS.finditer(data)})
     for line in found:
         print(f"  {line}")
     from scapy.layers.inet import IP, UDP
+    from scapy.layers.inet6 import IPv6
     seen = {}
     packets = capture.packets()
     for p in packets:
-        if p.haslayer(IP):
+        ip = p.getlayer(IP) or p.getlayer(IPv6)
+        if ip:
             kind = f"UDP {p[UDP].dport}" if p.haslayer(UDP) else "other"
-            who = f"{min(p[IP].src, p[IP].dst)} <-> {max(p[IP].src, p[IP].dst)}"
+            who = " <-> ".join(sorted([ip.src, ip.dst]))
             seen[(kind, who)] = seen.get((kind, who), 0) + 1
     for (kind, who), n in sorted(seen.items()):
         print(f"  [{n} packets: {kind}, {who}]")
@@ -69,6 +71,17 @@ def requests_go_on(frontend, n=3):
         line = frontend.stdout.readline()
         if not line or line.startswith("failed"):
             raise Failed(f"a request of the frontend failed: {line}")
+
+
+def compare(before, after, again, wire="UDP 51820"):
+    """The table at the end; Failed where it is not what was promised."""
+    title("Before and after")
+    print(f"  {'':28} {'without':>12} {'with':>12} {'without':>12}")
+    for what, key in (("secrets that can be read", "secrets"),
+                      ("packets with pod addresses", "pods"), ("on the wire", "kinds")):
+        print(f"  {what:28} {before[key]:>12} {after[key]:>12} {again[key]:>12}")
+    if not before["secrets"] or after["secrets"] or after["pods"] or after["kinds"] != wire or not again["secrets"]:
+        raise Failed("this is not what it should be")
 
 
 def main():
@@ -129,13 +142,7 @@ def main():
         again = eavesdrop(worker)
         requests_go_on(frontend)
 
-        title("Before and after")
-        print(f"  {'':28} {'without':>12} {'with':>12} {'without':>12}")
-        for what, key in (("secrets that can be read", "secrets"),
-                          ("packets with pod addresses", "pods"), ("on the wire", "kinds")):
-            print(f"  {what:28} {before[key]:>12} {after[key]:>12} {again[key]:>12}")
-        if not before["secrets"] or after["secrets"] or after["pods"] or after["kinds"] != "UDP 51820":
-            raise Failed("this is not what it should be")
+        compare(before, after, again)
     return 0
 
 

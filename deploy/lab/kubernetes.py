@@ -45,7 +45,7 @@ disabled_plugins = ["io.containerd.internal.v1.opt", "io.containerd.tracing.proc
 class KubernetesNode(Machine):
     def __init__(self, name, index, janitor):
         super().__init__(name, index, janitor)
-        self.vtep, self.vtep6 = f"10.244.{index}.62", f"fd00:10:244:{index:x}::ffff"
+        self.vtep, self.vtep6 = f"10.244.{index}.62", f"fd00:10:244:{index:x}::3e"
         self.files = os.path.join(janitor.directory, f"{name}.files")
         os.mkdir(self.files)
         self.daemons = {}
@@ -69,7 +69,7 @@ class KubernetesNode(Machine):
              "ipam": {"type": "host-local", "routes": [{"dst": "0.0.0.0/0"}, {"dst": "::/0"}], "ranges": [
                  [{"subnet": self.pods4, "rangeStart": f"10.244.{self.index}.2", "rangeEnd": f"10.244.{self.index}.61"}],
                  [{"subnet": self.pods6, "rangeStart": f"fd00:10:244:{self.index:x}::2",
-                   "rangeEnd": f"fd00:10:244:{self.index:x}::fff"}]]}}]}
+                   "rangeEnd": f"fd00:10:244:{self.index:x}::3d"}]]}}]}
         self.run(["mkdir", "-p", "/etc/cni/net.d"])
         self.run(["cp", self.write("pods.conflist", network), "/etc/cni/net.d/10-pods.conflist"])
         self.daemon("containerd", ["containerd", "--config", path],

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 
-from hosts import Failed, die_with_parent
+from hosts import ROOT, Failed, die_with_parent
 from cluster import Node
 
 CGROUPS = "/sys/fs/cgroup"
@@ -161,7 +161,7 @@ class Machine(Node):
     def enter(self, command):
         if isinstance(command, str):
             command = ["sh", "-c", command]
-        return ["nsenter", "-t", str(self.pid), *NAMESPACES, "--", *command]
+        return ["nsenter", "-t", str(self.pid), *NAMESPACES, f"--wdns={ROOT}", "--", *command]
 
     def start(self, command, **options):
         options.setdefault("stdout", subprocess.PIPE)

@@ -1,0 +1,322 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The exercise, and what happens to a cluster, on real kubelets: Podveil in the pods that users deploy."""
+import glob
+import json
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+
+import workload
+from cluster import leaks
+from hosts import ROOT, Capture, wait_for
+from kubernetes import NODE_PORT, KubernetesCluster
+
+LAB = os.path.join(ROOT, "deploy/lab/lab")
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    with KubernetesCluster() as c:
+        try:
+            c.deploy()
+            c.run_workload()
+        except BaseException:
+            print(c.diagnosis())
+            raise
+        yield c
+
+
+@pytest.fixture
+def plain(cluster):
+    """Nothing is encrypted, now and afterwards."""
+    yield cluster
+    cluster.configure(wireguardEnabled=None, wireguardEnabledV6=None, podveilStrictMode=None)
+    wait_for(lambda: off(cluster), "nothing is encrypted any more", 20)
+
+
+@pytest.fixture
+def encrypted(plain):
+    plain.configure(wireguardEnabled=True, wireguardEnabledV6=True)
+    wait_for(lambda: plain.encrypted() and plain.encrypted(family="ipv6"), "all nodes encrypt", 20)
+    return plain
+
+
+def off(c):
+    return not any("lookup 1\n" in n.run("ip rule; ip -6 rule") for n in c.nodes)
+
+
+def between(c):
+    """tcpdump's words for what the two workers say to each other."""
+    a, b = c.client.node, c.server.node
+    return (f"(host {a.address} and host {b.address}) or (host {a.address6} and host {b.address6} and udp) or "
+            f"(vxlan and not host {c.nodes[0].address})").replace("or (vxlan", "or (udp port 4789")
+
+
+class Eavesdropper:
+    """Captures on the uplinks of both workers; with `expression`, only what it says."""
+
+    def __init__(self, c):
+        self.captures = [Capture(n, "eth0", between(c)) for n in (c.client.node, c.server.node)]
+
+    def stop(self):
+        """(packets, those that are readable, UDP ports)"""
+        packets = []
+        for capture in self.captures:
+            capture.stop()
+            packets += capture.packets()
+        ports = {p["UDP"].dport if p.haslayer("UDP") else "other" for p in packets if not p.haslayer("ICMPv6ND_NS")
+                 and not p.haslayer("ICMPv6ND_NA") and not p.haslayer("ARP")}
+        return packets, leaks(packets), ports
+
+
+def answers(c, n=10):
+    """The frontend goes on getting answers."""
+    def count():
+        lines = c.kubectl("logs", "frontend-client", "--tail=30").split()
+        return int([line for line in lines if line.isdigit()][-1])
+    first = count()
+    wait_for(lambda: count() >= first + n, "the frontend is answered", 20)
+
+
+def fetch(host, url):
+    return host.run(["curl", "-sS", "-m", "10", url], check=False)
+
+
+def test_the_cluster_is_real(cluster):
+    c = cluster
+    nodes = c.kubectl("get", "nodes", "--no-headers").splitlines()
+    assert [n.split()[:3] for n in nodes] == [["wireguard-control-plane", "Ready", "control-plane"],
+                                              ["wireguard-worker", "Ready", "<none>"],
+                                              ["wireguard-worker2", "Ready", "<none>"]]
+    pods = json.loads(c.kubectl("get", "pods", "-o", "json"))["items"]
+    assert {p["metadata"]["name"]: p["spec"]["nodeName"] for p in pods} == {
+        "backend-api": "wireguard-worker2", "frontend-client": "wireguard-worker"}
+    assert c.kubectl("exec", "backend-api", "--", "cat", "/proc/1/cmdline").startswith("/usr/bin/python3")
+    agents = json.loads(c.kubectl("-n", "podveil-system", "get", "pods", "-o", "json"))["items"]
+    assert {p["status"]["podIP"] for p in agents} == {n.address for n in c.nodes}
+
+
+def test_the_exercise(plain):
+    c, worker = plain, plain.client.node
+    assert worker.run("ip link show wireguard.cali", check=False).returncode == 1
+    eavesdropper = Eavesdropper(c)
+    answers(c)
+    packets, readable, ports = eavesdropper.stop()
+    assert readable and ports == {4789}
+    assert workload.SECRETS.search(b"".join(bytes(p) for p in packets))
+
+    started = time.monotonic()
+    assert c.kubectl("patch", "felixconfiguration", "default", "--type=merge", "-p",
+                     '{"spec":{"wireguardEnabled":true}}').endswith("patched\n")
+    wait_for(c.encrypted, "all nodes encrypt", 20)
+    print(f"encrypted after {time.monotonic() - started:.2f} s")
+    eavesdropper = Eavesdropper(c)
+    before = worker.run("wg show wireguard.cali transfer")
+    answers(c)
+    packets, readable, ports = eavesdropper.stop()
+    assert len(packets) > 50 and not readable and ports == {51820}
+    assert worker.run("wg show wireguard.cali transfer") != before
+
+    shown = worker.run("wg show")
+    for line in ("interface: wireguard.cali", "listening port: 51820", "fwmark: 0x200000",
+                 "endpoint: 172.18.0.2:51820", "endpoint: 172.18.0.4:51820", "allowed ips: 10.244.2.0/26"):
+        assert line in shown
+    assert "mtu 1440" in worker.run("ip link show wireguard.cali")
+    assert "99:\tnot from all fwmark 0x200000/0x200000 lookup 1\n" in worker.run("ip rule")
+    table = worker.run("ip route show table 1")
+    assert "10.244.2.0/26 dev wireguard.cali scope link" in table and "throw 10.244.1.0/26" in table
+    for node in c.nodes:
+        known = c.plane.get(f"/api/v1/nodes/{node.name}")
+        assert known["metadata"]["annotations"]["projectcalico.org/WireguardPublicKey"] == \
+            node.run("wg show wireguard.cali public-key").strip()
+
+    c.kubectl("patch", "felixconfiguration", "default", "--type=merge", "-p", '{"spec":{"wireguardEnabled":false}}')
+    wait_for(lambda: off(c), "the rule goes", 20)
+    eavesdropper = Eavesdropper(c)
+    answers(c)
+    _, readable, ports = eavesdropper.stop()
+    assert readable and ports == {4789}
+
+
+def test_switched_under_load(plain):
+    """On, and off again: no request fails, and once it is on nothing is readable."""
+    c = plain
+    steady = workload.Steady(c.client, c.server.address)
+    steady.more()
+    for _ in range(2):
+        c.configure(wireguardEnabled=True)
+        wait_for(c.encrypted, "all nodes encrypt", 20)
+        eavesdropper = Eavesdropper(c)
+        steady.more()
+        _, readable, ports = eavesdropper.stop()
+        assert not readable and ports == {51820}
+        c.configure(wireguardEnabled=False)
+        wait_for(lambda: off(c), "the rule goes", 20)
+        steady.more()
+    result = steady.stop()
+    assert result["failed"] == 0, result
+
+
+@pytest.mark.parametrize("how", ["node to pod", "node to pod, IPv6", "pod to pod, IPv6", "pod to Service",
+                                 "pod to Service, IPv6", "node to Service", "NodePort", "NodePort to its own node"])
+def test_every_way_is_encrypted(encrypted, how):
+    c = encrypted
+    worker, control = c.client.node, c.nodes[0]
+    service, service6 = c.plane.get("/api/v1/namespaces/default/services/backend-api")["spec"]["clusterIPs"]
+    host, address = {
+        "node to pod": (worker, f"{c.server.address}:8080"),
+        "node to pod, IPv6": (worker, f"[{c.server.address6}]:8080"),
+        "pod to pod, IPv6": (c.client, f"[{c.server.address6}]:8080"),
+        "pod to Service": (c.client, f"{service}:8080"),
+        "pod to Service, IPv6": (c.client, f"[{service6}]:8080"),
+        "node to Service": (worker, f"{service}:8080"),
+        # Comes in where the backend is not, and goes on to it.
+        "NodePort": (c.switch, f"{worker.address}:{NODE_PORT}"),
+        "NodePort to its own node": (control, f"{control.address}:{NODE_PORT}"),
+    }[how]
+    capture = Capture(c.server.node, "eth0", "udp")
+    done = fetch(host, f"http://{address}/users")
+    capture.stop()
+    assert "stripe_api_key" in done.stdout, done.stderr
+    packets = capture.packets()
+    assert not leaks(packets)
+    port = 51821 if "IPv6" in how else 51820
+    assert [p for p in packets if p["UDP"].dport == port]
+
+
+def test_rolling_update_under_traffic(encrypted):
+    """Each agent is replaced: no request fails, nothing is readable."""
+    c = encrypted
+    before = {node.name: c.agent_pod(node) for node in c.nodes}
+    eavesdropper = Eavesdropper(c)
+    steady = workload.Steady(c.client, c.server.address)
+    steady.more()
+    c.kubectl("-n", "podveil-system", "rollout", "restart", "daemonset/podveil")
+    c.rolled_out()
+    wait_for(c.encrypted, "all nodes encrypt", 20)
+    steady.more()
+    result = steady.stop()
+    packets, readable, ports = eavesdropper.stop()
+    after = {node.name: c.agent_pod(node) for node in c.nodes}
+    assert not set(before.values()) & set(after.values())
+    print(result)
+    assert result["failed"] == 0, result
+    assert len(packets) > 1000 and not readable and ports <= {51820, 51821}
+
+
+def test_agent_is_killed(encrypted):
+    """kill -9: the kubelet starts it anew in its pod; nothing is readable meanwhile."""
+    c, node = encrypted, encrypted.client.node
+    eavesdropper = Eavesdropper(c)
+    steady = workload.Steady(c.client, c.server.address)
+    steady.more(200)
+    pid = node.run("pgrep -x podveil").strip()
+    node.run(["kill", "-9", pid])
+    wait_for(lambda: node.run("pgrep -x podveil", check=False).stdout.strip() not in ("", pid), "it is back", 30)
+    wait_for(c.encrypted, "all nodes encrypt", 30)
+    steady.more(200)
+    result = steady.stop()
+    _, readable, _ = eavesdropper.stop()
+    assert result["failed"] == 0 and not readable, result
+
+
+def test_api_server_is_away(encrypted):
+    """Traffic goes on, encrypted; when the server is back, it is heard again."""
+    c = encrypted
+    steady = workload.Steady(c.client, c.server.address)
+    c.plane.apiserver.kill()
+    eavesdropper = Eavesdropper(c)
+    steady.more(1000)
+    _, readable, ports = eavesdropper.stop()
+    assert not readable and ports <= {51820, 51821}
+    c.plane.apiserver.start()
+    c.configure(wireguardEnabled=False, wireguardEnabledV6=False)
+    wait_for(lambda: off(c), "the agents hear of it", 30)
+    result = steady.stop()
+    assert result["failed"] == 0, result
+
+
+def test_image(cluster):
+    """No shell, nothing to write to, and it says what it is."""
+    c = cluster
+    pod = c.agent_pod(c.nodes[1])
+    shell = c.kubectl("-n", "podveil-system", "exec", pod, "--", "/bin/sh", "-c", "true", check=False)
+    assert shell.returncode and "no such file or directory" in shell.stderr
+    assert c.kubectl("-n", "podveil-system", "exec", pod, "--", "/usr/sbin/podveil", "--version").startswith("podveil ")
+    node = c.nodes[1]
+    pid = node.run("pgrep -x podveil").strip()
+    assert node.run(f"touch /proc/{pid}/root/etc/here", check=False).returncode
+    images = node.run("ctr -n k8s.io images list name==docker.io/library/podveil:latest")
+    assert "podveil" in images
+
+
+CAPABILITIES = ["NET_ADMIN", "NET_RAW", "BPF", "PERFMON", "IPC_LOCK", "SYS_ADMIN"]
+
+
+def test_without_privileged(plain):
+    """The capabilities that the manifest names are enough."""
+    c = plain
+    path = "/spec/template/spec/containers/0/securityContext"
+    c.kubectl("-n", "podveil-system", "patch", "daemonset", "podveil", "--type=json", "-p", json.dumps([
+        {"op": "replace", "path": path, "value": {
+            "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"], "add": CAPABILITIES}}}]))
+    try:
+        c.rolled_out()
+        c.configure(wireguardEnabled=True)
+        wait_for(c.encrypted, "all nodes encrypt", 20)
+        eavesdropper = Eavesdropper(c)
+        answers(c)
+        _, readable, ports = eavesdropper.stop()
+        assert not readable and ports == {51820}
+    finally:
+        c.configure(wireguardEnabled=False)
+        c.kubectl("-n", "podveil-system", "rollout", "undo", "daemonset/podveil")
+        c.rolled_out()
+
+
+def left(directory):
+    """What there is of a lab: its directory, cgroups, processes, mounts."""
+    name = os.path.basename(directory)
+    found = glob.glob(f"/sys/fs/cgroup/*/{name}") + glob.glob(directory)
+    with open("/proc/mounts") as f:
+        found += [line for line in f if name in line]
+    for path in glob.glob("/proc/[0-9]*/cmdline"):
+        try:
+            with open(path) as f:
+                if name in f.read():
+                    found.append(path)
+        except OSError:
+            pass
+    return found
+
+
+@pytest.mark.parametrize("end", ["down", "kill -9"])
+def test_nothing_stays(tmp_path, end):
+    environment = {**os.environ, "PODVEIL_LAB_STATE": str(tmp_path / "lab.json")}
+
+    def lab(*arguments):
+        return subprocess.run(["/usr/bin/python3", LAB, *arguments], env=environment, timeout=180,
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    try:
+        up = lab("up", "--store", "kubernetes")
+        assert up.returncode == 0, up.stdout
+        assert "wireguard-worker2" in lab("kubectl", "get", "nodes").stdout
+        assert "ipv4: off" in lab("exec", "wireguard-worker", "podveil", "status").stdout
+        assert '"users"' in lab("exec", "frontend-client", "curl", "-s", "http://10.244.2.2:8080").stdout
+        with open(environment["PODVEIL_LAB_STATE"]) as f:
+            s = json.load(f)
+        assert all(left(directory) for directory in s["directories"])
+        if end == "down":
+            assert lab("down").returncode == 0
+        else:
+            os.kill(s["holder"]["pid"], signal.SIGKILL)
+            for p in s["janitors"]:
+                wait_for(lambda p=p: not os.path.exists(f"/proc/{p['pid']}"), "the janitor is done", 60)
+            # The one directory without cgroups and mounts is cleared by the next lab command.
+            lab("down")
+        assert not [x for directory in s["directories"] for x in left(directory)]
+    finally:
+        lab("down")
