@@ -64,16 +64,36 @@
 #define PV_COUNTERS_SEEN(X)                                                                        \
 	X(leaks, "plaintext packets for a remote pod that left the uplink")                        \
 	X(plain_inward, "plaintext packets from a remote pod that came in by the uplink")          \
-	X(xsk_rx_dropped, "packets AF_XDP dropped: no free frame or ring full")                    \
+	X(xsk_rx_dropped, "packets AF_XDP dropped for want of a free frame, or for their shape")   \
+	X(xsk_ring_full, "packets AF_XDP dropped: the worker was behind, its ring full")           \
+	X(xsk_fill_empty, "times AF_XDP wanted a free frame and there was none")                   \
 	X(icmp_sent, "ICMP errors answered to senders in the tunnel")
+
+/* How large things are. */
+#define PV_HISTOGRAMS(X)                                                                           \
+	X(egress_batch, "packets taken from the tunnel at a time, as the kernel handed them")      \
+	X(egress_size, "bytes of a packet taken from the tunnel, as the kernel handed it")         \
+	X(ingress_batch, "WireGuard messages received at a time")                                  \
+	X(ingress_size, "bytes of a packet injected into the tunnel device, after joining")
+
+/* Bucket i holds what is at most 2^i and more than 2^(i-1); the last one also what is larger. */
+#define PV_BUCKETS 17
+
+struct pv_histogram {
+	__u64 sum;
+	__u64 bucket[PV_BUCKETS];
+};
 
 #define PV_COUNTERS(X) PV_COUNTERS_TRAFFIC(X) PV_COUNTERS_DROP(X) PV_COUNTERS_SEEN(X)
 
-#define PV_FIELD(name, help) __u64 name;
+#define PV_FIELD(name, help)	       __u64 name;
+#define PV_HISTOGRAM_FIELD(name, help) struct pv_histogram name;
 struct pv_counters {
 	PV_COUNTERS(PV_FIELD)
+	PV_HISTOGRAMS(PV_HISTOGRAM_FIELD)
 } __attribute__((aligned(64)));
 #undef PV_FIELD
+#undef PV_HISTOGRAM_FIELD
 
 /* One slot a worker, written by that worker alone, then one a processor (modulo) for the programs
  * in the kernel, which add atomically. A total is the sum over all slots. */

@@ -14,6 +14,18 @@ from cluster import Cluster  # noqa: E402
 from hosts import wait_for  # noqa: E402
 
 NODES = 5000
+SCRAPED = 1000
+
+# Times of GETs over one connection, in ms, and the size; the median is what counts.
+GET = """
+import http.client, sys, time
+took, c = [], http.client.HTTPConnection("127.0.0.1", 9586, timeout=10)
+for _ in range(21):
+    started = time.monotonic()
+    c.request("GET", sys.argv[1]); n = len(c.getresponse().read())
+    took.append(1000 * (time.monotonic() - started))
+print(sorted(took)[10], max(took), n)
+"""
 
 
 def record(i, ranges=2):
@@ -29,7 +41,24 @@ def write(directory, r):
     os.rename(path + ".tmp", path)
 
 
+def documents():
+    """How long the agent takes to say what it knows of 1,000 peers."""
+    with Cluster(1) as c:
+        node, folder = c.nodes[0], os.path.join(c.store, "nodes")
+        os.makedirs(folder)
+        for i in range(SCRAPED):
+            write(folder, record(i))
+        c.configure(wireguardEnabled=True)
+        agent = c.start_agent(node, "--uplink", "eth0", ready=False)
+        wait_for(lambda: agent.status() and len(agent.status()["tunnels"][0]["peers"]) == SCRAPED, "peers", 60)
+        for path, target in (("/metrics", " (target 20 ms)"), ("/status", ""), ("/", "")):
+            median, worst, size = node.run(["python3", "-c", GET, path]).split()
+            print(f"GET {path} with {SCRAPED} peers: median {float(median):.1f} ms, worst {float(worst):.1f} ms, "
+                  f"{int(size) >> 10} KiB{target}")
+
+
 def main():
+    documents()
     with Cluster(1) as c:
         node, folder = c.nodes[0], os.path.join(c.store, "nodes")
         os.makedirs(folder)

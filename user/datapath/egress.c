@@ -310,12 +310,14 @@ bool egress_poll(struct worker *w)
 	if (!n)
 		return false;
 	w->count->egress_superpackets += n;
+	histogram_add(&w->count->egress_batch, n);
 	w->count->drop_frame_chain += broken;
 	/* A session may stand since the last look: what waited for it goes first. */
 	egress_unstage(w);
 	for (unsigned int i = 0; i < n; i++) {
 		struct remote *r;
 
+		histogram_add(&w->count->egress_size, e->packets[i].length);
 		if (dispatch(w, &e->packets[i], &r) == DONE) {
 			xsk_release(w->xsk, &e->packets[i]);
 			continue;

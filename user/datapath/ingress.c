@@ -185,15 +185,21 @@ static bool poll_family(struct worker *w, struct wire *wire, bool ipv6, bool *re
 	struct ingress *in = &w->ingress;
 	const struct joined *packets;
 	size_t n_packets;
+	uint64_t before;
 	unsigned int n = wire_receive(wire, w->buffers, ipv6, in->received, w->count);
 
 	*ready = n == WIRE_RECEIVE_BUFFERS;
 	if (!n)
 		return false;
+	before = w->count->wire_messages_received;
 	for (unsigned int i = 0; i < n; i++)
 		read_received(w, &in->received[i]);
+	histogram_add(&w->count->ingress_batch,
+		      (uint32_t)(w->count->wire_messages_received - before));
 	open_batch(w);
 	n_packets = join_flush(w->join, &packets);
+	for (size_t i = 0; i < n_packets; i++)
+		histogram_add(&w->count->ingress_size, packets[i].length);
 	inject_send(w->inject, packets, n_packets, w->count);
 	return true;
 }

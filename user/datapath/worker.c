@@ -22,6 +22,18 @@ static int watch(struct worker *w, int fd, enum source source)
 	return epoll_ctl(w->epoll, EPOLL_CTL_ADD, fd, &e) ? -errno : 0;
 }
 
+/* What AF_XDP counts by itself. */
+static void ask_kernel(struct worker *w)
+{
+	struct xsk_statistics fresh;
+
+	w->asked_kernel = w->now;
+	xsk_statistics(w->xsk, &fresh);
+	w->count->xsk_rx_dropped += fresh.rx_dropped;
+	w->count->xsk_ring_full += fresh.ring_full;
+	w->count->xsk_fill_empty += fresh.fill_empty;
+}
+
 /* Sleeps where there was nothing to do, else only asks what has become ready. */
 static void wait_for_work(struct worker *w, bool idle)
 {
@@ -29,13 +41,16 @@ static void wait_for_work(struct worker *w, bool idle)
 	int n;
 
 	if (idle) {
-		w->count->xsk_rx_dropped += xsk_dropped(w->xsk);
+		ask_kernel(w);
 		w->count->busy_ns += clock_now() - w->now;
 		rcu_thread_offline();
 		n = epoll_wait(w->epoll, events, N_SOURCES, -1);
 		rcu_thread_online();
 		w->count->wakeups++;
 	} else {
+		/* One that never sleeps tells, too. */
+		if (w->now - w->asked_kernel > NSEC_PER_SEC)
+			ask_kernel(w);
 		n = epoll_wait(w->epoll, events, N_SOURCES, 0);
 	}
 	for (int i = 0; i < n; i++) {

@@ -71,7 +71,8 @@ struct worker {
 	struct stage stage;
 	struct egress egress;
 	struct ingress ingress;
-	uint64_t now; /* read once a pass */
+	uint64_t now;	       /* read once a pass */
+	uint64_t asked_kernel; /* when AF_XDP's own statistics were last read */
 	uint64_t icmp_tokens_at;
 	unsigned int icmp_tokens;
 	bool ready4, ready6, ready_leaving, kicked; /* what epoll said and was not yet exhausted */
@@ -98,6 +99,15 @@ void worker_free(struct worker *w);
 /* Owner: another wire from now on (NULL: none), while the old one is received from or not. What is
  * neither may be closed after a grace period. */
 void worker_wire(struct worker *w, struct wire *wire, struct wire *leaving);
+
+/* Writes our own slot: nobody else does. */
+static inline void histogram_add(struct pv_histogram *h, uint32_t value)
+{
+	const unsigned int bits = value > 1 ? 32 - (unsigned int)__builtin_clz(value - 1) : 0;
+
+	h->sum += value;
+	h->bucket[bits < PV_BUCKETS ? bits : PV_BUCKETS - 1]++;
+}
 
 /* Each handles at most one batch and says whether there was anything. RCU read side. */
 bool egress_poll(struct worker *w);

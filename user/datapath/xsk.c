@@ -32,7 +32,7 @@ struct xsk {
 	struct xsk_ring_cons completion; /* never used: nothing is sent here */
 	struct xsk_ring_cons rx;
 	uint8_t *memory;
-	uint64_t dropped; /* as the kernel last said */
+	struct xsk_statistics told; /* by the kernel, last */
 	unsigned int n_free;
 	uint64_t free[N_CHUNKS]; /* a stack: the chunk used last is the warmest */
 };
@@ -175,18 +175,19 @@ unsigned int xsk_frames_spare(const struct xsk *x)
 	return N_CHUNKS / SPARE_PARTS;
 }
 
-uint64_t xsk_dropped(struct xsk *x)
+void xsk_statistics(struct xsk *x, struct xsk_statistics *fresh)
 {
+	struct xsk_statistics total;
 	struct xdp_statistics s;
 	socklen_t len = sizeof(s);
 
+	memset(fresh, 0, sizeof(*fresh));
 	memset(&s, 0, sizeof(s));
 	if (getsockopt(xsk_fd(x), SOL_XDP, XDP_STATISTICS, &s, &len))
-		return 0;
-
-	/* Lack of frames in the fill ring shows as rx_dropped, too. */
-	uint64_t total = s.rx_dropped + s.rx_ring_full, fresh = total - x->dropped;
-
-	x->dropped = total;
-	return fresh;
+		return;
+	total = (struct xsk_statistics){s.rx_dropped, s.rx_ring_full, s.rx_fill_ring_empty_descs};
+	fresh->rx_dropped = total.rx_dropped - x->told.rx_dropped;
+	fresh->ring_full = total.ring_full - x->told.ring_full;
+	fresh->fill_empty = total.fill_empty - x->told.fill_empty;
+	x->told = total;
 }

@@ -42,7 +42,12 @@ void xsk_release(struct xsk *x, const struct xsk_packet *packet);
 void xsk_refill(struct xsk *x);
 /* Frames that may be held back (staged) before reception suffers. */
 unsigned int xsk_frames_spare(const struct xsk *x);
-/* What the kernel dropped since the last call, for lack of frames or ring space. A system call. */
-uint64_t xsk_dropped(struct xsk *x);
+struct xsk_statistics {
+	uint64_t rx_dropped; /* no free frame, or too large */
+	uint64_t ring_full;
+	uint64_t fill_empty; /* wanted a frame from the fill ring in vain */
+};
+/* What the kernel counted since the last call. A system call. */
+void xsk_statistics(struct xsk *x, struct xsk_statistics *fresh);
 
 #endif

@@ -184,7 +184,7 @@ static void configure_peer(struct device *d, const struct peer_config *pc, struc
 	peer_show(p);
 	/* It may have become reachable for what waits. */
 	if (d->up && atomic_load_explicit(&p->remote.staged, memory_order_relaxed)) {
-		protocol_initiate(p, clock_now(), false);
+		protocol_initiate(p, clock_now(), HANDSHAKE_STARTED_OWNER);
 		peer_attention(p);
 	}
 }

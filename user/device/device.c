@@ -167,7 +167,7 @@ static int go_up(struct device *d)
 		timers_persistent_keepalive_set(&p->remote.timers, p->keepalive * NSEC_PER_SEC,
 						clock_now());
 		if (p->handshake_wanted)
-			protocol_initiate(p, clock_now(), false);
+			protocol_initiate(p, clock_now(), HANDSHAKE_STARTED_OWNER);
 		p->handshake_wanted = false;
 		peer_attention(p);
 	}

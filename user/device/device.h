@@ -17,6 +17,8 @@
 
 #include "datapath/allowed_ips.h"
 #include "datapath/endpoint.h"
+#include "device/handshake_counters.h"
+
 #include "protocol/messages.h"
 
 struct device;
@@ -118,8 +120,7 @@ struct device_view {
 	bool superpackets;
 	unsigned int workers;
 	uint32_t mtu;
-	uint64_t handshakes_started, handshakes_done, handshakes_failed;
-	uint64_t cookies_sent, rate_limited;
+	uint64_t handshakes[HANDSHAKE_COUNTS];
 };
 
 struct peer_view {
@@ -131,6 +132,7 @@ struct peer_view {
 	struct timespec last_handshake; /* Unix time; zero: never */
 	uint64_t rx_bytes, tx_bytes, rx_packets, tx_packets;
 	uint64_t session_age_ns; /* UINT64_MAX: no session */
+	uint32_t staged;	 /* packets that wait for a session */
 	unsigned int attempts;	 /* initiations repeated because nobody answered */
 	const struct cidr *allowed;
 	size_t n_allowed;
@@ -147,5 +149,7 @@ int device_handshake(struct device *d, const uint8_t public_key[KEY_SIZE], bool 
 /* The counters of programs and workers, summed over slots. */
 struct pv_counters;
 void device_counters(struct device *d, struct pv_counters *sum);
+/* Those of one worker. */
+void device_worker_counters(struct device *d, unsigned int worker, struct pv_counters *out);
 
 #endif

@@ -146,14 +146,14 @@ static void on_signal(struct handshaker *h, const struct datapath_event *e, uint
 	if (p && d->up) {
 		switch (e->type) {
 		case DATAPATH_WANT_SESSION:
-			protocol_initiate(p, now, false);
+			protocol_initiate(p, now, HANDSHAKE_STARTED_TRAFFIC);
 			break;
 		case DATAPATH_CONFIRMED:
 			if (session_confirm(p, e->index)) {
 				timers_handshake_complete(&p->remote.timers);
 				clock_gettime(CLOCK_REALTIME, &p->last_handshake);
 				atomic_store(&p->remote.handshake_asked, false);
-				atomic_fetch_add(&d->handshakes_done, 1);
+				device_count(d, HANDSHAKE_FINISHED_RESPONDER);
 				device_session_news(d);
 				datapath_kick(d->datapath);
 			}

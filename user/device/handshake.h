@@ -10,6 +10,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "device/handshake_counters.h"
+
 struct device;
 struct handshaker;
 struct peer;
@@ -25,9 +27,9 @@ void handshaker_wake(struct handshaker *h);
 struct datapath_event;
 struct ratelimiter;
 
-/* Sends an initiation, unless one went out less than REKEY_TIMEOUT ago. `retry`: of the same
- * attempt. */
-void protocol_initiate(struct peer *p, uint64_t now, bool retry);
+/* Sends an initiation, unless one went out less than REKEY_TIMEOUT ago. `cause` is one of
+ * HANDSHAKE_STARTED_; a retry belongs to the attempt before. */
+void protocol_initiate(struct peer *p, uint64_t now, enum handshake_count cause);
 /* One handshake message from the wire. Takes the lock itself, where it needs it. */
 void protocol_receive(struct device *d, const struct datapath_event *e, bool under_load,
 		      struct ratelimiter *limiter, uint64_t now);

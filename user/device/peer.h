@@ -83,13 +83,17 @@ struct device {
 	struct peer_list attention; /* for the handshake thread: timers or settings changed */
 	struct peer_list removals;  /* unreachable; the handshake thread frees them */
 
-	_Atomic uint64_t handshakes_started, handshakes_done, handshakes_failed;
-	_Atomic uint64_t cookies_sent, rate_limited;
+	_Atomic uint64_t handshakes[HANDSHAKE_COUNTS];
 };
 
 /* Registered threads only; see above. */
 void device_lock(struct device *d);
 void device_unlock(struct device *d);
+
+static inline void device_count(struct device *d, enum handshake_count what)
+{
+	atomic_fetch_add_explicit(&d->handshakes[what], 1, memory_order_relaxed);
+}
 
 /* --- configure.c --- */
 

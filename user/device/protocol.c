@@ -16,8 +16,6 @@
 /* Handshake messages leave with the precedence of network control, as the kernel's do (AF41). */
 #define HANDSHAKE_TOS 0x88
 
-#define ADD(counter) atomic_fetch_add_explicit(&(counter), 1, memory_order_relaxed)
-
 static uint64_t realtime_ns(void)
 {
 	struct timespec t;
@@ -47,7 +45,7 @@ static void asked_no_more(struct peer *p)
 	atomic_store_explicit(&p->remote.handshake_asked, false, memory_order_relaxed);
 }
 
-void protocol_initiate(struct peer *p, uint64_t now, bool retry)
+void protocol_initiate(struct peer *p, uint64_t now, enum handshake_count cause)
 {
 	struct device *d = p->device;
 	struct timers *timers = &p->remote.timers;
@@ -55,7 +53,7 @@ void protocol_initiate(struct peer *p, uint64_t now, bool retry)
 	uint8_t timestamp[TIMESTAMP_SIZE];
 	int err;
 
-	if (!retry)
+	if (cause != HANDSHAKE_STARTED_RETRY)
 		timers->attempts = 0;
 	if (p->last_sent_handshake && now - p->last_sent_handshake < REKEY_TIMEOUT) {
 		/* The one under way will be repeated; else the next packet asks again. */
@@ -74,7 +72,7 @@ void protocol_initiate(struct peer *p, uint64_t now, bool retry)
 	cookie_jar_seal(&p->jar, &m, sizeof(m), now);
 	p->last_sent_handshake = now;
 	timers_handshake_initiated(timers, now, randombytes_random());
-	ADD(d->handshakes_started);
+	device_count(d, cause);
 	err = send_to(p, &m, sizeof(m), now);
 	if (err)
 		log_debug("initiation was not sent", "slot=%u errno=%d", p->remote.slot, -err);
@@ -85,7 +83,7 @@ void protocol_keepalive(struct peer *p, uint64_t now)
 {
 	if (datapath_keepalive(p->device->datapath, &p->remote)) {
 		/* No session to say it with: get one. */
-		protocol_initiate(p, now, false);
+		protocol_initiate(p, now, HANDSHAKE_STARTED_KEEPALIVE);
 		return;
 	}
 	timers_message_sent(&p->remote.timers, false, now);
@@ -96,7 +94,7 @@ static void handshake_done(struct peer *p)
 	clock_gettime(CLOCK_REALTIME, &p->last_handshake);
 	timers_handshake_complete(&p->remote.timers);
 	asked_no_more(p);
-	ADD(p->device->handshakes_done);
+	device_count(p->device, HANDSHAKE_FINISHED_INITIATOR);
 	device_session_news(p->device);
 }
 
@@ -111,6 +109,22 @@ static void received_from(struct peer *p, const struct datapath_event *e, uint64
 	}
 	remote_count_received(&p->remote, PV_MAX_WORKERS, 1, e->length);
 	timers_message_received(&p->remote.timers, false, now);
+}
+
+static enum handshake_count failure(int err, enum handshake_count unknown)
+{
+	switch (err) {
+	case -ENOENT:
+	case -EINVAL:
+		return unknown;
+	case -EBADMSG:
+		return HANDSHAKE_FAILED_AUTHENTICATION;
+	case -EALREADY:
+	case -EBUSY:
+		return HANDSHAKE_FAILED_REPLAY;
+	default:
+		return HANDSHAKE_FAILED_RESOURCES;
+	}
 }
 
 static void receive_initiation(struct device *d, const struct datapath_event *e, uint64_t now)
@@ -131,7 +145,7 @@ static void receive_initiation(struct device *d, const struct datapath_event *e,
 	err = noise_initiation_open(in, &identity, &claim);
 	sodium_memzero(&identity, sizeof(identity));
 	if (err) {
-		ADD(d->handshakes_failed);
+		device_count(d, HANDSHAKE_FAILED_AUTHENTICATION);
 		return;
 	}
 	device_lock(d);
@@ -163,7 +177,7 @@ static void receive_initiation(struct device *d, const struct datapath_event *e,
 		send_to(p, &out, sizeof(out), now);
 		peer_attention(p);
 	} else {
-		ADD(d->handshakes_failed);
+		device_count(d, failure(err, HANDSHAKE_FAILED_UNKNOWN_PEER));
 	}
 	device_unlock(d);
 	sodium_memzero(&answer, sizeof(answer));
@@ -198,7 +212,7 @@ static void receive_response(struct device *d, const struct datapath_event *e, u
 			protocol_keepalive(p, now);
 		peer_attention(p);
 	} else {
-		ADD(d->handshakes_failed);
+		device_count(d, failure(err, HANDSHAKE_FAILED_UNEXPECTED));
 	}
 	device_unlock(d);
 }
@@ -217,8 +231,10 @@ static void receive_cookie(struct device *d, const struct datapath_event *e, uin
 		if (k)
 			p = caa_container_of(k->remote, struct peer, remote);
 	}
-	if (p && !cookie_reply_consume(&p->jar, in, now))
+	if (p && !cookie_reply_consume(&p->jar, in, now)) {
 		remote_count_received(&p->remote, PV_MAX_WORKERS, 1, e->length);
+		device_count(d, HANDSHAKE_COOKIE_RECEIVED);
+	}
 	device_unlock(d);
 }
 
@@ -254,11 +270,11 @@ static bool may_proceed(struct device *d, const struct datapath_event *e, bool u
 		cookie_reply_create(&d->checker, e->message, e->length, le32toh(sender), source,
 				    source_len, now, &reply);
 		if (!datapath_send(d->datapath, &e->endpoint, &reply, sizeof(reply), HANDSHAKE_TOS))
-			ADD(d->cookies_sent);
+			device_count(d, HANDSHAKE_COOKIE_SENT);
 	}
 	device_unlock(d);
 	if (verdict == COOKIE_BAD_MAC1) {
-		ADD(d->handshakes_failed);
+		device_count(d, HANDSHAKE_FAILED_MAC1);
 		return false;
 	}
 	if (!under_load)
@@ -267,7 +283,7 @@ static bool may_proceed(struct device *d, const struct datapath_event *e, bool u
 		return false;
 	if (ratelimiter_allow(limiter, &e->endpoint.to.any, now))
 		return true;
-	ADD(d->rate_limited);
+	device_count(d, HANDSHAKE_RATE_LIMITED);
 	return false;
 }
 
@@ -305,6 +321,7 @@ uint64_t protocol_timers(struct peer *p, uint64_t now)
 	const unsigned int due = timers_due(&p->remote.timers, now);
 
 	if (due & TIMERS_GIVE_UP) {
+		device_count(p->device, HANDSHAKE_FAILED_NO_ANSWER);
 		peer_pending_end(p);
 		drop_staged(p);
 	}
@@ -313,7 +330,9 @@ uint64_t protocol_timers(struct peer *p, uint64_t now)
 	if (due & (TIMERS_RETRY_INITIATION | TIMERS_SEND_INITIATION)) {
 		/* Perhaps it is our own address that is wrong. */
 		remote_endpoint_forget_source(&p->remote);
-		protocol_initiate(p, now, due & TIMERS_RETRY_INITIATION);
+		protocol_initiate(p, now,
+				  due & TIMERS_RETRY_INITIATION ? HANDSHAKE_STARTED_RETRY
+								: HANDSHAKE_STARTED_TIMER);
 	}
 	if (due & TIMERS_SEND_KEEPALIVE)
 		protocol_keepalive(p, now);

@@ -18,12 +18,9 @@ static void view_device(struct device *d, struct device_view *v)
 		.superpackets = d->superpackets,
 		.workers = d->workers,
 		.mtu = d->mtu,
-		.handshakes_started = d->handshakes_started,
-		.handshakes_done = d->handshakes_done,
-		.handshakes_failed = d->handshakes_failed,
-		.cookies_sent = d->cookies_sent,
-		.rate_limited = d->rate_limited,
 	};
+	for (unsigned int i = 0; i < HANDSHAKE_COUNTS; i++)
+		v->handshakes[i] = d->handshakes[i];
 	memcpy(v->private_key, d->identity.private_key, KEY_SIZE);
 	memcpy(v->public_key, d->identity.public_key, KEY_SIZE);
 }
@@ -38,6 +35,7 @@ static void view_peer(struct peer *p, struct peer_view *v, uint64_t now)
 		.keepalive = p->keepalive,
 		.last_handshake = p->last_handshake,
 		.session_age_ns = keypair_can_send(k, now) ? now - k->birth : UINT64_MAX,
+		.staged = p->remote.staged,
 		.attempts = p->remote.timers.attempts,
 		.allowed = p->allowed,
 		.n_allowed = p->n_allowed,
@@ -86,23 +84,31 @@ int device_handshake(struct device *d, const uint8_t public_key[KEY_SIZE], bool 
 	if (p && !d->up)
 		p->handshake_wanted = true;
 	if (p && d->up && (anyway || !keypair_can_send(p->remote.current, now))) {
-		protocol_initiate(p, now, false);
+		protocol_initiate(p, now, HANDSHAKE_STARTED_OWNER);
 		peer_attention(p);
 	}
 	device_unlock(d);
 	return p ? 0 : -ENOENT;
 }
 
-void device_counters(struct device *d, struct pv_counters *sum)
+static void add_slot(struct device *d, unsigned int slot, struct pv_counters *sum)
 {
-	const struct pv_counters *slots = programs_counters(d->programs);
+	const uint64_t *from = (const uint64_t *)&programs_counters(d->programs)[slot];
 	uint64_t *to = (uint64_t *)sum;
 
-	memset(sum, 0, sizeof(*sum));
-	for (unsigned int i = 0; i < PV_COUNTER_SLOTS; i++) {
-		const uint64_t *from = (const uint64_t *)&slots[i];
+	for (size_t k = 0; k < sizeof(*sum) / sizeof(*to); k++)
+		to[k] += __atomic_load_n(&from[k], __ATOMIC_RELAXED);
+}
 
-		for (size_t k = 0; k < sizeof(*sum) / sizeof(*to); k++)
-			to[k] += __atomic_load_n(&from[k], __ATOMIC_RELAXED);
-	}
+void device_counters(struct device *d, struct pv_counters *sum)
+{
+	memset(sum, 0, sizeof(*sum));
+	for (unsigned int i = 0; i < PV_COUNTER_SLOTS; i++)
+		add_slot(d, i, sum);
+}
+
+void device_worker_counters(struct device *d, unsigned int worker, struct pv_counters *out)
+{
+	memset(out, 0, sizeof(*out));
+	add_slot(d, worker, out);
 }

@@ -10,25 +10,104 @@
 #include "node/fence.h"
 #include "node/tunnel.h"
 #include "observe/counters.h"
+#include "observe/process_metrics.h"
 #include "observe/version.h"
 #include "protocol/limits.h"
 #include "store/store.h"
 
-#define KEY_TEXT sodium_base64_ENCODED_LEN(KEY_SIZE, sodium_base64_VARIANT_ORIGINAL)
+#define KEY_TEXT    sodium_base64_ENCODED_LEN(KEY_SIZE, sodium_base64_VARIANT_ORIGINAL)
+#define MAX_DEVICES 2
 
-/* What is written, and of whom. */
+/* --- what there is to be written, looked at once --- */
+
+struct peer_sample {
+	char key[KEY_TEXT], endpoint[REPORT_ENDPOINT];
+	uint64_t sent, received, packets_sent, packets_received;
+	uint64_t session_age; /* ns; UINT64_MAX: no session */
+	uint32_t staged;
+	long long handshake;
+};
+
+struct device_sample {
+	const char *name, *family;
+	struct tunnel *tunnel;
+	char public_key[KEY_TEXT];
+	struct device_view view; /* without the private key */
+	struct pv_counters sum, worker[PV_MAX_WORKERS];
+	struct peer_sample *peers;
+	size_t n_peers, room;
+};
+
 struct writer {
 	FILE *f;
 	const struct report_input *in;
-	const char *iface;
-	char public_key[KEY_TEXT];
-	uint16_t port;
-	const char *family; /* of samples: the one that is being written */
+	struct device_sample devices[MAX_DEVICES];
+	size_t n_devices;
+	struct pv_counters uplink;
+	bool fence;
 };
+
+static void key_text(char out[KEY_TEXT], const uint8_t key[KEY_SIZE])
+{
+	sodium_bin2base64(out, KEY_TEXT, key, KEY_SIZE, sodium_base64_VARIANT_ORIGINAL);
+}
+
+static void take_device(const struct device_view *v, void *context)
+{
+	struct device_sample *d = context;
+
+	d->view = *v;
+	sodium_memzero(d->view.private_key, sizeof(d->view.private_key));
+	key_text(d->public_key, v->public_key);
+	d->peers = calloc(v->n_peers ? v->n_peers : 1, sizeof(*d->peers));
+	d->room = d->peers ? v->n_peers : 0;
+}
+
+static void take_peer(const struct peer_view *v, void *context)
+{
+	struct device_sample *d = context;
+	struct peer_sample *p;
+
+	if (d->n_peers == d->room)
+		return;
+	p = &d->peers[d->n_peers++];
+	key_text(p->key, v->public_key);
+	report_endpoint(&v->endpoint, p->endpoint);
+	p->sent = v->tx_bytes;
+	p->received = v->rx_bytes;
+	p->packets_sent = v->tx_packets;
+	p->packets_received = v->rx_packets;
+	p->session_age = v->session_age_ns;
+	p->staged = v->staged;
+	p->handshake = v->last_handshake.tv_sec;
+}
+
+static void look(struct writer *w)
+{
+	for (size_t i = 0; i < w->in->n_tunnels && w->n_devices < MAX_DEVICES; i++) {
+		struct device *device = tunnel_device(w->in->tunnels[i]);
+		struct device_sample *d = &w->devices[w->n_devices];
+
+		if (!device)
+			continue;
+		d->tunnel = w->in->tunnels[i];
+		d->name = device_name(device);
+		d->family = i ? "ipv6" : "ipv4";
+		device_look(device, take_device, take_peer, d);
+		device_counters(device, &d->sum);
+		for (unsigned int k = 0; k < d->view.workers; k++)
+			device_worker_counters(device, k, &d->worker[k]);
+		w->n_devices++;
+	}
+	w->fence = fence_stands(w->in->fence);
+	if (w->fence)
+		fence_counters(w->in->fence, &w->uplink);
+}
+
+/* --- writing --- */
 
 static void family(struct writer *w, const char *name, const char *type, const char *help)
 {
-	w->family = name;
 	fprintf(w->f, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
 }
 
@@ -45,177 +124,79 @@ static void value(FILE *f, const char *text)
 	}
 }
 
-static void key_text(char out[KEY_TEXT], const uint8_t key[KEY_SIZE])
+static void single(struct writer *w, const char *name, const char *type, const char *help, double n)
 {
-	sodium_bin2base64(out, KEY_TEXT, key, KEY_SIZE, sodium_base64_VARIANT_ORIGINAL);
+	family(w, name, type, help);
+	fprintf(w->f, "%s %.17g\n", name, n);
 }
 
-/* --- WireGuard's, one family after the other over all peers --- */
+#define EACH_DEVICE(w, d)                                                                          \
+	for (const struct device_sample *d = (w)->devices; d < (w)->devices + (w)->n_devices; d++)
+#define EACH_PEER(d, p)                                                                            \
+	for (const struct peer_sample *p = (d)->peers; p < (d)->peers + (d)->n_peers; p++)
 
-static void device_identity(const struct device_view *v, void *context)
+/* --- WireGuard's, with Calico's names --- */
+
+static void peer_family(struct writer *w, const char *name, const char *type, const char *help,
+			uint64_t (*read)(const struct peer_sample *p))
 {
-	struct writer *w = context;
-
-	key_text(w->public_key, v->public_key);
-	w->port = v->listen_port;
+	family(w, name, type, help);
+	EACH_DEVICE (w, d)
+		EACH_PEER (d, p)
+			fprintf(w->f,
+				"%s{hostname=\"%s\",public_key=\"%s\",iface=\"%s\",listen_port="
+				"\"%u\",peer_key=\"%s\",peer_endpoint=\"%s\"} %llu\n",
+				name, w->in->node, d->public_key, d->name, d->view.listen_port,
+				p->key, p->endpoint, (unsigned long long)read(p));
 }
 
-static void peer_sample(struct writer *w, const struct peer_view *v, double number)
+static uint64_t bytes_sent(const struct peer_sample *p)
 {
-	char key[KEY_TEXT], endpoint[REPORT_ENDPOINT];
-
-	key_text(key, v->public_key);
-	report_endpoint(&v->endpoint, endpoint);
-	fprintf(w->f,
-		"%s{hostname=\"%s\",public_key=\"%s\",iface=\"%s\",listen_port=\"%u\",peer_key=\"%"
-		"s\","
-		"peer_endpoint=\"%s\"} %.17g\n",
-		w->family, w->in->node, w->public_key, w->iface, w->port, key, endpoint, number);
+	return p->sent;
 }
 
-static void peer_sent(const struct peer_view *v, void *context)
+static uint64_t bytes_received(const struct peer_sample *p)
 {
-	peer_sample(context, v, (double)v->tx_bytes);
+	return p->received;
 }
 
-static void peer_received(const struct peer_view *v, void *context)
+static uint64_t handshake(const struct peer_sample *p)
 {
-	peer_sample(context, v, (double)v->rx_bytes);
-}
-
-static void peer_handshake(const struct peer_view *v, void *context)
-{
-	peer_sample(context, v, (double)v->last_handshake.tv_sec);
-}
-
-static void peer_session_age(const struct peer_view *v, void *context)
-{
-	if (v->session_age_ns != UINT64_MAX)
-		peer_sample(context, v, (double)v->session_age_ns / (double)NSEC_PER_SEC);
-}
-
-static void meta(const struct device_view *v, void *context)
-{
-	struct writer *w = context;
-
-	device_identity(v, w);
-	fprintf(w->f, "%s{hostname=\"%s\",public_key=\"%s\",iface=\"%s\",listen_port=\"%u\"} 1\n",
-		w->family, w->in->node, w->public_key, w->iface, w->port);
-}
-
-static void each_device(struct writer *w, void (*device)(const struct device_view *, void *),
-			void (*peer)(const struct peer_view *, void *))
-{
-	for (size_t i = 0; i < w->in->n_tunnels; i++) {
-		struct device *d = tunnel_device(w->in->tunnels[i]);
-
-		if (!d)
-			continue;
-		w->iface = device_name(d);
-		device_look(d, device ? device : device_identity, peer, w);
-	}
+	return (uint64_t)p->handshake;
 }
 
 static void wireguard(struct writer *w)
 {
 	family(w, "wireguard_meta", "gauge", "Device metadata; always 1.");
-	each_device(w, meta, NULL);
-	family(w, "wireguard_bytes_sent", "counter",
-	       "Bytes of WireGuard messages sent to the peer.");
-	each_device(w, NULL, peer_sent);
-	family(w, "wireguard_bytes_rcvd", "counter",
-	       "Bytes of WireGuard messages received from the peer.");
-	each_device(w, NULL, peer_received);
-	family(w, "wireguard_latest_handshake_seconds", "gauge",
-	       "Unix time of the latest handshake with the peer; 0: never.");
-	each_device(w, NULL, peer_handshake);
-	family(w, "podveil_session_age_seconds", "gauge", "Age of the session with the peer.");
-	each_device(w, NULL, peer_session_age);
+	EACH_DEVICE (w, d)
+		fprintf(w->f,
+			"wireguard_meta{hostname=\"%s\",public_key=\"%s\",iface=\"%s\",listen_port="
+			"\"%u\"} 1\n",
+			w->in->node, d->public_key, d->name, d->view.listen_port);
+	peer_family(w, "wireguard_bytes_sent", "counter",
+		    "Bytes of WireGuard messages sent to the peer.", bytes_sent);
+	peer_family(w, "wireguard_bytes_rcvd", "counter",
+		    "Bytes of WireGuard messages received from the peer.", bytes_received);
+	peer_family(w, "wireguard_latest_handshake_seconds", "gauge",
+		    "Unix time of the latest handshake with the peer; 0: never.", handshake);
 }
 
-/* --- counters --- */
+/* --- peers --- */
 
-static void device_counts(const struct device_view *v, void *context)
+struct nodes_written {
+	struct writer *w;
+	const struct device_sample *d;
+};
+
+static void node_sample(void *context, const struct tunnel_peer_status *p)
 {
-	struct writer *w = context;
-	const struct {
-		const char *result;
-		uint64_t n;
-	} results[] = {
-		{"started", v->handshakes_started}, {"finished", v->handshakes_done},
-		{"failed", v->handshakes_failed},   {"rate_limited", v->rate_limited},
-		{"cookie_sent", v->cookies_sent},
-	};
+	const struct nodes_written *x = context;
+	char key[KEY_TEXT];
 
-	for (size_t i = 0; i < sizeof(results) / sizeof(*results); i++)
-		fprintf(w->f, "%s{iface=\"%s\",result=\"%s\"} %llu\n", w->family, w->iface,
-			results[i].result, (unsigned long long)results[i].n);
+	key_text(key, p->key);
+	fprintf(x->w->f, "podveil_peer_encrypting{iface=\"%s\",node=\"%s\",peer_key=\"%s\"} %d\n",
+		x->d->name, p->node, key, p->encrypting);
 }
-
-/* Every counter as a family of its own, a sample for each device and one for the uplink. */
-static void counter_families(struct writer *w, const struct counter_field *fields, size_t n,
-			     const struct pv_counters *sums, const char *const *names,
-			     size_t n_sums)
-{
-	for (size_t i = 0; i < n; i++) {
-		char name[96];
-		const bool time = !strcmp(fields[i].name, "busy_ns");
-
-		snprintf(name, sizeof(name), "podveil_%s_total",
-			 time ? "worker_busy_seconds" : fields[i].name);
-		family(w, name, "counter", fields[i].help);
-		for (size_t k = 0; k < n_sums; k++) {
-			const uint64_t v = counter_read(&sums[k], &fields[i]);
-
-			fprintf(w->f, "%s{iface=\"%s\"} %.17g\n", name, names[k],
-				time ? (double)v / (double)NSEC_PER_SEC : (double)v);
-		}
-	}
-}
-
-static void drop_family(struct writer *w, const struct pv_counters *sums, const char *const *names,
-			size_t n_sums)
-{
-	size_t n;
-	const struct counter_field *drops = counters_drops(&n);
-
-	family(w, "podveil_drops_total", "counter", "Packets dropped, by reason.");
-	for (size_t k = 0; k < n_sums; k++)
-		for (size_t i = 0; i < n; i++)
-			fprintf(w->f, "%s{iface=\"%s\",reason=\"%s\"} %llu\n", w->family, names[k],
-				counter_reason(&drops[i]),
-				(unsigned long long)counter_read(&sums[k], &drops[i]));
-}
-
-static void counters(struct writer *w)
-{
-	struct pv_counters sums[3];
-	const struct counter_field *fields;
-	const char *names[3];
-	size_t n = 0, n_fields;
-
-	for (size_t i = 0; i < w->in->n_tunnels && n < 2; i++) {
-		struct device *d = tunnel_device(w->in->tunnels[i]);
-
-		if (!d)
-			continue;
-		device_counters(d, &sums[n]);
-		names[n++] = device_name(d);
-	}
-	if (fence_stands(w->in->fence)) {
-		fence_counters(w->in->fence, &sums[n]);
-		names[n++] = w->in->uplink;
-	}
-	fields = counters_traffic(&n_fields);
-	counter_families(w, fields, n_fields, sums, names, n);
-	fields = counters_seen(&n_fields);
-	counter_families(w, fields, n_fields, sums, names, n);
-	drop_family(w, sums, names, n);
-	family(w, "podveil_handshakes_total", "counter", "Handshakes, by what became of them.");
-	each_device(w, device_counts, NULL);
-}
-
-/* --- the node --- */
 
 static void count_peer(void *context, const struct tunnel_peer_status *p)
 {
@@ -226,66 +207,273 @@ static void count_peer(void *context, const struct tunnel_peer_status *p)
 	n[2] += p->session;
 }
 
-static void node(struct writer *w)
+static void peers(struct writer *w)
 {
-	const struct store_health *h = w->in->store ? store_health(w->in->store) : NULL;
 	static const char *const states[] = {"known", "encrypting", "session"};
-	size_t n_fields, conflicts = 0;
-	const struct settings_field *fields = settings_fields(&n_fields);
 
-	for (const char *c = w->in->conflicts; c && *c; c++)
-		conflicts += *c == '\n';
-	family(w, "podveil_build_info", "gauge", "Version; always 1.");
-	fprintf(w->f, "%s{version=\"%s\"} 1\n", w->family, PODVEIL_VERSION);
 	family(w, "podveil_peers", "gauge", "Nodes with a key, and how far we are with them.");
 	for (size_t i = 0; i < w->in->n_tunnels; i++) {
 		size_t n[3] = {0};
 
 		tunnel_look(w->in->tunnels[i], count_peer, n);
 		for (size_t k = 0; k < 3; k++)
-			fprintf(w->f, "%s{family=\"%s\",state=\"%s\"} %zu\n", w->family,
+			fprintf(w->f, "podveil_peers{family=\"%s\",state=\"%s\"} %zu\n",
 				i ? "ipv6" : "ipv4", states[k], n[k]);
 	}
-	family(w, "podveil_conflicts", "gauge", "Keys and ranges that two nodes claim.");
-	fprintf(w->f, "%s %zu\n", w->family, conflicts);
-	family(w, "podveil_store_synced", "gauge", "1: the store was read completely.");
-	fprintf(w->f, "%s %d\n", w->family, w->in->synced);
-	family(w, "podveil_store_last_sync_seconds", "gauge",
-	       "Unix time of the last complete reading.");
-	fprintf(w->f, "%s %llu\n", w->family, h ? (unsigned long long)h->last_sync : 0);
-	family(w, "podveil_store_errors_total", "counter",
-	       "Files and answers that could not be used.");
-	fprintf(w->f, "%s %llu\n", w->family, h ? (unsigned long long)h->errors : 0);
-	family(w, "podveil_settings_refused", "gauge",
-	       "1: a setting is refused; status tells which.");
-	fprintf(w->f, "%s %d\n", w->family, settings_refused(w->in->settings) != NULL);
+	family(w, "podveil_peer_encrypting", "gauge",
+	       "1: what goes to the pods of this node is encrypted; 0: it is in plain.");
+	EACH_DEVICE (w, d)
+		tunnel_look(d->tunnel, node_sample, &(struct nodes_written){w, d});
+	family(w, "podveil_session_age_seconds", "gauge",
+	       "Age of the session with the peer; absent: no session stands.");
+	EACH_DEVICE (w, d)
+		EACH_PEER (d, p)
+			if (p->session_age != UINT64_MAX)
+				fprintf(w->f,
+					"podveil_session_age_seconds{iface=\"%s\",peer_key=\"%s\"} "
+					"%.3f\n",
+					d->name, p->key,
+					(double)p->session_age / (double)NSEC_PER_SEC);
+	family(w, "podveil_staged_packets", "gauge",
+	       "Packets that wait until a session with the peer stands.");
+	EACH_DEVICE (w, d)
+		EACH_PEER (d, p)
+			fprintf(w->f, "podveil_staged_packets{iface=\"%s\",peer_key=\"%s\"} %u\n",
+				d->name, p->key, p->staged);
+	family(w, "podveil_peer_messages_total", "counter",
+	       "WireGuard messages exchanged with the peer.");
+	EACH_DEVICE (w, d)
+		EACH_PEER (d, p)
+			fprintf(w->f,
+				"podveil_peer_messages_total{iface=\"%s\",peer_key=\"%s\","
+				"direction=\"sent\"} %llu\n"
+				"podveil_peer_messages_total{iface=\"%s\",peer_key=\"%s\","
+				"direction=\"received\"} %llu\n",
+				d->name, p->key, (unsigned long long)p->packets_sent, d->name,
+				p->key, (unsigned long long)p->packets_received);
+}
+
+/* --- counters --- */
+
+static void counter_sample(struct writer *w, const char *name, const char *iface,
+			   const struct pv_counters *c, const struct counter_field *field)
+{
+	fprintf(w->f, "%s{iface=\"%s\"} %llu\n", name, iface,
+		(unsigned long long)counter_read(c, field));
+}
+
+/* Every counter as a family of its own, a sample for each device and one for the uplink. */
+static void counter_families(struct writer *w, const struct counter_field *fields, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		char name[96];
+
+		/* Workers' own; see below. */
+		if (!strcmp(fields[i].name, "busy_ns") || !strcmp(fields[i].name, "wakeups"))
+			continue;
+		snprintf(name, sizeof(name), "podveil_%s_total", fields[i].name);
+		family(w, name, "counter", fields[i].help);
+		EACH_DEVICE (w, d)
+			counter_sample(w, name, d->name, &d->sum, &fields[i]);
+		if (w->fence)
+			counter_sample(w, name, w->in->uplink, &w->uplink, &fields[i]);
+	}
+}
+
+static void drop_samples(struct writer *w, const char *iface, const struct pv_counters *c)
+{
+	size_t n;
+	const struct counter_field *fields = counters_drops(&n);
+
+	for (size_t i = 0; i < n; i++)
+		fprintf(w->f, "podveil_drops_total{iface=\"%s\",reason=\"%s\"} %llu\n", iface,
+			counter_reason(&fields[i]),
+			(unsigned long long)counter_read(c, &fields[i]));
+}
+
+static void workers(struct writer *w)
+{
+	family(w, "podveil_worker_busy_seconds_total", "counter",
+	       "Time that a worker spent awake.");
+	EACH_DEVICE (w, d)
+		for (unsigned int i = 0; i < d->view.workers; i++)
+			fprintf(w->f,
+				"podveil_worker_busy_seconds_total{iface=\"%s\",worker=\"%u\"} "
+				"%.9f\n",
+				d->name, i, (double)d->worker[i].busy_ns / (double)NSEC_PER_SEC);
+	family(w, "podveil_worker_wakeups_total", "counter", "Times a worker slept and woke.");
+	EACH_DEVICE (w, d)
+		for (unsigned int i = 0; i < d->view.workers; i++)
+			fprintf(w->f,
+				"podveil_worker_wakeups_total{iface=\"%s\",worker=\"%u\"} %llu\n",
+				d->name, i, (unsigned long long)d->worker[i].wakeups);
+	family(w, "podveil_worker_packets_total", "counter",
+	       "Inner packets that a worker encrypted and decrypted.");
+	EACH_DEVICE (w, d)
+		for (unsigned int i = 0; i < d->view.workers; i++)
+			fprintf(w->f,
+				"podveil_worker_packets_total{iface=\"%s\",worker=\"%u\","
+				"direction=\"egress\"} %llu\n"
+				"podveil_worker_packets_total{iface=\"%s\",worker=\"%u\","
+				"direction=\"ingress\"} %llu\n",
+				d->name, i, (unsigned long long)d->worker[i].egress_packets,
+				d->name, i, (unsigned long long)d->worker[i].ingress_packets);
+}
+
+static void histogram(struct writer *w, const char *name, const char *iface,
+		      const struct pv_histogram *h)
+{
+	unsigned long long n = 0;
+
+	for (unsigned int i = 0; i < PV_BUCKETS; i++) {
+		n += h->bucket[i];
+		/* The last one has what is larger, too. */
+		if (i < PV_BUCKETS - 1)
+			fprintf(w->f, "%s_bucket{iface=\"%s\",le=\"%u\"} %llu\n", name, iface,
+				1u << i, n);
+	}
+	fprintf(w->f,
+		"%s_bucket{iface=\"%s\",le=\"+Inf\"} %llu\n%s_sum{iface=\"%s\"} %llu\n"
+		"%s_count{iface=\"%s\"} %llu\n",
+		name, iface, n, name, iface, (unsigned long long)h->sum, name, iface, n);
+}
+
+static void histograms(struct writer *w)
+{
+#define HISTOGRAM(which, help)                                                                     \
+	family(w, "podveil_" #which, "histogram", help);                                           \
+	EACH_DEVICE (w, d)                                                                         \
+		histogram(w, "podveil_" #which, d->name, &d->sum.which);
+	PV_HISTOGRAMS(HISTOGRAM)
+#undef HISTOGRAM
+}
+
+static void handshakes(struct writer *w)
+{
+	static const struct {
+		const char *result, *cause;
+	} names[] = {
+#define NAME(identifier, result, cause, help) {result, cause},
+		HANDSHAKE_COUNTERS(NAME)
+#undef NAME
+	};
+
+	family(w, "podveil_handshakes_total", "counter",
+	       "Handshakes, by what became of them and why.");
+	EACH_DEVICE (w, d)
+		for (unsigned int i = 0; i < HANDSHAKE_COUNTS; i++)
+			fprintf(w->f,
+				"podveil_handshakes_total{iface=\"%s\",result=\"%s\",cause=\"%s\"} "
+				"%llu\n",
+				d->name, names[i].result, names[i].cause,
+				(unsigned long long)d->view.handshakes[i]);
+}
+
+static void counters(struct writer *w)
+{
+	size_t n;
+	const struct counter_field *fields = counters_traffic(&n);
+
+	counter_families(w, fields, n);
+	fields = counters_seen(&n);
+	counter_families(w, fields, n);
+	family(w, "podveil_drops_total", "counter", "Packets dropped, by reason.");
+	EACH_DEVICE (w, d)
+		drop_samples(w, d->name, &d->sum);
+	if (w->fence)
+		drop_samples(w, w->in->uplink, &w->uplink);
+	workers(w);
+	histograms(w);
+	handshakes(w);
+}
+
+/* --- the node --- */
+
+static void settings(struct writer *w)
+{
+	size_t n;
+	const struct settings_field *fields = settings_fields(&n);
+
+	single(w, "podveil_settings_refused", "gauge",
+	       "1: a setting is refused; status tells which.",
+	       settings_refused(w->in->settings) != NULL);
 	family(w, "podveil_setting_info", "gauge", "Settings in force; always 1.");
-	for (size_t i = 0; i < n_fields; i++) {
+	for (size_t i = 0; i < n; i++) {
 		char text[1024];
 
 		settings_text(w->in->settings, fields[i].name, text, sizeof(text), NULL);
-		fprintf(w->f, "%s{name=\"%s\",value=\"", w->family, fields[i].name);
+		fprintf(w->f, "podveil_setting_info{name=\"%s\",value=\"", fields[i].name);
 		value(w->f, text);
 		fputs("\"} 1\n", w->f);
 	}
 }
 
+static void store(struct writer *w)
+{
+	const struct store_health *h = w->in->store ? store_health(w->in->store) : NULL;
+
+	single(w, "podveil_store_synced", "gauge", "1: the store was read completely.",
+	       w->in->synced);
+	single(w, "podveil_store_last_sync_seconds", "gauge",
+	       "Unix time of the last complete reading.", h ? (double)h->last_sync : 0);
+	single(w, "podveil_store_errors_total", "counter",
+	       "Files and answers that could not be used.", h ? (double)h->errors : 0);
+}
+
+static void node(struct writer *w)
+{
+	size_t conflicts = 0;
+
+	for (const char *c = w->in->conflicts; c && *c; c++)
+		conflicts += *c == '\n';
+	family(w, "podveil_build_info", "gauge", "Version; always 1.");
+	fprintf(w->f, "podveil_build_info{version=\"%s\",compiler=\"%s\"} 1\n", PODVEIL_VERSION,
+		__VERSION__);
+	family(w, "podveil_device_info", "gauge", "How a tunnel works; always 1.");
+	EACH_DEVICE (w, d)
+		fprintf(w->f,
+			"podveil_device_info{iface=\"%s\",family=\"%s\",cipher=\"%s\",mode=\"%s\","
+			"workers=\"%u\",mtu=\"%u\"} 1\n",
+			d->name, d->family, d->view.aead,
+			d->view.superpackets ? "superpackets" : "per_packet", d->view.workers,
+			d->view.mtu);
+	single(w, "podveil_guard_up", "gauge",
+	       "1: guard and shield stand on the uplink, as they shall while a tunnel is on.",
+	       w->fence);
+	single(w, "podveil_failed", "gauge",
+	       "1: the last attempt to apply records and settings failed; the log says why.",
+	       w->in->failed);
+	single(w, "podveil_conflicts", "gauge", "Keys and ranges that two nodes claim.",
+	       (double)conflicts);
+	store(w);
+	settings(w);
+	process_metrics(w->f);
+}
+
 char *metrics_text(const struct report_input *in)
 {
-	struct writer w = {.in = in};
+	struct writer *w = calloc(1, sizeof(*w));
 	char *text = NULL;
 	size_t len;
 
-	w.f = open_memstream(&text, &len);
-	if (!w.f)
+	if (!w)
 		return NULL;
-	if (settings_get(in->settings)->metrics)
-		wireguard(&w);
-	counters(&w);
-	node(&w);
-	if (fclose(w.f)) {
-		free(text);
-		return NULL;
+	w->in = in;
+	w->f = open_memstream(&text, &len);
+	if (w->f) {
+		look(w);
+		if (settings_get(in->settings)->metrics)
+			wireguard(w);
+		peers(w);
+		counters(w);
+		node(w);
+		if (fclose(w->f)) {
+			free(text);
+			text = NULL;
+		}
 	}
+	for (size_t i = 0; i < w->n_devices; i++)
+		free(w->devices[i].peers);
+	free(w);
 	return text;
 }

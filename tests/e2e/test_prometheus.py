@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The metrics under a real Prometheus: scraped, queried, alerted on."""
+import json
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+import urllib.parse
+
+import pytest
+
+from hosts import ROOT, wait_for
+from test_agent import cluster, enable, get, write_record  # noqa: F401  (a fixture)
+from traffic import ping
+from workload import Steady
+
+RULES = os.path.join(ROOT, "deploy/prometheus/podveil.rules.yaml")
+
+
+class Prometheus:
+    """Debian's, on a node, scraping that node's agent every second."""
+
+    def __init__(self, node):
+        self.node = node
+        self.directory = tempfile.TemporaryDirectory()
+        config = os.path.join(self.directory.name, "prometheus.yml")
+        with open(config, "w") as f:
+            json.dump({"global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
+                       "rule_files": [RULES],
+                       "scrape_configs": [{"job_name": "podveil",
+                                           "static_configs": [{"targets": ["127.0.0.1:9586"]}]}]}, f)
+        self.log = open(os.path.join(self.directory.name, "log"), "w+")
+        self.process = node.start(
+            ["prometheus", f"--config.file={config}", f"--storage.tsdb.path={self.directory.name}/data",
+             "--web.listen-address=127.0.0.1:9090", "--log.level=warn"], stdout=self.log, stderr=self.log)
+        wait_for(lambda: self.ask("/api/v1/query?query=up") is not None, "Prometheus answers", 30)
+
+    def ask(self, path):
+        done = self.node.run(["python3", "-c", "import sys, urllib.request; print(urllib.request.urlopen("
+                              "'http://127.0.0.1:9090' + sys.argv[1], timeout=5).read().decode())", path],
+                             check=False)
+        return json.loads(done.stdout)["data"] if done.returncode == 0 else None
+
+    def query(self, expression):
+        """[(labels, number)]"""
+        data = self.ask("/api/v1/query?query=" + urllib.parse.quote(expression))
+        return [(r["metric"], float(r["value"][1])) for r in data["result"]]
+
+    def alerts(self):
+        return {(a["labels"]["alertname"], a["state"]) for a in self.ask("/api/v1/alerts")["alerts"]}
+
+    def close(self):
+        self.process.terminate()
+        self.process.wait(timeout=20)
+        self.log.close()
+        self.directory.cleanup()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+
+def families(text):
+    return dict(re.findall(r"^# TYPE (\S+) (\S+)$", text, re.M))
+
+
+def samples(text, name):
+    """{labels: value}"""
+    return {labels: float(v) for labels, v in re.findall(rf"^{name}(?:\{{(.*)\}})? (\S+)$", text, re.M)}
+
+
+def test_every_metric_is_there(cluster):  # noqa: F811
+    c, worker = cluster, cluster.nodes[1]
+    enable(c)
+    steady = Steady(c.client, c.server.address, rate=300)
+    steady.more(300)
+    status, text = get(worker, "/metrics")
+    assert status == 200 and steady.stop()["failed"] == 0
+    done = subprocess.run(["promtool", "check", "metrics"], input=text, text=True, capture_output=True)
+    assert not [x for x in (done.stdout + done.stderr).splitlines() if x and not x.startswith("wireguard_")]
+    # Every counter and every reason for a drop in the code has its name here.
+    with open(os.path.join(ROOT, "include/podveil/counters.h")) as f:
+        header = f.read()
+    body, drops = header[header.index("PV_COUNTERS_TRAFFIC(X)"):], set()
+    kinds = families(text)
+    for name in re.findall(r"^\tX\((\w+),", body, re.M):
+        if name.startswith("drop_"):
+            drops.add(name[len("drop_"):])
+        elif name in ("egress_batch", "egress_size", "ingress_batch", "ingress_size"):
+            assert kinds["podveil_" + name] == "histogram"
+        elif name not in ("busy_ns", "wakeups"):
+            assert kinds[f"podveil_{name}_total"] == "counter", name
+    for iface in ("wireguard.cali", "eth0"):
+        there = {m for m in re.findall(rf'podveil_drops_total\{{iface="{iface}",reason="(\w+)"\}}', text)}
+        assert there == drops
+    # Histograms: buckets rise to +Inf, which is the count.
+    for name in ("egress_batch", "egress_size", "ingress_batch", "ingress_size"):
+        buckets = [v for v in samples(text, f"podveil_{name}_bucket").values()]
+        count = list(samples(text, f"podveil_{name}_count").values())[0]
+        assert buckets == sorted(buckets) and buckets[-1] == count > 0, name
+        assert list(samples(text, f"podveil_{name}_sum").values())[0] >= count
+    busy = samples(text, "podveil_worker_busy_seconds_total")
+    assert busy and all(v > 0 for v in busy.values())
+    shakes = samples(text, "podveil_handshakes_total")
+    assert sum(v for k, v in shakes.items() if 'result="finished"' in k) >= 2
+    assert not [k for k, v in shakes.items() if 'result="failed"' in k and v], shakes
+    node = [k for k in samples(text, "podveil_peer_encrypting") if 'node="wireguard-worker2"' in k]
+    assert len(node) == 1 and samples(text, "podveil_peer_encrypting")[node[0]] == 1
+    assert 'cipher="' in text and 'mode="superpackets"' in text
+    for name in ("podveil_guard_up", "podveil_store_synced"):
+        assert samples(text, name) == {"": 1}
+    assert samples(text, "podveil_failed") == samples(text, "podveil_conflicts") == {"": 0}
+    assert list(samples(text, "process_resident_memory_bytes").values())[0] > 1 << 20
+
+
+def test_handshakes_by_cause(cluster):  # noqa: F811
+    """A message that is wrong is counted under what is wrong with it."""
+    c, worker = cluster, cluster.nodes[1]
+    enable(c)
+    c.switch.run(["python3", "-c", """
+import os, socket
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+for _ in range(5): s.sendto(b"\\1\\0\\0\\0" + os.urandom(144), ("172.18.0.3", 51820))
+"""])
+    def failed(cause):
+        return list(v for k, v in samples(get(worker, "/metrics")[1], "podveil_handshakes_total").items()
+                    if f'result="failed",cause="{cause}"' in k)[0]
+    wait_for(lambda: failed("mac1") == 5, "counted")
+    write_record(c, {"name": "silent", "ipv4": "172.18.0.99", "podCIDRs": ["10.99.0.0/24"],
+                     "wireguardPublicKey": "/2SvAih31XdL9qORFXcuxgHFHHO9sDmv0WZqk4kssE0="})
+    wait_for(lambda: any('cause="retry"' in k and v for k, v in samples(
+        get(worker, "/metrics")[1], "podveil_handshakes_total").items()), "tried again", 20)
+
+
+@pytest.mark.skipif(not shutil.which("prometheus"), reason="prometheus is not there")
+def test_a_real_prometheus(cluster):  # noqa: F811
+    c, worker = cluster, cluster.nodes[1]
+    enable(c)
+    steady = Steady(c.client, c.server.address, rate=100)
+    with Prometheus(worker) as p:
+        wait_for(lambda: p.query("up") and p.query("up")[0][1] == 1, "it is up", 20)
+        wait_for(lambda: p.query("rate(wireguard_bytes_sent[10s]) > 0"), "bytes rise", 20)
+        found = p.query('wireguard_bytes_sent{peer_endpoint="172.18.0.4:51820"}')
+        assert len(found) == 1 and found[0][0]["hostname"] == "wireguard-worker"
+        scraped = p.query("scrape_samples_post_metric_relabeling")[0][1]
+        lines = [x for x in get(worker, "/metrics")[1].splitlines() if not x.startswith("#")]
+        assert scraped == len(lines)
+        assert p.query('histogram_quantile(0.5, podveil_egress_size_bucket)')[0][1] > 0
+        if os.path.exists(RULES):
+            groups = p.ask("/api/v1/rules")["groups"]
+            assert groups and all(r["health"] == "ok" and not r.get("lastError") for g in groups
+                                  for r in g["rules"])
+            assert not p.alerts(), "a healthy node has none"
+            # Two nodes claim one key: the alert comes by itself.
+            write_record(c, {"name": "twin", "ipv4": "172.18.0.77", "podCIDRs": ["10.99.0.0/24"],
+                             "wireguardPublicKey": json.load(open(os.path.join(
+                                 c.store, "nodes/wireguard-worker2.json")))["wireguardPublicKey"]})
+            wait_for(lambda: any(n == "PodveilConflict" for n, _ in p.alerts()), "the alert", 20)
+    assert steady.stop()["sent"] > 0
+    assert ping(c.client, c.server.address) >= 0
