@@ -1,0 +1,107 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""The Kubernetes store against a real API server that holds a large cluster: first sync, memory, one change, and
+from kubectl patch to encrypted.
+
+  bench_kubernetes.py [NODES [BLOCKS]]     default 5000 10000
+"""
+import base64
+import concurrent.futures
+import json
+import os
+import sys
+import tempfile
+import time
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+for folder in ("deploy/lab", "tests/kubernetes"):
+    sys.path.insert(0, os.path.join(ROOT, folder))
+
+from cluster_api import KEY, KubernetesCluster  # noqa: E402
+from hosts import wait_for  # noqa: E402
+
+WRITERS = 8
+
+
+def node(i):
+    """As large as a kubelet's: images, conditions, managed fields make about ten thousand bytes."""
+    return "/api/v1/nodes", {
+        "apiVersion": "v1", "kind": "Node", "metadata": {
+            "name": f"node-{i}", "labels": {f"label-{k}": "x" * 40 for k in range(10)}, "annotations": {
+                KEY: base64.b64encode(i.to_bytes(4, "big") + b"k" * 28).decode(),
+                "projectcalico.org/IPv4Address": f"10.{100 + i // 65536}.{i // 256 % 256}.{i % 256}/16"}},
+        "status": {"addresses": [{"type": "InternalIP",
+                                  "address": f"10.{100 + i // 65536}.{i // 256 % 256}.{i % 256}"}],
+                   "images": [{"names": [f"registry.example/image-{k}@sha256:{'0' * 64}"], "sizeBytes": k}
+                              for k in range(50)]}}
+
+
+def block(i, nodes):
+    cidr = f"10.{i // 1024}.{i // 4 % 256}.{i % 4 * 64}"
+    owner = f"node-{i % nodes}"
+    return "/apis/crd.projectcalico.org/v1/ipamblocks", {
+        "apiVersion": "crd.projectcalico.org/v1", "kind": "IPAMBlock",
+        "metadata": {"name": f"{cidr.replace('.', '-')}-26"}, "spec": {
+            "cidr": f"{cidr}/26", "affinity": f"host:{owner}", "strictAffinity": False, "deleted": False,
+            "allocations": [k % 20 for k in range(30)] + [None] * 34, "unallocated": list(range(30, 64)),
+            "attributes": [{"handle_id": f"k8s-pod-network.{'0' * 60}{k}", "secondary": {
+                "node": owner, "pod": f"pod-{k}", "namespace": "default"}} for k in range(20)]}}
+
+
+def fill(control, objects):
+    def write(part):
+        connection = control.connection()
+        for path, body in part:
+            control.send(connection, "POST", path, body)
+        connection.close()
+    with concurrent.futures.ThreadPoolExecutor(WRITERS) as pool:
+        list(pool.map(write, [objects[k::WRITERS] for k in range(WRITERS)]))
+
+
+def resident(pid):
+    with open(f"/proc/{pid}/status") as f:
+        for line in f:
+            if line.startswith(("VmRSS", "VmHWM")):
+                yield int(line.split()[1]) // 1024
+
+
+def agent_pid(host):
+    """nsenter, which started it, became it."""
+    return host.agent.process.pid
+
+
+def main():
+    nodes = int(sys.argv[1]) if len(sys.argv) > 1 else 5000
+    blocks = int(sys.argv[2]) if len(sys.argv) > 2 else 10000
+    result = {"nodes": nodes, "blocks": blocks}
+    with tempfile.TemporaryDirectory() as directory, KubernetesCluster(directory, base="calico") as c:
+        c.start_agents()
+        start = time.monotonic()
+        c.set(wireguardEnabled=True)
+        c.wait_encrypted(30)
+        result["from patch to encrypted, 3 nodes, s"] = round(time.monotonic() - start, 2)
+        for host in c.nodes:
+            host.agent.stop()
+        start = time.monotonic()
+        fill(c.control, [node(i) for i in range(nodes)] + [block(i, nodes) for i in range(blocks)])
+        print(f"filled in {time.monotonic() - start:.0f} s", file=sys.stderr)
+        host = c.nodes[0]
+        start = time.monotonic()
+        agent = c.start_agent(host, ready=False)
+        wait_for(lambda: (agent.status() or {"store": {"synced": False}})["store"]["synced"], "synced", 120)
+        result["first sync, s"] = round(time.monotonic() - start, 2)
+        wait_for(lambda: host.run("wg show wireguard.cali peers | wc -l").strip() == str(nodes + 2),
+                 "all are peers", 120)
+        result["all peers configured, s"] = round(time.monotonic() - start, 2)
+        start = time.monotonic()
+        c.control.patch("/api/v1/nodes/node-7", {"metadata": {"annotations": {
+            "projectcalico.org/IPv4Address": "10.200.0.1/16"}}})
+        wait_for(lambda: "10.200.0.1:" in host.run("wg show wireguard.cali endpoints | grep 10.200.0.1: || true"),
+                 "the change arrives", 60)
+        result["one change, s"] = round(time.monotonic() - start, 2)
+        result["resident now, MiB"], result["at most, MiB"] = reversed(list(resident(agent_pid(host))))
+    print(json.dumps(result, indent=1))
+
+
+if __name__ == "__main__":
+    main()
