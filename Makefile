@@ -121,6 +121,8 @@ install: $(B)/podveil
 	install -D -m 644 $(B)/share/podveil.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/podveil
 	install -D -m 644 $(B)/share/_podveil $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_podveil
 	install -D -m 644 $(B)/share/podveil.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/podveil.fish
+	sed 's|@PREFIX@|$(PREFIX)|' deploy/systemd/podveil.service > $(B)/share/podveil.service
+	install -D -m 644 $(B)/share/podveil.service $(DESTDIR)$(PREFIX)/lib/systemd/system/podveil.service
 	install -D -m 644 LICENSE $(DESTDIR)$(PREFIX)/share/doc/podveil/LICENSE
 	install -D -m 644 README.md $(DESTDIR)$(PREFIX)/share/doc/podveil/README.md
 

@@ -59,6 +59,7 @@ test_packages() {
 	chromium-headless-shell: tests: the page for people
 	fonts-dejavu-core: tests: the page for people
 	ethtool: looking at offloads
+	systemd: tests: of the unit
 	python3-pytest: tests
 	python3-scapy: tests: reading captures
 	clang-format: make format, make lint

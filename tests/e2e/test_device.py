@@ -423,9 +423,13 @@ def test_bpffs_is_mounted_where_it_is_missing(lab):
 def test_installed(lab, tmp_path):
     """make install leaves one file that does it all."""
     import lab as here
-    subprocess.run(["make", "-s", "install", f"DESTDIR={tmp_path}"], cwd=here.ROOT, check=True,
+    subprocess.run(["make", "-s", "install", f"PREFIX={tmp_path}/usr/local"], cwd=here.ROOT, check=True,
                    stdin=subprocess.DEVNULL)
     installed = str(tmp_path / "usr/local/sbin/podveil")
     assert "device" in subprocess.run([installed, "--help"], capture_output=True, text=True).stdout
     Device(lab.a, [installed, "device"])
+    # The unit is one that systemd takes.
+    unit = str(tmp_path / "usr/local/lib/systemd/system/podveil.service")
+    done = subprocess.run(["systemd-analyze", "verify", "--man=no", unit], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
     assert "wg0" in lab.a.run("wg show interfaces")

@@ -20,6 +20,7 @@
 #include "bpf/libbpf_log.h"
 #include "bpf/loader.h"
 #include "cli/cli.h"
+#include "cli/felix.h"
 #include "cli/process.h"
 #include "crypto/aead.h"
 #include "netlink/link.h"
@@ -41,7 +42,7 @@ enum verdict { GOOD, WORSE, BAD };
 struct finding {
 	const char *what;
 	enum verdict verdict;
-	char found[160];
+	char found[256];
 	const char *needed, *todo; /* where it is not good */
 };
 
@@ -196,6 +197,18 @@ static void tunnel(struct report *r, const char *interface)
 	     "a device of kind %s", link.kind[0] ? link.kind : "(physical)");
 }
 
+static void felix(struct report *r, const struct settings *s)
+{
+	char found[256];
+	const enum felix verdict = felix_look("/proc", s, found, sizeof(found));
+
+	find(r, "Felix", verdict == FELIX_IN_THE_WAY ? BAD : GOOD,
+	     "a Felix that leaves our device, rule and table alone",
+	     "set these for calico-node: kubectl patch daemonset calico-node --patch-file "
+	     "deploy/kubernetes/calico/calico-node.patch.yaml",
+	     "%s%s", verdict == FELIX_IN_THE_WAY ? "lacks " : "", found);
+}
+
 static void port(struct report *r, const char *what, uint16_t number)
 {
 	const struct sockaddr_in6 where = {.sin6_family = AF_INET6, .sin6_port = htons(number)};
@@ -290,6 +303,7 @@ int doctor_main(int argc, char **argv)
 	uplink(&r, o.uplink);
 	tunnel(&r, s->interface4);
 	tunnel(&r, s->interface6);
+	felix(&r, s);
 	port(&r, "port", s->port4);
 	port(&r, "port, IPv6 pods", s->port6);
 	agent(&r);

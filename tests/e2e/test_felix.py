@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""podveil doctor beside Calico's Felix. Felix itself is no module that can be built; a process with its name,
+arguments and environment is all that doctor looks at."""
+import json
+import os
+import re
+import shutil
+import subprocess
+
+import pytest
+
+from hosts import PODVEIL, ROOT, Host, wait_for
+
+# What users are told to apply is what doctor is content with.
+with open(os.path.join(ROOT, "deploy/kubernetes/calico/calico-node.patch.yaml")) as f:
+    APART = dict(re.findall(r'- name: (FELIX_\w+)\n +value: "?([^"\n]+)"?', f.read()))
+
+
+def doctor(host):
+    done = host.run([PODVEIL, "doctor", "--json"], check=False)
+    return next(f for f in json.loads(done.stdout) if f["check"] == "Felix")
+
+
+@pytest.fixture
+def calico_node(tmp_path):
+    """Starts a process as calico-node's Felix is one."""
+    program = str(tmp_path / "calico-node")
+    shutil.copy("/bin/bash", program)
+    started = []
+
+    def start(**env):
+        for p in started:
+            p.kill()
+            p.wait()
+        # The shell stays, and is what it is called.
+        started.append(subprocess.Popen([program, "-c", "read x", "-felix"], stdin=subprocess.PIPE,
+                                        env={"PATH": os.environ["PATH"], **env}))
+        wait_for(lambda: b"-felix" in open(f"/proc/{started[-1].pid}/cmdline", "rb").read(), "it runs")
+    yield start
+    for p in started:
+        p.kill()
+        p.wait()
+
+
+def test_felix_is_told_apart(calico_node):
+    with Host("node") as host:
+        assert (doctor(host)["verdict"], doctor(host)["found"]) == ("ok", "none on this machine")
+        calico_node(**APART)
+        assert (doctor(host)["verdict"], doctor(host)["found"]) == ("ok", "keeps apart")
+        calico_node()
+        found = doctor(host)
+        assert found["verdict"] == "BAD" and "calico-node.patch.yaml" in found["do"]
+        assert all(name in found["found"] for name in APART)
+        for name, value in APART.items():
+            calico_node(**{k: v for k, v in APART.items() if k != name})
+            assert doctor(host)["found"] == f"lacks {name}={value}"
+        for ranges, good in (("1-250", False), ("100-250,1-1", False), ("2-250", True), ("300-400", True)):
+            calico_node(**{**APART, "FELIX_ROUTETABLERANGES": ranges})
+            assert (doctor(host)["verdict"] == "ok") == good, ranges
