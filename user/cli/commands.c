@@ -12,8 +12,9 @@
 #define STORE                                                                                      \
 	{                                                                                          \
 		OPT_STORE, 0, "store", "STORE",                                                    \
-			"dir:PATH or kubernetes (default: PODVEIL_STORE, else " STORE_DEFAULT ")", \
-			"kubernetes"                                                               \
+			"dir:PATH, kubernetes or etcd:URL (default: PODVEIL_STORE, "               \
+			"else " STORE_DEFAULT ")",                                                 \
+			"kubernetes etcd:https:// dir:/"                                           \
 	}
 #define CONFIG_RESOURCE                                                                            \
 	{                                                                                          \

@@ -35,6 +35,7 @@ struct rest_call {
 struct rest {
 	struct event_base *base;
 	struct credentials as;
+	char *authorization;	       /* given by rest_authorise(); NULL: none */
 	struct curl_slist *connect_to; /* NULL: where the URL says */
 	char *probe;
 	CURLM *multi;
@@ -217,6 +218,8 @@ static bool authorise(struct rest_call *c)
 	size_t len;
 	bool good;
 
+	if (c->rest->authorization)
+		return add_header(c, "Authorization", c->rest->authorization);
 	if (as->token_file && !file_read(as->token_file, TOKEN_MAX_BYTES, &text, &len)) {
 		text[strcspn(text, "\r\n")] = 0;
 		token = text;
@@ -358,6 +361,28 @@ void rest_cancel(struct rest_call *c)
 		call_free(c);
 }
 
+int rest_move(struct rest *r, const char *server)
+{
+	char *copy = strdup(server);
+
+	if (!copy)
+		return -ENOMEM;
+	free(r->as.server);
+	r->as.server = copy;
+	return 0;
+}
+
+int rest_authorise(struct rest *r, const char *value)
+{
+	char *copy = value ? strdup(value) : NULL;
+
+	if (value && !copy)
+		return -ENOMEM;
+	credentials_wipe(&r->authorization);
+	r->authorization = copy;
+	return 0;
+}
+
 char *rest_escape(const char *text)
 {
 	char *escaped = curl_easy_escape(NULL, text, 0), *copy = escaped ? strdup(escaped) : NULL;
@@ -371,7 +396,11 @@ static bool end(struct rest_call *c, long status, const char *error)
 {
 	struct rest *r = c->rest;
 	const struct rest_request q = c->request;
-	struct rest_answer a = {.status = status, .error = error, .body = "", .len = c->len};
+	struct rest_answer a = {.status = status,
+				.error = error,
+				.body = "",
+				.len = c->len,
+				.too_large = c->overflow};
 	curl_off_t wait = 0;
 	bool freed = false;
 	char *body = c->answer;
@@ -585,6 +614,7 @@ void rest_free(struct rest *r)
 	if (r->on_watchman)
 		event_free(r->on_watchman);
 	curl_slist_free_all(r->connect_to);
+	credentials_wipe(&r->authorization);
 	free(r->probe);
 	credentials_fini(&r->as);
 	free(r);

@@ -33,6 +33,7 @@ struct rest_answer {
 	const char *body; /* zero-terminated; of a bad status its beginning. Empty where data() took
 			     it */
 	size_t len;
+	bool too_large;		  /* it would have been more than is kept */
 	unsigned int retry_after; /* seconds that the server asked for; 0: it did not */
 };
 
@@ -60,6 +61,12 @@ void rest_free(struct rest *r);
 struct rest_call *rest_start(struct rest *r, const struct rest_request *q);
 /* done() will not be called. NULL: nothing. */
 void rest_cancel(struct rest_call *c);
+
+/* Calls that are started from now on go to this server; -ENOMEM: they go where they went. */
+int rest_move(struct rest *r, const char *server);
+/* Calls that are started from now on have this Authorization; NULL: none. It is copied, and wiped
+ * when it is replaced. */
+int rest_authorise(struct rest *r, const char *value);
 
 /* Text as a query's value has it. Allocated; NULL: no memory. */
 char *rest_escape(const char *text);

@@ -14,7 +14,7 @@ struct store {
 	char *name;
 };
 
-static const struct store_kind *const kinds[] = {&store_directory, &store_kubernetes};
+static const struct store_kind *const kinds[] = {&store_directory, &store_kubernetes, &store_etcd};
 
 static const struct store_kind *kind_of(const char *url)
 {
@@ -50,8 +50,8 @@ int store_open(const char *url, struct event_base *base, const struct store_even
 	int err;
 
 	if (!kind) {
-		log_error("no such kind of store", "store=%s needs=\"dir:PATH or kubernetes\"",
-			  url);
+		log_error("no such kind of store",
+			  "store=%s needs=\"dir:PATH, kubernetes or etcd:https://HOST:PORT\"", url);
 		return -EINVAL;
 	}
 	s = calloc(1, sizeof(*s));

@@ -109,6 +109,6 @@ struct store_kind {
 	void (*flush)(void *self, unsigned int ms);
 };
 
-extern const struct store_kind store_directory, store_kubernetes;
+extern const struct store_kind store_directory, store_kubernetes, store_etcd;
 
 #endif

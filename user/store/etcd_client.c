@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "store/etcd_client.h"
+
+#include <errno.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "observe/log.h"
+
+#define AUTH_MS	      5000
+#define MAX_ENDPOINTS 16
+
+struct etcd_client {
+	struct rest *rest;
+	char *endpoints[MAX_ENDPOINTS];
+	size_t n_endpoints, at;
+	char *user, *password;
+	bool authenticated, troubled;
+	struct rest_call *authenticating;
+};
+
+/* --- values --- */
+
+json_t *etcd_bytes(const char *text)
+{
+	const size_t len = strlen(text);
+	const size_t room = sodium_base64_encoded_len(len, sodium_base64_VARIANT_ORIGINAL);
+	char *encoded = malloc(room);
+	json_t *v;
+
+	if (!encoded)
+		return NULL;
+	sodium_bin2base64(encoded, room, (const unsigned char *)text, len,
+			  sodium_base64_VARIANT_ORIGINAL);
+	v = json_string(encoded);
+	free(encoded);
+	return v;
+}
+
+char *etcd_text(const json_t *v, size_t *len)
+{
+	const char *encoded = json_string_value(v);
+	const size_t room = encoded ? strlen(encoded) : 0;
+	char *text = encoded ? malloc(room + 1) : NULL;
+
+	if (!text)
+		return NULL;
+	if (sodium_base642bin((unsigned char *)text, room, encoded, room, NULL, len, NULL,
+			      sodium_base64_VARIANT_ORIGINAL)) {
+		free(text);
+		return NULL;
+	}
+	text[*len] = 0;
+	return text;
+}
+
+int64_t etcd_number(const json_t *o, const char *member)
+{
+	const json_t *v = json_object_get(o, member);
+
+	return json_is_integer(v)  ? json_integer_value(v)
+	       : json_is_string(v) ? strtoll(json_string_value(v), NULL, 10)
+				   : 0;
+}
+
+json_t *etcd_prefix(const char *prefix)
+{
+	char *end = strdup(prefix);
+	json_t *o;
+
+	if (!end)
+		return NULL;
+	end[strlen(end) - 1]++; /* '0' comes behind '/' */
+	o = json_pack("{s:o, s:o}", "key", etcd_bytes(prefix), "range_end", etcd_bytes(end));
+	free(end);
+	return o;
+}
+
+/* --- tokens --- */
+
+static void on_authenticated(void *context, const struct rest_answer *a)
+{
+	struct etcd_client *c = context;
+	json_t *o;
+	const char *token;
+	char problem[200];
+
+	c->authenticating = NULL;
+	o = etcd_answer(c, a, problem, sizeof(problem));
+	token = json_string_value(json_object_get(o, "token"));
+	if (token && !rest_authorise(c->rest, token)) {
+		c->authenticated = true;
+		c->troubled = false;
+	} else if (!c->troubled) {
+		log_warn("store: etcd does not know us", "user=%s problem=\"%s\"", c->user,
+			 *problem ? problem : "no token");
+		c->troubled = true;
+	}
+	json_decref(o);
+}
+
+static void authenticate(struct etcd_client *c)
+{
+	struct rest_request q = {
+		.method = "POST",
+		.path = "/v3/auth/authenticate",
+		.content_type = "application/json",
+		.timeout_ms = AUTH_MS,
+		.done = on_authenticated,
+		.context = c,
+	};
+	json_t *o = json_pack("{s:s, s:s}", "name", c->user, "password", c->password);
+	char *body = json_dumps(o, JSON_COMPACT);
+
+	rest_authorise(c->rest, NULL);
+	q.body = body;
+	if (body)
+		c->authenticating = rest_start(c->rest, &q);
+	credentials_wipe(&body);
+	json_decref(o);
+}
+
+/* --- requests --- */
+
+struct rest_call *etcd_start(struct etcd_client *c, const char *path, json_t *body,
+			     struct rest_request q)
+{
+	struct rest_call *call = NULL;
+	char *text = NULL;
+
+	if (c->user && !c->authenticated) {
+		if (!c->authenticating)
+			authenticate(c);
+	} else {
+		text = body ? json_dumps(body, JSON_COMPACT) : NULL;
+		q.method = "POST";
+		q.path = path;
+		q.content_type = "application/json";
+		q.body = text;
+		call = text ? rest_start(c->rest, &q) : NULL;
+	}
+	free(text);
+	json_decref(body);
+	return call;
+}
+
+static void next_endpoint(struct etcd_client *c)
+{
+	c->at = (c->at + 1) % c->n_endpoints;
+	rest_move(c->rest, c->endpoints[c->at]);
+}
+
+json_t *etcd_answer(struct etcd_client *c, const struct rest_answer *a, char *out, size_t room)
+{
+	json_t *o = json_loadb(a->body, a->len, 0, NULL);
+	const char *message = json_string_value(json_object_get(o, "message"));
+
+	if (!message)
+		message = json_string_value(json_object_get(o, "error"));
+	*out = 0;
+	if (a->status / 100 == 2 && json_is_object(o))
+		return o;
+	if (!a->status)
+		next_endpoint(c);
+	if (a->status == 401)
+		c->authenticated = false;
+	snprintf(out, room, "%s%.180s", a->status ? "" : "no answer: ",
+		 message     ? message
+		 : *a->error ? a->error
+			     : "the answer is no JSON");
+	json_decref(o);
+	return NULL;
+}
+
+/* --- making and freeing --- */
+
+static int take_urls(struct etcd_client *c, const char *urls)
+{
+	char *copy = strdup(urls), *at = copy, *one;
+	int err = copy ? 0 : -ENOMEM;
+
+	while (!err && (one = strsep(&at, ","))) {
+		size_t len = strlen(one);
+
+		while (len && one[len - 1] == '/')
+			one[--len] = 0;
+		if ((strncmp(one, "https://", 8) != 0 && strncmp(one, "http://", 7) != 0) ||
+		    c->n_endpoints == MAX_ENDPOINTS) {
+			log_error("etcd's endpoints are not understood",
+				  "store=etcd:%.200s needs=\"etcd:https://HOST:PORT, up to %d with "
+				  "commas between\"",
+				  urls, MAX_ENDPOINTS);
+			err = -EINVAL;
+		} else {
+			c->endpoints[c->n_endpoints] = strdup(one);
+			err = c->endpoints[c->n_endpoints++] ? 0 : -ENOMEM;
+		}
+	}
+	free(copy);
+	return err;
+}
+
+static char *variable(const char *name)
+{
+	const char *text = getenv(name);
+
+	return text && *text ? strdup(text) : NULL;
+}
+
+static void take_user(struct etcd_client *c)
+{
+	char *colon;
+
+	c->user = variable("ETCDCTL_USER");
+	c->password = variable("ETCDCTL_PASSWORD");
+	colon = c->user ? strchr(c->user, ':') : NULL;
+	if (colon && !c->password) {
+		c->password = strdup(colon + 1);
+		sodium_memzero(colon, strlen(colon));
+	}
+	if (c->user && !c->password)
+		c->password = strdup("");
+}
+
+int etcd_client_new(struct event_base *base, const char *urls, struct etcd_client **out)
+{
+	struct etcd_client *c = calloc(1, sizeof(*c));
+	struct credentials as = {.insecure = false};
+	int err;
+
+	if (!c)
+		return -ENOMEM;
+	err = take_urls(c, urls);
+	if (!err) {
+		take_user(c);
+		as.server = strdup(c->endpoints[0]);
+		as.ca_file = variable("ETCDCTL_CACERT");
+		as.cert_file = variable("ETCDCTL_CERT");
+		as.key_file = variable("ETCDCTL_KEY");
+		err = as.server ? rest_new(base, &as, "/version", &c->rest) : -ENOMEM;
+	}
+	if (err)
+		etcd_client_free(c);
+	else
+		*out = c;
+	return err;
+}
+
+void etcd_client_free(struct etcd_client *c)
+{
+	if (!c)
+		return;
+	rest_free(c->rest);
+	for (size_t i = 0; i < c->n_endpoints; i++)
+		free(c->endpoints[i]);
+	free(c->user);
+	credentials_wipe(&c->password);
+	free(c);
+}
