@@ -674,7 +674,7 @@ def test_bad_arguments(cluster):
             (["--node-ip", "there"], 2, "no IPv4 or IPv6 address"),
             (["--wireguardMTU", "12"], 2, "576 to 65535"),
             (["extra"], 2, "no option"),
-            (["--log-level", "loud"], 2, "not one of")):
+            (["--log-level", "loud"], 2, "error, warn, info or debug")):
         done = node.run([PODVEIL, "agent", *arguments], check=False)
         assert done.returncode == code and message in done.stderr, (arguments, done.stderr)
     fresh = cluster.add_node()
