@@ -45,6 +45,7 @@ test_packages() {
 	iproute2: tests and demo
 	iputils-ping: tests
 	iptables: tests
+	nftables: tests: what doctor says of a firewall
 	procps: tests
 	util-linux: tests: namespaces
 	netcat-openbsd: tests

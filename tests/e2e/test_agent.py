@@ -674,7 +674,7 @@ def test_bad_arguments(cluster):
             (["--node-ip", "there"], 2, "no IPv4 or IPv6 address"),
             (["--wireguardMTU", "12"], 2, "576 to 65535"),
             (["extra"], 2, "no option"),
-            (["--log-level", "loud"], 2, "not one of")):
+            (["--log-level", "loud"], 2, "error, warn, info or debug")):
         done = node.run([PODVEIL, "agent", *arguments], check=False)
         assert done.returncode == code and message in done.stderr, (arguments, done.stderr)
     fresh = cluster.add_node()
@@ -796,4 +796,21 @@ def test_doctor(cluster):
         assert re.search(line, done.stdout, re.M), done.stdout
     done = sick.run([PODVEIL, "doctor", "--uplink", "eth0"], check=False)
     assert re.search(r"^note +rp_filter", done.stdout, re.M), done.stdout
+    # Around the node: pods whose packets are too large, a firewall, a peer that is silent.
+    c.configure(wireguardMTU=None)
+    write_record(c, {"name": "silent", "ipv4": "172.18.0.99", "podCIDRs": ["10.99.0.0/24"],
+                     "wireguardPublicKey": "/2SvAih31XdL9qORFXcuxgHFHHO9sDmv0WZqk4kssE0="})
+    wait_for(lambda: len(worker.agent.status()["tunnels"][0]["peers"]) == 3, "the silent one")
+    worker.run("ip link set cali1n2 mtu 1500; nft add table inet t; nft add chain inet t input "
+               "'{ type filter hook input priority 0; policy accept; }'; "
+               "nft add rule inet t input iifname \"nix\" udp dport 51800-51900 drop")
+    out = worker.run([PODVEIL, "doctor"], check=False).stdout
+    for line in (r"^note +MTU of pods +1500 at most, cali1n2; the tunnel has 1440",
+                 r"^BAD +firewall +51820: .*udp dport 51800-51900 drop",
+                 r"^note +peers +2 of 3 answered; not: silent"):
+        assert re.search(line, out, re.M), out
+    worker.run("nft delete table inet t; nft add table inet t; nft add chain inet t input "
+               "'{ type filter hook input priority 0; policy drop; }'")
+    out = worker.run([PODVEIL, "doctor"], check=False).stdout
+    assert re.search(r"^note +firewall +51820: no rule accepts it, and: .*policy drop", out, re.M), out
     assert sick.run([PODVEIL, "doctor", "--what"], check=False).returncode == 2

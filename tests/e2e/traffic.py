@@ -90,5 +90,6 @@ def counters(node, name="wg0"):
     total = {}
     for entry in json.loads(text):
         for field, value in entry["formatted"]["value"].items():
-            total[field] = total.get(field, 0) + value
+            if not isinstance(value, dict):  # a histogram
+                total[field] = total.get(field, 0) + value
     return total

@@ -22,6 +22,7 @@ struct programs;
 /* What this kernel can do for us. */
 struct programs_features {
 	bool btf;	   /* /sys/kernel/btf/vmlinux is there */
+	bool tc;	   /* clsact and cls_bpf are there, or modules that can be loaded */
 	bool superpackets; /* generic XDP hands on fragments (6.9), and TC sees the sk_buff (6.2) */
 };
 void programs_features(struct programs_features *out);

@@ -25,7 +25,7 @@ struct options {
 	const char *store, *resource;
 	char hostname[NODE_NAME_MAX + 1];
 	struct cidr pod_cidrs[MAX_POD_CIDRS];
-	enum log_level log_level;
+
 	bool cleanup, cleanup_on_exit;
 };
 
@@ -89,12 +89,9 @@ static bool apply(void *context, int option, const char *value)
 		o->agent.http = strcmp(value, "off") ? value : NULL;
 		return true;
 	case OPT_LOG_LEVEL:
-		if (!log_level_parse(value, &o->log_level))
-			return true;
-		fprintf(stderr,
-			"podveil agent: --log-level %s: not one of error, warn, info, debug\n",
-			value);
-		return false;
+		return !settings_layer_set(o->agent.settings, "podveilLogLevel", value);
+	case OPT_LOG_FORMAT:
+		return !settings_layer_set(o->agent.settings, "podveilLogFormat", value);
 	case OPT_CLEANUP:
 		o->cleanup = true;
 		return true;
@@ -141,6 +138,7 @@ static void on_signal(evutil_socket_t signal, short what, void *base)
 
 static int serve(struct options *o)
 {
+	struct event *more = NULL, *less = NULL;
 	char *url = store_with_resource(o->store, o->resource);
 	struct event *on_term = NULL, *on_int = NULL;
 	struct agent *agent = NULL;
@@ -154,6 +152,7 @@ static int serve(struct options *o)
 	o->agent.store = url;
 	on_term = evsignal_new(o->agent.base, SIGTERM, on_signal, o->agent.base);
 	on_int = evsignal_new(o->agent.base, SIGINT, on_signal, o->agent.base);
+	process_log_signals(o->agent.base, &more, &less);
 	if (on_term && on_int && !evsignal_add(on_term, NULL) && !evsignal_add(on_int, NULL) &&
 	    !agent_new(&o->agent, &agent)) {
 		log_info("agent started", "node=%s store=%s", o->agent.node, o->agent.store);
@@ -166,6 +165,10 @@ static int serve(struct options *o)
 		event_free(on_term);
 	if (on_int)
 		event_free(on_int);
+	if (more)
+		event_free(more);
+	if (less)
+		event_free(less);
 	event_base_free(o->agent.base);
 	free(url);
 	return result;
@@ -207,7 +210,7 @@ static int run(struct options *o)
 
 int agent_main(int argc, char **argv)
 {
-	struct options o = {.log_level = LOG_LEVEL_INFO};
+	struct options o = {.cleanup = false};
 	int result;
 
 	if (gethostname(o.hostname, sizeof(o.hostname) - 1))
@@ -221,7 +224,8 @@ int agent_main(int argc, char **argv)
 		return EXIT_FAILED;
 	result = parse(argc, argv, &o);
 	if (result < 0) {
-		log_level_set(o.log_level);
+		log_level_set(settings_get(o.agent.settings)->log_level);
+		log_format_set(settings_get(o.agent.settings)->log_format);
 		result = run(&o);
 	}
 	settings_free(o.agent.settings);

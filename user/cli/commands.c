@@ -9,6 +9,11 @@
 		OPT_LOG_LEVEL, 0, "log-level", "LEVEL",                                            \
 			"error, warn, info or debug (default: info)", LEVELS                       \
 	}
+#define LOG_FORMAT                                                                                 \
+	{                                                                                          \
+		OPT_LOG_FORMAT, 0, "log-format", "FORMAT", "text or json (default: text)",         \
+			"text json"                                                                \
+	}
 #define STORE                                                                                      \
 	{                                                                                          \
 		OPT_STORE, 0, "store", "STORE",                                                    \
@@ -50,6 +55,7 @@ static const struct cli_option agent_options[] = {
 	{OPT_HTTP, 0, "http", "[ADDR]:PORT",
 	 "where page, metrics and status are served, or off (default: :9586)", "off :9586"},
 	LOG_LEVEL,
+	LOG_FORMAT,
 	{OPT_CLEANUP, 0, "cleanup", NULL,
 	 "remove everything that an agent left on this machine, and end", NULL},
 	{OPT_CLEANUP_ON_EXIT, 0, "cleanup-on-exit", NULL,
@@ -67,6 +73,9 @@ static const struct cli_option enable_options[] = {
 };
 
 static const struct cli_option status_options[] = {
+	{OPT_WATCH, 0, "watch", NULL,
+	 "again every second, with traffic a second, until interrupted; with --json a line each",
+	 NULL},
 	JSON,
 };
 
@@ -95,6 +104,7 @@ static const struct cli_option device_options[] = {
 	 "cipher implementation: ipsec-mb, openssl or libsodium (default: the fastest here)",
 	 "ipsec-mb openssl libsodium"},
 	LOG_LEVEL,
+	LOG_FORMAT,
 };
 
 #define OPTIONS(list) .options = (list), .n_options = sizeof(list) / sizeof(*(list))
@@ -109,7 +119,9 @@ const struct subcommand subcommands[] = {
 			"store's settings say. Stays in the foreground.",
 		OPTIONS(agent_options),
 		.settings = true,
-		.ending = "Exit codes: 0 was told to end, 1 failed, 2 usage.",
+		.ending = "SIGUSR1 logs a level more, SIGUSR2 a level less. Exit codes: 0 was told "
+			  "to end, 1 "
+			  "failed, 2 usage.",
 	},
 	{
 		.name = "enable",

@@ -27,6 +27,7 @@ struct options {
 	struct device_params device;
 	bool foreground;
 	enum log_level log_level;
+	enum log_format log_format;
 };
 
 struct running {
@@ -85,6 +86,11 @@ static bool apply(void *context, int option, const char *value)
 	case OPT_AEAD:
 		o->device.aead = value;
 		return known_aead(value);
+	case OPT_LOG_FORMAT:
+		if (!log_format_parse(value, &o->log_format))
+			return true;
+		fprintf(stderr, "podveil device: --log-format %s: not text or json\n", value);
+		return false;
 	case OPT_LOG_LEVEL:
 		if (!log_level_parse(value, &o->log_level))
 			return true;
@@ -171,7 +177,7 @@ static void on_signal(evutil_socket_t signal, short what, void *context)
 static int serve(struct options *o)
 {
 	struct running r = {.base = NULL};
-	struct event *on_term = NULL, *on_int = NULL;
+	struct event *on_term = NULL, *on_int = NULL, *more = NULL, *less = NULL;
 	int err, result = EXIT_FAILED;
 
 	r.base = event_base_new();
@@ -186,6 +192,7 @@ static int serve(struct options *o)
 	on_int = evsignal_new(r.base, SIGINT, on_signal, &r);
 	if (!on_term || !on_int || evsignal_add(on_term, NULL) || evsignal_add(on_int, NULL))
 		goto out;
+	process_log_signals(r.base, &more, &less);
 	err = device_new(&o->device, &r.device);
 	if (err)
 		goto out;
@@ -202,6 +209,10 @@ out:
 		event_free(on_term);
 	if (on_int)
 		event_free(on_int);
+	if (more)
+		event_free(more);
+	if (less)
+		event_free(less);
 	event_base_free(r.base);
 	return result;
 }
@@ -214,6 +225,7 @@ int device_main(int argc, char **argv)
 	if (result >= 0)
 		return result;
 	log_level_set(o.log_level);
+	log_format_set(o.log_format);
 	if (!process_privileged())
 		return EXIT_FAILED;
 	if (!o.foreground && process_background()) {

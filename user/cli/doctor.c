@@ -21,6 +21,7 @@
 #include "bpf/loader.h"
 #include "cli/cli.h"
 #include "cli/felix.h"
+#include "cli/findings.h"
 #include "cli/process.h"
 #include "crypto/aead.h"
 #include "netlink/link.h"
@@ -37,27 +38,8 @@
  * this program was written will be set right one day, and then back again. */
 #define EARLIEST 1767225600 /* 2026-01-01 */
 
-enum verdict { GOOD, WORSE, BAD };
-
-struct finding {
-	const char *what;
-	enum verdict verdict;
-	char found[256];
-	const char *needed, *todo; /* where it is not good */
-};
-
-#define MAX_FINDINGS 32
-
-struct report {
-	struct finding all[MAX_FINDINGS];
-	size_t n;
-};
-
-static void find(struct report *r, const char *what, enum verdict verdict, const char *needed,
-		 const char *todo, const char *format, ...) __attribute__((format(printf, 6, 7)));
-
-static void find(struct report *r, const char *what, enum verdict verdict, const char *needed,
-		 const char *todo, const char *format, ...)
+void find(struct report *r, const char *what, enum verdict verdict, const char *needed,
+	  const char *todo, const char *format, ...)
 {
 	struct finding *f = &r->all[r->n];
 	va_list args;
@@ -93,6 +75,9 @@ static void kernel(struct report *r)
 	programs_features(&features);
 	find(r, "kernel types", features.btf ? GOOD : BAD, "/sys/kernel/btf/vmlinux",
 	     "use a kernel with CONFIG_DEBUG_INFO_BTF", "%s", features.btf ? "BTF" : "no BTF");
+	find(r, "TC", features.tc ? GOOD : BAD, "the clsact qdisc and BPF classifiers",
+	     "use a kernel with CONFIG_NET_SCH_INGRESS and CONFIG_NET_CLS_BPF", "%s",
+	     features.tc ? "clsact and cls_bpf" : "no clsact, or no cls_bpf");
 	find(r, "superpackets", features.superpackets ? GOOD : WORSE, "Linux 6.9 or later",
 	     "a newer kernel is about twice as fast", "%s",
 	     features.superpackets ? "XDP fragments in generic mode" : "a packet at a time");
@@ -130,6 +115,22 @@ static void rights(struct report *r)
 	     mounted ? "mounted" : "not mounted");
 }
 
+/* What the ciphers can make use of. */
+static const char *vector_text(void)
+{
+#ifdef __x86_64__
+	if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw"))
+		return "AVX-512";
+	if (__builtin_cpu_supports("avx2"))
+		return "AVX2";
+	return "neither AVX-512 nor AVX2";
+#elif defined(__aarch64__)
+	return "NEON";
+#else
+	return "no vector instructions known";
+#endif
+}
+
 static void processor(struct report *r)
 {
 	struct aead_speed speeds[8];
@@ -138,13 +139,20 @@ static void processor(struct report *r)
 	for (size_t i = 1; i < n; i++)
 		if (speeds[i].ns_1420 < speeds[best].ns_1420)
 			best = i;
+	find(r, "processor", GOOD, "", "", "%s, %ld cores", vector_text(),
+	     sysconf(_SC_NPROCESSORS_ONLN));
 	find(r, "cipher", n && speeds[best].ns_1420 < 1000 ? GOOD : WORSE,
 	     "ipsec-mb with AVX-512, or OpenSSL with AVX2", "it works, but slowly",
 	     "%s, %.0f ns for 1420 bytes", n ? speeds[best].backend : "none",
 	     n ? speeds[best].ns_1420 : 0.0);
-	find(r, "clock", time(NULL) > EARLIEST ? GOOD : BAD, "the time of day",
-	     "set the clock: peers refuse handshakes from the past", "%lld s since 1970",
-	     (long long)time(NULL));
+	const time_t now = time(NULL);
+	char text[32];
+	struct tm tm;
+
+	gmtime_r(&now, &tm);
+	strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S UTC", &tm);
+	find(r, "clock", now > EARLIEST ? GOOD : BAD, "the time of day",
+	     "set the clock: peers refuse handshakes from the past", "%s", text);
 }
 
 /* --- the network --- */
@@ -154,7 +162,8 @@ static bool agent_runs(void)
 	return !access(STATUS_SOCKET, F_OK);
 }
 
-static void uplink(struct report *r, const char *name)
+/* False: there is none. */
+static bool uplink(struct report *r, const char *name, struct link_info *out)
 {
 	struct link_info link;
 	int ifindex, filter = 0, all = 0, err;
@@ -167,7 +176,7 @@ static void uplink(struct report *r, const char *name)
 		find(r, "uplink", BAD, "a default route, or --uplink DEVICE",
 		     "name the device that reaches the other nodes", "%s",
 		     name ? name : "no default route");
-		return;
+		return false;
 	}
 	find(r, "uplink", link.up && link.mtu >= 1340 ? GOOD : BAD,
 	     "up, with an MTU of 1340 or more", "ip link set DEVICE up mtu 1500",
@@ -180,6 +189,8 @@ static void uplink(struct report *r, const char *name)
 		     "sysctl net.ipv4.conf.DEVICE.rp_filter=2: while encryption is being switched, "
 		     "replies come and go by different devices",
 		     "%d on %s, %d on all", filter, link.name, all);
+	*out = link;
+	return true;
 }
 
 static void tunnel(struct report *r, const char *interface)
@@ -287,6 +298,7 @@ int doctor_main(int argc, char **argv)
 	struct report r = {.n = 0};
 	const struct settings *s;
 	bool bad = false;
+	struct link_info link;
 	int result = cli_parse(argc, argv, apply, &o, NULL);
 
 	if (result >= 0)
@@ -300,13 +312,17 @@ int doctor_main(int argc, char **argv)
 	sockets(&r);
 	rights(&r);
 	processor(&r);
-	uplink(&r, o.uplink);
+	if (uplink(&r, o.uplink, &link))
+		doctor_pods(&r, &link, s);
 	tunnel(&r, s->interface4);
 	tunnel(&r, s->interface6);
+	doctor_other_tunnels(&r, s);
 	felix(&r, s);
 	port(&r, "port", s->port4);
 	port(&r, "port, IPv6 pods", s->port6);
+	doctor_firewall(&r, s);
 	agent(&r);
+	doctor_peers(&r);
 	for (size_t i = 0; i < r.n; i++)
 		bad |= r.all[i].verdict == BAD;
 	if (o.json)

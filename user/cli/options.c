@@ -23,6 +23,12 @@ const char *cli_setting_choices(const char *range)
 {
 	if (!strcmp(range, "true or false"))
 		return "true false";
+	if (!strcmp(range, "error, warn, info or debug"))
+		return "error warn info debug";
+	if (!strcmp(range, "text or json"))
+		return "text json";
+	if (!strcmp(range, "auto, socket or xdp"))
+		return "auto socket xdp";
 	return NULL;
 }
 

@@ -2,8 +2,10 @@
 #include "cli/process.h"
 
 #include <errno.h>
+#include <event2/event.h>
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -71,6 +73,23 @@ bool process_privileged(void)
 		return true;
 	fprintf(stderr, "podveil: not permitted: run as root, or with %s\n", missing);
 	return false;
+}
+
+static void on_log_signal(evutil_socket_t number, short what, void *context)
+{
+	(void)what;
+	(void)context;
+	log_level_step(number == SIGUSR1 ? 1 : -1);
+}
+
+void process_log_signals(struct event_base *base, struct event **more, struct event **less)
+{
+	*more = evsignal_new(base, SIGUSR1, on_log_signal, NULL);
+	*less = evsignal_new(base, SIGUSR2, on_log_signal, NULL);
+	if (*more)
+		evsignal_add(*more, NULL);
+	if (*less)
+		evsignal_add(*less, NULL);
 }
 
 static int ready_pipe = -1;

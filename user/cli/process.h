@@ -13,6 +13,11 @@ const char *process_missing_rights(void);
 /* Names the capabilities that are missing and returns false, or returns true. */
 bool process_privileged(void);
 
+/* SIGUSR1 logs a level more, SIGUSR2 a level less. The events are the caller's to free. */
+struct event;
+struct event_base;
+void process_log_signals(struct event_base *base, struct event **more, struct event **less);
+
 /* Goes into the background: returns in the child. The parent waits for process_ready() and exits
  * with its status, or with 1 where the child ended before. */
 int process_background(void);

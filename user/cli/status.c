@@ -1,34 +1,143 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* podveil status: what the agent of this node says of itself. */
 #include <jansson.h>
+#include <poll.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "cli/ask.h"
 #include "cli/cli.h"
 
-static void print_peers(const json_t *peers)
+#define WATCH_MS 1000
+
+/* Colours only where somebody sees them. */
+struct paint {
+	const char *good, *bad, *quiet, *end;
+};
+
+static struct paint choose_paint(void)
 {
-	const time_t now = time(NULL);
-	const json_t *p;
-	size_t i;
+	static const struct paint none = {"", "", "", ""};
+	static const struct paint some = {"\033[32m", "\033[31m", "\033[2m", "\033[0m"};
+	const char *terminal = getenv("TERM"), *no_color = getenv("NO_COLOR");
 
-	if (json_array_size(peers))
-		printf("  %-32s %-10s %-8s %s\n", "PEER", "TRAFFIC", "SESSION", "HANDSHAKE");
-	json_array_foreach (peers, i, p) {
-		const long long since = ask_number(p, "lastHandshake");
-		char age[32] = "never";
-
-		if (since)
-			snprintf(age, sizeof(age), "%lld s ago", (long long)now - since);
-		printf("  %-32s %-10s %-8s %s\n", ask_text(p, "node"),
-		       ask_yes(p, "encrypting") ? "encrypted" : "plain",
-		       ask_yes(p, "session") ? "stands" : "none", age);
-	}
+	return isatty(STDOUT_FILENO) && terminal && strcmp(terminal, "dumb") &&
+			       !(no_color && *no_color)
+		       ? some
+		       : none;
 }
 
-static void print_tunnel(const json_t *t)
+/* --- pieces --- */
+
+static const char *age_text(long long since, long long now, char out[32])
+{
+	const long long s = now > since ? now - since : 0;
+
+	if (!since)
+		return "never";
+	if (s < 120)
+		snprintf(out, 32, "%lld s ago", s);
+	else if (s < 7200)
+		snprintf(out, 32, "%lld min ago", s / 60);
+	else if (s < 172800)
+		snprintf(out, 32, "%lld h ago", s / 3600);
+	else
+		snprintf(out, 32, "%lld d ago", s / 86400);
+	return out;
+}
+
+static const char *bytes_text(double n, char *out, size_t room)
+{
+	static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB"};
+	size_t i = 0;
+
+	for (; n >= 1024 && i < sizeof(units) / sizeof(*units) - 1; i++)
+		n /= 1024;
+	snprintf(out, room, i && n < 100 ? "%.1f %s" : "%.0f %s", n, units[i]);
+	return out;
+}
+
+/* The same peer in the status before; NULL: was not there. */
+static const json_t *peer_before(const json_t *before, size_t tunnel, size_t i, const json_t *p)
+{
+	const json_t *t = json_array_get(json_object_get(before, "tunnels"), tunnel);
+	const json_t *was = json_array_get(json_object_get(t, "peers"), i);
+
+	return was && !strcmp(ask_text(was, "publicKey"), ask_text(p, "publicKey")) ? was : NULL;
+}
+
+/* A second: with --watch, what passed since the last look; else all there was. */
+static const char *traffic_text(const json_t *p, const json_t *was, const char *member,
+				double seconds, char out[32])
+{
+	char bytes[24];
+
+	if (!was)
+		return bytes_text((double)ask_number(p, member), out, 32);
+	bytes_text((double)(ask_number(p, member) - ask_number(was, member)) / seconds, bytes,
+		   sizeof(bytes));
+	snprintf(out, 32, "%s/s", bytes);
+	return out;
+}
+
+/* --- the screen --- */
+
+struct view {
+	const json_t *now, *before; /* before: NULL: the only look */
+	double seconds;		    /* between the two */
+	struct paint paint;
+	unsigned int room; /* lines of peers a tunnel; 0: any number */
+};
+
+static void print_peers(const struct view *v, size_t tunnel, const json_t *peers)
+{
+	const long long now = ask_number(v->now, "time");
+	const size_t n = json_array_size(peers);
+	const json_t *p;
+	size_t i, shown = 0;
+
+	if (n)
+		printf("%s  %-32s %-10s %-8s %-12s %12s %12s%s\n", v->paint.quiet, "PEER",
+		       "TRAFFIC", "SESSION", "HANDSHAKE", "SENT", "RECEIVED", v->paint.end);
+	json_array_foreach (peers, i, p) {
+		const bool encrypting = ask_yes(p, "encrypting");
+		const json_t *was = peer_before(v->before, tunnel, i, p);
+		char age[32], sent[32], received[32];
+
+		if (v->room && shown == v->room)
+			break;
+		shown++;
+		printf("  %-32s %s%-10s%s %-8s %-12s %12s %12s\n", ask_text(p, "node"),
+		       encrypting ? v->paint.good : v->paint.bad,
+		       encrypting ? "encrypted" : "plain", v->paint.end,
+		       ask_yes(p, "session") ? "stands" : "none",
+		       age_text(ask_number(p, "lastHandshake"), now, age),
+		       traffic_text(p, was, "sent", v->seconds, sent),
+		       traffic_text(p, was, "received", v->seconds, received));
+	}
+	if (shown < n)
+		printf("  ... and %zu more\n", n - shown);
+}
+
+static void print_drops(const char *where, const json_t *drops)
+{
+	const char *reason;
+	json_t *n;
+
+	if (!json_object_size(drops))
+		return;
+	printf("drops: %s", where);
+	json_object_foreach ((json_t *)drops, reason, n)
+		printf("  %s %lld", reason, json_integer_value(n));
+	printf("\n");
+}
+
+static void print_tunnel(const struct view *v, size_t i, const json_t *t)
 {
 	printf("%s: %s", ask_text(t, "family"), ask_text(t, "state"));
 	if (json_object_get(t, "interface"))
@@ -37,25 +146,17 @@ static void print_tunnel(const json_t *t)
 		       ask_text(t, "cipher"),
 		       ask_yes(t, "superpackets") ? ", superpackets" : ", per packet");
 	printf("\n");
-	print_peers(json_object_get(t, "peers"));
+	print_peers(v, i, json_object_get(t, "peers"));
 }
 
-static void print(const json_t *o)
+static void print_problems(const struct view *v)
 {
-	const json_t *store = json_object_get(o, "store"), *guard = json_object_get(o, "guard");
-	const json_t *v;
+	const json_t *o = v->now, *store = json_object_get(o, "store"), *conflict;
 	size_t i;
 
-	printf("node: %s  uplink: %s  store: %s %s\n", ask_text(o, "node"), ask_text(o, "uplink"),
-	       ask_text(store, "name"), ask_yes(store, "synced") ? "in sync" : "not read yet");
-	json_array_foreach (json_object_get(o, "tunnels"), i, v)
-		print_tunnel(v);
-	printf("guard: %s  leaks %lld, dropped %lld  inward: plain %lld, dropped %lld\n",
-	       ask_yes(guard, "stands") ? "stands" : "off", ask_number(guard, "leaks"),
-	       ask_number(guard, "dropLeak"), ask_number(guard, "plainInward"),
-	       ask_number(guard, "dropPlainInward"));
-	json_array_foreach (json_object_get(o, "conflicts"), i, v)
-		printf("conflict: %s\n", json_string_value(v));
+	fputs(v->paint.bad, stdout);
+	json_array_foreach (json_object_get(o, "conflicts"), i, conflict)
+		printf("conflict: %s\n", json_string_value(conflict));
 	if (json_is_string(json_object_get(o, "refused")))
 		printf("refused: %s\n", ask_text(o, "refused"));
 	if (ask_number(store, "errors"))
@@ -63,33 +164,127 @@ static void print(const json_t *o)
 		       ask_text(store, "lastError"));
 	if (ask_yes(o, "failed"))
 		printf("not everything could be done: see the agent's log; it tries again\n");
+	fputs(v->paint.end, stdout);
 }
+
+static void print(const struct view *v)
+{
+	const json_t *o = v->now, *store = json_object_get(o, "store");
+	const json_t *guard = json_object_get(o, "guard"), *t;
+	size_t i;
+
+	printf("node: %s  uplink: %s  store: %s %s\n", ask_text(o, "node"), ask_text(o, "uplink"),
+	       ask_text(store, "name"), ask_yes(store, "synced") ? "in sync" : "not read yet");
+	json_array_foreach (json_object_get(o, "tunnels"), i, t)
+		print_tunnel(v, i, t);
+	printf("guard: %s  leaks %lld, dropped %lld  inward: plain %lld, dropped %lld\n",
+	       ask_yes(guard, "stands") ? "stands" : "off", ask_number(guard, "leaks"),
+	       ask_number(guard, "dropLeak"), ask_number(guard, "plainInward"),
+	       ask_number(guard, "dropPlainInward"));
+	json_array_foreach (json_object_get(o, "tunnels"), i, t)
+		print_drops(ask_text(t, "interface"), json_object_get(t, "drops"));
+	print_drops(ask_text(o, "uplink"), json_object_get(guard, "drops"));
+	print_problems(v);
+}
+
+/* --- once, and again and again --- */
+
+struct options {
+	bool json, watch;
+};
 
 static bool apply(void *context, int option, const char *value)
 {
-	(void)option;
+	struct options *o = context;
+
 	(void)value;
-	*(bool *)context = true;
+	o->json |= option == OPT_JSON;
+	o->watch |= option == OPT_WATCH;
 	return true;
+}
+
+/* Lines of peers so that one screen holds all; 0: nobody looks at a screen. */
+static unsigned int peer_room(const json_t *status)
+{
+	struct winsize size;
+	const json_t *t;
+	size_t i, tunnels = 0;
+
+	if (!isatty(STDOUT_FILENO) || ioctl(STDOUT_FILENO, TIOCGWINSZ, &size))
+		return 0;
+	json_array_foreach (json_object_get(status, "tunnels"), i, t)
+		tunnels += json_array_size(json_object_get(t, "peers")) > 0;
+	/* Beside them: node, tunnels with their heads, guard, drops, problems. */
+	return size.ws_row > 16 ? (size.ws_row - 12u) / (tunnels ? (unsigned int)tunnels : 1) : 4;
+}
+
+static double seconds_now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+static void show(const struct options *o, const struct view *v)
+{
+	if (o->json) {
+		/* A line a document where there are many. */
+		json_dumpf(v->now, stdout, o->watch ? JSON_COMPACT : JSON_INDENT(2));
+		printf("\n");
+	} else {
+		print(v);
+	}
+	fflush(stdout);
+}
+
+static int watch(const struct options *o)
+{
+	const bool screen = isatty(STDOUT_FILENO) && !o->json;
+	struct view v = {.paint = choose_paint()};
+	json_t *before = NULL, *now;
+	double last = 0;
+
+	for (;;) {
+		const double at = seconds_now();
+
+		now = ask_agent("status");
+		if (screen)
+			printf("\033[H\033[J");
+		if (now) {
+			v.now = now;
+			v.before = before;
+			v.seconds = at - last;
+			v.room = screen ? peer_room(now) : 0;
+			show(o, &v);
+		}
+		json_decref(before);
+		before = now;
+		last = at;
+		if (ferror(stdout))
+			break; /* whoever read us is gone */
+		poll(NULL, 0, WATCH_MS);
+	}
+	json_decref(before);
+	return EXIT_FAILED;
 }
 
 int status_main(int argc, char **argv)
 {
-	bool raw = false;
-	int result = cli_parse(argc, argv, apply, &raw, NULL);
-	json_t *o;
+	struct options o = {.json = false};
+	struct view v = {.paint = choose_paint()};
+	int result = cli_parse(argc, argv, apply, &o, NULL);
+	json_t *now;
 
 	if (result >= 0)
 		return result;
-	o = ask_agent("status");
-	if (!o)
+	if (o.watch)
+		return watch(&o);
+	now = ask_agent("status");
+	if (!now)
 		return EXIT_FAILED;
-	if (raw)
-		json_dumpf(o, stdout, JSON_INDENT(2));
-	else
-		print(o);
-	if (raw)
-		printf("\n");
-	json_decref(o);
+	v.now = now;
+	show(&o, &v);
+	json_decref(now);
 	return EXIT_DONE;
 }

@@ -110,6 +110,30 @@ int link_get_index(int ifindex, struct link_info *out)
 	return rtnl_ask(link_message(buffer, RTM_GETLINK, 0, ifindex, &header), link_answer, out);
 }
 
+struct visit {
+	void (*each)(void *context, const struct link_info *l);
+	void *context;
+};
+
+static int visit_link(const struct nlmsghdr *m, void *context)
+{
+	const struct visit *v = context;
+	struct link_info l;
+
+	read_link(m, &l);
+	v->each(v->context, &l);
+	return MNL_CB_OK;
+}
+
+int link_each(void (*each)(void *context, const struct link_info *l), void *context)
+{
+	struct visit v = {each, context};
+	char buffer[RTNL_BUFFER];
+	struct ifinfomsg *header;
+
+	return rtnl_ask(link_message(buffer, RTM_GETLINK, NLM_F_DUMP, 0, &header), visit_link, &v);
+}
+
 int link_get(const char *name, struct link_info *out)
 {
 	char buffer[RTNL_BUFFER];

@@ -26,6 +26,9 @@ struct link_info {
 int link_get(const char *name, struct link_info *out);
 int link_get_index(int ifindex, struct link_info *out);
 
+/* All devices of this network namespace. */
+int link_each(void (*each)(void *context, const struct link_info *l), void *context);
+
 /* Is this a name that the kernel would take? NULL, or what is wrong with it. */
 const char *link_name_problem(const char *name);
 

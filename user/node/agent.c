@@ -62,6 +62,7 @@ struct agent {
 	uint64_t mend_cost; /* ns that the last look at the network took */
 	struct status *status;
 	struct documents *http;
+	enum log_level log_level; /* as set last */
 	struct announcer *announcer;
 	unsigned int failures; /* of passes, one after the other */
 	unsigned int pause;    /* ticks until the next attempt */
@@ -314,6 +315,17 @@ static void clear_leftovers(struct agent *a)
 	}
 }
 
+/* At once, and only where the setting changes: a signal may have said otherwise meanwhile. */
+static void follow_log(struct agent *a)
+{
+	const struct settings *s = settings_get(a->params.settings);
+
+	if (s->log_level != a->log_level)
+		log_level_set(s->log_level);
+	a->log_level = s->log_level;
+	log_format_set(s->log_format);
+}
+
 static void on_settings(void *context, const char *node, const struct store_setting *all,
 			unsigned int n, const char *source)
 {
@@ -328,6 +340,7 @@ static void on_settings(void *context, const char *node, const struct store_sett
 	for (unsigned int i = 0; i < n; i++)
 		settings_layer_set(stack, all[i].name, all[i].value);
 	changed = settings_layer_end(stack);
+	follow_log(a);
 	a->told |= first;
 	if (first && a->synced)
 		clear_leftovers(a);
@@ -484,6 +497,7 @@ int agent_new(const struct agent_params *params, struct agent **out)
 	if (!a)
 		return -ENOMEM;
 	a->params = *params;
+	a->log_level = settings_get(params->settings)->log_level;
 	self_init(&a->self, &a->params);
 	a->lock_file = -1;
 	a->marks_sources = !access(SRC_MARK_WAS, F_OK);

@@ -10,6 +10,7 @@
 #include "node/fence.h"
 #include "node/tunnel.h"
 #include "observe/counters.h"
+#include "observe/log.h"
 #include "observe/process_metrics.h"
 #include "observe/version.h"
 #include "protocol/limits.h"
@@ -422,6 +423,7 @@ static void store(struct writer *w)
 
 static void node(struct writer *w)
 {
+	uint64_t lost, held_back;
 	size_t conflicts = 0;
 
 	for (const char *c = w->in->conflicts; c && *c; c++)
@@ -445,6 +447,12 @@ static void node(struct writer *w)
 	       w->in->failed);
 	single(w, "podveil_conflicts", "gauge", "Keys and ranges that two nodes claim.",
 	       (double)conflicts);
+	log_losses(&lost, &held_back);
+	single(w, "podveil_log_lines_lost_total", "counter",
+	       "Lines of the log that nobody took: its reader stopped, or the disk is full.",
+	       (double)lost);
+	single(w, "podveil_log_lines_held_back_total", "counter",
+	       "Lines of the log that the rate limit held back.", (double)held_back);
 	store(w);
 	settings(w);
 	process_metrics(w->f);

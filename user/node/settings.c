@@ -11,7 +11,21 @@
 #include "netlink/link.h"
 #include "observe/log.h"
 
-enum kind { BOOLEAN, NAME, PORT, MTU, MTU_V6, PRIORITY, KEEPALIVE, RANGES, WIRE, WORKERS, TABLE };
+enum kind {
+	BOOLEAN,
+	NAME,
+	PORT,
+	MTU,
+	MTU_V6,
+	PRIORITY,
+	KEEPALIVE,
+	RANGES,
+	WIRE,
+	WORKERS,
+	TABLE,
+	LEVEL,
+	FORMAT
+};
 
 #define FIELDS(X)                                                                                  \
 	X(wireguardEnabled, BOOLEAN, enabled4, "true or false", "false",                           \
@@ -44,7 +58,10 @@ enum kind { BOOLEAN, NAME, PORT, MTU, MTU_V6, PRIORITY, KEEPALIVE, RANGES, WIRE,
 	X(podveilWire, WIRE, wire, "auto, socket or xdp", "auto", "how messages get to the wire")  \
 	X(podveilWorkers, WORKERS, workers, "0 to 8", "0", "threads; 0: cores - 1")                \
 	X(podveilRouteTable, TABLE, route_table, "1 to 252 or 256 to 4294967295", "1",             \
-	  "routing table of the tunnel's routes")
+	  "routing table of the tunnel's routes")                                                  \
+	X(podveilLogLevel, LEVEL, log_level, "error, warn, info or debug", "info",                 \
+	  "what is logged")                                                                        \
+	X(podveilLogFormat, FORMAT, log_format, "text or json", "text", "how it is logged")
 
 static const struct settings_field fields[] = {
 #define FIELD(name, kind, member, range, fallback, meaning) {#name, range, fallback, meaning},
@@ -230,6 +247,10 @@ static int parse(size_t i, const char *text, struct settings *out)
 			return -EINVAL;
 		*(uint32_t *)to = (uint32_t)n;
 		return 0;
+	case LEVEL:
+		return log_level_parse(text, to);
+	case FORMAT:
+		return log_format_parse(text, to);
 	}
 	return -EINVAL;
 }

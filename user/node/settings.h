@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "netlink/cidr.h"
+#include "observe/log.h"
 
 enum wire_choice { WIRE_AUTO, WIRE_SOCKET, WIRE_XDP };
 
@@ -35,9 +36,11 @@ struct settings {
 	struct cidr strict_cidrs[SETTINGS_MAX_STRICT_CIDRS]; /* podveilStrictCIDRs:
 								"10.244.0.0/16,fd00::/48" */
 	size_t n_strict_cidrs;
-	enum wire_choice wire; /* podveilWire auto | socket | xdp */
-	uint8_t workers;       /* podveilWorkers 0..8; 0: chosen */
-	uint32_t route_table;  /* podveilRouteTable 1; 1..252 or above 255 */
+	enum wire_choice wire;	    /* podveilWire auto | socket | xdp */
+	uint8_t workers;	    /* podveilWorkers 0..8; 0: chosen */
+	uint32_t route_table;	    /* podveilRouteTable 1; 1..252 or above 255 */
+	enum log_level log_level;   /* podveilLogLevel */
+	enum log_format log_format; /* podveilLogFormat */
 };
 
 enum settings_layer {

@@ -97,6 +97,15 @@ static uint64_t realtime_ns(void)
 	return (uint64_t)now.tv_sec * NSEC_PER_SEC + (uint64_t)now.tv_nsec;
 }
 
+/* What the log says of a public key. */
+#define SHORT_KEY 9
+
+static const char *short_key(const uint8_t key[32], char out[SHORT_KEY])
+{
+	/* Six bytes are eight characters. */
+	return sodium_bin2base64(out, SHORT_KEY, key, 6, sodium_base64_VARIANT_ORIGINAL);
+}
+
 /* --- routes --- */
 
 static int apply_routes(struct tunnel *t)
@@ -143,12 +152,14 @@ static bool advance(struct tunnel *t)
 
 	for (size_t i = 0; i < t->members.n; i++) {
 		struct member *m = &t->members.all[i];
+		char key[SHORT_KEY];
 
 		if (m->through || !(members_fresh_session(m) || t->settings.strict))
 			continue;
 		m->through = changed = true;
 		m->through_since = (uint64_t)time(NULL);
-		log_info("encrypting", "peer=%s interface=%s", m->node, device_name(t->device));
+		log_info("encrypting", "peer=%s key=%s interface=%s", m->node,
+			 short_key(m->key, key), device_name(t->device));
 	}
 	return changed;
 }
@@ -568,12 +579,13 @@ void tunnel_tick(struct tunnel *t)
 		probe(t);
 	for (size_t i = 0; i < t->members.n; i++) {
 		struct member *m = &t->members.all[i];
+		char key[SHORT_KEY];
 
 		if (!m->through && ++m->waiting == PATIENCE_TICKS)
 			log_warn("no session with a peer, so its traffic is not encrypted",
-				 "peer=%s interface=%s needs=\"UDP port %u open both ways, and an "
-				 "agent there\"",
-				 m->node, device_name(t->device),
+				 "peer=%s key=%s interface=%s needs=\"UDP port %u open both ways, "
+				 "and an agent there\"",
+				 m->node, short_key(m->key, key), device_name(t->device),
 				 ntohs(m->endpoint.to.v4.sin_port));
 		if (!retry)
 			continue;

@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The agent's log and `status --watch`: what is said, to whom, and that nobody can stop the agent by it."""
+import fcntl
+import itertools
+import json
+import os
+import pty
+import re
+import signal
+import subprocess
+
+from hosts import PODVEIL, wait_for
+from test_agent import cluster, enable, get  # noqa: F401  (a fixture)
+from workload import Steady
+
+F_SETPIPE_SZ = 1031
+
+
+def metric(node, name):
+    return float(re.search(rf"^{name} (\S+)$", get(node, "/metrics")[1], re.M).group(1))
+
+
+def test_quiet_levels_and_json(cluster):  # noqa: F811
+    c, worker = cluster, cluster.nodes[1]
+    enable(c)
+    agent = worker.agent
+    assert re.search(r'level=info event="encrypting" peer=wireguard-worker2 key=[A-Za-z0-9+/]{8} '
+                     r"interface=wireguard\.cali$", agent.log(), re.M), agent.log()
+    # At info a healthy node with traffic says nothing more.
+    steady = Steady(c.client, c.server.address, rate=200)
+    steady.more(100)
+    before = agent.log()
+    steady.more(400)
+    assert agent.log() == before
+    # By signal, and back.
+    agent.process.send_signal(signal.SIGUSR1)
+    wait_for(lambda: 'event="log level" now=debug' in agent.log(), "more is logged")
+    agent.process.send_signal(signal.SIGUSR2)
+    wait_for(lambda: 'event="log level" now=info' in agent.log(), "less is logged")
+    # By setting, at once.
+    c.configure(podveilLogLevel="debug", podveilLogFormat="json")
+    wait_for(lambda: agent.status()["settings"]["podveilLogFormat"]["value"] == "json", "applied")
+    mark = len(agent.log())
+    worker.run("ip rule del pref 99")
+    wait_for(lambda: "put back what was changed" in agent.log()[mark:], "said")
+    lines = [json.loads(line) for line in agent.log()[mark:].splitlines()]
+    assert any(x["event"] == "put back what was changed" and x["tunnel"] == "ipv4" for x in lines)
+    assert all(re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$", x["time"]) for x in lines)
+    # No key in any of it but public ones, short.
+    private = worker.run("cat /run/podveil/wireguard.key /run/podveil/*key* 2>/dev/null || true").split()
+    assert not [k for k in private if len(k) > 20 and k in agent.log()]
+    assert steady.stop()["failed"] == 0
+
+
+def test_a_log_that_nobody_reads(cluster):  # noqa: F811
+    """The reader stops; the disk is full: lines are lost and counted, and nothing else happens."""
+    c, worker = cluster, cluster.nodes[1]
+    enable(c)
+    worker.agent.stop()
+    arguments = ["--node", worker.name, "--store", f"dir:{c.store}", "--pod-cidr",
+                 f"{worker.pods4},{worker.pods6}", "--log-level", "debug"]
+    steady = Steady(c.client, c.server.address, rate=200)
+    process = worker.start([PODVEIL, "agent", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    fcntl.fcntl(process.stderr.fileno(), F_SETPIPE_SZ, 4096)
+    worker.agent.process = process
+    wait_for(lambda: c.encrypted(), "it runs")
+    values = itertools.cycle(["nonsense", 1400])
+
+    def chatter():
+        c.configure(wireguardMTU=next(values))
+        return metric(worker, "podveil_log_lines_lost_total") > 0
+    wait_for(chatter, "the pipe is full", 40)
+    c.configure(wireguardMTU=None)
+    assert worker.agent.status() and get(worker, "/healthz") == (200, "ok\n")
+    steady.more(200)
+    assert steady.stop()["failed"] == 0 and process.poll() is None and c.encrypted()
+    worker.agent.stop()
+    # A full disk.
+    worker.run("mkdir -p /run/small && mount -t tmpfs -o size=16k tmpfs /run/small && "
+               "head -c 100000 /dev/zero > /run/small/filler || true")
+    process = worker.start(["sh", "-c", 'exec "$@" 2>>/run/small/log', "sh", PODVEIL, "agent", *arguments],
+                           stdout=subprocess.DEVNULL)
+    worker.agent.process = process
+    wait_for(lambda: c.encrypted(), "it runs on a full disk")
+    assert metric(worker, "podveil_log_lines_lost_total") > 0
+    worker.run("rm /run/small/filler")
+    c.configure(wireguardMTU="nonsense")
+    wait_for(lambda: "lines_lost=" in worker.run("cat /run/small/log"), "it says how many were lost")
+
+
+def test_watch(cluster):  # noqa: F811
+    c, worker = cluster, cluster.nodes[1]
+    enable(c)
+    steady = Steady(c.client, c.server.address, rate=200)
+    # Not on a terminal: documents without colours, one after the other.
+    process = worker.start([PODVEIL, "status", "--watch", "--json"], stderr=subprocess.DEVNULL)
+    documents = [json.loads(process.stdout.readline()) for _ in range(3)]
+    process.kill()
+    assert documents[0]["version"] == 1 and documents[2]["time"] > documents[0]["time"]
+    plain = worker.run([PODVEIL, "status"])
+    assert "\033" not in plain
+    assert re.search(r"^  wireguard-worker2 +encrypted +stands +\d+ s ago +[\d.]+ [KM]?i?B +[\d.]+ [KM]?i?B$",
+                     plain, re.M), plain
+    # On a terminal: colours, and it begins at the top of the screen again and again.
+    master, slave = pty.openpty()
+    process = subprocess.Popen(worker.enter(["env", "TERM=xterm", PODVEIL, "status", "--watch"]),
+                               stdin=slave, stdout=slave, stderr=slave)
+    os.close(slave)
+    out = b""
+    while out.count(b"\033[H") < 3:
+        out += os.read(master, 65536)
+    process.kill()
+    process.wait()
+    os.close(master)
+    assert b"\033[32mencrypted" in out and b"KiB/s" in out
+    # Its reader goes: it ends, without a word.
+    done = worker.run(f"timeout 10 {PODVEIL} status --watch | head -n 3; exit ${{PIPESTATUS:-0}}")
+    assert done.count("\n") == 3
+    # The agent goes while it watches: it says so and stays.
+    worker.agent.stop()
+    process = worker.start([PODVEIL, "status", "--watch"])
+    assert "no agent answers" in process.stdout.readline()
+    assert process.poll() is None
+    process.kill()
+    assert steady.stop()["sent"] > 0
