@@ -30,9 +30,10 @@ static uint32_t length(uint64_t *random)
 	return draw(random) % 2 ? draw(random) % 2000 : draw(random) % (MAX + 1);
 }
 
-#define BATCH 20
+#define BATCH 50
 
 struct batch {
+	unsigned int n;
 	uint8_t keys[3][AEAD_KEY_SIZE];
 	uint8_t *plain[BATCH], *sealed[BATCH], *want[BATCH];
 	struct aead_op ops[BATCH];
@@ -40,17 +41,25 @@ struct batch {
 
 static void batch_new(struct batch *b, uint64_t *random)
 {
+	/* Kernels that work side by side have other ways for few, and rests of their groups. */
+	const uint32_t one_length = draw(random) % 2 ? length(random) : 0;
+	const unsigned int n_keys = 1 + draw(random) % 3;
+
+	b->n = 1 + draw(random) % BATCH;
 	randombytes_buf(b->keys, sizeof(b->keys));
-	for (int i = 0; i < BATCH; i++) {
-		const uint32_t len = length(random);
+	for (unsigned int i = 0; i < b->n; i++) {
+		const uint32_t len = one_length ? one_length : length(random);
 
 		/* Exact sizes, so that AddressSanitizer sees a byte too many. */
 		b->plain[i] = malloc(len ? len : 1);
 		b->sealed[i] = malloc(len + AEAD_TAG_SIZE);
 		b->want[i] = malloc(len + AEAD_TAG_SIZE);
-		randombytes_buf(b->plain[i], len);
+		if (draw(random) % 4)
+			randombytes_buf(b->plain[i], len);
+		else
+			memset(b->plain[i], 0xff, len);
 		b->ops[i] = (struct aead_op){
-			.key = b->keys[draw(random) % 3],
+			.key = b->keys[draw(random) % n_keys],
 			.counter = draw(random) | (uint64_t)draw(random) << 32,
 			.src = b->plain[i],
 			.dst = b->sealed[i],
@@ -62,7 +71,7 @@ static void batch_new(struct batch *b, uint64_t *random)
 
 static void batch_free(struct batch *b)
 {
-	for (int i = 0; i < BATCH; i++) {
+	for (unsigned int i = 0; i < b->n; i++) {
 		free(b->plain[i]);
 		free(b->sealed[i]);
 		free(b->want[i]);
@@ -74,16 +83,16 @@ static void seals_and_opens(struct aead *a, uint64_t *random)
 	struct batch b;
 
 	batch_new(&b, random);
-	aead_seal(a, b.ops, BATCH);
-	for (int i = 0; i < BATCH; i++)
+	aead_seal(a, b.ops, b.n);
+	for (unsigned int i = 0; i < b.n; i++)
 		assert_memory_equal(b.sealed[i], b.want[i], b.ops[i].len + AEAD_TAG_SIZE);
 	/* Back, in place. */
-	for (int i = 0; i < BATCH; i++) {
+	for (unsigned int i = 0; i < b.n; i++) {
 		b.ops[i].src = b.ops[i].dst = b.sealed[i];
 		b.ops[i].ok = false;
 	}
-	assert_int_equal(aead_open(a, b.ops, BATCH), BATCH);
-	for (int i = 0; i < BATCH; i++) {
+	assert_int_equal(aead_open(a, b.ops, b.n), b.n);
+	for (unsigned int i = 0; i < b.n; i++) {
 		assert_true(b.ops[i].ok);
 		assert_memory_equal(b.sealed[i], b.plain[i], b.ops[i].len);
 	}
@@ -97,7 +106,7 @@ static void refuses_what_was_changed(struct aead *a, uint64_t *random)
 	size_t good = 0;
 
 	batch_new(&b, random);
-	for (int i = 0; i < BATCH; i++) {
+	for (unsigned int i = 0; i < b.n; i++) {
 		const uint32_t whole = b.ops[i].len + AEAD_TAG_SIZE;
 
 		b.ops[i].src = b.want[i];
@@ -112,8 +121,8 @@ static void refuses_what_was_changed(struct aead *a, uint64_t *random)
 		else
 			b.want[i][draw(random) % whole] ^= (uint8_t)(1 << draw(random) % 8);
 	}
-	assert_int_equal(aead_open(a, b.ops, BATCH), good);
-	for (int i = 0; i < BATCH; i++) {
+	assert_int_equal(aead_open(a, b.ops, b.n), good);
+	for (unsigned int i = 0; i < b.n; i++) {
 		assert_int_equal(b.ops[i].ok, !bad[i]);
 		if (!bad[i])
 			assert_memory_equal(b.sealed[i], b.plain[i], b.ops[i].len);
@@ -183,7 +192,8 @@ static void choice(void **state)
 	assert_string_equal(aead_backend(a), backends[0].backend);
 	aead_free(a);
 	for (size_t i = 1; i < n_backends; i++)
-		assert_true(backends[i - 1].ns_1420 <= backends[i].ns_1420);
+		assert_true(backends[i - 1].ns_1420 + backends[i - 1].ns_64 <=
+			    backends[i].ns_1420 + backends[i].ns_64);
 }
 
 int main(void)

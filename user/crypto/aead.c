@@ -10,6 +10,9 @@
 #include "crypto/aead_backend.h"
 
 static const struct aead_backend *const backends[] = {
+#ifdef __x86_64__
+	&aead_avx512,
+#endif
 #ifdef HAVE_IPSEC_MB
 	&aead_ipsec_mb,
 #endif
@@ -18,13 +21,21 @@ static const struct aead_backend *const backends[] = {
 };
 #define N_BACKENDS (sizeof(backends) / sizeof(backends[0]))
 
+/* Up to so many messages at once are few. Kernels that work side by side have nothing to fill their
+ * lanes with then: avx512 needs 614 ns for one message of 64 bytes, 60 for each of eight (ipsec-mb:
+ * 153 for each of any number). */
+#define FEW 4
+
 struct aead {
 	const struct aead_backend *backend;
 	void *context;
+	const struct aead_backend *few;
+	void *few_context;
 };
 
 static struct aead_speed speeds[N_BACKENDS];
 static size_t n_speeds;
+static const struct aead_backend *fastest_of_few;
 static pthread_once_t measured = PTHREAD_ONCE_INIT;
 
 static uint64_t now_ns(void)
@@ -35,10 +46,12 @@ static uint64_t now_ns(void)
 	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-#define ROUND  16u /* messages in a batch, */
-#define ROUNDS 12u /* and batches; the fastest counts, since others share the processor */
+#define ROUND  16u /* messages in a round, */
+#define ROUNDS 12u /* and rounds; the fastest counts, since others share the processor */
 
-static double fastest(const struct aead_backend *backend, void *context, uint32_t len)
+/* ns for one message of `len` bytes where `batch` of them are handed over at once. */
+static double fastest(const struct aead_backend *backend, void *context, uint32_t len,
+		      unsigned int batch)
 {
 	static const uint8_t key[AEAD_KEY_SIZE] = {1};
 	uint8_t buffer[1536];
@@ -57,7 +70,8 @@ static double fastest(const struct aead_backend *backend, void *context, uint32_
 			};
 		uint64_t start = now_ns();
 
-		backend->seal(context, ops, ROUND);
+		for (unsigned int k = 0; k < ROUND; k += batch)
+			backend->seal(context, ops + k, batch);
 
 		uint64_t took = now_ns() - start;
 
@@ -67,16 +81,22 @@ static double fastest(const struct aead_backend *backend, void *context, uint32_
 	return (double)best / ROUND;
 }
 
+/* A full segment and the acknowledgement of one. */
+static double both(const struct aead_speed *s)
+{
+	return s->ns_1420 + s->ns_64;
+}
+
 static int by_speed(const void *a, const void *b)
 {
-	const struct aead_speed *x = a, *y = b;
-
-	return (x->ns_1420 > y->ns_1420) - (x->ns_1420 < y->ns_1420);
+	return (both(a) > both(b)) - (both(a) < both(b));
 }
 
 /* Less than 2 ms in all on the machines seen. */
 static void measure(void)
 {
+	double best = 1e9;
+
 	for (size_t i = 0; i < N_BACKENDS; i++) {
 		void *context;
 
@@ -84,9 +104,16 @@ static void measure(void)
 			continue;
 		speeds[n_speeds++] = (struct aead_speed){
 			.backend = backends[i]->name,
-			.ns_1420 = fastest(backends[i], context, 1420),
-			.ns_64 = fastest(backends[i], context, 64),
+			.ns_1420 = fastest(backends[i], context, 1420, ROUND),
+			.ns_64 = fastest(backends[i], context, 64, ROUND),
 		};
+		const double alone = fastest(backends[i], context, 1420, 1) +
+				     fastest(backends[i], context, 64, 1);
+
+		if (alone < best) {
+			best = alone;
+			fastest_of_few = backends[i];
+		}
 		backends[i]->close(context);
 	}
 	qsort(speeds, n_speeds, sizeof(speeds[0]), by_speed);
@@ -101,22 +128,29 @@ size_t aead_measure(struct aead_speed *out, size_t room)
 	return room;
 }
 
+static const struct aead_backend *find(const char *name)
+{
+	for (size_t i = 0; i < N_BACKENDS; i++) {
+		if (!strcmp(backends[i]->name, name))
+			return backends[i];
+	}
+	return NULL;
+}
+
 int aead_new(const char *name, struct aead **out)
 {
-	const struct aead_backend *backend = NULL;
+	const struct aead_backend *backend, *few;
+	struct aead_speed first;
 	struct aead *a;
 	int err;
 
-	if (!name) {
-		struct aead_speed first;
-
+	if (name) {
+		backend = few = find(name);
+	} else {
 		if (!aead_measure(&first, 1))
 			return -ENOTSUP;
-		name = first.backend;
-	}
-	for (size_t i = 0; i < N_BACKENDS; i++) {
-		if (!strcmp(backends[i]->name, name))
-			backend = backends[i];
+		backend = find(first.backend);
+		few = fastest_of_few;
 	}
 	if (!backend)
 		return -ENOENT;
@@ -125,21 +159,32 @@ int aead_new(const char *name, struct aead **out)
 	a = calloc(1, sizeof(*a));
 	if (!a)
 		return -ENOMEM;
-	a->backend = backend;
 	err = backend->open(&a->context);
-	if (err) {
-		free(a);
-		return err;
+	if (err)
+		goto fail;
+	a->backend = a->few = backend;
+	a->few_context = a->context;
+	if (few != backend) {
+		err = few->open(&a->few_context);
+		if (err)
+			goto fail;
+		a->few = few;
 	}
 	*out = a;
 	return 0;
+fail:
+	aead_free(a);
+	return err;
 }
 
 void aead_free(struct aead *a)
 {
 	if (!a)
 		return;
-	a->backend->close(a->context);
+	if (a->few != a->backend)
+		a->few->close(a->few_context);
+	if (a->backend)
+		a->backend->close(a->context);
 	free(a);
 }
 
@@ -150,10 +195,15 @@ const char *aead_backend(const struct aead *a)
 
 void aead_seal(struct aead *a, struct aead_op *ops, size_t n)
 {
-	a->backend->seal(a->context, ops, n);
+	if (n <= FEW)
+		a->few->seal(a->few_context, ops, n);
+	else
+		a->backend->seal(a->context, ops, n);
 }
 
 size_t aead_open(struct aead *a, struct aead_op *ops, size_t n)
 {
+	if (n <= FEW)
+		return a->few->open_batch(a->few_context, ops, n);
 	return a->backend->open_batch(a->context, ops, n);
 }

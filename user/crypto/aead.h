@@ -3,9 +3,10 @@
  * The AEAD seam: ChaCha20-Poly1305 (RFC 8439) for transport messages, in batches. Nonces are
  * WireGuard's: 32 zero bits, then the counter as 64 bits little endian; no associated data.
  *
- * Backends: libsodium (everywhere), OpenSSL, Intel ipsec-mb (x86-64). aead_new(NULL) takes the one
- * that a short measurement at first use found fastest on this machine; the finding is kept for the
- * process. One `struct aead` belongs to one thread; the choice is shared.
+ * Backends: libsodium (everywhere), OpenSSL, Intel ipsec-mb and our own for batches with AVX-512
+ * (x86-64). aead_new(NULL) takes the one that a short measurement at first use found fastest on
+ * this machine, and beside it the one that is fastest where few messages come at once; the finding
+ * is kept for the process. One `struct aead` belongs to one thread; the choice is shared.
  */
 #ifndef CRYPTO_AEAD_H
 #define CRYPTO_AEAD_H
@@ -31,8 +32,8 @@ struct aead_op {
 
 struct aead;
 
-/* `backend`: "libsodium", "openssl", "ipsec-mb", or NULL for the fastest. -ENOENT: no such backend
- * in this build; -ENOTSUP: the processor lacks what it needs; -ENOMEM. */
+/* `backend`: "libsodium", "openssl", "ipsec-mb", "avx512", or NULL for the fastest. -ENOENT: no
+ * such backend in this build; -ENOTSUP: the processor lacks what it needs; -ENOMEM. */
 int aead_new(const char *backend, struct aead **out);
 void aead_free(struct aead *a); /* wipes its contexts */
 const char *aead_backend(const struct aead *a);
@@ -44,7 +45,8 @@ void aead_seal(struct aead *a, struct aead_op *ops, size_t n);
 size_t aead_open(struct aead *a, struct aead_op *ops, size_t n);
 
 /* The names of the backends in this build that this processor can run, fastest first as measured,
- * with ns for one 1420-byte message. Returns how many. For `doctor`, status and the benchmark. */
+ * with ns for one message of a batch of 16. Returns how many. For `doctor`, status and the
+ * benchmark. */
 struct aead_speed {
 	const char *backend;
 	double ns_1420;

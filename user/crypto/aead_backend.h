@@ -17,6 +17,9 @@ struct aead_backend {
 };
 
 extern const struct aead_backend aead_sodium, aead_openssl;
+#ifdef __x86_64__
+extern const struct aead_backend aead_avx512;
+#endif
 #ifdef HAVE_IPSEC_MB
 extern const struct aead_backend aead_ipsec_mb;
 #endif
