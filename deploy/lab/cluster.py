@@ -76,7 +76,7 @@ class Node(Host):
 
 class Cluster:
     def __init__(self, nodes=3, mtu=1500):
-        self.directory = tempfile.TemporaryDirectory(prefix="podveil-lab-")
+        self.directory = self._make_directory()
         self.store = os.path.join(self.directory.name, "store")
         self.store_url = f"dir:{self.store}"  # what agents are started with
         os.chmod(self.directory.name, 0o755)
@@ -99,6 +99,9 @@ class Cluster:
             if node.name == name:
                 return node
         raise KeyError(f"no node {name}; there are " + ", ".join(n.name for n in self.nodes))
+
+    def _make_directory(self):
+        return tempfile.TemporaryDirectory(prefix="podveil-lab-")
 
     def _make_node(self, name, index):
         return Node(name, index)

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The images that the lab on Kubernetes loads, kept in build/kubernetes/images while what they are made of stands."""
 import hashlib
+import json
 import os
 import shutil
 import subprocess
+import tarfile
 import tempfile
 
 import image
@@ -67,16 +69,24 @@ def _podveil(path):
             shutil.copy(os.path.join(ROOT, file), f"{context}/{file}")
         os.mkdir(f"{context}/build")
         subprocess.run(["strip", "-o", f"{context}/build/podveil", PODVEIL], check=True)
+        version = subprocess.run([PODVEIL, "--version"], capture_output=True, text=True, check=True).stdout.split()[1]
         buildah = ["buildah", "--storage-driver", "vfs", "--root", f"{scratch}/root", "--runroot", f"{scratch}/run"]
         for command in (["pull", "--quiet", f"docker-archive:{scratch}/base.tar"],
-                        ["build", "--quiet", "--isolation", "chroot", "--pull-never", "--build-arg", "PROGRAM=prebuilt",
-                         "--build-arg", "BASE=localhost/podveil-base:1", "--tag", PODVEIL_IMAGE,
-                         "--file", f"{context}/deploy/Dockerfile", context],
+                        ["build", "--quiet", "--isolation", "chroot", "--pull-never", "--tag", PODVEIL_IMAGE,
+                         "--build-arg", "PROGRAM=prebuilt", "--build-arg", "BASE=localhost/podveil-base:1",
+                         "--build-arg", "VERSION=" + version, "--file", f"{context}/deploy/Dockerfile", context],
                         ["push", "--quiet", PODVEIL_IMAGE, f"docker-archive:{path}.new:{PODVEIL_IMAGE}"]):
             done = subprocess.run([*buildah, *command], capture_output=True, text=True, stdin=subprocess.DEVNULL)
             if done.returncode:
                 raise Failed(f"buildah {' '.join(command)}\n{done.stdout}{done.stderr}")
         os.rename(path + ".new", path)
+
+
+def configuration(archive):
+    """What an archive's image says of itself: entry point, labels."""
+    with tarfile.open(archive) as tar:
+        manifest = json.load(tar.extractfile("manifest.json"))
+        return json.load(tar.extractfile(manifest[0]["Config"]))["config"]
 
 
 def archives():

@@ -26,19 +26,24 @@ def remove_cgroup(top):
     return not os.path.exists(top)
 
 
-def main(directory):
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
-    sys.stdin.read()
+def remove(directory):
+    """The directory, and what is named after it. True when all of it is gone."""
     name = os.path.basename(directory)
     tops = [os.path.join(CGROUPS, h, name) for h in os.listdir(CGROUPS)]
     deadline = time.monotonic() + SECONDS
     while not all([remove_cgroup(top) for top in tops]):
         if time.monotonic() > deadline:
-            return 1
+            return False
         time.sleep(0.02)
     shutil.rmtree(directory, ignore_errors=True)
-    return 1 if os.path.exists(directory) else 0
+    return not os.path.exists(directory)
+
+
+def main(directory):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    sys.stdin.read()
+    return 0 if remove(directory) else 1
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import concurrent.futures
 import ipaddress
 import json
 import os
+import tempfile
 import time
 
 import container
@@ -186,6 +187,9 @@ class KubernetesCluster(Cluster):
         except BaseException:
             self.close()
             raise
+
+    def _make_directory(self):
+        return tempfile.TemporaryDirectory(dir=self.janitor.directory)
 
     def _make_node(self, name, index):
         return KubernetesNode(name, index, self.janitor)

@@ -9,9 +9,10 @@ import time
 
 import pytest
 
+import container
 import workload
 from cluster import leaks
-from hosts import ROOT, Capture, wait_for
+from hosts import PODVEIL, ROOT, Capture, wait_for
 from kubernetes import MANIFESTS, NODE_PORT, KubernetesCluster
 
 LAB = os.path.join(ROOT, "deploy/lab/lab")
@@ -252,8 +253,9 @@ def test_image(cluster):
     node = c.nodes[1]
     pid = node.run("pgrep -x podveil").strip()
     assert node.run(f"touch /proc/{pid}/root/etc/here", check=False).returncode
-    images = node.run("ctr -n k8s.io images list name==docker.io/library/podveil:latest")
-    assert "podveil" in images
+    said = container.configuration(container.podveil())
+    assert said["Entrypoint"] == ["/usr/sbin/podveil"]
+    assert f"podveil {said['Labels']['org.opencontainers.image.version']}\n" == node.run([PODVEIL, "--version"])
 
 
 def test_without_privileged(plain):
@@ -298,7 +300,7 @@ def left(directory):
     return found
 
 
-@pytest.mark.parametrize("end", ["down", "kill -9"])
+@pytest.mark.parametrize("end", ["down", "kill -9", "kill -9 of the janitor, too"])
 def test_nothing_stays(tmp_path, end):
     environment = {**os.environ, "PODVEIL_LAB_STATE": str(tmp_path / "lab.json")}
 
@@ -316,12 +318,14 @@ def test_nothing_stays(tmp_path, end):
         assert all(left(directory) for directory in s["directories"])
         if end == "down":
             assert lab("down").returncode == 0
-        else:
+        elif end == "kill -9":
             os.kill(s["holder"]["pid"], signal.SIGKILL)
             for p in s["janitors"]:
                 wait_for(lambda p=p: not os.path.exists(f"/proc/{p['pid']}"), "the janitor is done", 60)
-            # The one directory without cgroups and mounts is cleared by the next lab command.
-            lab("down")
+        else:
+            for p in [*s["janitors"], s["holder"]]:
+                os.kill(p["pid"], signal.SIGKILL)
+            assert lab("down").returncode == 0
         assert not [x for directory in s["directories"] for x in left(directory)]
     finally:
         lab("down")
