@@ -89,7 +89,7 @@ class Authority:
         (host names and addresses) to put into it; a client's in any case."""
         key = new_key()
         subject = x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, o) for o in organizations] +
-                            [x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
+                            ([x509.NameAttribute(NameOID.COMMON_NAME, common_name)] if common_name else []))
         usage = [ExtendedKeyUsageOID.CLIENT_AUTH] + ([ExtendedKeyUsageOID.SERVER_AUTH] if names else [])
         builder = (self._builder(subject, self.subject, key, seconds)
                    .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)

@@ -27,12 +27,14 @@
 #include "store/etcd_watch.h"
 #include "store/store.h"
 
-#define PREFIX	  "/podveil/"
-#define NODES	  PREFIX "nodes/"
-#define CONFIG	  PREFIX "config/"
-#define CALL_MS	  5000
-#define HOLD_S	  3600
-#define SET_TRIES 8
+#define PREFIX	     "/podveil/"
+#define NODES	     PREFIX "nodes/"
+#define CONFIG	     PREFIX "config/"
+#define CALL_MS	     5000
+#define HOLD_S	     3600
+#define SET_S	     10
+#define ASK_AGAIN_MS 300
+#define ASK_TRIES    20
 
 struct etcd;
 
@@ -44,7 +46,9 @@ struct known {
 	bool has_key;		   /* the record has one for WireGuard */
 	struct node_record record; /* of a node */
 	struct rest_call *asking;  /* whether its lease ran out */
-	struct event *held;	   /* it did: until then it counts */
+	struct event *ask_again;   /* NULL: nobody asks */
+	unsigned int tries;
+	struct event *held; /* it did: until then it counts */
 	struct etcd *e;
 	TAILQ_ENTRY(known) in_list;
 };
@@ -83,12 +87,24 @@ static bool is_node(const struct known *k)
 	return !strncmp(k->key, NODES, strlen(NODES));
 }
 
+/* Its record is there, or it is forgotten. */
+static void stop_asking(struct known *k)
+{
+	rest_cancel(k->asking);
+	k->asking = NULL;
+	if (k->ask_again)
+		event_free(k->ask_again);
+	k->ask_again = NULL;
+	if (k->held)
+		event_free(k->held);
+	k->held = NULL;
+	k->tries = 0;
+}
+
 static void forget(struct known *k)
 {
 	TAILQ_REMOVE(&k->e->known, k, in_list);
-	rest_cancel(k->asking);
-	if (k->held)
-		event_free(k->held);
+	stop_asking(k);
 	record_fini(&k->record);
 	free(k->key);
 	free(k);
@@ -104,6 +120,13 @@ static void tell_gone(struct known *k)
 	else if (document_node(k->key + strlen(CONFIG), &node))
 		e->events.settings(e->events.context, node, NULL, 0, k->key);
 	forget(k);
+}
+
+static void on_late(evutil_socket_t fd, short what, void *context)
+{
+	(void)fd;
+	(void)what;
+	*(bool *)context = true;
 }
 
 /* --- leases that ran out --- */
@@ -134,6 +157,24 @@ static void hold(struct known *k)
 		 "node=%s", k->record.name);
 }
 
+static void ask_about_lease(struct known *k);
+
+static void ask_later(struct known *k)
+{
+	const struct timeval wait = {0, ASK_AGAIN_MS * 1000};
+
+	/* Who cannot be asked is away; then holding is what leaks nothing. */
+	if (++k->tries >= ASK_TRIES || evtimer_add(k->ask_again, &wait))
+		hold(k);
+}
+
+static void on_ask_again(evutil_socket_t fd, short what, void *context)
+{
+	(void)fd;
+	(void)what;
+	ask_about_lease(context);
+}
+
 /* TTL -1: it ran out, or its node took it back. */
 static void on_lease_asked(void *context, const struct rest_answer *a)
 {
@@ -142,30 +183,40 @@ static void on_lease_asked(void *context, const struct rest_answer *a)
 	json_t *o = etcd_answer(k->e->client, a, problem, sizeof(problem));
 
 	k->asking = NULL;
-	/* Who cannot be asked is not there for a moment; then holding is what leaks nothing. */
-	if (!o || etcd_number(o, "TTL") <= 0)
+	if (!o)
+		ask_later(k);
+	else if (etcd_number(o, "TTL") <= 0)
 		hold(k);
 	else
 		tell_gone(k);
 	json_decref(o);
 }
 
-/* A record went. One without a key is no peer: nothing can be lost by forgetting it. */
-static void went(struct known *k)
+static void ask_about_lease(struct known *k)
 {
-	struct rest_request q = {.timeout_ms = CALL_MS, .done = on_lease_asked, .context = k};
+	const struct rest_request q = {.timeout_ms = CALL_MS, .done = on_lease_asked, .context = k};
 	char id[24];
 
-	if (!is_node(k) || !k->has_key || !k->lease) {
-		tell_gone(k);
-		return;
-	}
-	if (k->held || k->asking)
-		return;
 	snprintf(id, sizeof(id), "%lld", (long long)k->lease);
 	k->asking =
 		etcd_start(k->e->client, "/v3/lease/timetolive", json_pack("{s:s}", "ID", id), q);
 	if (!k->asking)
+		ask_later(k);
+}
+
+/* A record went. One without a key is no peer: nothing can be lost by forgetting it. */
+static void went(struct known *k)
+{
+	if (!is_node(k) || !k->has_key || !k->lease) {
+		tell_gone(k);
+		return;
+	}
+	if (k->held || k->ask_again)
+		return;
+	k->ask_again = evtimer_new(k->e->base, on_ask_again, k);
+	if (k->ask_again)
+		ask_about_lease(k);
+	else
 		hold(k);
 }
 
@@ -237,11 +288,7 @@ static int tell_record(struct etcd *e, const char *key, const char *value, size_
 	k->lease = lease;
 	k->has_key = memcmp(r.key4, none, 32) != 0 || memcmp(r.key6, none, 32) != 0;
 	k->seen = true;
-	rest_cancel(k->asking);
-	k->asking = NULL;
-	if (k->held)
-		event_free(k->held);
-	k->held = NULL;
+	stop_asking(k);
 	release_claims(e, k);
 	e->events.node(e->events.context, r.name, &k->record);
 	return 0;
@@ -433,13 +480,6 @@ static int withdraw(void *self, const char *name)
 	return err ? err : etcd_lease_put(e->own, NULL);
 }
 
-static void on_late(evutil_socket_t fd, short what, void *context)
-{
-	(void)fd;
-	(void)what;
-	*(bool *)context = true;
-}
-
 static void flush(void *self, unsigned int ms)
 {
 	const struct timeval patience = {ms / 1000, ms % 1000 * 1000};
@@ -473,23 +513,36 @@ static void on_outcome(void *context, const struct rest_answer *a)
 	o->answer = etcd_answer(o->e->client, a, o->problem, sizeof(o->problem));
 }
 
-/* Waits for an answer, the token and the endpoints' turns included. */
+/* Waits for an answer, through tokens and endpoints' turns, for a while. */
 static json_t *ask(struct etcd *e, const char *path, const json_t *body, char *problem, size_t room)
 {
-	struct outcome o = {.e = e};
+	const struct timeval patience = {SET_S, 0};
+	struct outcome o = {.e = e, .done = true};
 	const struct rest_request q = {.timeout_ms = CALL_MS, .done = on_outcome, .context = &o};
+	struct rest_call *call = NULL;
+	bool late = false;
+	struct event *timer = evtimer_new(e->base, on_late, &late);
 
-	for (int i = 0; i < SET_TRIES && !o.answer; i++) {
-		struct rest_call *call = etcd_start(e->client, path, json_deep_copy(body), q);
-
+	if (!timer || evtimer_add(timer, &patience))
+		late = true;
+	while (!late && !o.answer && !etcd_refusal(e->client)) {
+		if (!call)
+			call = etcd_start(e->client, path, json_deep_copy(body), q);
 		o.done = false;
-		/* Without a call there is a token under way; its end is an event, too. */
-		do {
-			if (event_base_loop(e->base, EVLOOP_ONCE) < 0)
-				break;
-		} while (call && !o.done);
+		/* Where there is no call there is a token under way, whose end is an event, too. */
+		if (event_base_loop(e->base, EVLOOP_ONCE) < 0)
+			break;
+		if (o.done)
+			call = NULL;
 	}
-	snprintf(problem, room, "%s", *o.problem ? o.problem : "etcd does not answer");
+	if (!o.done)
+		rest_cancel(call);
+	if (timer)
+		event_free(timer);
+	snprintf(problem, room, "%s",
+		 etcd_refusal(e->client) ? etcd_refusal(e->client)
+		 : *o.problem		 ? o.problem
+					 : "etcd does not answer");
 	return o.answer;
 }
 

@@ -17,7 +17,8 @@ struct etcd_client {
 	char *endpoints[MAX_ENDPOINTS];
 	size_t n_endpoints, at;
 	char *user, *password;
-	bool authenticated, troubled;
+	bool authenticated, refused;
+	char problem[200]; /* as last logged */
 	struct rest_call *authenticating;
 };
 
@@ -92,11 +93,13 @@ static void on_authenticated(void *context, const struct rest_answer *a)
 	token = json_string_value(json_object_get(o, "token"));
 	if (token && !rest_authorise(c->rest, token)) {
 		c->authenticated = true;
-		c->troubled = false;
-	} else if (!c->troubled) {
+		c->refused = false;
+		*c->problem = 0;
+	} else if (strcmp(c->problem, problem) != 0) {
 		log_warn("store: etcd does not know us", "user=%s problem=\"%s\"", c->user,
 			 *problem ? problem : "no token");
-		c->troubled = true;
+		snprintf(c->problem, sizeof(c->problem), "%s", problem);
+		c->refused = a->status != 0;
 	}
 	json_decref(o);
 }
@@ -172,6 +175,11 @@ json_t *etcd_answer(struct etcd_client *c, const struct rest_answer *a, char *ou
 			     : "the answer is no JSON");
 	json_decref(o);
 	return NULL;
+}
+
+const char *etcd_refusal(const struct etcd_client *c)
+{
+	return c->refused ? c->problem : NULL;
 }
 
 /* --- making and freeing --- */
