@@ -96,8 +96,9 @@ static void on_authenticated(void *context, const struct rest_answer *a)
 		c->refused = false;
 		*c->problem = 0;
 	} else if (strcmp(c->problem, problem) != 0) {
-		log_warn("store: etcd does not know us", "user=%s problem=\"%s\"", c->user,
-			 *problem ? problem : "no token");
+		log_warn(a->status ? "store: etcd does not know us"
+				   : "store: an endpoint of etcd does not answer",
+			 "user=%s problem=\"%s\"", c->user, *problem ? problem : "no token");
 		snprintf(c->problem, sizeof(c->problem), "%s", problem);
 		c->refused = a->status != 0;
 	}
@@ -175,6 +176,11 @@ json_t *etcd_answer(struct etcd_client *c, const struct rest_answer *a, char *ou
 			     : "the answer is no JSON");
 	json_decref(o);
 	return NULL;
+}
+
+void etcd_forget_token(struct etcd_client *c)
+{
+	c->authenticated = false;
 }
 
 const char *etcd_refusal(const struct etcd_client *c)

@@ -31,6 +31,8 @@ struct rest_call *etcd_start(struct etcd_client *c, const char *path, json_t *bo
  * failed; empty: it did not. The answer's object, a new reference; NULL: it failed. */
 json_t *etcd_answer(struct etcd_client *c, const struct rest_answer *a, char *out, size_t room);
 
+/* A watch was refused within a good answer: the next request fetches a new token. */
+void etcd_forget_token(struct etcd_client *c);
 /* etcd answered that it does not know our user, and why; NULL: it did not. */
 const char *etcd_refusal(const struct etcd_client *c);
 

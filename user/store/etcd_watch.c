@@ -25,6 +25,7 @@ struct etcd_watch {
 	char *last;	  /* its last key so far */
 	int page;	  /* keys at a time; fewer where they are large */
 	bool over, compacted, heard, troubled;
+	char why[200]; /* it is over */
 	char problem[200];
 };
 
@@ -144,7 +145,7 @@ static json_t *page_request(const struct etcd_watch *w)
 /* --- watching --- */
 
 bool etcd_watch_event(const struct etcd_watch_params *p, const char *text, size_t len,
-		      int64_t *revision, bool *compacted)
+		      int64_t *revision, bool *compacted, char *why, size_t room)
 {
 	json_t *o = json_loadb(text, len, 0, NULL), *result = json_object_get(o, "result"), *e;
 	const json_t *events = json_object_get(result, "events");
@@ -158,7 +159,10 @@ bool etcd_watch_event(const struct etcd_watch_params *p, const char *text, size_
 		tell(p, json_object_get(e, "kv"), type && !strcmp(type, "DELETE"));
 	}
 	if (good && json_is_true(json_object_get(result, "canceled"))) {
+		const char *reason = json_string_value(json_object_get(result, "cancel_reason"));
+
 		*compacted = etcd_number(result, "compact_revision") > 0;
+		snprintf(why, room, "the watch was cancelled: %.120s", reason ? reason : "");
 		good = false;
 	}
 	if (good && at > *revision)
@@ -173,7 +177,8 @@ static void on_object(void *context, const char *text, size_t len)
 
 	w->heard = true;
 	if (!w->over)
-		w->over = !etcd_watch_event(&w->params, text, len, &w->revision, &w->compacted);
+		w->over = !etcd_watch_event(&w->params, text, len, &w->revision, &w->compacted,
+					    w->why, sizeof(w->why));
 }
 
 static bool on_piece(void *context, const char *bytes, size_t n)
@@ -195,6 +200,12 @@ static void on_watch_ended(void *context, const struct rest_answer *a)
 	w->call = NULL;
 	if (w->compacted || w->splitter.too_large)
 		w->revision = 0;
+	if (w->over && !w->compacted) {
+		/* A token that ran out is worth no word; what a new one does not cure is. */
+		etcd_forget_token(w->params.client);
+		if (w->backoff.failures)
+			snprintf(problem, sizeof(problem), "%s", w->why);
+	}
 	if (w->over && w->compacted)
 		backoff_reset(&w->backoff);
 	/* An end in good order is none of anybody's fault: the server goes down, or is asked
@@ -220,6 +231,7 @@ static void start(struct etcd_watch *w)
 	splitter_fini(&w->splitter);
 	splitter_init(&w->splitter, NULL, on_object, w);
 	w->over = w->compacted = w->heard = false;
+	*w->why = 0;
 	if (watch) {
 		body = etcd_prefix(w->prefix);
 		json_object_set_new(body, "start_revision", json_integer(w->revision + 1));

@@ -31,8 +31,9 @@ void etcd_watch_free(struct etcd_watch *w);
 /* --- for fuzzers --- */
 
 /* What an answer of the watch, one JSON object, says: keys are told; the revision moves on. False:
- * the watch is over, and with *compacted what it was at is forgotten. */
+ * the watch is over; with *compacted what it was at is forgotten, else `why` says what etcd says.
+ */
 bool etcd_watch_event(const struct etcd_watch_params *p, const char *text, size_t len,
-		      int64_t *revision, bool *compacted);
+		      int64_t *revision, bool *compacted, char *why, size_t room);
 
 #endif
