@@ -44,7 +44,7 @@ help:
 	@echo "make check      build and all tests (as root)"
 	@echo "make deps       install what building and testing needs, from Debian's packages first"
 	@echo "make unit | bpf-tests | fuzz | e2e | check-vm    one suite of tests; FUZZ_SECONDS=$(FUZZ_SECONDS)"
-	@echo "make bench      throughput and latency beside wireguard-go; BENCH=full for medians of five"
+	@echo "make bench      throughput and latency beside other WireGuards; BENCH=full: medians of five, and scaling"
 	@echo "make format | lint | clean | install DESTDIR= PREFIX=$(PREFIX)"
 
 # --- what is needed ---
@@ -153,7 +153,9 @@ demo: $(DEPS) $(B)/podveil
 	$(PYTHON) deploy/lab/demo.py
 
 bench: $(DEPS) $(B)/podveil $(BENCH_BIN)
+	$(B)/bench/stages
 	$(PYTHON) tests/bench/bench.py $(BENCH)
+	$(if $(filter full,$(BENCH)),$(PYTHON) tests/bench/scaling.py)
 	$(PYTHON) tests/bench/bench_agent.py
 
 # --- the look of things ---
