@@ -12,6 +12,7 @@
 static const struct aead_backend *const backends[] = {
 #ifdef __x86_64__
 	&aead_avx512,
+	&aead_avx2,
 #endif
 #ifdef HAVE_IPSEC_MB
 	&aead_ipsec_mb,
