@@ -47,7 +47,7 @@ help:
 	@echo "make deps       install what building and testing needs, from Debian's packages first"
 	@echo "make deps-kubernetes    Kubernetes' own programs, for tests and lab, into build/kubernetes"
 	@echo "make unit | bpf-tests | fuzz | e2e | check-vm | check-apiserver    one suite of tests; FUZZ_SECONDS=$(FUZZ_SECONDS)"
-	@echo "make bench      throughput and latency beside wireguard-go; BENCH=full for medians of five"
+	@echo "make bench      throughput and latency beside other WireGuards; BENCH=full: medians of five, and scaling"
 	@echo "make format | lint | clean | install DESTDIR= PREFIX=$(PREFIX)"
 
 # --- what is needed ---
@@ -190,7 +190,9 @@ demo-kubernetes: $(DEPS) $(DEPS_KUBERNETES) $(B)/podveil
 	$(PYTHON) deploy/lab/demo_kubernetes.py
 
 bench: $(DEPS) $(B)/podveil $(BENCH_BIN)
+	$(B)/bench/stages
 	$(PYTHON) tests/bench/bench.py $(BENCH)
+	$(if $(filter full,$(BENCH)),$(PYTHON) tests/bench/scaling.py)
 	$(PYTHON) tests/bench/bench_agent.py
 
 # --- the look of things ---

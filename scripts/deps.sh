@@ -50,6 +50,8 @@ test_packages() {
 	util-linux: tests: namespaces
 	netcat-openbsd: tests
 	iperf3: tests and benchmark
+	wrk: benchmark
+	nginx-light: benchmark: what wrk asks
 	tcpdump: tests and demo
 	wireguard-tools: wg(8)
 	wireguard-go: a peer for tests

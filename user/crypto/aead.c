@@ -11,13 +11,12 @@
 
 static const struct aead_backend *const backends[] = {
 #ifdef __x86_64__
-	&aead_avx512,
+	&aead_avx512,	&aead_avx2,
 #endif
 #ifdef HAVE_IPSEC_MB
 	&aead_ipsec_mb,
 #endif
-	&aead_openssl,
-	&aead_sodium,
+	&aead_openssl,	&aead_sodium,
 };
 #define N_BACKENDS (sizeof(backends) / sizeof(backends[0]))
 

@@ -15,8 +15,14 @@
 
 #include "crypto/lanes.h"
 
+#ifdef __clang__
+#pragma clang attribute push(                                                                      \
+	__attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512ifma,bmi2"))),             \
+	apply_to = function)
+#else
 #pragma GCC push_options
 #pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,avx512ifma,bmi2")
+#endif
 
 #define INLINE static inline __attribute__((always_inline))
 
@@ -528,7 +534,11 @@ static size_t open_batch(void *context, struct aead_op *ops, size_t n)
 	return good;
 }
 
+#ifdef __clang__
+#pragma clang attribute pop
+#else
 #pragma GCC pop_options
+#endif
 
 const struct aead_backend aead_avx512 = {
 	.name = "avx512",

@@ -18,7 +18,7 @@ struct aead_backend {
 
 extern const struct aead_backend aead_sodium, aead_openssl;
 #ifdef __x86_64__
-extern const struct aead_backend aead_avx512;
+extern const struct aead_backend aead_avx512, aead_avx2;
 #endif
 #ifdef HAVE_IPSEC_MB
 extern const struct aead_backend aead_ipsec_mb;

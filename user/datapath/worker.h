@@ -43,11 +43,19 @@ struct inbound {
 	uint64_t counter;
 };
 
+/* The last source address that was looked up, and whose it is. */
+struct inner_source {
+	const struct remote *owner;
+	uint8_t version; /* 0: none yet */
+	uint8_t address[16];
+};
+
 struct ingress {
 	struct wire_received received[WIRE_RECEIVE_BUFFERS];
 	unsigned int n_ops;
 	struct aead_op ops[AEAD_MAX_BATCH];
 	struct inbound inbound[AEAD_MAX_BATCH];
+	struct inner_source source;
 };
 
 struct worker {
