@@ -748,6 +748,7 @@ def test_hostile_http_clients(cluster):
     c, worker = cluster, cluster.nodes[1]
     enable(c)
     steady = Steady(c.client, c.server.address, rate=200)
+    before = len(os.listdir(f"/proc/{worker.agent.process.pid}/fd"))
     hostile = worker.start(["python3", "-c", """
 import os, socket
 held = []
@@ -756,7 +757,7 @@ def talk(data):
     try: s.sendall(data)
     except OSError: pass
     return s
-for i in range(100): talk(b"GET /metrics HTTP/1.1\\r\\nX: ")               # never ends
+for i in range(400): talk(b"GET /metrics HTTP/1.1\\r\\nX: ")               # never ends
 for i in range(20): talk(b"GET /metrics HTTP/1.1\\r\\nX: " + b"a" * 1000000)
 for i in range(20): talk(b"POST /metrics HTTP/1.1\\r\\nContent-Length: 999999999999\\r\\n\\r\\n")
 for i in range(50): talk(os.urandom(500))
@@ -764,10 +765,16 @@ for i in range(20): talk(b"GET /metrics HTTP/1.1\\r\\n\\r\\n" * 50)           # 
 print("done", flush=True); input()
 """], stdin=subprocess.PIPE)
     assert hostile.stdout.readline() == "done\n"
+    # However many come: 64 at a time, and an honest client is served at once.
+    descriptors = len(os.listdir(f"/proc/{worker.agent.process.pid}/fd"))
+    assert descriptors <= before + 64, (before, descriptors)
+    for path in ("/", "/status", "/page.js"):
+        assert get(worker, path)[0] == 200
     assert get(worker, "/healthz") == (200, "ok\n")
     assert get(worker, "/metrics")[0] == 200
     steady.more(200)
     hostile.communicate("")
+    wait_for(lambda: len(os.listdir(f"/proc/{worker.agent.process.pid}/fd")) <= before, "all are gone")
     outcome = steady.stop()
     assert outcome["failed"] == 0, outcome
     assert worker.agent.process.poll() is None
