@@ -291,7 +291,7 @@ char *report_status(const struct report_input *in)
 
 static void peer_unready(void *context, const struct tunnel_peer_status *p)
 {
-	if (!p->encrypting)
+	if (p->awaited)
 		fprintf(context, "no session with %s yet\n", p->node);
 }
 
