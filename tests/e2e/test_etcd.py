@@ -254,7 +254,7 @@ def test_many_nodes_come_in_pages(etcd):
     ({"ETCDCTL_USER": "root:wrong"}, "does not know us"),
     ({"ETCDCTL_USER": ""}, "etcd cannot be read"),
     ({"ETCDCTL_CACERT": "/etc/ssl/certs/ca-certificates.crt"}, "local issuer certificate"),
-    ({"ETCDCTL_CERT": "", "ETCDCTL_KEY": ""}, "certificate required"),
+    ({"ETCDCTL_CERT": "", "ETCDCTL_KEY": ""}, "bad certificate"),
 ])
 def test_who_may_not_is_told_so(etcd, change, says):
     c, node = etcd, etcd.nodes[0]

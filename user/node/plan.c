@@ -122,11 +122,11 @@ static bool covered(const struct node_record *r, const struct cidr *address)
 }
 
 /* All that a node has in this family. */
-static void collect(const struct plan_input *in, const struct node_record *r, size_t peer,
-		    struct plan *p)
+static void collect(const struct plan_input *in, const struct node_record *r, const char *name,
+		    size_t peer, struct plan *p)
 {
 	const enum plan_owner owner = strcmp(r->name, in->self) ? PLAN_OTHER : PLAN_SELF;
-	const struct plan_range base = {.node = r, .owner = owner, .peer = peer};
+	const struct plan_range base = {.node = r, .name = name, .owner = owner, .peer = peer};
 	struct plan_range *to = p->ranges + p->n_ranges;
 	const struct cidr tunnel = plan_tunnel_address(r, in->family, false);
 	const struct cidr *host = address_of(r, in->family);
@@ -215,14 +215,18 @@ int plan_make(const struct plan_input *in, struct plan *out)
 		.port = in->family == AF_INET ? in->settings->port4 : in->settings->port6,
 	};
 	bool *usable = calloc(in->n_nodes ? in->n_nodes : 1, sizeof(*usable));
-	size_t room = 0;
+	size_t room = 0, letters = 1;
+	char *name;
 	int err = -ENOMEM;
 
-	for (size_t i = 0; i < in->n_nodes; i++)
+	for (size_t i = 0; i < in->n_nodes; i++) {
 		room += in->nodes[i]->n_pod_cidrs + 2;
+		letters += strlen(in->nodes[i]->name) + 1;
+	}
+	p.names = name = malloc(letters);
 	p.peers = calloc(in->n_nodes ? in->n_nodes : 1, sizeof(*p.peers));
 	p.ranges = calloc(room ? room : 1, sizeof(*p.ranges));
-	if (!usable || !p.peers || !p.ranges)
+	if (!usable || !p.peers || !p.ranges || !p.names)
 		goto out;
 	err = find_keys(in, &p, usable);
 	if (err)
@@ -233,6 +237,7 @@ int plan_make(const struct plan_input *in, struct plan *out)
 		const uint16_t port = in->family == AF_INET ? r->port4 : r->port6;
 		size_t peer = PLAN_NO_PEER;
 
+		strcpy(name, r->name);
 		if (!strcmp(r->name, in->self)) {
 			p.address =
 				plan_tunnel_address(r, in->family, in->settings->host_encryption);
@@ -240,10 +245,14 @@ int plan_make(const struct plan_input *in, struct plan *out)
 			peer = p.n_peers++;
 			p.peers[peer] = (struct plan_peer){
 				.node = r,
+				.name = name,
+				.tunnel = plan_tunnel_address(r, in->family,
+							      in->settings->host_encryption),
 				.endpoint = endpoint_at(address, port ? port : p.port),
 			};
 		}
-		collect(in, r, peer, &p);
+		collect(in, r, name, peer, &p);
+		name += strlen(name) + 1;
 	}
 	err = settle(&p);
 	if (!err)
@@ -264,5 +273,6 @@ void plan_fini(struct plan *p)
 	free(p->peers);
 	free(p->ranges);
 	free(p->conflicts);
+	free(p->names);
 	memset(p, 0, sizeof(*p));
 }

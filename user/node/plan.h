@@ -32,6 +32,8 @@ struct plan_input {
 
 struct plan_peer {
 	const struct node_record *node;
+	const char *name;   /* the plan's own */
+	struct cidr tunnel; /* address of its tunnel device; AF_UNSPEC: none */
 	struct endpoint endpoint;
 	struct cidr *allowed; /* sorted */
 	size_t n_allowed;
@@ -42,6 +44,7 @@ enum plan_owner { PLAN_SELF, PLAN_OTHER };
 struct plan_range {
 	struct cidr cidr;
 	const struct node_record *node;
+	const char *name; /* the plan's own */
 	enum plan_owner owner;
 	size_t peer; /* index, or PLAN_NO_PEER */
 	bool host;   /* a node's own address (host encryption), not pods */
@@ -62,9 +65,11 @@ struct plan {
 	size_t n_ranges;
 	struct plan_conflict *conflicts;
 	size_t n_conflicts;
+	char *names;
 };
 
-/* 0 or -ENOMEM. The plan points into the input's records. */
+/* 0 or -ENOMEM. `node` and conflicts point into the input's records, which may go before the plan
+ * does; all else is the plan's own. */
 int plan_make(const struct plan_input *in, struct plan *out);
 void plan_fini(struct plan *p);
 

@@ -85,15 +85,13 @@ const char *report_endpoint(const struct endpoint *e, char out[REPORT_ENDPOINT])
 struct peer_list {
 	json_t *list;
 	const struct plan *plan;
-	int family;
-	bool host_encryption;
 };
 
 static const struct plan_peer *planned(const struct plan *p, const char *node)
 {
 	for (size_t low = 0, high = p->n_peers; low < high;) {
 		const size_t middle = low + (high - low) / 2;
-		const int order = strcmp(p->peers[middle].node->name, node);
+		const int order = strcmp(p->peers[middle].name, node);
 
 		if (!order)
 			return &p->peers[middle];
@@ -109,9 +107,7 @@ static void add_peer(void *context, const struct tunnel_peer_status *p)
 {
 	const struct peer_list *l = context;
 	const struct plan_peer *pp = planned(l->plan, p->node);
-	const struct cidr address =
-		pp ? plan_tunnel_address(pp->node, l->family, l->host_encryption)
-		   : (struct cidr){.family = AF_UNSPEC};
+	const struct cidr address = pp ? pp->tunnel : (struct cidr){.family = AF_UNSPEC};
 	char key[48], endpoint[REPORT_ENDPOINT], text[CIDR_TEXT];
 
 	sodium_bin2base64(key, sizeof(key), p->key, 32, sodium_base64_VARIANT_ORIGINAL);
@@ -140,11 +136,10 @@ static json_t *range_list(const struct plan *p)
 		const struct plan_range *r = &p->ranges[i];
 
 		if (r->owner == PLAN_OTHER)
-			json_array_append_new(list,
-					      json_pack("{s:s, s:s, s:b, s:b}", "cidr",
-							cidr_format(&r->cidr, false, text), "node",
-							r->node->name, "peer",
-							r->peer != PLAN_NO_PEER, "host", r->host));
+			json_array_append_new(
+				list, json_pack("{s:s, s:s, s:b, s:b}", "cidr",
+						cidr_format(&r->cidr, false, text), "node", r->name,
+						"peer", r->peer != PLAN_NO_PEER, "host", r->host));
 	}
 	return list;
 }
@@ -188,8 +183,7 @@ static json_t *tunnel_status(const struct report_input *in, size_t i)
 	struct tunnel *t = in->tunnels[i];
 	struct device *d = tunnel_device(t);
 	json_t *o = json_object(), *peers = json_array();
-	struct peer_list list = {peers, &in->plans[i], i ? AF_INET6 : AF_INET,
-				 settings_get(in->settings)->host_encryption};
+	struct peer_list list = {peers, &in->plans[i]};
 	struct pv_counters counters;
 	char address[CIDR_TEXT];
 
@@ -297,7 +291,7 @@ char *report_status(const struct report_input *in)
 
 static void peer_unready(void *context, const struct tunnel_peer_status *p)
 {
-	if (!p->encrypting)
+	if (p->awaited)
 		fprintf(context, "no session with %s yet\n", p->node);
 }
 

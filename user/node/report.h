@@ -39,8 +39,9 @@ const char *report_endpoint(const struct endpoint *e, char out[REPORT_ENDPOINT])
 json_t *report_document(const struct report_input *in);
 char *report_status(const struct report_input *in);
 
-/* Why the node is not ready, a line each: store not read, a pass failed, a peer never answered.
- * Empty: it is ready. Allocated; NULL: no memory. */
+/* Why the node is not ready, a line each: store not read, a pass failed, a peer has not answered
+ * yet (for 15 s; after that it is out of reach, and no reason to wait for it). Empty: it is ready.
+ * Allocated; NULL: no memory. */
 char *report_unready(const struct report_input *in);
 
 /* One line each: "key of one is claimed by other as well ...". Empty: none. Allocated; NULL: no

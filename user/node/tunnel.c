@@ -405,6 +405,7 @@ static void inherit(struct tunnel *t, struct members *now)
 			now->all[i].through = before->through;
 			now->all[i].through_since = before->through_since;
 			now->all[i].not_before = before->not_before;
+			now->all[i].waiting = before->waiting;
 			continue;
 		}
 		for (size_t k = 0; k < t->n_ranges && !now->all[i].through; k++)
@@ -616,6 +617,8 @@ void tunnel_look(struct tunnel *t, void (*peer)(void *context, const struct tunn
 			.encrypting = m->through,
 			.encrypting_since = m->through ? m->through_since : 0,
 			.session = m->session,
+			.awaited = !m->last_handshake && m->waiting < PATIENCE_TICKS &&
+				   !(m->through && m->unanswered),
 			.since = m->last_handshake / NSEC_PER_SEC,
 			.session_age = m->session ? m->session_age : UINT64_MAX,
 			.key = m->key,

@@ -70,6 +70,7 @@ struct tunnel_peer_status {
 	bool encrypting;	   /* its routes go through the tunnel */
 	uint64_t encrypting_since; /* Unix time, s; at the earliest when this agent took it over */
 	bool session;		   /* a session stands */
+	bool awaited;		   /* never answered yet, and may still do so at any moment */
 	uint64_t since;		   /* Unix time of the last handshake, 0: never */
 	uint64_t session_age;	   /* ns; UINT64_MAX: no session */
 	const uint8_t *key;	   /* public */

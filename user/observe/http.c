@@ -112,15 +112,14 @@ static void drop_closed(struct http *h)
 static struct bufferevent *on_connection(struct event_base *base, void *context)
 {
 	struct http *h = context;
-	struct bufferevent *b = bufferevent_socket_new(base, -1, BEV_OPT_DEFER_CALLBACKS);
+	struct bufferevent *b = bufferevent_socket_new(base, -1, 0);
 
 	if (!b)
 		return NULL;
 	drop_closed(h);
 	if (h->n_open == MAX_CONNECTIONS) {
-		/* As if its client had been too slow: later, from the loop. */
-		bufferevent_trigger_event(h->open[0], BEV_EVENT_READING | BEV_EVENT_TIMEOUT,
-					  BEV_TRIG_DEFER_CALLBACKS);
+		/* As if its client had been too slow: the server closes it here and now. */
+		bufferevent_trigger_event(h->open[0], BEV_EVENT_READING | BEV_EVENT_TIMEOUT, 0);
 		bufferevent_decref(h->open[0]);
 		h->n_open--;
 		memmove(h->open, h->open + 1, h->n_open * sizeof(*h->open));

@@ -18,7 +18,8 @@ struct etcd_client {
 	size_t n_endpoints, at;
 	char *user, *password;
 	bool authenticated, refused;
-	char problem[200]; /* as last logged */
+	bool complained[MAX_ENDPOINTS];
+	char problem[200]; /* of the last refusal */
 	struct rest_call *authenticating;
 };
 
@@ -84,6 +85,7 @@ json_t *etcd_prefix(const char *prefix)
 static void on_authenticated(void *context, const struct rest_answer *a)
 {
 	struct etcd_client *c = context;
+	const size_t at = c->at; /* etcd_answer() may move on */
 	json_t *o;
 	const char *token;
 	char problem[200];
@@ -94,13 +96,17 @@ static void on_authenticated(void *context, const struct rest_answer *a)
 	if (token && !rest_authorise(c->rest, token)) {
 		c->authenticated = true;
 		c->refused = false;
-		*c->problem = 0;
-	} else if (strcmp(c->problem, problem) != 0) {
-		log_warn(a->status ? "store: etcd does not know us"
-				   : "store: an endpoint of etcd does not answer",
-			 "user=%s problem=\"%s\"", c->user, *problem ? problem : "no token");
-		snprintf(c->problem, sizeof(c->problem), "%s", problem);
+		memset(c->complained, 0, sizeof(c->complained));
+	} else {
+		/* Once an endpoint, until one takes us. */
+		if (!c->complained[at])
+			log_warn(a->status ? "store: etcd does not know us"
+					   : "store: an endpoint of etcd does not answer",
+				 "endpoint=%s user=%s problem=\"%s\"", c->endpoints[at], c->user,
+				 *problem ? problem : "no token");
+		c->complained[at] = true;
 		c->refused = a->status != 0;
+		snprintf(c->problem, sizeof(c->problem), "%s", problem);
 	}
 	json_decref(o);
 }
