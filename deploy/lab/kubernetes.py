@@ -259,9 +259,19 @@ class KubernetesCluster(Cluster):
 
     def deploy(self, base="calico"):
         """Podveil, as users deploy it; returns when it is ready on each node."""
+        if base != "calico":
+            # An object cannot be applied in one go with its definition.
+            self.kubectl("apply", "-k", os.path.join(MANIFESTS, "crd"))
+            self.kubectl("wait", "--for=condition=Established", "--timeout=30s",
+                         "crd/podveilconfigurations.podveil.io")
         self.kubectl("apply", "-k", os.path.join(MANIFESTS, base))
         self.rolled_out()
         self.told("Podveil runs on each node")
+
+    def undeploy(self, base="calico"):
+        """Returns when all of it is gone from the cluster; what an agent left on a node stays."""
+        # The definition goes first, and takes the object with it.
+        self.kubectl("delete", "-k", os.path.join(MANIFESTS, base), "--ignore-not-found", timeout=120)
 
     def run_workload(self):
         """backend-api and frontend-client, a Service and a NodePort before the backend; self.client and

@@ -284,6 +284,45 @@ def test_without_privileged(plain):
         c.rolled_out()
 
 
+def test_plain_and_strict(cluster):
+    """The other two ways to deploy: settings of Podveil's own; and not a packet in plain, from the first agent on."""
+    c = cluster
+    c.undeploy("calico")
+    for node in c.nodes:
+        node.run([PODVEIL, "agent", "--cleanup"])
+    try:
+        c.deploy("plain")
+        c.kubectl("patch", "podveilconfiguration", "default", "--type=merge", "-p",
+                  '{"spec":{"wireguardEnabled":true}}')
+        wait_for(c.encrypted, "all nodes encrypt", 20)
+        answers(c)
+        c.kubectl("patch", "podveilconfiguration", "default", "--type=merge", "-p",
+                  '{"spec":{"wireguardEnabled":false}}')
+        wait_for(lambda: off(c), "the rule goes", 20)
+        c.undeploy("plain")
+
+        c.deploy("strict")
+        wait_for(c.encrypted, "all nodes encrypt", 20)
+        eavesdropper = Eavesdropper(c)
+        answers(c)
+        # A node loses its key, and with it its sessions: nothing goes out until there is a new one.
+        node = c.server.node
+        pid = node.run("pgrep -x podveil").strip()
+        key = node.run("wg show wireguard.cali public-key")
+        node.run(f"rm /run/podveil/wireguard.key && kill -9 {pid}")
+        wait_for(lambda: node.run("wg show wireguard.cali public-key", check=False).stdout not in ("", key),
+                 "a new key", 30)
+        wait_for(c.encrypted, "all nodes encrypt", 60)
+        answers(c)
+        _, readable, ports = eavesdropper.stop()
+        assert not readable and ports <= {51820, "ICMP"}
+        c.undeploy("strict")
+        for node in c.nodes:
+            node.run([PODVEIL, "agent", "--cleanup"])
+    finally:
+        c.deploy()
+
+
 def left(directory):
     """What there is of a lab: its directory, cgroups, processes, mounts."""
     name = os.path.basename(directory)
