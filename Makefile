@@ -34,8 +34,8 @@ C_FILES := $(shell find user bpf include vmlinux tests -name '*.[ch]' 2>/dev/nul
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all help deps deps-kubernetes peers unit bpf-tests fuzz e2e check-vm check-apiserver check check-kubernetes check-all demo demo-kubernetes bench format lint install clean \
-	test-programs
+.PHONY: all help deps deps-kubernetes peers unit bpf-tests fuzz e2e check-vm check-apiserver check \
+	check-kubernetes check-all demo demo-kubernetes bench format lint install clean test-programs
 
 all: $(B)/podveil
 

@@ -24,6 +24,7 @@ packages() {
 	containernetworking-plugins: pods' devices and addresses
 	nftables: kube-proxy
 	conntrack: kube-proxy
+	curl: tests and demo
 	buildah: building the image
 	LIST
 }

@@ -122,6 +122,7 @@ def main():
 
         title("Cleanup")
         show(control, "kubectl delete -k deploy/kubernetes/calico", 4)
+        show(worker, "ip link show wireguard.cali 2>&1 || true")
         compare(before, after, again)
         if not readable:
             raise Failed("unencrypted IPv6 should have been readable")

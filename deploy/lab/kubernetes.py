@@ -74,7 +74,7 @@ class KubernetesNode(Machine):
         self.run(["mkdir", "-p", "/etc/cni/net.d"])
         self.run(["cp", self.write("pods.conflist", network), "/etc/cni/net.d/10-pods.conflist"])
         self.daemon("containerd", ["containerd", "--config", path],
-                    lambda: self.run(["ctr", "version"], check=False).returncode == 0).wait_ready()
+                    lambda: self.run(["ctr", "version"], check=False).returncode == 0)
 
     def load(self, archive):
         self.run(["ctr", "-n", "k8s.io", "images", "import", "--no-unpack", archive])
@@ -199,6 +199,9 @@ class KubernetesCluster(Cluster):
 
     def _start(self):
         control = self.nodes[0]
+        # What a thread starts ends with the thread: daemons are started here, and only awaited elsewhere.
+        for node in self.nodes:
+            node.start_containerd()
         with concurrent.futures.ThreadPoolExecutor() as pool:
             loaded = pool.submit(self._load)
             self.plane = ControlPlane(control, os.path.join(self.janitor.directory, "control-plane"), control.address,
@@ -220,11 +223,11 @@ class KubernetesCluster(Cluster):
         self.told("nodes are Ready")
 
     def _load(self):
-        """containerd and images, on each node."""
+        """The images, on each node."""
         archives = container.archives()
 
         def load(node):
-            node.start_containerd()
+            node.daemons["containerd"].wait_ready()
             for archive in archives:
                 node.load(archive)
         with concurrent.futures.ThreadPoolExecutor() as pool:
@@ -259,9 +262,19 @@ class KubernetesCluster(Cluster):
 
     def deploy(self, base="calico"):
         """Podveil, as users deploy it; returns when it is ready on each node."""
+        if base != "calico":
+            # An object cannot be applied in one go with its definition.
+            self.kubectl("apply", "-k", os.path.join(MANIFESTS, "crd"))
+            self.kubectl("wait", "--for=condition=Established", "--timeout=30s",
+                         "crd/podveilconfigurations.podveil.io")
         self.kubectl("apply", "-k", os.path.join(MANIFESTS, base))
         self.rolled_out()
         self.told("Podveil runs on each node")
+
+    def undeploy(self, base="calico"):
+        """Returns when all of it is gone from the cluster; what an agent left on a node stays."""
+        # The definition goes first, and takes the object with it.
+        self.kubectl("delete", "-k", os.path.join(MANIFESTS, base), "--ignore-not-found", timeout=120)
 
     def run_workload(self):
         """backend-api and frontend-client, a Service and a NodePort before the backend; self.client and
