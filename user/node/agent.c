@@ -19,6 +19,7 @@
 #include "node/announcer.h"
 #include "node/documents.h"
 #include "node/fence.h"
+#include "node/network.h"
 #include "node/plan.h"
 #include "node/report.h"
 #include "node/self.h"
@@ -468,6 +469,21 @@ static int take_lock(int *out)
 	return 0;
 }
 
+/* The store may be reached over the nodes' own addresses, and whoever starts the next agent, too: a
+ * kubelet that is to replace one asks the API server. In strict mode nothing goes out in plain even
+ * so. */
+static void release_hosts(const struct agent *a)
+{
+	const struct settings *s = settings_get(a->params.settings);
+
+	for (int i = 0; i < N_TUNNELS && !s->strict; i++) {
+		struct link_info link;
+
+		if (!link_get(i == V4 ? s->interface4 : s->interface6, &link))
+			network_release_hosts(families[i], s->route_table, link.ifindex);
+	}
+}
+
 static int watch_network(struct agent *a)
 {
 	const struct timeval tick = {0, TICK_MS * 1000};
@@ -533,6 +549,8 @@ int agent_new(const struct agent_params *params, struct agent **out)
 	err = store_open(params->store, params->base, &events, &a->store);
 	if (err)
 		goto fail;
+	if (store_is_remote(a->store))
+		release_hosts(a);
 	if (a->params.http)
 		a->http = documents_serve(params->base, a->params.http, describe, a);
 	*out = a;
@@ -563,6 +581,8 @@ void agent_free(struct agent *a, bool cleanup)
 			tunnel_forget_key(families[i]);
 		plan_fini(&a->plans[i]);
 	}
+	if (!cleanup && a->store && store_is_remote(a->store))
+		release_hosts(a);
 	fence_free(a->fence, cleanup);
 	documents_free(a->http);
 	status_free(a->status);

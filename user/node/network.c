@@ -349,6 +349,22 @@ void network_free(struct network *n)
 	free(n);
 }
 
+void network_release_hosts(int family, uint32_t table, int ifindex)
+{
+	struct routes all = {NULL, 0, 0};
+
+	if (read_routes(family, table, ifindex, &all))
+		return;
+	for (size_t i = 0; i < all.n; i++) {
+		const struct route backup = {.to = all.all[i].to, .kind = ROUTE_BACKUP};
+
+		if (all.all[i].kind == ROUTE_DEVICE &&
+		    !bsearch(&backup, all.all, all.n, sizeof(*all.all), by_place))
+			route_delete(table, ifindex, &all.all[i]);
+	}
+	free(all.all);
+}
+
 int network_cleanup(int family, uint32_t priority, uint32_t table)
 {
 	struct routes old = {NULL, 0, 0};

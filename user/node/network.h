@@ -49,6 +49,10 @@ bool network_was_through(const struct network *n, const struct cidr *to);
 /* Reads what a dead process left in the table, before the first network_apply(). */
 int network_adopt(struct network *n, int ifindex, uint32_t table);
 
+/* Routes through the device that nothing backs, which are those to nodes' own addresses, go: while
+ * no agent runs, or before it has read its store, nodes must be able to reach what lets one run. */
+void network_release_hosts(int family, uint32_t table, int ifindex);
+
 /* The rule, and everything that carries our protocol in the table; for --cleanup. */
 int network_cleanup(int family, uint32_t priority, uint32_t table);
 

@@ -619,6 +619,7 @@ static const struct store_health *health(const void *self)
 }
 
 const struct store_kind store_etcd = {
+	.remote = true,
 	.prefix = "etcd:",
 	.open = open_etcd,
 	.close = close_etcd,

@@ -509,6 +509,7 @@ static const struct store_health *health(const void *self)
 }
 
 const struct store_kind store_kubernetes = {
+	.remote = true,
 	.prefix = "kubernetes",
 	.open = open_kubernetes,
 	.close = close_kubernetes,

@@ -112,6 +112,11 @@ void store_flush(struct store *s, unsigned int ms)
 		s->kind->flush(s->self, ms);
 }
 
+bool store_is_remote(const struct store *s)
+{
+	return s->kind->remote;
+}
+
 const struct store_health *store_health(const struct store *s)
 {
 	return s->kind->health(s->self);

@@ -87,6 +87,8 @@ void store_state(struct store *s, const struct store_state *state);
 void store_event(struct store *s, const char *reason, const char *message);
 /* Runs the event loop until what was published is there; at most so long. */
 void store_flush(struct store *s, unsigned int ms);
+/* It is reached over a network. */
+bool store_is_remote(const struct store *s);
 const struct store_health *store_health(const struct store *s);
 /* As the user named it. */
 const char *store_name(const struct store *s);
@@ -94,6 +96,7 @@ const char *store_name(const struct store *s);
 /* --- for the kinds of store --- */
 
 struct store_kind {
+	bool remote;
 	const char *prefix; /* "dir:"; without a colon: the name, and a colon before `where` */
 	int (*open)(const char *where, struct event_base *base, const struct store_events *events,
 		    void **self);
