@@ -14,8 +14,10 @@ import workload
 from cluster import leaks
 from hosts import PODVEIL, ROOT, Capture, wait_for
 from kubernetes import MANIFESTS, NODE_PORT, KubernetesCluster
+from machine import lacking
 
 LAB = os.path.join(ROOT, "deploy/lab/lab")
+pytestmark = pytest.mark.skipif(lacking() is not None, reason=str(lacking()))
 
 
 @pytest.fixture(scope="module")
