@@ -6,6 +6,7 @@ their blocks are what Calico would have written.
   node i   172.18.0.(2+i), fd00:18::(2+i); pods 10.244.i.0/26 and fd00:10:244:i::/64, their bridge's
            address .1, of vxlan.calico .62
 """
+import calendar
 import concurrent.futures
 import ipaddress
 import json
@@ -48,7 +49,7 @@ class KubernetesNode(Machine):
         super().__init__(name, index, janitor)
         self.vtep, self.vtep6 = f"10.244.{index}.62", f"fd00:10:244:{index:x}::3e"
         self.files = os.path.join(janitor.directory, f"{name}.files")
-        os.mkdir(self.files)
+        os.makedirs(self.files, exist_ok=True)
         self.daemons = {}
 
     def daemon(self, name, command, ready, **options):
@@ -247,6 +248,38 @@ class KubernetesCluster(Cluster):
             return self.plane.get("/api/v1/namespaces/default/serviceaccounts/default")
         except Refused:
             return None
+
+    # --- nodes come and go ---
+
+    def join(self):
+        """One more node, of the first name that is free; returns when it is Ready."""
+        node = self.add_node()
+        node.start_containerd()
+        node.daemons["containerd"].wait_ready()
+        for archive in container.archives():
+            node.load(archive)
+        self.plane.apply(node.object(), *node.blocks())
+        node.start_kubelet(self.plane)
+        node.start_proxy(self.plane)
+        # It may have been Ready in an earlier life.
+        started = time.time() - 1
+
+        def ready():
+            found = self.plane.get(f"/api/v1/nodes/{node.name}").get("status", {}).get("conditions", [])
+            return any(c["type"] == "Ready" and c["status"] == "True" and
+                       calendar.timegm(time.strptime(c["lastHeartbeatTime"], "%Y-%m-%dT%H:%M:%SZ")) >= started
+                       for c in found)
+        wait_for(ready, f"{node.name} is Ready", 60)
+        return node
+
+    def lose(self, node):
+        """The machine is gone, with all that it had; the cluster still knows the node."""
+        self.remove_node(node)
+
+    def forget(self, node):
+        """What a cluster's administrator, and Calico, do when a machine does not come back."""
+        self.kubectl("delete", "node", node.name)
+        self.kubectl("delete", "ipamblocks.crd.projectcalico.org", *[b["metadata"]["name"] for b in node.blocks()])
 
     # --- what a user does ---
 

@@ -154,7 +154,7 @@ class Machine(Node):
 
     def _hold(self):
         directory = os.path.join(self.janitor.directory, self.name)
-        os.mkdir(directory)
+        os.makedirs(directory, exist_ok=True)
         with open(directory + ".mounts", "w") as f:
             f.writelines(f"- {path} {kind} {options} -\n" for path, kind, options in hierarchies())
         return subprocess.Popen(
