@@ -6,6 +6,7 @@ their blocks are what Calico would have written.
   node i   172.18.0.(2+i), fd00:18::(2+i); pods 10.244.i.0/26 and fd00:10:244:i::/64, their bridge's
            address .1, of vxlan.calico .62
 """
+import calendar
 import concurrent.futures
 import ipaddress
 import json
@@ -18,7 +19,7 @@ import workload
 from cluster import Cluster
 from control_plane import SERVICES, ControlPlane, Refused, program
 from daemon import Daemon
-from hosts import ROOT, Failed, wait_for
+from hosts import ROOT, wait_for
 from machine import Janitor, Machine
 
 MANIFESTS = os.path.join(ROOT, "deploy/kubernetes")
@@ -48,7 +49,7 @@ class KubernetesNode(Machine):
         super().__init__(name, index, janitor)
         self.vtep, self.vtep6 = f"10.244.{index}.62", f"fd00:10:244:{index:x}::3e"
         self.files = os.path.join(janitor.directory, f"{name}.files")
-        os.mkdir(self.files)
+        os.makedirs(self.files, exist_ok=True)
         self.daemons = {}
 
     def daemon(self, name, command, ready, **options):
@@ -103,18 +104,13 @@ class KubernetesNode(Machine):
             "clusterCIDR": "10.244.0.0/16,fd00:10:244::/48", "conntrack": {"maxPerCore": 0, "min": 0}})
         self.daemon("kube-proxy", [program("kube-proxy"), "--config", config], lambda: True)
 
-    def block(self):
-        """Calico's record of whose the addresses are."""
-        for cidr, size in ((self.pods4, 64), (self.pods6, 64)):
-            name = cidr.replace(".", "-").replace(":", "-").replace("/", "-")
-            network = ipaddress.ip_network(cidr)
-            if network.version == 6:
-                # Calico's are /122.
-                cidr = f"{network.network_address}/122"
-                name = cidr.replace(":", "-").replace("/", "-")
+    def blocks(self):
+        """Calico's records of whose the addresses are; its blocks have 64 of them."""
+        for cidr in (self.pods4, f"{ipaddress.ip_network(self.pods6).network_address}/122"):
+            name = cidr.translate(str.maketrans(".:/", "---"))
             yield {"apiVersion": "crd.projectcalico.org/v1", "kind": "IPAMBlock", "metadata": {"name": name},
-                   "spec": {"cidr": cidr, "affinity": f"host:{self.name}", "allocations": [None] * size,
-                            "unallocated": list(range(size)), "attributes": [], "strictAffinity": False}}
+                   "spec": {"cidr": cidr, "affinity": f"host:{self.name}", "allocations": [None] * 64,
+                            "unallocated": list(range(64)), "attributes": [], "strictAffinity": False}}
 
     def object(self):
         labels = {"kubernetes.io/hostname": self.name, "kubernetes.io/os": "linux"}
@@ -210,7 +206,7 @@ class KubernetesCluster(Cluster):
             self.kubeconfig = self.plane.admin
             self._start_controllers()
             self.plane.apply_calico_crds("felixconfigurations", "ipamblocks")
-            self.plane.apply(*[o for n in self.nodes for o in (n.object(), *n.block())],
+            self.plane.apply(*[o for n in self.nodes for o in (n.object(), *n.blocks())],
                              {"apiVersion": "crd.projectcalico.org/v1", "kind": "FelixConfiguration",
                               "metadata": {"name": "default"}, "spec": {}})
             loaded.result()
@@ -235,25 +231,55 @@ class KubernetesCluster(Cluster):
 
     def _start_controllers(self):
         control, plane = self.nodes[0], self.plane
-        common = []
-        for name in ("kube-controller-manager", "kube-scheduler"):
+        for name, arguments in (("kube-scheduler", []), ("kube-controller-manager", [
+                "--use-service-account-credentials", f"--root-ca-file={plane.authority.path}",
+                f"--service-account-private-key-file={plane.tokens.private}",
+                f"--cluster-signing-cert-file={plane.authority.path}",
+                f"--cluster-signing-key-file={plane.authority.key_path}",
+                "--cluster-cidr=10.244.0.0/16,fd00:10:244::/48", f"--service-cluster-ip-range={SERVICES}"])):
             kubeconfig = plane.kubeconfig(name, f"system:{name}")
-            common = [program(name), f"--kubeconfig={kubeconfig}", f"--authentication-kubeconfig={kubeconfig}",
-                      f"--authorization-kubeconfig={kubeconfig}", "--leader-elect=false", "--bind-address=127.0.0.1",
-                      "--profiling=false"]
-            if name == "kube-controller-manager":
-                common += ["--use-service-account-credentials", f"--root-ca-file={plane.authority.path}",
-                           f"--service-account-private-key-file={plane.tokens.private}",
-                           f"--cluster-signing-cert-file={plane.authority.path}",
-                           f"--cluster-signing-key-file={plane.authority.key_path}",
-                           "--cluster-cidr=10.244.0.0/16,fd00:10:244::/48", f"--service-cluster-ip-range={SERVICES}"]
-            control.daemon(name, common, lambda: True)
+            control.daemon(name, [
+                program(name), f"--kubeconfig={kubeconfig}", f"--authentication-kubeconfig={kubeconfig}",
+                f"--authorization-kubeconfig={kubeconfig}", "--leader-elect=false", "--bind-address=127.0.0.1",
+                "--profiling=false", *arguments], lambda: True)
 
     def _has_account(self):
         try:
             return self.plane.get("/api/v1/namespaces/default/serviceaccounts/default")
         except Refused:
             return None
+
+    # --- nodes come and go ---
+
+    def join(self):
+        """One more node, of the first name that is free; returns when it is Ready."""
+        node = self.add_node()
+        node.start_containerd()
+        node.daemons["containerd"].wait_ready()
+        for archive in container.archives():
+            node.load(archive)
+        self.plane.apply(node.object(), *node.blocks())
+        node.start_kubelet(self.plane)
+        node.start_proxy(self.plane)
+        # It may have been Ready in an earlier life.
+        started = time.time() - 1
+
+        def ready():
+            found = self.plane.get(f"/api/v1/nodes/{node.name}").get("status", {}).get("conditions", [])
+            return any(c["type"] == "Ready" and c["status"] == "True" and
+                       calendar.timegm(time.strptime(c["lastHeartbeatTime"], "%Y-%m-%dT%H:%M:%SZ")) >= started
+                       for c in found)
+        wait_for(ready, f"{node.name} is Ready", 60)
+        return node
+
+    def lose(self, node):
+        """The machine is gone, with all that it had; the cluster still knows the node."""
+        self.remove_node(node)
+
+    def forget(self, node):
+        """What a cluster's administrator, and Calico, do when a machine does not come back."""
+        self.kubectl("delete", "node", node.name)
+        self.kubectl("delete", "ipamblocks.crd.projectcalico.org", *[b["metadata"]["name"] for b in node.blocks()])
 
     # --- what a user does ---
 
@@ -286,7 +312,8 @@ class KubernetesCluster(Cluster):
                        ["-c", workload.FRONTEND, "$(BACKEND_API_SERVICE_HOST)"]))
         self.kubectl("wait", "--for=condition=Ready", "--timeout=60s", "pod/backend-api", "pod/frontend-client")
         # kube-proxy knows of the backend a moment after it is ready.
-        wait_for(lambda: self.kubectl("logs", "frontend-client", "--tail=1").strip().isdigit(), "the frontend is answered", 30)
+        wait_for(lambda: self.kubectl("logs", "frontend-client", "--tail=1").strip().isdigit(),
+                 "the frontend is answered", 30)
         self.client, self.server = Pod(self, "frontend-client"), Pod(self, "backend-api")
         self.told("frontend-client and backend-api run")
 
@@ -341,12 +368,3 @@ class KubernetesCluster(Cluster):
         if hasattr(self, "directory"):
             self.directory.cleanup()
         self.janitor.close()
-
-
-if __name__ == "__main__":
-    with KubernetesCluster(say=print) as c:
-        try:
-            print(c.kubectl("get", "nodes", "-o", "wide"))
-            input()
-        except Failed as e:
-            print(e, c.diagnosis())

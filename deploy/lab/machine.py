@@ -78,18 +78,25 @@ def hierarchies():
     return [m for m in mounts if m[0].startswith(CGROUPS + "/") and m[1] in ("cgroup", "cgroup2")]
 
 
+def lacking():
+    """What this machine lacks for machines on it; None: nothing."""
+    if not any(kind == "cgroup" and "memory" in options.split(",") for _, kind, options in hierarchies()):
+        return f"no cgroup v1 hierarchies below {CGROUPS}: the lab on Kubernetes needs them"
+    return None
+
+
 class Janitor:
     """Owns a directory and a cgroup in every hierarchy, and removes both when this process ends or close() is called."""
 
     def __init__(self):
+        problem = lacking()
+        if problem:
+            raise Failed(problem)
         self.directory = tempfile.mkdtemp(prefix="podveil-lab-")
         os.chmod(self.directory, 0o755)
         self.cgroup = os.path.basename(self.directory)
         self.process = subprocess.Popen([sys.executable, os.path.join(os.path.dirname(__file__), "janitor.py"),
                                          self.directory], stdin=subprocess.PIPE, start_new_session=True)
-        if not any(m[1] == "cgroup" and "memory" in m[2] for m in hierarchies()):
-            self.close()
-            raise Failed(f"no cgroup v1 hierarchies below {CGROUPS}: the lab on Kubernetes needs them")
 
     def cgroups(self, name):
         """Makes one of this name in each hierarchy; returns their paths."""
@@ -147,7 +154,7 @@ class Machine(Node):
 
     def _hold(self):
         directory = os.path.join(self.janitor.directory, self.name)
-        os.mkdir(directory)
+        os.makedirs(directory, exist_ok=True)
         with open(directory + ".mounts", "w") as f:
             f.writelines(f"- {path} {kind} {options} -\n" for path, kind, options in hierarchies())
         return subprocess.Popen(

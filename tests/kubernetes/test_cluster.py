@@ -14,8 +14,10 @@ import workload
 from cluster import leaks
 from hosts import PODVEIL, ROOT, Capture, wait_for
 from kubernetes import MANIFESTS, NODE_PORT, KubernetesCluster
+from machine import lacking
 
 LAB = os.path.join(ROOT, "deploy/lab/lab")
+pytestmark = pytest.mark.skipif(lacking() is not None, reason=str(lacking()))
 
 
 @pytest.fixture(scope="module")
@@ -246,6 +248,39 @@ def test_agent_is_killed(encrypted):
     result = steady.stop()
     _, readable, _ = eavesdropper.stop()
     assert result["failed"] == 0 and not readable, result
+
+
+def test_a_node_joins_loses_everything_and_leaves(encrypted):
+    """Its peers follow: a new node, a new key after a reboot, and nobody there any more."""
+    c = encrypted
+
+    def key(node):
+        return c.plane.get(f"/api/v1/nodes/{node.name}")["metadata"]["annotations"].get(
+            "projectcalico.org/WireguardPublicKey")
+
+    def reaches(node):
+        eavesdropper = Capture(node, "eth0", f"host {c.server.node.address}")
+        done = fetch(node, f"http://{c.server.address}:8080/users")
+        eavesdropper.stop()
+        assert "stripe_api_key" in done.stdout, done.stderr
+        assert {kind(p) for p in eavesdropper.packets() if not p.haslayer("ARP")} == {51820}
+    node = c.join()
+    c.rolled_out()
+    wait_for(c.encrypted, "all nodes encrypt", 30)
+    reaches(node)
+    first = key(node)
+    c.lose(node)
+    answers(c)
+    node = c.join()
+    wait_for(lambda: key(node) != first and c.encrypted(), "all nodes encrypt again", 60)
+    reaches(node)
+    last = key(node)
+    c.lose(node)
+    c.forget(node)
+    wait_for(lambda: not any(last in n.run("wg show wireguard.cali peers") for n in c.nodes), "it is no peer", 20)
+    for other in c.nodes:
+        assert "10.244.3." not in other.run("ip route show table 1")
+    answers(c)
 
 
 def test_api_server_is_away(encrypted):
