@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Help, manual page and completion: all out of one table, and none of them lacks anything."""
+import os
 import re
 import shutil
 import subprocess
 
 import pytest
 
-from lab import PODVEIL
+from lab import PODVEIL, ROOT
 
 
 def podveil(*arguments):
@@ -45,6 +46,14 @@ def test_manual_page():
     done = subprocess.run(["groff", "-man", "-ww", "-Tascii", "-P-c", "-P-b", "-P-u"], input=page, capture_output=True, text=True)
     assert done.returncode == 0 and not done.stderr, done.stderr
     assert "wireguardListeningPort" in done.stdout
+
+
+def test_every_setting_is_in_the_resource_definition():
+    """What --help lists and what Kubernetes lets through are the same."""
+    with open(os.path.join(ROOT, "deploy/kubernetes/crd/podveilconfigurations.yaml")) as f:
+        definition = set(re.findall(r"^ +((?:wireguard|podveil|prometheus)\w+):$", f.read(), re.M))
+    settings = {o[2:] for o in table()["agent"] if o.startswith(("--wireguard", "--podveil", "--prometheus"))}
+    assert settings == definition
 
 
 def complete_bash(words):
@@ -88,7 +97,6 @@ def test_fish_completion(tmp_path):
 @pytest.mark.skipif(not shutil.which("zsh"), reason="zsh is not there")
 def test_zsh_completion(tmp_path):
     """A zsh on a terminal of its own: what it lists when tab is pressed twice."""
-    import os
     import pty
     import select
     import time

@@ -88,6 +88,31 @@ def test_a_log_that_nobody_reads(cluster):  # noqa: F811
     wait_for(lambda: "lines_lost=" in worker.run("cat /run/small/log"), "it says how many were lost")
 
 
+def test_status_document(cluster):  # noqa: F811
+    """All of its members are in the manual page, and names that are no UTF-8 do not break it."""
+    c, worker = cluster, cluster.nodes[1]
+    enable(c)
+    with open(os.path.join(c.store.encode(), b"nodes", b"caf\xe9.json"), "w") as f:
+        f.write("{ broken")
+    status = wait_for(lambda: worker.agent.status()["store"]["errors"] and worker.agent.status(), "an error")
+    assert "caf" in status["store"]["lastError"]
+    page = re.sub(r"\\f[BIR]", "", worker.run([PODVEIL, "manual"]))
+    page = page[page.index(".SH STATUS DOCUMENT"):page.index(".SH SIGNALS")]
+
+    def members(o):
+        if isinstance(o, dict):
+            for name, value in o.items():
+                yield name
+                if name not in ("drops", "settings"):
+                    yield from members(value)
+        elif isinstance(o, list):
+            for value in o:
+                yield from members(value)
+    missing = {m for m in members(status) if not re.search(rf"\b{m}\b", page)}
+    assert not missing, missing
+    assert "caf" in get(worker, "/")[1] and json.loads(get(worker, "/status")[1])["version"] == 1
+
+
 def test_watch(cluster):  # noqa: F811
     c, worker = cluster, cluster.nodes[1]
     enable(c)

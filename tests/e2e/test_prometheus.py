@@ -12,7 +12,6 @@ import pytest
 
 from hosts import ROOT, wait_for
 from test_agent import cluster, enable, get, write_record  # noqa: F401  (a fixture)
-from traffic import ping
 from workload import Steady
 
 RULES = os.path.join(ROOT, "deploy/prometheus/podveil.rules.yaml")
@@ -177,11 +176,10 @@ def test_a_real_prometheus(cluster):  # noqa: F811
         assert groups and all(r["health"] == "ok" and not r.get("lastError") for g in groups
                               for r in g["rules"])
         assert not p.alerts(), "a healthy node has none"
+        assert steady.stop()["failed"] == 0
         # Two nodes claim one key: the alert comes by itself.
         with open(os.path.join(c.store, "nodes/wireguard-worker2.json")) as f:
             key = json.load(f)["wireguardPublicKey"]
         write_record(c, {"name": "twin", "ipv4": "172.18.0.77", "podCIDRs": ["10.99.0.0/24"],
                          "wireguardPublicKey": key})
         wait_for(lambda: ("PodveilConflict", "firing") in p.alerts(), "the alert", 20)
-    assert steady.stop()["sent"] > 0
-    assert ping(c.client, c.server.address) >= 0

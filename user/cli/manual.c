@@ -83,6 +83,56 @@ static void settings(void)
 	}
 }
 
+/* Members of the status document: `podveil status --json` and /status. Those of an object or of a
+ * list's objects are named behind a dot. */
+static const struct {
+	const char *name, *meaning;
+} members[] = {
+	{"version", "of this document: 1. It gets new members, and loses none"},
+	{"program", "version of podveil"},
+	{"time", "now; all times are Unix times in seconds, 0: never"},
+	{"node, uplink", "of this node"},
+	{"store.name, .synced, .lastSync, .errors, .lastError",
+	 "where records and settings are from, and how it went"},
+	{"tunnels", "two: that of IPv4 pods and that of IPv6 pods"},
+	{"tunnels.family, .state", "ipv4 or ipv6; off, on, or ending (still decrypts)"},
+	{"tunnels.interface, .address, .publicKey, .port, .mtu, .workers, .cipher, .superpackets, "
+	 ".drops",
+	 "where there is a device; drops is an object of the reasons that occurred, with how "
+	 "often"},
+	{"tunnels.peers.node, .publicKey, .endpoint, .tunnelAddress", "another node with a key"},
+	{"tunnels.peers.encrypting, .encryptingSince",
+	 "whether, and since when, what goes to its pods is encrypted"},
+	{"tunnels.peers.session, .sessionAge, .lastHandshake",
+	 "a session that can send stands; its age in seconds, null without one"},
+	{"tunnels.peers.sent, .received", "bytes of WireGuard messages"},
+	{"tunnels.ranges.cidr, .node, .peer, .host",
+	 "whose pods are where; peer: that node has a key; host: it is the node's own address"},
+	{"guard.stands, .leaks, .dropLeak, .plainInward, .dropPlainInward, .dropWireShort, .drops",
+	 "on the uplink: packets in plain that left, were kept from leaving, came in, were kept "
+	 "out; malformed messages"},
+	{"strict, wire", "podveilStrictMode; how messages get to the wire"},
+	{"conflicts", "keys and ranges that two nodes claim, a text each"},
+	{"refused", "the setting that is refused, and why, or null"},
+	{"failed", "the last attempt to apply records and settings failed"},
+	{"settings.NAME.value, .from",
+	 "what is in force, and from where: default, cluster, node, environment or flag"},
+};
+
+static void status_document(void)
+{
+	printf(".SH STATUS DOCUMENT\n");
+	text("What podveil status --json prints and the agent serves as /status:");
+	printf("\n");
+	for (size_t i = 0; i < sizeof(members) / sizeof(*members); i++) {
+		printf(".TP\n\\fB");
+		text(members[i].name);
+		printf("\\fR\n");
+		text(members[i].meaning);
+		printf("\n");
+	}
+}
+
 static void signals_and_files(void)
 {
 	static const struct {
@@ -135,6 +185,7 @@ int manual_main(int argc, char **argv)
 	for (const struct subcommand *c = subcommands; c->name; c++)
 		subcommand(c);
 	settings();
+	status_document();
 	signals_and_files();
 	printf(".SH SEE ALSO\n.BR wg (8),\n.BR ip (8),\n.BR bpftool (8),\n.BR tcpdump (8)\n");
 	return EXIT_DONE;

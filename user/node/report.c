@@ -19,6 +19,21 @@
 #include "protocol/limits.h"
 #include "store/store.h"
 
+/* What others wrote (names of files, values) may be no UTF-8, which JSON has to be. */
+static json_t *any_text(const char *text)
+{
+	json_t *o = json_string(text);
+	char *copy = o ? NULL : strdup(text);
+
+	for (char *c = copy; c && *c; c++)
+		if ((unsigned char)*c >= 0x80)
+			*c = '?';
+	if (copy)
+		o = json_string(copy);
+	free(copy);
+	return o ? o : json_string("");
+}
+
 /* --- conflicts --- */
 
 char *report_conflicts(const struct plan *plans, size_t n_plans)
@@ -212,8 +227,10 @@ static json_t *conflict_list(const char *text)
 
 	while (text && *text) {
 		const char *end = strchrnul(text, '\n');
+		char *line = strndup(text, (size_t)(end - text));
 
-		json_array_append_new(list, json_stringn(text, (size_t)(end - text)));
+		json_array_append_new(list, any_text(line ? line : ""));
+		free(line);
 		text = *end ? end + 1 : end;
 	}
 	return list;
@@ -232,8 +249,9 @@ static json_t *settings_status(const struct settings_stack *s)
 		char text[1024];
 
 		settings_text(s, fields[i].name, text, sizeof(text), &from);
-		json_object_set_new(all, fields[i].name,
-				    json_pack("{s:s, s:s}", "value", text, "from", layers[from]));
+		json_object_set_new(
+			all, fields[i].name,
+			json_pack("{s:o, s:s}", "value", any_text(text), "from", layers[from]));
 	}
 	return all;
 }
@@ -260,13 +278,13 @@ json_t *report_document(const struct report_input *in)
 	json_object_set_new(o, "program", json_string(PODVEIL_VERSION));
 	json_object_set_new(o, "time", json_integer((json_int_t)time(NULL)));
 	json_object_set_new(o, "node", json_string(in->node));
-	json_object_set_new(o, "uplink", json_string(in->uplink));
+	json_object_set_new(o, "uplink", any_text(in->uplink));
 	json_object_set_new(o, "store",
-			    json_pack("{s:s, s:b, s:I, s:I, s:s}", "name",
-				      in->store ? store_name(in->store) : "", "synced", in->synced,
-				      "lastSync", h ? (json_int_t)h->last_sync : 0, "errors",
-				      h ? (json_int_t)h->errors : 0, "lastError",
-				      h ? h->last_error : ""));
+			    json_pack("{s:o, s:b, s:I, s:I, s:o}", "name",
+				      any_text(in->store ? store_name(in->store) : ""), "synced",
+				      in->synced, "lastSync", h ? (json_int_t)h->last_sync : 0,
+				      "errors", h ? (json_int_t)h->errors : 0, "lastError",
+				      any_text(h ? h->last_error : "")));
 	for (size_t i = 0; i < in->n_tunnels; i++)
 		json_array_append_new(tunnels, tunnel_status(in, i));
 	json_object_set_new(o, "tunnels", tunnels);
@@ -274,7 +292,7 @@ json_t *report_document(const struct report_input *in)
 	json_object_set_new(o, "strict", json_boolean(settings_get(in->settings)->strict));
 	json_object_set_new(o, "wire", json_string("socket"));
 	json_object_set_new(o, "conflicts", conflict_list(in->conflicts));
-	json_object_set_new(o, "refused", refused ? json_string(refused) : json_null());
+	json_object_set_new(o, "refused", refused ? any_text(refused) : json_null());
 	json_object_set_new(o, "failed", json_boolean(in->failed));
 	json_object_set_new(o, "settings", settings_status(in->settings));
 	return o;
