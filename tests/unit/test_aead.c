@@ -135,12 +135,13 @@ static void refuses_what_was_changed(struct aead *a, uint64_t *random)
 static void every_backend(void (*test)(struct aead *, uint64_t *), unsigned int rounds)
 {
 	assert_true(n_backends >= 2);
-	for (size_t i = 0; i < n_backends; i++) {
+	/* The last is the choice among them, which may be another for each batch. */
+	for (size_t i = 0; i <= n_backends; i++) {
 		uint64_t random = 99;
 		struct aead *a;
 
-		assert_int_equal(aead_new(backends[i].backend, &a), 0);
-		assert_string_equal(aead_backend(a), backends[i].backend);
+		assert_int_equal(aead_new(i < n_backends ? backends[i].backend : NULL, &a), 0);
+		assert_string_equal(aead_backend(a), backends[i % n_backends].backend);
 		for (unsigned int k = 0; k < rounds; k++)
 			test(a, &random);
 		aead_free(a);
@@ -192,8 +193,7 @@ static void choice(void **state)
 	assert_string_equal(aead_backend(a), backends[0].backend);
 	aead_free(a);
 	for (size_t i = 1; i < n_backends; i++)
-		assert_true(backends[i - 1].ns_1420 + backends[i - 1].ns_64 <=
-			    backends[i].ns_1420 + backends[i].ns_64);
+		assert_true(backends[i - 1].ns_1420 <= backends[i].ns_1420);
 }
 
 int main(void)

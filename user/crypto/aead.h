@@ -3,10 +3,11 @@
  * The AEAD seam: ChaCha20-Poly1305 (RFC 8439) for transport messages, in batches. Nonces are
  * WireGuard's: 32 zero bits, then the counter as 64 bits little endian; no associated data.
  *
- * Backends: libsodium (everywhere), OpenSSL, Intel ipsec-mb and our own for batches with AVX-512
- * (x86-64). aead_new(NULL) takes the one that a short measurement at first use found fastest on
- * this machine, and beside it the one that is fastest where few messages come at once; the finding
- * is kept for the process. One `struct aead` belongs to one thread; the choice is shared.
+ * Backends: libsodium (everywhere), OpenSSL, Intel ipsec-mb, and our own for batches with AVX-512
+ * and AVX2 (x86-64). A short measurement at first use finds which is fastest on this machine for
+ * large messages, for small ones, and for few at once; aead_new(NULL) takes for each work the one
+ * that is. The finding is kept for the process. One `struct aead` belongs to one thread; the choice
+ * is shared.
  */
 #ifndef CRYPTO_AEAD_H
 #define CRYPTO_AEAD_H
@@ -32,8 +33,8 @@ struct aead_op {
 
 struct aead;
 
-/* `backend`: "libsodium", "openssl", "ipsec-mb", "avx512", or NULL for the fastest. -ENOENT: no
- * such backend in this build; -ENOTSUP: the processor lacks what it needs; -ENOMEM. */
+/* `backend`: "libsodium", "openssl", "ipsec-mb", "avx512", "avx2", or NULL for the fastest.
+ * -ENOENT: no such backend in this build; -ENOTSUP: the processor lacks what it needs; -ENOMEM. */
 int aead_new(const char *backend, struct aead **out);
 void aead_free(struct aead *a); /* wipes its contexts */
 const char *aead_backend(const struct aead *a);
