@@ -285,7 +285,12 @@ static void on_tunnel_changed(struct tunnel *t, void *context)
 static void on_node(void *context, const char *name, const struct node_record *r)
 {
 	struct agent *a = context;
+	const struct node_record *there = nodes_find(&a->nodes, name);
 
+	/* A store may tell of much that does not concern us: a kubelet's heartbeat, for instance.
+	 */
+	if (r && there && record_equal(r, there))
+		return;
 	if (nodes_set(&a->nodes, name, r))
 		log_error("no memory for a node's record", "node=%s", name);
 	if (a->synced)

@@ -9,8 +9,9 @@
 #include <sys/queue.h>
 #include <sys/socket.h>
 
-#define ANNOTATION "projectcalico.org/"
-#define N_KINDS	   2
+#include "store/node_object.h"
+
+#define N_KINDS 2
 
 struct block;
 struct member;
@@ -27,13 +28,7 @@ struct member {
 	bool present, seen;
 	bool stale; /* to be told */
 	bool told;
-	struct cidr annotated4, annotated6; /* addresses */
-	struct cidr internal4, internal6;
-	struct cidr wireguard4, wireguard6; /* tunnel addresses */
-	struct cidr overlays[4];	    /* VXLAN, IPIP; IPv4, then IPv6 */
-	char key4[64], key6[64];	    /* annotations as they are */
-	struct cidr *spec;		    /* spec.podCIDRs */
-	size_t n_spec;
+	struct node_object says;
 	struct claim *claims;
 	size_t n_claims, claim_room;
 	TAILQ_ENTRY(member) in_list;
@@ -136,7 +131,7 @@ static void add_tunnel(struct node_record *r, const struct cidr *c)
 
 static void tell(struct cluster *c, struct member *m)
 {
-	const size_t room = m->n_spec + m->n_claims + 4;
+	const size_t room = m->says.n_spec + m->n_claims + 4;
 	struct node_record r = {.tunnels_assigned = c->with_blocks};
 
 	m->stale = false;
@@ -147,24 +142,26 @@ static void tell(struct cluster *c, struct member *m)
 		return;
 	}
 	snprintf(r.name, sizeof(r.name), "%s", m->name);
-	r.address4 = *first_of(&m->annotated4, &m->internal4);
-	r.address6 = *first_of(&m->annotated6, &m->internal6);
-	r.tunnel4 = *first_of(&m->wireguard4, first_of(&m->overlays[0], &m->overlays[1]));
-	r.tunnel6 = *first_of(&m->wireguard6, first_of(&m->overlays[2], &m->overlays[3]));
-	parse_key(m->key4, r.key4);
-	parse_key(m->key6, r.key6);
+	r.address4 = *first_of(&m->says.annotated4, &m->says.internal4);
+	r.address6 = *first_of(&m->says.annotated6, &m->says.internal6);
+	r.tunnel4 = *first_of(&m->says.wireguard4,
+			      first_of(&m->says.overlays[0], &m->says.overlays[1]));
+	r.tunnel6 = *first_of(&m->says.wireguard6,
+			      first_of(&m->says.overlays[2], &m->says.overlays[3]));
+	parse_key(m->says.key4, r.key4);
+	parse_key(m->says.key6, r.key6);
 	r.pod_cidrs = calloc(room, sizeof(*r.pod_cidrs));
 	if (!r.pod_cidrs)
 		return;
 	if (c->with_blocks) {
 		for (size_t i = 0; i < m->n_claims; i++)
 			r.pod_cidrs[r.n_pod_cidrs++] = m->claims[i].cidr;
-	} else if (m->n_spec) {
-		memcpy(r.pod_cidrs, m->spec, m->n_spec * sizeof(*m->spec));
-		r.n_pod_cidrs = m->n_spec;
+	} else if (m->says.n_spec) {
+		memcpy(r.pod_cidrs, m->says.spec, m->says.n_spec * sizeof(*m->says.spec));
+		r.n_pod_cidrs = m->says.n_spec;
 	}
 	for (size_t i = 0; i < 4; i++)
-		add_tunnel(&r, &m->overlays[i]);
+		add_tunnel(&r, &m->says.overlays[i]);
 	record_normalise(&r);
 	c->events.node(c->events.context, m->name, &r);
 	m->told = true;
@@ -183,7 +180,7 @@ static void forget(struct cluster *c, struct member *m)
 	TAILQ_REMOVE(&c->members, m, in_list);
 	tdelete(m, &c->members_by_name, by_name);
 	free(m->name);
-	free(m->spec);
+	node_object_fini(&m->says);
 	free(m->claims);
 	free(m);
 }
@@ -216,89 +213,6 @@ static void changed(struct cluster *c, struct member *m)
 
 /* --- nodes --- */
 
-static const char *annotation(const json_t *node, const char *name)
-{
-	const json_t *all = json_object_get(json_object_get(node, "metadata"), "annotations");
-	const char *text = json_string_value(json_object_get(all, name));
-
-	return text ? text : "";
-}
-
-/* "172.18.0.3/16" or "172.18.0.3": the address alone. */
-static void take_address(const struct cluster *c, const struct member *m, const json_t *node,
-			 const char *name, int family, struct cidr *out)
-{
-	const char *text = annotation(node, name);
-	char address[CIDR_TEXT], what[160];
-	struct cidr a;
-
-	*out = (struct cidr){.family = AF_UNSPEC};
-	if (!*text)
-		return;
-	snprintf(address, sizeof(address), "%.*s", (int)strcspn(text, "/"), text);
-	if (!cidr_parse_address(address, &a) && a.family == family) {
-		*out = a;
-		return;
-	}
-	snprintf(what, sizeof(what), "annotation %s: \"%.60s\" is no IPv%d address", name, text,
-		 family == AF_INET ? 4 : 6);
-	problem(c, "nodes", m->name, what);
-}
-
-static void take_internal(struct member *m, const json_t *node)
-{
-	const json_t *all = json_object_get(json_object_get(node, "status"), "addresses"), *v;
-	size_t i;
-
-	memset(&m->internal4, 0, sizeof(m->internal4));
-	memset(&m->internal6, 0, sizeof(m->internal6));
-	json_array_foreach (all, i, v) {
-		const char *type = json_string_value(json_object_get(v, "type"));
-		const char *text = json_string_value(json_object_get(v, "address"));
-		struct cidr a, *to;
-
-		if (!type || !text || strcmp(type, "InternalIP") != 0 ||
-		    cidr_parse_address(text, &a))
-			continue;
-		to = a.family == AF_INET ? &m->internal4 : &m->internal6;
-		if (!to->family)
-			*to = a;
-	}
-}
-
-static void take_spec(const struct cluster *c, struct member *m, const json_t *node)
-{
-	const json_t *all = json_object_get(json_object_get(node, "spec"), "podCIDRs"), *v;
-	const size_t n = json_array_size(all);
-	size_t i;
-
-	free(m->spec);
-	m->n_spec = 0;
-	m->spec = calloc(n ? n : 1, sizeof(*m->spec));
-	if (!m->spec)
-		return;
-	json_array_foreach (all, i, v) {
-		const char *text = json_string_value(v);
-		char what[120];
-
-		if (text && !cidr_parse(text, &m->spec[m->n_spec])) {
-			m->n_spec++;
-			continue;
-		}
-		snprintf(what, sizeof(what), "spec.podCIDRs[%zu]: \"%.60s\" is no address range", i,
-			 text ? text : "");
-		problem(c, "nodes", m->name, what);
-	}
-}
-
-static void take_key(const json_t *node, const char *name, char out[64])
-{
-	const char *text = annotation(node, name);
-
-	/* What is too long for a key is none; it differs from ours, which is what matters. */
-	snprintf(out, 64, "%s", strlen(text) < 64 ? text : "(too long)");
-}
-
 static const char *name_of(const struct cluster *c, const json_t *o, const char *kind)
 {
 	const json_t *metadata = json_object_get(o, "metadata");
@@ -308,6 +222,18 @@ static const char *name_of(const struct cluster *c, const json_t *o, const char 
 		return name;
 	problem(c, kind, name ? name : "", name ? node_name_problem(name) : "has no name");
 	return NULL;
+}
+
+struct problem_of {
+	const struct cluster *cluster;
+	const char *node;
+};
+
+static void node_problem(void *context, const char *what)
+{
+	const struct problem_of *of = context;
+
+	problem(of->cluster, "nodes", of->node, what);
 }
 
 static void drop_node(struct cluster *c, struct member *m)
@@ -325,15 +251,9 @@ static void drop_node(struct cluster *c, struct member *m)
 
 void cluster_node(struct cluster *c, const json_t *node, bool gone)
 {
-	static const struct {
-		const char *name;
-		int family;
-	} overlays[4] = {{ANNOTATION "IPv4VXLANTunnelAddr", AF_INET},
-			 {ANNOTATION "IPv4IPIPTunnelAddr", AF_INET},
-			 {ANNOTATION "IPv6VXLANTunnelAddr", AF_INET6},
-			 {ANNOTATION "IPv6IPIPTunnelAddr", AF_INET6}};
 	const char *name = name_of(c, node, "nodes");
 	struct member *m = name ? member(c, name) : NULL;
+	struct problem_of of = {c, name};
 
 	if (!m)
 		return;
@@ -344,16 +264,7 @@ void cluster_node(struct cluster *c, const json_t *node, bool gone)
 	m->seen = true;
 	c->n_present += !m->present;
 	m->present = true;
-	take_address(c, m, node, ANNOTATION "IPv4Address", AF_INET, &m->annotated4);
-	take_address(c, m, node, ANNOTATION "IPv6Address", AF_INET6, &m->annotated6);
-	take_address(c, m, node, ANNOTATION "IPv4WireguardInterfaceAddr", AF_INET, &m->wireguard4);
-	take_address(c, m, node, ANNOTATION "IPv6WireguardInterfaceAddr", AF_INET6, &m->wireguard6);
-	for (size_t i = 0; i < 4; i++)
-		take_address(c, m, node, overlays[i].name, overlays[i].family, &m->overlays[i]);
-	take_key(node, CLUSTER_KEY4, m->key4);
-	take_key(node, CLUSTER_KEY6, m->key6);
-	take_internal(m, node);
-	take_spec(c, m, node);
+	node_object_read(&m->says, node, node_problem, &of);
 	changed(c, m);
 }
 
@@ -621,7 +532,7 @@ const char *cluster_key(const struct cluster *c, const char *node, bool v6)
 {
 	const struct member *m = find_member(c, node);
 
-	return !m || !m->present ? NULL : v6 ? m->key6 : m->key4;
+	return !m || !m->present ? NULL : v6 ? m->says.key6 : m->says.key4;
 }
 
 size_t cluster_count(const struct cluster *c)

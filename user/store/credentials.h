@@ -6,6 +6,7 @@
 #ifndef STORE_CREDENTIALS_H
 #define STORE_CREDENTIALS_H
 
+#include <curl/curl.h>
 #include <stdbool.h>
 
 /* All strings allocated, PEM or plain text; NULL: none. Files are read again for each connection or
@@ -22,6 +23,9 @@ struct credentials {
 };
 
 void credentials_fini(struct credentials *c);
+/* TLS, client certificate and basic authentication of a request; not the token, which has to be
+ * fresh. */
+void credentials_apply(const struct credentials *as, CURL *easy);
 /* Frees and wipes one string, and sets it to NULL. */
 void credentials_wipe(char **secret);
 

@@ -24,6 +24,7 @@
 #include "store/document.h"
 #include "store/etcd_client.h"
 #include "store/etcd_lease.h"
+#include "store/etcd_set.h"
 #include "store/etcd_watch.h"
 #include "store/store.h"
 
@@ -32,7 +33,6 @@
 #define CONFIG	     PREFIX "config/"
 #define CALL_MS	     5000
 #define HOLD_S	     3600
-#define SET_S	     10
 #define ASK_AGAIN_MS 300
 #define ASK_TRIES    20
 
@@ -496,118 +496,15 @@ static void flush(void *self, unsigned int ms)
 		event_free(timer);
 }
 
-/* --- writing settings: what a person's command does, so it may wait --- */
-
-struct outcome {
-	struct etcd *e;
-	bool done;
-	json_t *answer;
-	char problem[200];
-};
-
-static void on_outcome(void *context, const struct rest_answer *a)
-{
-	struct outcome *o = context;
-
-	o->done = true;
-	o->answer = etcd_answer(o->e->client, a, o->problem, sizeof(o->problem));
-}
-
-/* Waits for an answer, through tokens and endpoints' turns, for a while. */
-static json_t *ask(struct etcd *e, const char *path, const json_t *body, char *problem, size_t room)
-{
-	const struct timeval patience = {SET_S, 0};
-	struct outcome o = {.e = e, .done = true};
-	const struct rest_request q = {.timeout_ms = CALL_MS, .done = on_outcome, .context = &o};
-	struct rest_call *call = NULL;
-	bool late = false;
-	struct event *timer = evtimer_new(e->base, on_late, &late);
-
-	if (!timer || evtimer_add(timer, &patience))
-		late = true;
-	while (!late && !o.answer && !etcd_refusal(e->client)) {
-		if (!call)
-			call = etcd_start(e->client, path, json_deep_copy(body), q);
-		o.done = false;
-		/* Where there is no call there is a token under way, whose end is an event, too. */
-		if (event_base_loop(e->base, EVLOOP_ONCE) < 0)
-			break;
-		if (o.done)
-			call = NULL;
-	}
-	if (!o.done)
-		rest_cancel(call);
-	if (timer)
-		event_free(timer);
-	snprintf(problem, room, "%s",
-		 etcd_refusal(e->client) ? etcd_refusal(e->client)
-		 : *o.problem		 ? o.problem
-					 : "etcd does not answer");
-	return o.answer;
-}
-
-/* The transaction that changes a document only if it is still as we read it. */
-static json_t *transaction(const char *key, const json_t *kv, const char *value)
-{
-	char was[24];
-
-	snprintf(was, sizeof(was), "%lld", (long long)etcd_number(kv, "mod_revision"));
-	return json_pack("{s:[{s:o, s:s, s:s, s:s}], s:[{s:{s:o, s:o}}]}", "compare", "key",
-			 etcd_bytes(key), "target", "MOD", "result", "EQUAL", "mod_revision", was,
-			 "success", "request_put", "key", etcd_bytes(key), "value",
-			 etcd_bytes(value));
-}
-
-/* 1: somebody was faster. */
-static int change(struct etcd *e, const char *key, const struct store_setting *changes,
-		  unsigned int n, char *problem, size_t room)
-{
-	json_t *body = json_pack("{s:o}", "key", etcd_bytes(key));
-	json_t *answer = ask(e, "/v3/kv/range", body, problem, room), *kv, *o;
-	size_t len = 0;
-	char *text;
-	int err;
-
-	json_decref(body);
-	if (!answer)
-		return -EHOSTUNREACH;
-	kv = json_array_get(json_object_get(answer, "kvs"), 0);
-	text = kv ? etcd_text(json_object_get(kv, "value"), &len) : strdup("{}");
-	o = text ? json_loads(text, JSON_REJECT_DUPLICATES, NULL) : NULL;
-	free(text);
-	if (!json_is_object(o)) {
-		snprintf(problem, room, "what is there is no JSON object, and was left alone");
-		json_decref(answer);
-		json_decref(o);
-		return -EINVAL;
-	}
-	document_change(o, changes, n);
-	text = json_dumps(o, JSON_INDENT(2));
-	body = text ? transaction(key, kv, text) : NULL;
-	json_decref(answer);
-	json_decref(o);
-	free(text);
-	answer = body ? ask(e, "/v3/kv/txn", body, problem, room) : NULL;
-	err = !answer ? -EHOSTUNREACH : !json_is_true(json_object_get(answer, "succeeded"));
-	json_decref(body);
-	json_decref(answer);
-	return err;
-}
-
 static int set(void *self, const char *node, const struct store_setting *changes, unsigned int n)
 {
 	struct etcd *e = self;
-	char *name = document_name(node), *key = NULL, problem[200] = "";
+	char *name = document_name(node), *key = NULL;
 	int err = -ENOMEM;
 
 	evtimer_del(e->on_begin); /* nobody needs to know the nodes for this */
 	if (name && asprintf(&key, CONFIG "%s", name) >= 0)
-		do
-			err = change(e, key, changes, n, problem, sizeof(problem));
-		while (err == 1);
-	if (err)
-		log_error("the settings were not changed", "key=%s problem=\"%s\"", key ? key : "",
-			  problem);
+		err = etcd_set(e->base, e->client, key, changes, n);
 	free(key);
 	free(name);
 	return err;

@@ -231,34 +231,6 @@ static bool authorise(struct rest_call *c)
 	return good;
 }
 
-static void set_blob(CURL *easy, CURLoption option, char *pem)
-{
-	struct curl_blob blob = {pem, strlen(pem), CURL_BLOB_COPY};
-
-	curl_easy_setopt(easy, option, &blob);
-}
-
-static void set_tls(CURL *easy, const struct credentials *as)
-{
-	if (as->ca_data)
-		set_blob(easy, CURLOPT_CAINFO_BLOB, as->ca_data);
-	else if (as->ca_file)
-		curl_easy_setopt(easy, CURLOPT_CAINFO, as->ca_file);
-	curl_easy_setopt(easy, CURLOPT_CA_CACHE_TIMEOUT, 0L);
-	if (as->cert_data)
-		set_blob(easy, CURLOPT_SSLCERT_BLOB, as->cert_data);
-	else if (as->cert_file)
-		curl_easy_setopt(easy, CURLOPT_SSLCERT, as->cert_file);
-	if (as->key_data)
-		set_blob(easy, CURLOPT_SSLKEY_BLOB, as->key_data);
-	else if (as->key_file)
-		curl_easy_setopt(easy, CURLOPT_SSLKEY, as->key_file);
-	if (as->insecure) {
-		curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 0L);
-		curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 0L);
-	}
-}
-
 /* The certificate's name goes into the URL, and the host behind it. */
 static int set_server_name(struct rest *r)
 {
@@ -293,7 +265,6 @@ static int set_server_name(struct rest *r)
 static int prepare(struct rest_call *c)
 {
 	const struct rest_request *q = &c->request;
-	const struct credentials *as = &c->rest->as;
 	CURL *e = c->easy;
 
 	if (!add_header(c, "Accept", "application/json") ||
@@ -322,14 +293,9 @@ static int prepare(struct rest_call *c)
 		curl_easy_setopt(e, CURLOPT_POSTFIELDS, c->body);
 		curl_easy_setopt(e, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)strlen(c->body));
 	}
-	if (as->user) {
-		curl_easy_setopt(e, CURLOPT_HTTPAUTH, (long)CURLAUTH_BASIC);
-		curl_easy_setopt(e, CURLOPT_USERNAME, as->user);
-		curl_easy_setopt(e, CURLOPT_PASSWORD, as->password ? as->password : "");
-	}
 	if (c->rest->connect_to)
 		curl_easy_setopt(e, CURLOPT_CONNECT_TO, c->rest->connect_to);
-	set_tls(e, as);
+	credentials_apply(&c->rest->as, e);
 	return 0;
 }
 
