@@ -15,7 +15,6 @@
 #include "datapath/clock.h"
 #include "netlink/link.h"
 #include "netlink/route.h"
-#include "netlink/sysctl.h"
 #include "node/announcer.h"
 #include "node/documents.h"
 #include "node/fence.h"
@@ -23,6 +22,7 @@
 #include "node/plan.h"
 #include "node/report.h"
 #include "node/self.h"
+#include "node/source_check.h"
 #include "node/status.h"
 #include "node/tunnel.h"
 #include "observe/log.h"
@@ -32,8 +32,6 @@
 
 #define STATE_DIRECTORY "/run/podveil"
 #define LOCK		STATE_DIRECTORY "/agent.lock"
-#define SRC_VALID_MARK	"net/ipv4/conf/all/src_valid_mark"
-#define SRC_MARK_WAS	STATE_DIRECTORY "/src_valid_mark"
 
 /* Things that have no news of their own are looked at this often. */
 #define TICK_MS 500
@@ -57,7 +55,6 @@ struct agent {
 	struct plan plans[N_TUNNELS]; /* the last ones */
 	struct fence *fence;
 	char *conflicts; /* as last logged */
-	bool marks_sources;
 	struct route_watch *watch;
 	struct event *on_news, *on_settled, *on_tick, *on_change;
 	uint64_t mend_cost; /* ns that the last look at the network took */
@@ -159,26 +156,6 @@ static uint32_t tunnel_mtu(const struct agent *a, const struct settings *s, int 
 					       : 576;
 }
 
-/* Replies to what arrives encrypted from a node's own address pass reverse-path filtering by the
- * mark. */
-static void mark_sources(struct agent *a, bool wanted)
-{
-	FILE *was;
-	int before;
-
-	if (wanted == a->marks_sources)
-		return;
-	a->marks_sources = wanted;
-	if (wanted && !sysctl_get(SRC_VALID_MARK, &before) && !before) {
-		was = fopen(SRC_MARK_WAS, "we");
-		if (was)
-			fclose(was);
-		sysctl_set(SRC_VALID_MARK, 1);
-	} else if (!wanted && !unlink(SRC_MARK_WAS)) {
-		sysctl_set(SRC_VALID_MARK, 0);
-	}
-}
-
 static int bring_up(struct agent *a, int i)
 {
 	const struct settings *s = settings_get(a->params.settings);
@@ -223,7 +200,7 @@ static int pass(struct agent *a)
 			return err;
 		first = err;
 	}
-	mark_sources(a, any && s->host_encryption);
+	source_check_by_mark(any && s->host_encryption);
 	for (int i = 0; i < N_TUNNELS; i++) {
 		if (!enabled(s, i)) {
 			tunnel_disable(a->tunnels[i]);
@@ -398,8 +375,7 @@ static void mend(struct agent *a, bool network)
 	}
 	if (fence_mend(a->fence) > 0)
 		log_info("put back the guard's programs", "uplink=%s", a->self.uplink.name);
-	if (a->marks_sources)
-		sysctl_set(SRC_VALID_MARK, 1);
+	source_check_mend();
 	if (network && self_moved(&a->self))
 		change(a);
 }
@@ -521,7 +497,6 @@ int agent_new(const struct agent_params *params, struct agent **out)
 	a->log_level = settings_get(params->settings)->log_level;
 	self_init(&a->self, &a->params);
 	a->lock_file = -1;
-	a->marks_sources = !access(SRC_MARK_WAS, F_OK);
 	for (int i = 0; i < N_TUNNELS; i++) {
 		const struct tunnel_params tp = {
 			.base = params->base,
@@ -579,7 +554,7 @@ void agent_free(struct agent *a, bool cleanup)
 		store_flush(a->store, FLUSH_MS);
 	}
 	if (cleanup)
-		mark_sources(a, false);
+		source_check_by_mark(false);
 	for (int i = 0; i < N_TUNNELS; i++) {
 		tunnel_free(a->tunnels[i], cleanup);
 		if (cleanup)
@@ -628,8 +603,7 @@ int agent_cleanup(const char *uplink, const struct settings *s)
 	err = uplink ? link_get(uplink, &link) : route_default(&ifindex);
 	if (!err)
 		first = fence_cleanup(uplink ? link.ifindex : ifindex);
-	if (!unlink(SRC_MARK_WAS))
-		sysctl_set(SRC_VALID_MARK, 0);
+	source_check_by_mark(false);
 	unlink(STATUS_SOCKET);
 	unlink(LOCK);
 	close(lock);

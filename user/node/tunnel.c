@@ -14,10 +14,10 @@
 #include "device/device.h"
 #include "device/wg_socket.h"
 #include "netlink/link.h"
-#include "netlink/sysctl.h"
 #include "node/keys.h"
 #include "node/members.h"
 #include "node/network.h"
+#include "node/source_check.h"
 #include "observe/log.h"
 #include "protocol/limits.h"
 
@@ -237,24 +237,6 @@ fail:
 	return err;
 }
 
-/* While others go over to the tunnel, what comes through it may be answered beside it. Where
- * /proc/sys is read-only (a container that is not privileged), whoever runs the node has to see to
- * it: podveil doctor tells. */
-static int loosen_source_check(const char *device)
-{
-	char path[64 + IF_NAMESIZE];
-	int now, err;
-
-	snprintf(path, sizeof(path), "net/ipv4/conf/%s/rp_filter", device);
-	err = sysctl_set(path, 2);
-	if (err != -EROFS && err != -EACCES)
-		return err;
-	if (!sysctl_get(path, &now) && now == 1)
-		log_warn("packets may be lost while encryption is being switched",
-			 "sysctl=%s value=1 needs=2 problem=\"/proc/sys is read-only\"", path);
-	return 0;
-}
-
 static int set_link(struct tunnel *t)
 {
 	const char *wanted = name_of(t, &t->settings);
@@ -275,7 +257,7 @@ static int set_link(struct tunnel *t)
 	}
 	if (err)
 		return err;
-	err = loosen_source_check(wanted);
+	err = source_check_loosen(wanted);
 	return err < 0 ? err : mended + err;
 }
 
