@@ -6,6 +6,7 @@
 #include <event2/bufferevent.h>
 #include <event2/event.h>
 #include <event2/http.h>
+#include <event2/listener.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdbool.h>
@@ -19,6 +20,15 @@
 #define CLIENT_PATIENCE 10   /* s */
 /* So many connections at a time; the next one costs the oldest its own. */
 #define MAX_CONNECTIONS 64
+/* After so many the listeners rest for a moment: what was closed is freed when the loop comes
+ * round, and others on it want their turn. */
+#define MAX_BURST 32
+#define REST_MS	  5
+#define SWEEP_S	  1 /* so often it is looked whose connections ended */
+
+/* Of answers that clients have not taken yet; beyond that they are told to come again (503). One
+ * answer is always given: of 5,000 peers the metrics are 6 MiB. */
+#define MAX_UNTAKEN (32u << 20)
 
 /* Nothing on the page comes from elsewhere, and nobody shows it inside another. */
 #define POLICY                                                                                     \
@@ -32,39 +42,86 @@ struct http {
 	void *context;
 	/* libevent's server neither counts nor limits connections. Each one's bufferevent is made
 	 * by us and bears a reference of ours; when the server has let go of it, it has no
-	 * callbacks any more. Oldest first. */
+	 * callbacks any more, and its socket closes with our reference. Oldest first. */
 	struct bufferevent *open[MAX_CONNECTIONS];
 	unsigned int n_open;
+	struct evconnlistener *listeners[2];
+	unsigned int n_listeners, burst;
+	struct event *on_rest, *on_sweep;
+	struct tally *tally;
 };
 
-static void free_text(const void *data, size_t len, void *text)
+/* libevent frees what connections held when its loop comes round, which may be after us. */
+struct tally {
+	size_t untaken; /* bytes of answers */
+	bool orphaned;	/* the server is gone: the last answer frees this */
+};
+
+struct answer {
+	struct tally *tally;
+	char *text;
+};
+
+static void answer_taken(const void *data, size_t len, void *context)
 {
+	struct answer *a = context;
+
 	(void)data;
-	(void)len;
-	free(text);
+	a->tally->untaken -= len;
+	if (a->tally->orphaned && !a->tally->untaken)
+		free(a->tally);
+	free(a->text);
+	free(a);
 }
 
-static void reply(struct evhttp_request *request, int status, const char *type, char *text)
+/* Takes the text over. */
+static int put_text(struct http *h, struct evbuffer *body, char *text, size_t len)
+{
+	struct answer *a = malloc(sizeof(*a));
+
+	if (!a) {
+		free(text);
+		return -ENOMEM;
+	}
+	*a = (struct answer){h->tally, text};
+	h->tally->untaken += len;
+	/* Of nothing there is no reference, and nobody would be told. */
+	if (!len || evbuffer_add_reference(body, text, len, answer_taken, a)) {
+		answer_taken(text, len, a);
+		return len ? -ENOMEM : 0;
+	}
+	return 0;
+}
+
+static void reply(struct http *h, struct evhttp_request *request, int status, const char *type,
+		  char *text)
 {
 	struct evkeyvalq *headers = evhttp_request_get_output_headers(request);
-	struct evbuffer *body = evbuffer_new();
+	const bool head = evhttp_request_get_command(request) == EVHTTP_REQ_HEAD;
+	const size_t size = strlen(text);
+	struct evbuffer *body;
 	char length[32];
 
-	if (!body) {
+	if (!head && h->tally->untaken && h->tally->untaken + size > MAX_UNTAKEN) {
 		free(text);
+		evhttp_send_error(request, HTTP_SERVUNAVAIL, NULL);
+		return;
+	}
+	body = evbuffer_new();
+	if (head || !body)
+		free(text);
+	if (!body || (!head && put_text(h, body, text, size))) {
+		if (body)
+			evbuffer_free(body);
 		evhttp_send_error(request, HTTP_INTERNAL, NULL);
 		return;
 	}
-	snprintf(length, sizeof(length), "%zu", strlen(text));
+	snprintf(length, sizeof(length), "%zu", size);
 	evhttp_add_header(headers, "Content-Type", type);
 	evhttp_add_header(headers, "Content-Length", length);
 	evhttp_add_header(headers, "Cache-Control", "no-store");
 	evhttp_add_header(headers, "X-Content-Type-Options", "nosniff");
 	evhttp_add_header(headers, "Content-Security-Policy", POLICY);
-	if (evhttp_request_get_command(request) == EVHTTP_REQ_HEAD)
-		free(text);
-	else
-		evbuffer_add_reference(body, text, strlen(text), free_text, text);
 	evhttp_send_reply(request, status, NULL, body);
 	evbuffer_free(body);
 }
@@ -72,7 +129,7 @@ static void reply(struct evhttp_request *request, int status, const char *type, 
 static void on_request(struct evhttp_request *request, void *context)
 {
 	const char *path = evhttp_uri_get_path(evhttp_request_get_evhttp_uri(request));
-	const struct http *h = context;
+	struct http *h = context;
 
 	for (size_t i = 0; path && i < h->n; i++) {
 		const struct http_document *d = &h->documents[i];
@@ -83,7 +140,7 @@ static void on_request(struct evhttp_request *request, void *context)
 			continue;
 		text = d->make(h->context, &status);
 		if (text)
-			reply(request, status, d->type, text);
+			reply(h, request, status, d->type, text);
 		else
 			evhttp_send_error(request, HTTP_INTERNAL, NULL);
 		return;
@@ -108,17 +165,46 @@ static void drop_closed(struct http *h)
 	h->n_open = kept;
 }
 
+static void on_sweep(evutil_socket_t fd, short what, void *context)
+{
+	(void)fd;
+	(void)what;
+	drop_closed(context);
+}
+
+static void on_rested(evutil_socket_t fd, short what, void *context)
+{
+	struct http *h = context;
+
+	(void)fd;
+	(void)what;
+	h->burst = 0;
+	for (unsigned int i = 0; i < h->n_listeners; i++)
+		evconnlistener_enable(h->listeners[i]);
+}
+
+static void rest(struct http *h)
+{
+	const struct timeval moment = {0, REST_MS * 1000};
+
+	for (unsigned int i = 0; i < h->n_listeners; i++)
+		evconnlistener_disable(h->listeners[i]);
+	evtimer_add(h->on_rest, &moment);
+}
+
 /* A connection was accepted: the server wants a bufferevent for it. */
 static struct bufferevent *on_connection(struct event_base *base, void *context)
 {
 	struct http *h = context;
-	struct bufferevent *b = bufferevent_socket_new(base, -1, 0);
+	struct bufferevent *b = bufferevent_socket_new(base, -1, BEV_OPT_CLOSE_ON_FREE);
 
 	if (!b)
 		return NULL;
+	if (++h->burst >= MAX_BURST)
+		rest(h);
 	drop_closed(h);
 	if (h->n_open == MAX_CONNECTIONS) {
-		/* As if its client had been too slow: the server closes it here and now. */
+		/* As if its client had been too slow. */
 		bufferevent_trigger_event(h->open[0], BEV_EVENT_READING | BEV_EVENT_TIMEOUT, 0);
 		bufferevent_decref(h->open[0]);
 		h->n_open--;
@@ -163,6 +249,7 @@ static int listen_on(struct http *h, const char *address, unsigned short port)
 	if (!s)
 		return -1;
 	/* Connections inherit it: else the end of a long answer waits 40 ms for a client's ACK. */
+	h->listeners[h->n_listeners++] = evhttp_bound_socket_get_listener(s);
 	setsockopt(evhttp_bound_socket_get_fd(s), IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	return 0;
 }
@@ -170,6 +257,7 @@ static int listen_on(struct http *h, const char *address, unsigned short port)
 int http_new(struct event_base *base, const char *where, const struct http_document *documents,
 	     size_t n, void *context, struct http **out)
 {
+	const struct timeval sweep = {SWEEP_S, 0};
 	unsigned short port;
 	char address[64];
 	struct http *h;
@@ -183,9 +271,17 @@ int http_new(struct event_base *base, const char *where, const struct http_docum
 	h->documents = documents;
 	h->n = n;
 	h->context = context;
-	h->server = evhttp_new(base);
+	h->tally = calloc(1, sizeof(*h->tally));
+	h->server = h->tally ? evhttp_new(base) : NULL;
 	if (!h->server) {
+		free(h->tally);
 		free(h);
+		return -ENOMEM;
+	}
+	h->on_rest = evtimer_new(base, on_rested, h);
+	h->on_sweep = event_new(base, -1, EV_PERSIST, on_sweep, h);
+	if (!h->on_rest || !h->on_sweep || event_add(h->on_sweep, &sweep)) {
+		http_free(h);
 		return -ENOMEM;
 	}
 	evhttp_set_allowed_methods(h->server, EVHTTP_REQ_GET | EVHTTP_REQ_HEAD);
@@ -213,8 +309,15 @@ void http_free(struct http *h)
 {
 	if (!h)
 		return;
+	if (h->on_rest)
+		event_free(h->on_rest);
+	if (h->on_sweep)
+		event_free(h->on_sweep);
 	evhttp_free(h->server);
 	for (unsigned int i = 0; i < h->n_open; i++)
 		bufferevent_decref(h->open[i]);
+	h->tally->orphaned = true;
+	if (!h->tally->untaken)
+		free(h->tally);
 	free(h);
 }
