@@ -122,7 +122,7 @@ def test_bad_names(lab):
     podveil = [PODVEIL, "device"]
     assert "longer than 15" in refused(lab.a, podveil + ["a-name-that-is-too-long"], 2)
     assert "contains one of" in refused(lab.a, podveil + ["a/b"], 2)
-    assert "needs one interface name" in refused(lab.a, podveil, 2)
+    assert "needs one IFNAME" in refused(lab.a, podveil, 2)
     assert "not a number" in refused(lab.a, podveil + ["wg0", "--workers", "99"], 2)
     assert "no such implementation" in refused(lab.a, podveil + ["wg0", "--aead", "rot13"], 2)
     env = {"PODVEIL_LOG_STDERR": "1"}
