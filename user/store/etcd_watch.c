@@ -198,6 +198,8 @@ static bool on_piece(void *context, const char *bytes, size_t n)
 
 	if (splitter_feed(&w->splitter, bytes, n))
 		w->over = true;
+	else if (w->splitter.too_large)
+		w->over = w->compacted = true; /* what it said is found by a new list */
 	else if (w->heard && !w->over)
 		well(w);
 	return !w->over;
@@ -209,7 +211,7 @@ static void on_watch_ended(void *context, const struct rest_answer *a)
 	char problem[200] = "";
 
 	w->call = NULL;
-	if (w->compacted || w->splitter.too_large)
+	if (w->compacted)
 		w->revision = 0;
 	if (w->over && !w->compacted) {
 		/* A token that ran out is worth no word; what a new one does not cure is. */
