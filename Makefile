@@ -34,7 +34,7 @@ C_FILES := $(shell find user bpf include vmlinux tests -name '*.[ch]' 2>/dev/nul
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all help deps deps-kubernetes peers unit bpf-tests fuzz e2e check-vm check-apiserver check \
+.PHONY: all help deps deps-kubernetes peers unit bpf-tests fuzz e2e check-etcd check-vm check-apiserver check \
 	check-kubernetes check-all demo demo-kubernetes bench format lint install clean test-programs
 
 all: $(B)/podveil
@@ -46,7 +46,7 @@ help:
 	@echo "make check      build and all tests (as root), but those of the cluster: make check-kubernetes"
 	@echo "make deps       install what building and testing needs, from Debian's packages first"
 	@echo "make deps-kubernetes    Kubernetes' own programs, for tests and lab, into build/kubernetes"
-	@echo "make unit | bpf-tests | fuzz | e2e | check-vm | check-apiserver    one suite of tests; FUZZ_SECONDS=$(FUZZ_SECONDS)"
+	@echo "make unit | bpf-tests | fuzz | e2e | check-etcd | check-vm | check-apiserver    one suite of tests; FUZZ_SECONDS=$(FUZZ_SECONDS)"
 	@echo "make bench      throughput and latency beside other WireGuards; BENCH=full: medians of five, and scaling"
 	@echo "make format | lint | clean | install DESTDIR= PREFIX=$(PREFIX)"
 
@@ -57,7 +57,7 @@ DEPS := build/.deps
 deps: $(DEPS)
 
 # Included, so that make starts again with the libraries that were just installed.
-ifneq ($(filter deps check check-kubernetes check-all demo demo-kubernetes bench e2e check-vm check-apiserver,$(MAKECMDGOALS)),)
+ifneq ($(filter deps check check-kubernetes check-all demo demo-kubernetes bench e2e check-etcd check-vm check-apiserver,$(MAKECMDGOALS)),)
 include $(DEPS)
 endif
 
@@ -170,11 +170,13 @@ fuzz: $(FUZZ_BIN)
 	$(RUN) fuzz
 e2e: $(DEPS) $(B)/podveil
 	$(RUN) e2e
+check-etcd: $(DEPS) $(B)/podveil
+	$(RUN) store
 check-vm: $(DEPS) $(B)/podveil
 	$(RUN) vm
 check-apiserver: $(DEPS) $(DEPS_KUBERNETES) $(B)/podveil
 	$(RUN) apiserver
-SUITES := unit asan bpf fuzz e2e vm apiserver
+SUITES := unit asan bpf fuzz e2e store vm apiserver
 check: test-programs $(DEPS_KUBERNETES)
 	$(RUN) $(SUITES)
 check-kubernetes: $(DEPS) $(DEPS_KUBERNETES) $(B)/podveil

@@ -143,7 +143,8 @@ def pytest(folder, seconds, *arguments):
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--fuzz-seconds", type=int, default=20)
-    parser.add_argument("suites", nargs="+", choices=["unit", "asan", "bpf", "fuzz", "e2e", "vm", "apiserver", "kubernetes"])
+    parser.add_argument("suites", nargs="+", choices=["unit", "asan", "bpf", "fuzz", "e2e", "store", "vm", "apiserver",
+                                                       "kubernetes"])
     options = parser.parse_args()
     suites = {
         "unit": lambda: cmocka("build/tests/test_*"),
@@ -151,6 +152,7 @@ def main():
         "bpf": lambda: cmocka("build/tests/bpf/test_*"),
         "fuzz": lambda: fuzz(options.fuzz_seconds),
         "e2e": lambda: pytest("tests/e2e", 900),
+        "store": lambda: pytest("tests/store", 600),
         "vm": lambda: pytest("tests/vm", 600),
         "apiserver": lambda: pytest("tests/kubernetes", 900, "--ignore", CLUSTER),
         "kubernetes": lambda: pytest(CLUSTER, 900),

@@ -48,6 +48,7 @@ struct agent {
 	int lock_file;
 	struct store *store;
 	bool synced;
+	bool published;
 	bool told; /* the store has said something about the cluster's settings */
 	struct nodes nodes;
 	struct self self;
@@ -86,12 +87,15 @@ static int publish(struct agent *a)
 	const struct node_record *there = nodes_find(&a->nodes, a->params.node);
 	int err;
 
-	if (there && record_equal(there, &a->self.record))
+	/* Once in any case: the record may hang on the lease of the agent before, and go with it.
+	 */
+	if (a->published && there && record_equal(there, &a->self.record))
 		return 0;
 	err = store_publish(a->store, &a->self.record);
 	if (err)
 		log_error("our record could not be published", "store=%s errno=%d error=\"%s\"",
 			  store_name(a->store), -err, strerror(-err));
+	a->published = !err;
 	return err;
 }
 

@@ -329,7 +329,7 @@ static void on_key(void *context, const char *key, const char *value, size_t len
 
 	e->health.last_sync = (uint64_t)time(NULL);
 	if (e->own && !strcmp(key, e->own_key))
-		etcd_lease_look(e->own, value);
+		etcd_lease_look(e->own, value, lease);
 	if (!value) {
 		if (k)
 			went(k);
@@ -368,7 +368,7 @@ static void on_listed(void *context)
 		if (k->seen)
 			continue;
 		if (e->own && !strcmp(k->key, e->own_key))
-			etcd_lease_look(e->own, NULL);
+			etcd_lease_look(e->own, NULL, 0);
 		went(k);
 	}
 	e->events.synced(e->events.context);

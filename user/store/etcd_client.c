@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "observe/log.h"
 
@@ -96,6 +97,7 @@ static void on_authenticated(void *context, const struct rest_answer *a)
 	if (token && !rest_authorise(c->rest, token)) {
 		c->authenticated = true;
 		c->refused = false;
+		*c->problem = 0;
 		memset(c->complained, 0, sizeof(c->complained));
 	} else {
 		/* Once an endpoint, until one takes us. */
@@ -194,7 +196,21 @@ const char *etcd_refusal(const struct etcd_client *c)
 	return c->refused ? c->problem : NULL;
 }
 
+const char *etcd_trouble(const struct etcd_client *c)
+{
+	return c->problem;
+}
+
 /* --- making and freeing --- */
+
+static bool is_url(const char *text)
+{
+	const char *host = !strncmp(text, "https://", 8)  ? text + 8
+			   : !strncmp(text, "http://", 7) ? text + 7
+							  : "";
+
+	return *host && !strpbrk(host, "/@?# ");
+}
 
 static int take_urls(struct etcd_client *c, const char *urls)
 {
@@ -206,8 +222,7 @@ static int take_urls(struct etcd_client *c, const char *urls)
 
 		while (len && one[len - 1] == '/')
 			one[--len] = 0;
-		if ((strncmp(one, "https://", 8) != 0 && strncmp(one, "http://", 7) != 0) ||
-		    c->n_endpoints == MAX_ENDPOINTS) {
+		if (!is_url(one) || c->n_endpoints == MAX_ENDPOINTS) {
 			log_error("etcd's endpoints are not understood",
 				  "store=etcd:%.200s needs=\"etcd:https://HOST:PORT, up to %d with "
 				  "commas between\"",
@@ -229,7 +244,36 @@ static char *variable(const char *name)
 	return text && *text ? strdup(text) : NULL;
 }
 
-static void take_user(struct etcd_client *c)
+static int take_file(char **out, const char *name)
+{
+	int err = 0;
+
+	*out = variable(name);
+	if (*out && access(*out, R_OK)) {
+		err = -errno;
+		log_error("a file for TLS cannot be read", "variable=%s file=%s error=\"%s\"", name,
+			  *out, strerror(-err));
+	}
+	return err;
+}
+
+static int take_tls(struct credentials *as)
+{
+	int err = take_file(&as->ca_file, "ETCDCTL_CACERT");
+
+	if (!err)
+		err = take_file(&as->cert_file, "ETCDCTL_CERT");
+	if (!err)
+		err = take_file(&as->key_file, "ETCDCTL_KEY");
+	if (!err && !as->cert_file != !as->key_file) {
+		log_error("a certificate needs its key, and a key its certificate",
+			  "needs=\"both ETCDCTL_CERT and ETCDCTL_KEY, or neither\"");
+		err = -EINVAL;
+	}
+	return err;
+}
+
+static int take_user(struct etcd_client *c)
 {
 	char *colon;
 
@@ -240,8 +284,12 @@ static void take_user(struct etcd_client *c)
 		c->password = strdup(colon + 1);
 		sodium_memzero(colon, strlen(colon));
 	}
-	if (c->user && !c->password)
-		c->password = strdup("");
+	if (c->user && !c->password) {
+		log_error("a user of etcd's needs a password",
+			  "needs=\"ETCDCTL_USER=USER:PASSWORD, or ETCDCTL_PASSWORD\"");
+		return -EINVAL;
+	}
+	return 0;
 }
 
 int etcd_client_new(struct event_base *base, const char *urls, struct etcd_client **out)
@@ -252,15 +300,18 @@ int etcd_client_new(struct event_base *base, const char *urls, struct etcd_clien
 
 	if (!c)
 		return -ENOMEM;
+	if (!*urls && getenv("ETCDCTL_ENDPOINTS"))
+		urls = getenv("ETCDCTL_ENDPOINTS");
 	err = take_urls(c, urls);
+	if (!err)
+		err = take_user(c);
+	if (!err)
+		err = take_tls(&as);
 	if (!err) {
-		take_user(c);
 		as.server = strdup(c->endpoints[0]);
-		as.ca_file = variable("ETCDCTL_CACERT");
-		as.cert_file = variable("ETCDCTL_CERT");
-		as.key_file = variable("ETCDCTL_KEY");
 		err = as.server ? rest_new(base, &as, "/version", &c->rest) : -ENOMEM;
 	}
+	credentials_fini(&as);
 	if (err)
 		etcd_client_free(c);
 	else

@@ -18,8 +18,8 @@
 
 struct etcd_client;
 
-/* `urls`: one or more, comma between: "https://10.0.0.1:2379,https://10.0.0.2:2379". -EINVAL with a
- * line logged for what is none. */
+/* `urls`: one or more, comma between: "https://10.0.0.1:2379,https://10.0.0.2:2379"; empty:
+ * ETCDCTL_ENDPOINTS. -EINVAL or another -errno with a line logged for what cannot be. */
 int etcd_client_new(struct event_base *base, const char *urls, struct etcd_client **out);
 void etcd_client_free(struct etcd_client *c);
 
@@ -35,6 +35,9 @@ json_t *etcd_answer(struct etcd_client *c, const struct rest_answer *a, char *ou
 void etcd_forget_token(struct etcd_client *c);
 /* etcd answered that it does not know our user, and why; NULL: it did not. */
 const char *etcd_refusal(const struct etcd_client *c);
+
+/* Why there is no token to make requests with, as far as is known; empty: nothing is wrong. */
+const char *etcd_trouble(const struct etcd_client *c);
 
 /* --- values --- */
 

@@ -23,6 +23,7 @@ struct etcd_lease {
 	struct rest_call *call; /* one at a time */
 	struct event *on_again, *on_keepalive;
 	struct backoff backoff;
+	struct backoff contest; /* with somebody who writes our key, too */
 };
 
 static void step(struct etcd_lease *l);
@@ -46,10 +47,12 @@ static json_t *taken(struct etcd_lease *l, const struct rest_answer *a)
 
 	l->call = NULL;
 	if (!o) {
-		/* "requested lease not found" and the like: begin with a new one. */
-		if (a->status)
+		/* "requested lease not found": begin with a new one. */
+		if (a->status == 404)
 			l->id = 0;
-		failed(l, problem);
+		/* That a token has lapsed is worth no word; that the next one is no good either is.
+		 */
+		failed(l, a->status == 401 && !l->backoff.failures ? "" : problem);
 		return NULL;
 	}
 	backoff_reset(&l->backoff);
@@ -96,6 +99,7 @@ static void on_kept(void *context, const struct rest_answer *a)
 		log_warn("our record's lease has run out: it is written again", "key=%s", l->key);
 		l->id = 0;
 	}
+	backoff_reset(&l->contest);
 	json_decref(o);
 	step(l);
 }
@@ -191,9 +195,12 @@ int etcd_lease_put(struct etcd_lease *l, const char *value)
 	return 0;
 }
 
-void etcd_lease_look(struct etcd_lease *l, const char *value)
+void etcd_lease_look(struct etcd_lease *l, const char *value, int64_t lease)
 {
-	const bool same = value && l->value ? !strcmp(value, l->value) : !value && !l->value;
+	/* Without our lease it would stay for ever. */
+	const bool same = value && l->value ? lease == l->id && !strcmp(value, l->value)
+					    : !value && !l->value;
+	struct timeval wait;
 
 	if (same)
 		return;
@@ -202,7 +209,11 @@ void etcd_lease_look(struct etcd_lease *l, const char *value)
 		return;
 	}
 	l->written = false;
-	step(l);
+	if (evtimer_pending(l->on_again, NULL))
+		return;
+	/* Two agents of one name would go on without a pause. */
+	wait = backoff_next(&l->contest, randombytes_random());
+	evtimer_add(l->on_again, &wait);
 }
 
 bool etcd_lease_settled(const struct etcd_lease *l)
@@ -220,6 +231,7 @@ struct etcd_lease *etcd_lease_new(struct event_base *base, struct etcd_client *c
 	l->base = base;
 	l->client = client;
 	l->backoff = (struct backoff){.first_ms = 100, .most_ms = 5000};
+	l->contest = (struct backoff){.first_ms = 100, .most_ms = 5000};
 	l->key = strdup(key);
 	l->on_again = evtimer_new(base, on_again, l);
 	l->on_keepalive = evtimer_new(base, on_keepalive, l);

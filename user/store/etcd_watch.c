@@ -121,9 +121,8 @@ static json_t *page_request(const struct etcd_watch *w)
 {
 	json_t *o = etcd_prefix(w->prefix);
 
+	/* They come in the order of their keys; asked to sort, etcd 3.4 reads all for each page. */
 	json_object_set_new(o, "limit", json_integer(w->page));
-	json_object_set_new(o, "sort_target", json_string("KEY"));
-	json_object_set_new(o, "sort_order", json_string("ASCEND"));
 	if (w->listing)
 		json_object_set_new(o, "revision", json_integer(w->listing));
 	if (w->last) {
@@ -156,7 +155,12 @@ bool etcd_watch_event(const struct etcd_watch_params *p, const char *text, size_
 	json_array_foreach (events, i, e) {
 		const char *type = json_string_value(json_object_get(e, "type"));
 
+		const int64_t changed = etcd_number(json_object_get(e, "kv"), "mod_revision");
+
 		tell(p, json_object_get(e, "kv"), type && !strcmp(type, "DELETE"));
+		/* The header is ahead of what was told where a watch catches up. */
+		if (changed > *revision)
+			*revision = changed;
 	}
 	if (good && json_is_true(json_object_get(result, "canceled"))) {
 		const char *reason = json_string_value(json_object_get(result, "cancel_reason"));
@@ -165,8 +169,15 @@ bool etcd_watch_event(const struct etcd_watch_params *p, const char *text, size_
 		snprintf(why, room, "the watch was cancelled: %.120s", reason ? reason : "");
 		good = false;
 	}
-	if (good && at > *revision)
-		*revision = at;
+	if (good && json_is_true(json_object_get(result, "created"))) {
+		/* What was between comes after this. One that is behind us has been restored, or
+		 * is another one: all we know may be wrong. */
+		*compacted = at < *revision;
+		snprintf(why, room, "%s", *compacted ? "etcd has gone back in time" : "");
+		good = !*compacted;
+	} else if (good && !json_array_size(events) && at > *revision) {
+		*revision = at; /* progress: until there, nothing happened */
+	}
 	json_decref(o);
 	return good;
 }
@@ -187,6 +198,8 @@ static bool on_piece(void *context, const char *bytes, size_t n)
 
 	if (splitter_feed(&w->splitter, bytes, n))
 		w->over = true;
+	else if (w->splitter.too_large)
+		w->over = w->compacted = true; /* what it said is found by a new list */
 	else if (w->heard && !w->over)
 		well(w);
 	return !w->over;
@@ -198,7 +211,7 @@ static void on_watch_ended(void *context, const struct rest_answer *a)
 	char problem[200] = "";
 
 	w->call = NULL;
-	if (w->compacted || w->splitter.too_large)
+	if (w->compacted)
 		w->revision = 0;
 	if (w->over && !w->compacted) {
 		/* A token that ran out is worth no word; what a new one does not cure is. */
@@ -242,7 +255,7 @@ static void start(struct etcd_watch *w)
 	}
 	w->call = etcd_start(w->params.client, watch ? "/v3/watch" : "/v3/kv/range", body, q);
 	if (!w->call)
-		failed(w, "");
+		failed(w, etcd_trouble(w->params.client));
 }
 
 static void on_again(evutil_socket_t fd, short what, void *context)

@@ -28,6 +28,8 @@ struct rest_call {
 	size_t len, room;
 	uint64_t heard; /* ms, monotonic */
 	bool overflow, refused, lost;
+	bool waiting;	/* was started by a data(): libcurl takes it when that is over */
+	bool cancelled; /* by a data(), likewise */
 	char error[CURL_ERROR_SIZE];
 	TAILQ_ENTRY(rest_call) in_list;
 };
@@ -39,7 +41,8 @@ struct rest {
 	struct curl_slist *connect_to; /* NULL: where the URL says */
 	char *probe;
 	CURLM *multi;
-	struct event *on_timer, *on_watchman;
+	struct event *on_timer, *on_watchman, *on_deferred;
+	bool in_data; /* libcurl calls us, and may not be called */
 	TAILQ_HEAD(, rest_call) calls;
 	struct rest_call *probing; /* asks whether anybody is there */
 	long probed;		   /* the local port that it was answered on */
@@ -65,8 +68,12 @@ static size_t on_data(char *bytes, size_t size, size_t n, void *context)
 
 	c->heard = now_ms();
 	curl_easy_getinfo(c->easy, CURLINFO_RESPONSE_CODE, &status);
+	if (c->cancelled)
+		return 0;
 	if (status / 100 == 2 && c->request.data) {
+		c->rest->in_data = true;
 		c->refused = !c->request.data(c->request.context, bytes, len);
+		c->rest->in_data = false;
 		return c->refused ? 0 : len;
 	}
 	limit = status / 100 == 2 ? REST_ANSWER_BYTES : BAD_ANSWER_MAX;
@@ -190,7 +197,9 @@ static void call_free(struct rest_call *c)
 		explicit_bzero(h->data, strlen(h->data)); /* a token may be in it */
 	curl_slist_free_all(c->headers);
 	free(c->url);
-	free(c->body);
+	credentials_wipe(&c->body); /* a password may be in it, and a token in the answer */
+	if (c->answer)
+		explicit_bzero(c->answer, c->len);
 	free(c->answer);
 	free(c);
 }
@@ -314,17 +323,28 @@ struct rest_call *rest_start(struct rest *r, const struct rest_request *q)
 	if (asprintf(&c->url, "%s%s", r->as.server, q->path) < 0)
 		c->url = NULL;
 	if (!c->easy || !c->url || (q->body && !c->body) || prepare(c) ||
-	    curl_multi_add_handle(r->multi, c->easy)) {
+	    (!r->in_data && curl_multi_add_handle(r->multi, c->easy))) {
 		call_free(c);
 		return NULL;
 	}
+	c->waiting = r->in_data;
+	if (c->waiting)
+		event_active(r->on_deferred, EV_TIMEOUT, 0);
 	return c;
 }
 
 void rest_cancel(struct rest_call *c)
 {
-	if (c)
+	if (!c)
+		return;
+	if (!c->rest->in_data) {
 		call_free(c);
+		return;
+	}
+	/* To libcurl it is still there, and may be the one that calls us. */
+	c->cancelled = true;
+	c->request.done = NULL;
+	event_active(c->rest->on_deferred, EV_TIMEOUT, 0);
 }
 
 int rest_move(struct rest *r, const char *server)
@@ -380,10 +400,37 @@ static bool end(struct rest_call *c, long status, const char *error)
 	r->freed = &freed;
 	if (q.done)
 		q.done(q.context, &a);
+	if (body)
+		explicit_bzero(body, a.len);
 	free(body);
 	if (!freed)
 		r->freed = NULL;
 	return !freed;
+}
+
+/* What a data() started and cancelled. */
+static void on_deferred(evutil_socket_t fd, short what, void *context)
+{
+	struct rest *r = context;
+	struct rest_call *c = TAILQ_FIRST(&r->calls);
+
+	(void)fd;
+	(void)what;
+	while (c) {
+		struct rest_call *next = TAILQ_NEXT(c, in_list);
+
+		if (c->cancelled) {
+			call_free(c);
+		} else if (c->waiting) {
+			c->waiting = false;
+			if (curl_multi_add_handle(r->multi, c->easy)) {
+				if (!end(c, 0, "no memory for a request"))
+					return;
+				next = TAILQ_FIRST(&r->calls);
+			}
+		}
+		c = next;
+	}
 }
 
 static const char *explain(const struct rest_call *c, CURLcode result, long status,
@@ -474,7 +521,16 @@ static long connection_of(const struct rest_call *c)
 	return port;
 }
 
-/* Whoever shares the connection that the answer came on is alive, too. */
+static bool shares_connections(const struct rest_call *c)
+{
+	long version = 0;
+
+	curl_easy_getinfo(c->easy, CURLINFO_HTTP_VERSION, &version);
+	return version >= CURL_HTTP_VERSION_2_0;
+}
+
+/* Whoever shares the connection that the answer came on is alive, too; of those that cannot share
+ * one this is all that can be said. */
 static void on_probed(void *context, const struct rest_answer *a)
 {
 	struct rest *r = context;
@@ -483,7 +539,8 @@ static void on_probed(void *context, const struct rest_answer *a)
 	if (!a->status)
 		return; /* finish() or the kernel has drawn the consequences */
 	TAILQ_FOREACH (c, &r->calls, in_list)
-		if (!c->request.timeout_ms && connection_of(c) == r->probed)
+		if (!c->request.timeout_ms &&
+		    (connection_of(c) == r->probed || !shares_connections(c)))
 			c->heard = now_ms();
 }
 
@@ -552,10 +609,11 @@ int rest_new(struct event_base *base, struct credentials *as, const char *probe,
 	r->probe = strdup(probe);
 	r->on_timer = evtimer_new(base, on_timer, r);
 	r->on_watchman = event_new(base, -1, EV_PERSIST, on_watchman, r);
+	r->on_deferred = evtimer_new(base, on_deferred, r);
 	if (r->on_timer)
 		r->multi = make_multi(r);
 	if ((r->as.server_name && set_server_name(r)) || !r->probe || !r->multi ||
-	    !r->on_watchman || event_add(r->on_watchman, &often)) {
+	    !r->on_watchman || !r->on_deferred || event_add(r->on_watchman, &often)) {
 		rest_free(r);
 		return -ENOMEM;
 	}
@@ -579,6 +637,8 @@ void rest_free(struct rest *r)
 		event_free(r->on_timer);
 	if (r->on_watchman)
 		event_free(r->on_watchman);
+	if (r->on_deferred)
+		event_free(r->on_deferred);
 	curl_slist_free_all(r->connect_to);
 	credentials_wipe(&r->authorization);
 	free(r->probe);

@@ -7,6 +7,8 @@
  * A connection that died without saying so (a peer gone, a proxy that hangs) is noticed within 30
  * s: when nothing was heard on a watch for REST_QUIET_MS, a small request asks on the same
  * connection whether anybody is there. In a busy cluster watches are never quiet, and nobody asks.
+ * HTTP/1 has no second request on a connection that a watch has: there it asks the server on
+ * another one, and the kernel's keepalive says whether the watch's own is dead, within 25 s.
  *
  * Thread: control. Errors: negative errno. Nothing is logged here.
  */
@@ -44,7 +46,7 @@ struct rest_request {
 	const char *body;	  /* copied; NULL: none */
 	unsigned int timeout_ms;  /* for all of it; 0: as long as something comes or may come */
 	/* Takes the body of a good answer in pieces, as it comes; NULL: it is kept for done().
-	 * False: end the call. Must not start or cancel calls. */
+	 * False: end the call. May start and cancel calls, itself too. */
 	bool (*data)(void *context, const char *bytes, size_t n);
 	/* Once, unless cancelled. May start and cancel calls, and free the client. */
 	void (*done)(void *context, const struct rest_answer *a);

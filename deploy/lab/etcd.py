@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A real etcd on a host of the lab, with TLS and a user, and a cluster of namespaces that has it as its store.
+
+  with EtcdCluster() as c:
+      c.start_agent(c.nodes[0])
+      c.etcd.put("/podveil/config/default", '{"wireguardEnabled": true}')
+"""
+import base64
+import json
+import os
+
+import pki
+from cluster import Cluster
+from daemon import Daemon
+from hosts import PODVEIL
+
+PREFIX = "/podveil/"
+NODES, CONFIG = PREFIX + "nodes/", PREFIX + "config/"
+USER, PASSWORD = "podveil", "for-the-lab"
+
+
+class Etcd:
+    """One member, serving when the constructor returns. Its data are on the host's /run, and go with it.
+
+    secure     TLS, users root and podveil (who may do what it likes below /podveil/), and no others
+    more_urls  where it listens, too; client_certificates: it lets nobody in without one
+    arguments  more of etcd's, for instance ["--auth-token-ttl=5"]
+    """
+
+    def __init__(self, host, directory, address, secure=True, more_urls=(), client_certificates=False, arguments=()):
+        self.host, self.address, self.secure = host, address, secure
+        scheme = "https" if secure else "http"
+        self.url = f"{scheme}://{address}:2379"
+        self.admin = {"ETCDCTL_API": "3", "ETCDCTL_ENDPOINTS": self.url}
+        self.environment = {}  # of those who use it as a store
+        command = ["etcd", "--data-dir", "/run/etcd", "--listen-client-urls", ",".join([self.url, *more_urls]),
+                   "--advertise-client-urls", self.url, "--listen-peer-urls", "http://127.0.0.1:2380",
+                   "--initial-advertise-peer-urls", "http://127.0.0.1:2380",
+                   "--initial-cluster", "default=http://127.0.0.1:2380", "--logger", "zap"]
+        if secure:
+            self.authority = pki.Authority(directory, "etcd-ca", "etcd of the lab")
+            certificate, key = self.authority.issue("etcd", "etcd", names=[address, "localhost"])
+            command += [f"--cert-file={certificate}", f"--key-file={key}"]
+            self.environment = {"ETCDCTL_CACERT": self.authority.path, "ETCDCTL_USER": f"{USER}:{PASSWORD}"}
+            self.admin["ETCDCTL_CACERT"] = self.authority.path
+        if client_certificates:
+            certificate, key = self.authority.issue("root", "root")
+            self.admin.update({"ETCDCTL_CERT": certificate, "ETCDCTL_KEY": key})
+            command += ["--client-cert-auth", f"--trusted-ca-file={self.authority.path}"]
+        self.daemon = Daemon(host, "etcd", [*command, *arguments], directory, self._ready)
+        try:
+            self.daemon.start()
+            if secure:
+                self._make_users()
+        except BaseException:
+            self.daemon.kill()
+            raise
+
+    def _ready(self):
+        return self.host.run(["etcdctl", "endpoint", "health"], check=False, env=self.admin).returncode == 0
+
+    def _make_users(self):
+        for command in (f"user add root:{PASSWORD}", "user grant-role root root", "role add podveil",
+                        f"role grant-permission podveil --prefix=true readwrite {PREFIX}",
+                        f"user add {USER}:{PASSWORD}", f"user grant-role {USER} podveil", "auth enable"):
+            self.ctl(*command.split())
+        self.admin["ETCDCTL_USER"] = f"root:{PASSWORD}"
+
+    def ctl(self, *arguments, stdin=None):
+        return self.host.run(["etcdctl", *arguments], env=self.admin, stdin=stdin)
+
+    def get(self, key):
+        """etcd's view of a key: mod_revision, lease and so on, with `value` decoded; None: it is not there."""
+        found = json.loads(self.ctl("get", key, "-w", "json")).get("kvs")
+        if not found:
+            return None
+        return {**found[0], "value": base64.b64decode(found[0].get("value", "")).decode()}
+
+    def put(self, key, value):
+        if value:
+            self.ctl("put", key, stdin=value)
+        else:
+            self.ctl("put", key, "")
+
+    def delete(self, *arguments):
+        self.ctl("del", *arguments)
+
+    def revision(self):
+        return json.loads(self.ctl("get", "/", "-w", "json"))["header"]["revision"]
+
+    def compact(self):
+        """What was before now is forgotten."""
+        self.ctl("compact", str(self.revision()), "--physical")
+
+
+class EtcdCluster(Cluster):
+    """The etcd runs on the switch, which nodes reach at 172.18.0.1."""
+
+    def __init__(self, nodes=3, mtu=1500, **options):
+        super().__init__(nodes, mtu)
+        try:
+            self.etcd = Etcd(self.switch, self.directory.name, "172.18.0.1", **options)
+        except BaseException:
+            self.close()
+            raise
+        self.store_url = "etcd:" + self.etcd.url
+
+    def close(self):
+        if hasattr(self, "etcd"):
+            self.etcd.daemon.kill()
+        super().close()
+
+    def start_agent(self, node, *arguments, env=None, **options):
+        return super().start_agent(node, *arguments, env={**self.etcd.environment, **(env or {})}, **options)
+
+    def podveil(self, *arguments, check=True):
+        return self.nodes[0].run([PODVEIL, *arguments, "--store", self.store_url], env=self.etcd.environment,
+                                 check=check)
+
+    def configure(self, node=None, **settings):
+        """Writes settings as a person would with etcdctl; None removes one."""
+        key = CONFIG + (f"node.{node}" if node else "default")
+        there = self.etcd.get(key)
+        document = {**(json.loads(there["value"]) if there else {}), **settings}
+        self.etcd.put(key, json.dumps({k: v for k, v in document.items() if v is not None}))

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What etcd 3.4's gateway was heard to say on a watch, and up to where all was told then. */
+#include <stdio.h>
+#include <string.h>
+
+#include "check.h"
+#include "store/etcd_watch.h"
+
+struct told {
+	char text[200];
+};
+
+static void on_key(void *context, const char *key, const char *value, size_t len, int64_t lease)
+{
+	struct told *t = context;
+	const size_t at = strlen(t->text);
+
+	assert_true(!value || strlen(value) == len);
+	snprintf(t->text + at, sizeof(t->text) - at, "%s=%s/%lld|", key, value ? value : "gone",
+		 (long long)lease);
+}
+
+/* The revision after it; -1: the watch is over; -2: what it was at is forgotten. */
+static int64_t hear(const char *text, int64_t revision, struct told *t)
+{
+	const struct etcd_watch_params p = {.key = on_key, .context = t};
+	bool compacted = false;
+	char why[200] = "";
+
+	*t->text = 0;
+	if (etcd_watch_event(&p, text, strlen(text), &revision, &compacted, why, sizeof(why)))
+		return revision;
+	return compacted ? -2 : -1;
+}
+
+#define KEY "\"key\":\"L3BvZHZlaWwvYQ==\""
+
+static void the_first_answer_tells_nothing_yet(void **state)
+{
+	struct told t;
+
+	(void)state;
+	assert_int_equal(
+		hear("{\"result\":{\"header\":{\"revision\":\"9\"},\"created\":true}}", 3, &t), 3);
+}
+
+static void events_move_on_to_what_they_tell(void **state)
+{
+	struct told t;
+
+	(void)state;
+	assert_int_equal(hear("{\"result\":{\"header\":{\"revision\":\"9\"},\"events\":["
+			      "{\"kv\":{" KEY ",\"mod_revision\":\"4\",\"value\":\"aGVsbG8=\","
+			      "\"lease\":\"7\"}},"
+			      "{\"type\":\"DELETE\",\"kv\":{" KEY ",\"mod_revision\":\"5\"}},"
+			      "{\"kv\":{" KEY ",\"mod_revision\":\"6\"}}]}}",
+			      3, &t),
+			 6);
+	assert_string_equal(t.text, "/podveil/a=hello/7|/podveil/a=gone/0|/podveil/a=/0|");
+}
+
+static void progress_moves_on(void **state)
+{
+	struct told t;
+
+	(void)state;
+	assert_int_equal(hear("{\"result\":{\"header\":{\"revision\":\"9\"}}}", 3, &t), 9);
+	assert_int_equal(hear("{\"result\":{\"header\":{\"revision\":\"2\"}}}", 3, &t), 3);
+}
+
+static void what_cannot_go_on(void **state)
+{
+	struct told t;
+
+	(void)state;
+	/* Compacted; restored, or another etcd; a token that is void; garbage. */
+	assert_int_equal(hear("{\"result\":{\"header\":{\"raft_term\":\"2\"},\"canceled\":true,"
+			      "\"compact_revision\":\"8\"}}",
+			      3, &t),
+			 -2);
+	assert_int_equal(
+		hear("{\"result\":{\"header\":{\"revision\":\"2\"},\"created\":true}}", 3, &t), -2);
+	assert_int_equal(hear("{\"result\":{\"header\":{\"revision\":\"9\"},\"created\":true,"
+			      "\"canceled\":true,\"cancel_reason\":\"invalid auth token\"}}",
+			      3, &t),
+			 -1);
+	assert_int_equal(hear("{\"error\":{\"grpc_code\":14,\"message\":\"no leader\"}}", 3, &t),
+			 -1);
+	assert_int_equal(hear("[]", 3, &t), -1);
+	assert_int_equal(hear("{", 3, &t), -1);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(the_first_answer_tells_nothing_yet),
+		cmocka_unit_test(events_move_on_to_what_they_tell),
+		cmocka_unit_test(progress_moves_on),
+		cmocka_unit_test(what_cannot_go_on),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
