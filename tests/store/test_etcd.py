@@ -1,289 +1,280 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Agents and a real etcd: records and settings come and go, whatever happens to it and between."""
-import base64
+"""Agents whose store is a real etcd: TLS and users, restarts, compaction, partitions, leases that run out."""
 import json
 import os
 import subprocess
-import time
 
 import pytest
 
 import pki
-from etcd import CONFIG, NODES, Etcd, EtcdCluster
-from hosts import PODVEIL, Host, wait_for
+from cluster import Cluster
+from daemon import Daemon
+from hosts import PODVEIL, wait_for
 
-def key_of(node):
-    return NODES + node.name
-
-
-def new_key():
-    return base64.b64encode(os.urandom(32)).decode()
+ADDRESS = "172.18.0.1"
+USER = "root:correct horse"
 
 
-def stranger(name, number, key):
-    return json.dumps({"name": name, "ipv4": f"172.18.0.{number}", "podCIDRs": [f"10.244.{number}.0/26"],
-                       "wireguardPublicKey": key})
+class EtcdCluster(Cluster):
+    """etcd on the switch, with TLS, client certificates and users."""
 
+    def __init__(self, directory, nodes=3, ttl=None):
+        super().__init__(nodes)
+        try:
+            self.files = str(directory)
+            authority = pki.Authority(self.files)
+            certificate, key = authority.issue("etcd", "etcd", names=[ADDRESS, "127.0.0.1"])
+            # With a common name etcd's gateway would refuse the client once users are on.
+            client = authority.issue("client", None, ["podveil"])
+            self.url = f"https://{ADDRESS}:2379"
+            # The first endpoint is one where nobody is.
+            self.store_url = f"etcd:https://{ADDRESS}:2999,{self.url}"
+            self.env = {"ETCDCTL_CACERT": authority.path, "ETCDCTL_CERT": client[0], "ETCDCTL_KEY": client[1],
+                        "ETCDCTL_USER": USER}
+            self.etcd = Daemon(self.switch, "etcd", [
+                "etcd", "--data-dir", "/run/etcd", "--listen-client-urls", self.url, "--advertise-client-urls",
+                self.url, "--listen-peer-urls", "http://127.0.0.1:2380", "--cert-file", certificate, "--key-file", key,
+                "--client-cert-auth", "--trusted-ca-file", authority.path, "--logger", "zap",
+                "--auth-token-ttl", "5"], self.files, self._healthy)
+            self.etcd.start()
+            self.etcdctl("user", "add", USER, user=None)
+            self.etcdctl("user", "grant-role", "root", "root", user=None)
+            self.etcdctl("auth", "enable", user=None)
+        except BaseException:
+            self.close()
+            raise
 
-def peers(node):
-    return set(node.run("wg show wireguard.cali peers").split())
+    def _healthy(self):
+        return self.etcdctl("endpoint", "health", user=None, check=False).returncode == 0
 
+    def etcdctl(self, *arguments, user=USER, check=True, stdin=None):
+        env = {k: v for k, v in self.env.items() if k != "ETCDCTL_USER"}
+        done = self.switch.run(
+            ["etcdctl", "--endpoints", self.url, *(["--user", user] if user else []), *arguments],
+            env={**env, "ETCDCTL_API": "3"}, check=False, stdin=stdin)
+        if check:
+            assert done.returncode == 0, done.stderr
+            return done.stdout
+        return done
 
-def public_key(node):
-    return node.run("wg show wireguard.cali public-key").strip()
+    def close(self):
+        if hasattr(self, "etcd"):
+            self.etcd.kill()
+        super().close()
 
+    def start_agent(self, node, *arguments, env=None, **options):
+        return super().start_agent(node, *arguments, env={**self.env, **(env or {})}, **options)
 
-def store_of(node):
-    return node.agent.status()["store"]
+    def set(self, key="default", **settings):
+        self.etcdctl("put", f"/podveil/config/{key}", json.dumps(settings))
 
+    def record(self, node):
+        text = self.etcdctl("get", f"/podveil/nodes/{node.name}", "--print-value-only")
+        return json.loads(text) if text.strip() else None
 
-def record(c, node):
-    there = c.etcd.get(key_of(node))
-    return there and json.loads(there["value"])
-
-
-def start(c, env=None, enable=True):
-    for node in c.nodes:
-        c.start_agent(node, env=env)
-    if enable:
-        c.podveil("enable")
-        wait_for(c.encrypted, "all encrypt with all others", 15)
+    def wait_encrypted(self, seconds=15):
+        wait_for(self.encrypted, "all nodes encrypt with all others", seconds)
 
 
 @pytest.fixture(scope="module")
-def cluster():
-    """Three nodes, encrypted; TLS, user and password."""
-    with EtcdCluster(arguments=["--max-request-bytes=2000000"]) as made:
-        start(made)
+def etcd(tmp_path_factory):
+    with EtcdCluster(tmp_path_factory.mktemp("etcd")) as made:
+        for node in made.nodes:
+            made.start_agent(node)
+        made.set(wireguardEnabled=True)
+        made.wait_encrypted()
         yield made
 
 
-def test_a_record_comes_changes_and_goes(cluster):
-    c = cluster
-    one, two = new_key(), new_key()
-    c.etcd.put(NODES + "stranger", stranger("stranger", 99, one))
-    wait_for(lambda: all(one in peers(n) for n in c.nodes), "it is a peer")
-    c.etcd.put(NODES + "stranger", stranger("stranger", 99, two))
-    wait_for(lambda: all(two in peers(n) and one not in peers(n) for n in c.nodes), "it has another key")
-    c.etcd.delete(NODES + "stranger")
-    wait_for(lambda: not any(two in peers(n) for n in c.nodes), "it is gone")
+def peers(node):
+    return node.run("wg show wireguard.cali endpoints")
 
 
-def test_our_record_is_put_back(cluster):
-    c = cluster
-    worker = c.node("wireguard-worker")
-    good = c.etcd.get(key_of(worker))
-
-    def is_back():
-        there = c.etcd.get(key_of(worker))
-        return there and (there["value"], there.get("lease")) == (good["value"], good["lease"])
-    c.etcd.delete(key_of(worker))
-    wait_for(is_back, "deleted")
-    for value in (stranger(worker.name, 98, new_key()), "nothing at all", "", good["value"] + " "):
-        c.etcd.put(key_of(worker), value)
-        wait_for(is_back, f"changed to {value[:20]}")
-    # The same without the lease would stay for ever.
-    c.etcd.put(key_of(worker), good["value"])
-    assert wait_for(is_back, "put under the lease again")
-    # The lease itself.
-    c.etcd.ctl("lease", "revoke", f"{good['lease']:x}")
-    back = wait_for(lambda: c.etcd.get(key_of(worker)), "a new lease")
-    assert back["value"] == good["value"] and back["lease"] not in (0, good["lease"])
-    wait_for(c.encrypted, "encrypted with all")
+def mtu(c, value, seconds=15):
+    c.set(wireguardEnabled=True, wireguardMTU=value)
+    for node in c.nodes:
+        wait_for(lambda: f"mtu {value} " in node.run("ip link show wireguard.cali"), f"{node.name}: MTU {value}", seconds)
 
 
-def test_an_agent_takes_over_the_record_of_the_one_before(cluster):
-    """The same record, but under its own lease: with that of the dead one it would go, and nobody put it again."""
-    c, worker = cluster, cluster.node("wireguard-worker")
-    before = c.etcd.get(key_of(worker))
-    worker.agent.kill()
-    c.start_agent(worker)
-    after = wait_for(lambda: (r := c.etcd.get(key_of(worker))) and r["lease"] != before["lease"] and r, "another lease")
-    assert after["value"] == before["value"]
-    c.etcd.ctl("lease", "revoke", f"{before['lease']:x}")
-    assert c.etcd.get(key_of(worker))["lease"] == after["lease"]
-    wait_for(c.encrypted, "encrypted with all")
+def test_enable_and_disable(etcd):
+    c = etcd
+    done = c.nodes[0].run([PODVEIL, "disable", "--store", c.store_url], env=c.env)
+    assert done == "wireguardEnabled: false for the cluster\n"
+    wait_for(lambda: all("wireguardPublicKey" not in c.record(n) for n in c.nodes), "the keys are gone")
+    c.nodes[0].run([PODVEIL, "enable", "--store", c.store_url], env=c.env)
+    c.wait_encrypted()
+    assert json.loads(c.etcdctl("get", "/podveil/config/default", "--print-value-only")) == {"wireguardEnabled": True}
 
 
-def test_etcd_restarts(cluster):
-    c = cluster
-    c.etcd.daemon.stop()
-    wait_for(lambda: all(store_of(n)["errors"] for n in c.nodes), "it is noticed")
-    assert c.encrypted()  # what is known stays in force
-    done = c.podveil("disable", check=False)
-    assert done.returncode == 1 and "No route to host" in done.stderr, done.stderr
-    c.etcd.daemon.start()
-    key = new_key()
-    c.etcd.put(NODES + "late", stranger("late", 97, key))
-    # All tokens are void now.
-    wait_for(lambda: all(key in peers(n) for n in c.nodes), "what is new comes", 15)
-    c.etcd.delete(NODES + "late")
-    wait_for(lambda: not any(key in peers(n) for n in c.nodes), "and goes")
-    c.etcd.delete(key_of(c.nodes[1]))
-    wait_for(lambda: c.etcd.get(key_of(c.nodes[1])), "records are put again")
-    wait_for(c.encrypted, "encrypted with all", 15)
+def test_commands_at_the_same_time_lose_nothing(etcd):
+    c, node = etcd, etcd.nodes[0]
+    c.set("node.other")
+    started = [node.start([PODVEIL, verb, *more, "--node", "other", "--store", c.store_url], env=c.env)
+               for verb in ("enable", "disable") for more in ([], ["--ipv6"]) for _ in range(3)]
+    assert [p.wait(30) for p in started] == [0] * len(started), [p.stdout.read() for p in started]
+    settings = json.loads(c.etcdctl("get", "/podveil/config/node.other", "--print-value-only"))
+    assert set(settings) == {"wireguardEnabled", "wireguardEnabledV6"}
+    c.etcdctl("del", "/podveil/config/node.other")
 
 
-def test_compaction_during_a_partition(cluster):
-    c = cluster
-    worker = c.node("wireguard-worker")
-    old, new = new_key(), new_key()
-    c.etcd.put(NODES + "old", stranger("old", 96, old))
-    c.configure("wireguard-worker", wireguardMTU=1400)
-    wait_for(lambda: old in peers(worker) and "mtu 1400" in worker.run("ip link show wireguard.cali"), "it is known")
-    errors = store_of(worker)["errors"]
-    c.switch.run(f"ip link set port{worker.index} down")
+def test_our_record_is_put_back(etcd):
+    c, node = etcd, etcd.nodes[1]
+    before = c.record(node)
+    c.etcdctl("del", f"/podveil/nodes/{node.name}")
+    wait_for(lambda: c.record(node) == before, "put back after it was deleted")
+    c.etcdctl("put", f"/podveil/nodes/{node.name}", json.dumps({"name": node.name, "ipv4": "192.0.2.1"}))
+    wait_for(lambda: c.record(node) == before, "put back after it was changed")
+    c.wait_encrypted()
+
+
+def test_a_lease_that_somebody_revokes(etcd):
+    c, node = etcd, etcd.nodes[1]
+    before = c.record(node)
+    kv = json.loads(c.etcdctl("get", f"/podveil/nodes/{node.name}", "-w", "json"))["kvs"][0]
+    c.etcdctl("lease", "revoke", f"{kv['lease']:x}")
+    wait_for(lambda: c.record(node) == before, "it is there again")
+    again = json.loads(c.etcdctl("get", f"/podveil/nodes/{node.name}", "-w", "json"))["kvs"][0]
+    assert again["lease"] not in (0, kv["lease"])
+    c.wait_encrypted()
+
+
+def test_a_restart_and_compaction(etcd):
+    """What happened while they did not hear of it, and was compacted away, is known after a new list."""
+    c = etcd
+    c.etcdctl("put", "/podveil/nodes/extra", json.dumps({
+        "name": "extra", "ipv4": "172.18.0.77", "podCIDRs": ["10.244.77.0/26"], "wireguardPublicKey": "A" * 42 + "E="}))
+    wait_for(lambda: "172.18.0.77" in peers(c.nodes[0]), "extra is a peer")
+    for node in c.nodes:
+        node.agent.process.send_signal(19)
     try:
-        c.etcd.delete(NODES + "old")
-        c.etcd.delete(CONFIG + "node.wireguard-worker")
-        c.etcd.put(NODES + "new", stranger("new", 95, new))
-        c.etcd.compact()
-        wait_for(lambda: store_of(worker)["errors"] > errors, "the dead connection is noticed", 40)
-        assert old in peers(worker)
+        c.etcdctl("del", "/podveil/nodes/extra")
+        c.set(wireguardEnabled=True, wireguardMTU=1410)
+        revision = json.loads(c.etcdctl("endpoint", "status", "-w", "json"))[0]["Status"]["header"]["revision"]
+        c.etcdctl("compact", str(revision), "--physical")
+        c.etcd.kill()
+        c.etcd.start()
     finally:
-        c.switch.run(f"ip link set port{worker.index} up")
-    wait_for(lambda: new in peers(worker), "what was missed is there", 30)
-    assert old not in peers(worker)
-    wait_for(lambda: "mtu 1440" in worker.run("ip link show wireguard.cali"), "the setting has gone, too")
-    wait_for(lambda: c.etcd.get(key_of(worker)), "its record is there again", 15)
-    c.etcd.delete(NODES + "new")
-    wait_for(c.encrypted, "encrypted with all", 30)
+        for node in c.nodes:
+            node.agent.process.send_signal(18)
+    wait_for(lambda: all("mtu 1410 " in n.run("ip link show wireguard.cali") for n in c.nodes), "the new MTU", 20)
+    wait_for(lambda: "172.18.0.77" not in peers(c.nodes[0]), "extra is gone")
+    assert c.encrypted()
 
 
-def test_garbage_and_huge_values(cluster):
-    c = cluster
-    worker, key = c.node("wireguard-worker"), new_key()
-    c.etcd.put(NODES + "fat", stranger("fat", 94, key))
-    wait_for(lambda: key in peers(worker), "good at first")
-    problems = {
-        "{": "line 1", '{"name": "thin"}': "not that of the key", "[]": "object",
-        json.dumps({"name": "fat", "podCIDRs": ["10.0.0.0/40"]}): "podCIDRs[0]", "x" * 1200000: "larger than",
-    }
-    for value, problem in problems.items():
-        c.etcd.put(NODES + "fat", value)
-        wait_for(lambda p=problem: "nodes/fat" in store_of(worker)["lastError"] and p in store_of(worker)["lastError"],
-                 f"{value[:30]} is named: {problem}")
-        assert key in peers(worker)  # what was good stays
-    # Larger than what is taken from a watch: what it was is found by a new list.
-    errors = store_of(worker)["errors"]
-    c.etcd.put(NODES + "fat", "x" * 1600000)
-    wait_for(lambda: store_of(worker)["errors"] > errors, "it is named")
-    assert "nodes/fat: larger than" in store_of(worker)["lastError"]
-    assert key in peers(worker) and c.encrypted()
-    c.etcd.put("/podveil/else", "what is this")
-    c.etcd.put(CONFIG + "default", "{nonsense")
-    wait_for(lambda: "config/default: line 1" in store_of(worker)["lastError"], "the settings are named")
-    done = c.podveil("disable", check=False)
-    assert done.returncode == 1 and "no JSON object" in done.stderr
-    assert c.etcd.get(CONFIG + "default")["value"] == "{nonsense" and c.encrypted()
-    c.etcd.put(CONFIG + "default", '{"wireguardEnabled": true}')
-    c.etcd.delete(NODES + "fat")
-    wait_for(lambda: key not in peers(worker), "it is gone")
+def test_etcd_hangs(etcd):
+    c = etcd
+    lines = [n.agent.log() for n in c.nodes]
+    c.etcd.pause()
+    try:
+        for node, log in zip(c.nodes, lines):
+            wait_for(lambda: "etcd cannot be read" in node.agent.log()[len(log):], f"{node.name} notices", 32)
+    finally:
+        c.etcd.resume()
+    assert c.encrypted()
+    mtu(c, 1411, 30)
 
 
-def test_more_than_a_page(cluster):
-    c = cluster
-    names = [f"n{i:04}" for i in range(1203)]
-    for at in range(0, len(names), 100):
-        puts = "".join(f"put {NODES}{n} '{json.dumps({'name': n})}'\n" for n in names[at:at + 100])
-        c.etcd.ctl("txn", stdin=f"\n{puts}\n\n")
-    last = new_key()
-    c.etcd.put(NODES + "zz", stranger("zz", 93, last))
-    worker = c.node("wireguard-worker")
-    worker.agent.stop()
-    c.start_agent(worker)
-    wait_for(lambda: last in peers(worker), "the last of the list")
-    c.etcd.delete("--prefix", NODES + "n")
-    c.etcd.delete(NODES + "zz")
-    wait_for(lambda: last not in peers(worker), "gone")
+def test_tokens_run_out(etcd):
+    """etcd forgets tokens that are not used for 5 s here; agents fetch new ones."""
+    c = etcd
+    node = c.nodes[1]
+    wait_for(lambda: node.run("sleep 6; echo slept"), "time has passed", 20)
+    c.etcdctl("del", f"/podveil/nodes/{node.name}")
+    wait_for(lambda: c.record(node), "the record is written with a new token")
+    assert "does not know us" not in node.agent.log()
 
 
-def agent_says(host, url, env):
-    """Exit code and output of an agent that cannot start, or cannot read its store."""
-    done = host.run(["timeout", "4", PODVEIL, "agent", "--node", "lonely", "--uplink", "lo", "--node-ip", "127.0.0.1",
-                     "--store", url], check=False, env=env)
-    return done.returncode, done.stdout + done.stderr
+def test_a_node_cut_off_from_etcd_is_no_stranger(etcd):
+    """Its lease runs out, but it is reachable otherwise: its peers go on encrypting. Deleted by somebody, it is
+    forgotten at once."""
+    c = etcd
+    left, right = c.nodes[1], c.nodes[2]
+    client, server = (c.pod(n, f"pod-{n.name}") for n in (left, right))
+    right.run(f"iptables -A OUTPUT -d {ADDRESS} -p tcp --dport 2379 -j DROP")
+    try:
+        # As if the minute were over: nobody keeps it alive.
+        kv = json.loads(c.etcdctl("get", f"/podveil/nodes/{right.name}", "-w", "json"))["kvs"][0]
+        c.etcdctl("lease", "revoke", f"{kv['lease']:x}")
+        wait_for(lambda: not c.record(right), "its record is gone")
+        wait_for(lambda: "record has run out" in left.agent.log(), "its peers hear of it")
+        assert "172.18.0.4:51820" in peers(left)
+        assert "5 received" in client.run(["ping", "-c", "5", "-i", "0.1", server.address])
+        # Somebody else has its pods' range now: it is not coming back.
+        c.etcdctl("put", "/podveil/nodes/heir", json.dumps({
+            "name": "heir", "ipv4": "172.18.0.88", "podCIDRs": [right.pods4], "wireguardPublicKey": "A" * 42 + "E="}))
+        wait_for(lambda: "172.18.0.4:51820" not in peers(left), "then it is forgotten")
+        c.etcdctl("del", "/podveil/nodes/heir")
+        wait_for(lambda: "172.18.0.88" not in peers(left), "what is deleted is gone at once")
+    finally:
+        right.run("iptables -F OUTPUT")
+    wait_for(lambda: c.record(right), "it is back", 40)
+    c.wait_encrypted(30)
 
 
-def test_who_is_not_let_in_is_told_why(tmp_path):
-    with Host("server") as host:
-        etcd = Etcd(host, str(tmp_path), "127.0.0.1")
-        good, url = etcd.environment, "etcd:" + etcd.url
-        os.makedirs(tmp_path / "other")
-        other = pki.Authority(str(tmp_path / "other"))
-        for env, says in (
-                ({**good, "ETCDCTL_CACERT": other.path}, "certificate"),
-                ({"ETCDCTL_USER": good["ETCDCTL_USER"]}, "certificate"),
-                ({**good, "ETCDCTL_USER": "podveil:wrong"}, "invalid user ID or password"),
-                ({**good, "ETCDCTL_USER": ""}, "user name is empty")):
-            code, out = agent_says(host, url, env)
-            assert code in (0, 124) and "etcd cannot be read" in out and says in out, (env, out)
-            assert out.count("etcd cannot be read") == 1 and "wrong" not in out
-            done = host.run([PODVEIL, "enable", "--store", url], check=False, env=env)
-            assert done.returncode == 1 and says in done.stderr, (env, done.stderr)
-        for env, where, says in (
-                ({**good, "ETCDCTL_CACERT": "/nowhere"}, url, "ETCDCTL_CACERT"),
-                ({**good, "ETCDCTL_CERT": good["ETCDCTL_CACERT"]}, url, "ETCDCTL_KEY"),
-                ({**good, "ETCDCTL_USER": "podveil"}, url, "password"),
-                (good, "etcd:", "https://HOST:PORT"), (good, "etcd:127.0.0.1:2379", "https://HOST:PORT"),
-                (good, url + ",", "https://HOST:PORT"), (good, "etcd:https://u:p@h:1", "https://HOST:PORT")):
-            code, out = agent_says(host, where, env)
-            assert code == 1 and says in out, (env, where, out)
-        # The role ends at /podveil/; etcdctl's own variable names the endpoints.
-        done = host.run([PODVEIL, "enable", "--store", "etcd:"], env={**good, "ETCDCTL_ENDPOINTS": etcd.url})
-        assert done == "wireguardEnabled: true for the cluster\n"
-        etcd.ctl("role", "revoke-permission", "podveil", "/podveil/", "/podveil0")
-        done = host.run([PODVEIL, "disable", "--store", url], env=good, check=False)
-        assert done.returncode == 1 and "permission denied" in done.stderr
+def test_nonsense_is_named_and_others_go_on(etcd):
+    c, node = etcd, etcd.nodes[0]
+    before = node.agent.status()["store"]["errors"]
+    for key, value in (("nodes/bad", "{"), ("nodes/other", '{"name": "another"}'), ("nodes/cidr",
+                       '{"name": "cidr", "podCIDRs": ["10.0.0.0/99"]}'), ("config/default", "[1]"),
+                       ("config/strange", "{}"), ("elsewhere", "x"), ("nodes/huge", "x" * 1200000)):
+        c.etcdctl("put", f"/podveil/{key}", stdin=value)
+    wait_for(lambda: "key=/podveil/nodes/huge" in node.agent.log(), "the last one is named")
+    for key in ("nodes/bad", "nodes/other", "nodes/cidr", "config/default", "config/strange", "elsewhere"):
+        assert f"key=/podveil/{key} problem=" in node.agent.log()
+    assert node.agent.status()["store"]["errors"] >= before + 7
+    assert c.encrypted(), "the settings that were good before stay"
+    c.etcdctl("del", "/podveil/nodes/", "--prefix", user=USER)
+    c.etcdctl("del", "/podveil/config/strange")
+    c.etcdctl("del", "/podveil/elsewhere")
+    c.set(wireguardEnabled=True)
+    wait_for(lambda: all(c.record(n) for n in c.nodes), "all records are back")
+    c.wait_encrypted()
 
 
-def test_a_token_that_expires():
-    with EtcdCluster(2, arguments=["--auth-token-ttl=2"]) as c:
-        start(c)
-        worker = c.nodes[1]
-        for _ in range(2):
-            time.sleep(5)  # it lapses when it is not used for so long
-            c.etcd.delete(key_of(worker))
-            wait_for(lambda: c.etcd.get(key_of(worker)), "the record is put again")
-        key = new_key()
-        c.etcd.put(NODES + "late", stranger("late", 97, key))
-        wait_for(lambda: all(key in peers(n) for n in c.nodes), "the watch stands")
-        assert "invalid auth token" not in worker.agent.log()
+def test_many_nodes_come_in_pages(etcd):
+    c, node = etcd, etcd.nodes[0]
+    text = "".join(f'put /podveil/nodes/many-{i} "{{\\"name\\":\\"many-{i}\\",\\"ipv4\\":\\"10.9.{i // 250}.{i % 250}\\"}}"\n'
+                   for i in range(1200))
+    # A transaction holds 128 operations.
+    lines = text.splitlines()
+    for at in range(0, len(lines), 100):
+        c.etcdctl("txn", stdin="\n" + "\n".join(lines[at:at + 100]) + "\n\n\n")
+    node.agent.kill()
+    c.start_agent(node)
+    c.wait_encrypted()
+    assert json.loads(c.etcdctl("get", "/podveil/nodes/many-", "--prefix", "-w", "json"))["count"] == 1200
+    # Each was told: one without a key is refused by nobody, and its range would be known if it had one.
+    c.etcdctl("put", "/podveil/nodes/many-999", json.dumps({
+        "name": "many-999", "ipv4": "172.18.0.66", "podCIDRs": ["10.244.99.0/26"], "wireguardPublicKey": "A" * 42 + "E="}))
+    wait_for(lambda: "172.18.0.66" in peers(node), "the watch goes on behind the pages")
+    wait_for(lambda: node.agent.kill() == -9, "it ends")
+    c.start_agent(node)
+    wait_for(lambda: "172.18.0.66" in peers(node), "it is in one of the pages")
+    c.etcdctl("del", "/podveil/nodes/many-", "--prefix")
 
 
-def test_endpoints_one_of_them_dead():
-    more = "https://172.18.0.1:2389"
-    with EtcdCluster(2, more_urls=[more]) as c:
-        first = c.etcd.url
-        c.store_url = f"etcd:https://172.18.0.1:9999,{first},{more}"
-        start(c)
-        # The one in use vanishes without a word.
-        c.switch.run("nft add table inet t && nft 'add chain inet t in { type filter hook input priority 0; }' && "
-                     "nft add rule inet t in tcp dport 2379 drop")
-        key = new_key()
-        c.etcd.admin["ETCDCTL_ENDPOINTS"] = more
-        c.etcd.put(NODES + "late", stranger("late", 97, key))
-        wait_for(lambda: all(key in peers(n) for n in c.nodes), "told by the other one", 40)
-        assert all(c.etcd.get(key_of(n)) for n in c.nodes) or wait_for(
-            lambda: all(c.etcd.get(key_of(n)) for n in c.nodes), "records are put again", 20)
-        assert "true" in c.podveil("enable")
+@pytest.mark.parametrize("change,says", [
+    ({"ETCDCTL_USER": "root:wrong"}, "does not know us"),
+    ({"ETCDCTL_USER": ""}, "etcd cannot be read"),
+    ({"ETCDCTL_CACERT": "/etc/ssl/certs/ca-certificates.crt"}, "local issuer certificate"),
+    ({"ETCDCTL_CERT": "", "ETCDCTL_KEY": ""}, f"endpoint=https://{ADDRESS}:2379"),
+])
+def test_who_may_not_is_told_so(etcd, change, says):
+    c, node = etcd, etcd.nodes[0]
+    node.agent.kill()
+    c.start_agent(node, env=change, ready=False)
+    wait_for(lambda: says in node.agent.log(), "it is said")
+    assert not node.agent.status()["store"]["synced"]
+    if change == {"ETCDCTL_USER": "root:wrong"}:
+        done = node.run([PODVEIL, "enable", "--store", c.store_url], env={**c.env, **change}, check=False)
+        assert done.returncode == 1 and "settings were not changed" in done.stderr
+    node.agent.kill()
+    c.start_agent(node)
+    c.wait_encrypted()
 
 
-def test_plain_http_quiet_for_long_and_all_data_lost():
-    with EtcdCluster(2, secure=False) as c:
-        start(c)
-        errors = [store_of(n)["errors"] for n in c.nodes]
-        # Over HTTP/1 nobody can ask on a watch's connection: that it is quiet says nothing.
-        time.sleep(32)
-        assert [store_of(n)["errors"] for n in c.nodes] == errors
-        key = new_key()
-        c.etcd.put(NODES + "late", stranger("late", 97, key))
-        wait_for(lambda: all(key in peers(n) for n in c.nodes), "the watch stands")
-        # Another etcd in its place, at an earlier revision.
-        c.etcd.daemon.stop()
-        c.switch.run("rm -rf /run/etcd")
-        c.etcd.daemon.start()
-        c.etcd.put(CONFIG + "default", '{"wireguardEnabled": true}')
-        wait_for(lambda: not any(key in peers(n) for n in c.nodes), "what it has not is gone", 20)
-        wait_for(lambda: all(c.etcd.get(key_of(n)) for n in c.nodes), "records are put again", 20)
-        wait_for(c.encrypted, "encrypted with all", 20)
+@pytest.mark.parametrize("url", ["etcd:", "etcd:10.0.0.1:2379", "etcd:https://a,,https://b"])
+def test_bad_urls(url):
+    done = subprocess.run([PODVEIL, "enable", "--store", url], capture_output=True, text=True,
+                          env={"PATH": os.environ["PATH"]})
+    assert done.returncode == 1 and "needs=\"etcd:https://HOST:PORT" in done.stderr

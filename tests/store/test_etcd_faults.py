@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What goes wrong between agents and a real etcd, and with etcd itself."""
+import base64
+import json
+import os
+import time
+
+import pytest
+
+from etcd import CONFIG, NODES, EtcdCluster
+from hosts import wait_for
+
+
+def key_of(node):
+    return NODES + node.name
+
+
+def new_key():
+    return base64.b64encode(os.urandom(32)).decode()
+
+
+def stranger(name, number, key):
+    return json.dumps({"name": name, "ipv4": f"172.18.0.{number}", "podCIDRs": [f"10.244.{number}.0/26"],
+                       "wireguardPublicKey": key})
+
+
+def peers(node):
+    return set(node.run("wg show wireguard.cali peers").split())
+
+
+def public_key(node):
+    return node.run("wg show wireguard.cali public-key").strip()
+
+
+def store_of(node):
+    return node.agent.status()["store"]
+
+
+def record(c, node):
+    there = c.etcd.get(key_of(node))
+    return there and json.loads(there["value"])
+
+
+def start(c, env=None, enable=True):
+    for node in c.nodes:
+        c.start_agent(node, env=env)
+    if enable:
+        c.podveil("enable")
+        wait_for(c.encrypted, "all encrypt with all others", 15)
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """Three nodes, encrypted; TLS, user and password."""
+    with EtcdCluster(arguments=["--max-request-bytes=2000000"]) as made:
+        start(made)
+        yield made
+
+
+def test_an_agent_takes_over_the_record_of_the_one_before(cluster):
+    """The same record, but under its own lease: with that of the dead one it would go, and nobody put it again."""
+    c, worker = cluster, cluster.node("wireguard-worker")
+    before = c.etcd.get(key_of(worker))
+    worker.agent.kill()
+    c.start_agent(worker)
+    after = wait_for(lambda: (r := c.etcd.get(key_of(worker))) and r["lease"] != before["lease"] and r, "another lease")
+    assert after["value"] == before["value"]
+    c.etcd.ctl("lease", "revoke", f"{before['lease']:x}")
+    assert c.etcd.get(key_of(worker))["lease"] == after["lease"]
+    wait_for(c.encrypted, "encrypted with all")
+
+
+def test_compaction_during_a_partition(cluster):
+    c = cluster
+    worker = c.node("wireguard-worker")
+    old, new = new_key(), new_key()
+    c.etcd.put(NODES + "old", stranger("old", 96, old))
+    c.configure("wireguard-worker", wireguardMTU=1400)
+    wait_for(lambda: old in peers(worker) and "mtu 1400" in worker.run("ip link show wireguard.cali"), "it is known")
+    errors = store_of(worker)["errors"]
+    c.switch.run(f"ip link set port{worker.index} down")
+    try:
+        c.etcd.delete(NODES + "old")
+        c.etcd.delete(CONFIG + "node.wireguard-worker")
+        c.etcd.put(NODES + "new", stranger("new", 95, new))
+        c.etcd.compact()
+        wait_for(lambda: store_of(worker)["errors"] > errors, "the dead connection is noticed", 40)
+        assert old in peers(worker)
+    finally:
+        c.switch.run(f"ip link set port{worker.index} up")
+    wait_for(lambda: new in peers(worker), "what was missed is there", 30)
+    assert old not in peers(worker)
+    wait_for(lambda: "mtu 1440" in worker.run("ip link show wireguard.cali"), "the setting has gone, too")
+    wait_for(lambda: c.etcd.get(key_of(worker)), "its record is there again", 15)
+    c.etcd.delete(NODES + "new")
+    wait_for(c.encrypted, "encrypted with all", 30)
+
+
+def test_plain_http_quiet_for_long_and_all_data_lost():
+    with EtcdCluster(2, secure=False) as c:
+        start(c)
+        errors = [store_of(n)["errors"] for n in c.nodes]
+        # Over HTTP/1 nobody can ask on a watch's connection: that it is quiet says nothing.
+        time.sleep(32)
+        assert [store_of(n)["errors"] for n in c.nodes] == errors
+        key = new_key()
+        c.etcd.put(NODES + "late", stranger("late", 97, key))
+        wait_for(lambda: all(key in peers(n) for n in c.nodes), "the watch stands")
+        # Another etcd in its place, at an earlier revision.
+        c.etcd.daemon.stop()
+        c.switch.run("rm -rf /run/etcd")
+        c.etcd.daemon.start()
+        c.etcd.put(CONFIG + "default", '{"wireguardEnabled": true}')
+        wait_for(lambda: not any(key in peers(n) for n in c.nodes), "what it has not is gone", 20)
+        wait_for(lambda: all(c.etcd.get(key_of(n)) for n in c.nodes), "records are put again", 20)
+        wait_for(c.encrypted, "encrypted with all", 20)
