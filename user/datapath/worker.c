@@ -7,11 +7,21 @@
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "datapath/clock.h"
 #include "observe/log.h"
+
+/* A worker that always finds a packet or two works for its own overhead: two system calls each,
+ * while those who send and receive wait for the processor. After this many passes in a row with
+ * fewer messages it stays away for a moment. Two cores that others used, too, beside the same
+ * without: UDP 1300 B 70 and 44 kpkt/s received, HTTP over 100 connections 55 and 44 kreq/s, UDP
+ * 64 B 64 and 63. A stay after every pass, full or not, cost TCP a quarter. */
+#define TRICKLE_PASSES	 4
+#define TRICKLE_MESSAGES 24
+#define NAP		 50000 /* ns */
 
 enum source { SOURCE_TUNNEL, SOURCE_WIRE4, SOURCE_WIRE6, SOURCE_LEAVING, SOURCE_KICK, N_SOURCES };
 
@@ -74,18 +84,37 @@ static void wait_for_work(struct worker *w, bool idle)
 	}
 }
 
+/* Messages that went through, both ways. */
+static uint64_t handled(const struct worker *w)
+{
+	return w->count->egress_packets + w->count->wire_messages_received;
+}
+
+/* Lets more come, so that it is handled at once. */
+static void nap(struct worker *w)
+{
+	const struct timespec t = {.tv_nsec = NAP};
+
+	rcu_thread_offline();
+	nanosleep(&t, NULL);
+	rcu_thread_online();
+	w->now = clock_now();
+}
+
 static void *run(void *context)
 {
 	struct worker *w = context;
+	uint64_t last_work = 0;
+	unsigned int trickle = 0;
 	char name[16];
 
 	snprintf(name, sizeof(name), "podveil-w%u", w->id);
 	pthread_setname_np(pthread_self(), name);
-	uint64_t last_work = 0;
-
+	prctl(PR_SET_TIMERSLACK, 1); /* a nap is as long as it says */
 	rcu_register_thread();
 	w->now = clock_now();
 	while (!atomic_load_explicit(&w->datapath->stopping, memory_order_relaxed)) {
+		const uint64_t before = handled(w);
 		bool busy;
 
 		if (w->kicked) {
@@ -100,6 +129,7 @@ static void *run(void *context)
 		rcu_quiescent_state();
 		if (busy)
 			last_work = w->now;
+		trickle = busy && handled(w) - before < TRICKLE_MESSAGES ? trickle + 1 : 0;
 		if (busy) {
 			wait_for_work(w, false);
 		} else if (w->now - last_work < w->datapath->spin) {
@@ -115,6 +145,8 @@ static void *run(void *context)
 		if (busy)
 			w->count->busy_ns += now - w->now;
 		w->now = now;
+		if (trickle >= TRICKLE_PASSES)
+			nap(w);
 	}
 	rcu_unregister_thread();
 	return NULL;
