@@ -35,7 +35,7 @@ C_FILES := $(shell find user bpf include vmlinux tests -name '*.[ch]' 2>/dev/nul
 .DELETE_ON_ERROR:
 .SECONDARY:
 .PHONY: all help deps deps-kubernetes peers unit bpf-tests fuzz e2e check-etcd check-vm check-apiserver check \
-	check-kubernetes check-all demo demo-kubernetes bench format lint install clean test-programs
+	check-kubernetes check-all demo demo-kubernetes bench bench-kubernetes format lint install clean test-programs
 
 all: $(B)/podveil
 
@@ -48,6 +48,7 @@ help:
 	@echo "make deps-kubernetes    Kubernetes' own programs, for tests and lab, into build/kubernetes"
 	@echo "make unit | bpf-tests | fuzz | e2e | check-etcd | check-vm | check-apiserver    one suite of tests; FUZZ_SECONDS=$(FUZZ_SECONDS)"
 	@echo "make bench      throughput and latency beside other WireGuards; BENCH=full: medians of five, and scaling"
+	@echo "make bench-kubernetes    the agent in a cluster of 5,000 nodes and 10,000 IPAM blocks"
 	@echo "make format | lint | clean | install DESTDIR= PREFIX=$(PREFIX)"
 
 # --- what is needed ---
@@ -57,7 +58,7 @@ DEPS := build/.deps
 deps: $(DEPS)
 
 # Included, so that make starts again with the libraries that were just installed.
-ifneq ($(filter deps check check-kubernetes check-all demo demo-kubernetes bench e2e check-etcd check-vm check-apiserver,$(MAKECMDGOALS)),)
+ifneq ($(filter deps check check-kubernetes check-all demo demo-kubernetes bench bench-kubernetes e2e check-etcd check-vm check-apiserver,$(MAKECMDGOALS)),)
 include $(DEPS)
 endif
 
@@ -196,6 +197,9 @@ bench: $(DEPS) $(B)/podveil $(BENCH_BIN)
 	$(PYTHON) tests/bench/bench.py $(BENCH)
 	$(if $(filter full,$(BENCH)),$(PYTHON) tests/bench/scaling.py)
 	$(PYTHON) tests/bench/bench_agent.py
+
+bench-kubernetes: $(DEPS) $(DEPS_KUBERNETES) $(B)/podveil
+	$(PYTHON) tests/bench/bench_kubernetes.py
 
 # --- the look of things ---
 

@@ -137,6 +137,24 @@ def test_two_nodes_with_one_key(kubernetes):
     c.wait_encrypted()
 
 
+def test_a_leak_is_an_event(kubernetes):
+    """Somebody routes around the tunnel: packets leave in plain, and the cluster is told, once."""
+    c = kubernetes
+    worker, worker2 = c.node("wireguard-worker"), c.node("wireguard-worker2")
+    client, server = (c.pod(n, f"leak-{n.name}") for n in (worker, worker2))
+    assert not events(c, worker, "PlaintextLeft")
+    worker.run(f"ip rule add priority 50 to {worker2.pods4} lookup main")
+    try:
+        client.run(["ping", "-c", "3", "-i", "0.1", "-W", "1", server.address], check=False)
+        wait_for(lambda: events(c, worker, "PlaintextLeft"), "an Event says so")
+        client.run(["ping", "-c", "3", "-i", "0.1", "-W", "1", server.address], check=False)
+    finally:
+        worker.run("ip rule del priority 50")
+    wait_for(lambda: worker.agent.status()["guard"]["leaks"] >= 6, "both were counted")
+    assert len(events(c, worker, "PlaintextLeft")) == 1
+    assert "podveilStrictMode" in events(c, worker, "PlaintextLeft")[0]["message"]
+
+
 def test_addresses_of_calico_come_before_kubernetes(kubernetes):
     c = kubernetes
     worker, key = c.node("wireguard-worker"), new_key()
