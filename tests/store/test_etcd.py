@@ -6,79 +6,37 @@ import subprocess
 
 import pytest
 
-import pki
-from cluster import Cluster
-from daemon import Daemon
+from etcd import EtcdCluster
 from hosts import PODVEIL, wait_for
 
 ADDRESS = "172.18.0.1"
-USER = "root:correct horse"
 
 
-class EtcdCluster(Cluster):
-    """etcd on the switch, with TLS, client certificates and users."""
+class Store(EtcdCluster):
+    """With client certificates and tokens that run out soon; the first endpoint is one where nobody is."""
 
-    def __init__(self, directory, nodes=3, ttl=None):
-        super().__init__(nodes)
-        try:
-            self.files = str(directory)
-            authority = pki.Authority(self.files)
-            certificate, key = authority.issue("etcd", "etcd", names=[ADDRESS, "127.0.0.1"])
-            # With a common name etcd's gateway would refuse the client once users are on.
-            client = authority.issue("client", None, ["podveil"])
-            self.url = f"https://{ADDRESS}:2379"
-            # The first endpoint is one where nobody is.
-            self.store_url = f"etcd:https://{ADDRESS}:2999,{self.url}"
-            self.env = {"ETCDCTL_CACERT": authority.path, "ETCDCTL_CERT": client[0], "ETCDCTL_KEY": client[1],
-                        "ETCDCTL_USER": USER}
-            self.etcd = Daemon(self.switch, "etcd", [
-                "etcd", "--data-dir", "/run/etcd", "--listen-client-urls", self.url, "--advertise-client-urls",
-                self.url, "--listen-peer-urls", "http://127.0.0.1:2380", "--cert-file", certificate, "--key-file", key,
-                "--client-cert-auth", "--trusted-ca-file", authority.path, "--logger", "zap",
-                "--auth-token-ttl", "5"], self.files, self._healthy)
-            self.etcd.start()
-            self.etcdctl("user", "add", USER, user=None)
-            self.etcdctl("user", "grant-role", "root", "root", user=None)
-            self.etcdctl("auth", "enable", user=None)
-        except BaseException:
-            self.close()
-            raise
-
-    def _healthy(self):
-        return self.etcdctl("endpoint", "health", user=None, check=False).returncode == 0
-
-    def etcdctl(self, *arguments, user=USER, check=True, stdin=None):
-        env = {k: v for k, v in self.env.items() if k != "ETCDCTL_USER"}
-        done = self.switch.run(
-            ["etcdctl", "--endpoints", self.url, *(["--user", user] if user else []), *arguments],
-            env={**env, "ETCDCTL_API": "3"}, check=False, stdin=stdin)
-        if check:
-            assert done.returncode == 0, done.stderr
-            return done.stdout
-        return done
-
-    def close(self):
-        if hasattr(self, "etcd"):
-            self.etcd.kill()
-        super().close()
-
-    def start_agent(self, node, *arguments, env=None, **options):
-        return super().start_agent(node, *arguments, env={**self.env, **(env or {})}, **options)
+    def __init__(self):
+        super().__init__(client_certificates=True, arguments=["--auth-token-ttl=5"])
+        # With a common name etcd's gateway would refuse the client once users are on.
+        certificate, key = self.etcd.authority.issue("client", None, ["podveil"])
+        self.etcd.environment.update({"ETCDCTL_CERT": certificate, "ETCDCTL_KEY": key})
+        self.env = self.etcd.environment
+        self.store_url = f"etcd:https://{ADDRESS}:2999,{self.etcd.url}"
 
     def set(self, key="default", **settings):
-        self.etcdctl("put", f"/podveil/config/{key}", json.dumps(settings))
+        self.etcd.put(f"/podveil/config/{key}", json.dumps(settings))
 
     def record(self, node):
-        text = self.etcdctl("get", f"/podveil/nodes/{node.name}", "--print-value-only")
-        return json.loads(text) if text.strip() else None
+        there = self.etcd.get(f"/podveil/nodes/{node.name}")
+        return there and json.loads(there["value"])
 
     def wait_encrypted(self, seconds=15):
         wait_for(self.encrypted, "all nodes encrypt with all others", seconds)
 
 
 @pytest.fixture(scope="module")
-def etcd(tmp_path_factory):
-    with EtcdCluster(tmp_path_factory.mktemp("etcd")) as made:
+def etcd():
+    with Store() as made:
         for node in made.nodes:
             made.start_agent(node)
         made.set(wireguardEnabled=True)
@@ -103,7 +61,7 @@ def test_enable_and_disable(etcd):
     wait_for(lambda: all("wireguardPublicKey" not in c.record(n) for n in c.nodes), "the keys are gone")
     c.nodes[0].run([PODVEIL, "enable", "--store", c.store_url], env=c.env)
     c.wait_encrypted()
-    assert json.loads(c.etcdctl("get", "/podveil/config/default", "--print-value-only")) == {"wireguardEnabled": True}
+    assert json.loads(c.etcd.ctl("get", "/podveil/config/default", "--print-value-only")) == {"wireguardEnabled": True}
 
 
 def test_commands_at_the_same_time_lose_nothing(etcd):
@@ -112,17 +70,17 @@ def test_commands_at_the_same_time_lose_nothing(etcd):
     started = [node.start([PODVEIL, verb, *more, "--node", "other", "--store", c.store_url], env=c.env)
                for verb in ("enable", "disable") for more in ([], ["--ipv6"]) for _ in range(3)]
     assert [p.wait(30) for p in started] == [0] * len(started), [p.stdout.read() for p in started]
-    settings = json.loads(c.etcdctl("get", "/podveil/config/node.other", "--print-value-only"))
+    settings = json.loads(c.etcd.ctl("get", "/podveil/config/node.other", "--print-value-only"))
     assert set(settings) == {"wireguardEnabled", "wireguardEnabledV6"}
-    c.etcdctl("del", "/podveil/config/node.other")
+    c.etcd.ctl("del", "/podveil/config/node.other")
 
 
 def test_our_record_is_put_back(etcd):
     c, node = etcd, etcd.nodes[1]
     before = c.record(node)
-    c.etcdctl("del", f"/podveil/nodes/{node.name}")
+    c.etcd.ctl("del", f"/podveil/nodes/{node.name}")
     wait_for(lambda: c.record(node) == before, "put back after it was deleted")
-    c.etcdctl("put", f"/podveil/nodes/{node.name}", json.dumps({"name": node.name, "ipv4": "192.0.2.1"}))
+    c.etcd.ctl("put", f"/podveil/nodes/{node.name}", json.dumps({"name": node.name, "ipv4": "192.0.2.1"}))
     wait_for(lambda: c.record(node) == before, "put back after it was changed")
     c.wait_encrypted()
 
@@ -130,10 +88,10 @@ def test_our_record_is_put_back(etcd):
 def test_a_lease_that_somebody_revokes(etcd):
     c, node = etcd, etcd.nodes[1]
     before = c.record(node)
-    kv = json.loads(c.etcdctl("get", f"/podveil/nodes/{node.name}", "-w", "json"))["kvs"][0]
-    c.etcdctl("lease", "revoke", f"{kv['lease']:x}")
+    kv = json.loads(c.etcd.ctl("get", f"/podveil/nodes/{node.name}", "-w", "json"))["kvs"][0]
+    c.etcd.ctl("lease", "revoke", f"{kv['lease']:x}")
     wait_for(lambda: c.record(node) == before, "it is there again")
-    again = json.loads(c.etcdctl("get", f"/podveil/nodes/{node.name}", "-w", "json"))["kvs"][0]
+    again = json.loads(c.etcd.ctl("get", f"/podveil/nodes/{node.name}", "-w", "json"))["kvs"][0]
     assert again["lease"] not in (0, kv["lease"])
     c.wait_encrypted()
 
@@ -141,18 +99,18 @@ def test_a_lease_that_somebody_revokes(etcd):
 def test_a_restart_and_compaction(etcd):
     """What happened while they did not hear of it, and was compacted away, is known after a new list."""
     c = etcd
-    c.etcdctl("put", "/podveil/nodes/extra", json.dumps({
+    c.etcd.ctl("put", "/podveil/nodes/extra", json.dumps({
         "name": "extra", "ipv4": "172.18.0.77", "podCIDRs": ["10.244.77.0/26"], "wireguardPublicKey": "A" * 42 + "E="}))
     wait_for(lambda: "172.18.0.77" in peers(c.nodes[0]), "extra is a peer")
     for node in c.nodes:
         node.agent.process.send_signal(19)
     try:
-        c.etcdctl("del", "/podveil/nodes/extra")
+        c.etcd.ctl("del", "/podveil/nodes/extra")
         c.set(wireguardEnabled=True, wireguardMTU=1410)
-        revision = json.loads(c.etcdctl("endpoint", "status", "-w", "json"))[0]["Status"]["header"]["revision"]
-        c.etcdctl("compact", str(revision), "--physical")
-        c.etcd.kill()
-        c.etcd.start()
+        revision = json.loads(c.etcd.ctl("endpoint", "status", "-w", "json"))[0]["Status"]["header"]["revision"]
+        c.etcd.ctl("compact", str(revision), "--physical")
+        c.etcd.daemon.kill()
+        c.etcd.daemon.start()
     finally:
         for node in c.nodes:
             node.agent.process.send_signal(18)
@@ -164,12 +122,12 @@ def test_a_restart_and_compaction(etcd):
 def test_etcd_hangs(etcd):
     c = etcd
     lines = [n.agent.log() for n in c.nodes]
-    c.etcd.pause()
+    c.etcd.daemon.pause()
     try:
         for node, log in zip(c.nodes, lines):
             wait_for(lambda: "etcd cannot be read" in node.agent.log()[len(log):], f"{node.name} notices", 32)
     finally:
-        c.etcd.resume()
+        c.etcd.daemon.resume()
     assert c.encrypted()
     mtu(c, 1411, 30)
 
@@ -179,7 +137,7 @@ def test_tokens_run_out(etcd):
     c = etcd
     node = c.nodes[1]
     wait_for(lambda: node.run("sleep 6; echo slept"), "time has passed", 20)
-    c.etcdctl("del", f"/podveil/nodes/{node.name}")
+    c.etcd.ctl("del", f"/podveil/nodes/{node.name}")
     wait_for(lambda: c.record(node), "the record is written with a new token")
     assert "does not know us" not in node.agent.log()
 
@@ -193,17 +151,17 @@ def test_a_node_cut_off_from_etcd_is_no_stranger(etcd):
     right.run(f"iptables -A OUTPUT -d {ADDRESS} -p tcp --dport 2379 -j DROP")
     try:
         # As if the minute were over: nobody keeps it alive.
-        kv = json.loads(c.etcdctl("get", f"/podveil/nodes/{right.name}", "-w", "json"))["kvs"][0]
-        c.etcdctl("lease", "revoke", f"{kv['lease']:x}")
+        kv = json.loads(c.etcd.ctl("get", f"/podveil/nodes/{right.name}", "-w", "json"))["kvs"][0]
+        c.etcd.ctl("lease", "revoke", f"{kv['lease']:x}")
         wait_for(lambda: not c.record(right), "its record is gone")
         wait_for(lambda: "record has run out" in left.agent.log(), "its peers hear of it")
         assert "172.18.0.4:51820" in peers(left)
         assert "5 received" in client.run(["ping", "-c", "5", "-i", "0.1", server.address])
         # Somebody else has its pods' range now: it is not coming back.
-        c.etcdctl("put", "/podveil/nodes/heir", json.dumps({
+        c.etcd.ctl("put", "/podveil/nodes/heir", json.dumps({
             "name": "heir", "ipv4": "172.18.0.88", "podCIDRs": [right.pods4], "wireguardPublicKey": "A" * 42 + "E="}))
         wait_for(lambda: "172.18.0.4:51820" not in peers(left), "then it is forgotten")
-        c.etcdctl("del", "/podveil/nodes/heir")
+        c.etcd.ctl("del", "/podveil/nodes/heir")
         wait_for(lambda: "172.18.0.88" not in peers(left), "what is deleted is gone at once")
     finally:
         right.run("iptables -F OUTPUT")
@@ -217,15 +175,15 @@ def test_nonsense_is_named_and_others_go_on(etcd):
     for key, value in (("nodes/bad", "{"), ("nodes/other", '{"name": "another"}'), ("nodes/cidr",
                        '{"name": "cidr", "podCIDRs": ["10.0.0.0/99"]}'), ("config/default", "[1]"),
                        ("config/strange", "{}"), ("elsewhere", "x"), ("nodes/huge", "x" * 1200000)):
-        c.etcdctl("put", f"/podveil/{key}", stdin=value)
+        c.etcd.ctl("put", f"/podveil/{key}", stdin=value)
     wait_for(lambda: "key=/podveil/nodes/huge" in node.agent.log(), "the last one is named")
     for key in ("nodes/bad", "nodes/other", "nodes/cidr", "config/default", "config/strange", "elsewhere"):
         assert f"key=/podveil/{key} problem=" in node.agent.log()
     assert node.agent.status()["store"]["errors"] >= before + 7
     assert c.encrypted(), "the settings that were good before stay"
-    c.etcdctl("del", "/podveil/nodes/", "--prefix", user=USER)
-    c.etcdctl("del", "/podveil/config/strange")
-    c.etcdctl("del", "/podveil/elsewhere")
+    c.etcd.ctl("del", "/podveil/nodes/", "--prefix")
+    c.etcd.ctl("del", "/podveil/config/strange")
+    c.etcd.ctl("del", "/podveil/elsewhere")
     c.set(wireguardEnabled=True)
     wait_for(lambda: all(c.record(n) for n in c.nodes), "all records are back")
     c.wait_encrypted()
@@ -238,23 +196,23 @@ def test_many_nodes_come_in_pages(etcd):
     # A transaction holds 128 operations.
     lines = text.splitlines()
     for at in range(0, len(lines), 100):
-        c.etcdctl("txn", stdin="\n" + "\n".join(lines[at:at + 100]) + "\n\n\n")
+        c.etcd.ctl("txn", stdin="\n" + "\n".join(lines[at:at + 100]) + "\n\n\n")
     node.agent.kill()
     c.start_agent(node)
     c.wait_encrypted()
-    assert json.loads(c.etcdctl("get", "/podveil/nodes/many-", "--prefix", "-w", "json"))["count"] == 1200
+    assert json.loads(c.etcd.ctl("get", "/podveil/nodes/many-", "--prefix", "-w", "json"))["count"] == 1200
     # Each was told: one without a key is refused by nobody, and its range would be known if it had one.
-    c.etcdctl("put", "/podveil/nodes/many-999", json.dumps({
+    c.etcd.ctl("put", "/podveil/nodes/many-999", json.dumps({
         "name": "many-999", "ipv4": "172.18.0.66", "podCIDRs": ["10.244.99.0/26"], "wireguardPublicKey": "A" * 42 + "E="}))
     wait_for(lambda: "172.18.0.66" in peers(node), "the watch goes on behind the pages")
     wait_for(lambda: node.agent.kill() == -9, "it ends")
     c.start_agent(node)
     wait_for(lambda: "172.18.0.66" in peers(node), "it is in one of the pages")
-    c.etcdctl("del", "/podveil/nodes/many-", "--prefix")
+    c.etcd.ctl("del", "/podveil/nodes/many-", "--prefix")
 
 
 @pytest.mark.parametrize("change,says", [
-    ({"ETCDCTL_USER": "root:wrong"}, "does not know us"),
+    ({"ETCDCTL_USER": "podveil:wrong"}, "does not know us"),
     ({"ETCDCTL_USER": ""}, "etcd cannot be read"),
     ({"ETCDCTL_CACERT": "/etc/ssl/certs/ca-certificates.crt"}, "local issuer certificate"),
     ({"ETCDCTL_CERT": "", "ETCDCTL_KEY": ""}, f"endpoint=https://{ADDRESS}:2379"),
@@ -265,7 +223,7 @@ def test_who_may_not_is_told_so(etcd, change, says):
     c.start_agent(node, env=change, ready=False)
     wait_for(lambda: says in node.agent.log(), "it is said")
     assert not node.agent.status()["store"]["synced"]
-    if change == {"ETCDCTL_USER": "root:wrong"}:
+    if change == {"ETCDCTL_USER": "podveil:wrong"}:
         done = node.run([PODVEIL, "enable", "--store", c.store_url], env={**c.env, **change}, check=False)
         assert done.returncode == 1 and "settings were not changed" in done.stderr
     node.agent.kill()
