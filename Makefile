@@ -177,7 +177,8 @@ check-vm: $(DEPS) $(B)/podveil
 	$(RUN) vm
 check-apiserver: $(DEPS) $(DEPS_KUBERNETES) $(B)/podveil
 	$(RUN) apiserver
-SUITES := unit asan bpf fuzz e2e store vm apiserver
+# The API server's tests mostly wait, for what only time brings.
+SUITES := unit asan bpf fuzz e2e+apiserver store vm
 check: test-programs $(DEPS_KUBERNETES)
 	$(RUN) $(SUITES)
 check-kubernetes: $(DEPS) $(DEPS_KUBERNETES) $(B)/podveil

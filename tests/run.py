@@ -140,12 +140,36 @@ def pytest(folder, seconds, *arguments):
     return tally
 
 
+def beside(names, arguments):
+    """Suites that mostly wait, at the same time, each by a runner of its own; what they print comes one after the
+    other."""
+    started = []
+    for name in names:
+        log = tempfile.TemporaryFile(mode="w+", errors="replace")
+        started.append((name, log, subprocess.Popen([sys.executable, __file__, *arguments, name], stdout=log,
+                                                    stderr=log, stdin=subprocess.DEVNULL)))
+    tally = Tally()
+    for name, log, process in started:
+        process.wait()
+        log.seek(0)
+        lines = log.read().splitlines()
+        counts = re.fullmatch(r"(\d+) passed, (\d+) failed, (\d+) skipped", lines[-1] if lines else "")
+        print("\n".join(lines[:-1] if counts else [*lines, f"{name}: the runner ended early"]), flush=True)
+        one = Tally()
+        one.passed, one.failed, one.skipped = map(int, counts.groups()) if counts else (0, 1, 0)
+        tally.add(one)
+    return tally
+
+
 def main():
+    names = ["unit", "asan", "bpf", "fuzz", "e2e", "store", "vm", "apiserver", "kubernetes"]
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--fuzz-seconds", type=int, default=20)
-    parser.add_argument("suites", nargs="+", choices=["unit", "asan", "bpf", "fuzz", "e2e", "store", "vm", "apiserver",
-                                                       "kubernetes"])
+    parser.add_argument("suites", nargs="+", help=", ".join(names) + "; with + between, at the same time")
     options = parser.parse_args()
+    for name in [n for s in options.suites for n in s.split("+")]:
+        if name not in names:
+            parser.error(f"no suite {name}: there are {', '.join(names)}")
     suites = {
         "unit": lambda: cmocka("build/tests/test_*"),
         "asan": lambda: cmocka("build/asan/tests/test_*", 300),
@@ -158,13 +182,16 @@ def main():
         "kubernetes": lambda: pytest(CLUSTER, 900),
     }
     total = Tally()
-    for name in options.suites:
-        print(f"=== {name}", flush=True)
-        tally = suites[name]()
+    for several in options.suites:
+        if "+" in several:
+            total.add(beside(several.split("+"), ["--fuzz-seconds", str(options.fuzz_seconds)]))
+            continue
+        print(f"=== {several}", flush=True)
+        tally = suites[several]()
         if not tally.total():
-            print(f"{name}: ran nothing")
+            print(f"{several}: ran nothing")
             tally.failed += 1
-        print(f"=== {name}: {tally}", flush=True)
+        print(f"=== {several}: {tally}", flush=True)
         total.add(tally)
     print(total)
     return 1 if total.failed else 0
