@@ -96,10 +96,16 @@ def test_an_agent_may_change_its_own_node_only(tmp_path):
             path = json.load(f)["users"][0]["user"]["tokenFile"]
         with open(path, "w") as f:
             f.write(answer["status"]["token"])
-        # A policy takes effect a moment after it was made.
-        wait_for(lambda: "and no other" in c.control.kubectl(
-            "patch", "node", c.nodes[1].name, "--subresource=status", "--type=merge", "--dry-run=server", "-p",
-            '{"metadata":{"annotations":{"a":"b"}}}', kubeconfig=c.kubeconfig, check=False).stderr, "the policy", 20)
+        token = answer["status"]["token"]
+
+        def refused():
+            """A patch of the other node, as the agent would send it, but for show."""
+            connection = c.control.connection(admin=False)
+            connection.request("PATCH", f"/api/v1/nodes/{c.nodes[1].name}/status?dryRun=All",
+                               '{"metadata":{"annotations":{"a":"b"}}}', {
+                                   "Content-Type": "application/merge-patch+json", "Authorization": f"Bearer {token}"})
+            return b"and no other" in connection.getresponse().read()
+        wait_for(refused, "the policy is in force, a moment after it was made", 20)
         c.start_agent(c.nodes[1], ready=False)
         wait_for(lambda: "and no other" in c.nodes[1].agent.log(), "not the other node", 20)
         assert not c.annotation(c.nodes[1])
