@@ -129,7 +129,8 @@ def main():
         for entry in json.loads(worker.run("bpftool -j map dump pinned "
                                            "/sys/fs/bpf/podveil/wireguard.cali/counters")):
             for field, value in entry["formatted"]["value"].items():
-                total[field] = total.get(field, 0) + value
+                if isinstance(value, int):  # the others are histograms
+                    total[field] = total.get(field, 0) + value
         for field in ("classified", "steered", "egress_packets", "ingress_packets",
                       "wire_messages_sent", "wire_messages_received"):
             print(f"  {field:24} {total[field]}")

@@ -2,8 +2,10 @@
 """The lab itself: up, used, broken, repaired, down; and its judge of leaks."""
 import json
 import os
+import re
 import signal
 import subprocess
+import sys
 
 import pytest
 
@@ -84,3 +86,13 @@ def test_the_judge_sees_leaks():
         capture.stop()
         assert not leaks(capture.packets(), marker=None)
         assert leaks(capture.packets(), marker=b"MARKER")
+
+
+def test_the_demo():
+    """What make demo shows: secrets that are readable, then not, then again."""
+    done = subprocess.run([sys.executable, os.path.join(ROOT, "deploy/lab/demo.py")], capture_output=True, text=True,
+                          stdin=subprocess.DEVNULL, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+    secrets = re.search(r"secrets that can be read +(\d+) +(\d+) +(\d+)", done.stdout)
+    assert int(secrets[1]) > 0 and int(secrets[2]) == 0 and int(secrets[3]) > 0, done.stdout
+    assert re.search(r"egress_packets +[1-9]", done.stdout)
