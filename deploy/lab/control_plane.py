@@ -230,8 +230,17 @@ class ControlPlane:
         names = names or sorted(f.split("_")[1][:-5] for f in os.listdir(CALICO_CRD) if f.endswith(".yaml"))
         files = [f"{CALICO_CRD}/crd.projectcalico.org_{name}.yaml" for name in names]
         self.kubectl("apply", "--server-side", *[f"-f{f}" for f in files])
-        self.kubectl("wait", "--for=condition=Established", "--timeout=30s",
-                     *[f"crd/{name}.crd.projectcalico.org" for name in names])
+        for name in names:
+            self.established(f"{name}.crd.projectcalico.org")
+
+    def established(self, definition):
+        """Returns when a resource definition can be used; not by kubectl wait, which fails where there is no status
+        yet."""
+        def is_so():
+            found = self.get(f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{definition}")
+            return any(c["type"] == "Established" and c["status"] == "True"
+                       for c in found.get("status", {}).get("conditions") or [])
+        wait_for(is_so, f"{definition} can be used", 30)
 
     def connection(self, timeout=30, admin=True):
         """An administrator's http.client connection, or (admin False) nobody's, for many requests."""

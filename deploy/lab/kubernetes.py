@@ -291,8 +291,7 @@ class KubernetesCluster(Cluster):
         if base != "calico":
             # An object cannot be applied in one go with its definition.
             self.kubectl("apply", "-k", os.path.join(MANIFESTS, "crd"))
-            self.kubectl("wait", "--for=condition=Established", "--timeout=30s",
-                         "crd/podveilconfigurations.podveil.io")
+            self.plane.established("podveilconfigurations.podveil.io")
         self.kubectl("apply", "-k", os.path.join(MANIFESTS, base))
         self.rolled_out()
         self.told("Podveil runs on each node")
