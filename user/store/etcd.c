@@ -26,6 +26,7 @@
 #include "store/etcd_lease.h"
 #include "store/etcd_set.h"
 #include "store/etcd_watch.h"
+#include "store/patience.h"
 #include "store/store.h"
 
 #define PREFIX	     "/podveil/"
@@ -120,13 +121,6 @@ static void tell_gone(struct known *k)
 	else if (document_node(k->key + strlen(CONFIG), &node))
 		e->events.settings(e->events.context, node, NULL, 0, k->key);
 	forget(k);
-}
-
-static void on_late(evutil_socket_t fd, short what, void *context)
-{
-	(void)fd;
-	(void)what;
-	*(bool *)context = true;
 }
 
 /* --- leases that ran out --- */
@@ -480,20 +474,18 @@ static int withdraw(void *self, const char *name)
 	return err ? err : etcd_lease_put(e->own, NULL);
 }
 
+static bool is_settled(void *context)
+{
+	const struct etcd *e = context;
+
+	return !e->own || etcd_lease_settled(e->own);
+}
+
 static void flush(void *self, unsigned int ms)
 {
-	const struct timeval patience = {ms / 1000, ms % 1000 * 1000};
 	struct etcd *e = self;
-	bool late = false;
-	struct event *timer = evtimer_new(e->base, on_late, &late);
 
-	if (!timer || evtimer_add(timer, &patience))
-		late = true;
-	while (!late && e->own && !etcd_lease_settled(e->own))
-		if (event_base_loop(e->base, EVLOOP_ONCE) < 0)
-			break;
-	if (timer)
-		event_free(timer);
+	patience_wait(e->base, ms, is_settled, e);
 }
 
 static int set(void *self, const char *node, const struct store_setting *changes, unsigned int n)

@@ -2,7 +2,6 @@
 #include "store/etcd_set.h"
 
 #include <errno.h>
-#include <event2/event.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,69 +9,60 @@
 
 #include "observe/log.h"
 #include "store/document.h"
+#include "store/patience.h"
 
 #define CALL_MS 5000
-#define SET_S	10
+#define SET_MS	10000
 
 struct writer {
 	struct event_base *base;
 	struct etcd_client *client;
 };
 
-static void on_late(evutil_socket_t fd, short what, void *context)
-{
-	(void)fd;
-	(void)what;
-	*(bool *)context = true;
-}
-
-struct outcome {
+/* A question that is asked until there is an answer. */
+struct question {
 	struct writer *w;
-	bool done;
+	const char *path;
+	const json_t *body;
+	struct rest_call *call;
 	json_t *answer;
 	char problem[200];
 };
 
 static void on_outcome(void *context, const struct rest_answer *a)
 {
-	struct outcome *o = context;
+	struct question *q = context;
 
-	o->done = true;
-	o->answer = etcd_answer(o->w->client, a, o->problem, sizeof(o->problem));
+	q->call = NULL;
+	q->answer = etcd_answer(q->w->client, a, q->problem, sizeof(q->problem));
+}
+
+static bool is_answered(void *context)
+{
+	struct question *q = context;
+	const struct rest_request r = {.timeout_ms = CALL_MS, .done = on_outcome, .context = q};
+
+	if (q->answer || etcd_refusal(q->w->client))
+		return true;
+	/* Where there is no call there is a token under way, whose end is an event, too. */
+	if (!q->call)
+		q->call = etcd_start(q->w->client, q->path, json_deep_copy(q->body), r);
+	return false;
 }
 
 /* Waits for an answer, through tokens and endpoints' turns, for a while. */
 static json_t *ask(struct writer *w, const char *path, const json_t *body, char *problem,
 		   size_t room)
 {
-	const struct timeval patience = {SET_S, 0};
-	struct outcome o = {.w = w, .done = true};
-	const struct rest_request q = {.timeout_ms = CALL_MS, .done = on_outcome, .context = &o};
-	struct rest_call *call = NULL;
-	bool late = false;
-	struct event *timer = evtimer_new(w->base, on_late, &late);
+	struct question q = {.w = w, .path = path, .body = body};
 
-	if (!timer || evtimer_add(timer, &patience))
-		late = true;
-	while (!late && !o.answer && !etcd_refusal(w->client)) {
-		if (!call)
-			call = etcd_start(w->client, path, json_deep_copy(body), q);
-		o.done = false;
-		/* Where there is no call there is a token under way, whose end is an event, too. */
-		if (event_base_loop(w->base, EVLOOP_ONCE) < 0)
-			break;
-		if (o.done)
-			call = NULL;
-	}
-	if (!o.done)
-		rest_cancel(call);
-	if (timer)
-		event_free(timer);
+	patience_wait(w->base, SET_MS, is_answered, &q);
+	rest_cancel(q.call);
 	snprintf(problem, room, "%s",
 		 etcd_refusal(w->client) ? etcd_refusal(w->client)
-		 : *o.problem		 ? o.problem
+		 : *q.problem		 ? q.problem
 					 : "etcd does not answer");
-	return o.answer;
+	return q.answer;
 }
 
 /* The transaction that changes a document only if it is still as we read it. */

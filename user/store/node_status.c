@@ -11,6 +11,7 @@
 
 #include "observe/log.h"
 #include "store/backoff.h"
+#include "store/patience.h"
 
 #define CALL_MS 10000
 /* Peers come and go; each change of a Node is sent to every node of the cluster. So a condition is
@@ -278,26 +279,16 @@ void node_status_event(struct node_status *s, const char *reason, const char *me
 
 /* --- making and freeing --- */
 
-static void on_late(evutil_socket_t fd, short what, void *context)
+static bool keys_are_there(void *context)
 {
-	(void)fd;
-	(void)what;
-	*(bool *)context = true;
+	const struct node_status *s = context;
+
+	return !s->call && !differs(s, false) && !differs(s, true);
 }
 
 void node_status_flush(struct node_status *s, unsigned int ms)
 {
-	const struct timeval patience = {ms / 1000, ms % 1000 * 1000};
-	bool late = false;
-	struct event *e = evtimer_new(s->base, on_late, &late);
-
-	if (!e || evtimer_add(e, &patience))
-		late = true;
-	while (!late && (s->call || differs(s, false) || differs(s, true)))
-		if (event_base_loop(s->base, EVLOOP_ONCE) < 0)
-			break;
-	if (e)
-		event_free(e);
+	patience_wait(s->base, ms, keys_are_there, s);
 }
 
 struct node_status *node_status_new(struct event_base *base, struct rest *rest,
