@@ -1,230 +1,126 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Throughput, packet rate and latency, pod - node - node - pod, all contenders in one run.
+"""Throughput, packet rate, latency and CPU, pod - node - node - pod, all contenders in one run.
 
-bench.py [quick|full] [--contenders a,b]: medians of 1 or 5, the contenders in turn in each round, so
-that what else the machine does hits all of them; a table with ratios, and in build/bench/ the table,
-result.json and chart.svg.
+The contenders come in turn in each round, so that what else the machine does hits all of them. Prints a
+table with ratios and the targets' verdicts; in build/bench/: table.txt, table.md, result.json, chart.svg.
 """
 import argparse
-import contextlib
 import json
 import os
-import platform
-import re
-import shutil
-import statistics
 import subprocess
 import sys
 import time
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-sys.path.insert(0, os.path.join(ROOT, "tests/e2e"))
-sys.path.insert(0, os.path.join(ROOT, "tests/bench"))
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 import chart  # noqa: E402
-from lab import Device, Lab, implementation, wait_for  # noqa: E402
+import contenders as who  # noqa: E402
+import computer  # noqa: E402
+import measures  # noqa: E402
+import report  # noqa: E402
+from hosts import PODVEIL  # noqa: E402
 
-CONTENDERS = {
-    "unencrypted": None,
-    "wireguard-go": ("wireguard-go-new", []),
-    "boringtun": ("boringtun", []),
-    "podveil": ("podveil", []),
-    "podveil per-packet": ("podveil", ["--per-packet"]),
-}
+OUT = os.path.join(who.ROOT, "build/bench")
 
 
-def cpu_seconds():
-    """Busy seconds of the whole machine: user, system, interrupts."""
-    with open("/proc/stat") as f:
-        fields = [int(n) for n in f.readline().split()[1:8]]
-    user, nice, system, _idle, _iowait, irq, softirq = fields
-    return (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")
+def stages():
+    """What each stage of the data path costs, ns; empty where the program was not built."""
+    program = os.path.join(os.path.dirname(PODVEIL), "bench/stages")
+    if not os.path.exists(program):
+        return {}
+    return json.loads(subprocess.run([program, "--json"], capture_output=True, check=True, timeout=120).stdout)
 
 
-def iperf(lab, seconds, *arguments):
-    before = cpu_seconds()
-    out = lab.pod_a.run(["iperf3", "-J", "-c", "10.0.2.2", "-t", str(seconds), *arguments],
-                        timeout=seconds + 30)
-    return json.loads(out)["end"], cpu_seconds() - before
+class Rounds:
+    """Contenders' values round by round, and what disturbed them."""
+
+    def __init__(self, warnings):
+        self.values, self.warnings = {}, warnings
+
+    def run(self, label, there, rounds, measure):
+        for k in range(rounds):
+            for name, contender in there.items():
+                busy = computer.others()
+                if busy > computer.BUSY_WITH_OTHERS:
+                    self.warnings.append(f"{label} {k + 1}, {name}: something else used {busy:.0f} % of the "
+                                         "processors just before")
+                for key, value in measure(contender).items():
+                    self.values.setdefault(name, {}).setdefault(key, []).append(value)
+            print(f"  {label} {k + 1} of {rounds}", flush=True)
 
 
-def tcp(lab, seconds, *arguments):
-    end, cpu = iperf(lab, seconds, *arguments)
-    bits = end["sum_received"]["bits_per_second"]
-    if "--bidir" in arguments:
-        bits += end["sum_received_bidir_reverse"]["bits_per_second"]
-    return bits / 1e9, cpu / (bits / 1e9 * seconds)
+def main_run(names, effort, warnings):
+    """(values, who is left out and why)"""
+    rounds = Rounds(warnings)
+    with who.standing(names) as (there, left_out):
+        for name, why in left_out.items():
+            print(f"  without {name}: {why}", flush=True)
+        rounds.run("round", there, effort.rounds, lambda c: measures.measure_round(c, effort))
+        for name, percent in measures.idle(there, effort.idle_seconds).items():
+            rounds.values[name]["cpu_idle"] = [percent]
+    return rounds.values, left_out
 
 
-def udp(lab, seconds, size):
-    """Received datagrams a second, in thousands, of a sender that goes as fast as it can."""
-    end, _ = iperf(lab, seconds, "-u", "-b", "0", "-l", str(size))
-    total = end["sum"]
-    return (total["packets"] - total["lost_packets"]) / total["seconds"] / 1e3
+def jumbo_run(names, effort, warnings):
+    rounds = Rounds(warnings)
+    with who.standing(names, mtu=9000) as (there, left_out):
+        for name, why in left_out.items():
+            print(f"  MTU 9000 without {name}: {why}", flush=True)
+        rounds.run("MTU 9000, round", there, effort.rounds, lambda c: measures.jumbo_round(c, effort))
+    return rounds.values
 
 
-def ping(lab, count, interval):
-    out = lab.pod_a.run(["ping", "-n", "-c", str(count), "-i", str(interval), "10.0.2.2"])
-    times = sorted(float(t) for t in re.findall(r"time=([0-9.]+)", out))
-    return statistics.median(times), times[int(len(times) * 0.99)]
-
-
-# Measure -> which is better.
-BETTER = {
-    "TCP 1 stream, Gbit/s": "more",
-    "TCP 4 streams, Gbit/s": "more",
-    "TCP both ways, Gbit/s": "more",
-    "UDP 64 B, kpkt/s": "more",
-    "UDP 1300 B, kpkt/s": "more",
-    "HTTP, 100 connections, kreq/s": "more",
-    "ping median, ms": "less",
-    "ping p99 under load, ms": "less",
-    "CPU s a Gbit": "less",
-    "CPU idle, % of a core": "less",
-}
-
-NGINX = """daemon off; worker_processes 1; pid /run/nginx.pid; error_log /dev/null;
-events {} http { access_log off; keepalive_requests 1000000000;
-server { listen 8080; location / { return 200 "hello\\n"; } } }"""
-
-
-def serve(lab):
-    """iperf3 and, where there is one, a web server in the right pod."""
-    lab.pod_b.start("iperf3 -s", stdout=subprocess.DEVNULL)
-    wait_for(lambda: "5201" in lab.pod_b.run("ss -ltn"), "iperf3 listens")
-    if shutil.which("nginx") and shutil.which("wrk"):
-        lab.pod_b.run("cat > /run/nginx.conf", stdin=NGINX)
-        lab.pod_b.start("nginx -c /run/nginx.conf", stdout=subprocess.DEVNULL)
-        wait_for(lambda: "8080" in lab.pod_b.run("ss -ltn"), "nginx listens")
-    ping(lab, 3, 0.05)
-
-
-def http(lab, seconds):
-    """Thousand requests a second over connections that stay."""
-    if not (shutil.which("nginx") and shutil.which("wrk")):
-        return 0.0
-    out = lab.pod_a.run(["wrk", "-t", "1", "-c", "100", "-d", str(seconds), "http://10.0.2.2:8080/"],
-                        timeout=seconds + 30)
-    return float(re.search(r"Requests/sec:\s+([0-9.]+)", out).group(1)) / 1e3
-
-
-def idle(devices, seconds):
-    """Percent of a core that a device's process takes without traffic."""
-    def ticks():
-        total = 0
-        for d in devices:
-            with open(f"/proc/{d.pid()}/stat") as f:
-                total += sum(int(n) for n in f.read().rsplit(")", 1)[1].split()[11:13])
-        return total
-
-    if not devices:
-        return 0.0
-    before = ticks()
-    time.sleep(seconds)
-    return (ticks() - before) / os.sysconf("SC_CLK_TCK") / seconds / len(devices) * 100
-
-
-class Contender:
-    """A lab of its own, where nothing happens while another one is measured."""
-
-    def __init__(self, name):
-        self.lab = Lab()
-        self.devices = []
-        spec = CONTENDERS[name]
-        if spec is None:
-            self.lab.plain()
-        else:
-            self.devices = [Device(node, implementation(spec[0]), arguments=spec[1])
-                            for node in (self.lab.a, self.lab.b)]
-            self.lab.connect(*self.devices)
-        serve(self.lab)
-        self.values = {}
-
-    def round(self, seconds):
-        lab = self.lab
-        rate, cost = tcp(lab, seconds)
-        loaded = lab.pod_a.start(["iperf3", "-c", "10.0.2.2", "-t", str(seconds)],
-                                 stdout=subprocess.DEVNULL)
-        under_load = ping(lab, seconds * 40, 0.02)
-        loaded.wait()
-        for key, value in (
-                ("TCP 1 stream, Gbit/s", rate),
-                ("TCP 4 streams, Gbit/s", tcp(lab, seconds, "-P", "4")[0]),
-                ("TCP both ways, Gbit/s", tcp(lab, seconds, "--bidir")[0]),
-                ("UDP 64 B, kpkt/s", udp(lab, seconds, 64)),
-                ("UDP 1300 B, kpkt/s", udp(lab, seconds, 1300)),
-                ("HTTP, 100 connections, kreq/s", http(lab, seconds)),
-                ("ping median, ms", ping(lab, 100, 0.01)[0]),
-                ("ping p99 under load, ms", under_load[1]),
-                ("CPU s a Gbit", cost),
-                ("CPU idle, % of a core", idle(self.devices, seconds))):
-            self.values.setdefault(key, []).append(value)
-
-
-def processor():
-    with open("/proc/cpuinfo") as f:
-        text = f.read()
-    model = re.search(r"model name\s*: (.*)", text)
-    return {"model": model.group(1) if model else platform.machine(), "cores": os.cpu_count(),
-            "avx512": "avx512f" in text, "avx2": "avx2" in text, "kernel": platform.release()}
-
-
-def table(results, median):
-    """Each measure with its spread and its ratios."""
-    plain, other = median.get("unencrypted"), median.get("wireguard-go")
-    lines = []
-    for key in next(iter(median.values())):
-        lines.append(f"\n{key}")
-        for name, values in median.items():
-            spread = results[name][key]
-            line = f"  {name:20} {values[key]:9.3f}  ({min(spread):.3f} to {max(spread):.3f})"
-            if plain and plain[key] and name != "unencrypted":
-                line += f"  {values[key] / plain[key]:6.2f} x unencrypted"
-            if other and other[key] and name not in ("unencrypted", "wireguard-go"):
-                line += f"  {values[key] / other[key]:6.2f} x wireguard-go"
-            lines.append(line)
-    return "\n".join(lines)
+def write(name, text):
+    """A new file each time: build trees may share theirs by hard links."""
+    os.makedirs(OUT, exist_ok=True)
+    path = os.path.join(OUT, name)
+    with open(path + ".new", "w") as f:
+        f.write(text)
+    os.replace(path + ".new", path)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("mode", nargs="?", choices=["quick", "full"], default="quick")
-    parser.add_argument("--contenders", default=",".join(CONTENDERS))
+    parser.add_argument("mode", nargs="?", choices=["quick", "full"], default="quick",
+                        help="quick: once, about a minute; full: medians of five, and an uplink of MTU 9000")
+    parser.add_argument("--contenders", help="comma between; of: " + ", ".join(who.CONTENDERS))
     options = parser.parse_args()
-    rounds, seconds = (5, 3) if options.mode == "full" else (1, 1)
+    effort = measures.FULL if options.mode == "full" else measures.QUICK
+    names = list(who.CONTENDERS) if effort.everything else who.EVERYDAY
+    if options.contenders:
+        names = options.contenders.split(",")
+        if unknown := set(names) - set(who.CONTENDERS):
+            parser.error(f"no such contender: {', '.join(sorted(unknown))}")
 
-    machine = processor()
-    title = (f"{machine['model']}, {machine['cores']} cores, "
-             f"{'AVX-512' if machine['avx512'] else 'AVX2' if machine['avx2'] else 'no AVX2'}, "
-             f"Linux {machine['kernel']}; medians of {rounds}")
+    here, started, warnings = computer.describe(), time.time(), []
+    title = f"{computer.title(here)}; " + (f"medians of {effort.rounds}" if effort.rounds > 1 else "one round")
     print(title, flush=True)
-    names = options.contenders.split(",")
-    contenders = {}
-    with contextlib.ExitStack() as labs:
-        for name in names:
-            contenders[name] = Contender(name)
-            labs.callback(contenders[name].lab.close)
-        for k in range(rounds):
-            for name in names:
-                contenders[name].round(seconds)
-            print(f"  round {k + 1} of {rounds}: load {os.getloadavg()[0]:.1f}", flush=True)
+    usage = computer.Usage()
+    costs = stages()
+    values, left_out = main_run(names, effort, warnings)
+    jumbo_names = [n for n in names if n in who.JUMBO and n not in left_out]
+    jumbo_values = jumbo_run(jumbo_names, effort, warnings) if effort.everything else {}
 
-    results = {name: c.values for name, c in contenders.items()}
-    median = {n: {k: statistics.median(v) for k, v in r.items()} for n, r in results.items()}
-    text = table(results, median)
+    stolen = usage.stolen()
+    if stolen > 1:
+        warnings.append(f"the host gave {stolen:.1f} % of the processors to other machines")
+    result = report.Result(here, values, stages=costs)
+    jumbo = report.Result(here, jumbo_values, measures.JUMBO)
+    notes = [f"stolen by the host: {stolen:.2f} % of the processors; measured in {time.time() - started:.0f} s"]
+    notes += [f"without {name}: {why}" for name, why in left_out.items()]
+    notes += [f"WARNING: {w}" for w in warnings]
+    text = "\n".join([report.table(result), report.table(jumbo), report.judgement(result), "", *notes])
     print(text)
-    os.makedirs(os.path.join(ROOT, "build/bench"), exist_ok=True)
-    directory = os.path.join(ROOT, "build/bench")
-    with open(os.path.join(directory, "result.json"), "w") as f:
-        json.dump({"machine": machine, "rounds": rounds, "seconds": seconds, "values": results}, f,
-                  indent=1)
-    with open(os.path.join(directory, "table.txt"), "w") as f:
-        f.write(f"{title}\n{text}\n")
-    if "unencrypted" in median:
-        with open(os.path.join(directory, "chart.svg"), "w") as f:
-            f.write(chart.svg(title, median, BETTER))
-    print("\nbuild/bench/: result.json, table.txt, chart.svg")
+
+    write("table.txt", f"{title}\n{text}\n")
+    write("table.md", report.markdown(result, title) + (report.markdown(jumbo, "") if jumbo_values else ""))
+    write("result.json", json.dumps(report.document(
+        result, jumbo, mode=options.mode, rounds=effort.rounds, seconds=effort.seconds, started=int(started),
+        leftOut=left_out, stolenPercent=stolen, warnings=warnings), indent=1) + "\n")
+    if who.PLAIN in values:
+        write("chart.svg", chart.svg(title, [result, jumbo]))
+    print("\nbuild/bench/: table.txt, table.md, result.json, chart.svg")
     return 0
 
 

@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The result of a run: medians, ratios with their spread, verdicts, as text, Markdown and JSON."""
+import statistics
+from dataclasses import asdict
+
+import computer
+from contenders import OTHER, PLAIN, is_podveil
+from measures import MEASURES
+from targets import verdicts
+
+
+class Result:
+    """`values`: contender -> measure -> a value for each round."""
+
+    def __init__(self, machine, values, measures=MEASURES, stages=None):
+        self.machine, self.values, self.measures = machine, values, measures
+        self.stages = stages or {}
+
+    @staticmethod
+    def middle(values):
+        return statistics.median(values) if values else None
+
+    def median(self, name, key):
+        return self.middle(self.values.get(name, {}).get(key))
+
+    def pairs(self, name, other, key, combine):
+        """combine(mine, its) for each round: what else the machine did in a round hit both."""
+        mine, its = (self.values.get(n, {}).get(key, []) for n in (name, other))
+        return [combine(a, b) for a, b in zip(mine, its)]
+
+    def ratios(self, name, other, key):
+        if 0 in self.values.get(other, {}).get(key, []):
+            return []
+        return self.pairs(name, other, key, lambda mine, its: mine / its)
+
+    def ratio(self, name, other, key):
+        return self.middle(self.ratios(name, other, key))
+
+    def present(self):
+        """Measures that somebody has values for."""
+        return {k: m for k, m in self.measures.items() if any(k in v for v in self.values.values())}
+
+
+def _spread(values, digits):
+    text = f"{statistics.median(values):.{digits}f}"
+    return text if len(values) == 1 else f"{text} ({min(values):.{digits}f} to {max(values):.{digits}f})"
+
+
+def table(result):
+    """Each measure: medians and ratios, with the smallest and the largest of the rounds."""
+    lines = []
+    for key, measure in result.present().items():
+        lines.append(f"\n{measure}")
+        for name, values in result.values.items():
+            if key not in values:
+                continue
+            line = f"  {name:20}{_spread(values[key], measure.digits):28}"
+            for other in (PLAIN, OTHER):
+                ratios = result.ratios(name, other, key)
+                if ratios and name not in (PLAIN, other):
+                    line += f"  {_spread(ratios, 2):22} x {other}"
+            lines.append(line.rstrip())
+    return "\n".join(lines)
+
+
+def markdown(result, title):
+    """For a README: medians, and the share of the unencrypted path."""
+    names = list(result.values)
+    lines = [title, "", "| | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
+    for key, measure in result.present().items():
+        cells = []
+        for name in names:
+            value, ratio = result.median(name, key), result.ratio(name, PLAIN, key)
+            cell = "" if value is None else f"{value:.{measure.digits}f}"
+            cells.append(cell + (f" ({ratio:.2f})" if ratio is not None and name != PLAIN else ""))
+        lines.append(f"| {measure} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def judgement(result):
+    """The targets for this kind of machine, and which of Podveil's contenders reach them."""
+    names = [n for n in result.values if is_podveil(n)]
+    if not names:
+        return ""
+    columns = [verdicts(result, n) for n in names]
+    lines = [f"\nTargets on {computer.kind(result.machine)}" + " " * 22 + "".join(f"{n:>24}" for n in names)]
+    for row in zip(*columns):
+        cells = ["not measured" if v.value is None else f"{v.value} {'reached' if v.reached else 'MISSED '}"
+                 for v in row]
+        lines.append(f"  {row[0].target:38} {row[0].wanted:14}" + "".join(f"{c:>24}" for c in cells).rstrip())
+    for name, column in zip(names, columns):
+        measured = [v for v in column if v.value is not None]
+        lines.append(f"  {name}: {sum(v.reached for v in measured)} of {len(measured)} reached")
+    return "\n".join(lines)
+
+
+def document(result, jumbo, **more):
+    """For result.json."""
+    return {
+        "machine": result.machine,
+        **more,
+        "measures": {k: {"title": m.title, "unit": m.unit, "better": "less" if m.less else "more"}
+                     for k, m in result.present().items()},
+        "values": result.values,
+        "jumbo": jumbo.values,
+        "stages": result.stages,
+        "verdicts": {n: [asdict(v) for v in verdicts(result, n)] for n in result.values if is_podveil(n)},
+    }
