@@ -1,14 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The result as a chart: each measure of each contender as a share of the unencrypted path.
+"""The result as a chart: each measure of each contender beside the unencrypted path.
 
-Longer is better everywhere: where less is better (latency, CPU) the share is unencrypted / own. The bar is the
-median of the rounds, the whisker their spread, the figure behind it the measured value. The chart brings its
-own background, dark where the reader prefers that, so that it is readable on any page.
+Above what should be much, as shares of the unencrypted path on one scale; below what should be little (latency,
+CPU), as multiples of it, each measure on a scale of its own. The bar is the median of the rounds, the whisker
+their spread, the figure behind it the measured value. The chart brings its own background, dark where the
+reader prefers that, so that it is readable on any page.
 """
 import statistics
+from dataclasses import dataclass
 from html import escape
 
 from contenders import CONTENDERS, PLAIN
+from measures import Measure
+from report import Result
 
 # One for each contender, whichever of them are there; seen well on white and on dark grey.
 COLOURS = dict(zip(CONTENDERS, ["#8a9099", "#b9770e", "#a0522d", "#1a7f5a", "#2f6fde", "#8e5bd0"]))
@@ -29,42 +33,56 @@ def _text(x, y, content, kind="text", anchor="start", size=11):
             f'{escape(content)}</text>')
 
 
-def _x(share):
-    return LEFT + max(0.0, min(share, FULL)) / FULL * (WIDTH - LEFT - RIGHT)
+def _x(share, full):
+    return LEFT + max(0.0, min(share, full)) / full * (WIDTH - LEFT - RIGHT)
 
 
-def _line(kind, x1, y1, x2, y2, width=1):
-    return (f'<line class="{kind}" x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" '
-            f'stroke-width="{width}"/>')
+def _line(kind, x1, y1, x2, y2):
+    return f'<line class="{kind}" x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"/>'
 
 
-def _shares(result, name, key, less):
-    ratios = result.ratios(name, PLAIN, key)
-    return [1 / r for r in ratios if r] if less else ratios
-
-
-def _bar(result, name, key, measure, y):
-    shares = _shares(result, name, key, measure.less)
-    middle = statistics.median(shares)
-    end = _x(middle)
+def _bar(row, name, full, y):
+    ratios, measure = row.result.ratios(name, PLAIN, row.key), row.measure
+    middle = statistics.median(ratios)
+    end = _x(middle, full)
     out = [f'<rect x="{LEFT}" y="{y}" width="{max(1.0, end - LEFT):.1f}" height="{BAR}" rx="1.5" '
            f'fill="{COLOURS[name]}"><title>{escape(name)}, {escape(str(measure))}</title></rect>']
-    if len(shares) > 1:
-        out.append(_line("whisker", _x(min(shares)), y + BAR / 2, _x(max(shares)), y + BAR / 2))
-        end = max(end, _x(max(shares)))
-    label = f"{middle * 100:.0f} %" if middle >= 0.095 else f"{middle * 100:.1f} %"
-    value = f"{result.median(name, key):.{measure.digits}f} {measure.unit}"
-    out.append(_text(end + 5, y + BAR - 1, f"{label}   {value}", size=10))
+    if len(ratios) > 1:
+        out.append(_line("whisker", _x(min(ratios), full), y + BAR / 2, _x(max(ratios), full), y + BAR / 2))
+        end = max(end, _x(max(ratios), full))
+    label = f"\u00d7 {middle:.1f}" if measure.less else f"{middle * 100:.0f} %"
+    value = f"{row.result.median(name, row.key):.{measure.digits}f} {measure.unit}"
+    out.append(_text(end + 5, y + BAR - 1, f"{label} \u00b7 {value}", size=10))
     return out
 
 
+@dataclass(frozen=True)
+class Row:
+    result: Result
+    key: str
+    measure: Measure
+    names: list
+
+    def bars(self, full, y):
+        """(what is drawn, where the next row begins)"""
+        plain = f"unencrypted: {self.result.median(PLAIN, self.key):.{self.measure.digits}f} {self.measure.unit}"
+        out = [_text(LEFT - 10, y + 9, self.measure.title, anchor="end"),
+               _text(LEFT - 10, y + 22, plain, "dim", "end", 10)]
+        for i, name in enumerate(self.names):
+            out += _bar(self, name, full, y + i * PITCH)
+        return out, y + max(2, len(self.names)) * PITCH + GAP
+
+    def largest(self):
+        return max(max(self.result.ratios(n, PLAIN, self.key)) for n in self.names)
+
+
 def _rows(results):
-    """(result, key, measure, names) of what there is an unencrypted value for."""
+    """Of what there is an unencrypted value for."""
     for result in results:
         for key, measure in result.present().items():
-            names = [n for n in result.values if n != PLAIN and _shares(result, n, key, measure.less)]
+            names = [n for n in result.values if n != PLAIN and result.ratios(n, PLAIN, key)]
             if names:
-                yield result, key, measure, names
+                yield Row(result, key, measure, names)
 
 
 def _legend(names):
@@ -77,26 +95,30 @@ def _legend(names):
 
 
 def svg(title, results):
-    rows, y, body = list(_rows(results)), TOP, []
-    for result, key, measure, names in rows:
-        body.append(_text(LEFT - 10, y + 9, measure.title, anchor="end"))
-        plain = f"unencrypted: {result.median(PLAIN, key):.{measure.digits}f} {measure.unit}"
-        body.append(_text(LEFT - 10, y + 22, plain, "dim", "end", 10))
-        top = y
-        for name in names:
-            body += _bar(result, name, key, measure, y)
-            y += PITCH
-        y = max(y, top + 2 * PITCH) + GAP
-    height = y + 26
-    names = list(dict.fromkeys(n for row in rows for n in row[3]))
-    out = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" '
-           f'height="{height}" font-family="system-ui,sans-serif" role="img">',
-           f"<title>Podveil and others as a share of the unencrypted path</title><style>{STYLE}</style>",
-           f'<rect class="card" x=".5" y=".5" width="{WIDTH - 1}" height="{height - 1}" rx="6"/>',
-           _text(16, 24, "Share of what the unencrypted path does: longer is better", size=14),
-           _text(16, 42, title, "dim", size=10), *_legend(names)]
+    rows = list(_rows(results))
+    much, little = ([r for r in rows if r.measure.less == less] for less in (False, True))
+    y, body = TOP, []
+    for row in much:
+        drawn, y = row.bars(FULL, y)
+        body += drawn
+    grid = []
     for quarter in range(5):
-        x = _x(quarter / 4)
-        out.append(_line("base" if quarter in (0, 4) else "grid", x, TOP - 8, x, y - 4))
-        out.append(_text(x, y + 10, f"{quarter * 25} %", "dim", "middle", 10))
-    return "\n".join(out + body + ["</svg>"]) + "\n"
+        x = _x(quarter / 4, FULL)
+        grid.append(_line("base" if quarter in (0, 4) else "grid", x, TOP - 6, x, y - 4))
+        grid.append(_text(x, y + 9, f"{quarter * 25} %", "dim", "middle", 10))
+    y += 42
+    if little:
+        body.append(_text(16, y, "Multiples of what the unencrypted path takes: shorter is better", size=14))
+        top = y = y + 18
+        for row in little:
+            drawn, y = row.bars(row.largest(), y)
+            body += drawn
+        body.append(_line("base", LEFT, top - 6, LEFT, y - 4))
+    names = list(dict.fromkeys(n for row in rows for n in row.names))
+    out = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {y}" width="{WIDTH}" '
+           f'height="{y}" font-family="system-ui,sans-serif" role="img">',
+           f"<title>Podveil and others beside the unencrypted path</title><style>{STYLE}</style>",
+           f'<rect class="card" x=".5" y=".5" width="{WIDTH - 1}" height="{y - 1}" rx="6"/>',
+           _text(16, 24, "Share of what the unencrypted path carries: longer is better", size=14),
+           _text(16, 42, title, "dim", size=10), *_legend(names), *grid, *body, "</svg>"]
+    return "\n".join(out) + "\n"

@@ -27,6 +27,7 @@ EVERYDAY = [PLAIN, OTHER, "podveil socket", "podveil xdp"]
 JUMBO = EVERYDAY
 
 SERVER = "10.0.2.2"
+FLOOD = os.path.join(ROOT, "tests/bench/flood.py")
 
 NGINX = """daemon off; worker_processes 1; pid /run/nginx.pid; error_log /dev/null;
 events {} http { access_log off; keepalive_requests 1000000000;
@@ -67,6 +68,13 @@ def serve(lab):
         lab.pod_b.run("cat > /run/nginx.conf", stdin=NGINX)
         lab.pod_b.start("nginx -c /run/nginx.conf", stdout=subprocess.DEVNULL)
         wait_for(lambda: "8080" in lab.pod_b.run("ss -ltn"), "nginx listens")
+
+
+def sink(lab, *addresses):
+    """What takes flood()'s streams."""
+    process = lab.pod_b.start([sys.executable, FLOOD, "sink", *addresses])
+    if process.stdout.readline() != "listening\n":
+        raise AssertionError("the sink does not listen: " + process.stdout.read())
 
 
 class Contender:

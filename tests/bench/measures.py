@@ -5,10 +5,11 @@ import re
 import shutil
 import statistics
 import subprocess
+import sys
 import time
 from dataclasses import dataclass
 
-from contenders import PLAIN, SERVER, is_podveil
+from contenders import FLOOD, PLAIN, SERVER, is_podveil
 from hosts import wait_for
 from computer import Usage, process_seconds
 
@@ -34,7 +35,7 @@ MEASURES = {
     "udp1300_loss": Measure("UDP 1300 B, loss at 90 % of that", "%", less=True),
     "http": Measure("HTTP, 100 connections", "kreq/s", digits=1),
     "ping": Measure("ping, idle path, median", "ms", less=True, digits=3),
-    "ping_loaded": Measure("ping under a full TCP stream, p99", "ms", less=True),
+    "ping_loaded": Measure("ping under a full TCP stream, p99", "ms", less=True, digits=3),
     "cpu": Measure("CPU of everything at full speed", "s/Gbit", less=True, digits=3),
     "cpu_paced": Measure("CPU of everything at 1 Gbit/s", "s/Gbit", less=True, digits=3),
     "cpu_idle": Measure("CPU of a node's process without traffic", "% of a core", less=True, digits=3),
@@ -87,6 +88,13 @@ def udp(contender, seconds, size, rate=0):
     total = end["sum"]
     return ((total["packets"] - total["lost_packets"]) / total["seconds"],
             100 * total["lost_packets"] / max(1, total["packets"]))
+
+
+def flood(contender, addresses, seconds):
+    """(Gbit/s, Gbit/s of the slowest) of one TCP stream to each address; one process sends, one receives."""
+    out = contender.lab.pod_a.run([sys.executable, FLOOD, "source", str(seconds), *addresses], timeout=seconds + 60)
+    total, least, took = map(float, out.split())
+    return total * 8 / took / 1e9, least * 8 / took / 1e9
 
 
 def ping(contender, count, interval):

@@ -49,16 +49,18 @@ def _spread(values, digits):
 def table(result):
     """Each measure: medians and ratios, with the smallest and the largest of the rounds."""
     lines = []
+    many = any(len(v) > 1 for values in result.values.values() for v in values.values())
+    wide, narrow = (32, 22) if many else (12, 6)
     for key, measure in result.present().items():
         lines.append(f"\n{measure}")
         for name, values in result.values.items():
             if key not in values:
                 continue
-            line = f"  {name:20}{_spread(values[key], measure.digits):28}"
+            line = f"  {name:20}{_spread(values[key], measure.digits):{wide}}"
             for other in (PLAIN, OTHER):
                 ratios = result.ratios(name, other, key)
                 if ratios and name not in (PLAIN, other):
-                    line += f"  {_spread(ratios, 2):22} x {other}"
+                    line += f"  {_spread(ratios, 2):{narrow}} x {other}"
             lines.append(line.rstrip())
     return "\n".join(lines)
 

@@ -1,94 +1,186 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""How the cost grows: throughput against flows, configured peers, packet size and workers.
+"""How the cost grows: throughput against flows, peers, packet size and workers.
 
-scaling.py [--seconds N]: prints a table, and adds it to build/bench/scaling.json.
+scaling.py [--rounds N] [--seconds N] [--contender NAME] [--series a,b]: medians of N, the points of a series in
+turn in each round; prints a table, and leaves it in build/bench/ as scaling.txt and scaling.json.
 """
 import argparse
 import base64
+import contextlib
 import json
 import os
-import subprocess
+import statistics
 import sys
+import time
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-sys.path.insert(0, os.path.join(ROOT, "tests/e2e"))
-sys.path.insert(0, os.path.join(ROOT, "tests/bench"))
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 import bench  # noqa: E402
-from lab import Device, Lab, implementation  # noqa: E402
+import computer  # noqa: E402
+import measures  # noqa: E402
+from contenders import CONTENDERS, PLAIN, SERVER, Contender, is_podveil, sink  # noqa: E402
+from star import Star  # noqa: E402
+
+# A series is a context in which point -> {what: function of the seconds, returning a number}.
 
 
-def pair(lab, arguments=()):
-    devices = [Device(node, implementation("podveil"), arguments=arguments)
-               for node in (lab.a, lab.b)]
-    lab.connect(*devices)
-    bench.serve(lab)
-    return devices
+def _open(stack, *arguments, **options):
+    return stack.enter_context(contextlib.closing(Contender(*arguments, **options)))
 
 
-def flows(seconds):
-    with Lab() as lab:
-        pair(lab)
-        # One iperf3 carries 128 streams at most.
-        lab.pod_b.start("iperf3 -s -p 5202", stdout=subprocess.DEVNULL)
-        for n in (1, 2, 4, 16, 64, 128):
-            yield n, "Gbit/s", bench.tcp(lab, seconds, "-P", str(n))[0]
-        second = lab.pod_a.start(["iperf3", "-J", "-p", "5202", "-c", "10.0.2.2", "-t", str(seconds),
-                                  "-P", "128"])
-        first, _ = bench.tcp(lab, seconds, "-P", "128")
-        out, _ = second.communicate()
-        yield 256, "Gbit/s", first + json.loads(out)["end"]["sum_received"]["bits_per_second"] / 1e9
+def _both(stack, name):
+    return {PLAIN: _open(stack, PLAIN), name: _open(stack, name)}
 
 
-def peers(seconds):
-    with Lab() as lab:
-        left, _ = pair(lab)
-        have = 1
+def _tcp(contender, *arguments):
+    return lambda seconds: measures.tcp(contender, seconds, *arguments)[0]
+
+
+def _flood(contender, streams):
+    """Not iperf3: it carries 128 streams at most, and the sum of two of them is not one rate."""
+    return lambda seconds: measures.flood(contender, [SERVER] * streams, seconds)[0]
+
+
+def _udp(contender, size):
+    return lambda seconds: measures.udp(contender, seconds, size)[0] / 1e3
+
+
+@contextlib.contextmanager
+def flows(name):
+    with contextlib.ExitStack() as stack:
+        there = _both(stack, name)
+        for contender in there.values():
+            sink(contender.lab, SERVER)
+        yield {n: {f"{who}, Gbit/s": _flood(c, n) for who, c in there.items()}
+               for n in (1, 2, 4, 16, 64, 256)}
+
+
+def _configure(contender, peers):
+    """As many more peers as make `peers`, with ranges of their own and keys that nobody holds."""
+    text = ""
+    for i in range(1, peers):
+        key = base64.b64encode(i.to_bytes(4, "big") + os.urandom(28)).decode()
+        text += f"[Peer]\nPublicKey = {key}\nAllowedIPs = 10.{64 + (i >> 8)}.{i & 255}.0/24\n"
+    if text:
+        device = contender.devices[0]
+        device.node.run(["wg", "addconf", device.name, "/dev/stdin"], stdin=text)
+
+
+@contextlib.contextmanager
+def configured(name):
+    with contextlib.ExitStack() as stack:
+        points = {}
         for n in (1, 100, 1000, 10000):
-            text = ""
-            for i in range(have, n):
-                key = base64.b64encode(i.to_bytes(4, "big") + os.urandom(28)).decode()
-                text += (f"[Peer]\nPublicKey = {key}\n"
-                         f"AllowedIPs = 10.{64 + (i >> 8)}.{i & 255}.0/24\n")
-            if text:
-                left.node.run(["wg", "addconf", left.name, "/dev/stdin"], stdin=text)
-            have = n
-            yield n, "Gbit/s", bench.tcp(lab, seconds)[0]
-            yield n, "kpkt/s", bench.udp(lab, seconds, 64)
+            contender = _open(stack, name)
+            _configure(contender, n)
+            points[n] = {"Gbit/s": _tcp(contender), "UDP 64 B, kpkt/s": _udp(contender, 64)}
+        yield points
 
 
-def sizes(seconds):
-    with Lab() as lab:
-        pair(lab)
-        for n in (64, 128, 256, 512, 1024, 1400):
-            yield n, "kpkt/s", bench.udp(lab, seconds, n)
+@contextlib.contextmanager
+def active(name):
+    counts = (1, 4, 16, 64)
+    with contextlib.closing(Star(name, counts[-1])) as star:
+        hub = star.devices[0].pid()
+
+        def point(n):
+            kept = {}
+
+            def total(seconds):
+                before = computer.process_seconds(hub)
+                rate, kept["least"] = measures.flood(star, star.addresses[:n], seconds)
+                kept["cpu"] = (computer.process_seconds(hub) - before) / (rate * seconds)
+                return rate
+            return {"Gbit/s": total, "Gbit/s of the slowest": lambda _: kept["least"],
+                    "s/Gbit of the one device's process": lambda _: kept["cpu"]}
+        yield {n: point(n) for n in counts}
 
 
-def workers(seconds):
-    for n in (1, 2, 3, 4):
-        with Lab() as lab:
-            pair(lab, ["--workers", str(n)])
-            yield n, "Gbit/s", bench.tcp(lab, seconds, "-P", "4")[0]
+@contextlib.contextmanager
+def sizes(name):
+    with contextlib.ExitStack() as stack:
+        there = _both(stack, name)
+        yield {n: {f"{who}, kpkt/s": _udp(c, n) for who, c in there.items()}
+               for n in (64, 128, 256, 512, 1024, 1400)}
 
 
-SERIES = {"flows": flows, "peers configured": peers, "bytes of UDP payload": sizes,
-          "workers (4 streams)": workers}
+@contextlib.contextmanager
+def superpackets(name):
+    """The sender's kernel makes superpackets of so many segments at most: a lab for each."""
+    with contextlib.ExitStack() as stack:
+        points = {}
+        for n in (1, 2, 4, 8, 16, 44):
+            there = _both(stack, name)
+            for contender in there.values():
+                contender.lab.pod_a.run(f"ip link set eth0 gso_max_segs {n}")
+            points[n] = {f"{who}, Gbit/s": _tcp(c) for who, c in there.items()}
+        yield points
+
+
+@contextlib.contextmanager
+def workers(name):
+    with contextlib.ExitStack() as stack:
+        yield {n: {"Gbit/s": _tcp(_open(stack, name, more=["--workers", str(n)]), "-P", "4")}
+               for n in (1, 2, 3, 4)}
+
+
+SERIES = {
+    "flows": (flows, "TCP streams"),
+    "configured": (configured, "peers configured, one of them active"),
+    "active": (active, "peers active, of 64, one TCP stream each"),
+    "sizes": (sizes, "bytes of UDP payload"),
+    "superpackets": (superpackets, "segments in a superpacket at most, one TCP stream"),
+    "workers": (workers, "workers, 4 TCP streams"),
+}
+
+
+def run(series, name, rounds, seconds):
+    """point -> what -> a value for each round"""
+    values = {}
+    with series(name) as points:
+        for _ in range(rounds):
+            for point, whats in points.items():
+                for what, measure in whats.items():
+                    values.setdefault(point, {}).setdefault(what, []).append(measure(seconds))
+    return values
+
+
+def table(head, values):
+    whats = list(next(iter(values.values())))
+    lines = [f"\n{head}", " " * 8 + "".join(f"{w:>36}" for w in whats)]
+    for point, row in values.items():
+        cells = [f"{statistics.median(v):.3f} ({min(v):.3f} to {max(v):.3f})" for v in row.values()]
+        lines.append(f"{point:8}" + "".join(f"{c:>36}" for c in cells))
+    return "\n".join(lines)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=int, default=1)
+    parser.add_argument("--contender", default="podveil socket", choices=[n for n in CONTENDERS if is_podveil(n)])
+    parser.add_argument("--series", default=",".join(SERIES), help="comma between; all: %(default)s")
     options = parser.parse_args()
-    result = {"machine": bench.processor()}
-    for name, series in SERIES.items():
-        print(f"\n{name}", flush=True)
-        for n, unit, value in series(options.seconds):
-            print(f"  {n:6}  {value:9.2f} {unit}", flush=True)
-            result.setdefault(name, []).append([n, unit, value])
-    os.makedirs(os.path.join(ROOT, "build/bench"), exist_ok=True)
-    with open(os.path.join(ROOT, "build/bench/scaling.json"), "w") as f:
-        json.dump(result, f, indent=1)
+    here, usage, started = computer.describe(), computer.Usage(), time.time()
+    title = f"{options.contender}: {computer.title(here)}; medians of {options.rounds} runs of {options.seconds} s"
+    print(title, flush=True)
+    result, texts = {"machine": here, "contender": options.contender, "series": {}, "busyBefore": {}}, [title]
+    for key in options.series.split(","):
+        series, head = SERIES[key]
+        result["busyBefore"][key] = computer.others()
+        result["series"][key] = run(series, options.contender, options.rounds, options.seconds)
+        texts.append(table(head, result["series"][key]))
+        if result["busyBefore"][key] > computer.BUSY_WITH_OTHERS:
+            texts[-1] += (f"\n  WARNING: something else used {result['busyBefore'][key]:.0f} % of the processors "
+                          "just before")
+        print(texts[-1], flush=True)
+    result["stolenPercent"] = usage.stolen()
+    texts.append(f"\nstolen by the host: {result['stolenPercent']:.2f} % of the processors; "
+                 f"measured in {time.time() - started:.0f} s")
+    print(texts[-1])
+    bench.write("scaling.txt", "\n".join(texts) + "\n")
+    bench.write("scaling.json", json.dumps(result, indent=1) + "\n")
     return 0
 
 
