@@ -60,21 +60,22 @@ def _help(words):
     return subprocess.run([*words, "--help"], capture_output=True, text=True).stdout
 
 
-def serve(lab):
-    """iperf3 and, where there is one, a web server in the right pod."""
-    lab.pod_b.start("iperf3 -s", stdout=subprocess.DEVNULL)
-    wait_for(lambda: "5201" in lab.pod_b.run("ss -ltn"), "iperf3 listens")
-    if shutil.which("nginx") and shutil.which("wrk"):
-        lab.pod_b.run("cat > /run/nginx.conf", stdin=NGINX)
-        lab.pod_b.start("nginx -c /run/nginx.conf", stdout=subprocess.DEVNULL)
-        wait_for(lambda: "8080" in lab.pod_b.run("ss -ltn"), "nginx listens")
-
-
 def sink(lab, *addresses):
     """What takes flood()'s streams."""
     process = lab.pod_b.start([sys.executable, FLOOD, "sink", *addresses])
     if process.stdout.readline() != "listening\n":
         raise AssertionError("the sink does not listen: " + process.stdout.read())
+
+
+def serve(lab):
+    """In the right pod: iperf3, a sink for flood.py and, where there is one, a web server."""
+    lab.pod_b.start("iperf3 -s", stdout=subprocess.DEVNULL)
+    wait_for(lambda: "5201" in lab.pod_b.run("ss -ltn"), "iperf3 listens")
+    sink(lab, SERVER)
+    if shutil.which("nginx") and shutil.which("wrk"):
+        lab.pod_b.run("cat > /run/nginx.conf", stdin=NGINX)
+        lab.pod_b.start("nginx -c /run/nginx.conf", stdout=subprocess.DEVNULL)
+        wait_for(lambda: "8080" in lab.pod_b.run("ss -ltn"), "nginx listens")
 
 
 class Contender:
