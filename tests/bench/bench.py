@@ -84,14 +84,16 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("mode", nargs="?", choices=["quick", "full"], default="quick",
                         help="quick: once, about a minute; full: medians of five, and an uplink of MTU 9000")
-    parser.add_argument("--contenders", help="comma between; of: " + ", ".join(who.CONTENDERS))
+    parser.add_argument("--contenders", help="comma between; of: " + ", ".join(who.CONTENDERS) +
+                        "; the last word will do")
     options = parser.parse_args()
     effort = measures.FULL if options.mode == "full" else measures.QUICK
     names = list(who.CONTENDERS) if effort.everything else who.EVERYDAY
     if options.contenders:
-        names = options.contenders.split(",")
-        if unknown := set(names) - set(who.CONTENDERS):
-            parser.error(f"no such contender: {', '.join(sorted(unknown))}")
+        words = options.contenders.split(",")
+        names = [who.find(w) for w in words]
+        if None in names:
+            parser.error(f"no such contender: {words[names.index(None)]}")
 
     here, started, warnings = computer.describe(), time.time(), []
     title = f"{computer.title(here)}; " + (f"medians of {effort.rounds}" if effort.rounds > 1 else "one round")

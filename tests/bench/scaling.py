@@ -19,7 +19,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import bench  # noqa: E402
 import computer  # noqa: E402
 import measures  # noqa: E402
-from contenders import CONTENDERS, PLAIN, SERVER, Contender, is_podveil  # noqa: E402
+from contenders import PLAIN, SERVER, Contender, find, is_podveil  # noqa: E402
 from star import Star  # noqa: E402
 
 # A series is a context in which point -> {what: function of the seconds, returning a number}.
@@ -162,9 +162,12 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=1)
-    parser.add_argument("--contender", default="podveil socket", choices=[n for n in CONTENDERS if is_podveil(n)])
+    parser.add_argument("--contender", default="socket", help="socket, xdp or per-packet")
     parser.add_argument("--series", default=",".join(SERIES), help="comma between; all: %(default)s")
     options = parser.parse_args()
+    options.contender = find(options.contender)
+    if not is_podveil(options.contender or ""):
+        parser.error("--contender: socket, xdp or per-packet")
     here, usage, started = computer.describe(), computer.Usage(), time.time()
     title = f"{options.contender}: {computer.title(here)}; medians of {options.rounds} runs of {options.seconds} s"
     print(title, flush=True)
