@@ -47,6 +47,8 @@ class Rounds:
                                          "processors just before")
                 for key, value in measure(contender).items():
                     self.values.setdefault(name, {}).setdefault(key, []).append(value)
+                self.warnings += [f"{label} {k + 1}, {name}: again: {t}" for t in contender.troubles]
+                contender.troubles.clear()
             print(f"  {label} {k + 1} of {rounds}", flush=True)
 
 

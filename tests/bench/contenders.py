@@ -89,6 +89,7 @@ class Contender:
 
     def __init__(self, name, mtu=1500, more=()):
         self.name, self.devices = name, []
+        self.troubles = []  # what had to be measured twice
         words, arguments = command(name) if CONTENDERS[name] else (None, None)
         self.lab = Lab(mtu=mtu)
         self.buffer = str(socket_buffer())
