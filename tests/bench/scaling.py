@@ -19,7 +19,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import bench  # noqa: E402
 import computer  # noqa: E402
 import measures  # noqa: E402
-from contenders import PLAIN, SERVER, Contender, find, is_podveil  # noqa: E402
+from contenders import PLAIN, SERVER, Contender, LeftOut, find, is_podveil  # noqa: E402
 from star import Star  # noqa: E402
 
 # A series is a context in which point -> {what: function of the seconds, returning a number}.
@@ -175,7 +175,12 @@ def main():
     for key in options.series.split(","):
         series, head = SERIES[key]
         result["busyBefore"][key] = computer.others()
-        result["series"][key] = run(series, options.contender, options.rounds, options.seconds)
+        try:
+            result["series"][key] = run(series, options.contender, options.rounds, options.seconds)
+        except (AssertionError, LeftOut) as e:
+            texts.append(f"\n{head}: not measured: {e}")
+            print(texts[-1], flush=True)
+            continue
         texts.append(table(head, result["series"][key]))
         if result["busyBefore"][key] > computer.BUSY_WITH_OTHERS:
             texts[-1] += (f"\n  WARNING: something else used {result['busyBefore'][key]:.0f} % of the processors "
