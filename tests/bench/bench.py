@@ -64,12 +64,12 @@ def main_run(names, effort, warnings):
     return rounds.values, left_out
 
 
-def jumbo_run(names, effort, warnings):
+def jumbo_run(names, n, warnings):
     rounds = Rounds(warnings)
     with who.standing(names, mtu=9000) as (there, left_out):
         for name, why in left_out.items():
             print(f"  MTU 9000 without {name}: {why}", flush=True)
-        rounds.run("MTU 9000, round", there, effort.rounds, lambda c: measures.jumbo_round(c, effort))
+        rounds.run("MTU 9000, round", there, n, measures.jumbo_round)
     return rounds.values
 
 
@@ -104,7 +104,7 @@ def main():
     costs = stages()
     values, left_out = main_run(names, effort, warnings)
     jumbo_names = [n for n in names if n in who.JUMBO and n not in left_out]
-    jumbo_values = jumbo_run(jumbo_names, effort, warnings) if effort.everything else {}
+    jumbo_values = jumbo_run(jumbo_names, effort.rounds, warnings) if effort.everything else {}
 
     stolen = usage.stolen()
     if stolen > 1:
