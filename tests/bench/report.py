@@ -4,7 +4,7 @@ import statistics
 from dataclasses import asdict
 
 import computer
-from contenders import OTHER, PLAIN, is_podveil
+from contenders import JUDGED, OTHER, PLAIN
 from measures import MEASURES
 from targets import verdicts
 
@@ -81,7 +81,7 @@ def markdown(result, title):
 
 def judgement(result):
     """The targets for this kind of machine, and which of Podveil's contenders reach them."""
-    names = [n for n in result.values if is_podveil(n)]
+    names = [n for n in JUDGED if n in result.values]
     if not names:
         return ""
     columns = [verdicts(result, n) for n in names]
@@ -106,5 +106,5 @@ def document(result, jumbo, **more):
         "values": result.values,
         "jumbo": jumbo.values,
         "stages": result.stages,
-        "verdicts": {n: [asdict(v) for v in verdicts(result, n)] for n in result.values if is_podveil(n)},
+        "verdicts": {n: [asdict(v) for v in verdicts(result, n)] for n in JUDGED if n in result.values},
     }
