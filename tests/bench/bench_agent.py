@@ -11,6 +11,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 sys.path.insert(0, os.path.join(ROOT, "deploy/lab"))
 
 from cluster import Cluster  # noqa: E402
+from computer import process_seconds  # noqa: E402
 from hosts import wait_for  # noqa: E402
 
 NODES = 5000
@@ -93,13 +94,10 @@ def main():
             rss = next(int(line.split()[1]) for line in f if line.startswith("VmRSS"))
         print(f"resident memory: {rss / 1024:.0f} MiB (target 200 MiB)")
 
-        def ticks():
-            with open(f"/proc/{agent.process.pid}/stat") as f:
-                fields = f.read().rsplit(")", 1)[1].split()
-            return int(fields[11]) + int(fields[12])
-        before = ticks()
+        before = process_seconds(agent.process.pid)
         time.sleep(5)
-        print(f"at rest: {(ticks() - before) / 5:.1f} % of a core (most of it handshakes with nobody)")
+        used = process_seconds(agent.process.pid) - before
+        print(f"at rest: {used / 5 * 100:.1f} % of a core (most of it handshakes with nobody)")
 
 
 if __name__ == "__main__":
