@@ -2,56 +2,96 @@
 """TCP to many addresses at once from one process, so that 64 peers cost no more processes than one does.
 
     flood.py sink ADDRESS...            prints "listening", and takes what comes until it is killed
-    flood.py source SECONDS ADDRESS...  prints the bytes that arrived, the least of one stream, and the time;
-                                        an address may come many times
+    flood.py source SECONDS ADDRESS...  prints the bytes taken by all streams, by the slowest, and the time;
+                                        an address may come many times; the first is the first of the sink's
+
+Only what the sink has read counts, by its own clock: what is in socket buffers, acknowledged or not, can be more
+than what passes in a second, with 256 streams.
 """
-import fcntl
 import selectors
 import socket
-import struct
 import sys
 import time
 
-PORT, CHUNK = 7100, 1 << 18
-SIOCOUTQ = 0x5411  # what the other end has not acknowledged
+PORT, CONTROL, CHUNK = 7100, 7101, 1 << 18
 
 
-def sink(addresses):
-    ready = selectors.DefaultSelector()
-    for address in addresses:
-        listener = socket.create_server((address, PORT))
-        ready.register(listener, selectors.EVENT_READ, None)
-    print("listening", flush=True)
-    into = bytearray(1 << 20)
-    while True:
-        for key, _ in ready.select():
-            if key.data is None:
-                taken = key.fileobj.accept()[0]
-                taken.setblocking(False)
-                ready.register(taken, selectors.EVENT_READ, "stream")
-            elif not key.fileobj.recv_into(into):
-                ready.unregister(key.fileobj)
-                key.fileobj.close()
+class Sink:
+    def __init__(self, addresses):
+        self.ready, self.taken, self.began = selectors.DefaultSelector(), {}, 0.0
+        self.into = bytearray(1 << 20)
+        for address in addresses:
+            self.watch(socket.create_server((address, PORT)), self.accept)
+        self.watch(socket.create_server((addresses[0], CONTROL)), self.accept_control)
+
+    def watch(self, what, act):
+        self.ready.register(what, selectors.EVENT_READ, act)
+
+    def drop(self, what):
+        self.ready.unregister(what)
+        self.taken.pop(what, None)
+        what.close()
+
+    def accept(self, listener):
+        stream = listener.accept()[0]
+        stream.setblocking(False)
+        self.taken[stream] = 0
+        self.watch(stream, self.take)
+
+    def take(self, stream):
+        if stream not in self.taken:  # dropped a moment ago
+            return
+        try:
+            got = stream.recv_into(self.into)
+        except ConnectionError:
+            got = 0
+        if got:
+            self.taken[stream] += got
+        else:
+            self.drop(stream)
+
+    def accept_control(self, listener):
+        self.watch(listener.accept()[0], self.obey)
+
+    def obey(self, control):
+        """The first word begins a measurement, the second ends it, and its streams, read or not."""
+        word = control.recv(1)
+        if word == b"b":
+            self.taken, self.began = dict.fromkeys(self.taken, 0), time.monotonic()
+        elif word == b"e":
+            counts, took = list(self.taken.values()), time.monotonic() - self.began
+            control.send(f"{sum(counts)} {min(counts)} {took}\n".encode())
+            for stream in list(self.taken):
+                self.drop(stream)
+        else:
+            self.drop(control)
+
+    def serve(self):
+        while True:
+            for key, _ in self.ready.select():
+                key.data(key.fileobj)
 
 
 def source(seconds, addresses):
-    ready, sent, block = selectors.DefaultSelector(), {}, bytes(CHUNK)
+    ready, block = selectors.DefaultSelector(), bytes(CHUNK)
+    control = socket.create_connection((addresses[0], CONTROL), timeout=60)
     for address in addresses:
         stream = socket.create_connection((address, PORT), timeout=20)
         stream.setblocking(False)
         ready.register(stream, selectors.EVENT_WRITE)
-        sent[stream] = 0
-    began = time.monotonic()
-    while (now := time.monotonic()) - began < seconds:
-        for key, _ in ready.select(began + seconds - now):
-            sent[key.fileobj] += key.fileobj.send(block)
-    took = time.monotonic() - began
-    arrived = [n - struct.unpack("i", fcntl.ioctl(s, SIOCOUTQ, b"\0" * 4))[0] for s, n in sent.items()]
-    print(sum(arrived), min(arrived), took)
+    control.send(b"b")
+    end = time.monotonic() + seconds
+    while (now := time.monotonic()) < end:
+        for key, _ in ready.select(end - now):
+            key.fileobj.send(block)
+    control.send(b"e")
+    print(control.makefile().readline(), end="")
 
 
 if __name__ == "__main__":
     if sys.argv[1] == "sink":
-        sink(sys.argv[2:])
+        sink = Sink(sys.argv[2:])
+        print("listening", flush=True)
+        sink.serve()
     else:
         source(float(sys.argv[2]), sys.argv[3:])
