@@ -10,6 +10,7 @@
 
 #include "store/backoff.h"
 #include "store/splitter.h"
+#include "store/status_object.h"
 
 #define PAGE	      500
 #define LIST_MS	      60000
@@ -28,7 +29,7 @@ struct reflector {
 	char version[VERSION_BYTES]; /* empty: a list is due */
 	char *more;		     /* the next page */
 	bool expired, troubled, heard;
-	char problem[200];
+	char problem[STATUS_OBJECT_TEXT];
 };
 
 static void start(struct reflector *r);
@@ -67,24 +68,11 @@ static void forget_list(struct reflector *r)
 	*r->version = 0;
 }
 
-/* "message" of the Status object that comes with a bad answer, else the error. */
-static void explain(const struct rest_answer *a, char *out, size_t room)
-{
-	json_t *status = json_loads(a->body, 0, NULL);
-	const char *message = json_string_value(json_object_get(status, "message"));
-
-	if (message)
-		snprintf(out, room, "HTTP status %ld: %.150s", a->status, message);
-	else
-		snprintf(out, room, "%.180s", *a->error ? a->error : "the answer ended early");
-	json_decref(status);
-}
-
 static void failed(struct reflector *r, const struct rest_answer *a)
 {
-	char what[200];
+	char what[STATUS_OBJECT_TEXT];
 
-	explain(a, what, sizeof(what));
+	status_object_explain(a, what);
 	troubled(r, what);
 	again(r, a->retry_after);
 }
