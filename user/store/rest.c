@@ -129,18 +129,25 @@ static void call_free(struct rest_call *c)
 	free(c);
 }
 
+static bool add_line(struct rest_call *c, const char *line)
+{
+	struct curl_slist *more = curl_slist_append(c->headers, line);
+
+	if (more)
+		c->headers = more;
+	return more;
+}
+
 static bool add_header(struct rest_call *c, const char *name, const char *value)
 {
-	struct curl_slist *more = NULL;
+	bool good;
 	char *line;
 
 	if (asprintf(&line, "%s: %s", name, value) < 0)
 		return false;
-	more = curl_slist_append(c->headers, line);
+	good = add_line(c, line);
 	credentials_wipe(&line);
-	if (more)
-		c->headers = more;
-	return more;
+	return good;
 }
 
 /* The token as it is now: whoever mounts it replaces it before it expires. */
@@ -202,7 +209,8 @@ static int prepare(struct rest_call *c)
 	CURL *e = c->easy;
 
 	if (!add_header(c, "Accept", "application/json") ||
-	    (q->content_type && !add_header(c, "Content-Type", q->content_type)) || !authorise(c))
+	    (q->content_type && !add_header(c, "Content-Type", q->content_type)) ||
+	    (q->header && !add_line(c, q->header)) || !authorise(c))
 		return -ENOMEM;
 	curl_easy_setopt(e, CURLOPT_PRIVATE, c);
 	curl_easy_setopt(e, CURLOPT_ERRORBUFFER, c->error);
@@ -302,18 +310,19 @@ static bool end(struct rest_call *c, long status, const char *error)
 	const struct rest_request q = c->request;
 	struct rest_answer a = {.status = status,
 				.error = error,
+				.url = c->url,
 				.body = "",
 				.len = c->len,
 				.too_large = c->overflow};
 	curl_off_t wait = 0;
 	bool freed = false;
-	char *body = c->answer;
+	char *body = c->answer, *url = c->url;
 
 	if (body)
 		a.body = body;
 	curl_easy_getinfo(c->easy, CURLINFO_RETRY_AFTER, &wait);
 	a.retry_after = wait > 0 && wait < 3600 ? (unsigned int)wait : 0;
-	c->answer = NULL;
+	c->answer = c->url = NULL;
 	call_free(c);
 	r->freed = &freed;
 	if (q.done)
@@ -321,6 +330,7 @@ static bool end(struct rest_call *c, long status, const char *error)
 	if (body)
 		explicit_bzero(body, a.len);
 	free(body);
+	free(url);
 	if (!freed)
 		r->freed = NULL;
 	return !freed;
