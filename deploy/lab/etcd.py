@@ -8,7 +8,6 @@ it as their store.
 """
 import base64
 import json
-import os
 
 import pki
 from cluster import Cluster
@@ -122,6 +121,11 @@ class EtcdCluster(Cluster):
 
     def start_agent(self, node, *arguments, env=None, **options):
         return super().start_agent(node, *arguments, env={**self.etcd.environment, **(env or {})}, **options)
+
+    def record(self, node):
+        """What the node has published; None: nothing."""
+        there = self.etcd.get(NODES + node.name)
+        return there and json.loads(there["value"])
 
     def podveil(self, *arguments, check=True):
         return self.nodes[0].run([PODVEIL, *arguments, "--store", self.store_url], env=self.etcd.environment,

@@ -28,17 +28,8 @@ def peers(node):
     return set(node.run("wg show wireguard.cali peers").split())
 
 
-def public_key(node):
-    return node.run("wg show wireguard.cali public-key").strip()
-
-
 def store_of(node):
     return node.agent.status()["store"]
-
-
-def record(c, node):
-    there = c.etcd.get(key_of(node))
-    return there and json.loads(there["value"])
 
 
 def start(c, env=None, enable=True):

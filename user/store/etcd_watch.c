@@ -9,6 +9,7 @@
 
 #include "store/backoff.h"
 #include "store/splitter.h"
+#include "store/trouble.h"
 
 #define PAGE	512
 #define LIST_MS 20000
@@ -28,9 +29,9 @@ struct etcd_watch {
 	bool key_alone;	    /* of the one that comes next, whose value is too large */
 	int64_t large_told; /* too large values that changed up to here were told */
 	enum etcd_watch_state state;
-	bool heard, troubled;
+	bool heard;
 	char why[200]; /* it does not stand any more */
-	char problem[200];
+	struct trouble trouble;
 };
 
 static void start(struct etcd_watch *w);
@@ -39,20 +40,15 @@ static void failed(struct etcd_watch *w, const char *what)
 {
 	struct timeval wait = backoff_next(&w->backoff, randombytes_random());
 
-	if (*what && (!w->troubled || strcmp(w->problem, what) != 0)) {
-		snprintf(w->problem, sizeof(w->problem), "%s", what);
-		w->troubled = true;
-		w->params.trouble(w->params.context, what);
-	}
+	if (*what)
+		trouble_begins(&w->trouble, what);
 	evtimer_add(w->on_again, &wait);
 }
 
 static void well(struct etcd_watch *w)
 {
 	backoff_reset(&w->backoff);
-	if (w->troubled)
-		w->params.trouble(w->params.context, NULL);
-	w->troubled = false;
+	trouble_ends(&w->trouble);
 }
 
 static void tell(const struct etcd_watch_params *p, const json_t *kv, bool gone)
@@ -335,6 +331,7 @@ struct etcd_watch *etcd_watch_new(const struct etcd_watch_params *p)
 	if (!w)
 		return NULL;
 	w->params = *p;
+	w->trouble = (struct trouble){.tell = p->trouble, .context = p->context};
 	w->page = PAGE;
 	w->backoff = (struct backoff){.first_ms = 100, .most_ms = 10000};
 	w->prefix = strdup(p->prefix);
