@@ -15,7 +15,7 @@ else
 CC := $(CROSS)gcc
 AR := $(CROSS)ar
 B ?= build/$(ARCH)
-SYSROOT ?= $(abspath $(wildcard build/sysroot-$(ARCH)))
+SYSROOT ?= $(abspath $(wildcard build/root-$(ARCH)))
 PKG_CONFIG ?= PKG_CONFIG_SYSROOT_DIR=$(SYSROOT) PKG_CONFIG_LIBDIR=$(SYSROOT)/usr/lib/$(ARCH)-linux-gnu/pkgconfig pkg-config
 EMULATOR ?= qemu-$(ARCH)-static -L $(SYSROOT)/
 endif
@@ -49,7 +49,7 @@ C_FILES := $(shell find user bpf include vmlinux tests -name '*.[ch]' 2>/dev/nul
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all help deps deps-kubernetes peers unit bpf-tests fuzz unit-programs asan-programs unit-and-asan e2e check-etcd check-vm check-apiserver check \
+.PHONY: all help deps deps-kubernetes peers unit bpf-tests fuzz unit-programs asan-programs check-emulated e2e check-etcd check-vm check-apiserver check \
 	check-kubernetes check-all check-arm64 deps-arm64 demo demo-kubernetes bench bench-kubernetes format lint install clean test-programs
 
 all: $(B)/podveil
@@ -62,7 +62,7 @@ help:
 	@echo "make deps       install what building and testing needs, from Debian's packages first"
 	@echo "make deps-kubernetes    Kubernetes' own programs, for tests and lab, into build/kubernetes"
 	@echo "make unit | bpf-tests | fuzz | e2e | check-etcd | check-vm | check-apiserver    one suite of tests; FUZZ_SECONDS=$(FUZZ_SECONDS)"
-	@echo "make check-arm64    the unit tests for arm64, emulated; make CROSS=aarch64-linux-gnu- builds for it, into build/aarch64"
+	@echo "make check-arm64    tests for arm64, emulated; make CROSS=aarch64-linux-gnu- builds for it, into build/aarch64"
 	@echo "make bench      throughput and latency beside other WireGuards; BENCH=full: medians of five, and scaling"
 	@echo "make bench-kubernetes    the agent in a cluster of 5,000 nodes and 10,000 IPAM blocks"
 	@echo "make format | lint | clean | install DESTDIR= PREFIX=$(PREFIX)"
@@ -209,10 +209,11 @@ check: test-programs $(DEPS_KUBERNETES)
 	$(RUN) $(SUITES)
 check-kubernetes: $(DEPS) $(DEPS_KUBERNETES) $(B)/podveil
 	$(RUN) kubernetes
-unit-and-asan: unit-programs asan-programs
-	$(RUN) unit asan
+# A machine is emulated for the suite arm64, for the others a process.
 check-arm64: $(DEPS_ARM64)
-	$(MAKE) CROSS=aarch64-linux-gnu- all unit-and-asan
+	$(MAKE) CROSS=aarch64-linux-gnu- check-emulated
+check-emulated: $(B)/podveil unit-programs asan-programs $(BPF_BIN)
+	$(RUN) unit asan arm64
 # Both, with one tally.
 check-all: test-programs $(DEPS_KUBERNETES)
 	$(RUN) $(SUITES) kubernetes

@@ -165,7 +165,7 @@ def beside(names, arguments):
 
 
 def main():
-    names = ["unit", "asan", "bpf", "fuzz", "e2e", "store", "vm", "apiserver", "kubernetes"]
+    names = ["unit", "asan", "bpf", "fuzz", "e2e", "store", "vm", "arm64", "apiserver", "kubernetes"]
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--fuzz-seconds", type=int, default=20)
     parser.add_argument("--build", default="build", help="where the programs of unit, asan and bpf are")
@@ -184,6 +184,7 @@ def main():
         "e2e": lambda: pytest("tests/e2e", 900),
         "store": lambda: pytest("tests/store", 600),
         "vm": lambda: pytest("tests/vm", 600),
+        "arm64": lambda: pytest("tests/arm64", 600),
         "apiserver": lambda: pytest("tests/kubernetes", 900, "--ignore", CLUSTER),
         "kubernetes": lambda: pytest(CLUSTER, 900),
     }
