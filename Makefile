@@ -210,7 +210,7 @@ check: test-programs $(DEPS_KUBERNETES)
 check-kubernetes: $(DEPS) $(DEPS_KUBERNETES) $(B)/podveil
 	$(RUN) kubernetes
 # A machine is emulated for the suite arm64, for the others a process.
-check-arm64: $(DEPS_ARM64)
+check-arm64: $(DEPS) $(DEPS_ARM64)
 	$(MAKE) CROSS=aarch64-linux-gnu- check-emulated
 check-emulated: $(B)/podveil unit-programs asan-programs $(BPF_BIN)
 	$(RUN) unit asan arm64
