@@ -1,22 +1,37 @@
 # SPDX-License-Identifier: Apache-2.0
 # Podveil. `make` builds build/podveil; `make help` lists the rest.
 
+# Another processor's program: make CROSS=aarch64-linux-gnu-, with that processor's libraries in SYSROOT, or beside this
+# machine's own (Debian's multiarch).
+CROSS ?=
+ARCH := $(or $(firstword $(subst -, ,$(CROSS))),$(shell uname -m))
+ifeq ($(CROSS),)
 CC ?= gcc
+B ?= build
+SYSROOT ?=
+PKG_CONFIG ?= pkg-config
+EMULATOR ?=
+else
+CC := $(CROSS)gcc
+AR := $(CROSS)ar
+B ?= build/$(ARCH)
+SYSROOT ?= $(abspath $(wildcard build/root-$(ARCH)))
+PKG_CONFIG ?= PKG_CONFIG_SYSROOT_DIR=$(SYSROOT) PKG_CONFIG_LIBDIR=$(SYSROOT)/usr/lib/$(ARCH)-linux-gnu/pkgconfig pkg-config
+EMULATOR ?= qemu-$(ARCH)-static -L $(SYSROOT)/
+endif
 CLANG ?= clang
 BPFTOOL ?= $(firstword $(wildcard /usr/sbin/bpftool /usr/bin/bpftool) bpftool)
 PYTHON ?= /usr/bin/python3
 PREFIX ?= /usr/local
 FUZZ_SECONDS ?= 20
-B ?= build
-ARCH := $(shell uname -m)
 
 PKGS := libbpf libxdp libsodium libb2 libmnl liburcu-qsbr liburcu-cds libevent_core libevent_extra libcrypto jansson \
 	libcurl yaml-0.1
-CPPFLAGS := -D_GNU_SOURCE -Iinclude -Iuser -I$(B)/gen $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
+CPPFLAGS := -D_GNU_SOURCE -Iinclude -Iuser -I$(B)/gen $(shell $(PKG_CONFIG) --cflags $(PKGS) 2>/dev/null)
 CFLAGS ?= -O2 -g
 WARN := -std=gnu11 -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Werror
-ALL_CFLAGS = $(WARN) -fno-strict-aliasing -pthread $(CFLAGS) $(SANITIZE)
-LDLIBS := $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lpthread
+ALL_CFLAGS = $(addprefix --sysroot=,$(SYSROOT)) $(WARN) -fno-strict-aliasing -pthread $(CFLAGS) $(SANITIZE)
+LDLIBS := $(shell $(PKG_CONFIG) --libs $(PKGS) 2>/dev/null) -lpthread
 ifeq ($(ARCH),x86_64)
 CPPFLAGS += -DHAVE_IPSEC_MB
 LDLIBS += -lIPSec_MB
@@ -34,8 +49,8 @@ C_FILES := $(shell find user bpf include vmlinux tests -name '*.[ch]' 2>/dev/nul
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all help deps deps-kubernetes peers unit bpf-tests fuzz e2e check-etcd check-vm check-apiserver check \
-	check-kubernetes check-all demo demo-kubernetes bench bench-kubernetes format lint install clean test-programs
+.PHONY: all help deps deps-kubernetes peers unit bpf-tests fuzz unit-programs asan-programs check-emulated e2e check-etcd check-vm check-apiserver check \
+	check-kubernetes check-all check-arm64 deps-arm64 demo demo-kubernetes bench bench-kubernetes format lint install clean test-programs
 
 all: $(B)/podveil
 
@@ -47,6 +62,7 @@ help:
 	@echo "make deps       install what building and testing needs, from Debian's packages first"
 	@echo "make deps-kubernetes    Kubernetes' own programs, for tests and lab, into build/kubernetes"
 	@echo "make unit | bpf-tests | fuzz | e2e | check-etcd | check-vm | check-apiserver    one suite of tests; FUZZ_SECONDS=$(FUZZ_SECONDS)"
+	@echo "make check-arm64    tests for arm64, emulated; make CROSS=aarch64-linux-gnu- builds for it, into build/aarch64"
 	@echo "make bench      throughput, latency, CPU beside other WireGuards, and what was aimed at, in a minute;"
 	@echo "                BENCH=full: all of them, medians of five, how cost grows, the agent; 25 minutes"
 	@echo "make bench-kubernetes    the agent in a cluster of 5,000 nodes and 10,000 IPAM blocks"
@@ -77,6 +93,15 @@ $(DEPS_KUBERNETES): scripts/deps-kubernetes.sh tests/kubernetes/go.mod tests/kub
 	sh scripts/deps-kubernetes.sh
 	@touch $@
 
+DEPS_ARM64 := build/.deps-arm64
+
+deps-arm64: $(DEPS_ARM64)
+
+$(DEPS_ARM64): scripts/deps-arm64.sh scripts/packages.sh
+	@mkdir -p $(@D)
+	sh scripts/deps-arm64.sh
+	@touch $@
+
 # --- the program ---
 
 $(B)/obj/%.o: %.c | $(SKEL)
@@ -89,7 +114,7 @@ $(B)/obj/user/observe/assets.o $(B)/fuzz/obj/user/observe/assets.o: $(wildcard u
 $(B)/gen/%.bpf.o: bpf/%.bpf.c $(wildcard bpf/*.h include/podveil/*.h vmlinux/*.h)
 	@mkdir -p $(@D)
 	$(CLANG) -g -O2 -Wall -Werror -target bpf -mcpu=v3 -Iinclude -Ivmlinux -Ibpf \
-		-I/usr/include/$(ARCH)-linux-gnu -c $< -o $@
+		-I$(SYSROOT)/usr/include/$(ARCH)-linux-gnu -c $< -o $@
 
 # The programs of one device, linked so that they share its maps.
 $(B)/gen/tunnel.linked.o: $(B)/gen/classify.bpf.o $(B)/gen/steer.bpf.o
@@ -107,7 +132,7 @@ $(B)/gen/guard.skel.h: $(B)/gen/guard.linked.o
 
 $(B)/libpodveil.a: $(LIB:%.c=$(B)/obj/%.o)
 	@rm -f $@
-	ar rcs $@ $^
+	$(AR) rcs $@ $^
 
 $(B)/podveil: $(CLI:%.c=$(B)/obj/%.o) $(B)/libpodveil.a
 	$(CC) $(ALL_CFLAGS) $^ -o $@ $(LDLIBS)
@@ -115,10 +140,10 @@ $(B)/podveil: $(CLI:%.c=$(B)/obj/%.o) $(B)/libpodveil.a
 install: $(B)/podveil
 	install -D -m 755 $(B)/podveil $(DESTDIR)$(PREFIX)/sbin/podveil
 	@mkdir -p $(B)/share
-	$(B)/podveil manual > $(B)/share/podveil.8
-	$(B)/podveil completion bash > $(B)/share/podveil.bash
-	$(B)/podveil completion zsh > $(B)/share/_podveil
-	$(B)/podveil completion fish > $(B)/share/podveil.fish
+	$(EMULATOR) $(B)/podveil manual > $(B)/share/podveil.8
+	$(EMULATOR) $(B)/podveil completion bash > $(B)/share/podveil.bash
+	$(EMULATOR) $(B)/podveil completion zsh > $(B)/share/_podveil
+	$(EMULATOR) $(B)/podveil completion fish > $(B)/share/podveil.fish
 	install -D -m 644 $(B)/share/podveil.8 $(DESTDIR)$(PREFIX)/share/man/man8/podveil.8
 	install -D -m 644 $(B)/share/podveil.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/podveil
 	install -D -m 644 $(B)/share/_podveil $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_podveil
@@ -146,7 +171,7 @@ $(B)/fuzz/obj/%.o: %.c | $(SKEL)
 
 $(B)/fuzz/libpodveil.a: $(LIB:%.c=$(B)/fuzz/obj/%.o)
 	@rm -f $@
-	ar rcs $@ $^
+	$(AR) rcs $@ $^
 
 $(B)/fuzz/%: tests/fuzz/%.c $(B)/fuzz/libpodveil.a
 	$(CLANG) $(CPPFLAGS) $(WARN) -Itests/unit $(FUZZ_FLAGS) -fsanitize=fuzzer $< $(B)/fuzz/libpodveil.a -o $@ $(LDLIBS)
@@ -156,13 +181,14 @@ $(B)/bench/%: tests/bench/%.c $(B)/libpodveil.a
 	$(CC) $(CPPFLAGS) $(ALL_CFLAGS) $< $(B)/libpodveil.a -o $@ $(LDLIBS)
 
 # What the suites run; they build nothing themselves.
-test-programs: $(DEPS) $(B)/podveil $(UNIT_BIN) $(BPF_BIN) $(FUZZ_BIN)
-	$(MAKE) B=build/asan SANITIZE="-fsanitize=address,undefined -fno-sanitize-recover=undefined" asan-unit
+test-programs: $(DEPS) $(B)/podveil unit-programs asan-programs $(BPF_BIN) $(FUZZ_BIN)
 
-.PHONY: asan-unit
-asan-unit: $(UNIT_BIN)
+unit-programs: $(UNIT_BIN)
 
-RUN := $(PYTHON) tests/run.py --fuzz-seconds $(FUZZ_SECONDS)
+asan-programs:
+	$(MAKE) B=$(B)/asan SANITIZE="-fsanitize=address,undefined -fno-sanitize-recover=undefined" unit-programs
+
+RUN := $(PYTHON) tests/run.py --build $(B) --emulator "$(EMULATOR)" --fuzz-seconds $(FUZZ_SECONDS)
 
 unit: $(UNIT_BIN)
 	$(RUN) unit
@@ -184,6 +210,11 @@ check: test-programs $(DEPS_KUBERNETES)
 	$(RUN) $(SUITES)
 check-kubernetes: $(DEPS) $(DEPS_KUBERNETES) $(B)/podveil
 	$(RUN) kubernetes
+# A machine is emulated for the suite arm64, for the others a process.
+check-arm64: $(DEPS) $(DEPS_ARM64)
+	$(MAKE) CROSS=aarch64-linux-gnu- check-emulated
+check-emulated: $(B)/podveil unit-programs asan-programs $(BPF_BIN)
+	$(RUN) unit asan arm64
 # Both, with one tally.
 check-all: test-programs $(DEPS_KUBERNETES)
 	$(RUN) $(SUITES) kubernetes

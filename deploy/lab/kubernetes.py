@@ -16,7 +16,7 @@ import time
 
 import container
 import workload
-from cluster import Cluster
+from cluster import Cluster, all_encrypt
 from control_plane import SERVICES, ControlPlane, Refused, program
 from daemon import Daemon
 from hosts import ROOT, wait_for
@@ -330,16 +330,7 @@ class KubernetesCluster(Cluster):
         return json.loads(done.stdout) if done.returncode == 0 else None
 
     def encrypted(self, nodes=None, family="ipv4"):
-        nodes = nodes or self.nodes
-        for node in nodes:
-            status = self.status(node)
-            if not status:
-                return False
-            tunnel = next(t for t in status["tunnels"] if t["family"] == family)
-            through = {p["node"] for p in tunnel["peers"] if p["encrypting"] and p["session"]}
-            if tunnel["state"] != "on" or not {n.name for n in nodes} - {node.name} <= through:
-                return False
-        return True
+        return all_encrypt(nodes or self.nodes, self.status, family)
 
     def configure(self, **settings):
         self.plane.patch(FELIX, {"spec": settings})

@@ -7,6 +7,8 @@ import pytest
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 from lab import Lab, implementation  # noqa: E402
+import workload  # noqa: E402
+from cluster import Cluster  # noqa: E402
 
 PEERS = ["wireguard-go", "wireguard-go-new", "boringtun"]
 
@@ -30,3 +32,15 @@ def peer(request):
 def lab():
     with Lab() as made:
         yield made
+
+
+@pytest.fixture
+def cluster():
+    """Three nodes with an agent each, not encrypting; .client on the second, .server on the third."""
+    with Cluster(3) as c:
+        c.client = c.pod(c.nodes[1], "frontend-client")
+        c.server = c.pod(c.nodes[2], "backend-api")
+        workload.backend(c.server)
+        for node in c.nodes:
+            c.start_agent(node)
+        yield c

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from lab import MARK, PODVEIL, PORT, Capture, Device, Failed, Lab, implementation, wait_for
+from lab import MARK, PODVEIL, PORT, Capture, Device, Failed, implementation, wait_for
 from traffic import counters, ping, transfer
 
 COMMAND = implementation("podveil")

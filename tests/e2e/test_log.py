@@ -9,8 +9,8 @@ import re
 import signal
 import subprocess
 
+from agents import enable, get
 from hosts import PODVEIL, wait_for
-from test_agent import cluster, enable, get  # noqa: F401  (a fixture)
 from workload import Steady
 
 F_SETPIPE_SZ = 1031
@@ -20,7 +20,7 @@ def metric(node, name):
     return float(re.search(rf"^{name} (\S+)$", get(node, "/metrics")[1], re.M).group(1))
 
 
-def test_quiet_levels_and_json(cluster):  # noqa: F811
+def test_quiet_levels_and_json(cluster):
     c, worker = cluster, cluster.nodes[1]
     enable(c)
     agent = worker.agent
@@ -52,7 +52,7 @@ def test_quiet_levels_and_json(cluster):  # noqa: F811
     assert steady.stop()["failed"] == 0
 
 
-def test_a_log_that_nobody_reads(cluster):  # noqa: F811
+def test_a_log_that_nobody_reads(cluster):
     """The reader stops; the disk is full: lines are lost and counted, and nothing else happens."""
     c, worker = cluster, cluster.nodes[1]
     enable(c)
@@ -88,7 +88,7 @@ def test_a_log_that_nobody_reads(cluster):  # noqa: F811
     wait_for(lambda: "lines_lost=" in worker.run("cat /run/small/log"), "it says how many were lost")
 
 
-def test_status_document(cluster):  # noqa: F811
+def test_status_document(cluster):
     """All of its members are in the manual page, and names that are no UTF-8 do not break it."""
     c, worker = cluster, cluster.nodes[1]
     enable(c)
@@ -113,7 +113,7 @@ def test_status_document(cluster):  # noqa: F811
     assert "caf" in get(worker, "/")[1] and json.loads(get(worker, "/status")[1])["version"] == 1
 
 
-def test_watch(cluster):  # noqa: F811
+def test_watch(cluster):
     c, worker = cluster, cluster.nodes[1]
     enable(c)
     steady = Steady(c.client, c.server.address, rate=200)

@@ -4,9 +4,9 @@ import os
 
 import pytest
 
+from agents import enable, write_record
 from browser import PROGRAM, Browser
 from hosts import wait_for
-from test_agent import cluster, enable, write_record  # noqa: F401  (a fixture)
 from workload import Steady
 
 URL = "http://127.0.0.1:9586/"
@@ -39,7 +39,7 @@ def text(browser, selector):
     return browser.value(f"document.querySelector({selector!r}).innerText")
 
 
-def test_page(cluster):  # noqa: F811
+def test_page(cluster):
     c, worker = cluster, cluster.nodes[1]
     with Browser(worker) as b:
         b.screen(1280, 900)
@@ -95,7 +95,7 @@ def test_page(cluster):  # noqa: F811
         keep(b, "gone")
 
 
-def test_page_without_javascript_and_with_trouble(cluster):  # noqa: F811
+def test_page_without_javascript_and_with_trouble(cluster):
     c, worker = cluster, cluster.nodes[1]
     enable(c)
     name = "<script>alert(1)</script>"

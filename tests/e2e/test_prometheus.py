@@ -10,8 +10,8 @@ import urllib.parse
 
 import pytest
 
+from agents import enable, get, write_record
 from hosts import ROOT, wait_for
-from test_agent import cluster, enable, get, write_record  # noqa: F401  (a fixture)
 from workload import Steady
 
 RULES = os.path.join(ROOT, "deploy/prometheus/podveil.rules.yaml")
@@ -89,7 +89,7 @@ def test_alert_rules():
     assert alerts == set(tested)
 
 
-def test_every_metric_is_there(cluster):  # noqa: F811
+def test_every_metric_is_there(cluster):
     c, worker = cluster, cluster.nodes[1]
     enable(c)
     steady = Steady(c.client, c.server.address, rate=300)
@@ -133,7 +133,7 @@ def test_every_metric_is_there(cluster):  # noqa: F811
     assert list(samples(text, "process_resident_memory_bytes").values())[0] > 1 << 20
 
 
-def test_handshakes_by_cause(cluster):  # noqa: F811
+def test_handshakes_by_cause(cluster):
     """A message that is wrong is counted under what is wrong with it."""
     c, worker = cluster, cluster.nodes[1]
     enable(c)
@@ -153,7 +153,7 @@ for _ in range(5): s.sendto(b"\\1\\0\\0\\0" + os.urandom(144), ("172.18.0.3", 51
 
 
 @pytest.mark.skipif(not shutil.which("prometheus"), reason="prometheus is not there")
-def test_a_real_prometheus(cluster):  # noqa: F811
+def test_a_real_prometheus(cluster):
     c, worker = cluster, cluster.nodes[1]
     enable(c)
     steady = Steady(c.client, c.server.address, rate=100)

@@ -5,8 +5,8 @@ import re
 import signal
 import subprocess
 
+from agents import enable
 from hosts import PODVEIL, Capture, wait_for
-from test_agent import cluster, enable  # noqa: F401  (a fixture)
 from traffic import ping
 from workload import Steady
 
@@ -19,7 +19,7 @@ def verify(node, *arguments):
     return done.returncode, json.loads(done.stdout)
 
 
-def test_verdicts(cluster):  # noqa: F811
+def test_verdicts(cluster):
     c, worker = cluster, cluster.nodes[1]
     # Nothing passes: it cannot tell.
     code, found = verify(worker, "--seconds", "1")
@@ -48,7 +48,7 @@ def test_verdicts(cluster):  # noqa: F811
     assert steady.stop()["failed"] == 0
 
 
-def test_generate(cluster):  # noqa: F811
+def test_generate(cluster):
     c, worker = cluster, cluster.nodes[1]
     enable(c)
     c.podveil("enable", "--ipv6")
@@ -71,7 +71,7 @@ def test_generate(cluster):  # noqa: F811
     assert done.returncode == PLAINTEXT and json.loads(done.stdout.read())["plain"] > 0
 
 
-def test_one_packet_beside_the_tunnel_is_seen(cluster):  # noqa: F811
+def test_one_packet_beside_the_tunnel_is_seen(cluster):
     """Bare or in VXLAN, past rule and guard because it bears their mark: verify sees it all the same."""
     c, worker = cluster, cluster.nodes[1]
     enable(c)
@@ -92,7 +92,7 @@ def test_one_packet_beside_the_tunnel_is_seen(cluster):  # noqa: F811
                    and e["node"] == "wireguard-worker2" for e in found["examples"])
 
 
-def test_bad_input(cluster):  # noqa: F811
+def test_bad_input(cluster):
     c, worker = cluster, cluster.nodes[1]
     enable(c)
     steady = Steady(c.client, c.server.address, rate=100)

@@ -20,15 +20,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	const struct etcd_watch_params p = {.key = on_key};
 	int64_t revision = 7;
-	bool compacted = false;
 	char why[200] = "";
 	json_t *v;
 	char *text;
 	size_t len;
 
-	if (etcd_watch_event(&p, (const char *)data, size, &revision, &compacted, why,
-			     sizeof(why)) &&
-	    (compacted || *why))
+	if (etcd_watch_event(&p, (const char *)data, size, &revision, why, sizeof(why)) ==
+		    ETCD_WATCH_STANDS &&
+	    *why)
 		abort();
 	if (revision < 7)
 		abort();

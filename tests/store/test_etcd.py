@@ -26,10 +26,6 @@ class Store(EtcdCluster):
     def set(self, key="default", **settings):
         self.etcd.put(f"/podveil/config/{key}", json.dumps(settings))
 
-    def record(self, node):
-        there = self.etcd.get(f"/podveil/nodes/{node.name}")
-        return there and json.loads(there["value"])
-
     def wait_encrypted(self, seconds=15):
         wait_for(self.encrypted, "all nodes encrypt with all others", seconds)
 

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from etcd import CONFIG, NODES, EtcdCluster
+from etcd import CONFIG, NODES, EtcdCluster, EtcdMembers
 from hosts import wait_for
 
 
@@ -28,17 +28,8 @@ def peers(node):
     return set(node.run("wg show wireguard.cali peers").split())
 
 
-def public_key(node):
-    return node.run("wg show wireguard.cali public-key").strip()
-
-
 def store_of(node):
     return node.agent.status()["store"]
-
-
-def record(c, node):
-    there = c.etcd.get(key_of(node))
-    return there and json.loads(there["value"])
 
 
 def start(c, env=None, enable=True):
@@ -114,3 +105,66 @@ def test_plain_http_quiet_for_long_and_all_data_lost():
         wait_for(lambda: not any(key in peers(n) for n in c.nodes), "what it has not is gone", 20)
         wait_for(lambda: all(c.etcd.get(key_of(n)) for n in c.nodes), "records are put again", 20)
         wait_for(c.encrypted, "encrypted with all", 20)
+
+
+def test_a_member_that_lost_the_others():
+    """It takes connections and answers, but knows nothing new: those who watch there go elsewhere, in seconds."""
+    with EtcdMembers() as c:
+        start(c)
+        first, node = c.members[0], c.nodes[1]
+        c.cut_off(first)
+        try:
+            wait_for(lambda: "no leader" in node.agent.log(), "the member says so", 10)
+            c.configure(wireguardMTU=1400)
+            for n in c.nodes:
+                wait_for(lambda: "mtu 1400" in n.run("ip link show wireguard.cali"), f"{n.name}: it is known", 5)
+            c.podveil("disable", "--ipv6")
+            wait_for(lambda: all(c.etcd.get(key_of(n)) for n in c.nodes), "records are there")
+            errors = [store_of(n)["errors"] for n in c.nodes]
+            key = new_key()
+            c.etcd.put(NODES + "late", stranger("late", 97, key))
+            wait_for(lambda: all(key in peers(n) for n in c.nodes), "watches stand", 5)
+            assert [store_of(n)["errors"] for n in c.nodes] == errors
+        finally:
+            c.rejoin(first)
+        assert c.encrypted()
+
+
+def gateway_put(c, key, value):
+    """As etcdctl's put, which takes no more than 2 MiB."""
+    text = json.dumps({"key": base64.b64encode(key.encode()).decode(), "value": base64.b64encode(value).decode()})
+    c.switch.run(["curl", "-sf", "--data-binary", "@-", c.etcd.url + "/v3/kv/put"], stdin=text)
+
+
+def test_values_too_large_to_read():
+    """They are passed over and named, once; all others are known."""
+    with EtcdCluster(2, secure=False, arguments=["--max-request-bytes=16000000"]) as c:
+        known, node = c.nodes
+        c.start_agent(known)
+        c.podveil("enable")
+        big = b"x" * (4 << 20)
+        for name in ("m-big", "z-big"):
+            gateway_put(c, NODES + name, big)
+        for i in range(40):  # some of which come in one answer with a large one
+            c.etcd.put(NODES + f"s{i}", stranger(f"s{i}", 100 + i, new_key()))
+        gateway_put(c, CONFIG + "node." + known.name, big)
+        c.start_agent(node)
+        for n in c.nodes:
+            for key in (NODES + "m-big", NODES + "z-big", CONFIG + "node." + known.name):
+                wait_for(lambda: f'key={key} problem="its value is larger than 3 MiB"' in n.agent.log(), "it is named")
+            wait_for(lambda: len(peers(n)) == 41, "all others are known")
+        wait_for(c.encrypted, "encrypted with all")
+        # A new list says nothing new of them.
+        c.etcd.delete(NODES + "s0")
+        gateway_put(c, NODES + "a-big", big)
+        for n in c.nodes:
+            wait_for(lambda: f"{NODES}a-big problem" in n.agent.log(), "the new one is named")
+            assert n.agent.log().count("m-big") == 1
+            assert "cannot be read" not in n.agent.log()
+        # Our own record is put back.
+        gateway_put(c, key_of(node), big)
+        wait_for(lambda: c.etcd.get(key_of(node))["value"].startswith("{"), "it is put back")
+        wait_for(c.encrypted, "encrypted with all")
+        # A person's command says why it cannot.
+        done = c.podveil("enable", "--node", known.name, check=False)
+        assert done.returncode == 1 and "larger than 4 MiB" in done.stderr

@@ -20,17 +20,16 @@ static void on_key(void *context, const char *key, const char *value, size_t len
 		 (long long)lease);
 }
 
-/* The revision after it; -1: the watch is over; -2: what it was at is forgotten. */
+/* The revision after it; else, negative, what became of the watch. */
 static int64_t hear(const char *text, int64_t revision, struct told *t)
 {
 	const struct etcd_watch_params p = {.key = on_key, .context = t};
-	bool compacted = false;
+	enum etcd_watch_state state;
 	char why[200] = "";
 
 	*t->text = 0;
-	if (etcd_watch_event(&p, text, strlen(text), &revision, &compacted, why, sizeof(why)))
-		return revision;
-	return compacted ? -2 : -1;
+	state = etcd_watch_event(&p, text, strlen(text), &revision, why, sizeof(why));
+	return state == ETCD_WATCH_STANDS ? revision : -(int64_t)state;
 }
 
 #define KEY "\"key\":\"L3BvZHZlaWwvYQ==\""
@@ -73,21 +72,24 @@ static void what_cannot_go_on(void **state)
 	struct told t;
 
 	(void)state;
-	/* Compacted; restored, or another etcd; a token that is void; garbage. */
+	/* Compacted; restored, or another etcd; a token that is void; cut off; garbage. */
 	assert_int_equal(hear("{\"result\":{\"header\":{\"raft_term\":\"2\"},\"canceled\":true,"
 			      "\"compact_revision\":\"8\"}}",
 			      3, &t),
-			 -2);
+			 -ETCD_WATCH_FORGOTTEN);
 	assert_int_equal(
-		hear("{\"result\":{\"header\":{\"revision\":\"2\"},\"created\":true}}", 3, &t), -2);
+		hear("{\"result\":{\"header\":{\"revision\":\"2\"},\"created\":true}}", 3, &t),
+		-ETCD_WATCH_FORGOTTEN);
 	assert_int_equal(hear("{\"result\":{\"header\":{\"revision\":\"9\"},\"created\":true,"
 			      "\"canceled\":true,\"cancel_reason\":\"invalid auth token\"}}",
 			      3, &t),
-			 -1);
+			 -ETCD_WATCH_OVER);
 	assert_int_equal(hear("{\"error\":{\"grpc_code\":14,\"message\":\"no leader\"}}", 3, &t),
-			 -1);
-	assert_int_equal(hear("[]", 3, &t), -1);
-	assert_int_equal(hear("{", 3, &t), -1);
+			 -ETCD_WATCH_AWAY);
+	assert_int_equal(hear("{\"error\":{\"grpc_code\":7,\"message\":\"denied\"}}", 3, &t),
+			 -ETCD_WATCH_OVER);
+	assert_int_equal(hear("[]", 3, &t), -ETCD_WATCH_OVER);
+	assert_int_equal(hear("{", 3, &t), -ETCD_WATCH_OVER);
 }
 
 int main(void)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Other kernels: Debian's packages under qemu's software emulation, with this machine's root file
-system, read-only over 9p, below an overlay in memory."""
+"""Other kernels, and another processor: Debian's packages under qemu's software emulation, with this machine's root file
+system, or one that was made for that processor, read-only over 9p, below an overlay in memory."""
+import collections
 import glob
 import os
 import shlex
@@ -11,7 +12,6 @@ import tempfile
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 VM = os.path.join(ROOT, "build/vm")
 BEFORE_ROOT = ["virtio_pci", "9pnet_virtio", "9p", "overlay"]
-BUSYBOX = "/bin/busybox"
 
 # The first process: root file system, then the command, then off.
 INIT = """#!/bin/busybox sh
@@ -22,8 +22,10 @@ for m in /modules/*; do /bin/busybox insmod $m || echo "init: $m failed"; done
 /bin/busybox mount -t tmpfs tmpfs /rw
 /bin/busybox mkdir -p /rw/upper /rw/work
 /bin/busybox mount -t overlay -o lowerdir=/ro,upperdir=/rw/upper,workdir=/rw/work overlay /new
+/bin/busybox mkdir -p /new%(root)s
+/bin/busybox mount -t 9p -o trans=virtio,version=9p2000.L,ro,msize=262144,cache=loose work /new%(root)s
 cd /new
-for d in proc sys dev run; do /bin/busybox mkdir -p $d; done
+for d in proc sys dev run tmp; do /bin/busybox mkdir -p $d; done
 /bin/busybox mount -t proc proc proc
 /bin/busybox mount -t sysfs sysfs sys
 /bin/busybox mount -t devtmpfs dev dev
@@ -65,20 +67,35 @@ def package(meta):
     return where
 
 
+# What to boot: qemu's command, the console's device, the root file system, where the kernel's package is unpacked.
+Machine = collections.namedtuple("Machine", "emulator console root kernel")
+
+
+def x86_64(meta):
+    """With the kernel that `meta` names, and the root file system of this machine."""
+    return Machine(["qemu-system-x86_64", "-cpu", "max"], "ttyS0", "/", package(meta))
+
+
+def arm64():
+    """As `make deps-arm64` has made it."""
+    root = os.path.join(ROOT, "build/root-aarch64")
+    return Machine(["qemu-system-aarch64", "-machine", "virt", "-cpu", "cortex-a76"], "ttyAMA0", root, root)
+
+
 def modules_of(where):
     base = where if os.path.isdir(os.path.join(where, "lib/modules")) else os.path.join(where, "usr")
     return os.path.join(base, "lib/modules"), base
 
 
-def initramfs(where, release, command, out):
+def initramfs(machine, release, command, out):
     """Writes an initramfs that runs `command` on this machine's root file system."""
-    modules, base = modules_of(where)
+    modules, base = modules_of(machine.kernel)
     if not os.path.exists(os.path.join(modules, release, "modules.dep.bin")):
         subprocess.run(["depmod", "-b", base, release], check=True)
     with tempfile.TemporaryDirectory() as tree:
         os.makedirs(os.path.join(tree, "bin"))
         os.makedirs(os.path.join(tree, "modules"))
-        shutil.copy(BUSYBOX, os.path.join(tree, "bin/busybox"))
+        shutil.copy(os.path.join(machine.root, "bin/busybox"), os.path.join(tree, "bin/busybox"))
         loaded = []
         for name in BEFORE_ROOT:
             shown = subprocess.run(["modprobe", "-d", base, "-S", release, "--show-depends", name],
@@ -105,19 +122,18 @@ def initramfs(where, release, command, out):
                            check=True)
 
 
-def run(meta, command, seconds=240):
-    """Boots the kernel, runs the command (a list) as root there; (exit code, console output)."""
-    where = package(meta)
-    kernel = glob.glob(os.path.join(where, "boot/vmlinuz-*"))[0]
+def run(machine, command, seconds=240):
+    """Boots it, runs the command (a list) as root there; (exit code, console output)."""
+    kernel = glob.glob(os.path.join(machine.kernel, "boot/vmlinuz-*"))[0]
     release = os.path.basename(kernel)[len("vmlinuz-"):]
     with tempfile.NamedTemporaryFile(suffix=".cpio") as image:
-        initramfs(where, release, shlex.join(command), image.name)
-        qemu = ["qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2",
+        initramfs(machine, release, shlex.join(command), image.name)
+        qemu = [*machine.emulator, "-accel", "tcg,thread=multi", "-smp", "2",
                 "-m", "2048", "-nographic", "-no-reboot", "-nodefaults", "-serial", "stdio",
                 "-kernel", kernel, "-initrd", image.name,
-                "-append", "console=ttyS0 quiet panic=-1 mitigations=off",
-                "-virtfs", "local,path=/,mount_tag=root,security_model=none,readonly=on,"
-                           "multidevs=remap"]
+                "-append", f"console={machine.console} quiet panic=-1 mitigations=off",
+                *(word for path, tag in ((machine.root, "root"), (ROOT, "work")) for word in (
+                    "-virtfs", f"local,path={path},mount_tag={tag},security_model=none,readonly=on,multidevs=remap"))]
         try:
             done = subprocess.run(qemu, stdin=subprocess.DEVNULL, capture_output=True, text=True,
                                   errors="replace", timeout=seconds)

@@ -5,13 +5,11 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <signal.h>
-#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/utsname.h>
 #include <unistd.h>
-#include <urcu-qsbr.h>
 
 #include "cli/cli.h"
 #include "cli/process.h"
@@ -188,24 +186,11 @@ static int clean(const struct options *o)
 	return EXIT_FAILED;
 }
 
-static int run(struct options *o)
+static int run(void *context)
 {
-	int result;
+	struct options *o = context;
 
-	if (!process_privileged())
-		return EXIT_FAILED;
-	process_protect();
-	signal(SIGPIPE, SIG_IGN);
-	if (sodium_init() < 0) {
-		log_error("libsodium cannot start", "needs=\"a source of random numbers\"");
-		return EXIT_FAILED;
-	}
-	rcu_register_thread();
-	rcu_thread_offline();
-	result = o->cleanup ? clean(o) : serve(o);
-	rcu_thread_online();
-	rcu_unregister_thread();
-	return result;
+	return o->cleanup ? clean(o) : serve(o);
 }
 
 int agent_main(int argc, char **argv)
@@ -226,7 +211,7 @@ int agent_main(int argc, char **argv)
 	if (result < 0) {
 		log_level_set(settings_get(o.agent.settings)->log_level);
 		log_format_set(settings_get(o.agent.settings)->log_format);
-		result = run(&o);
+		result = process_privileged() ? process_serve(run, &o) : EXIT_FAILED;
 	}
 	settings_free(o.agent.settings);
 	return result;

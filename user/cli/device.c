@@ -6,11 +6,9 @@
 #include <event2/event.h>
 #include <event2/thread.h>
 #include <signal.h>
-#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <urcu-qsbr.h>
 
 #include "cli/cli.h"
 #include "cli/process.h"
@@ -174,8 +172,9 @@ static void on_signal(evutil_socket_t signal, short what, void *context)
 	event_base_loopbreak(r->base);
 }
 
-static int serve(struct options *o)
+static int serve(void *context)
 {
+	struct options *o = context;
 	struct running r = {.base = NULL};
 	struct event *on_term = NULL, *on_int = NULL, *more = NULL, *less = NULL;
 	int err, result = EXIT_FAILED;
@@ -233,16 +232,5 @@ int device_main(int argc, char **argv)
 			strerror(errno));
 		return EXIT_FAILED;
 	}
-	process_protect();
-	signal(SIGPIPE, SIG_IGN);
-	if (sodium_init() < 0) {
-		log_error("libsodium cannot start", "needs=\"a source of random numbers\"");
-		return EXIT_FAILED;
-	}
-	rcu_register_thread();
-	rcu_thread_offline();
-	result = serve(&o);
-	rcu_thread_online();
-	rcu_unregister_thread();
-	return result;
+	return process_serve(serve, &o);
 }

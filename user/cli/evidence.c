@@ -22,18 +22,9 @@ static int by_name(const void *a, const void *b)
 
 struct evidence_node *evidence_find(const struct evidence *e, const char *name)
 {
-	for (size_t low = 0, high = e->n_nodes; low < high;) {
-		const size_t middle = low + (high - low) / 2;
-		const int order = strcmp(e->nodes[middle].name, name);
+	const struct evidence_node key = {.name = (char *)name};
 
-		if (!order)
-			return &e->nodes[middle];
-		if (order < 0)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return NULL;
+	return e->n_nodes ? bsearch(&key, e->nodes, e->n_nodes, sizeof(key), by_name) : NULL;
 }
 
 /* Sorts, and leaves each name once. */

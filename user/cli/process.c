@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <signal.h>
+#include <sodium.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,14 +16,16 @@
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+#include <urcu-qsbr.h>
 
+#include "cli/cli.h"
 #include "observe/log.h"
 
 #ifndef MCL_ONFAULT
 #define MCL_ONFAULT 4
 #endif
 
-void process_protect(void)
+static void protect(void)
 {
 	const struct rlimit none = {0, 0};
 
@@ -31,6 +34,24 @@ void process_protect(void)
 	if (mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT))
 		log_warn("memory could not be locked",
 			 "errno=%d consequence=\"keys may reach swap\" needs=CAP_IPC_LOCK", errno);
+}
+
+int process_serve(int (*serve)(void *context), void *context)
+{
+	int result;
+
+	protect();
+	signal(SIGPIPE, SIG_IGN);
+	if (sodium_init() < 0) {
+		log_error("libsodium cannot start", "needs=\"a source of random numbers\"");
+		return EXIT_FAILED;
+	}
+	rcu_register_thread();
+	rcu_thread_offline();
+	result = serve(context);
+	rcu_thread_online();
+	rcu_unregister_thread();
+	return result;
 }
 
 const char *process_missing_rights(void)

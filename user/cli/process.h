@@ -5,9 +5,6 @@
 
 #include <stdbool.h>
 
-/* Keys stay in memory: locked, not dumped, not readable by others of the same user. Warns where the
- * system does not permit it. */
-void process_protect(void);
 /* The capabilities that are needed and missing, comma between; empty: none. Static memory. */
 const char *process_missing_rights(void);
 /* Names the capabilities that are missing and returns false, or returns true. */
@@ -17,6 +14,12 @@ bool process_privileged(void);
 struct event;
 struct event_base;
 void process_log_signals(struct event_base *base, struct event **more, struct event **less);
+
+/* serve() with what a process that holds keys needs: they stay in memory, which is locked, not
+ * dumped, not readable by others of the same user (it warns where the system does not permit that);
+ * random numbers; a thread that RCU knows. Returns its result, or EXIT_FAILED with a line logged.
+ */
+int process_serve(int (*serve)(void *context), void *context);
 
 /* Goes into the background: returns in the child. The parent waits for process_ready() and exits
  * with its status, or with 1 where the child ended before. */

@@ -20,9 +20,6 @@
 
 #define INLINE static inline __attribute__((always_inline))
 
-/* Stack that vectors may have been spilled to. */
-#define STACK 8192
-
 #define GROUP 8u /* messages whose Poly1305 keys one pass makes */
 #define PART  4u /* messages that are authenticated at once */
 
@@ -31,17 +28,6 @@ static bool available(void)
 	__builtin_cpu_init();
 	return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2") &&
 	       sodium_init() >= 0;
-}
-
-static int open_context(void **context)
-{
-	*context = NULL;
-	return 0;
-}
-
-static void close_context(void *context)
-{
-	(void)context;
 }
 
 /* --- ChaCha20 (RFC 8439, 2.3): row i of all lanes' states is x[i] --- */
@@ -69,7 +55,7 @@ INLINE void quarter(__m256i *a, __m256i *b, __m256i *c, __m256i *d)
 
 INLINE void load_keys(__m256i x[16], const struct lanes *l)
 {
-	uint32_t words[8][GROUP], word;
+	uint32_t words[8][LANES_MAX], word;
 
 	if (l->one_key) {
 		for (int i = 0; i < 8; i++) {
@@ -78,9 +64,7 @@ INLINE void load_keys(__m256i x[16], const struct lanes *l)
 		}
 		return;
 	}
-	for (unsigned int k = 0; k < GROUP; k++)
-		for (int i = 0; i < 8; i++)
-			memcpy(&words[i][k], l->key[k] + 4 * i, 4);
+	lanes_keys(l, GROUP, words);
 	for (int i = 0; i < 8; i++)
 		x[4 + i] = _mm256_loadu_si256((const __m256i *)words[i]);
 }
@@ -145,7 +129,7 @@ INLINE void apply(const uint8_t *src, uint8_t *dst, __m256i low, __m256i high)
 }
 
 /* Enciphers or deciphers all messages that are ok. */
-static __attribute__((noinline)) void cipher(const struct aead_op *ops, size_t n)
+static void cipher(const struct aead_op *ops, unsigned int n)
 {
 	struct lanes_walk walk = {.op = ops, .end = ops + n};
 	struct lanes l;
@@ -284,7 +268,7 @@ INLINE __m256i having(const unsigned int count[PART], unsigned int more_than)
 
 /* All of PART messages; `n` of them count. */
 static __attribute__((noinline)) void authenticate(struct poly *p, const struct aead_op *ops,
-						   unsigned int n, bool sealing)
+						   unsigned int n, bool at_dst)
 {
 	const __m256i all = _mm256_set1_epi64x(-1);
 	uint8_t tails[PART][2 * LANES_BLOCK];
@@ -295,7 +279,7 @@ static __attribute__((noinline)) void authenticate(struct poly *p, const struct 
 		/* Lanes that nobody wants do what the first one does. */
 		const struct aead_op *op = &ops[k < n ? k : 0];
 
-		at[k] = sealing ? op->dst : op->src;
+		at[k] = at_dst ? op->dst : op->src;
 		chunks[k] = op->len / LANES_BLOCK * 2;
 		blocks[k] = lanes_tail(tails[k], at[k], op->len);
 		most = chunks[k] > most ? chunks[k] : most;
@@ -326,7 +310,7 @@ static __attribute__((noinline)) void authenticate(struct poly *p, const struct 
 
 /* h mod 2^130-5, plus the pad, mod 2^128, of one lane. */
 static void finish(const uint64_t h[5][PART], const uint64_t pad[2][PART], unsigned int k,
-		   uint64_t tag[2])
+		   uint64_t *low, uint64_t *high)
 {
 	uint64_t x[5], g[5], carry = 0, keep;
 
@@ -349,88 +333,32 @@ static void finish(const uint64_t h[5][PART], const uint64_t pad[2][PART], unsig
 	keep = carry - 1; /* all ones where h was smaller */
 	for (int i = 0; i < 5; i++)
 		x[i] = (x[i] & keep) | (g[i] & ~keep);
-	tag[0] = x[0] | x[1] << 26 | x[2] << 52;
-	tag[1] = x[2] >> 12 | x[3] << 14 | x[4] << 40;
-	tag[0] += pad[0][k];
-	tag[1] += pad[1][k] + (tag[0] < pad[0][k]);
+	*low = (x[0] | x[1] << 26 | x[2] << 52) + pad[0][k];
+	*high = (x[2] >> 12 | x[3] << 14 | x[4] << 40) + pad[1][k] + (*low < pad[0][k]);
 }
 
-static void tags(struct poly p[2], const struct aead_op *ops, unsigned int n, bool sealing,
-		 uint64_t out[GROUP][2])
+static void tags(const struct aead_op *ops, unsigned int n, bool at_dst, struct lanes_tags *out)
 {
 	uint64_t h[5][PART], pad[2][PART];
+	struct poly p[2];
 
+	poly_keys(p, ops, n);
 	for (unsigned int v = 0; v * PART < n; v++) {
 		const unsigned int part = n - v * PART < PART ? n - v * PART : PART;
 
-		authenticate(&p[v], ops + v * PART, part, sealing);
+		authenticate(&p[v], ops + v * PART, part, at_dst);
 		for (int i = 0; i < 5; i++)
 			_mm256_storeu_si256((__m256i *)h[i], p[v].h[i]);
 		for (int i = 0; i < 2; i++)
 			_mm256_storeu_si256((__m256i *)pad[i], p[v].pad[i]);
 		for (unsigned int k = 0; k < part; k++)
-			finish(h, pad, k, out[v * PART + k]);
+			finish(h, pad, k, &out->low[v * PART + k], &out->high[v * PART + k]);
 	}
 }
 
-/* --- messages --- */
-
-static void forget(void)
+static void wipe_registers(void)
 {
-	sodium_stackzero(STACK);
 	__asm__ volatile("vzeroall" ::: "memory");
-}
-
-static __attribute__((noinline)) void seal_group(struct aead_op *ops, unsigned int n)
-{
-	uint64_t tag[GROUP][2];
-	struct poly p[2];
-
-	for (unsigned int i = 0; i < n; i++)
-		ops[i].ok = true;
-	poly_keys(p, ops, n);
-	cipher(ops, n);
-	tags(p, ops, n, true, tag);
-	for (unsigned int i = 0; i < n; i++)
-		memcpy(ops[i].dst + ops[i].len, tag[i], AEAD_TAG_SIZE);
-}
-
-static __attribute__((noinline)) unsigned int open_group(struct aead_op *ops, unsigned int n)
-{
-	uint64_t tag[GROUP][2], have[2];
-	struct poly p[2];
-	unsigned int good = 0;
-
-	poly_keys(p, ops, n);
-	tags(p, ops, n, false, tag);
-	for (unsigned int i = 0; i < n; i++) {
-		/* All bits of both in one word: one decision, that everybody may know. */
-		memcpy(have, ops[i].src + ops[i].len, sizeof(have));
-		ops[i].ok = !((have[0] ^ tag[i][0]) | (have[1] ^ tag[i][1]));
-		good += ops[i].ok;
-	}
-	/* What is not authentic is never deciphered. */
-	cipher(ops, n);
-	return good;
-}
-
-static void seal(void *context, struct aead_op *ops, size_t n)
-{
-	(void)context;
-	for (size_t done = 0; done < n; done += GROUP)
-		seal_group(ops + done, (unsigned int)(n - done < GROUP ? n - done : GROUP));
-	forget();
-}
-
-static size_t open_batch(void *context, struct aead_op *ops, size_t n)
-{
-	size_t good = 0;
-
-	(void)context;
-	for (size_t done = 0; done < n; done += GROUP)
-		good += open_group(ops + done, (unsigned int)(n - done < GROUP ? n - done : GROUP));
-	forget();
-	return good;
 }
 
 #ifdef __clang__
@@ -439,13 +367,27 @@ static size_t open_batch(void *context, struct aead_op *ops, size_t n)
 #pragma GCC pop_options
 #endif
 
+static const struct lanes_kernel kernel = {
+	.group = GROUP,
+	.unit = PART,
+	.cipher = cipher,
+	.tags = tags,
+	.wipe_registers = wipe_registers,
+};
+
+static int open_context(void **context)
+{
+	*context = (void *)&kernel;
+	return 0;
+}
+
 const struct aead_backend aead_avx2 = {
 	.name = "avx2",
 	.available = available,
 	.open = open_context,
-	.close = close_context,
-	.seal = seal,
-	.open_batch = open_batch,
+	.close = lanes_close,
+	.seal = lanes_seal,
+	.open_batch = lanes_open,
 };
 
 #endif

@@ -26,9 +26,6 @@
 
 #define INLINE static inline __attribute__((always_inline))
 
-/* Stack that vectors may have been spilled to. */
-#define STACK 8192
-
 /* Messages that are authenticated at once: two vectors of eight, because one alone would wait for
  * its own multiplications half of the time. */
 #define GROUP 16u
@@ -39,17 +36,6 @@ static bool available(void)
 	return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
 	       __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
 	       __builtin_cpu_supports("avx512ifma") && sodium_init() >= 0;
-}
-
-static int open_context(void **context)
-{
-	*context = NULL;
-	return 0;
-}
-
-static void close_context(void *context)
-{
-	(void)context;
 }
 
 /* --- ChaCha20 (RFC 8439, 2.3): row i of all lanes' states is x[i] --- */
@@ -87,9 +73,7 @@ INLINE void load_keys(__m512i x[16], const struct lanes *l)
 		}
 		return;
 	}
-	for (unsigned int k = 0; k < LANES_MAX; k++)
-		for (int i = 0; i < 8; i++)
-			memcpy(&words[i][k], l->key[k] + 4 * i, 4);
+	lanes_keys(l, GROUP, words);
 	for (int i = 0; i < 8; i++)
 		x[4 + i] = _mm512_loadu_si512(words[i]);
 }
@@ -179,7 +163,7 @@ INLINE void apply_all(const struct lanes *l, __m512i x[16])
 }
 
 /* Enciphers or deciphers all messages that are ok. */
-static __attribute__((noinline)) void cipher(const struct aead_op *ops, size_t n)
+static void cipher(const struct aead_op *ops, unsigned int n)
 {
 	struct lanes_walk walk = {.op = ops, .end = ops + n};
 	struct lanes l[2];
@@ -424,19 +408,19 @@ INLINE void finish(const struct poly *p, uint64_t low[8], uint64_t high[8])
 	_mm512_storeu_si512(high, hi);
 }
 
-/* The tags of at most GROUP messages, whose cipher text is at dst or src. */
-static void tags(struct poly p[2], const struct aead_op *ops, unsigned int n, bool sealing,
-		 uint64_t out[2][GROUP])
+static void tags(const struct aead_op *ops, unsigned int n, bool at_dst, struct lanes_tags *out)
 {
+	struct poly p[2];
 	const uint8_t *at[GROUP];
 	unsigned int chunks[GROUP];
 	struct tails t;
 
+	poly_keys(p, ops, n);
 	for (unsigned int i = 0; i < GROUP; i++) {
 		/* Lanes that nobody wants do what the first one does. */
 		const struct aead_op *op = &ops[i < n ? i : 0];
 
-		at[i] = sealing ? op->dst : op->src;
+		at[i] = at_dst ? op->dst : op->src;
 		chunks[i] = op->len / LANES_BLOCK;
 		t.blocks[i] = lanes_tail(t.bytes[i], at[i], op->len);
 	}
@@ -444,24 +428,13 @@ static void tags(struct poly p[2], const struct aead_op *ops, unsigned int n, bo
 		authenticate8(p, at, chunks, &t);
 	else
 		authenticate16(p, at, chunks, &t);
-	finish(&p[0], out[0], out[1]);
+	finish(&p[0], out->low, out->high);
 	if (n > 8)
-		finish(&p[1], out[0] + 8, out[1] + 8);
+		finish(&p[1], out->low + 8, out->high + 8);
 }
 
-/* --- messages --- */
-
-/* Equal shares cost the same as full groups and a rest, or less. */
-static unsigned int share(size_t n)
+static void wipe_registers(void)
 {
-	const size_t groups = (n + GROUP - 1) / GROUP;
-
-	return (unsigned int)((n + groups - 1) / groups);
-}
-
-static void forget(void)
-{
-	sodium_stackzero(STACK);
 	__asm__ volatile("vzeroall\n\t"
 			 "vpxorq %%zmm16,%%zmm16,%%zmm16\n\tvpxorq %%zmm17,%%zmm17,%%zmm17\n\t"
 			 "vpxorq %%zmm18,%%zmm18,%%zmm18\n\tvpxorq %%zmm19,%%zmm19,%%zmm19\n\t"
@@ -474,79 +447,33 @@ static void forget(void)
 				 : "memory");
 }
 
-static __attribute__((noinline)) void seal_group(struct aead_op *ops, unsigned int n)
-{
-	uint64_t tag[2][GROUP];
-	struct poly p[2];
-
-	for (unsigned int i = 0; i < n; i++)
-		ops[i].ok = true;
-	poly_keys(p, ops, n);
-	cipher(ops, n);
-	tags(p, ops, n, true, tag);
-	for (unsigned int i = 0; i < n; i++) {
-		memcpy(ops[i].dst + ops[i].len, &tag[0][i], 8);
-		memcpy(ops[i].dst + ops[i].len + 8, &tag[1][i], 8);
-	}
-}
-
-static __attribute__((noinline)) unsigned int open_group(struct aead_op *ops, unsigned int n)
-{
-	uint64_t tag[2][GROUP];
-	struct poly p[2];
-	unsigned int good = 0;
-
-	poly_keys(p, ops, n);
-	tags(p, ops, n, false, tag);
-	for (unsigned int i = 0; i < n; i++) {
-		uint64_t low, high;
-
-		/* All bits of both in one word: one decision, that everybody may know. */
-		memcpy(&low, ops[i].src + ops[i].len, 8);
-		memcpy(&high, ops[i].src + ops[i].len + 8, 8);
-		ops[i].ok = !((low ^ tag[0][i]) | (high ^ tag[1][i]));
-		good += ops[i].ok;
-	}
-	/* What is not authentic is never deciphered. */
-	cipher(ops, n);
-	return good;
-}
-
-static void seal(void *context, struct aead_op *ops, size_t n)
-{
-	const unsigned int step = n ? share(n) : 0;
-
-	(void)context;
-	for (size_t done = 0; done < n; done += step)
-		seal_group(ops + done, (unsigned int)(n - done < step ? n - done : step));
-	forget();
-}
-
-static size_t open_batch(void *context, struct aead_op *ops, size_t n)
-{
-	const unsigned int step = n ? share(n) : 0;
-	size_t good = 0;
-
-	(void)context;
-	for (size_t done = 0; done < n; done += step)
-		good += open_group(ops + done, (unsigned int)(n - done < step ? n - done : step));
-	forget();
-	return good;
-}
-
 #ifdef __clang__
 #pragma clang attribute pop
 #else
 #pragma GCC pop_options
 #endif
 
+static const struct lanes_kernel kernel = {
+	.group = GROUP,
+	.unit = 8,
+	.cipher = cipher,
+	.tags = tags,
+	.wipe_registers = wipe_registers,
+};
+
+static int open_context(void **context)
+{
+	*context = (void *)&kernel;
+	return 0;
+}
+
 const struct aead_backend aead_avx512 = {
 	.name = "avx512",
 	.available = available,
 	.open = open_context,
-	.close = close_context,
-	.seal = seal,
-	.open_batch = open_batch,
+	.close = lanes_close,
+	.seal = lanes_seal,
+	.open_batch = lanes_open,
 };
 
 #endif

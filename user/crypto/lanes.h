@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the kernels that work side by side (aead_avx512.c, aead_avx2.c) share: the walk over the key
- * stream blocks of a batch, and the end of a message as Poly1305 reads it.
+ * What the kernels that work side by side (aead_avx512.c, aead_avx2.c) share: sealing and opening a
+ * batch in groups, the walk over a group's key stream blocks, and the end of a message as Poly1305
+ * reads it.
  *
  * A small message fills a vector no better than a large one does, if each has it for itself. So a
  * vector's lanes are given to the blocks of a batch in turn, whatever messages they belong to; and
@@ -16,6 +17,27 @@
 
 #define LANES_BLOCK 64u /* of ChaCha20 */
 #define LANES_MAX   16u
+
+/* By message of a group, each as two words. */
+struct lanes_tags {
+	uint64_t low[LANES_MAX], high[LANES_MAX];
+};
+
+struct lanes_kernel {
+	unsigned int group; /* messages that are worked on together, at most LANES_MAX */
+	unsigned int unit;  /* so many are authenticated in the time of one; divides `group` */
+	/* Enciphers or deciphers those of at most `group` messages that are ok. */
+	void (*cipher)(const struct aead_op *ops, unsigned int n);
+	/* The tags of at most `group` messages, whose cipher text is at dst, or at src. */
+	void (*tags)(const struct aead_op *ops, unsigned int n, bool at_dst,
+		     struct lanes_tags *out);
+	void (*wipe_registers)(void);
+};
+
+/* A backend's calls; its context is its kernel. */
+void lanes_seal(void *kernel, struct aead_op *ops, size_t n);
+size_t lanes_open(void *kernel, struct aead_op *ops, size_t n);
+void lanes_close(void *kernel);
 
 /* Key stream blocks that are made at once. Lanes from n on are there, but nobody wants them. */
 struct lanes {
@@ -90,6 +112,15 @@ static inline bool lanes_next(struct lanes *l, struct lanes_walk *w, unsigned in
 		return false;
 	lanes_fill_up(l, width);
 	return true;
+}
+
+/* Keys as rows of words, a column a lane. */
+static inline void lanes_keys(const struct lanes *l, unsigned int width,
+			      uint32_t words[8][LANES_MAX])
+{
+	for (unsigned int k = 0; k < width; k++)
+		for (int i = 0; i < 8; i++)
+			memcpy(&words[i][k], l->key[k] + 4 * i, 4);
 }
 
 /* The last bytes of a cipher text that fill no LANES_BLOCK, padded, and the block of lengths behind

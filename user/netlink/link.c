@@ -298,19 +298,15 @@ struct link_watch {
 
 int link_watch_new(struct link_watch **out)
 {
+	static const int group = RTNLGRP_LINK;
 	struct link_watch *w = calloc(1, sizeof(*w));
-	int err;
+	int err = w ? rtnl_listen(&group, 1, &w->socket) : -ENOMEM;
 
-	if (!w)
-		return -ENOMEM;
-	w->socket = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC | SOCK_NONBLOCK);
-	if (!w->socket || mnl_socket_bind(w->socket, RTMGRP_LINK, MNL_SOCKET_AUTOPID) < 0) {
-		err = -errno;
+	if (err)
 		link_watch_free(w);
-		return err;
-	}
-	*out = w;
-	return 0;
+	else
+		*out = w;
+	return err;
 }
 
 void link_watch_free(struct link_watch *w)

@@ -355,26 +355,13 @@ int route_watch_new(struct route_watch **out)
 		RTNLGRP_IPV4_RULE, RTNLGRP_IPV6_IFADDR, RTNLGRP_IPV6_ROUTE,  RTNLGRP_IPV6_RULE,
 	};
 	struct route_watch *w = calloc(1, sizeof(*w));
-	int err = 0;
+	int err = w ? rtnl_listen(groups, sizeof(groups) / sizeof(*groups), &w->socket) : -ENOMEM;
 
-	if (!w)
-		return -ENOMEM;
-	w->socket = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC | SOCK_NONBLOCK);
-	if (!w->socket || mnl_socket_bind(w->socket, 0, MNL_SOCKET_AUTOPID) < 0)
-		err = -errno;
-	for (size_t i = 0; i < sizeof(groups) / sizeof(*groups) && !err; i++) {
-		int group = groups[i];
-
-		if (mnl_socket_setsockopt(w->socket, NETLINK_ADD_MEMBERSHIP, &group,
-					  sizeof(group)) < 0)
-			err = -errno;
-	}
-	if (err) {
+	if (err)
 		route_watch_free(w);
-		return err;
-	}
-	*out = w;
-	return 0;
+	else
+		*out = w;
+	return err;
 }
 
 void route_watch_free(struct route_watch *w)

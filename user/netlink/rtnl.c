@@ -53,3 +53,20 @@ int rtnl_do(struct nlmsghdr *message)
 	message->nlmsg_flags |= NLM_F_ACK;
 	return rtnl_ask(message, NULL, NULL);
 }
+
+int rtnl_listen(const int *groups, size_t n, struct mnl_socket **out)
+{
+	struct mnl_socket *s = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	int err = s && mnl_socket_bind(s, 0, MNL_SOCKET_AUTOPID) >= 0 ? 0 : -errno;
+
+	for (size_t i = 0; i < n && !err; i++) {
+		int group = groups[i];
+
+		if (mnl_socket_setsockopt(s, NETLINK_ADD_MEMBERSHIP, &group, sizeof(group)) < 0)
+			err = -errno;
+	}
+	if (err && s)
+		mnl_socket_close(s);
+	*out = err ? NULL : s;
+	return err;
+}

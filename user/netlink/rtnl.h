@@ -20,5 +20,8 @@ struct nlmsghdr *rtnl_begin(void *buffer, uint16_t type, uint16_t flags, void **
 int rtnl_do(struct nlmsghdr *message);
 /* Sends and calls `each` for each answer until the end of a dump or the only one. */
 int rtnl_ask(struct nlmsghdr *message, mnl_cb_t each, void *context);
+/* A socket, not blocking, on which the news of these groups (RTNLGRP_...) come; the caller's to
+ * close. */
+int rtnl_listen(const int *groups, size_t n, struct mnl_socket **out);
 
 #endif

@@ -43,11 +43,16 @@ static int add(struct marks *m, const struct cidr *range, enum pv_guard_kind kin
 	return 0;
 }
 
-/* Of two that mark the same range, the one for our own pods counts. */
 static int by_range(const void *a, const void *b)
 {
+	return cidr_compare(&((const struct mark *)a)->range, &((const struct mark *)b)->range);
+}
+
+/* Of two that mark the same range, the one for our own pods counts. */
+static int by_range_and_kind(const void *a, const void *b)
+{
 	const struct mark *x = a, *y = b;
-	int order = cidr_compare(&x->range, &y->range);
+	int order = by_range(a, b);
 
 	return order ? order : (x->kind != PV_GUARD_LOCAL) - (y->kind != PV_GUARD_LOCAL);
 }
@@ -57,9 +62,9 @@ static void tidy(struct marks *m)
 	size_t kept = 0;
 
 	if (m->n)
-		qsort(m->all, m->n, sizeof(*m->all), by_range);
+		qsort(m->all, m->n, sizeof(*m->all), by_range_and_kind);
 	for (size_t i = 0; i < m->n; i++)
-		if (!kept || cidr_compare(&m->all[kept - 1].range, &m->all[i].range))
+		if (!kept || by_range(&m->all[kept - 1], &m->all[i]))
 			m->all[kept++] = m->all[i];
 	m->n = kept;
 }
@@ -88,18 +93,7 @@ static int collect(struct marks *m, const struct settings *s, const struct plan 
 
 static const struct mark *find(const struct marks *m, const struct mark *what)
 {
-	for (size_t low = 0, high = m->n; low < high;) {
-		const size_t middle = low + (high - low) / 2;
-		const int order = cidr_compare(&m->all[middle].range, &what->range);
-
-		if (!order)
-			return &m->all[middle];
-		if (order < 0)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return NULL;
+	return m->n ? bsearch(what, m->all, m->n, sizeof(*what), by_range) : NULL;
 }
 
 static void see(const struct cidr *range, enum pv_guard_kind kind, void *context)

@@ -102,20 +102,14 @@ struct peer_list {
 	const struct plan *plan;
 };
 
+static int named(const void *node, const void *peer)
+{
+	return strcmp(node, ((const struct plan_peer *)peer)->name);
+}
+
 static const struct plan_peer *planned(const struct plan *p, const char *node)
 {
-	for (size_t low = 0, high = p->n_peers; low < high;) {
-		const size_t middle = low + (high - low) / 2;
-		const int order = strcmp(p->peers[middle].name, node);
-
-		if (!order)
-			return &p->peers[middle];
-		if (order < 0)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return NULL;
+	return p->n_peers ? bsearch(node, p->peers, p->n_peers, sizeof(*p->peers), named) : NULL;
 }
 
 static void add_peer(void *context, const struct tunnel_peer_status *p)

@@ -314,6 +314,19 @@ static int tell_settings(struct etcd *e, const char *key, const char *value, siz
 	return 0;
 }
 
+/* What was good before stays in force. */
+static void not_used(struct etcd *e, const char *key, const char *problem)
+{
+	struct known *k = find(e, key);
+
+	if (k)
+		k->seen = true;
+	if (!problem)
+		return;
+	complain(e, key, problem);
+	log_warn("store: a key is not used", "key=%.200s problem=\"%s\"", key, problem);
+}
+
 static void on_key(void *context, const char *key, const char *value, size_t len, int64_t lease)
 {
 	struct etcd *e = context;
@@ -333,13 +346,20 @@ static void on_key(void *context, const char *key, const char *value, size_t len
 		err = tell_record(e, key, value, len, lease, problem, sizeof(problem));
 	else if (!strncmp(key, CONFIG, strlen(CONFIG)))
 		err = tell_settings(e, key, value, len, problem, sizeof(problem));
-	if (!err)
-		return;
-	/* What was good before stays in force. */
-	if (k)
-		k->seen = true;
-	complain(e, key, problem);
-	log_warn("store: a key is not used", "key=%.200s problem=\"%s\"", key, problem);
+	if (err)
+		not_used(e, key, problem);
+}
+
+static void on_too_large(void *context, const char *key, bool again)
+{
+	struct etcd *e = context;
+	char problem[80];
+
+	if (e->own && !strcmp(key, e->own_key))
+		etcd_lease_look(e->own, "", 0);
+	snprintf(problem, sizeof(problem), "its value is larger than %u MiB",
+		 ETCD_WATCH_MAX_BYTES >> 20);
+	not_used(e, key, again ? NULL : problem);
 }
 
 static void on_listing(void *context)
@@ -386,6 +406,7 @@ static void on_begin(evutil_socket_t fd, short what, void *context)
 		.client = e->client,
 		.prefix = PREFIX,
 		.key = on_key,
+		.too_large = on_too_large,
 		.listing = on_listing,
 		.listed = on_listed,
 		.trouble = on_trouble,

@@ -12,6 +12,9 @@
 
 #define AUTH_MS	      5000
 #define MAX_ENDPOINTS 16
+/* As etcdctl's watch does: a member that knows of no leader says so, within some seconds also on a
+ * watch that stands, instead of waiting until it does. */
+#define ASK_FOR_LEADER "Grpc-Metadata-hasleader: true"
 
 struct etcd_client {
 	struct rest *rest;
@@ -26,20 +29,24 @@ struct etcd_client {
 
 /* --- values --- */
 
-json_t *etcd_bytes(const char *text)
+json_t *etcd_bytes(const char *bytes, size_t len)
 {
-	const size_t len = strlen(text);
 	const size_t room = sodium_base64_encoded_len(len, sodium_base64_VARIANT_ORIGINAL);
 	char *encoded = malloc(room);
 	json_t *v;
 
 	if (!encoded)
 		return NULL;
-	sodium_bin2base64(encoded, room, (const unsigned char *)text, len,
+	sodium_bin2base64(encoded, room, (const unsigned char *)bytes, len,
 			  sodium_base64_VARIANT_ORIGINAL);
 	v = json_string(encoded);
 	free(encoded);
 	return v;
+}
+
+json_t *etcd_string(const char *text)
+{
+	return etcd_bytes(text, strlen(text));
 }
 
 char *etcd_text(const json_t *v, size_t *len)
@@ -76,7 +83,7 @@ json_t *etcd_prefix(const char *prefix)
 	if (!end)
 		return NULL;
 	end[strlen(end) - 1]++; /* '0' comes behind '/' */
-	o = json_pack("{s:o, s:o}", "key", etcd_bytes(prefix), "range_end", etcd_bytes(end));
+	o = json_pack("{s:o, s:o}", "key", etcd_string(prefix), "range_end", etcd_string(end));
 	free(end);
 	return o;
 }
@@ -119,6 +126,7 @@ static void authenticate(struct etcd_client *c)
 		.method = "POST",
 		.path = "/v3/auth/authenticate",
 		.content_type = "application/json",
+		.header = ASK_FOR_LEADER,
 		.timeout_ms = AUTH_MS,
 		.done = on_authenticated,
 		.context = c,
@@ -150,6 +158,7 @@ struct rest_call *etcd_start(struct etcd_client *c, const char *path, json_t *bo
 		q.method = "POST";
 		q.path = path;
 		q.content_type = "application/json";
+		q.header = ASK_FOR_LEADER;
 		q.body = text;
 		call = text ? rest_start(c->rest, &q) : NULL;
 	}
@@ -158,8 +167,13 @@ struct rest_call *etcd_start(struct etcd_client *c, const char *path, json_t *bo
 	return call;
 }
 
-static void next_endpoint(struct etcd_client *c)
+/* Only from the one that was asked: others who asked it, too, may have moved on already. */
+void etcd_leave(struct etcd_client *c, const struct rest_answer *a)
 {
+	const size_t len = strlen(c->endpoints[c->at]);
+
+	if (strncmp(a->url, c->endpoints[c->at], len) != 0 || a->url[len] != '/')
+		return;
 	c->at = (c->at + 1) % c->n_endpoints;
 	rest_move(c->rest, c->endpoints[c->at]);
 }
@@ -174,11 +188,11 @@ json_t *etcd_answer(struct etcd_client *c, const struct rest_answer *a, char *ou
 	*out = 0;
 	if (a->status / 100 == 2 && json_is_object(o))
 		return o;
-	if (!a->status)
-		next_endpoint(c);
+	if ((!a->status && !a->too_large) || a->status == 503 || a->status == 504)
+		etcd_leave(c, a);
 	if (a->status == 401)
 		c->authenticated = false;
-	snprintf(out, room, "%s%.180s", a->status ? "" : "no answer: ",
+	snprintf(out, room, "%s%.180s", a->status || a->too_large ? "" : "no answer: ",
 		 message     ? message
 		 : *a->error ? a->error
 			     : "the answer is no JSON");

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Requests to an etcd cluster through its JSON gateway (etcd API v3): one endpoint at a time, the
- * next one when nobody answers; user and password become a token, which is asked for anew when it
- * is refused. Keys and values are base64 there, 64-bit numbers are text.
+ * next one when nobody answers, or a member that has lost the others; user and password become a
+ * token, which is asked for anew when it is refused. Keys and values are base64 there, 64-bit
+ * numbers are text.
  *
  * TLS and user are those of etcdctl(1): ETCDCTL_CACERT, ETCDCTL_CERT, ETCDCTL_KEY, ETCDCTL_USER
  * (USER:PASSWORD, or with ETCDCTL_PASSWORD beside it) of the environment. Thread: control.
@@ -33,6 +34,9 @@ json_t *etcd_answer(struct etcd_client *c, const struct rest_answer *a, char *ou
 
 /* A watch was refused within a good answer: the next request fetches a new token. */
 void etcd_forget_token(struct etcd_client *c);
+/* Likewise: who answered this is cut off from the other members. The next request goes elsewhere.
+ */
+void etcd_leave(struct etcd_client *c, const struct rest_answer *a);
 /* etcd answered that it does not know our user, and why; NULL: it did not. */
 const char *etcd_refusal(const struct etcd_client *c);
 
@@ -41,7 +45,8 @@ const char *etcd_trouble(const struct etcd_client *c);
 
 /* --- values --- */
 
-json_t *etcd_bytes(const char *text); /* as base64 */
+json_t *etcd_bytes(const char *bytes, size_t len); /* as base64 */
+json_t *etcd_string(const char *text);		   /* the same, of what ends with a zero */
 /* What base64 stands for. Allocated, zero-terminated; NULL: it is none. */
 char *etcd_text(const json_t *v, size_t *len);
 /* A number as text, or as a number; 0 where there is none, as the gateway leaves zeros out. */

@@ -124,7 +124,7 @@ static json_t *id_of(const struct etcd_lease *l)
 
 static void write_value(struct etcd_lease *l)
 {
-	json_t *o = json_pack("{s:o}", "key", etcd_bytes(l->key));
+	json_t *o = json_pack("{s:o}", "key", etcd_string(l->key));
 	char id[24];
 
 	l->written = true; /* unless it fails, or the watch says otherwise */
@@ -133,7 +133,7 @@ static void write_value(struct etcd_lease *l)
 		return;
 	}
 	snprintf(id, sizeof(id), "%lld", (long long)l->id);
-	json_object_set_new(o, "value", etcd_bytes(l->value));
+	json_object_set_new(o, "value", etcd_string(l->value));
 	json_object_set_new(o, "lease", json_string(id));
 	call(l, "/v3/kv/put", o, on_written);
 }

@@ -26,6 +26,7 @@ struct question {
 	const json_t *body;
 	struct rest_call *call;
 	json_t *answer;
+	bool too_large; /* and will be the next time */
 	char problem[200];
 };
 
@@ -34,6 +35,7 @@ static void on_outcome(void *context, const struct rest_answer *a)
 	struct question *q = context;
 
 	q->call = NULL;
+	q->too_large = a->too_large;
 	q->answer = etcd_answer(q->w->client, a, q->problem, sizeof(q->problem));
 }
 
@@ -42,7 +44,7 @@ static bool is_answered(void *context)
 	struct question *q = context;
 	const struct rest_request r = {.timeout_ms = CALL_MS, .done = on_outcome, .context = q};
 
-	if (q->answer || etcd_refusal(q->w->client))
+	if (q->answer || q->too_large || etcd_refusal(q->w->client))
 		return true;
 	/* Where there is no call there is a token under way, whose end is an event, too. */
 	if (!q->call)
@@ -72,16 +74,16 @@ static json_t *transaction(const char *key, const json_t *kv, const char *value)
 
 	snprintf(was, sizeof(was), "%lld", (long long)etcd_number(kv, "mod_revision"));
 	return json_pack("{s:[{s:o, s:s, s:s, s:s}], s:[{s:{s:o, s:o}}]}", "compare", "key",
-			 etcd_bytes(key), "target", "MOD", "result", "EQUAL", "mod_revision", was,
-			 "success", "request_put", "key", etcd_bytes(key), "value",
-			 etcd_bytes(value));
+			 etcd_string(key), "target", "MOD", "result", "EQUAL", "mod_revision", was,
+			 "success", "request_put", "key", etcd_string(key), "value",
+			 etcd_string(value));
 }
 
 /* 1: somebody was faster. */
 static int change(struct writer *w, const char *key, const struct store_setting *changes,
 		  unsigned int n, char *problem, size_t room)
 {
-	json_t *body = json_pack("{s:o}", "key", etcd_bytes(key));
+	json_t *body = json_pack("{s:o}", "key", etcd_string(key));
 	json_t *answer = ask(w, "/v3/kv/range", body, problem, room), *kv, *o;
 	size_t len = 0;
 	char *text;

@@ -9,6 +9,7 @@
 
 #include "store/backoff.h"
 #include "store/splitter.h"
+#include "store/trouble.h"
 
 #define PAGE	512
 #define LIST_MS 20000
@@ -23,10 +24,14 @@ struct etcd_watch {
 	int64_t revision; /* told up to here; 0: a list is due */
 	int64_t listing;  /* the revision of the list under way; 0: none */
 	char *last;	  /* its last key so far */
-	int page;	  /* keys at a time; fewer where they are large */
-	bool over, compacted, heard, troubled;
-	char why[200]; /* it is over */
-	char problem[200];
+	size_t last_len;
+	int page;	    /* keys at a time; fewer where they are large */
+	bool key_alone;	    /* of the one that comes next, whose value is too large */
+	int64_t large_told; /* too large values that changed up to here were told */
+	enum etcd_watch_state state;
+	bool heard;
+	char why[200]; /* it does not stand any more */
+	struct trouble trouble;
 };
 
 static void start(struct etcd_watch *w);
@@ -35,20 +40,15 @@ static void failed(struct etcd_watch *w, const char *what)
 {
 	struct timeval wait = backoff_next(&w->backoff, randombytes_random());
 
-	if (*what && (!w->troubled || strcmp(w->problem, what) != 0)) {
-		snprintf(w->problem, sizeof(w->problem), "%s", what);
-		w->troubled = true;
-		w->params.trouble(w->params.context, what);
-	}
+	if (*what)
+		trouble_begins(&w->trouble, what);
 	evtimer_add(w->on_again, &wait);
 }
 
 static void well(struct etcd_watch *w)
 {
 	backoff_reset(&w->backoff);
-	if (w->troubled)
-		w->params.trouble(w->params.context, NULL);
-	w->troubled = false;
+	trouble_ends(&w->trouble);
 }
 
 static void tell(const struct etcd_watch_params *p, const json_t *kv, bool gone)
@@ -78,42 +78,89 @@ static void forget_list(struct etcd_watch *w)
 	w->listing = 0;
 }
 
+/* The page is asked for with fewer keys; of one that is too large alone, the key. */
+static bool ask_for_less(struct etcd_watch *w)
+{
+	if (w->key_alone)
+		return false;
+	if (w->page > 1)
+		w->page /= 2;
+	else
+		w->key_alone = true;
+	return true;
+}
+
+static void pass_over(struct etcd_watch *w, const json_t *kv)
+{
+	size_t len;
+	char *key = etcd_text(json_object_get(kv, "key"), &len);
+
+	if (key && strlen(key) == len)
+		w->params.too_large(w->params.context, key,
+				    etcd_number(kv, "mod_revision") <= w->large_told);
+	free(key);
+}
+
+static void list_begins(struct etcd_watch *w, int64_t revision)
+{
+	w->listing = revision;
+	if (w->large_told > revision)
+		w->large_told = 0; /* it is another etcd, or was restored */
+	w->params.listing(w->params.context);
+}
+
+static void list_ends(struct etcd_watch *w)
+{
+	w->revision = w->large_told = w->listing;
+	w->listing = 0;
+	w->params.listed(w->params.context);
+}
+
 static void on_page(void *context, const struct rest_answer *a)
 {
 	struct etcd_watch *w = context;
+	const bool first = !w->listing, key_alone = w->key_alone;
 	char problem[200];
 	json_t *o, *kvs, *kv;
-	size_t i, len;
+	size_t i;
 
 	w->call = NULL;
+	if (a->too_large && ask_for_less(w)) {
+		start(w);
+		return;
+	}
 	o = etcd_answer(w->params.client, a, problem, sizeof(problem));
+	w->key_alone = false;
 	if (!o) {
-		if (a->too_large && w->page > 1)
-			w->page /= 2;
 		forget_list(w); /* its revision may be compacted away meanwhile */
 		failed(w, problem);
 		return;
 	}
-	if (!w->listing) {
-		w->listing = etcd_number(json_object_get(o, "header"), "revision");
-		w->params.listing(w->params.context);
+	if (first)
+		list_begins(w, etcd_number(json_object_get(o, "header"), "revision"));
+	if (key_alone && first) {
+		/* Its value may have become another in between: once more, as of this revision. */
+		json_decref(o);
+		start(w);
+		return;
 	}
 	kvs = json_object_get(o, "kvs");
 	json_array_foreach (kvs, i, kv)
-		tell(&w->params, kv, false);
+		if (key_alone)
+			pass_over(w, kv);
+		else
+			tell(&w->params, kv, false);
 	free(w->last);
 	w->last = json_is_true(json_object_get(o, "more"))
 			  ? etcd_text(json_object_get(json_array_get(kvs, json_array_size(kvs) - 1),
 						      "key"),
-				      &len)
+				      &w->last_len)
 			  : NULL;
 	json_decref(o);
+	w->page = w->page * 2 < PAGE ? w->page * 2 : PAGE;
 	well(w);
-	if (!w->last) {
-		w->revision = w->listing;
-		w->listing = 0;
-		w->params.listed(w->params.context);
-	}
+	if (!w->last)
+		list_ends(w);
 	start(w);
 }
 
@@ -123,34 +170,37 @@ static json_t *page_request(const struct etcd_watch *w)
 
 	/* They come in the order of their keys; asked to sort, etcd 3.4 reads all for each page. */
 	json_object_set_new(o, "limit", json_integer(w->page));
+	if (w->key_alone)
+		json_object_set_new(o, "keys_only", json_true());
 	if (w->listing)
 		json_object_set_new(o, "revision", json_integer(w->listing));
-	if (w->last) {
-		/* The next key in order is this one with a zero byte behind it. */
-		const size_t len = strlen(w->last) + 1;
-		char encoded[8192];
-
-		if (sodium_base64_encoded_len(len, sodium_base64_VARIANT_ORIGINAL) <=
-		    sizeof(encoded))
-			json_object_set_new(
-				o, "key",
-				json_string(sodium_bin2base64(encoded, sizeof(encoded),
-							      (const unsigned char *)w->last, len,
-							      sodium_base64_VARIANT_ORIGINAL)));
-	}
+	if (w->last) /* The next key in order is this one with a zero byte behind it. */
+		json_object_set_new(o, "key", etcd_bytes(w->last, w->last_len + 1));
 	return o;
 }
 
 /* --- watching --- */
 
-bool etcd_watch_event(const struct etcd_watch_params *p, const char *text, size_t len,
-		      int64_t *revision, bool *compacted, char *why, size_t room)
+/* Instead of a result. 14 is gRPC's UNAVAILABLE. */
+static enum etcd_watch_state on_error(const json_t *error, char *why, size_t room)
+{
+	const char *message = json_string_value(json_object_get(error, "message"));
+
+	snprintf(why, room, "%.180s", message ? message : "the watch's answer is not understood");
+	return etcd_number(error, "grpc_code") == 14 ? ETCD_WATCH_AWAY : ETCD_WATCH_OVER;
+}
+
+enum etcd_watch_state etcd_watch_event(const struct etcd_watch_params *p, const char *text,
+				       size_t len, int64_t *revision, char *why, size_t room)
 {
 	json_t *o = json_loadb(text, len, 0, NULL), *result = json_object_get(o, "result"), *e;
 	const json_t *events = json_object_get(result, "events");
 	const int64_t at = etcd_number(json_object_get(result, "header"), "revision");
-	bool good = json_is_object(result);
+	enum etcd_watch_state state = ETCD_WATCH_STANDS;
 	size_t i;
+
+	if (!json_is_object(result))
+		state = on_error(json_object_get(o, "error"), why, room);
 
 	json_array_foreach (events, i, e) {
 		const char *type = json_string_value(json_object_get(e, "type"));
@@ -162,24 +212,24 @@ bool etcd_watch_event(const struct etcd_watch_params *p, const char *text, size_
 		if (changed > *revision)
 			*revision = changed;
 	}
-	if (good && json_is_true(json_object_get(result, "canceled"))) {
+	if (json_is_true(json_object_get(result, "canceled"))) {
 		const char *reason = json_string_value(json_object_get(result, "cancel_reason"));
 
-		*compacted = etcd_number(result, "compact_revision") > 0;
+		state = etcd_number(result, "compact_revision") > 0 ? ETCD_WATCH_FORGOTTEN
+								    : ETCD_WATCH_OVER;
 		snprintf(why, room, "the watch was cancelled: %.120s", reason ? reason : "");
-		good = false;
-	}
-	if (good && json_is_true(json_object_get(result, "created"))) {
+	} else if (json_is_true(json_object_get(result, "created"))) {
 		/* What was between comes after this. One that is behind us has been restored, or
 		 * is another one: all we know may be wrong. */
-		*compacted = at < *revision;
-		snprintf(why, room, "%s", *compacted ? "etcd has gone back in time" : "");
-		good = !*compacted;
-	} else if (good && !json_array_size(events) && at > *revision) {
+		if (at < *revision) {
+			state = ETCD_WATCH_FORGOTTEN;
+			snprintf(why, room, "etcd has gone back in time");
+		}
+	} else if (!state && !json_array_size(events) && at > *revision) {
 		*revision = at; /* progress: until there, nothing happened */
 	}
 	json_decref(o);
-	return good;
+	return state;
 }
 
 static void on_object(void *context, const char *text, size_t len)
@@ -187,9 +237,9 @@ static void on_object(void *context, const char *text, size_t len)
 	struct etcd_watch *w = context;
 
 	w->heard = true;
-	if (!w->over)
-		w->over = !etcd_watch_event(&w->params, text, len, &w->revision, &w->compacted,
-					    w->why, sizeof(w->why));
+	if (w->state == ETCD_WATCH_STANDS)
+		w->state = etcd_watch_event(&w->params, text, len, &w->revision, w->why,
+					    sizeof(w->why));
 }
 
 static bool on_piece(void *context, const char *bytes, size_t n)
@@ -197,12 +247,12 @@ static bool on_piece(void *context, const char *bytes, size_t n)
 	struct etcd_watch *w = context;
 
 	if (splitter_feed(&w->splitter, bytes, n))
-		w->over = true;
+		w->state = ETCD_WATCH_OVER;
 	else if (w->splitter.too_large)
-		w->over = w->compacted = true; /* what it said is found by a new list */
-	else if (w->heard && !w->over)
+		w->state = ETCD_WATCH_FORGOTTEN; /* what it said is found by a new list */
+	else if (w->heard && w->state == ETCD_WATCH_STANDS)
 		well(w);
-	return !w->over;
+	return w->state == ETCD_WATCH_STANDS;
 }
 
 static void on_watch_ended(void *context, const struct rest_answer *a)
@@ -211,20 +261,27 @@ static void on_watch_ended(void *context, const struct rest_answer *a)
 	char problem[200] = "";
 
 	w->call = NULL;
-	if (w->compacted)
+	switch (w->state) {
+	case ETCD_WATCH_FORGOTTEN:
 		w->revision = 0;
-	if (w->over && !w->compacted) {
+		backoff_reset(&w->backoff);
+		break;
+	case ETCD_WATCH_OVER:
 		/* A token that ran out is worth no word; what a new one does not cure is. */
 		etcd_forget_token(w->params.client);
 		if (w->backoff.failures)
 			snprintf(problem, sizeof(problem), "%s", w->why);
+		break;
+	case ETCD_WATCH_AWAY:
+		etcd_leave(w->params.client, a);
+		snprintf(problem, sizeof(problem), "%s", w->why);
+		break;
+	case ETCD_WATCH_STANDS:
+		/* An end in good order is none of anybody's fault: the server goes down, or is
+		 * asked elsewhere. */
+		if (a->status / 100 != 2 || *a->error)
+			json_decref(etcd_answer(w->params.client, a, problem, sizeof(problem)));
 	}
-	if (w->over && w->compacted)
-		backoff_reset(&w->backoff);
-	/* An end in good order is none of anybody's fault: the server goes down, or is asked
-	 * elsewhere. */
-	if (!w->over && (a->status / 100 != 2 || *a->error))
-		json_decref(etcd_answer(w->params.client, a, problem, sizeof(problem)));
 	failed(w, problem);
 }
 
@@ -243,7 +300,8 @@ static void start(struct etcd_watch *w)
 
 	splitter_fini(&w->splitter);
 	splitter_init(&w->splitter, NULL, on_object, w);
-	w->over = w->compacted = w->heard = false;
+	w->state = ETCD_WATCH_STANDS;
+	w->heard = false;
 	*w->why = 0;
 	if (watch) {
 		body = etcd_prefix(w->prefix);
@@ -273,6 +331,7 @@ struct etcd_watch *etcd_watch_new(const struct etcd_watch_params *p)
 	if (!w)
 		return NULL;
 	w->params = *p;
+	w->trouble = (struct trouble){.tell = p->trouble, .context = p->context};
 	w->page = PAGE;
 	w->backoff = (struct backoff){.first_ms = 100, .most_ms = 10000};
 	w->prefix = strdup(p->prefix);

@@ -4,35 +4,21 @@
 #include <errno.h>
 #include <jansson.h>
 #include <sodium.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "store/files.h"
+#include "store/problem.h"
 #include "store/yaml.h"
 
 #define MAX_BYTES (1u << 20)
 
 struct context {
 	const char *directory;
-	char *problem;
-	size_t room;
+	struct problem problem;
 };
-
-static int fail(const struct context *c, const char *format, ...)
-	__attribute__((format(printf, 2, 3)));
-
-static int fail(const struct context *c, const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(c->problem, c->room, format, args);
-	va_end(args);
-	return -EINVAL;
-}
 
 /* The entry `name` of the list `list`: its member `what`. */
 static json_t *entry(const json_t *o, const char *list, const char *name, const char *what)
@@ -88,7 +74,7 @@ static int copy_data(const struct context *c, const json_t *o, const char *membe
 			      NULL, sodium_base64_VARIANT_ORIGINAL)) {
 		free(*out);
 		*out = NULL;
-		return fail(c, "%s is not base64", member);
+		return problem_say(&c->problem, "%s is not base64", member);
 	}
 	(*out)[len] = 0;
 	return 0;
@@ -101,8 +87,9 @@ static int take_cluster(const struct context *c, const json_t *cluster, struct c
 	int err;
 
 	if (!server || (strncmp(server, "https://", 8) != 0 && strncmp(server, "http://", 7) != 0))
-		return fail(c, "the cluster's server is %s%.200s%s: needs https://HOST:PORT",
-			    server ? "\"" : "", server ? server : "missing", server ? "\"" : "");
+		return problem_say(
+			&c->problem, "the cluster's server is %s%.200s%s: needs https://HOST:PORT",
+			server ? "\"" : "", server ? server : "missing", server ? "\"" : "");
 	len = strlen(server);
 	while (len && server[len - 1] == '/')
 		len--;
@@ -119,8 +106,9 @@ static int take_user(const struct context *c, const json_t *user, struct credent
 	int err = 0;
 
 	if (json_object_get(user, "exec") || json_object_get(user, "auth-provider"))
-		return fail(c, "the user's credentials come from a plugin: needs a client "
-			       "certificate, a token or a tokenFile");
+		return problem_say(&c->problem,
+				   "the user's credentials come from a plugin: needs a client "
+				   "certificate, a token or a tokenFile");
 	err = err ? err : copy_path(c, user, "client-certificate", &out->cert_file);
 	err = err ? err : copy_data(c, user, "client-certificate-data", &out->cert_data);
 	err = err ? err : copy_path(c, user, "client-key", &out->key_file);
@@ -141,17 +129,21 @@ static int take(const struct context *c, const json_t *o, struct credentials *ou
 	int err;
 
 	if (!current || !*current)
-		return fail(c, "current-context is missing: kubectl config use-context NAME");
+		return problem_say(&c->problem,
+				   "current-context is missing: kubectl config use-context NAME");
 	if (!context)
-		return fail(c, "there is no context \"%.100s\", which current-context names",
-			    current);
+		return problem_say(&c->problem,
+				   "there is no context \"%.100s\", which current-context names",
+				   current);
 	if (!found)
-		return fail(c, "there is no cluster \"%.100s\", which the context names",
-			    cluster ? cluster : "");
+		return problem_say(&c->problem,
+				   "there is no cluster \"%.100s\", which the context names",
+				   cluster ? cluster : "");
 	err = take_cluster(c, found, out);
 	found = user ? entry(o, "users", user, "user") : NULL;
 	if (!err && user && !found)
-		err = fail(c, "there is no user \"%.100s\", whom the context names", user);
+		err = problem_say(&c->problem,
+				  "there is no user \"%.100s\", whom the context names", user);
 	if (!err && found)
 		err = take_user(c, found, out);
 	return err ? err : copy_text(context, "namespace", &out->name_space);
@@ -160,14 +152,14 @@ static int take(const struct context *c, const json_t *o, struct credentials *ou
 int kubeconfig_parse(const char *text, size_t len, const char *directory, struct credentials *out,
 		     char *problem, size_t room)
 {
-	const struct context c = {directory, problem, room};
+	const struct context c = {directory, {problem, room}};
 	struct credentials fresh = {.insecure = false};
 	json_t *o = yaml_parse(text, len, problem, room);
 	int err;
 
 	if (!o)
 		return -EINVAL;
-	err = json_is_object(o) ? take(&c, o, &fresh) : fail(&c, "not a mapping");
+	err = json_is_object(o) ? take(&c, o, &fresh) : problem_say(&c.problem, "not a mapping");
 	json_decref(o);
 	if (err)
 		credentials_fini(&fresh);

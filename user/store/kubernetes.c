@@ -24,6 +24,7 @@
 #include "store/node_status.h"
 #include "store/reflector.h"
 #include "store/rest.h"
+#include "store/status_object.h"
 #include "store/store.h"
 
 #define CALL_MS 10000
@@ -397,19 +398,16 @@ static void flush(void *self, unsigned int ms)
 struct outcome {
 	bool done;
 	long status;
-	char error[300];
+	char error[STATUS_OBJECT_TEXT];
 };
 
 static void on_outcome(void *context, const struct rest_answer *a)
 {
-	json_t *o = json_loads(a->body, 0, NULL);
-	const char *message = json_string_value(json_object_get(o, "message"));
 	struct outcome *to = context;
 
 	to->done = true;
 	to->status = a->status;
-	snprintf(to->error, sizeof(to->error), "%s", message ? message : a->error);
-	json_decref(o);
+	status_object_explain(a, to->error);
 }
 
 static int call(struct kubernetes *k, const char *method, const char *path, const char *type,

@@ -12,6 +12,7 @@
 #include "observe/log.h"
 #include "store/backoff.h"
 #include "store/patience.h"
+#include "store/status_object.h"
 
 #define CALL_MS 10000
 /* Peers come and go; each change of a Node is sent to every node of the cluster. So a condition is
@@ -87,21 +88,22 @@ static void push(struct node_status *s);
 static void on_patched(void *context, const struct rest_answer *a)
 {
 	struct node_status *s = context;
-	json_t *o = json_loads(a->body, 0, NULL);
-	const char *message = json_string_value(json_object_get(o, "message"));
+	json_t *o = a->status / 100 == 2 ? json_loadb(a->body, a->len, 0, NULL) : NULL;
+	char problem[STATUS_OBJECT_TEXT];
 	struct timeval wait;
 
 	s->call = NULL;
-	if (a->status / 100 == 2 && o) {
+	if (o) {
 		backoff_reset(&s->backoff);
 		s->troubled = false;
 		/* The watch will say so, too; but we know it now. */
 		cluster_node(s->cluster, o, false);
 		push(s);
 	} else {
+		status_object_explain(a, problem);
 		if (!s->troubled)
-			log_warn("our Node cannot be changed", "node=%s problem=\"%.200s\"",
-				 s->node, message ? message : a->error);
+			log_warn("our Node cannot be changed", "node=%s problem=\"%s\"", s->node,
+				 problem);
 		s->troubled = s->condition_due = true;
 		wait = backoff_next(&s->backoff, randombytes_random());
 		wait.tv_sec += a->retry_after;
@@ -238,10 +240,12 @@ static bool told_lately(struct node_status *s, const char *reason, const char *m
 static void on_event_sent(void *context, const struct rest_answer *a)
 {
 	const struct node_status *s = context;
+	char problem[STATUS_OBJECT_TEXT];
 
-	if (a->status / 100 != 2)
-		log_debug("an Event was not taken", "node=%s problem=\"%.200s\"", s->node,
-			  a->error);
+	if (a->status / 100 == 2)
+		return;
+	status_object_explain(a, problem);
+	log_debug("an Event was not taken", "node=%s problem=\"%s\"", s->node, problem);
 }
 
 void node_status_event(struct node_status *s, const char *reason, const char *message)

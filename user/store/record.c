@@ -4,11 +4,12 @@
 #include <errno.h>
 #include <jansson.h>
 #include <sodium.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+
+#include "store/problem.h"
 
 const char *node_name_problem(const char *name)
 {
@@ -32,24 +33,6 @@ const char *node_name_problem(const char *name)
 
 /* --- parsing --- */
 
-struct problem {
-	char *text;
-	size_t room;
-};
-
-static int fail(const struct problem *p, const char *format, ...)
-	__attribute__((format(printf, 2, 3)));
-
-static int fail(const struct problem *p, const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(p->text, p->room, format, args);
-	va_end(args);
-	return -EINVAL;
-}
-
 /* NULL where it is absent or null. */
 static int text_of(const json_t *o, const char *member, const char **out, const struct problem *p)
 {
@@ -59,7 +42,7 @@ static int text_of(const json_t *o, const char *member, const char **out, const 
 	if (!v || json_is_null(v))
 		return 0;
 	if (!json_is_string(v))
-		return fail(p, "%s: not a string", member);
+		return problem_say(p, "%s: not a string", member);
 	*out = json_string_value(v);
 	return 0;
 }
@@ -73,8 +56,8 @@ static int address_of(const json_t *o, const char *member, uint8_t family, struc
 	if (err || !text || !*text)
 		return err;
 	if (cidr_parse_address(text, out) || out->family != family)
-		return fail(p, "%s: \"%.60s\" is no IPv%d address", member, text,
-			    family == AF_INET ? 4 : 6);
+		return problem_say(p, "%s: \"%.60s\" is no IPv%d address", member, text,
+				   family == AF_INET ? 4 : 6);
 	return 0;
 }
 
@@ -100,7 +83,7 @@ static int port_of(const json_t *o, const char *member, uint16_t *out, const str
 	if (!v || json_is_null(v))
 		return 0;
 	if (!json_is_integer(v) || json_integer_value(v) < 0 || json_integer_value(v) > 65535)
-		return fail(p, "%s: not a number from 0 to 65535", member);
+		return problem_say(p, "%s: not a number from 0 to 65535", member);
 	*out = (uint16_t)json_integer_value(v);
 	return 0;
 }
@@ -113,10 +96,10 @@ static int ranges_of(const json_t *o, struct node_record *r, const struct proble
 	if (!list || json_is_null(list))
 		return 0;
 	if (!json_is_array(list))
-		return fail(p, "podCIDRs: not a list");
+		return problem_say(p, "podCIDRs: not a list");
 	n = json_array_size(list);
 	if (n > RECORD_MAX_CIDRS)
-		return fail(p, "podCIDRs: more than %d", RECORD_MAX_CIDRS);
+		return problem_say(p, "podCIDRs: more than %d", RECORD_MAX_CIDRS);
 	r->pod_cidrs = calloc(n ? n : 1, sizeof(*r->pod_cidrs));
 	if (!r->pod_cidrs)
 		return -ENOMEM;
@@ -124,8 +107,8 @@ static int ranges_of(const json_t *o, struct node_record *r, const struct proble
 		const char *text = json_string_value(v);
 
 		if (!text || cidr_parse(text, &r->pod_cidrs[i]))
-			return fail(p, "podCIDRs[%zu]: \"%.60s\" is no address range", i,
-				    text ? text : "");
+			return problem_say(p, "podCIDRs[%zu]: \"%.60s\" is no address range", i,
+					   text ? text : "");
 		r->n_pod_cidrs++;
 	}
 	record_normalise(r);
@@ -141,7 +124,7 @@ static int members_of(const json_t *o, struct node_record *r, const struct probl
 		return err;
 	wrong = name ? node_name_problem(name) : "is missing";
 	if (wrong)
-		return fail(p, "name: %s", wrong);
+		return problem_say(p, "name: %s", wrong);
 	strcpy(r->name, name);
 	err = address_of(o, "ipv4", AF_INET, &r->address4, p);
 	err = err ? err : address_of(o, "ipv6", AF_INET6, &r->address6, p);
@@ -163,11 +146,11 @@ int record_parse(const char *text, size_t len, struct node_record *out, char *pr
 	int err;
 
 	if (len > RECORD_MAX_BYTES)
-		return fail(&p, "larger than %d bytes", RECORD_MAX_BYTES);
+		return problem_say(&p, "larger than %d bytes", RECORD_MAX_BYTES);
 	o = json_loadb(text, len, JSON_REJECT_DUPLICATES, &error);
 	if (!o)
-		return fail(&p, "line %d: %s", error.line, error.text);
-	err = json_is_object(o) ? members_of(o, &r, &p) : fail(&p, "not a JSON object");
+		return problem_say(&p, "line %d: %s", error.line, error.text);
+	err = json_is_object(o) ? members_of(o, &r, &p) : problem_say(&p, "not a JSON object");
 	json_decref(o);
 	if (err)
 		record_fini(&r);

@@ -10,6 +10,8 @@
 
 #include "store/backoff.h"
 #include "store/splitter.h"
+#include "store/status_object.h"
+#include "store/trouble.h"
 
 #define PAGE	      500
 #define LIST_MS	      60000
@@ -27,28 +29,16 @@ struct reflector {
 	struct backoff backoff;
 	char version[VERSION_BYTES]; /* empty: a list is due */
 	char *more;		     /* the next page */
-	bool expired, troubled, heard;
-	char problem[200];
+	bool expired, heard;
+	struct trouble trouble;
 };
 
 static void start(struct reflector *r);
 
-static void troubled(struct reflector *r, const char *what)
-{
-	if (!r->troubled || strcmp(r->problem, what) != 0) {
-		snprintf(r->problem, sizeof(r->problem), "%s", what);
-		r->params.trouble(r->params.context, what);
-	}
-	r->troubled = true;
-}
-
 static void well(struct reflector *r)
 {
 	backoff_reset(&r->backoff);
-	if (r->troubled)
-		r->params.trouble(r->params.context, NULL);
-	r->troubled = false;
-	*r->problem = 0;
+	trouble_ends(&r->trouble);
 }
 
 static void again(struct reflector *r, unsigned int at_least_s)
@@ -67,25 +57,12 @@ static void forget_list(struct reflector *r)
 	*r->version = 0;
 }
 
-/* "message" of the Status object that comes with a bad answer, else the error. */
-static void explain(const struct rest_answer *a, char *out, size_t room)
-{
-	json_t *status = json_loads(a->body, 0, NULL);
-	const char *message = json_string_value(json_object_get(status, "message"));
-
-	if (message)
-		snprintf(out, room, "HTTP status %ld: %.150s", a->status, message);
-	else
-		snprintf(out, room, "%.180s", *a->error ? a->error : "the answer ended early");
-	json_decref(status);
-}
-
 static void failed(struct reflector *r, const struct rest_answer *a)
 {
-	char what[200];
+	char what[STATUS_OBJECT_TEXT];
 
-	explain(a, what, sizeof(what));
-	troubled(r, what);
+	status_object_explain(a, what);
+	trouble_begins(&r->trouble, what);
 	again(r, a->retry_after);
 }
 
@@ -119,7 +96,7 @@ static void on_item(void *context, const char *text, size_t len)
 	if (json_is_object(o))
 		r->params.object(r->params.context, o, false);
 	else
-		troubled(r, "an object in a list that is no JSON");
+		trouble_begins(&r->trouble, "an object in a list that is no JSON");
 	json_decref(o);
 }
 
@@ -168,12 +145,12 @@ static void on_listed(void *context, const struct rest_answer *a)
 	}
 	err = page_done(r, splitter_rest(&r->splitter));
 	if (err) {
-		troubled(r, "the list ended early or is no list");
+		trouble_begins(&r->trouble, "the list ended early or is no list");
 		again(r, 0);
 		return;
 	}
 	if (r->splitter.too_large)
-		troubled(r, "an object of more than 2 MiB is passed over");
+		trouble_begins(&r->trouble, "an object of more than 2 MiB is passed over");
 	else
 		well(r);
 	if (!r->more)
@@ -272,7 +249,7 @@ static void start(struct reflector *r)
 	r->call = path ? rest_start(r->params.rest, &q) : NULL;
 	free(path);
 	if (!r->call) {
-		troubled(r, "no memory for a request");
+		trouble_begins(&r->trouble, "no memory for a request");
 		again(r, 0);
 	}
 }
@@ -292,6 +269,7 @@ struct reflector *reflector_new(const struct reflector_params *p)
 	if (!r)
 		return NULL;
 	r->params = *p;
+	r->trouble = (struct trouble){.tell = p->trouble, .context = p->context};
 	r->backoff = (struct backoff){.first_ms = 200, .most_ms = 10000};
 	r->path = strdup(p->path);
 	r->on_again = evtimer_new(p->base, on_again, r);

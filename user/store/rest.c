@@ -4,16 +4,15 @@
 #include <curl/curl.h>
 #include <errno.h>
 #include <event2/event.h>
-#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
 #include <time.h>
 
+#include "store/connections.h"
 #include "store/files.h"
 
-#define CONNECT_MS	10000
 #define WATCHMAN_S	3
 #define BAD_ANSWER_MAX	(64u << 10) /* of what comes with a bad status */
 #define TOKEN_MAX_BYTES (64u << 10)
@@ -40,8 +39,8 @@ struct rest {
 	char *authorization;	       /* given by rest_authorise(); NULL: none */
 	struct curl_slist *connect_to; /* NULL: where the URL says */
 	char *probe;
-	CURLM *multi;
-	struct event *on_timer, *on_watchman, *on_deferred;
+	struct connections *connections;
+	struct event *on_watchman, *on_deferred;
 	bool in_data; /* libcurl calls us, and may not be called */
 	TAILQ_HEAD(, rest_call) calls;
 	struct rest_call *probing; /* asks whether anybody is there */
@@ -57,7 +56,7 @@ static uint64_t now_ms(void)
 	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
 }
 
-/* --- what libcurl calls --- */
+/* --- what comes for a call --- */
 
 static size_t on_data(char *bytes, size_t size, size_t n, void *context)
 {
@@ -105,80 +104,6 @@ static size_t on_header(char *bytes, size_t size, size_t n, void *context)
 	return size * n;
 }
 
-/* Below the probes of ours, the kernel's: they need no server that answers. */
-static int on_socket(void *context, curl_socket_t fd, curlsocktype purpose)
-{
-	const int idle = 10, interval = 5, count = 3, unacknowledged = 20000, on = 1;
-
-	(void)context;
-	(void)purpose;
-	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
-	setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof(idle));
-	setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof(interval));
-	setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof(count));
-	setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &unacknowledged, sizeof(unacknowledged));
-	return CURL_SOCKOPT_OK;
-}
-
-static void finish(struct rest *r);
-
-static void on_socket_ready(evutil_socket_t fd, short what, void *context)
-{
-	struct rest *r = context;
-	int running;
-
-	curl_multi_socket_action(r->multi, fd,
-				 (what & EV_READ ? CURL_CSELECT_IN : 0) |
-					 (what & EV_WRITE ? CURL_CSELECT_OUT : 0),
-				 &running);
-	finish(r);
-}
-
-static int want_socket(CURL *easy, curl_socket_t fd, int what, void *context, void *per_socket)
-{
-	struct event *e = per_socket;
-	struct rest *r = context;
-
-	(void)easy;
-	if (e)
-		event_free(e);
-	e = NULL;
-	if (what != CURL_POLL_REMOVE) {
-		e = event_new(r->base, fd,
-			      (short)((what & CURL_POLL_IN ? EV_READ : 0) |
-				      (what & CURL_POLL_OUT ? EV_WRITE : 0) | EV_PERSIST),
-			      on_socket_ready, r);
-		if (!e || event_add(e, NULL))
-			return -1;
-	}
-	curl_multi_assign(r->multi, fd, e);
-	return 0;
-}
-
-static int want_timer(CURLM *multi, long ms, void *context)
-{
-	const struct timeval delay = {ms / 1000, ms % 1000 * 1000};
-	struct rest *r = context;
-
-	(void)multi;
-	if (ms < 0)
-		evtimer_del(r->on_timer);
-	else
-		evtimer_add(r->on_timer, &delay);
-	return 0;
-}
-
-static void on_timer(evutil_socket_t fd, short what, void *context)
-{
-	struct rest *r = context;
-	int running;
-
-	(void)fd;
-	(void)what;
-	curl_multi_socket_action(r->multi, CURL_SOCKET_TIMEOUT, 0, &running);
-	finish(r);
-}
-
 /* --- calls --- */
 
 static void call_free(struct rest_call *c)
@@ -189,8 +114,8 @@ static void call_free(struct rest_call *c)
 	if (r->probing == c)
 		r->probing = NULL;
 	if (c->easy) {
-		if (r->multi)
-			curl_multi_remove_handle(r->multi, c->easy);
+		if (r->connections)
+			connections_remove(r->connections, c->easy);
 		curl_easy_cleanup(c->easy);
 	}
 	for (struct curl_slist *h = c->headers; h; h = h->next)
@@ -204,18 +129,25 @@ static void call_free(struct rest_call *c)
 	free(c);
 }
 
+static bool add_line(struct rest_call *c, const char *line)
+{
+	struct curl_slist *more = curl_slist_append(c->headers, line);
+
+	if (more)
+		c->headers = more;
+	return more;
+}
+
 static bool add_header(struct rest_call *c, const char *name, const char *value)
 {
-	struct curl_slist *more = NULL;
+	bool good;
 	char *line;
 
 	if (asprintf(&line, "%s: %s", name, value) < 0)
 		return false;
-	more = curl_slist_append(c->headers, line);
+	good = add_line(c, line);
 	credentials_wipe(&line);
-	if (more)
-		c->headers = more;
-	return more;
+	return good;
 }
 
 /* The token as it is now: whoever mounts it replaces it before it expires. */
@@ -277,27 +209,21 @@ static int prepare(struct rest_call *c)
 	CURL *e = c->easy;
 
 	if (!add_header(c, "Accept", "application/json") ||
-	    (q->content_type && !add_header(c, "Content-Type", q->content_type)) || !authorise(c))
+	    (q->content_type && !add_header(c, "Content-Type", q->content_type)) ||
+	    (q->header && !add_line(c, q->header)) || !authorise(c))
 		return -ENOMEM;
 	curl_easy_setopt(e, CURLOPT_PRIVATE, c);
 	curl_easy_setopt(e, CURLOPT_ERRORBUFFER, c->error);
 	curl_easy_setopt(e, CURLOPT_URL, c->url);
 	curl_easy_setopt(e, CURLOPT_CUSTOMREQUEST, q->method);
 	curl_easy_setopt(e, CURLOPT_HTTPHEADER, c->headers);
-	curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, "http,https");
 	curl_easy_setopt(e, CURLOPT_USERAGENT, "podveil");
 	curl_easy_setopt(e, CURLOPT_ACCEPT_ENCODING, "");
-	curl_easy_setopt(e, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
-	curl_easy_setopt(e, CURLOPT_PIPEWAIT, 1L);
-	curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
-	curl_easy_setopt(e, CURLOPT_NOPROXY, "*");
-	curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_MS);
 	curl_easy_setopt(e, CURLOPT_TIMEOUT_MS, (long)q->timeout_ms);
 	curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, on_data);
 	curl_easy_setopt(e, CURLOPT_WRITEDATA, c);
 	curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, on_header);
 	curl_easy_setopt(e, CURLOPT_HEADERDATA, c);
-	curl_easy_setopt(e, CURLOPT_SOCKOPTFUNCTION, on_socket);
 	if (c->body) {
 		curl_easy_setopt(e, CURLOPT_POSTFIELDS, c->body);
 		curl_easy_setopt(e, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)strlen(c->body));
@@ -323,7 +249,7 @@ struct rest_call *rest_start(struct rest *r, const struct rest_request *q)
 	if (asprintf(&c->url, "%s%s", r->as.server, q->path) < 0)
 		c->url = NULL;
 	if (!c->easy || !c->url || (q->body && !c->body) || prepare(c) ||
-	    (!r->in_data && curl_multi_add_handle(r->multi, c->easy))) {
+	    (!r->in_data && connections_add(r->connections, c->easy))) {
 		call_free(c);
 		return NULL;
 	}
@@ -384,18 +310,19 @@ static bool end(struct rest_call *c, long status, const char *error)
 	const struct rest_request q = c->request;
 	struct rest_answer a = {.status = status,
 				.error = error,
+				.url = c->url,
 				.body = "",
 				.len = c->len,
 				.too_large = c->overflow};
 	curl_off_t wait = 0;
 	bool freed = false;
-	char *body = c->answer;
+	char *body = c->answer, *url = c->url;
 
 	if (body)
 		a.body = body;
 	curl_easy_getinfo(c->easy, CURLINFO_RETRY_AFTER, &wait);
 	a.retry_after = wait > 0 && wait < 3600 ? (unsigned int)wait : 0;
-	c->answer = NULL;
+	c->answer = c->url = NULL;
 	call_free(c);
 	r->freed = &freed;
 	if (q.done)
@@ -403,6 +330,7 @@ static bool end(struct rest_call *c, long status, const char *error)
 	if (body)
 		explicit_bzero(body, a.len);
 	free(body);
+	free(url);
 	if (!freed)
 		r->freed = NULL;
 	return !freed;
@@ -423,7 +351,7 @@ static void on_deferred(evutil_socket_t fd, short what, void *context)
 			call_free(c);
 		} else if (c->waiting) {
 			c->waiting = false;
-			if (curl_multi_add_handle(r->multi, c->easy)) {
+			if (connections_add(r->connections, c->easy)) {
 				if (!end(c, 0, "no memory for a request"))
 					return;
 				next = TAILQ_FIRST(&r->calls);
@@ -448,86 +376,48 @@ static const char *explain(const struct rest_call *c, CURLcode result, long stat
 	return room;
 }
 
-/* --- connections --- */
+/* --- the end of calls and of connections --- */
 
-static CURLM *make_multi(struct rest *r)
-{
-	CURLM *m = curl_multi_init();
-
-	if (!m)
-		return NULL;
-	curl_multi_setopt(m, CURLMOPT_SOCKETFUNCTION, want_socket);
-	curl_multi_setopt(m, CURLMOPT_SOCKETDATA, r);
-	curl_multi_setopt(m, CURLMOPT_TIMERFUNCTION, want_timer);
-	curl_multi_setopt(m, CURLMOPT_TIMERDATA, r);
-	curl_multi_setopt(m, CURLMOPT_PIPELINING, (long)CURLPIPE_MULTIPLEX);
-	return m;
-}
+static bool on_ended(void *context, CURL *easy, CURLcode result);
 
 /* All connections go, and with them all calls: when one is found dead, because libcurl would hand
- * it to the next call. */
-static void reset(struct rest *r, const char *why)
+ * it to the next call. False: no memory, the next look tries again. */
+static bool reset(struct rest *r, const char *why)
 {
-	CURLM *fresh = make_multi(r), *old = r->multi;
+	struct connections *fresh = connections_new(r->base, on_ended, r);
 	struct rest_call *c;
 
 	if (!fresh)
-		return; /* no memory: the next look tries again */
+		return false;
 	TAILQ_FOREACH (c, &r->calls, in_list) {
-		curl_multi_remove_handle(old, c->easy);
+		connections_remove(r->connections, c->easy);
 		c->lost = true;
 	}
-	curl_multi_cleanup(old);
-	r->multi = fresh;
+	connections_free(r->connections);
+	r->connections = fresh;
 	/* Those that a done() starts come behind, and are not lost. */
 	while ((c = TAILQ_FIRST(&r->calls)) && c->lost)
 		if (!end(c, 0, why))
-			return;
+			break;
+	return true;
 }
 
-static void finish(struct rest *r)
+static bool on_ended(void *context, CURL *easy, CURLcode result)
 {
-	CURLMsg *m;
-	int left;
+	char room[CURL_ERROR_SIZE], error[CURL_ERROR_SIZE];
+	struct rest *r = context;
+	struct rest_call *c;
+	long status = 0;
 
-	while ((m = curl_multi_info_read(r->multi, &left))) {
-		char room[CURL_ERROR_SIZE], error[CURL_ERROR_SIZE];
-		const CURLcode result = m->data.result;
-		CURL *easy = m->easy_handle;
-		struct rest_call *c;
-		long status = 0;
-		bool slow;
-
-		if (m->msg != CURLMSG_DONE)
-			continue;
-		curl_easy_getinfo(easy, CURLINFO_PRIVATE, &c);
-		curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
-		snprintf(error, sizeof(error), "%s", explain(c, result, status, room));
-		slow = result == CURLE_OPERATION_TIMEDOUT;
-		if (!end(c, result == CURLE_OK ? status : 0, error))
-			return;
-		if (slow) {
-			reset(r, "the server does not answer");
-			return;
-		}
-	}
+	curl_easy_getinfo(easy, CURLINFO_PRIVATE, &c);
+	curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
+	snprintf(error, sizeof(error), "%s", explain(c, result, status, room));
+	if (!end(c, result == CURLE_OK ? status : 0, error))
+		return false;
+	return result != CURLE_OPERATION_TIMEDOUT || !reset(r, "the server does not answer");
 }
 
-static long connection_of(const struct rest_call *c)
-{
-	long port = 0;
-
-	curl_easy_getinfo(c->easy, CURLINFO_LOCAL_PORT, &port);
-	return port;
-}
-
-static bool shares_connections(const struct rest_call *c)
-{
-	long version = 0;
-
-	curl_easy_getinfo(c->easy, CURLINFO_HTTP_VERSION, &version);
-	return version >= CURL_HTTP_VERSION_2_0;
-}
+/* --- the watchman --- */
 
 /* Whoever shares the connection that the answer came on is alive, too; of those that cannot share
  * one this is all that can be said. */
@@ -537,10 +427,10 @@ static void on_probed(void *context, const struct rest_answer *a)
 	struct rest_call *c;
 
 	if (!a->status)
-		return; /* finish() or the kernel has drawn the consequences */
+		return; /* on_ended() or the kernel has drawn the consequences */
 	TAILQ_FOREACH (c, &r->calls, in_list)
 		if (!c->request.timeout_ms &&
-		    (connection_of(c) == r->probed || !shares_connections(c)))
+		    (connections_port(c->easy) == r->probed || !connections_shared(c->easy)))
 			c->heard = now_ms();
 }
 
@@ -551,7 +441,7 @@ static bool on_probe_data(void *context, const char *bytes, size_t n)
 	(void)bytes;
 	(void)n;
 	if (r->probing)
-		r->probed = connection_of(r->probing);
+		r->probed = connections_port(r->probing->easy);
 	return true;
 }
 
@@ -607,12 +497,10 @@ int rest_new(struct event_base *base, struct credentials *as, const char *probe,
 	memset(as, 0, sizeof(*as));
 	TAILQ_INIT(&r->calls);
 	r->probe = strdup(probe);
-	r->on_timer = evtimer_new(base, on_timer, r);
 	r->on_watchman = event_new(base, -1, EV_PERSIST, on_watchman, r);
 	r->on_deferred = evtimer_new(base, on_deferred, r);
-	if (r->on_timer)
-		r->multi = make_multi(r);
-	if ((r->as.server_name && set_server_name(r)) || !r->probe || !r->multi ||
+	r->connections = connections_new(base, on_ended, r);
+	if ((r->as.server_name && set_server_name(r)) || !r->probe || !r->connections ||
 	    !r->on_watchman || !r->on_deferred || event_add(r->on_watchman, &often)) {
 		rest_free(r);
 		return -ENOMEM;
@@ -631,10 +519,7 @@ void rest_free(struct rest *r)
 		*r->freed = true;
 	while ((c = TAILQ_FIRST(&r->calls)))
 		call_free(c);
-	if (r->multi)
-		curl_multi_cleanup(r->multi);
-	if (r->on_timer)
-		event_free(r->on_timer);
+	connections_free(r->connections);
 	if (r->on_watchman)
 		event_free(r->on_watchman);
 	if (r->on_deferred)

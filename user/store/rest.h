@@ -32,6 +32,7 @@ struct rest_call;
 struct rest_answer {
 	long status;	   /* of HTTP; 0: there was no complete answer */
 	const char *error; /* why not, or what a bad status means; empty: nothing wrong */
+	const char *url;   /* what was asked */
 	const char *body; /* zero-terminated; of a bad status its beginning. Empty where data() took
 			     it */
 	size_t len;
@@ -43,6 +44,7 @@ struct rest_request {
 	const char *method;	  /* "GET" */
 	const char *path;	  /* "/api/v1/nodes?limit=500", behind the server's */
 	const char *content_type; /* of the body; NULL: none */
+	const char *header;	  /* one more, "Name: value"; NULL: none */
 	const char *body;	  /* copied; NULL: none */
 	unsigned int timeout_ms;  /* for all of it; 0: as long as something comes or may come */
 	/* Takes the body of a good answer in pieces, as it comes; NULL: it is kept for done().

@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: Apache-2.0
+"""On an emulated arm64 machine, with Debian's Linux 6.12: its kernel takes the programs, and Podveil and its own WireGuard
+understand each other. `make check-arm64` builds what runs there."""
+import glob
+import os
+import sys
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(ROOT, "tests/vm"))
+
+import kernel  # noqa: E402
+
+BUILD = os.path.join(ROOT, "build/aarch64")
+
+
+def test_programs_in_the_kernel():
+    programs = glob.glob(f"{BUILD}/tests/bpf/test_*")
+    script = "uname -m; mount -t bpf bpf /sys/fs/bpf && modprobe -a veth cls_bpf sch_ingress && " + " && ".join(programs)
+    code, out = kernel.run(kernel.arm64(), ["sh", "-c", script])
+    assert code == 0 and programs, out[-5000:]
+    assert "aarch64" in out
+
+
+def test_interoperability_with_the_kernels_own_wireguard():
+    code, out = kernel.run(kernel.arm64(), ["env", f"PODVEIL={BUILD}/podveil", "/usr/bin/python3",
+                                            os.path.join(ROOT, "tests/vm/guest.py")])
+    assert code == 0, out[-5000:]
+    assert "arm64" in out and out.count("TCP and UDP both ways") == 3

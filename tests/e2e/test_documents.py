@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Settings and records that cannot be: they are named, and the last good ones stay."""
+import json
+import os
+
+from agents import TABLE, enable, record
+from lab import PODVEIL, wait_for
+
+
+BAD_SETTINGS = [
+    ("wireguardListeningPort", 70000, "1 to 65535"),
+    ("wireguardListeningPort", "many", "1 to 65535"),
+    ("wireguardEnabled", "maybe", "true or false"),
+    ("wireguardMTU", 100, "576 to 65535"),
+    ("wireguardInterfaceName", "a/b", "a device name"),
+    ("wireguardInterfaceName", "name-that-is-too-long", "a device name"),
+    ("wireguardRoutingRulePriority", 0, "1 to 32765"),
+    ("wireguardKeepAlive", "soon", "a duration"),
+    ("podveilStrictCIDRs", ["10.0.0.0/33"], "address ranges"),
+    ("podveilWire", "carrier-pigeon", "auto, socket or xdp"),
+    ("podveilWorkers", 99, "0 to 8"),
+    ("podveilRouteTable", 254, "1 to 252"),
+    ("wireguardListeningPort", {"a": 1}, "1 to 65535"),
+]
+
+
+def test_bad_settings_are_refused_and_the_last_good_ones_stay(cluster):
+    c, worker = cluster, cluster.nodes[1]
+    c.configure(wireguardListeningPort=51900)
+    enable(c)
+    for name, value, needs in BAD_SETTINGS:
+        c.configure(**{"wireguardListeningPort": 51900, name: value})
+        wait_for(lambda: worker.agent.status()["refused"], f"{name}={value} is refused")
+        refused = worker.agent.status()["refused"]
+        assert name in refused and needs in refused and "default.json" in refused, refused
+        assert "51900" in worker.run("wg show wireguard.cali listen-port")
+        c.configure(**{name: None, "wireguardListeningPort": 51900, "wireguardEnabled": True})
+        wait_for(lambda: not worker.agent.status()["refused"], "nothing is refused any more")
+    # What is refused cannot write lines of its own into the log.
+    c.configure(wireguardInterfaceName="x\npodveil: level=info event=forged\x1b[31m")
+    wait_for(lambda: worker.agent.status()["refused"], "refused")
+    assert "forged" in worker.agent.log() and "\npodveil: level=info event=forged" not in worker.agent.log()
+    c.configure(wireguardInterfaceName=None)
+    wait_for(lambda: not worker.agent.status()["refused"], "nothing is refused any more")
+    # Changed for standing peers, too.
+    c.configure(wireguardKeepAlive="25s")
+    wait_for(lambda: "every 25 seconds" in worker.run("wg show wireguard.cali"), "the keepalive follows")
+    # A document that is none leaves everything as it is.
+    with open(os.path.join(c.store, "config/default.json"), "w") as f:
+        f.write("{ half")
+    wait_for(lambda: "default.json" in worker.agent.log().split("setting refused")[-1], "it is named")
+    wait_for(c.encrypted, "all nodes encrypt")
+    assert worker.run([PODVEIL, "enable", "--store", f"dir:{c.store}"], check=False).returncode == 1
+
+
+def test_bad_records_are_named_and_others_go_on(cluster):
+    c, worker = cluster, cluster.nodes[1]
+    enable(c)
+    nodes = os.path.join(c.store, "nodes")
+    bad = {
+        "half.json": "{\"name\": \"half\", ",
+        "array.json": "[]",
+        "wrong-name.json": json.dumps({"name": "other"}),
+        "bad-cidr.json": json.dumps({"name": "bad-cidr", "podCIDRs": ["10.0.0.0/40"]}),
+        "Upper.json": json.dumps({"name": "Upper"}),
+        "huge.json": "{" + " " * (2 << 20) + "}",
+    }
+    for name, text in bad.items():
+        with open(os.path.join(nodes, name), "w") as f:
+            f.write(text)
+    os.mkdir(os.path.join(nodes, "directory.json"))
+    os.mkfifo(os.path.join(nodes, "pipe.json"))
+    with open(os.path.join(nodes, "README"), "w") as f:
+        f.write("not ours")
+    for name in bad:
+        wait_for(lambda: f"/{name} " in worker.agent.log(), f"{name} is named")
+    # A peer's record that breaks stays in force as it was; one that is gone is gone.
+    good = record(c, c.nodes[2])
+    with open(os.path.join(nodes, "zz-peer.json"), "w") as f:
+        json.dump({"name": "zz-peer", "ipv4": "172.18.0.88", "podCIDRs": ["10.88.0.0/24"]}, f)
+    wait_for(lambda: "throw 10.88.0.0/24" in worker.run(TABLE), "a good one is taken up")
+    with open(os.path.join(nodes, "zz-peer.json"), "w") as f:
+        f.write("{ now it is broken")
+    wait_for(lambda: "zz-peer.json" in worker.agent.log(), "it is named")
+    assert "throw 10.88.0.0/24" in worker.run(TABLE)
+    os.unlink(os.path.join(nodes, "zz-peer.json"))
+    wait_for(lambda: "10.88.0.0/24" not in worker.run(TABLE), "it is gone")
+    assert record(c, c.nodes[2]) == good and c.encrypted()

@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Nothing leaves in plain: strict mode, agents that end, stores that say nothing."""
+import json
+import os
+import time
+
+from agents import RULE, TABLE, enable, guard, judge
+from lab import PODVEIL, Capture, wait_for
+from traffic import counters, ping
+from workload import Steady
+
+
+def test_strict_mode_leaks_nothing(cluster):
+    """From the first packet on, over everything that happens to an agent and its device."""
+    c, worker = cluster, cluster.nodes[1]
+    c.configure(podveilStrictMode=True, podveilStrictCIDRs=["10.244.0.0/16", "fd00:10:244::/48"])
+    enable(c)
+    capture = Capture(worker, "eth0")
+    steady = Steady(c.client, c.server.address, rate=1000)
+    # An address that nobody has published.
+    worker.run("ip route add 10.244.77.0/26 via 10.244.2.1 dev vxlan.calico onlink")
+    before = guard(worker)["dropLeak"]
+    assert ping(c.client, "10.244.77.7", count=2, deadline=1) == 0
+    assert guard(worker)["dropLeak"] >= before + 2
+    for breaking in ("ip link del wireguard.cali", "ip route flush table 1",
+                     "ip rule del priority 99", "ip link set wireguard.cali down",
+                     "ip addr flush dev wireguard.cali", "tc filter del dev eth0 egress",
+                     "ip link set pv4.xsk xdpgeneric off", "rm -r /sys/fs/bpf/podveil/*"):
+        worker.run(breaking)
+        time.sleep(0.2)
+        wait_for(c.encrypted, f"encrypting again after: {breaking}", 10)
+    pin = "/sys/fs/bpf/podveil/guard/guard_counters"
+    wait_for(lambda: worker.run(f"ls {pin} 2>/dev/null || true"), "the pins are back")
+    # The guard stands without the agent: what loses its way into the tunnel does not leave.
+    worker.agent.kill()
+    worker.run("ip rule del priority 99")
+    dropped = f"bpftool -j map dump pinned {pin}"
+
+    def total(command):
+        return sum(e["formatted"]["value"]["drop_leak"] for e in json.loads(worker.run(command)))
+    before = total(dropped)
+    assert ping(c.client, c.server.address, count=1, deadline=1) == 0
+    assert total(dropped) > before
+    c.start_agent(worker)
+    wait_for(c.encrypted, "encrypting again after kill -9")
+    worker.agent.stop()
+    c.start_agent(worker)
+    wait_for(c.encrypted, "encrypting again after an ordinary end")
+    outcome = steady.stop()
+    leaked, _ = judge(capture)
+    assert not leaked, [p.summary() for p in leaked[:5]]
+    assert outcome["failed"] == 0, outcome  # slow at times, but nothing lost
+
+
+def test_plaintext_does_not_come_in(cluster):
+    """Somebody on the network who speaks in the name of a remote pod."""
+    c, worker2 = cluster, cluster.nodes[2]
+    c.configure(podveilStrictMode=True)
+    enable(c)
+    stranger = c.switch
+    spoof = """
+import sys
+from scapy.all import sendp, Ether, IP, UDP, VXLAN, getmacbyip
+mac = getmacbyip("172.18.0.4")
+bare = IP(src="10.244.1.2", dst=sys.argv[1])/UDP(sport=9, dport=7777)/b"bare"
+inner = Ether(dst="66:00:00:00:00:02")/IP(src="10.244.1.2", dst=sys.argv[1])/UDP(sport=9, dport=7777)/b"vxlan"
+outer = IP(src="172.18.0.3", dst="172.18.0.4")/UDP(sport=4444, dport=4789)/VXLAN(vni=4096)/inner
+sendp([Ether(dst=mac)/bare, Ether(dst=mac)/outer], iface="br0", verbose=0)
+"""
+    listener = c.server.start(["python3", "-c", "import socket\ns = socket.socket(socket.AF_INET, "
+                               "socket.SOCK_DGRAM)\ns.bind(('', 7777))\ns.settimeout(1.5)\n"
+                               "print('ready', flush=True)\ntry:\n  print(s.recv(99))\n"
+                               "except TimeoutError: print('nothing')"])
+    assert listener.stdout.readline() == "ready\n"
+    stranger.run(["/usr/bin/python3", "-c", spoof, c.server.address])
+    wait_for(lambda: guard(worker2)["dropPlainInward"] >= 2, "both packets are dropped")
+    assert listener.communicate(timeout=5)[0] == "nothing\n"
+
+
+def test_kill_9_under_traffic(cluster):
+    c, worker = cluster, cluster.nodes[1]
+    enable(c)
+    capture = Capture(worker, "eth0")
+    steady = Steady(c.client, c.server.address, rate=200)
+    worker.agent.kill()
+    # Nobody is there: the tunnel's packets are dropped, not sent in the clear.
+    assert ping(c.client, c.server.address, count=2, deadline=1) == 0
+    before = counters(worker, "wireguard.cali")
+    assert before["drop_no_socket"] > 0
+    started = time.monotonic()
+    c.start_agent(worker, ready=False)
+    while c.client.run(f"ping -n -c 1 -W 0.05 {c.server.address}", check=False).returncode:
+        assert time.monotonic() - started < 5
+    print(f"back after {1000 * (time.monotonic() - started):.0f} ms")
+    outcome = steady.stop()
+    leaked, _ = judge(capture)
+    assert not leaked
+    assert outcome["failed"] == 0, outcome
+    # It counts on where the other ended.
+    assert counters(worker, "wireguard.cali")["drop_no_socket"] >= before["drop_no_socket"]
+
+
+def test_sigterm_stays_closed_and_cleanup_removes_all(cluster):
+    c, worker = cluster, cluster.nodes[1]
+    worker.run("ip route add 192.0.2.0/24 via 172.18.0.1 table 1; ip rule add priority 98 from "
+               "192.0.2.1 lookup 1; tc qdisc add dev cali1n2 clsact")
+    before = worker.run(f"ip -br addr; ip rule; {TABLE}; tc qdisc show")
+    enable(c)
+    assert worker.agent.stop() == 0
+    assert RULE in worker.run("ip rule") and "wireguard.cali" in worker.run(TABLE)
+    capture = Capture(worker, "eth0")
+    assert ping(c.client, c.server.address, count=2, deadline=1) == 0
+    assert not judge(capture)[0]
+    worker.run([PODVEIL, "agent", "--cleanup"])
+    assert worker.run(f"ip -br addr; ip rule; {TABLE}; tc qdisc show") == before
+    assert worker.run("find /run/podveil /sys/fs/bpf/podveil /run/wireguard -type f -o -type s 2>/dev/null "
+                      "|| true") == ""
+    assert worker.run([PODVEIL, "agent", "--cleanup"]) == ""
+
+
+def test_a_store_that_says_nothing_switches_nothing_off(cluster):
+    """Not mounted when the agent starts: the tunnel stays closed until the store speaks."""
+    c, worker = cluster, cluster.nodes[1]
+    enable(c)
+    worker.agent.kill()
+    for folder in ("nodes", "config"):
+        os.rename(os.path.join(c.store, folder), os.path.join(c.store, folder + ".away"))
+    capture = Capture(worker, "eth0", "udp port 4789 or net 10.244.0.0/16")
+    c.start_agent(worker)
+    wait_for(lambda: "the store has no settings" in worker.agent.log(), "it is said")
+    assert ping(c.client, c.server.address, count=1, deadline=1) == 0
+    leaked, _ = judge(capture)
+    assert not leaked
+    c.podveil("disable")
+    wait_for(lambda: ping(c.client, c.server.address) == 3, "plain again")
+    assert "wireguard.cali" not in worker.run("ip -br link")

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the agent serves over HTTP: health, metrics, and not to be knocked over."""
+import json
+import os
+import re
+import subprocess
+
+from agents import enable, get, write_record
+from lab import wait_for
+from traffic import ping
+from workload import Steady
+
+
+def test_metrics(cluster):
+    c, worker = cluster, cluster.nodes[1]
+    assert get(worker, "/healthz") == (200, "ok\n")
+    assert get(worker, "/readyz") == (200, "ready\n")
+    enable(c)
+    assert ping(c.client, c.server.address) == 3
+    wait_for(lambda: get(worker, "/readyz") == (200, "ready\n"), "ready")
+    status, text = get(worker, "/metrics")
+    assert status == 200
+    done = subprocess.run(["promtool", "check", "metrics"], input=text, text=True, capture_output=True)
+    # The names of Calico's own metrics are not promtool's taste.
+    complaints = [line for line in (done.stdout + done.stderr).splitlines()
+                  if line and not line.startswith("wireguard_")]
+    assert not complaints, complaints
+    key = worker.run("wg show wireguard.cali public-key").strip()
+    other = c.nodes[2].run("wg show wireguard.cali public-key").strip()
+    labels = (f'hostname="wireguard-worker",public_key="{key}",iface="wireguard.cali",listen_port="51820",'
+              f'peer_key="{other}",peer_endpoint="172.18.0.4:51820"')
+    assert f'wireguard_meta{{hostname="wireguard-worker",public_key="{key}",iface="wireguard.cali",' \
+           'listen_port="51820"} 1' in text
+    sent = re.search(re.escape("wireguard_bytes_sent{" + labels + "}") + r" (\S+)", text)
+    received, transmitted = next(line.split()[1:] for line in worker.run(
+        "wg show wireguard.cali transfer").splitlines() if line.startswith(other))
+    assert 0 < float(sent.group(1)) <= int(transmitted)
+    assert f"wireguard_latest_handshake_seconds{{{labels}}} " in text
+    assert 'podveil_drops_total{iface="wireguard.cali",reason="bad_tag"} 0' in text
+    assert 'podveil_leaks_total{iface="eth0"}' in text
+    assert 'podveil_setting_info{name="wireguardEnabled",value="true"} 1' in text
+    samples = [line.split(" ")[0] for line in text.splitlines() if not line.startswith("#")]
+    assert len(samples) == len(set(samples)), "one sample a label set"
+    c.configure(prometheusWireGuardMetricsEnabled=False)
+    wait_for(lambda: "wireguard_meta" not in get(worker, "/metrics")[1], "switched off")
+    assert json.loads(get(worker, "/status")[1])["node"] == "wireguard-worker"
+    assert get(worker, "/metrics", "HEAD") == (200, "")
+    assert get(worker, "/metrics", "POST")[0] >= 400
+    assert get(worker, "/nothing")[0] == 404
+    # A peer that never answers.
+    write_record(c, {"name": "silent", "ipv4": "172.18.0.99", "podCIDRs": ["10.99.0.0/24"],
+                     "wireguardPublicKey": "/2SvAih31XdL9qORFXcuxgHFHHO9sDmv0WZqk4kssE0="})
+    wait_for(lambda: get(worker, "/readyz") == (503, "no session with silent yet\n"), "not ready")
+    # Out of reach, it is no reason to wait for it.
+    wait_for(lambda: get(worker, "/readyz") == (200, "ready\n"), "ready all the same", 30)
+
+
+def test_hostile_http_clients(cluster):
+    """Slow, huge, malformed, many: traffic and honest clients do not notice."""
+    c, worker = cluster, cluster.nodes[1]
+    enable(c)
+    steady = Steady(c.client, c.server.address, rate=200)
+    before = len(os.listdir(f"/proc/{worker.agent.process.pid}/fd"))
+    hostile = worker.start(["python3", "-c", """
+import os, socket
+held = []
+def talk(data):
+    s = socket.create_connection(("127.0.0.1", 9586), timeout=5); held.append(s)
+    try: s.sendall(data)
+    except OSError: pass
+    return s
+for i in range(400): talk(b"GET /metrics HTTP/1.1\\r\\nX: ")               # never ends
+for i in range(20): talk(b"GET /metrics HTTP/1.1\\r\\nX: " + b"a" * 1000000)
+for i in range(20): talk(b"POST /metrics HTTP/1.1\\r\\nContent-Length: 999999999999\\r\\n\\r\\n")
+for i in range(50): talk(os.urandom(500))
+for i in range(20): talk(b"GET /metrics HTTP/1.1\\r\\n\\r\\n" * 50)           # and nobody reads
+print("done", flush=True); input()
+"""], stdin=subprocess.PIPE)
+    assert hostile.stdout.readline() == "done\n"
+    # However many come: 64 at a time, and an honest client is served at once.
+    wait_for(lambda: len(os.listdir(f"/proc/{worker.agent.process.pid}/fd")) <= before + 64, "64 at most")
+    for path in ("/", "/status", "/page.js"):
+        assert get(worker, path)[0] == 200
+    assert get(worker, "/healthz") == (200, "ok\n")
+    assert get(worker, "/metrics")[0] == 200
+    steady.more(200)
+    hostile.communicate("")
+    wait_for(lambda: len(os.listdir(f"/proc/{worker.agent.process.pid}/fd")) <= before, "all are gone")
+    outcome = steady.stop()
+    assert outcome["failed"] == 0, outcome
+    assert worker.agent.process.poll() is None

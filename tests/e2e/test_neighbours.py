@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an agent finds around it: other nodes and their ranges, the uplink, a port that is taken."""
+import subprocess
+
+from agents import TABLE, ask, enable, guard, judge, peers_of, record, write_record
+from lab import PODVEIL, Capture, wait_for
+from traffic import ping
+from workload import Steady
+
+
+def test_two_nodes_with_one_key(cluster):
+    """Neither is a peer of the third one, which names both, until one of them changes."""
+    c, worker = cluster, cluster.nodes[1]
+    enable(c)
+    key = record(c, c.nodes[2])["wireguardPublicKey"]
+    write_record(c, {"name": "impostor", "ipv4": "172.18.0.99", "podCIDRs": ["10.244.99.0/26"],
+                     "wireguardPublicKey": key})
+    wait_for(lambda: key not in peers_of(worker), "neither is a peer")
+    wait_for(lambda: "throw 10.244.2.0/26" in worker.run(TABLE), "no route without a peer")
+    conflict = worker.agent.status()["conflicts"]
+    assert len(conflict) == 1 and "impostor" in conflict[0] and "wireguard-worker2" in conflict[0]
+    assert "impostor" in worker.agent.log()
+    assert "conflict: " in worker.run([PODVEIL, "status"])
+    write_record(c, {"name": "impostor", "ipv4": "172.18.0.99", "podCIDRs": ["10.244.99.0/26"]})
+    wait_for(c.encrypted, "repaired")
+    wait_for(lambda: not worker.agent.status()["conflicts"], "no conflict is left")
+
+
+def test_ranges_move_and_tunnel_addresses_change(cluster):
+    c, worker, worker2 = cluster, cluster.nodes[1], cluster.nodes[2]
+    enable(c)
+    steady = Steady(c.client, c.server.address, rate=300)
+    # A range that another node claims as well, then has for itself, then shares in parts.
+    other = {"name": "zz-other", "ipv4": "172.18.0.99", "podCIDRs": ["10.244.2.0/26", "10.99.0.0/16"]}
+    write_record(c, other)
+    wait_for(lambda: worker.agent.status()["conflicts"], "both are named")
+    assert "10.244.2.0/26 dev wireguard.cali" in worker.run(TABLE)
+    write_record(c, {**other, "podCIDRs": ["10.99.0.0/16"]})
+    wait_for(lambda: not worker.agent.status()["conflicts"], "it is settled")
+    write_record(c, {**record(c, c.nodes[0]), "podCIDRs": ["10.244.0.0/26", "10.99.7.0/24"]})
+    # Its agent was told its ranges by a flag and says so again.
+    wait_for(lambda: "10.99.7.0/24" not in record(c, c.nodes[0])["podCIDRs"], "the flag wins")
+    steady.more()
+    # The tunnel address is assigned, changed, taken away: routes stay, and so does the traffic.
+    for address in ("10.244.1.60", "10.200.0.1", None):
+        document = record(c, worker)
+        document.pop("tunnelIPv4", None)
+        if address:
+            document["tunnelIPv4"] = address
+        write_record(c, document)
+        expected = address or "10.244.1.0"
+        wait_for(lambda: f"src {expected}" in worker.run(TABLE), f"routes from {expected}")
+        wait_for(lambda: worker.run("ip -br addr show wireguard.cali").split()[2:] == [expected + "/32"],
+                 "the address follows")
+        wait_for(lambda: expected in worker2.run("wg show wireguard.cali allowed-ips")
+                 or expected == "10.244.1.0" or expected == "10.244.1.60", "peers allow it")
+        assert ping(worker, c.server.address) == 3
+        steady.more()
+    outcome = steady.stop()
+    assert outcome["failed"] == 0, outcome
+
+
+def test_a_port_that_is_taken(cluster):
+    """The old one stays; when it is free, it is taken."""
+    c, worker = cluster, cluster.nodes[1]
+    holder = worker.start(["python3", "-c", "import socket; s = socket.socket(socket.AF_INET, "
+                           "socket.SOCK_DGRAM); s.bind(('', 51820)); print('held', flush=True); input()"],
+                          stdin=subprocess.PIPE)
+    assert holder.stdout.readline() == "held\n"
+    c.podveil("enable")
+    wait_for(lambda: "cannot listen on the UDP port" in worker.agent.log(), "it is said")
+    assert "stripe" in ask(c.client, c.server.address)  # in plain
+    holder.communicate("")
+    wait_for(c.encrypted, "the port is taken", 15)
+    assert worker.agent.log().count("cannot listen on the UDP port") <= 2
+
+
+def test_the_uplinks_mtu_is_followed(cluster):
+    c, worker = cluster, cluster.nodes[1]
+    enable(c)
+    worker.run("ip link set eth0 mtu 1400")
+    wait_for(lambda: "mtu 1340" in worker.run("ip link show wireguard.cali"), "60 less than the uplink's")
+    # And so is its address.
+    worker.run("ip addr add 172.18.0.77/16 dev eth0 && ip addr del 172.18.0.3/16 dev eth0 && "
+               "ip addr del 172.18.0.77/16 dev eth0; ip addr add 172.18.0.77/16 dev eth0; "
+               "ip route replace default via 172.18.0.1")
+    wait_for(lambda: "172.18.0.77:51820" in c.nodes[2].run("wg show wireguard.cali endpoints"),
+             "peers know the new address")
+    assert ping(c.client, c.server.address) == 3
+
+
+def test_a_node_without_encryption_is_talked_to_in_plain(cluster):
+    """And in strict mode not at all."""
+    c, worker, worker2 = cluster, cluster.nodes[1], cluster.nodes[2]
+    c.configure(node=worker2.name, wireguardEnabled=False)
+    c.podveil("enable")
+    wait_for(lambda: c.encrypted(c.nodes[:2]), "the two others encrypt")
+    assert "throw 10.244.2.0/26" in worker.run(TABLE)
+    assert "stripe" in ask(c.client, c.server.address)
+    wait_for(lambda: guard(worker)["leaks"] > 0, "leaks are counted")
+    c.configure(podveilStrictMode=True)
+    wait_for(lambda: ping(c.client, c.server.address, count=1, deadline=1) == 0, "strict mode")
+    assert guard(worker)["dropLeak"] > 0
+    c.configure(node=worker2.name, wireguardEnabled=None)
+    wait_for(c.encrypted, "all encrypt")
+    assert ping(c.client, c.server.address) == 3
+
+
+def test_beside_a_wireguard_go_node(cluster):
+    """A node that runs another WireGuard, by hand, with its key in the store."""
+    c, worker, other = cluster, cluster.nodes[1], cluster.nodes[2]
+    other.agent.stop()
+    c.podveil("enable")
+    wait_for(lambda: c.encrypted(c.nodes[:2]), "the two others encrypt")
+    other.run("WG_I_PREFER_BUGGY_USERSPACE_TO_POLISHED_KMOD=1 wireguard-go wg0 && wg genkey > /run/key && "
+              "wg set wg0 private-key /run/key listen-port 51820 fwmark 0x200000 && ip link set wg0 up mtu 1440")
+    public = other.run("wg show wg0 public-key").strip()
+    mine = worker.run("wg show wireguard.cali public-key").strip()
+    other.run(f"wg set wg0 peer {mine} endpoint {worker.address}:51820 allowed-ips 10.244.1.0/26 && "
+              "ip route replace 10.244.1.0/26 dev wg0")
+    write_record(c, {**record(c, other), "wireguardPublicKey": public})
+    wait_for(lambda: "10.244.2.0/26 dev wireguard.cali" in worker.run(TABLE), "a session stands")
+    capture = Capture(worker, "eth0")
+    assert "stripe" in ask(c.client, c.server.address)
+    leaked, ports = judge(capture)
+    assert not leaked and ports == {51820}
+
+
+def test_host_encryption(cluster):
+    """What nodes say to each other goes through the tunnel, too; a node that lost its key is not
+    locked out."""
+    c, worker, worker2 = cluster, cluster.nodes[1], cluster.nodes[2]
+    c.configure(wireguardHostEncryptionEnabled=True)
+    enable(c)
+    wait_for(lambda: "172.18.0.4 dev wireguard.cali" in worker.run(TABLE), "nodes' addresses are routed")
+    assert worker.run("sysctl -n net.ipv4.conf.all.src_valid_mark").strip() == "1"
+    capture = Capture(worker, "eth0")
+    assert ping(worker, worker2.address) == 3
+    assert ping(c.client, c.server.address) == 3
+    leaked, ports = judge(capture)
+    assert not leaked and ports == {51820}
+    from scapy.layers.inet import ICMP
+    assert not any(p.haslayer(ICMP) for p in capture.packets())
+    # With strict reverse-path filtering as well.
+    for node in (worker, worker2):
+        node.run("sysctl -qw net.ipv4.conf.eth0.rp_filter=1 net.ipv4.conf.all.rp_filter=1")
+    assert ping(worker, worker2.address) == 3
+    # It comes back with another key, and reaches the others outside the tunnel meanwhile.
+    worker2.agent.kill()
+    worker2.run("ip link del wireguard.cali; rm /run/podveil/wireguard.key; ip rule del priority 99")
+    wait_for(lambda: ping(worker2, worker.address, count=1, deadline=1) == 1,
+             "the node without a key is reached outside the tunnel", 40)
+    c.start_agent(worker2)
+    wait_for(c.encrypted, "encrypted again")
+    wait_for(lambda: "172.18.0.4 dev wireguard.cali" in worker.run(TABLE), "routed again")
+    c.configure(wireguardHostEncryptionEnabled=False)
+    wait_for(lambda: worker.run("sysctl -n net.ipv4.conf.all.src_valid_mark").strip() == "0", "undone")
+    assert ping(worker, worker2.address) == 3

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "crypto/lanes.h"
+
+#include <sodium.h>
+
+/* Stack that kernels may have spilled vectors to. */
+#define STACK 8192
+
+/* Groups of equal size, in whole units, cost the same as full ones and a rest, or less. */
+static unsigned int share(const struct lanes_kernel *k, size_t n)
+{
+	const size_t groups = (n + k->group - 1) / k->group;
+	const size_t units = ((n + k->unit - 1) / k->unit + groups - 1) / groups;
+
+	return (unsigned int)units * k->unit;
+}
+
+static unsigned int next(size_t left, unsigned int most)
+{
+	return left < most ? (unsigned int)left : most;
+}
+
+static void forget(const struct lanes_kernel *k)
+{
+	sodium_stackzero(STACK);
+	k->wipe_registers();
+}
+
+static __attribute__((noinline)) void seal_group(const struct lanes_kernel *k, struct aead_op *ops,
+						 unsigned int n)
+{
+	struct lanes_tags t;
+
+	for (unsigned int i = 0; i < n; i++)
+		ops[i].ok = true;
+	k->cipher(ops, n);
+	k->tags(ops, n, true, &t);
+	for (unsigned int i = 0; i < n; i++) {
+		memcpy(ops[i].dst + ops[i].len, &t.low[i], 8);
+		memcpy(ops[i].dst + ops[i].len + 8, &t.high[i], 8);
+	}
+}
+
+static __attribute__((noinline)) unsigned int open_group(const struct lanes_kernel *k,
+							 struct aead_op *ops, unsigned int n)
+{
+	unsigned int good = 0;
+	struct lanes_tags t;
+
+	k->tags(ops, n, false, &t);
+	for (unsigned int i = 0; i < n; i++) {
+		uint64_t low, high;
+
+		/* All bits of both in one word: one decision, that everybody may know. */
+		memcpy(&low, ops[i].src + ops[i].len, 8);
+		memcpy(&high, ops[i].src + ops[i].len + 8, 8);
+		ops[i].ok = !((low ^ t.low[i]) | (high ^ t.high[i]));
+		good += ops[i].ok;
+	}
+	/* What is not authentic is never deciphered. */
+	k->cipher(ops, n);
+	return good;
+}
+
+void lanes_seal(void *kernel, struct aead_op *ops, size_t n)
+{
+	const struct lanes_kernel *k = kernel;
+	const unsigned int most = n ? share(k, n) : 0;
+
+	for (size_t done = 0; done < n; done += most)
+		seal_group(k, ops + done, next(n - done, most));
+	forget(k);
+}
+
+size_t lanes_open(void *kernel, struct aead_op *ops, size_t n)
+{
+	const struct lanes_kernel *k = kernel;
+	const unsigned int most = n ? share(k, n) : 0;
+	size_t good = 0;
+
+	for (size_t done = 0; done < n; done += most)
+		good += open_group(k, ops + done, next(n - done, most));
+	forget(k);
+	return good;
+}
+
+void lanes_close(void *kernel)
+{
+	(void)kernel;
+}
