@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* What classify and entry have in common: from a packet's destination to its stamp. */
+#ifndef BPF_CLASSIFY_H
+#define BPF_CLASSIFY_H
+
+#include <linux/bpf.h>
+#include <linux/if_ether.h>
+#include <stdbool.h>
+
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
+
+#include "kernel.h"
+#include "maps.h"
+#include "podveil/stamp.h"
+
+/* Linux 6.2. */
+extern void *bpf_cast_to_kern_ctx(void *ctx) __ksym __weak;
+
+static __always_inline const struct pv_allowed *find_peer4(const __u8 *destination)
+{
+	struct pv_cidr4 key = {.prefix_len = 32};
+
+	__builtin_memcpy(key.address, destination, sizeof(key.address));
+	return bpf_map_lookup_elem(&allowed_ips4, &key);
+}
+
+static __always_inline const struct pv_allowed *find_peer6(const __u8 *destination)
+{
+	struct pv_cidr6 key = {.prefix_len = 128};
+
+	__builtin_memcpy(key.address, destination, sizeof(key.address));
+	return bpf_map_lookup_elem(&allowed_ips6, &key);
+}
+
+/* Does it bear the mark of outer packets? */
+static __always_inline bool is_marked(const struct pv_settings *s, const struct __sk_buff *skb)
+{
+	return s->fwmark && (skb->mark & s->fwmark_mask) == (s->fwmark & s->fwmark_mask);
+}
+
+static __always_inline bool checksum_unfinished(struct __sk_buff *skb)
+{
+	const struct sk_buff *kernel_skb = bpf_cast_to_kern_ctx(skb);
+
+	return BPF_CORE_READ_BITFIELD(kernel_skb, ip_summed) == CHECKSUM_PARTIAL;
+}
+
+/* `allowed` NULL: nobody's. */
+static __always_inline struct pv_stamp stamp_for(const struct pv_allowed *allowed, __u16 flags,
+						 __u16 gso_size)
+{
+	struct pv_stamp stamp = {
+		.magic = PV_STAMP_MAGIC,
+		.flags = flags,
+		.gso_size = gso_size,
+		.peer = PV_STAMP_NO_PEER,
+	};
+
+	if (allowed) {
+		stamp.peer = allowed->peer;
+		stamp.generation = allowed->generation;
+	}
+	return stamp;
+}
+
+#endif
