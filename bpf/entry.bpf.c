@@ -32,6 +32,8 @@
 #define IP4_DONT_CUT	0x4000
 #define IP6_HEADER	40
 #define NEXT_ICMP6	58
+#define UDP_HEADER	8
+#define TCP_WORDS	12    /* offset of the header's length, in the upper half of the byte */
 #define ONE_HOP		0x100 /* of the 16-bit word that TTL is the upper half of */
 #define SUPERPACKET_MAX 65535
 
@@ -114,12 +116,22 @@ static __always_inline bool is_for_worker(struct __sk_buff *skb, __u32 ip_header
 }
 
 /* As large as the tunnel takes it, each segment of it? */
-static __always_inline bool fits(struct __sk_buff *skb)
+static __always_inline bool fits(struct __sk_buff *skb, __u32 ip_header, __u8 protocol)
 {
-	__u32 mtu = 0;
+	__u32 mtu = 0, transport = UDP_HEADER;
+	__u8 words;
 
-	return skb->len <= SUPERPACKET_MAX + ETH_HLEN &&
-	       !bpf_check_mtu(skb, tunnel_ifindex, &mtu, 0, BPF_MTU_CHK_SEGS);
+	/* Says what the MTU is; a superpacket is none too large. */
+	if (skb->len > SUPERPACKET_MAX + ETH_HLEN || bpf_check_mtu(skb, tunnel_ifindex, &mtu, 0, 0))
+		return false;
+	if (!skb->gso_size)
+		return true;
+	if (protocol == IPPROTO_TCP) {
+		if (bpf_skb_load_bytes(skb, ETH_HLEN + ip_header + TCP_WORDS, &words, 1))
+			return false;
+		transport = (words >> 4) * 4;
+	}
+	return ip_header + transport + skb->gso_size <= mtu;
 }
 
 static __always_inline bool is_plain4(struct __sk_buff *skb, const struct head4 *h)
@@ -129,7 +141,7 @@ static __always_inline bool is_plain4(struct __sk_buff *skb, const struct head4 
 	       (h->protocol == IPPROTO_TCP || h->protocol == IPPROTO_UDP ||
 		h->protocol == IPPROTO_ICMP) &&
 	       !is_special4(h->source) && !is_special4(h->destination) &&
-	       is_for_worker(skb, IP4_HEADER) && fits(skb);
+	       is_for_worker(skb, IP4_HEADER) && fits(skb, IP4_HEADER, h->protocol);
 }
 
 static __always_inline bool is_plain6(struct __sk_buff *skb, const struct head6 *h)
@@ -138,7 +150,7 @@ static __always_inline bool is_plain6(struct __sk_buff *skb, const struct head6 
 	       h->hop_limit > 1 &&
 	       (h->next == IPPROTO_TCP || h->next == IPPROTO_UDP || h->next == NEXT_ICMP6) &&
 	       !is_special6(h->source) && !is_special6(h->destination) &&
-	       is_for_worker(skb, IP6_HEADER) && fits(skb);
+	       is_for_worker(skb, IP6_HEADER) && fits(skb, IP6_HEADER, h->next);
 }
 
 static __always_inline struct pv_stamp stamp_of(struct __sk_buff *skb,

@@ -44,7 +44,7 @@ def cpu_seconds():
 
 def iperf(lab, seconds, *arguments):
     before = cpu_seconds()
-    out = lab.pod_a.run(["iperf3", "-J", "-c", "10.0.2.2", "-t", str(seconds), *arguments],
+    out = lab.pod_a.run(["iperf3", "-J", "-c", lab.target, "-t", str(seconds), *arguments],
                         timeout=seconds + 30)
     return json.loads(out)["end"], cpu_seconds() - before
 
@@ -65,7 +65,7 @@ def udp(lab, seconds, size):
 
 
 def ping(lab, count, interval):
-    out = lab.pod_a.run(["ping", "-n", "-c", str(count), "-i", str(interval), "10.0.2.2"])
+    out = lab.pod_a.run(["ping", "-n", "-c", str(count), "-i", str(interval), lab.target])
     times = sorted(float(t) for t in re.findall(r"time=([0-9.]+)", out))
     return statistics.median(times), times[int(len(times) * 0.99)]
 
@@ -104,7 +104,7 @@ def http(lab, seconds):
     """Thousand requests a second over connections that stay."""
     if not (shutil.which("nginx") and shutil.which("wrk")):
         return 0.0
-    out = lab.pod_a.run(["wrk", "-t", "1", "-c", "100", "-d", str(seconds), "http://10.0.2.2:8080/"],
+    out = lab.pod_a.run(["wrk", "-t", "1", "-c", "100", "-d", str(seconds), f"http://{lab.target}:8080/"],
                         timeout=seconds + 30)
     return float(re.search(r"Requests/sec:\s+([0-9.]+)", out).group(1)) / 1e3
 
@@ -144,7 +144,7 @@ class Contender:
     def round(self, seconds):
         lab = self.lab
         rate, cost = tcp(lab, seconds)
-        loaded = lab.pod_a.start(["iperf3", "-c", "10.0.2.2", "-t", str(seconds)],
+        loaded = lab.pod_a.start(["iperf3", "-c", lab.target, "-t", str(seconds)],
                                  stdout=subprocess.DEVNULL)
         under_load = ping(lab, seconds * 40, 0.02)
         loaded.wait()

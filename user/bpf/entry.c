@@ -31,6 +31,11 @@ struct entry_program {
 	uint32_t id;
 };
 
+int entry_program_fd(const struct entry_program *e)
+{
+	return bpf_program__fd(e->skeleton->progs.entry);
+}
+
 /* --- attaching --- */
 
 static uint32_t handle_of(int family)
@@ -70,8 +75,8 @@ int entry_program_attach(struct entry_program *e, int ifindex)
 {
 	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = ifindex,
 		    .attach_point = BPF_TC_INGRESS | BPF_TC_EGRESS);
-	LIBBPF_OPTS(bpf_tc_opts, opts, .prog_fd = bpf_program__fd(e->skeleton->progs.entry),
-		    .priority = TC_PRIORITY, .flags = BPF_TC_F_REPLACE);
+	LIBBPF_OPTS(bpf_tc_opts, opts, .prog_fd = entry_program_fd(e), .priority = TC_PRIORITY,
+		    .flags = BPF_TC_F_REPLACE);
 	struct found found;
 	int err = look(e->family, ifindex, &found);
 
@@ -203,7 +208,7 @@ int entry_program_load(struct programs *of, const struct entry_program_params *p
 		err = entry_skeleton__load(e->skeleton);
 	if (err)
 		goto fail;
-	e->id = id_of(bpf_program__fd(e->skeleton->progs.entry));
+	e->id = id_of(entry_program_fd(e));
 	/* Without a name they work as well. */
 	for (unsigned int i = 0; i < 2; i++)
 		pins_put(of->directory, bpf_map__fd(own_map(e, i)), bpf_map__name(own_map(e, i)));
@@ -212,6 +217,13 @@ int entry_program_load(struct programs *of, const struct entry_program_params *p
 fail:
 	entry_program_free(e, false);
 	return err;
+}
+
+void entry_program_repin(const struct entry_program *e)
+{
+	for (unsigned int i = 0; i < 2; i++)
+		pins_mend_one(e->of->directory, bpf_map__fd(own_map(e, i)),
+			      bpf_map__name(own_map(e, i)));
 }
 
 void entry_program_free(struct entry_program *e, bool unpin)

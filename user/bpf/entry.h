@@ -31,9 +31,15 @@ int entry_program_load(struct programs *of, const struct entry_program_params *p
 /* What is attached stays. `unpin`: its maps lose their names. */
 void entry_program_free(struct entry_program *e, bool unpin);
 
+/* Pins again what somebody unpinned. */
+void entry_program_repin(const struct entry_program *e);
+
 /* By longest prefix. Setting a range that is there replaces its way at once. */
 int entry_program_set(struct entry_program *e, const struct cidr *to, enum pv_entry_way way);
 int entry_program_unset(struct entry_program *e, const struct cidr *to);
+
+/* For tests: bpf_prog_test_run_opts() wants it. */
+int entry_program_fd(const struct entry_program *e);
 
 /* 1: had to be attached, 0: is. */
 int entry_program_attach(struct entry_program *e, int ifindex);

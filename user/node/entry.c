@@ -107,6 +107,7 @@ void entry_follow(struct entry *e, int uplink)
 		return;
 	if (uplink)
 		e->uplink = uplink;
+	entry_program_repin(e->program);
 	if (link_each(see_link, &s)) {
 		free(s.found.all);
 		return;
@@ -150,51 +151,82 @@ void entry_sweep(int family)
 
 /* --- ways --- */
 
-static int by_range(const void *a, const void *b)
+static int by_place(const void *a, const void *b)
 {
 	const struct way *x = a, *y = b;
 
 	return cidr_compare(&x->to, &y->to);
 }
 
+static int by_place_and_way(const void *a, const void *b)
+{
+	const struct way *x = a, *y = b;
+	const int order = by_place(a, b);
+
+	return order ? order : (x->way > y->way) - (x->way < y->way);
+}
+
+/* Pods' ranges are those whose routes have a backup. A node's own address is left to routing, which
+ * may forget it while no agent runs (network_release_hosts()). */
 static int take(struct ways *out, const struct route *routes, size_t n)
 {
-	*out = (struct ways){calloc(n ? n : 1, sizeof(*out->all)), 0};
+	size_t kept = 0;
+
+	*out = (struct ways){calloc(n ? n : 1, sizeof(*out->all)), n};
 	if (!out->all)
 		return -ENOMEM;
 	for (size_t i = 0; i < n; i++)
-		/* A backup lies behind a route to the same range. */
-		if (routes[i].kind != ROUTE_BACKUP)
-			out->all[out->n++] = (struct way){
-				routes[i].to, routes[i].kind == ROUTE_DEVICE ? PV_ENTRY_TUNNEL
-									     : PV_ENTRY_ROUTING};
-	qsort(out->all, out->n, sizeof(*out->all), by_range);
+		out->all[i] = (struct way){routes[i].to, routes[i].kind == ROUTE_BACKUP
+								 ? PV_ENTRY_TUNNEL
+								 : PV_ENTRY_ROUTING};
+	qsort(out->all, n, sizeof(*out->all), by_place_and_way);
+	for (size_t i = 0; i < n; i++)
+		if (!kept || cidr_compare(&out->all[kept - 1].to, &out->all[i].to))
+			out->all[kept++] = out->all[i];
+	out->n = kept;
 	return 0;
 }
 
-/* What is new comes before what is old goes. */
-static int change(struct entry *e, const struct ways *want)
+static bool is_there(const struct ways *in, const struct way *x, bool same_way)
 {
-	const struct ways *have = &e->have;
-	size_t w, h;
+	const struct way *there =
+		in->n ? bsearch(x, in->all, in->n, sizeof(*in->all), by_place) : NULL;
+
+	return there && (!same_way || there->way == x->way);
+}
+
+/* Sets what is wanted this way and was not. */
+static int set_new(struct entry *e, const struct ways *want, enum pv_entry_way way)
+{
 	int err = 0;
 
-	for (w = h = 0; w < want->n && !err; w++) {
-		const struct way *x = &want->all[w];
-
-		while (h < have->n && cidr_compare(&have->all[h].to, &x->to) < 0)
-			h++;
-		if (h == have->n || cidr_compare(&have->all[h].to, &x->to) ||
-		    have->all[h].way != x->way)
-			err = entry_program_set(e->program, &x->to, x->way);
-	}
-	for (w = h = 0; h < have->n && !err; h++) {
-		while (w < want->n && cidr_compare(&want->all[w].to, &have->all[h].to) < 0)
-			w++;
-		if (w == want->n || cidr_compare(&want->all[w].to, &have->all[h].to))
-			err = entry_program_unset(e->program, &have->all[h].to);
-	}
+	for (size_t i = 0; i < want->n && !err; i++)
+		if (want->all[i].way == way && !is_there(&e->have, &want->all[i], true))
+			err = entry_program_set(e->program, &want->all[i].to, way);
 	return err;
+}
+
+/* Forgets what led this way and is not wanted at all. */
+static int unset_old(struct entry *e, const struct ways *want, enum pv_entry_way way)
+{
+	int err = 0;
+
+	for (size_t i = 0; i < e->have.n && !err; i++)
+		if (e->have.all[i].way == way && !is_there(want, &e->have.all[i], false))
+			err = entry_program_unset(e->program, &e->have.all[i].to);
+	return err;
+}
+
+/* An exception stands before the range that it is one of does, and longer. */
+static int change(struct entry *e, const struct ways *want)
+{
+	int err = set_new(e, want, PV_ENTRY_ROUTING);
+
+	if (!err)
+		err = set_new(e, want, PV_ENTRY_TUNNEL);
+	if (!err)
+		err = unset_old(e, want, PV_ENTRY_TUNNEL);
+	return err ? err : unset_old(e, want, PV_ENTRY_ROUTING);
 }
 
 static void give_up(struct entry *e, const char *problem, int err)
