@@ -46,6 +46,12 @@ static __always_inline bool checksum_unfinished(struct __sk_buff *skb)
 	return BPF_CORE_READ_BITFIELD(kernel_skb, ip_summed) == CHECKSUM_PARTIAL;
 }
 
+/* Which of so many workers takes this flow. */
+static __always_inline __u32 worker_of(struct __sk_buff *skb, __u32 workers)
+{
+	return workers > 1 ? bpf_get_hash_recalc(skb) % workers : 0;
+}
+
 /* `allowed` NULL: nobody's. */
 static __always_inline struct pv_stamp stamp_for(const struct pv_allowed *allowed, __u16 flags,
 						 __u16 gso_size)

@@ -163,7 +163,7 @@ static __always_inline struct pv_stamp stamp_of(struct __sk_buff *skb,
 /* A flow stays with one worker. The kernel counts recorded queues from one. */
 static __always_inline int into_tunnel(struct __sk_buff *skb)
 {
-	skb->queue_mapping = 1 + (queues > 1 ? bpf_get_hash_recalc(skb) % queues : 0);
+	skb->queue_mapping = 1 + worker_of(skb, queues);
 	COUNT(entry_redirected);
 	return bpf_redirect(inner_ifindex, BPF_F_INGRESS);
 }

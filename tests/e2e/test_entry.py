@@ -113,12 +113,13 @@ def test_traffic_past_routing(pair, device, address):
     assert not leaks(capture.packets())
 
 
-def test_flows_are_spread_over_workers(pair):
+@pytest.mark.parametrize("on", [False, True])
+def test_flows_are_spread_over_workers(pair, on):
     c = pair
     c.configure(podveilWorkers=2)
     wait_for(lambda: all(n.agent.status()["tunnels"][0].get("workers") == 2 for n in c.nodes), "two workers")
     wait_for(c.encrypted, "encrypting again")
-    switch(c, ["cali*"], ("ipv4", "ipv6"))
+    switch(c, ["cali*"] if on else [], ("ipv4", "ipv6"))
 
     def taken():
         text = c.nodes[0].run(f"bpftool -j map dump pinned /sys/fs/bpf/podveil/{TUNNEL}/counters")
