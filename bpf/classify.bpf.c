@@ -62,8 +62,7 @@ static __always_inline int classify_packet(struct __sk_buff *skb, __u16 flags, _
 SEC("tc")
 int classify(struct __sk_buff *skb)
 {
-	return classify_packet(skb, checksum_unfinished(skb) ? PV_STAMP_CSUM_PARTIAL : 0,
-			       skb->gso_size);
+	return classify_packet(skb, checksum_flags(skb), segment_size(skb));
 }
 
 /* The tunnel device's offloads are off: each packet is whole and finished. */

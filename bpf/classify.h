@@ -39,11 +39,41 @@ static __always_inline bool is_marked(const struct pv_settings *s, const struct 
 	return s->fwmark && (skb->mark & s->fwmark_mask) == (s->fwmark & s->fwmark_mask);
 }
 
-static __always_inline bool checksum_unfinished(struct __sk_buff *skb)
+/* Of a superpacket that a worker can cut; 0: it is none. Of other kinds (a pod's own tunnel, what a
+ * virtual machine sent) the tunnel device says that it cannot, and the kernel cuts them behind
+ * classify, into packets with the stamp of the whole. */
+static __always_inline __u16 segment_size(struct __sk_buff *skb)
 {
 	const struct sk_buff *kernel_skb = bpf_cast_to_kern_ctx(skb);
+	const __u32 known = GSO_TCP4 | GSO_TCP6 | GSO_TCP_ECN | GSO_UDP;
+	struct skb_shared_info *info;
 
-	return BPF_CORE_READ_BITFIELD(kernel_skb, ip_summed) == CHECKSUM_PARTIAL;
+	if (!skb->gso_size)
+		return 0;
+	info = (void *)(kernel_skb->head + kernel_skb->end);
+	return BPF_CORE_READ(info, gso_type) & ~known ? 0 : skb->gso_size;
+}
+
+/* What a stamp's flags say of a checksum that is not finished. */
+static __always_inline __u16 checksum_flags(struct __sk_buff *skb)
+{
+	const struct sk_buff *kernel_skb = bpf_cast_to_kern_ctx(skb);
+	__u16 start, offset;
+
+	if (BPF_CORE_READ_BITFIELD(kernel_skb, ip_summed) != CHECKSUM_PARTIAL)
+		return 0;
+	start = kernel_skb->csum_start - kernel_skb->network_header;
+	offset = kernel_skb->csum_offset;
+	if (start > PV_STAMP_CSUM_START_MAX || offset > PV_STAMP_CSUM_OFFSET_MAX)
+		return PV_STAMP_CSUM_PARTIAL;
+	return PV_STAMP_CSUM_PARTIAL | start / 2 << PV_STAMP_CSUM_START |
+	       offset / 2 << PV_STAMP_CSUM_OFFSET;
+}
+
+/* Of those flags: from the IP header on. */
+static __always_inline __u32 checksum_start(__u16 flags)
+{
+	return (flags >> PV_STAMP_CSUM_START) * 2;
 }
 
 /* Which of so many workers takes this flow. */

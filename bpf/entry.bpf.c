@@ -5,6 +5,11 @@
  * plainly so is left to the kernel, which alone can answer, cut or put together: nothing is lost by
  * that but time.
  *
+ * On against off (tests/bench/bench_entry.py, an EPYC's two cores for all): HTTP over 100
+ * connections 1.25, UDP 1300 B 1.09, a TCP stream 0.96; where each node tracks connections and has
+ * 50 rules 1.34, 1.24 and 1.05. The kernel routes superpackets 64 KiB at a time, so streams gain
+ * little.
+ *
  * The redirect is to the receiving side of the inner end, where steer is the next to see it: it
  * hands it to a worker or drops it. Two other ways were tried on Linux 6.18. To the tunnel device
  * (bpf_redirect without a flag): generic XDP lets by what was sent by a redirect, so that it never
@@ -97,22 +102,11 @@ static __always_inline bool is_special6(const __u8 *address)
 	return address[0] == 0 || address[0] >= 0xfe;
 }
 
-/* A worker cuts what the tunnel device says it can, and finishes checksums of TCP and UDP where
- * their header follows IP's. For all else the kernel does it, on the usual way. */
-static __always_inline bool is_for_worker(struct __sk_buff *skb, __u32 ip_header)
+/* What a pod has in a tunnel of its own, or a worker cannot cut, takes the usual way. */
+static __always_inline bool is_for_worker(struct __sk_buff *skb, __u32 ip_header, __u16 flags)
 {
-	const struct sk_buff *kernel_skb = bpf_cast_to_kern_ctx(skb);
-	const __u32 known = GSO_TCP4 | GSO_TCP6 | GSO_TCP_ECN | GSO_UDP;
-	struct skb_shared_info *info;
-
-	if (checksum_unfinished(skb) &&
-	    BPF_CORE_READ(kernel_skb, csum_start) - BPF_CORE_READ(kernel_skb, network_header) !=
-		    ip_header)
-		return false;
-	if (!skb->gso_size)
-		return true;
-	info = (void *)(BPF_CORE_READ(kernel_skb, head) + BPF_CORE_READ(kernel_skb, end));
-	return !(BPF_CORE_READ(info, gso_type) & ~known);
+	return (!flags || checksum_start(flags) == ip_header) &&
+	       (!skb->gso_size || segment_size(skb));
 }
 
 /* As large as the tunnel takes it, each segment of it? */
@@ -134,30 +128,23 @@ static __always_inline bool fits(struct __sk_buff *skb, __u32 ip_header, __u8 pr
 	return ip_header + transport + skb->gso_size <= mtu;
 }
 
-static __always_inline bool is_plain4(struct __sk_buff *skb, const struct head4 *h)
+static __always_inline bool is_plain4(struct __sk_buff *skb, const struct head4 *h, __u16 flags)
 {
 	return h->version_length == IP4_NO_OPTIONS && !(bpf_ntohs(h->fragment) & ~IP4_DONT_CUT) &&
 	       bpf_ntohs(h->total) == skb->len - ETH_HLEN && h->ttl > 1 &&
 	       (h->protocol == IPPROTO_TCP || h->protocol == IPPROTO_UDP ||
 		h->protocol == IPPROTO_ICMP) &&
 	       !is_special4(h->source) && !is_special4(h->destination) &&
-	       is_for_worker(skb, IP4_HEADER) && fits(skb, IP4_HEADER, h->protocol);
+	       is_for_worker(skb, IP4_HEADER, flags) && fits(skb, IP4_HEADER, h->protocol);
 }
 
-static __always_inline bool is_plain6(struct __sk_buff *skb, const struct head6 *h)
+static __always_inline bool is_plain6(struct __sk_buff *skb, const struct head6 *h, __u16 flags)
 {
 	return h->version >> 4 == 6 && bpf_ntohs(h->payload) == skb->len - ETH_HLEN - IP6_HEADER &&
 	       h->hop_limit > 1 &&
 	       (h->next == IPPROTO_TCP || h->next == IPPROTO_UDP || h->next == NEXT_ICMP6) &&
 	       !is_special6(h->source) && !is_special6(h->destination) &&
-	       is_for_worker(skb, IP6_HEADER) && fits(skb, IP6_HEADER, h->next);
-}
-
-static __always_inline struct pv_stamp stamp_of(struct __sk_buff *skb,
-						const struct pv_allowed *allowed)
-{
-	return stamp_for(allowed, checksum_unfinished(skb) ? PV_STAMP_CSUM_PARTIAL : 0,
-			 skb->gso_size);
+	       is_for_worker(skb, IP6_HEADER, flags) && fits(skb, IP6_HEADER, h->next);
 }
 
 /* A flow stays with one worker. The kernel counts recorded queues from one. */
@@ -173,6 +160,7 @@ static __always_inline int enter4(struct __sk_buff *skb)
 	struct pv_cidr4 key = {.prefix_len = 32};
 	const struct pv_allowed *allowed;
 	struct head4 h;
+	__u16 flags;
 	__u32 sum;
 
 	if (bpf_skb_load_bytes(skb, 0, &h, sizeof(h)))
@@ -181,11 +169,12 @@ static __always_inline int enter4(struct __sk_buff *skb)
 	if (!is_tunnel(bpf_map_lookup_elem(&entry_ranges4, &key)))
 		return PASS;
 	allowed = find_peer4(h.destination);
-	if (!allowed || !is_plain4(skb, &h)) {
+	flags = checksum_flags(skb);
+	if (!allowed || !is_plain4(skb, &h, flags)) {
 		COUNT(entry_passed);
 		return PASS;
 	}
-	h.addresses = stamp_of(skb, allowed);
+	h.addresses = stamp_for(allowed, flags, skb->gso_size);
 	h.ttl--;
 	sum = bpf_ntohs(h.checksum) + ONE_HOP;
 	h.checksum = bpf_htons(sum + (sum >= 0xffff));
@@ -199,6 +188,7 @@ static __always_inline int enter6(struct __sk_buff *skb)
 	struct pv_cidr6 key = {.prefix_len = 128};
 	const struct pv_allowed *allowed;
 	struct head6 h;
+	__u16 flags;
 
 	if (bpf_skb_load_bytes(skb, 0, &h, sizeof(h)))
 		return PASS;
@@ -206,11 +196,12 @@ static __always_inline int enter6(struct __sk_buff *skb)
 	if (!is_tunnel(bpf_map_lookup_elem(&entry_ranges6, &key)))
 		return PASS;
 	allowed = find_peer6(h.destination);
-	if (!allowed || !is_plain6(skb, &h)) {
+	flags = checksum_flags(skb);
+	if (!allowed || !is_plain6(skb, &h, flags)) {
 		COUNT(entry_passed);
 		return PASS;
 	}
-	h.addresses = stamp_of(skb, allowed);
+	h.addresses = stamp_for(allowed, flags, skb->gso_size);
 	h.hop_limit--;
 	if (bpf_skb_store_bytes(skb, 0, &h, HEAD6_WRITTEN, 0))
 		return PASS;

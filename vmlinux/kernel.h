@@ -13,6 +13,7 @@
 struct sk_buff {
 	__u8 ip_summed : 2;
 	__u16 csum_start, network_header; /* offsets from head */
+	__u16 csum_offset;		  /* from csum_start */
 	__u32 end;			  /* the same, of skb_shared_info */
 	unsigned char *head;
 };

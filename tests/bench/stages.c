@@ -120,7 +120,8 @@ static void cut_round(void *context)
 	struct cut c;
 	uint8_t *out = plain;
 
-	if (cut_begin(&c, frames, 1, (struct cut_hint){PAYLOAD, true}))
+	if (cut_begin(&c, frames, 1,
+		      (struct cut_hint){.gso_size = PAYLOAD, .checksum_partial = true}))
 		abort();
 	for (size_t len; (len = cut_next(&c, out)); out += SLOT)
 		sink += len;

@@ -350,7 +350,8 @@ def test_strict_mode(cluster):
                      "ip rule del priority 99", "ip route flush table 1"):
         worker.run(breaking)
         ping(c.client, c.server.address, count=20, interval=0.01, deadline=1)
-        wait_for(c.encrypted, f"encrypting again after: {breaking}")
+        # A handshake that is lost under way is repeated after 5 s.
+        wait_for(c.encrypted, f"encrypting again after: {breaking}", 30)
     wait_for(lambda: filters(worker, device_of(c.client)) == 1, "on again")
     assert ping(c.client, c.server.address) == 3
     capture.stop()
