@@ -201,6 +201,7 @@ bench: $(DEPS) $(B)/podveil $(BENCH_BIN)
 	$(PYTHON) tests/bench/bench.py $(BENCH)
 	$(if $(filter full,$(BENCH)),$(PYTHON) tests/bench/scaling.py)
 	$(PYTHON) tests/bench/bench_agent.py
+	$(PYTHON) tests/bench/bench_entry.py
 
 bench-kubernetes: $(DEPS) $(DEPS_KUBERNETES) $(B)/podveil
 	$(PYTHON) tests/bench/bench_kubernetes.py
