@@ -20,10 +20,18 @@
 #define PV_STAMP_NO_PEER 0xffffffffu
 
 enum pv_stamp_flags {
-	PV_STAMP_CSUM_PARTIAL =
-		1 << 0,		    /* TCP/UDP checksum field holds the pseudo-header sum only */
-	PV_STAMP_BY_STEER = 1 << 1, /* of all fields, only gso_size is known */
+	PV_STAMP_CSUM_PARTIAL = 1 << 0, /* a checksum field holds the pseudo-header's sum only */
+	PV_STAMP_BY_STEER = 1 << 1,	/* of all fields, only gso_size is known */
 };
+
+/* In the other flags, in units of two bytes: where that checksum is, unless it is the one of the
+ * header behind IP's. A pod's own tunnel (VXLAN, GRE) leaves that of the packet inside unfinished.
+ * It covers what is behind `start`, counted from the IP header; its field is at `offset` of that.
+ */
+#define PV_STAMP_CSUM_OFFSET	 2
+#define PV_STAMP_CSUM_OFFSET_MAX 62
+#define PV_STAMP_CSUM_START	 7
+#define PV_STAMP_CSUM_START_MAX	 1022
 
 struct pv_stamp {
 	__u16 magic;	  /* PV_STAMP_MAGIC */

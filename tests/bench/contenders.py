@@ -74,11 +74,11 @@ def sink(lab, *addresses):
         raise AssertionError("the sink does not listen: " + process.stdout.read())
 
 
-def serve(lab):
+def serve(lab, server=SERVER):
     """In the right pod: iperf3, a sink for flood.py and, where there is one, a web server."""
     lab.pod_b.start("iperf3 -s", stdout=subprocess.DEVNULL)
     wait_for(lambda: "5201" in lab.pod_b.run("ss -ltn"), "iperf3 listens")
-    sink(lab, SERVER)
+    sink(lab, server)
     if shutil.which("nginx") and shutil.which("wrk"):
         lab.pod_b.run("cat > /run/nginx.conf", stdin=NGINX)
         lab.pod_b.start("nginx -c /run/nginx.conf", stdout=subprocess.DEVNULL)
@@ -89,7 +89,7 @@ class Contender:
     """A lab of its own, where nothing happens while another one is measured."""
 
     def __init__(self, name, mtu=1500, more=()):
-        self.name, self.devices = name, []
+        self.name, self.server, self.devices = name, SERVER, []
         self.troubles = []  # what had to be measured twice
         words, arguments = command(name) if CONTENDERS[name] else (None, None)
         self.lab = Lab(mtu=mtu)

@@ -9,7 +9,7 @@ import sys
 import time
 from dataclasses import dataclass
 
-from contenders import FLOOD, PLAIN, SERVER, is_podveil
+from contenders import FLOOD, PLAIN, is_podveil
 from hosts import wait_for
 from computer import Usage, process_seconds
 
@@ -70,7 +70,7 @@ def iperf(contender, seconds, *arguments):
     """
     for again in (True, True, False):
         usage = Usage()
-        done = contender.lab.pod_a.run(["iperf3", "-J", "-c", SERVER, "-t", str(seconds), *arguments],
+        done = contender.lab.pod_a.run(["iperf3", "-J", "-c", contender.server, "-t", str(seconds), *arguments],
                                        check=False, timeout=seconds + 30)
         busy = usage.busy()
         try:
@@ -116,7 +116,7 @@ def flood(contender, addresses, seconds):
 
 def ping(contender, count, interval):
     """Sorted round trips in ms; what is not answered counts for a second."""
-    out = contender.lab.pod_a.run(["ping", "-n", "-c", str(count), "-i", str(interval), "-W", "1", SERVER],
+    out = contender.lab.pod_a.run(["ping", "-n", "-c", str(count), "-i", str(interval), "-W", "1", contender.server],
                                   check=False).stdout
     times = [float(t) for t in re.findall(r"time=([0-9.]+)", out)]
     return sorted(times + [1000.0] * (count - len(times)))
@@ -130,7 +130,7 @@ def ping_loaded(contender, count):
         return int(pod.run("cat /sys/class/net/eth0/statistics/tx_bytes"))
 
     before = sent()
-    load = pod.start([sys.executable, FLOOD, "source", "600", SERVER])
+    load = pod.start([sys.executable, FLOOD, "source", "600", contender.server])
     wait_for(lambda: sent() - before > 8 << 20, "the stream runs")
     times = ping(contender, count, 0.008)
     if load.poll() is not None:
@@ -144,7 +144,7 @@ def http(contender, seconds):
     """Requests a second over connections that stay; None without the programs."""
     if not (shutil.which("nginx") and shutil.which("wrk")):
         return None
-    out = contender.lab.pod_a.run(["wrk", "-t", "1", "-c", "100", "-d", str(seconds), f"http://{SERVER}:8080/"],
+    out = contender.lab.pod_a.run(["wrk", "-t", "1", "-c", "100", "-d", str(seconds), f"http://{contender.server}:8080/"],
                                   timeout=seconds + 30)
     return float(re.search(r"Requests/sec:\s+([0-9.]+)", out).group(1))
 

@@ -133,7 +133,8 @@ static void cut_round(void *context)
 	for (unsigned int i = 0; i < BATCH; i += c.segments) {
 		uint8_t *out = plain + i * SLOT;
 
-		if (cut_begin(&c, &p->frame, 1, (struct cut_hint){p->segment, true}))
+		if (cut_begin(&c, &p->frame, 1,
+			      (struct cut_hint){.gso_size = p->segment, .checksum_partial = true}))
 			abort();
 		for (size_t len; (len = cut_next(&c, out)); out += SLOT)
 			sink += len;

@@ -75,6 +75,8 @@ class Device:
 class Lab:
     """pod - node - node - pod. Left is a, right is b; everything goes with close()."""
 
+    target = "10.0.2.2"  # the right pod's address
+
     def __init__(self, mtu=1500, ipv6_uplink=False):
         self.hosts = []
         self.mtu = mtu

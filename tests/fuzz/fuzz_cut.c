@@ -36,7 +36,7 @@ static void cut_all(const struct iovec *frames, size_t n, struct cut_hint hint)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct iovec frames[MAX_FRAMES];
-	struct cut_hint hint;
+	struct cut_hint hint = {.gso_size = 0};
 	size_t n = 0;
 	uint8_t parts;
 
@@ -44,6 +44,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	hint.gso_size = (uint16_t)(data[0] | data[1] << 8);
 	hint.checksum_partial = data[2] & 1;
+	hint.checksum_start = (uint16_t)(data[2] >> 1) * 2;
+	hint.checksum_offset = data[3] & 62;
 	parts = data[3];
 	data += 4;
 	size -= 4;

@@ -145,6 +145,51 @@ static void single_packets(void **state)
 	}
 }
 
+/* A pod's own VXLAN: of the packet inside, the checksum is to be finished; the outer one is not
+ * touched. */
+static void checksum_of_a_packet_in_the_packet(void **state)
+{
+	uint64_t random = 29;
+
+	(void)state;
+	for (unsigned int round = 0; round < 1000; round++) {
+		struct shape inner = random_shape(&random);
+		struct shape outer = {.version = draw(&random) % 2 ? 4 : 6,
+				      .protocol = IPPROTO_UDP,
+				      .options = draw(&random) % 2 * 8};
+		uint8_t data[4096], want[4096], packet[2048];
+		const uint32_t ethernet = draw(&random) % 3 ? 8 + 14 : 8;
+		struct cut_hint hint = {.checksum_partial = true};
+		struct segments got;
+		uint32_t len, at;
+
+		inner.payload = draw(&random) % 1300;
+		len = make_packet(packet, &inner, &random, true);
+		outer.payload = ethernet + len;
+		at = headers_of(&outer) + ethernet;
+		len = make_packet(data, &outer, &random, false);
+		memcpy(data + at, packet, len - at);
+		memcpy(want, data, len);
+		set_transport_checksum(want + at, &inner, false);
+		/* Zero is no sum of UDP's, and no sum of TCP's that the kernel leaves. */
+		if (inner.protocol == IPPROTO_TCP && !get16(checksum_field(want + at, &inner)))
+			put16(checksum_field(want + at, &inner), 0xffff);
+		hint.checksum_start = (uint16_t)(at + l4_of(&inner));
+		hint.checksum_offset = inner.protocol == IPPROTO_TCP ? 16 : 6;
+		assert_int_equal(cut_all(&got, data, len, hint, &random), 0);
+		assert_int_equal(got.n, 1);
+		assert_int_equal(got.len[0], len);
+		assert_memory_equal(got.data[0], want, len);
+		segments_free(&got);
+		/* GRE is no transport of ours, and still has such a packet in it. */
+		data[outer.version == 4 ? 9 : 6] = 47;
+		assert_int_equal(cut_all(&got, data, len, hint, &random), 0);
+		segments_free(&got);
+		hint.checksum_start = (uint16_t)len; /* behind the end */
+		assert_int_equal(cut_all(&got, data, len, hint, &random), -EBADMSG);
+	}
+}
+
 static void hints_that_do_not_fit(void **state)
 {
 	struct shape s = {.version = 4, .protocol = IPPROTO_TCP, .payload = 3000};
@@ -471,6 +516,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(cuts_as_the_kernel_does),
 		cmocka_unit_test(single_packets),
+		cmocka_unit_test(checksum_of_a_packet_in_the_packet),
 		cmocka_unit_test(hints_that_do_not_fit),
 		cmocka_unit_test(guessing_without_a_stamp),
 		cmocka_unit_test(joins_and_cuts_back),

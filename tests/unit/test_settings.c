@@ -75,6 +75,16 @@ static void good_and_bad_values(void **state)
 		{"wireguardMTUV6", "1279", false},
 		{"wireguardRoutingRulePriority", "32765", true},
 		{"wireguardRoutingRulePriority", "32766", false},
+		{"podveilEntryInterfaces", "", true},
+		{"podveilEntryInterfaces", "cali*", true},
+		{"podveilEntryInterfaces", " cali* , veth?? ,lxc[0-9]*", true},
+		{"podveilEntryInterfaces", "1,2,3,4,5,6,7,8", true},
+		{"podveilEntryInterfaces", "1,2,3,4,5,6,7,8,9", false},
+		{"podveilEntryInterfaces", "cali*,", false},
+		{"podveilEntryInterfaces", ",cali*", false},
+		{"podveilEntryInterfaces", "sixteen-chars-x*", false},
+		{"podveilEntryInterfaces", "a/b", false},
+		{"podveilEntryInterfaces", "cali* veth*", false},
 		{"wireguardKeepAlive", "0s", true},
 		{"wireguardKeepAlive", "25s", true},
 		{"wireguardKeepAlive", "1m30s", true},
@@ -124,6 +134,23 @@ static void durations_are_seconds(void **state)
 		give(*state, SETTINGS_CLUSTER, "wireguardKeepAlive", table[i].text);
 		assert_int_equal(settings_get(*state)->keepalive, table[i].seconds);
 	}
+}
+
+static void lists_are_taken_apart(void **state)
+{
+	const struct settings *s = settings_get(*state);
+
+	assert_int_equal(s->n_entry_interfaces, 0);
+	assert_true(give(*state, SETTINGS_CLUSTER, "podveilEntryInterfaces", "lxc*, cali*"));
+	assert_int_equal(s->n_entry_interfaces, 2);
+	assert_string_equal(s->entry_interfaces[0], "lxc*");
+	assert_string_equal(s->entry_interfaces[1], "cali*");
+	/* Said otherwise, it is the same. */
+	assert_false(give(*state, SETTINGS_CLUSTER, "podveilEntryInterfaces", "lxc*,cali* "));
+	assert_true(give(*state, SETTINGS_NODE, "podveilEntryInterfaces", ""));
+	assert_int_equal(s->n_entry_interfaces, 0);
+	assert_true(give(*state, SETTINGS_NODE, NULL, NULL));
+	assert_int_equal(s->n_entry_interfaces, 2);
 }
 
 static void later_layers_win(void **state)
@@ -197,6 +224,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(defaults_are_calicos, setup, teardown),
 		cmocka_unit_test_setup_teardown(good_and_bad_values, setup, teardown),
 		cmocka_unit_test_setup_teardown(durations_are_seconds, setup, teardown),
+		cmocka_unit_test_setup_teardown(lists_are_taken_apart, setup, teardown),
 		cmocka_unit_test_setup_teardown(later_layers_win, setup, teardown),
 		cmocka_unit_test_setup_teardown(the_last_valid_one_stays, setup, teardown),
 		cmocka_unit_test_setup_teardown(contradictions_are_refused_as_a_whole, setup,

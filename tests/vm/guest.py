@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Runs on the other kernel: Podveil against that kernel's own WireGuard, both roles, both IP versions."""
+"""Runs on the other kernel: Podveil against that kernel's own WireGuard, both roles, both IP versions; then two
+agents and their fast path on entry."""
 import os
 import subprocess
 import sys
@@ -8,7 +9,8 @@ import sys
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(ROOT, "tests/e2e"))
 
-from lab import Device, Lab, implementation  # noqa: E402
+from lab import Device, Lab, implementation, wait_for  # noqa: E402
+from cluster import Cluster  # noqa: E402
 from traffic import counters, echo, ping, transfer  # noqa: E402
 
 KERNEL = ["sh", "-c", 'ip link add "$1" type wireguard', "sh"]
@@ -48,6 +50,31 @@ def pair(arguments, initiator, psk=False):
             total[r] for r in ("drop_bad_tag", "drop_bad_inner", "drop_malformed", "drop_source")))
 
 
+def entry():
+    """Where the kernel can, packets go past routing; where not, it is said, and they are routed."""
+    with Cluster(2) as c:
+        left, right = c.pod(c.nodes[0], "left"), c.pod(c.nodes[1], "right")
+        c.configure(wireguardEnabled=True, podveilEntryInterfaces=["cali*"])
+        for node in c.nodes:
+            c.start_agent(node, ready=False)
+        wait_for(c.encrypted, "both nodes encrypt", 60)
+        node = c.nodes[0]
+
+        def view():
+            return node.agent.status()["tunnels"][0]["entry"]
+        if release() < (6, 9):
+            check("entry says what it lacks", "6.9" in view()["problem"] and not view()["on"])
+        else:
+            wait_for(lambda: view()["interfaces"] == 1, "entry is on", 20)
+        before = counters(node, "wireguard.cali")["entry_redirected"]
+        check("ping between pods", ping(left, right.address, deadline=20) == 3)
+        transfer(left, right, right.address, 4)
+        transfer(right, left, left.address, 4)
+        echo(left, right, right.address, [0, 1, 100, 1392])
+        passed = counters(node, "wireguard.cali")["entry_redirected"] - before
+        check("past routing, or not", (passed > 50) == view()["on"])
+
+
 def main():
     subprocess.run(["modprobe", "-a", "wireguard", "veth", "cls_bpf", "sch_ingress"], check=True)
     print(f"Linux {os.uname().release}", flush=True)
@@ -55,6 +82,7 @@ def main():
     pair([], False, psk=True)
     if release() >= (6, 9):
         pair(["--per-packet"], True)
+    entry()
     return 0
 
 

@@ -6,18 +6,16 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <limits.h>
-#include <linux/pkt_sched.h>
-#include <linux/rtnetlink.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "bpf/clsact.h"
 #include "bpf/guard_programs.h"
 #include "bpf/libbpf_log.h"
 #include "bpf/pins.h"
 #include "guard.skel.h"
-#include "netlink/rtnl.h"
 
 #define PIN_NAME    "guard"
 #define TC_HANDLE   0x7076 /* "pv" */
@@ -138,39 +136,6 @@ static int detach(int uplink, size_t side)
 	return is_ours(uplink, side) ? bpf_tc_detach(&hook, &opts) : 0;
 }
 
-static int count_filter(const struct nlmsghdr *m, void *context)
-{
-	(void)m;
-	++*(unsigned int *)context;
-	return MNL_CB_OK;
-}
-
-static unsigned int filters(int uplink, uint32_t parent)
-{
-	char buffer[RTNL_BUFFER];
-	unsigned int n = 0;
-	void *body;
-	struct nlmsghdr *m =
-		rtnl_begin(buffer, RTM_GETTFILTER, NLM_F_DUMP, &body, sizeof(struct tcmsg));
-	struct tcmsg *t = body;
-
-	t->tcm_family = AF_UNSPEC;
-	t->tcm_ifindex = uplink;
-	t->tcm_parent = parent;
-	/* Not to be had: then there may be some. */
-	return rtnl_ask(m, count_filter, &n) ? 1 : n;
-}
-
-static void remove_qdisc(int uplink)
-{
-	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = uplink,
-		    .attach_point = BPF_TC_INGRESS | BPF_TC_EGRESS);
-
-	if (!filters(uplink, TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_INGRESS)) &&
-	    !filters(uplink, TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_EGRESS)))
-		bpf_tc_hook_destroy(&hook);
-}
-
 static int remove_all(int uplink, bool made_clsact)
 {
 	int err = 0;
@@ -181,7 +146,7 @@ static int remove_all(int uplink, bool made_clsact)
 		err = err ? err : e;
 	}
 	if (made_clsact)
-		remove_qdisc(uplink);
+		clsact_release(uplink);
 	pins_remove(PIN_NAME);
 	return err;
 }

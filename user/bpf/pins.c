@@ -81,6 +81,14 @@ int pins_put(const char *directory, int fd, const char *map)
 	return 0;
 }
 
+void pins_unlink(const char *directory, const char *map)
+{
+	char path[PATH_MAX];
+
+	if (*directory && snprintf(path, sizeof(path), "%s/%s", directory, map) < (int)sizeof(path))
+		unlink(path);
+}
+
 static void remove_directory(const char *directory)
 {
 	DIR *d = opendir(directory);

@@ -15,6 +15,8 @@ struct bpf_object;
 int pins_directory(const char *name, char *out, size_t room);
 /* Pins one map, in place of whatever was there. Nothing to do where directory is empty. */
 int pins_put(const char *directory, int fd, const char *map);
+/* Takes its name from one map. */
+void pins_unlink(const char *directory, const char *map);
 /* Pins all maps of an object. All, or none, and *out is empty. */
 int pins_make(struct bpf_object *o, const char *name, char *out, size_t room);
 /* Before loading: maps that are pinned and of the same shape are taken over with their content. */

@@ -33,7 +33,8 @@ void find(struct report *r, const char *what, enum verdict verdict, const char *
 void doctor_pods(struct report *r, const struct link_info *uplink, const struct settings *s);
 void doctor_other_tunnels(struct report *r, const struct settings *s);
 void doctor_firewall(struct report *r, const struct settings *s);
-/* Asks the agent, if one runs. */
+/* These ask the agent, if one runs. */
+void doctor_entry(struct report *r);
 void doctor_peers(struct report *r);
 
 #endif

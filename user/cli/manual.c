@@ -100,6 +100,9 @@ static const struct {
 	 ".drops",
 	 "where there is a device; drops is an object of the reasons that occurred, with how "
 	 "often"},
+	{"tunnels.entry.on, .interfaces, .problem",
+	 "the fast path on entry, how many devices have it, and why it is not on although it is "
+	 "set, or null"},
 	{"tunnels.peers.node, .publicKey, .endpoint, .tunnelAddress", "another node with a key"},
 	{"tunnels.peers.encrypting, .encryptingSince",
 	 "whether, and since when, what goes to its pods is encrypted"},

@@ -120,6 +120,15 @@ static bool is_transport(const struct packet *p)
 	return p->payload && (p->protocol == IPPROTO_TCP || p->protocol == IPPROTO_UDP);
 }
 
+/* Is the checksum that is to be finished one of a packet in this packet? */
+static bool is_nested(const struct cut *c)
+{
+	const struct cut_hint *h = &c->hint;
+
+	return h->checksum_partial && h->checksum_start &&
+	       !(is_transport(&c->packet) && h->checksum_start == c->packet.l4);
+}
+
 int cut_begin(struct cut *c, const struct iovec *frames, size_t n_frames, struct cut_hint hint)
 {
 	const size_t len = total(frames, n_frames);
@@ -137,9 +146,13 @@ int cut_begin(struct cut *c, const struct iovec *frames, size_t n_frames, struct
 
 	struct packet *p = &c->packet;
 
+	if (is_nested(c) &&
+	    (hint.gso_size ||
+	     (uint32_t)hint.checksum_start + hint.checksum_offset + sizeof(uint16_t) > p->length))
+		return -EBADMSG;
 	if (!hint.gso_size) {
 		/* A whole packet: everything is payload, but for the checksum. */
-		if (hint.checksum_partial && !is_transport(p))
+		if (hint.checksum_partial && !is_transport(p) && !is_nested(c))
 			return -EBADMSG;
 		c->headers = 0;
 		c->payload_left = c->segment_payload = p->length;
@@ -196,7 +209,16 @@ static size_t whole(struct cut *c, uint8_t *dst)
 	const struct packet *p = &c->packet;
 
 	gather(c, dst, p->length);
-	if (c->hint.checksum_partial) {
+	if (is_nested(c)) {
+		/* The field has the sum of the pseudo header, and counts with the rest. */
+		const uint32_t start = c->hint.checksum_start;
+		uint16_t sum = checksum_finish(checksum_add(0, dst + start, p->length - start));
+
+		/* As for UDP: zero would say that there is none. */
+		if (!sum)
+			sum = 0xffff;
+		memcpy(dst + start + c->hint.checksum_offset, &sum, sizeof(sum));
+	} else if (c->hint.checksum_partial) {
 		const uint32_t l4_len = p->length - p->l4;
 
 		memset(dst + checksum_at(p), 0, 2);

@@ -19,6 +19,9 @@
 struct cut_hint {
 	uint16_t gso_size; /* superpacket: payload bytes a segment; 0: one packet */
 	bool checksum_partial;
+	/* Where that checksum is, if it is not the transport's: it covers all behind `start`, and
+	 * its field is `offset` behind that. start 0: it is the transport's. */
+	uint16_t checksum_start, checksum_offset;
 };
 
 #define CUT_MAX_HEADERS 256 /* IP with options or extension headers, and TCP with options */

@@ -61,6 +61,11 @@ bool device_ended(const struct device *d);
  * again. How many had to be, or -errno. */
 int device_mend(struct device *d);
 
+/* Loads the program of the fast path on entry (bpf/entry.h) on this device's maps; it is freed
+ * before the device is. -ENOTSUP: the device takes no superpackets. */
+struct entry_program;
+int device_entry(struct device *d, int family, struct entry_program **out);
+
 /* --- configuration: all of it or nothing --- */
 
 enum device_set {

@@ -150,12 +150,13 @@ int link_get(const char *name, struct link_info *out)
 /* --- changing --- */
 
 /* The attributes that both ends have. */
-static void put_end(struct nlmsghdr *m, const char *name, unsigned int queues, uint32_t mtu)
+static void put_end(struct nlmsghdr *m, const char *name, unsigned int rx_queues,
+		    unsigned int tx_queues, uint32_t mtu)
 {
 	mnl_attr_put_strz(m, IFLA_IFNAME, name);
 	mnl_attr_put_u32(m, IFLA_MTU, mtu);
-	mnl_attr_put_u32(m, IFLA_NUM_RX_QUEUES, queues);
-	mnl_attr_put_u32(m, IFLA_NUM_TX_QUEUES, queues);
+	mnl_attr_put_u32(m, IFLA_NUM_RX_QUEUES, rx_queues);
+	mnl_attr_put_u32(m, IFLA_NUM_TX_QUEUES, tx_queues);
 	mnl_attr_put_u32(m, IFLA_TXQLEN, 1000);
 }
 
@@ -189,7 +190,7 @@ static int create(const char *tunnel, const char *inner, unsigned int queues, ui
 
 	header->ifi_flags = IFF_NOARP;
 	header->ifi_change = IFF_NOARP;
-	put_end(m, tunnel, queues, mtu);
+	put_end(m, tunnel, queues, LINK_TUNNEL_TX_QUEUES(queues), mtu);
 	info = mnl_attr_nest_start(m, IFLA_LINKINFO);
 	mnl_attr_put_strz(m, IFLA_INFO_KIND, "veth");
 	data = mnl_attr_nest_start(m, IFLA_INFO_DATA);
@@ -199,7 +200,7 @@ static int create(const char *tunnel, const char *inner, unsigned int queues, ui
 	header->ifi_flags = IFF_NOARP;
 	header->ifi_change = IFF_NOARP;
 	m->nlmsg_len += MNL_ALIGN(sizeof(*header));
-	put_end(m, inner, queues, mtu);
+	put_end(m, inner, queues, queues, mtu);
 	mnl_attr_nest_end(m, peer);
 	mnl_attr_nest_end(m, data);
 	mnl_attr_nest_end(m, info);

@@ -32,6 +32,11 @@ int link_each(void (*each)(void *context, const struct link_info *l), void *cont
 /* Is this a name that the kernel would take? NULL, or what is wrong with it. */
 const char *link_name_problem(const char *name);
 
+/* A veth pair delivers what was sent on queue i to queue i - 1 of the other end, and what was sent
+ * on queue 0 to queue 0: the kernel counts recorded queues from one, and veth does not convert
+ * (since Linux 5.18). So the tunnel end has one more, and classify leaves out the first. */
+#define LINK_TUNNEL_TX_QUEUES(queues) ((queues) > 1 ? (queues) + 1 : 1)
+
 /* Creates the pair, both ends down, with `queues` queues each way, NOARP, no IPv6 address
  * generation, and only those offloads on the tunnel end that the worker can undo (all of them off
  * where not `superpackets`). -EEXIST: a device of that name is there. On failure nothing stays. */

@@ -17,6 +17,7 @@
 #include "netlink/route.h"
 #include "node/announcer.h"
 #include "node/documents.h"
+#include "node/entry.h"
 #include "node/fence.h"
 #include "node/network.h"
 #include "node/plan.h"
@@ -170,6 +171,8 @@ static int bring_up(struct agent *a, int i)
 
 	if (!err)
 		err = tunnel_update(t, &a->plans[i], s);
+	if (!err)
+		entry_follow(tunnel_entry(t), a->self.uplink.ifindex);
 	if (!err)
 		err = tunnel_key(t, public_key);
 	if (!err)

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "device/device.h"
+#include "node/entry.h"
 #include "node/fence.h"
 #include "node/tunnel.h"
 #include "observe/counters.h"
@@ -439,6 +440,11 @@ static void node(struct writer *w)
 			d->name, d->family, d->view.aead,
 			d->view.superpackets ? "superpackets" : "per_packet", d->view.workers,
 			d->view.mtu);
+	family(w, "podveil_entry_interfaces", "gauge",
+	       "Pods' devices that lead straight into the tunnel, past NetworkPolicy.");
+	EACH_DEVICE (w, d)
+		fprintf(w->f, "podveil_entry_interfaces{iface=\"%s\"} %zu\n", d->name,
+			entry_look(tunnel_entry(d->tunnel)).interfaces);
 	single(w, "podveil_guard_up", "gauge",
 	       "1: guard and shield stand on the uplink, as they shall while a tunnel is on.",
 	       w->fence);

@@ -23,6 +23,7 @@ enum kind {
 	WIRE,
 	WORKERS,
 	TABLE,
+	PATTERNS,
 	LEVEL,
 	FORMAT
 };
@@ -59,6 +60,9 @@ enum kind {
 	X(podveilWorkers, WORKERS, workers, "0 to 8", "0", "threads; 0: cores - 1")                \
 	X(podveilRouteTable, TABLE, route_table, "1 to 252 or 256 to 4294967295", "1",             \
 	  "routing table of the tunnel's routes")                                                  \
+	X(podveilEntryInterfaces, PATTERNS, entry_interfaces,                                      \
+	  "up to 8 patterns of device names, comma between", "",                                   \
+	  "pods' devices that lead straight into the tunnel, past NetworkPolicy: cali*")           \
 	X(podveilLogLevel, LEVEL, log_level, "error, warn, info or debug", "info",                 \
 	  "what is logged")                                                                        \
 	X(podveilLogFormat, FORMAT, log_format, "text or json", "text", "how it is logged")
@@ -163,26 +167,41 @@ static int parse_duration(const char *text, uint16_t *out)
 	return 0;
 }
 
-static int parse_ranges(const char *text, struct settings *out)
+/* Commas between, white space around. */
+static int parse_list(const char *text, size_t max, int (*parse_one)(const char *text, void *to),
+		      void *to, size_t size, size_t *n)
 {
 	char *copy = strdup(text), *at = copy, *one;
 	int err = copy ? 0 : -ENOMEM;
 
-	out->n_strict_cidrs = 0;
+	*n = 0;
 	while (!err && (one = strsep(&at, ","))) {
 		while (isspace((unsigned char)*one))
 			one++;
-		for (size_t n = strlen(one); n && isspace((unsigned char)one[n - 1]);)
-			one[--n] = 0;
-		if (!*one && !at && !out->n_strict_cidrs)
+		for (size_t len = strlen(one); len && isspace((unsigned char)one[len - 1]);)
+			one[--len] = 0;
+		if (!*one && !at && !*n)
 			break; /* none at all */
-		if (out->n_strict_cidrs == SETTINGS_MAX_STRICT_CIDRS)
+		if (*n == max)
 			err = -EINVAL;
 		else
-			err = cidr_parse(one, &out->strict_cidrs[out->n_strict_cidrs++]);
+			err = parse_one(one, (char *)to + size * (*n)++);
 	}
 	free(copy);
 	return err;
+}
+
+static int parse_range(const char *text, void *to)
+{
+	return cidr_parse(text, to);
+}
+
+static int parse_pattern(const char *text, void *to)
+{
+	if (link_name_problem(text))
+		return -EINVAL;
+	strcpy(to, text);
+	return 0;
 }
 
 static int parse_wire(const char *text, enum wire_choice *out)
@@ -233,7 +252,12 @@ static int parse(size_t i, const char *text, struct settings *out)
 	case KEEPALIVE:
 		return parse_duration(text, to);
 	case RANGES:
-		return parse_ranges(text, out);
+		return parse_list(text, SETTINGS_MAX_STRICT_CIDRS, parse_range, to,
+				  sizeof(*out->strict_cidrs), &out->n_strict_cidrs);
+	case PATTERNS:
+		memset(to, 0, places[i].size);
+		return parse_list(text, SETTINGS_MAX_ENTRY_INTERFACES, parse_pattern, to,
+				  sizeof(*out->entry_interfaces), &out->n_entry_interfaces);
 	case WIRE:
 		return parse_wire(text, to);
 	case WORKERS:

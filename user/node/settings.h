@@ -17,7 +17,8 @@
 
 enum wire_choice { WIRE_AUTO, WIRE_SOCKET, WIRE_XDP };
 
-#define SETTINGS_MAX_STRICT_CIDRS 64
+#define SETTINGS_MAX_STRICT_CIDRS     64
+#define SETTINGS_MAX_ENTRY_INTERFACES 8
 
 struct settings {
 	bool enabled4, enabled6;      /* wireguardEnabled, wireguardEnabledV6 */
@@ -36,6 +37,9 @@ struct settings {
 	struct cidr strict_cidrs[SETTINGS_MAX_STRICT_CIDRS]; /* podveilStrictCIDRs:
 								"10.244.0.0/16,fd00::/48" */
 	size_t n_strict_cidrs;
+	char entry_interfaces[SETTINGS_MAX_ENTRY_INTERFACES]
+			     [IF_NAMESIZE]; /* podveilEntryInterfaces: "cali*,veth*", fnmatch(3) */
+	size_t n_entry_interfaces;
 	enum wire_choice wire;	    /* podveilWire auto | socket | xdp */
 	uint8_t workers;	    /* podveilWorkers 0..8; 0: chosen */
 	uint32_t route_table;	    /* podveilRouteTable 1; 1..252 or above 255 */

@@ -14,6 +14,7 @@
 #include "device/device.h"
 #include "device/wg_socket.h"
 #include "netlink/link.h"
+#include "node/entry.h"
 #include "node/keys.h"
 #include "node/members.h"
 #include "node/network.h"
@@ -37,6 +38,7 @@ struct tunnel {
 	struct wg_socket *socket;
 	uint64_t version; /* of the device's configuration, as we left it */
 	struct network *network;
+	struct entry *entry;
 	struct event *linger;
 	bool has_key;
 	uint8_t private_key[32], public_key[32];
@@ -142,6 +144,7 @@ static int apply_routes(struct tunnel *t)
 			w.routes[w.n_routes++] =
 				(struct route){.to = r->cidr, .kind = ROUTE_BACKUP};
 	}
+	entry_routes(t->entry, w.routes, w.n_routes);
 	return network_apply(t->network, &w);
 }
 
@@ -175,6 +178,7 @@ static void on_sessions(struct device *d, void *context)
 
 static void stop_device(struct tunnel *t, bool remove)
 {
+	entry_stop(t->entry, remove);
 	wg_socket_free(t->socket);
 	t->socket = NULL;
 	device_free(t->device, remove);
@@ -220,8 +224,11 @@ static int start_device(struct tunnel *t)
 	};
 	struct link_info link;
 	const bool adopted = !link_get(p.name, &link);
-	int err = device_new(&p, &t->device);
+	int err;
 
+	/* Stamps of a dead process name slots that mean others now. */
+	entry_sweep(t->params.family);
+	err = device_new(&p, &t->device);
 	if (err)
 		return err;
 	err = wg_socket_new(t->params.base, t->device, &t->socket);
@@ -271,7 +278,10 @@ struct tunnel *tunnel_new(const struct tunnel_params *params)
 		return NULL;
 	t->params = *params;
 	t->network = network_new(params->family);
-	if (!t->network) {
+	t->entry = entry_new(params->family);
+	if (!t->network || !t->entry) {
+		network_free(t->network);
+		entry_free(t->entry);
 		free(t);
 		return NULL;
 	}
@@ -296,11 +306,14 @@ void tunnel_free(struct tunnel *t, bool remove)
 	/* Lingering, the routes are gone already, and nobody needs the device. */
 	if (t->state == TUNNEL_LINGERING)
 		remove = true;
-	if (remove)
+	if (remove) {
+		entry_stop(t->entry, true);
 		network_clear(t->network);
+	}
 	stop_device(t, remove);
 	forget_plan(t);
 	network_free(t->network);
+	entry_free(t->entry);
 	sodium_memzero(t, sizeof(*t));
 	free(t);
 }
@@ -368,6 +381,7 @@ int tunnel_enable(struct tunnel *t, const struct settings *s, uint32_t mtu)
 		err = set_link(t);
 	if (err < 0)
 		return err;
+	entry_prepare(t->entry, t->device, s);
 	t->state = TUNNEL_ON;
 	t->version = device_version(t->device);
 	return 0;
@@ -476,6 +490,7 @@ void tunnel_disable(struct tunnel *t)
 
 	if (t->state != TUNNEL_ON)
 		return;
+	entry_stop(t->entry, true);
 	network_clear(t->network);
 	t->state = TUNNEL_LINGERING;
 	if (!t->linger)
@@ -487,7 +502,10 @@ void tunnel_disable(struct tunnel *t)
 void tunnel_cleanup(int family, const char *name, uint32_t priority, uint32_t table)
 {
 	struct link_info tunnel, inner;
-	int err = network_cleanup(family, priority, table);
+	int err;
+
+	entry_sweep(family);
+	err = network_cleanup(family, priority, table);
 
 	if (err)
 		log_warn("rule and routes could not be removed", "table=%u errno=%d", table, -err);
@@ -544,6 +562,7 @@ int tunnel_mend(struct tunnel *t, bool network)
 		mended++;
 	}
 	if (t->planned && network) {
+		entry_follow(t->entry, 0);
 		err = network_mend(t->network);
 		if (err < 0)
 			return err;
@@ -601,6 +620,11 @@ enum tunnel_state tunnel_state(const struct tunnel *t)
 struct device *tunnel_device(const struct tunnel *t)
 {
 	return t->device;
+}
+
+struct entry *tunnel_entry(const struct tunnel *t)
+{
+	return t->entry;
 }
 
 void tunnel_look(struct tunnel *t, void (*peer)(void *context, const struct tunnel_peer_status *p),

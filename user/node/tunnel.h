@@ -20,6 +20,7 @@
 #include "node/plan.h"
 
 struct device;
+struct entry;
 struct event_base;
 struct tunnel;
 
@@ -62,6 +63,7 @@ void tunnel_tick(struct tunnel *t);
 
 enum tunnel_state tunnel_state(const struct tunnel *t);
 struct device *tunnel_device(const struct tunnel *t); /* NULL: off */
+struct entry *tunnel_entry(const struct tunnel *t);   /* its fast path on entry */
 
 /* --- looking at it --- */
 
