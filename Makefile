@@ -117,7 +117,7 @@ $(B)/gen/%.bpf.o: bpf/%.bpf.c $(wildcard bpf/*.h include/podveil/*.h vmlinux/*.h
 		-I$(SYSROOT)/usr/include/$(ARCH)-linux-gnu -c $< -o $@
 
 # The programs of one device, linked so that they share its maps.
-$(B)/gen/tunnel.linked.o: $(B)/gen/classify.bpf.o $(B)/gen/steer.bpf.o
+$(B)/gen/tunnel.linked.o: $(B)/gen/classify.bpf.o $(B)/gen/steer.bpf.o $(B)/gen/divert.bpf.o
 	$(BPFTOOL) gen object $@ $^
 
 # Those of the uplink.

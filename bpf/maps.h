@@ -67,6 +67,29 @@ struct {
 	__type(value, __u32);
 } xsks MAP;
 
+/* Of the uplink, by its queue. */
+struct {
+	__uint(type, BPF_MAP_TYPE_XSKMAP);
+	__uint(max_entries, PV_MAX_WORKERS);
+	__type(key, __u32);
+	__type(value, __u32);
+} uplink_xsks MAP;
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct pv_divert_settings);
+} divert_settings MAP;
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, PV_MAX_LOCAL_ADDRESSES);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct pv_address);
+	__type(value, __u32);
+} local_addresses MAP;
+
 /* The counters of the processor that we run on. */
 static __always_inline struct pv_counters *our_counters(void)
 {

@@ -25,7 +25,10 @@
 	X(wire_messages_sent, "WireGuard messages sent")                                           \
 	X(wire_messages_received, "WireGuard messages received")                                   \
 	X(wire_sends, "system calls that sent to the wire")                                        \
-	X(wire_receives, "system calls that received from the wire")                               \
+	X(wire_receives, "times messages were taken from the wire")                                \
+	X(diverted, "WireGuard messages handed to AF_XDP on the uplink by divert")                 \
+	X(wire_frames_sent, "WireGuard messages sent through AF_XDP on the uplink")                \
+	X(wire_frames_received, "WireGuard messages received through AF_XDP on the uplink")        \
 	X(injections, "system calls that injected into the tunnel device")                         \
 	X(wakeups, "times a worker slept and woke")                                                \
 	X(busy_ns, "nanoseconds a worker spent awake")                                             \

@@ -61,6 +61,22 @@ struct pv_settings {
 	__u32 workers;
 };
 
+/* `divert_settings`: array of one. */
+struct pv_divert_settings {
+	__u32 largest; /* bytes of a frame that is taken; 0: none is */
+	__u16 port;    /* host byte order; where data messages come to */
+	__u8 mac[6];   /* of the uplink */
+	__u8 generic;  /* attached in generic mode, where superpackets come whole */
+	__u8 reserved[3];
+};
+
+/* `local_addresses`: hash, key = an address of this machine, IPv4 as ::ffff:a.b.c.d. */
+struct pv_address {
+	__u8 bytes[16];
+};
+
+#define PV_MAX_LOCAL_ADDRESSES 4096
+
 #define PV_MAX_ALLOWED_IPS (1 << 18)
 #define PV_MAX_PEERS	   (1 << 16)
 

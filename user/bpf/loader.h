@@ -62,6 +62,19 @@ bool programs_attached_inner(struct programs *p, int inner_ifindex);
 int programs_set_socket(struct programs *p, unsigned int queue, int fd);
 void programs_clear_socket(struct programs *p, unsigned int queue);
 
+/* --- divert, on XDP of the uplink: see bpf/divert.c --- */
+
+/* In force while *link is open: it goes with whoever holds it, and packets go to the kernel again.
+ * -EBUSY or -EEXIST: another program is there. */
+int programs_divert_attach(struct programs *p, int uplink_ifindex, bool generic, int *link);
+/* The XDP program of a device that is not ours: its id and name; 0: none. */
+uint32_t programs_xdp_there(int ifindex, char name[16]);
+int programs_divert_settings(struct programs *p, const struct pv_divert_settings *settings);
+/* The AF_XDP socket for the messages that come by that queue of the uplink; fd -1: none. */
+int programs_divert_socket(struct programs *p, unsigned int queue, int fd);
+/* All addresses that messages may come to, in place of those before. */
+int programs_divert_addresses(struct programs *p, const struct pv_address *all, size_t n);
+
 /* Settings as the programs see them. */
 int programs_settings(struct programs *p, const struct pv_settings *settings);
 

@@ -36,6 +36,7 @@ enum option_id {
 	OPT_CONFIG_RESOURCE,
 	OPT_UPLINK,
 	OPT_WATCH,
+	OPT_WIRE,
 	OPT_WORKERS,
 	OPT_SETTING /* and on: one a setting, in the order of settings_fields() */
 };

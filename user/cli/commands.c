@@ -103,6 +103,12 @@ static const struct cli_option device_options[] = {
 	{OPT_AEAD, 0, "aead", "NAME",
 	 "cipher implementation: ipsec-mb, openssl or libsodium (default: the fastest here)",
 	 "ipsec-mb openssl libsodium"},
+	{OPT_WIRE, 0, "wire", "WAY",
+	 "of messages: through UDP sockets, through AF_XDP beside them (xdp), or auto: xdp where the "
+	 "driver has zero-copy (default: auto)",
+	 "auto socket xdp"},
+	{OPT_UPLINK, 0, "uplink", "DEVICE",
+	 "of --wire xdp (default: the one by which the first peer is reached)", "<interface>"},
 	LOG_LEVEL,
 	LOG_FORMAT,
 };

@@ -84,6 +84,14 @@ static bool apply(void *context, int option, const char *value)
 	case OPT_AEAD:
 		o->device.aead = value;
 		return known_aead(value);
+	case OPT_WIRE:
+		if (!wire_choice_parse(value, &o->device.wire))
+			return true;
+		fprintf(stderr, "podveil device: --wire %s: not auto, socket or xdp\n", value);
+		return false;
+	case OPT_UPLINK:
+		o->device.uplink = value;
+		return true;
 	case OPT_LOG_FORMAT:
 		if (!log_format_parse(value, &o->log_format))
 			return true;

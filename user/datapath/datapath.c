@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "datapath/clock.h"
+#include "datapath/wire_xdp.h"
 #include "datapath/worker.h"
 
 /* Room for this many events of each class; beyond that workers drop messages, and ask again for
@@ -199,6 +200,8 @@ int datapath_fwmark(struct datapath *d, uint32_t fwmark)
 		struct wire *wire = d->workers[i]->wire;
 		int err = wire ? wire_mark(wire, fwmark) : 0;
 
+		if (!err && d->workers[i]->queue)
+			err = wire_xdp_mark(d->workers[i]->queue, fwmark);
 		if (err)
 			return err;
 	}

@@ -73,6 +73,22 @@ bool datapath_leaving(const struct datapath *d);
 int datapath_fwmark(struct datapath *d, uint32_t fwmark);
 /* Closes the wire (device down). */
 void datapath_unlisten(struct datapath *d);
+
+/* --- queues of the uplink, beside the UDP sockets (wire_xdp.h) --- */
+
+struct datapath_uplink {
+	int ifindex;
+	unsigned int queues; /* that the device has; as many workers get one */
+	bool zero_copy;	     /* fails where the driver cannot; else the kernel copies */
+	uint32_t fwmark;
+	int wanted; /* eventfd that is written when somewhere a path is missing */
+};
+
+/* Opens them all or none, and tells the program `divert` of them; nothing comes in before that is
+ * attached. They stay, whatever happens to the UDP sockets. */
+int datapath_queues_open(struct datapath *d, const struct datapath_uplink *u);
+bool datapath_queues_waiting(const struct datapath *d); /* something was not received yet */
+void datapath_queues_close(struct datapath *d);
 void datapath_mtu(struct datapath *d, uint32_t mtu);
 /* From now on senders are told that there is no peer for their packets. */
 void datapath_answer(struct datapath *d);

@@ -198,15 +198,14 @@ static void read_received(struct worker *w, const struct wire_received *r)
 	}
 }
 
-static bool poll_family(struct worker *w, struct wire *wire, bool ipv6, bool *ready)
+static bool poll_part(struct worker *w, struct wire *wire, enum wire_part part, bool *more)
 {
 	struct ingress *in = &w->ingress;
 	const struct joined *packets;
 	size_t n_packets;
 	uint64_t before;
-	unsigned int n = wire_receive(wire, w->buffers, ipv6, in->received, w->count);
+	unsigned int n = wire_receive(wire, w->buffers, part, in->received, more, w->count);
 
-	*ready = n == WIRE_RECEIVE_BUFFERS;
 	if (!n)
 		return false;
 	before = w->count->wire_messages_received;
@@ -225,18 +224,20 @@ static bool poll_family(struct worker *w, struct wire *wire, bool ipv6, bool *re
 bool ingress_poll(struct worker *w)
 {
 	struct wire *wire = rcu_dereference(w->wire), *leaving = rcu_dereference(w->leaving);
-	bool any = false, more4, more6;
+	bool any = false;
 
 	if (leaving && w->ready_leaving) {
-		any |= poll_family(w, leaving, false, &more4);
-		any |= poll_family(w, leaving, true, &more6);
-		w->ready_leaving = more4 || more6;
+		w->ready_leaving = false;
+		for (unsigned int part = 0; part < WIRE_PARTS; part++) {
+			bool more;
+
+			any |= poll_part(w, leaving, (enum wire_part)part, &more);
+			w->ready_leaving |= more;
+		}
 	}
-	if (!wire)
-		return any;
-	if (w->ready4)
-		any |= poll_family(w, wire, false, &w->ready4);
-	if (w->ready6)
-		any |= poll_family(w, wire, true, &w->ready6);
-	return any;
+	for (unsigned int part = 0; wire && part < WIRE_PARTS; part++)
+		/* To look at a queue costs no system call. */
+		if (w->ready[part] || part == WIRE_QUEUE)
+			any |= poll_part(w, wire, (enum wire_part)part, &w->ready[part]);
+	return any || (wire && wire_behind(wire));
 }

@@ -16,13 +16,40 @@ void remote_fini(struct remote *r)
 	keypair_retire(r->current);
 	keypair_retire(r->previous);
 	keypair_retire(r->next);
+	if (r->endpoint)
+		free(r->endpoint->path);
 	free(r->endpoint);
 	memset(r, 0, sizeof(*r));
 }
 
 static void release(struct rcu_head *head)
 {
-	free(caa_container_of(head, struct endpoint_box, rcu));
+	struct endpoint_box *box = caa_container_of(head, struct endpoint_box, rcu);
+
+	free(box->path);
+	free(box);
+}
+
+static void release_path(struct rcu_head *head)
+{
+	free(caa_container_of(head, struct path, rcu));
+}
+
+void endpoint_box_path(struct endpoint_box *box, const struct frame_headers *headers)
+{
+	struct path *old = box->path, *fresh = NULL;
+
+	if (headers && old && !memcmp(&old->headers, headers, sizeof(*headers)))
+		return;
+	if (headers) {
+		fresh = calloc(1, sizeof(*fresh));
+		if (!fresh)
+			return;
+		fresh->headers = *headers;
+	}
+	rcu_assign_pointer(box->path, fresh);
+	if (old)
+		call_rcu(&old->rcu, release_path);
 }
 
 void remote_endpoint_set(struct remote *r, const struct endpoint *e)
@@ -30,7 +57,7 @@ void remote_endpoint_set(struct remote *r, const struct endpoint *e)
 	struct endpoint_box *fresh = NULL;
 
 	if (endpoint_present(e)) {
-		fresh = malloc(sizeof(*fresh));
+		fresh = calloc(1, sizeof(*fresh));
 		if (!fresh)
 			return;
 		fresh->endpoint = *e;

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "datapath/endpoint.h"
+#include "datapath/frame.h"
 #include "datapath/keypair.h"
 #include "podveil/maps.h"
 #include "protocol/timers.h"
@@ -34,9 +35,19 @@ struct remote {
 		*counters; /* (rcu) PV_PEER_COUNTER_SLOTS of them, memory of the map */
 };
 
-/* The endpoint with what its replacement needs. */
+/* How frames get to an endpoint by the uplink. Immutable but for the atomic. */
+struct path {
+	struct frame_headers headers;
+	_Atomic uint64_t kernel_turn; /* when the kernel shall send something there next */
+	struct rcu_head rcu;
+};
+
+/* The endpoint with what its replacement needs, and the way there: a new endpoint has none yet. */
 struct endpoint_box {
 	struct endpoint endpoint;
+	struct path *path; /* (rcu) NULL: unknown, or not by the uplink */
+	/* A worker missed it; cleared by whoever looks for one. */
+	_Atomic bool path_wanted;
 	struct rcu_head rcu;
 };
 
@@ -51,6 +62,10 @@ void remote_endpoint_set(struct remote *r, const struct endpoint *e);
 bool remote_endpoint_get(const struct remote *r, struct endpoint *out);
 /* Let the kernel choose the source again (before a repeated handshake). */
 void remote_endpoint_forget_source(struct remote *r);
+
+/* One thread at a time; NULL: there is none any more. Keeps the old one where it says the same, or
+ * without memory. The box must be one that rcu_dereference() gave in this read side. */
+void endpoint_box_path(struct endpoint_box *box, const struct frame_headers *headers);
 
 static inline void remote_count_sent(struct remote *r, unsigned int slot, uint64_t packets,
 				     uint64_t bytes)

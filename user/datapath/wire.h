@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The wire of one worker, `socket` mode: a UDP socket for each IP version, with UDP_SEGMENT on the
- * way out, UDP_GRO on the way in, the mark on all that leaves, and SO_REUSEPORT so that the kernel
- * spreads sources over workers.
+ * The wire of one worker: where its messages go out and come in. A UDP socket for each IP version,
+ * with UDP_SEGMENT on the way out, UDP_GRO on the way in, the mark on all that leaves, and
+ * SO_REUSEPORT so that the kernel spreads sources over workers; and beside them, while the owner
+ * lends one, a queue of the uplink (AF_XDP, wire_xdp.h), which takes what it can. Whoever sends and
+ * receives need not know which of them it was.
  *
- * Owner: wire_open_all(), wire_close(), wire_mark(). Worker: send and receive. wire_send_one() may
- * be called from any thread: sockets are safe to share.
+ * Owner: wire_open_all(), wire_close(), wire_mark(), wire_lend(). Worker: send and receive.
+ * wire_send_one() may be called from any thread: sockets are safe to share.
  */
 #ifndef DATAPATH_WIRE_H
 #define DATAPATH_WIRE_H
@@ -45,10 +47,14 @@ struct wire_received {
 	struct endpoint from; /* to: where it came from; from: the local address it reached */
 };
 
-#define WIRE_RECEIVE_BUFFERS 8
-#define WIRE_SEND_RUNS	     64
+#define WIRE_RECEIVE_MAX 128 /* of them at a time */
+#define WIRE_SEND_RUNS	 64
+
+/* What a wire consists of; each is received from by itself. */
+enum wire_part { WIRE_IPV4, WIRE_IPV6, WIRE_QUEUE, WIRE_PARTS };
 
 struct wire;
+struct wire_xdp;
 
 /* Opens `n` wires on one port (0: any) and stores it. All or nothing. -EADDRINUSE also where
  * another socket shares the port with SO_REUSEPORT. IPv6 is left out where the kernel has none. */
@@ -56,9 +62,11 @@ int wire_open_all(struct wire **out, unsigned int n, uint16_t *port, uint32_t fw
 void wire_close(struct wire *w);
 int wire_mark(struct wire *w, uint32_t fwmark);
 
-/* File descriptors to poll; -1: none. */
-int wire_fd4(const struct wire *w);
-int wire_fd6(const struct wire *w);
+/* From now on until it is another's: the queue, or NULL. It may be closed after a grace period. */
+void wire_lend(struct wire *w, struct wire_xdp *queue);
+
+/* File descriptors to poll; -1: there is no such part. */
+int wire_fd(const struct wire *w, enum wire_part part);
 
 /* Buffers for receiving belong to the worker, because wires are replaced under it. */
 struct wire_buffers;
@@ -69,10 +77,13 @@ void wire_buffers_free(struct wire_buffers *b);
  * the device lacks it, without the sticky source where that is no longer ours. RCU read side. */
 void wire_send(struct wire *w, struct wire_buffers *b, const struct wire_run *runs, unsigned int n,
 	       struct pv_counters *count);
-/* Non-blocking; 0 where nothing waits. Data lies in the buffers until the next call. */
-unsigned int wire_receive(struct wire *w, struct wire_buffers *b, bool ipv6,
-			  struct wire_received out[WIRE_RECEIVE_BUFFERS],
+/* Non-blocking. Data lies in the buffers until the next call. *more: another call may find more at
+ * once, and should be made without waiting. */
+unsigned int wire_receive(struct wire *w, struct wire_buffers *b, enum wire_part part,
+			  struct wire_received out[WIRE_RECEIVE_MAX], bool *more,
 			  struct pv_counters *count);
+/* The device has not taken all that was sent: receive again soon, also where nothing waits. */
+bool wire_behind(const struct wire *w);
 /* 0 or -errno. */
 int wire_send_one(struct wire *w, const struct endpoint *to, const void *message, size_t len,
 		  uint8_t tos);

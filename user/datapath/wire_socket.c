@@ -1,15 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "datapath/wire.h"
-
+/* The sockets of a wire. */
 #include <errno.h>
-#include <netinet/in.h>
 #include <netinet/udp.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "datapath/remote.h"
+#include "datapath/wire_parts.h"
 
 #ifndef UDP_SEGMENT
 #define UDP_SEGMENT 103
@@ -22,24 +20,6 @@
 #define RECEIVE_SIZE 65536
 /* Room for what arrives while the worker is not running; the kernel doubles it for its overhead. */
 #define SOCKET_BUFFER (4 << 20)
-
-struct wire {
-	int fd4, fd6;
-};
-
-union control {
-	struct cmsghdr align;
-	/* UDP_SEGMENT or UDP_GRO; TOS or traffic class; the larger packet info. */
-	uint8_t bytes[CMSG_SPACE(sizeof(int)) * 2 + CMSG_SPACE(sizeof(struct in6_pktinfo))];
-};
-
-struct wire_buffers {
-	uint8_t *memory;
-	struct mmsghdr messages[WIRE_SEND_RUNS];
-	struct iovec pieces[WIRE_SEND_RUNS];
-	union control controls[WIRE_SEND_RUNS];
-	struct endpoint endpoints[WIRE_SEND_RUNS];
-};
 
 static int set_int(int fd, int level, int name, int value)
 {
@@ -161,7 +141,7 @@ int wire_open_all(struct wire **out, unsigned int n, uint16_t *port, uint32_t fw
 	int err = 0;
 
 	for (unsigned int i = 0; i < n; i++) {
-		wires[i] = malloc(sizeof(*wires[i]));
+		wires[i] = calloc(1, sizeof(*wires[i]));
 		if (!wires[i]) {
 			err = -ENOMEM;
 			goto fail;
@@ -181,6 +161,8 @@ int wire_open_all(struct wire **out, unsigned int n, uint16_t *port, uint32_t fw
 	if (err)
 		goto fail;
 	*port = chosen;
+	for (unsigned int i = 0; i < n; i++)
+		wires[i]->port = chosen;
 	memcpy(out, wires, n * sizeof(*wires));
 	return 0;
 fail:
@@ -204,16 +186,6 @@ int wire_mark(struct wire *w, uint32_t fwmark)
 	if (!err && w->fd6 >= 0)
 		err = set_int(w->fd6, SOL_SOCKET, SO_MARK, (int)fwmark);
 	return err;
-}
-
-int wire_fd4(const struct wire *w)
-{
-	return w->fd4;
-}
-
-int wire_fd6(const struct wire *w)
-{
-	return w->fd6;
 }
 
 struct wire_buffers *wire_buffers_new(void)
@@ -251,7 +223,7 @@ static void *add_control(struct msghdr *m, int level, int type, size_t len)
 }
 
 /* Where to, from which of our addresses, with which TOS byte, cut into what. */
-static void address(struct msghdr *m, union control *control, const struct endpoint *e, uint8_t tos,
+static void address(struct msghdr *m, union wire_control *control, const struct endpoint *e, uint8_t tos,
 		    uint16_t segment)
 {
 	const bool v4 = e->to.any.sa_family == AF_INET;
@@ -295,7 +267,7 @@ int wire_send_one(struct wire *w, const struct endpoint *to, const void *message
 {
 	struct iovec piece = {.iov_base = (void *)message, .iov_len = len};
 	struct msghdr m = {.msg_iov = &piece, .msg_iovlen = 1};
-	union control control;
+	union wire_control control;
 	int fd = socket_for(w, to);
 
 	if (fd < 0)
@@ -372,8 +344,8 @@ static void send_family(struct wire *w, struct wire_buffers *b, const struct wir
 	}
 }
 
-void wire_send(struct wire *w, struct wire_buffers *b, const struct wire_run *runs, unsigned int n,
-	       struct pv_counters *count)
+void wire_socket_send(struct wire *w, struct wire_buffers *b, const struct wire_run *runs,
+		      unsigned int n, struct pv_counters *count)
 {
 	unsigned int start = 0;
 
@@ -436,8 +408,8 @@ static void read_controls(struct msghdr *m, struct wire_received *r)
 	}
 }
 
-unsigned int wire_receive(struct wire *w, struct wire_buffers *b, bool ipv6,
-			  struct wire_received out[WIRE_RECEIVE_BUFFERS], struct pv_counters *count)
+unsigned int wire_socket_receive(struct wire *w, struct wire_buffers *b, bool ipv6,
+				 struct wire_received *out, struct pv_counters *count)
 {
 	int fd = ipv6 ? w->fd6 : w->fd4;
 

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "datapath/clock.h"
+#include "datapath/wire_xdp.h"
 #include "observe/log.h"
 
 /* A worker that always finds a packet or two works for its own overhead: two system calls each,
@@ -30,9 +31,12 @@ struct trickle {
 	unsigned int passes;
 };
 
-enum source { SOURCE_TUNNEL, SOURCE_WIRE4, SOURCE_WIRE6, SOURCE_LEAVING, SOURCE_KICK, N_SOURCES };
+/* And from SOURCE_WIRE on, the parts of the wire. */
+enum source { SOURCE_TUNNEL, SOURCE_LEAVING, SOURCE_KICK, SOURCE_WIRE };
 
-static int watch(struct worker *w, int fd, enum source source)
+#define N_SOURCES ((int)SOURCE_WIRE + WIRE_PARTS)
+
+static int watch(struct worker *w, int fd, unsigned int source)
 {
 	struct epoll_event e = {.events = EPOLLIN, .data.u32 = source};
 
@@ -42,9 +46,12 @@ static int watch(struct worker *w, int fd, enum source source)
 /* What AF_XDP counts by itself. */
 static void ask_kernel(struct worker *w)
 {
+	struct wire_xdp *queue = rcu_dereference(w->queue);
 	struct xsk_statistics fresh;
 
 	w->asked_kernel = w->now;
+	if (queue)
+		wire_xdp_count(queue, w->count);
 	xsk_statistics(w->xsk, &fresh);
 	w->count->xsk_rx_dropped += fresh.rx_dropped;
 	w->count->xsk_ring_full += fresh.ring_full;
@@ -71,12 +78,8 @@ static void wait_for_work(struct worker *w, bool idle)
 		n = epoll_wait(w->epoll, events, N_SOURCES, 0);
 	}
 	for (int i = 0; i < n; i++) {
-		switch ((enum source)events[i].data.u32) {
-		case SOURCE_WIRE4:
-			w->ready4 = true;
-			break;
-		case SOURCE_WIRE6:
-			w->ready6 = true;
+		switch (events[i].data.u32) {
+		case SOURCE_TUNNEL: /* its ring is looked at in each pass */
 			break;
 		case SOURCE_LEAVING:
 			w->ready_leaving = true;
@@ -84,9 +87,8 @@ static void wait_for_work(struct worker *w, bool idle)
 		case SOURCE_KICK:
 			w->kicked = true;
 			break;
-		case SOURCE_TUNNEL: /* its ring is looked at in each pass */
-		case N_SOURCES:
-			break;
+		default:
+			w->ready[events[i].data.u32 - SOURCE_WIRE] = true;
 		}
 	}
 }
@@ -192,7 +194,10 @@ int worker_new(struct datapath *d, unsigned int id, struct worker **out)
 	err = inject_open(params->inner_ifindex, &w->inject);
 	if (err)
 		goto fail;
-	err = xsk_open(params->inner_ifindex, id, params->superpackets, &w->xsk);
+	err = xsk_open(&(struct xsk_params){.ifindex = params->inner_ifindex,
+					    .queue = id,
+					    .chains = params->superpackets},
+		       &w->xsk);
 	if (err == -EAFNOSUPPORT)
 		log_error("this kernel has no AF_XDP sockets",
 			  "needs=\"a kernel with CONFIG_XDP_SOCKETS\"");
@@ -239,6 +244,7 @@ void worker_free(struct worker *w)
 	wire_buffers_free(w->buffers);
 	wire_close(w->wire);
 	wire_close(w->leaving);
+	wire_xdp_close(w->queue);
 	if (w->egress.buffer)
 		explicit_bzero(w->egress.buffer, EGRESS_BUFFER);
 	free(w->egress.buffer);
@@ -250,7 +256,7 @@ void worker_free(struct worker *w)
 }
 
 /* The same descriptor for another source: what was said of it is said anew. */
-static void watch_as(struct worker *w, int fd, enum source source)
+static void watch_as(struct worker *w, int fd, unsigned int source)
 {
 	struct epoll_event e = {.events = EPOLLIN, .data.u32 = source};
 
@@ -261,15 +267,26 @@ static void watch_as(struct worker *w, int fd, enum source source)
 void worker_wire(struct worker *w, struct wire *wire, struct wire *leaving)
 {
 	if (leaving) {
-		watch_as(w, wire_fd4(leaving), SOURCE_LEAVING);
-		watch_as(w, wire_fd6(leaving), SOURCE_LEAVING);
+		wire_lend(leaving, NULL);
+		for (unsigned int part = 0; part < WIRE_PARTS; part++)
+			watch_as(w, wire_fd(leaving, (enum wire_part)part), SOURCE_LEAVING);
 	}
 	if (wire) {
-		watch_as(w, wire_fd4(wire), SOURCE_WIRE4);
-		watch_as(w, wire_fd6(wire), SOURCE_WIRE6);
+		wire_lend(wire, w->queue);
+		for (unsigned int part = 0; part < WIRE_PARTS; part++)
+			watch_as(w, wire_fd(wire, (enum wire_part)part), SOURCE_WIRE + part);
 	}
 	rcu_assign_pointer(w->leaving, leaving);
 	rcu_assign_pointer(w->wire, wire);
+}
+
+void worker_queue(struct worker *w, struct wire_xdp *queue)
+{
+	rcu_assign_pointer(w->queue, queue);
+	if (!w->wire)
+		return;
+	wire_lend(w->wire, queue);
+	watch_as(w, wire_fd(w->wire, WIRE_QUEUE), SOURCE_WIRE + WIRE_QUEUE);
 }
 
 static bool post(int fd, const struct datapath_event *event)

@@ -51,7 +51,7 @@ struct inner_source {
 };
 
 struct ingress {
-	struct wire_received received[WIRE_RECEIVE_BUFFERS];
+	struct wire_received received[WIRE_RECEIVE_MAX];
 	unsigned int n_ops;
 	struct aead_op ops[AEAD_MAX_BATCH];
 	struct inbound inbound[AEAD_MAX_BATCH];
@@ -69,6 +69,7 @@ struct worker {
 	struct wire *wire; /* (rcu) replaced by the owner; NULL: device is down */
 	/* (rcu) On the port that we had before: peers may still send there. Receives only. */
 	struct wire *leaving;
+	struct wire_xdp *queue; /* (rcu) lent to the wire; the owner's */
 
 	struct xsk *xsk;
 	struct inject *inject;
@@ -83,7 +84,8 @@ struct worker {
 	uint64_t asked_kernel; /* when AF_XDP's own statistics were last read */
 	uint64_t icmp_tokens_at;
 	unsigned int icmp_tokens;
-	bool ready4, ready6, ready_leaving, kicked; /* what epoll said and was not yet exhausted */
+	/* What epoll said and was not yet exhausted. */
+	bool ready[WIRE_PARTS], ready_leaving, kicked;
 };
 
 struct datapath {
@@ -107,6 +109,9 @@ void worker_free(struct worker *w);
 /* Owner: another wire from now on (NULL: none), while the old one is received from or not. What is
  * neither may be closed after a grace period. */
 void worker_wire(struct worker *w, struct wire *wire, struct wire *leaving);
+/* Owner: a queue of the uplink beside the wire's sockets from now on (NULL: none). The one before
+ * may be closed after a grace period. */
+void worker_queue(struct worker *w, struct wire_xdp *queue);
 
 /* Writes our own slot: nobody else does. */
 static inline void histogram_add(struct pv_histogram *h, uint32_t value)

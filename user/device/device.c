@@ -163,6 +163,8 @@ static int go_up(struct device *d)
 		return err;
 	}
 	d->up = true;
+	device_publish_settings(d); /* any port: the choice */
+	handshaker_wake(d->handshaker);
 	TAILQ_FOREACH (p, &d->peers, list) {
 		timers_up(&p->remote.timers, true);
 		timers_persistent_keepalive_set(&p->remote.timers, p->keepalive * NSEC_PER_SEC,
@@ -181,6 +183,7 @@ static void go_down(struct device *d)
 
 	d->up = false;
 	datapath_unlisten(d->datapath);
+	handshaker_wake(d->handshaker);
 	TAILQ_FOREACH (p, &d->peers, list) {
 		timers_up(&p->remote.timers, false);
 		session_clear(p);
@@ -330,6 +333,18 @@ int device_entry(struct device *d, int family, struct entry_program **out)
 	return d->superpackets ? entry_program_load(d->programs, &params, out) : -ENOTSUP;
 }
 
+void device_wire(struct device *d, enum wire_choice wire, int uplink)
+{
+	device_lock(d);
+	if (d->wire != wire || (uplink && d->wire_ifindex != uplink)) {
+		d->wire = wire;
+		if (uplink)
+			d->wire_ifindex = uplink;
+		handshaker_wake(d->handshaker);
+	}
+	device_unlock(d);
+}
+
 /* --- news of sessions --- */
 
 void device_session_news(struct device *d)
@@ -433,6 +448,7 @@ static void choose(struct device *d)
 		d->params.workers ? d->params.workers : (unsigned int)(cores > 2 ? cores - 1 : 1);
 	if (d->workers > PV_MAX_WORKERS)
 		d->workers = PV_MAX_WORKERS;
+	d->wire = d->params.wire;
 	check_mtu(d);
 }
 

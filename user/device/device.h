@@ -17,6 +17,7 @@
 
 #include "datapath/allowed_ips.h"
 #include "datapath/endpoint.h"
+#include "datapath/wire_choice.h"
 #include "device/handshake_counters.h"
 
 #include "protocol/messages.h"
@@ -32,6 +33,8 @@ struct device_params {
 	uint32_t mtu;		 /* 0: 1420 */
 	bool per_packet;	 /* no superpackets, even where the kernel can */
 	const char *aead;	 /* NULL: the fastest */
+	enum wire_choice wire;	 /* see device_wire() */
+	const char *uplink;	 /* for `xdp`; NULL: the device by which the first peer is reached */
 	bool adopt;		 /* take over a tunnel device that a dead process left */
 	/* The tunnel device is gone, or its socket was closed from outside: the owner should free.
 	 */
@@ -65,6 +68,11 @@ int device_mend(struct device *d);
  * before the device is. -ENOTSUP: the device takes no superpackets. */
 struct entry_program;
 int device_entry(struct device *d, int family, struct entry_program **out);
+
+/* How messages get to the wire from now on: through UDP sockets; through AF_XDP on the device
+ * `uplink` (0: as in params) beside them; or so where the driver has zero-copy. Done soon after, on
+ * another thread; device_look() tells what became of it, and why. No packet is lost by it. */
+void device_wire(struct device *d, enum wire_choice wire, int uplink);
 
 /* --- configuration: all of it or nothing --- */
 
@@ -114,6 +122,8 @@ uint64_t device_version(struct device *d);
 
 /* --- looking at it --- */
 
+#define WIRE_WHY 160
+
 struct device_view {
 	uint8_t private_key[KEY_SIZE]; /* wipe after use */
 	uint8_t public_key[KEY_SIZE];
@@ -125,6 +135,9 @@ struct device_view {
 	bool superpackets;
 	unsigned int workers;
 	uint32_t mtu;
+	const char *wire;	 /* "socket" or "xdp" */
+	bool wire_refused;	 /* xdp is wanted, and cannot be */
+	char wire_why[WIRE_WHY]; /* how, or why not xdp */
 	uint64_t handshakes[HANDSHAKE_COUNTS];
 };
 

@@ -116,6 +116,7 @@ static void attend(struct handshaker *h)
 		look_after(h, p, clock_now());
 	}
 	reap(d);
+	uplink_attend(d->uplink);
 	if (datapath_leaving(d->datapath))
 		evtimer_add(h->on_leave, &leave);
 	device_unlock(d);
@@ -224,6 +225,9 @@ int handshaker_new(struct device *d, struct handshaker **out)
 	if (!h->on_wake || !h->on_event || !h->on_leave || event_add(h->on_wake, NULL) ||
 	    event_add(h->on_event, NULL))
 		goto fail;
+	err = uplink_new(d, h->base, &d->uplink);
+	if (err)
+		goto fail;
 	*out = h;
 	err = -pthread_create(&h->thread, NULL, run, h);
 	if (err) {
@@ -257,6 +261,12 @@ void handshaker_free(struct handshaker *h)
 		/* Nobody else is left: the peers' timers go while their base is there. */
 		device_lock(h->device);
 		reap(h->device);
+		device_unlock(h->device);
+	}
+	if (h->device->uplink) {
+		device_lock(h->device);
+		uplink_free(h->device->uplink);
+		h->device->uplink = NULL;
 		device_unlock(h->device);
 	}
 	if (h->on_event)

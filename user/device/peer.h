@@ -17,6 +17,7 @@
 #include "datapath/datapath.h"
 #include "device/device.h"
 #include "device/handshake.h"
+#include "device/uplink.h"
 #include "protocol/cookie.h"
 #include "protocol/noise.h"
 
@@ -66,6 +67,9 @@ struct device {
 
 	pthread_mutex_t lock;
 	bool up;
+	enum wire_choice wire; /* wanted */
+	int wire_ifindex;      /* the uplink; 0: the first peer's */
+	struct uplink *uplink; /* the handshake thread's */
 	int listen_error; /* of the last attempt to go up */
 	uint64_t version; /* how often configured */
 	struct noise_identity identity;

@@ -19,6 +19,7 @@ static void view_device(struct device *d, struct device_view *v)
 		.workers = d->workers,
 		.mtu = d->mtu,
 	};
+	uplink_view(d->uplink, v);
 	for (unsigned int i = 0; i < HANDSHAKE_COUNTS; i++)
 		v->handshakes[i] = d->handshakes[i];
 	memcpy(v->private_key, d->identity.private_key, KEY_SIZE);

@@ -3,6 +3,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <linux/if_arp.h>
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
 #include <linux/veth.h>
@@ -80,6 +81,10 @@ static void read_link(const struct nlmsghdr *m, struct link_info *out)
 		out->rx_queues = mnl_attr_get_u32(table[IFLA_NUM_RX_QUEUES]);
 	if (table[IFLA_NUM_TX_QUEUES])
 		out->tx_queues = mnl_attr_get_u32(table[IFLA_NUM_TX_QUEUES]);
+	out->ethernet = header->ifi_type == ARPHRD_ETHER && table[IFLA_ADDRESS] &&
+			mnl_attr_get_payload_len(table[IFLA_ADDRESS]) == sizeof(out->mac);
+	if (out->ethernet)
+		memcpy(out->mac, mnl_attr_get_payload(table[IFLA_ADDRESS]), sizeof(out->mac));
 	if (table[IFLA_LINKINFO])
 		mnl_attr_parse_nested(table[IFLA_LINKINFO], kind_attribute, out);
 }

@@ -20,6 +20,8 @@ struct link_info {
 	bool up;
 	bool carrier; /* of a veth: both ends are up */
 	unsigned int rx_queues, tx_queues;
+	bool ethernet; /* it has a MAC address */
+	uint8_t mac[6];
 };
 
 /* -ENODEV: no such device. */

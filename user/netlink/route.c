@@ -348,11 +348,13 @@ struct route_watch {
 	struct mnl_socket *socket;
 };
 
-int route_watch_new(struct route_watch **out)
+int route_watch_new(bool neighbours, struct route_watch **out)
 {
-	static const int groups[] = {
-		RTNLGRP_LINK,	   RTNLGRP_TC,		RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV4_ROUTE,
-		RTNLGRP_IPV4_RULE, RTNLGRP_IPV6_IFADDR, RTNLGRP_IPV6_ROUTE,  RTNLGRP_IPV6_RULE,
+	const int groups[] = {
+		RTNLGRP_LINK,	     neighbours ? RTNLGRP_NEIGH : RTNLGRP_TC,
+		RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV4_ROUTE,
+		RTNLGRP_IPV4_RULE,   RTNLGRP_IPV6_IFADDR,
+		RTNLGRP_IPV6_ROUTE,  RTNLGRP_IPV6_RULE,
 	};
 	struct route_watch *w = calloc(1, sizeof(*w));
 	int err = w ? rtnl_listen(groups, sizeof(groups) / sizeof(*groups), &w->socket) : -ENOMEM;

@@ -167,7 +167,7 @@ static int bring_up(struct agent *a, int i)
 	struct tunnel *t = a->tunnels[i];
 	uint8_t *key = i == V4 ? a->self.record.key4 : a->self.record.key6;
 	uint8_t public_key[32];
-	int err = tunnel_enable(t, s, tunnel_mtu(a, s, i));
+	int err = tunnel_enable(t, s, tunnel_mtu(a, s, i), a->self.uplink.ifindex);
 
 	if (!err)
 		err = tunnel_update(t, &a->plans[i], s);
@@ -475,7 +475,7 @@ static void release_hosts(const struct agent *a)
 static int watch_network(struct agent *a)
 {
 	const struct timeval tick = {0, TICK_MS * 1000};
-	int err = route_watch_new(&a->watch);
+	int err = route_watch_new(false, &a->watch);
 
 	if (err)
 		return err;

@@ -204,19 +204,6 @@ static int parse_pattern(const char *text, void *to)
 	return 0;
 }
 
-static int parse_wire(const char *text, enum wire_choice *out)
-{
-	static const char *const words[] = {
-		[WIRE_AUTO] = "auto", [WIRE_SOCKET] = "socket", [WIRE_XDP] = "xdp"};
-
-	for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++)
-		if (!strcmp(text, words[i])) {
-			*out = (enum wire_choice)i;
-			return 0;
-		}
-	return -EINVAL;
-}
-
 /* Into its place of `out`, unless -EINVAL. */
 static int parse(size_t i, const char *text, struct settings *out)
 {
@@ -259,7 +246,7 @@ static int parse(size_t i, const char *text, struct settings *out)
 		return parse_list(text, SETTINGS_MAX_ENTRY_INTERFACES, parse_pattern, to,
 				  sizeof(*out->entry_interfaces), &out->n_entry_interfaces);
 	case WIRE:
-		return parse_wire(text, to);
+		return wire_choice_parse(text, to);
 	case WORKERS:
 		if (parse_number(text, 0, 8, &n))
 			return -EINVAL;

@@ -12,10 +12,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "datapath/wire_choice.h"
 #include "netlink/cidr.h"
 #include "observe/log.h"
-
-enum wire_choice { WIRE_AUTO, WIRE_SOCKET, WIRE_XDP };
 
 #define SETTINGS_MAX_STRICT_CIDRS     64
 #define SETTINGS_MAX_ENTRY_INTERFACES 8

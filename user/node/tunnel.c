@@ -216,6 +216,7 @@ static int start_device(struct tunnel *t)
 		.inner_name = inner_name(t->params.family),
 		.workers = s->workers,
 		.mtu = t->mtu,
+		.wire = WIRE_SOCKET, /* until the uplink is known */
 		.adopt = true,
 		.ended = on_gone,
 		.renamed = on_renamed,
@@ -349,7 +350,7 @@ static void begin_anew(struct tunnel *t)
 	}
 }
 
-int tunnel_enable(struct tunnel *t, const struct settings *s, uint32_t mtu)
+int tunnel_enable(struct tunnel *t, const struct settings *s, uint32_t mtu, int uplink)
 {
 	const bool workers_changed = t->device && s->workers != t->settings.workers;
 	uint8_t unused[32];
@@ -375,6 +376,8 @@ int tunnel_enable(struct tunnel *t, const struct settings *s, uint32_t mtu)
 	}
 	if (!t->device)
 		err = start_device(t);
+	if (!err)
+		device_wire(t->device, s->wire, uplink);
 	if (!err)
 		err = tell_interface(t);
 	if (!err)

@@ -42,8 +42,8 @@ void tunnel_free(struct tunnel *t, bool remove);
 /* The public key, making or loading the private one when it is not there yet. */
 int tunnel_key(struct tunnel *t, uint8_t public_key[32]);
 /* Device up, programs attached, as the settings say; adopts the device of a dead process. The key
- * can be published once tunnel_update() has returned 0 as well. */
-int tunnel_enable(struct tunnel *t, const struct settings *s, uint32_t mtu);
+ * can be published once tunnel_update() has returned 0 as well. `uplink`: ifindex. */
+int tunnel_enable(struct tunnel *t, const struct settings *s, uint32_t mtu, int uplink);
 /* Peers, allowed IPs, address, rule and routes follow the plan. The plan need not outlive the call.
  */
 int tunnel_update(struct tunnel *t, const struct plan *p, const struct settings *s);

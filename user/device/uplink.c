@@ -1,0 +1,560 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "device/uplink.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "datapath/clock.h"
+#include "datapath/frame.h"
+#include "datapath/xsk.h"
+#include "device/peer.h"
+#include "netlink/link.h"
+#include "netlink/next_hop.h"
+#include "netlink/route.h"
+#include "observe/log.h"
+
+#define ETHERNET 14
+/* So long until the next attempt where `xdp` is wanted and cannot be. */
+#define RETRY_SECONDS 5
+/* The first of the network's news is looked at at once, and what follows it not more often. */
+#define SETTLE (10 * NSEC_PER_MSEC)
+/* Looking may take a tenth of the time at most: with thousands of peers it costs. */
+#define PATIENCE 10
+/* For what came in to be received, before a queue goes. */
+#define DRAIN_STEPS 50
+#define DRAIN_STEP  NSEC_PER_MSEC
+
+struct uplink {
+	struct device *device;
+	int wanted; /* eventfd, written by workers that miss a path */
+	struct route_watch *watch;
+	struct event *on_wanted, *on_news, *on_settled, *on_retry;
+	uint64_t looked, look_cost; /* when, and what it took, ns */
+	enum wire_choice choice; /* that the queues were opened for */
+
+	bool open;
+	bool zero_copy, generic;
+	struct link_info link; /* as it was when the queues were opened */
+	int attached;	       /* the program's link; -1: none */
+	uint16_t port;
+	struct pv_address *addresses;
+	size_t n_addresses, room;
+	char why[WIRE_WHY];
+};
+
+/* --- saying why --- */
+
+/* Once for each reason. */
+static void say(struct uplink *u, const char *format, ...)
+{
+	char why[WIRE_WHY];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(why, sizeof(why), format, args);
+	va_end(args);
+	if (!strcmp(why, u->why))
+		return;
+	snprintf(u->why, sizeof(u->why), "%s", why);
+	if (u->open)
+		log_info("messages go through AF_XDP on the uplink", "device=%s uplink=%s mode=%s",
+			 u->device->name, u->link.name, u->zero_copy ? "zero-copy" : "copy");
+	else if (u->device->wire == WIRE_XDP && u->device->up)
+		log_error("messages go through sockets, not through AF_XDP",
+			  "device=%s problem=\"%s\"", u->device->name, why);
+	else
+		log_debug("messages go through sockets", "device=%s why=\"%s\"", u->device->name,
+			  why);
+}
+
+/* --- paths --- */
+
+static struct next_hop_query query_for(const struct device *d, const struct endpoint *e)
+{
+	const bool v4 = e->to.any.sa_family == AF_INET;
+	struct next_hop_query q = {
+		.to = {.family = v4 ? AF_INET : AF_INET6, .prefix_len = v4 ? 32 : 128},
+		.fwmark = d->fwmark,
+		.from_port = d->listen_port,
+		.to_port = ntohs(v4 ? e->to.v4.sin_port : e->to.v6.sin6_port),
+	};
+
+	q.from = q.to;
+	if (v4) {
+		memcpy(q.to.address, &e->to.v4.sin_addr, 4);
+		memcpy(q.from.address, &e->from.v4, 4);
+		if (!e->from.v4.s_addr)
+			q.from.family = AF_UNSPEC;
+		return q;
+	}
+	memcpy(q.to.address, &e->to.v6.sin6_addr, 16);
+	memcpy(q.from.address, &e->from.v6, 16);
+	if (IN6_IS_ADDR_UNSPECIFIED(&e->from.v6))
+		q.from.family = AF_UNSPEC;
+	q.ifindex = (int)e->to.v6.sin6_scope_id;
+	return q;
+}
+
+static struct pv_address address_key(const struct cidr *c)
+{
+	struct pv_address a = {{0}};
+
+	if (c->family == AF_INET) {
+		memset(a.bytes + 10, 0xff, 2);
+		memcpy(a.bytes + 12, c->address, 4);
+	} else {
+		memcpy(a.bytes, c->address, 16);
+	}
+	return a;
+}
+
+/* The kernel would not send from an address that is no longer ours; neither do we. */
+static bool is_local(const struct uplink *u, const struct cidr *c)
+{
+	const struct pv_address a = address_key(c);
+
+	for (size_t i = 0; i < u->n_addresses; i++)
+		if (!memcmp(&a, &u->addresses[i], sizeof(a)))
+			return true;
+	return false;
+}
+
+static bool find_path(const struct uplink *u, const struct endpoint *e, struct frame_headers *out)
+{
+	const struct next_hop_query q = query_for(u->device, e);
+	struct endpoint resolved = *e;
+	struct next_hop hop;
+	int err = next_hop_find(&q, &hop);
+
+	if (err || hop.ifindex != u->link.ifindex || !is_local(u, &hop.from))
+		return false;
+	if (q.to.family == AF_INET)
+		memcpy(&resolved.from.v4, hop.from.address, 4);
+	else
+		memcpy(&resolved.from.v6, hop.from.address, 16);
+	frame_prepare(out, &resolved, u->link.mac, hop.mac,
+		      hop.mtu && hop.mtu < u->link.mtu ? hop.mtu : u->link.mtu);
+	return true;
+}
+
+static void look_for_path(const struct uplink *u, struct endpoint_box *box)
+{
+	struct frame_headers headers;
+
+	if (find_path(u, &box->endpoint, &headers)) {
+		endpoint_box_path(box, &headers);
+		atomic_store_explicit(&box->path_wanted, false, memory_order_relaxed);
+	} else if (box->path) {
+		/* Nobody need ask again: what changes is news. */
+		atomic_store_explicit(&box->path_wanted, true, memory_order_relaxed);
+		endpoint_box_path(box, NULL);
+	}
+}
+
+/* Those that somebody sends to. */
+static void look_for_paths(const struct uplink *u, bool missing_alone)
+{
+	struct peer *p;
+
+	TAILQ_FOREACH (p, &u->device->peers, list) {
+		struct endpoint_box *box = rcu_dereference(p->remote.endpoint);
+
+		if (!box || (box->path && missing_alone))
+			continue;
+		if (box->path || atomic_load_explicit(&box->path_wanted, memory_order_relaxed))
+			look_for_path(u, box);
+	}
+}
+
+static void forget_paths(const struct uplink *u)
+{
+	struct peer *p;
+
+	TAILQ_FOREACH (p, &u->device->peers, list) {
+		struct endpoint_box *box = rcu_dereference(p->remote.endpoint);
+
+		if (!box)
+			continue;
+		endpoint_box_path(box, NULL);
+		atomic_store_explicit(&box->path_wanted, false, memory_order_relaxed);
+	}
+}
+
+/* --- what the program has to know --- */
+
+static void take_address(void *context, const struct cidr *a, int ifindex)
+{
+	struct uplink *u = context;
+
+	/* Of link-local addresses, the uplink's own. */
+	if (a->family == AF_INET6 && a->address[0] == 0xfe && (a->address[1] & 0xc0) == 0x80 &&
+	    ifindex != u->link.ifindex)
+		return;
+	if (u->n_addresses == u->room) {
+		const size_t room = u->room ? u->room * 2 : 16;
+		struct pv_address *more = realloc(u->addresses, room * sizeof(*more));
+
+		if (!more)
+			return; /* what comes to it goes through the sockets */
+		u->addresses = more;
+		u->room = room;
+	}
+	u->addresses[u->n_addresses++] = address_key(a);
+}
+
+static int tell_program(struct uplink *u)
+{
+	struct pv_divert_settings s = {
+		.largest = XSK_FRAME_SIZE,
+		.port = u->device->listen_port,
+		.generic = u->generic,
+	};
+	int err;
+
+	memcpy(s.mac, u->link.mac, sizeof(s.mac));
+	u->port = s.port;
+	u->n_addresses = 0;
+	err = local_address_each(take_address, u);
+	if (!err)
+		err = programs_divert_addresses(u->device->programs, u->addresses, u->n_addresses);
+	/* More addresses than the map holds: messages to the others go through the sockets. */
+	if (err == -E2BIG || err == -ENOMEM)
+		err = 0;
+	return err ? err : programs_divert_settings(u->device->programs, &s);
+}
+
+/* --- opening and closing --- */
+
+static void drain(const struct uplink *u)
+{
+	const struct timespec step = {0, DRAIN_STEP};
+
+	for (unsigned int i = 0; i < DRAIN_STEPS && datapath_queues_waiting(u->device->datapath);
+	     i++)
+		nanosleep(&step, NULL);
+}
+
+static void close_queues(struct uplink *u)
+{
+	if (u->attached >= 0)
+		close(u->attached);
+	u->attached = -1;
+	if (!u->open)
+		return;
+	/* Nothing comes in any more; what did is not lost. */
+	if (u->device->up)
+		drain(u);
+	forget_paths(u);
+	datapath_queues_close(u->device->datapath);
+	u->open = false;
+}
+
+static int open_queues(struct uplink *u, bool zero_copy)
+{
+	const struct datapath_uplink du = {
+		.ifindex = u->link.ifindex,
+		.queues = u->link.rx_queues < u->link.tx_queues ? u->link.rx_queues
+								: u->link.tx_queues,
+		.zero_copy = zero_copy,
+		.fwmark = u->device->fwmark,
+		.wanted = u->wanted,
+	};
+
+	u->zero_copy = zero_copy;
+	return datapath_queues_open(u->device->datapath, &du);
+}
+
+static int attach(struct uplink *u)
+{
+	int err;
+
+	for (int generic = 0; generic < 2; generic++) {
+		u->generic = generic;
+		err = tell_program(u);
+		if (!err)
+			err = programs_divert_attach(u->device->programs, u->link.ifindex, generic,
+						     &u->attached);
+		/* A driver without XDP; zero-copy with the generic kind does not go. */
+		if (!err || err == -EBUSY || err == -EEXIST || u->zero_copy)
+			break;
+	}
+	return err;
+}
+
+/* The one that was named, or else the device by which the first peer is reached. 0: none. */
+static int find_uplink(const struct uplink *u)
+{
+	struct peer *p;
+
+	if (u->device->wire_ifindex)
+		return u->device->wire_ifindex;
+	if (u->device->params.uplink)
+		return (int)if_nametoindex(u->device->params.uplink);
+	TAILQ_FOREACH (p, &u->device->peers, list) {
+		struct next_hop hop;
+		struct endpoint e;
+
+		if (!remote_endpoint_get(&p->remote, &e))
+			continue;
+
+		const struct next_hop_query q = query_for(u->device, &e);
+
+		if (!next_hop_route(&q, &hop))
+			return hop.ifindex;
+	}
+	return 0;
+}
+
+/* Can it be? Says why not. */
+static bool suits(struct uplink *u)
+{
+	const int ifindex = find_uplink(u);
+	char name[16];
+	uint32_t id;
+
+	if (!ifindex && !u->device->params.uplink) {
+		say(u, "no peer is known whose device it could be");
+		return false;
+	}
+	if (!ifindex || link_get_index(ifindex, &u->link)) {
+		say(u, "the uplink is not there");
+		return false;
+	}
+	if (!u->link.up) {
+		say(u, "%s is down", u->link.name);
+		return false;
+	}
+	if (!u->link.ethernet) {
+		say(u, "%s is no Ethernet device", u->link.name);
+		return false;
+	}
+	if (u->link.mtu + ETHERNET > XSK_FRAME_SIZE) {
+		say(u, "the MTU of %s, %u, is above %d", u->link.name, u->link.mtu,
+		    XSK_FRAME_SIZE - ETHERNET);
+		return false;
+	}
+	id = programs_xdp_there(u->link.ifindex, name);
+	if (id) {
+		say(u, "%s has an XDP program already: %s, id %u", u->link.name, name, id);
+		return false;
+	}
+	return true;
+}
+
+static void try_open(struct uplink *u)
+{
+	const struct device *d = u->device;
+	int err;
+
+	u->choice = d->wire;
+	if (!suits(u))
+		return;
+	err = open_queues(u, true);
+	if (err && d->wire == WIRE_AUTO) {
+		say(u, "auto: %s has no zero-copy AF_XDP", u->link.name);
+		return;
+	}
+	if (err)
+		err = open_queues(u, false);
+	if (err == -EBUSY) {
+		say(u, "another AF_XDP socket has the queues of %s", u->link.name);
+		return;
+	}
+	if (err) {
+		say(u, "no AF_XDP socket on %s: %s", u->link.name, strerror(-err));
+		return;
+	}
+	u->open = true;
+	err = attach(u);
+	if (err) {
+		close_queues(u);
+		say(u, "XDP cannot be attached to %s: %s", u->link.name, strerror(-err));
+		return;
+	}
+	say(u, "%s, %s", u->link.name,
+	    u->zero_copy ? "zero-copy"
+	    : u->generic ? "the kernel copies, generic XDP"
+			 : "the kernel copies");
+}
+
+/* --- following --- */
+
+static void retry_later(struct uplink *u)
+{
+	const struct timeval delay = {RETRY_SECONDS, 0};
+
+	if (!evtimer_pending(u->on_retry, NULL))
+		evtimer_add(u->on_retry, &delay);
+}
+
+/* What the queues were opened for is no longer so. */
+static bool outdated(const struct uplink *u)
+{
+	struct link_info now;
+
+	if (u->choice != u->device->wire ||
+	    (u->device->wire_ifindex && u->device->wire_ifindex != u->link.ifindex))
+		return true;
+	return link_get_index(u->link.ifindex, &now) || now.mtu != u->link.mtu ||
+	       now.rx_queues != u->link.rx_queues || now.tx_queues != u->link.tx_queues ||
+	       memcmp(now.mac, u->link.mac, sizeof(now.mac)) != 0;
+}
+
+void uplink_attend(struct uplink *u)
+{
+	const struct device *d = u->device;
+	const bool wanted = d->up && d->wire != WIRE_SOCKET;
+
+	if (u->open && (!wanted || outdated(u)))
+		close_queues(u);
+	if (!wanted) {
+		evtimer_del(u->on_retry);
+		say(u, d->wire == WIRE_SOCKET ? "socket is wanted" : "the device is down");
+		return;
+	}
+	if (u->open) {
+		if (u->port != d->listen_port)
+			tell_program(u);
+		return;
+	}
+	try_open(u);
+	if (!u->open)
+		retry_later(u);
+}
+
+static void look(struct uplink *u)
+{
+	const uint64_t begin = clock_now();
+
+	uplink_attend(u);
+	if (u->open) {
+		tell_program(u);
+		look_for_paths(u, false);
+	}
+	u->looked = clock_now();
+	u->look_cost = u->looked - begin;
+}
+
+static void on_wanted(evutil_socket_t fd, short what, void *context)
+{
+	struct uplink *u = context;
+	uint64_t times;
+
+	(void)what;
+	if (read(fd, &times, sizeof(times)) < 0)
+		return;
+	device_lock(u->device);
+	if (u->open)
+		look_for_paths(u, true);
+	device_unlock(u->device);
+}
+
+static void on_settled(evutil_socket_t fd, short what, void *context)
+{
+	struct uplink *u = context;
+
+	(void)fd;
+	(void)what;
+	device_lock(u->device);
+	/* Without `xdp` in force or wanted the network's news are not ours. */
+	if (u->open || u->device->wire == WIRE_XDP)
+		look(u);
+	device_unlock(u->device);
+}
+
+static void on_news(evutil_socket_t fd, short what, void *context)
+{
+	struct uplink *u = context;
+	const uint64_t patience = u->look_cost * PATIENCE, now = clock_now();
+	const uint64_t due = u->looked + (patience > SETTLE ? patience : SETTLE);
+	const uint64_t wait = due > now ? due - now : 0;
+	const struct timeval delay = {(time_t)(wait / NSEC_PER_SEC),
+				      (suseconds_t)(wait % NSEC_PER_SEC / 1000)};
+
+	(void)fd;
+	(void)what;
+	route_watch_drain(u->watch);
+	if (!evtimer_pending(u->on_settled, NULL))
+		evtimer_add(u->on_settled, &delay);
+}
+
+static void on_retry(evutil_socket_t fd, short what, void *context)
+{
+	struct uplink *u = context;
+
+	(void)fd;
+	(void)what;
+	device_lock(u->device);
+	if (!u->open)
+		uplink_attend(u);
+	device_unlock(u->device);
+}
+
+/* --- making and freeing --- */
+
+int uplink_new(struct device *d, struct event_base *base, struct uplink **out)
+{
+	struct uplink *u = calloc(1, sizeof(*u));
+	int err = -ENOMEM;
+
+	if (!u)
+		return -ENOMEM;
+	u->device = d;
+	u->attached = -1;
+	u->wanted = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (u->wanted < 0) {
+		err = -errno;
+		goto fail;
+	}
+	err = route_watch_new(true, &u->watch);
+	if (err)
+		goto fail;
+	u->on_wanted = event_new(base, u->wanted, EV_READ | EV_PERSIST, on_wanted, u);
+	u->on_news =
+		event_new(base, route_watch_fd(u->watch), EV_READ | EV_PERSIST, on_news, u);
+	u->on_settled = evtimer_new(base, on_settled, u);
+	u->on_retry = evtimer_new(base, on_retry, u);
+	if (!u->on_wanted || !u->on_news || !u->on_settled || !u->on_retry ||
+	    event_add(u->on_wanted, NULL) || event_add(u->on_news, NULL)) {
+		err = -ENOMEM;
+		goto fail;
+	}
+	*out = u;
+	return 0;
+fail:
+	uplink_free(u);
+	return err;
+}
+
+void uplink_free(struct uplink *u)
+{
+	if (!u)
+		return;
+	close_queues(u);
+	if (u->on_wanted)
+		event_free(u->on_wanted);
+	if (u->on_news)
+		event_free(u->on_news);
+	if (u->on_settled)
+		event_free(u->on_settled);
+	if (u->on_retry)
+		event_free(u->on_retry);
+	route_watch_free(u->watch);
+	if (u->wanted >= 0)
+		close(u->wanted);
+	free(u->addresses);
+	free(u);
+}
+
+void uplink_view(const struct uplink *u, struct device_view *v)
+{
+	v->wire = u->open ? "xdp" : "socket";
+	snprintf(v->wire_why, sizeof(v->wire_why), "%s", u->why);
+	v->wire_refused = !u->open && u->device->wire == WIRE_XDP && u->device->up;
+}
