@@ -127,6 +127,7 @@ class Cluster:
         port = f"port{index}"
         self.switch.run(f"ip link add {port} mtu {self.mtu} type veth peer name eth0 mtu {self.mtu} "
                         f"netns {node.pid} && ip link set {port} master br0 up")
+        node.taps["eth0"] = (self.switch, port)
         node.run(f"hostname {node.name}; ip link set eth0 up && "
                  f"ip addr add {node.address}/16 dev eth0 && "
                  f"ip addr add {node.address6}/64 dev eth0 nodad && "

@@ -11,7 +11,7 @@ import tempfile
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(ROOT, "deploy/lab"))
 
-from hosts import PODVEIL, Capture, Failed, Host, wait_for  # noqa: E402, F401
+from hosts import PODVEIL, THROUGH_AF_XDP, Capture, Failed, Host, wait_for  # noqa: E402, F401
 
 MARK = 0x200000
 PORT = 51820
@@ -83,7 +83,7 @@ class Lab:
         try:
             self.a, self.b = self.host("node-a"), self.host("node-b")
             self.pod_a, self.pod_b = self.host("pod-a"), self.host("pod-b")
-            self.wire(self.a, "eth0", self.b, "eth0", mtu)
+            self._uplinks(mtu)
             for i, node in ((1, self.a), (2, self.b)):
                 node.run(f"ip addr add 172.18.0.{i}/24 dev eth0 && "
                          f"ip addr add fd00:18::{i}/64 dev eth0 nodad && "
@@ -105,6 +105,18 @@ class Lab:
         x.run(f"ip link add {x_name} mtu {mtu} type veth peer name {y_name} mtu {mtu} netns {y.pid}"
               f" && ip link set {x_name} up")
         y.run(f"ip link set {y_name} up")
+
+    def _uplinks(self, mtu):
+        """eth0 of both nodes, one cable, with a switch in it where captures are taken there."""
+        if not THROUGH_AF_XDP:
+            self.wire(self.a, "eth0", self.b, "eth0", mtu)
+            return
+        self.switch = self.host("switch")
+        self.switch.run(f"ip link add br0 mtu {mtu} type bridge mcast_snooping 0 && ip link set br0 up")
+        for node, port in ((self.a, "port-a"), (self.b, "port-b")):
+            self.wire(node, "eth0", self.switch, port, mtu)
+            self.switch.run(f"ip link set {port} master br0")
+            node.taps["eth0"] = (self.switch, port)
 
     def _pod(self, node, pod, i):
         pod_mtu = max(self.mtu, 1500)

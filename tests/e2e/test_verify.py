@@ -6,7 +6,7 @@ import signal
 import subprocess
 
 from agents import enable
-from hosts import PODVEIL, Capture, wait_for
+from hosts import PODVEIL, THROUGH_AF_XDP, Capture, wait_for
 from traffic import ping
 from workload import Steady
 
@@ -41,7 +41,8 @@ def test_verdicts(cluster):
     # The same as tcpdump, but for what passed before the one and after the other.
     seen = len(capture.packets())
     mine = peer["sent"]["data"] + peer["received"]["data"] + peer["sent"]["others"]
-    assert 100 < mine <= seen * 1.05, (mine, seen)
+    # (Of what goes through AF_XDP, a capture on the node itself sees what the kernel sends.)
+    assert (0 if THROUGH_AF_XDP else 100) < mine <= seen * 1.05, (mine, seen)
     # With one peer only its traffic counts.
     code, found = verify(worker, "--seconds", "1", "--peer", "wireguard-control-plane")
     assert (code, [n["node"] for n in found["nodes"]]) == (UNKNOWN, ["wireguard-control-plane"])

@@ -181,7 +181,27 @@ void doctor_entry(struct report *r)
 		     interfaces);
 }
 
-/* --- peers --- */
+/* --- what the agent says --- */
+
+static void wire(struct report *r, const json_t *tunnels)
+{
+	const json_t *t;
+	size_t i;
+
+	json_array_foreach (tunnels, i, t) {
+		const char *what = i ? "wire, IPv6 pods" : "wire";
+
+		if (!json_object_get(t, "wire"))
+			continue;
+		if (ask_yes(t, "wireRefused"))
+			find(r, what, WORSE, "an uplink that xdp can be had on",
+			     "see to what is said, or set podveilWire to auto", "socket: %s",
+			     ask_text(t, "wireWhy"));
+		else
+			find(r, what, GOOD, "", "", "%s: %s", ask_text(t, "wire"),
+			     ask_text(t, "wireWhy"));
+	}
+}
 
 void doctor_peers(struct report *r)
 {
@@ -205,6 +225,7 @@ void doctor_peers(struct report *r)
 					 used ? " " : "", name);
 		}
 	}
+	wire(r, json_object_get(status, "tunnels"));
 	json_decref(status);
 	if (answered == n)
 		find(r, "peers", GOOD, "", "", "%zu of %zu answered", answered, n);

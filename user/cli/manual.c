@@ -103,6 +103,8 @@ static const struct {
 	{"tunnels.entry.on, .interfaces, .problem",
 	 "the fast path on entry, how many devices have it, and why it is not on although it is "
 	 "set, or null"},
+	{"tunnels.wire, .wireWhy, .wireRefused",
+	 "socket or xdp; how, or why not xdp; podveilWire is xdp, and that cannot be"},
 	{"tunnels.peers.node, .publicKey, .endpoint, .tunnelAddress", "another node with a key"},
 	{"tunnels.peers.encrypting, .encryptingSince",
 	 "whether, and since when, what goes to its pods is encrypted"},
@@ -114,7 +116,7 @@ static const struct {
 	{"guard.stands, .leaks, .dropLeak, .plainInward, .dropPlainInward, .dropWireShort, .drops",
 	 "on the uplink: packets in plain that left, were kept from leaving, came in, were kept "
 	 "out; malformed messages"},
-	{"strict, wire", "podveilStrictMode; how messages get to the wire"},
+	{"strict, wire", "podveilStrictMode; xdp where one of the tunnels has it, else socket"},
 	{"conflicts", "keys and ranges that two nodes claim, a text each"},
 	{"refused", "the setting that is refused, and why, or null"},
 	{"failed", "the last attempt to apply records and settings failed"},

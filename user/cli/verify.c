@@ -338,6 +338,13 @@ static void print_probes(const struct verification *v)
 	       (unsigned long long)v->evidence->marker_seen);
 }
 
+/* Sockets for captures lie above AF_XDP: they see of messages what the kernel itself sends and
+ * receives. */
+static bool through_af_xdp(const struct verification *v)
+{
+	return !strcmp(ask_text(v->status, "wire"), "xdp");
+}
+
 static void print_verdict(const struct verification *v, enum verdict verdict)
 {
 	const unsigned long long data = evidence_data(v->evidence);
@@ -354,6 +361,11 @@ static void print_verdict(const struct verification *v, enum verdict verdict)
 		       v->evidence->marker_seen ? ", and so was the marker" : "");
 		break;
 	case UNKNOWN:
+		if (through_af_xdp(v)) {
+			printf("verdict: UNKNOWN: what goes through AF_XDP cannot be seen here: "
+			       "capture where the uplink leads to, or set podveilWire to socket\n");
+			break;
+		}
 		printf("verdict: UNKNOWN: no traffic with pods of %s was seen: make some, or give "
 		       "--generate\n",
 		       v->peer ? v->peer : "other nodes");
@@ -379,6 +391,9 @@ static void print(const struct verification *v, enum verdict verdict)
 	       (unsigned long long)v->evidence->frames);
 	if (!encryption_on(v->status))
 		printf("  encryption is off on this node: podveil enable\n");
+	if (through_af_xdp(v))
+		printf("  wire: xdp: of WireGuard messages a capture here sees few; of all else, "
+		       "all\n");
 	print_nodes(v);
 	print_examples(v->evidence);
 	print_probes(v);
@@ -438,6 +453,7 @@ static void print_json(const struct verification *v, enum verdict verdict)
 		      v->uplink_name, "seconds", (double)(v->end - v->begin) / (double)NSEC_PER_SEC,
 		      "packets", (json_int_t)e->frames, "plain", (json_int_t)e->plain, "missed",
 		      (json_int_t)v->missed, "nodes", nodes, "examples", plain, "probes", probes);
+	json_object_set_new(o, "wire", json_string(ask_text(v->status, "wire")));
 	if (v->probe)
 		json_object_set_new(o, "markerSeen", json_integer((json_int_t)e->marker_seen));
 	json_dumpf(o, stdout, JSON_INDENT(2));

@@ -445,6 +445,19 @@ static void node(struct writer *w)
 	EACH_DEVICE (w, d)
 		fprintf(w->f, "podveil_entry_interfaces{iface=\"%s\"} %zu\n", d->name,
 			entry_look(tunnel_entry(d->tunnel)).interfaces);
+	family(w, "podveil_wire_info", "gauge",
+	       "How messages get to the wire, and why so; always 1.");
+	EACH_DEVICE (w, d) {
+		fprintf(w->f, "podveil_wire_info{iface=\"%s\",wire=\"%s\",why=\"", d->name,
+			d->view.wire);
+		value(w->f, d->view.wire_why);
+		fputs("\"} 1\n", w->f);
+	}
+	family(w, "podveil_wire_refused", "gauge",
+	       "1: podveilWire is xdp, and that cannot be: messages go through sockets.");
+	EACH_DEVICE (w, d)
+		fprintf(w->f, "podveil_wire_refused{iface=\"%s\"} %d\n", d->name,
+			d->view.wire_refused);
 	single(w, "podveil_guard_up", "gauge",
 	       "1: guard and shield stand on the uplink, as they shall while a tunnel is on.",
 	       w->fence);

@@ -257,7 +257,7 @@ static void fact_number(FILE *f, const char *what, long long value)
 	fact(f, what, digits);
 }
 
-static void tunnel(FILE *f, const json_t *status, const json_t *t, long long now)
+static void tunnel(FILE *f, const json_t *t, long long now)
 {
 	const bool ipv6 = !strcmp(text(t, "family"), "ipv6");
 	const char *name = ipv6 ? "IPv6 pods" : "IPv4 pods";
@@ -272,7 +272,7 @@ static void tunnel(FILE *f, const json_t *status, const json_t *t, long long now
 		fact_number(f, "UDP port", number(t, "port"));
 		fact_number(f, "MTU", number(t, "mtu"));
 		fact(f, "Mode", yes(t, "superpackets") ? "superpackets" : "per packet");
-		fact(f, "Wire", text(status, "wire"));
+		fact(f, "Wire", text(t, "wire"));
 		fact(f, "Cipher", text(t, "cipher"));
 		fact_number(f, "Workers", number(t, "workers"));
 		if (yes(entry, "on"))
@@ -340,7 +340,7 @@ static void content(FILE *f, const json_t *status)
 	verdict(f, status);
 	problems(f, status);
 	json_array_foreach (json_object_get(status, "tunnels"), i, t)
-		tunnel(f, status, t, now);
+		tunnel(f, t, now);
 	losses(f, status);
 	fputs("<p class=\"quiet\">Uplink ", f);
 	escape(f, text(status, "uplink"));

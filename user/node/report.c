@@ -167,6 +167,9 @@ static void add_device(const struct device_view *v, void *context)
 	json_object_set_new(context, "workers", json_integer(v->workers));
 	json_object_set_new(context, "cipher", json_string(v->aead));
 	json_object_set_new(context, "superpackets", json_boolean(v->superpackets));
+	json_object_set_new(context, "wire", json_string(v->wire));
+	json_object_set_new(context, "wireWhy", any_text(v->wire_why));
+	json_object_set_new(context, "wireRefused", json_boolean(v->wire_refused));
 }
 
 /* Reasons that occurred, with how often. */
@@ -272,6 +275,21 @@ static json_t *guard_status(const struct fence *f)
 			 (json_int_t)c.drop_wire_short, "drops", drop_list(&c));
 }
 
+/* What one tunnel has, none of the others has: a queue belongs to one socket. */
+static const char *wire_of(const json_t *tunnels)
+{
+	const json_t *t;
+	size_t i;
+
+	json_array_foreach (tunnels, i, t) {
+		const char *wire = json_string_value(json_object_get(t, "wire"));
+
+		if (wire && !strcmp(wire, "xdp"))
+			return "xdp";
+	}
+	return "socket";
+}
+
 json_t *report_document(const struct report_input *in)
 {
 	const struct store_health *h = in->store ? store_health(in->store) : NULL;
@@ -294,7 +312,7 @@ json_t *report_document(const struct report_input *in)
 	json_object_set_new(o, "tunnels", tunnels);
 	json_object_set_new(o, "guard", guard_status(in->fence));
 	json_object_set_new(o, "strict", json_boolean(settings_get(in->settings)->strict));
-	json_object_set_new(o, "wire", json_string("socket"));
+	json_object_set_new(o, "wire", json_string(wire_of(tunnels)));
 	json_object_set_new(o, "conflicts", conflict_list(in->conflicts));
 	json_object_set_new(o, "refused", refused ? any_text(refused) : json_null());
 	json_object_set_new(o, "failed", json_boolean(in->failed));
