@@ -23,9 +23,10 @@ def rekeys(lab, left, right, seconds):
 
 
 def test_rekey_under_traffic_loses_nothing():
-    """Three pairs at the same time, for longer than keys may be used: we as initiator, as responder,
-    and on both ends."""
-    pairs = [("podveil", "wireguard-go-new"), ("wireguard-go-new", "podveil"), ("podveil", "podveil")]
+    """Four pairs at the same time, for longer than keys may be used: we as initiator, as responder,
+    on both ends, and there through AF_XDP."""
+    pairs = [("podveil", "wireguard-go-new"), ("wireguard-go-new", "podveil"), ("podveil", "podveil"),
+             ("podveil xdp", "podveil xdp")]
     labs, threads, seen = [], [], {}
 
     def watch(names, lab, left, right):
@@ -38,7 +39,8 @@ def test_rekey_under_traffic_loses_nothing():
         for names in pairs:
             lab = Lab()
             labs.append(lab)
-            left, right = (Device(node, implementation(name))
+            left, right = (Device(node, implementation(name.split()[0]),
+                                  env={"PODVEIL_WIRE": "xdp"} if "xdp" in name else None)
                            for node, name in zip((lab.a, lab.b), names))
             lab.connect(left, right)
             assert ping(lab.pod_a, "10.0.2.2") == 3  # the left one has initiated

@@ -1,0 +1,430 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Wire mode xdp: messages through AF_XDP on the uplink, and through the sockets where that cannot be.
+
+Captures are taken at the switch: on the nodes themselves they do not see what goes through AF_XDP.
+"""
+import json
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+
+from cluster import Cluster, leaks
+from lab import PORT, Capture, Device, Lab, implementation, wait_for
+from traffic import counters, echo, ping, transfer
+import workload
+from workload import Steady
+
+COMMAND = implementation("podveil")
+XDP = ["--wire", "xdp"]
+
+
+@pytest.fixture
+def lab():
+    with Lab(switch=True) as made:
+        yield made
+
+
+def mode(node):
+    """How an XDP program is attached to eth0: driver, generic, or None."""
+    for line in node.run("bpftool net show dev eth0").splitlines():
+        if line.startswith("eth0("):
+            return line.split()[1]
+        if line.startswith("tc"):
+            return None
+    return None
+
+
+def frames(node):
+    """(sent, received) through AF_XDP on the uplink."""
+    total = counters(node)
+    return total["wire_frames_sent"], total["wire_frames_received"]
+
+
+def both(lab, **options):
+    left, right = (Device(node, COMMAND, arguments=XDP) for node in (lab.a, lab.b))
+    lab.connect(left, right, **options)
+    started(lab, lab.a, lab.b)
+    return left, right
+
+
+def started(lab, *nodes):
+    """Returns when the nodes send and receive frames."""
+    for node in nodes:
+        wait_for(lambda: mode(node), f"{node.name} has divert on its uplink")
+
+    def flows():
+        before = [frames(n) for n in nodes]
+        assert ping(lab.pod_a, "10.0.2.2", deadline=15) == 3
+        return all(now[0] > was[0] and now[1] > was[1]
+                   for now, was in zip([frames(n) for n in nodes], before))
+    wait_for(flows, "frames flow both ways")
+
+
+def nothing_was_lost(node):
+    total = counters(node)
+    for reason in ("drop_bad_tag", "drop_replayed", "drop_source", "drop_bad_inner", "drop_malformed",
+                   "drop_bad_message", "drop_wire_error", "drop_wire_full"):
+        assert total[reason] == 0, reason
+
+
+@pytest.mark.parametrize("ipv6_uplink", [False, True], ids=["outer4", "outer6"])
+def test_both_ends(ipv6_uplink):
+    with Lab(switch=True, ipv6_uplink=ipv6_uplink) as lab:
+        left, right = both(lab)
+        assert mode(lab.a) == mode(lab.b) == "driver"
+        for address_a, address_b in (("10.0.1.2", "10.0.2.2"), ("fd00:1::2", "fd00:2::2")):
+            transfer(lab.pod_a, lab.pod_b, address_b, 32)
+            transfer(lab.pod_b, lab.pod_a, address_a, 32)
+            echo(lab.pod_a, lab.pod_b, address_b, [0, 1, 15, 16, 17, 100, 1391, 1392, 4000])
+        for node in (lab.a, lab.b):
+            sent, received = frames(node)
+            assert sent > 20000 and received > 20000
+            nothing_was_lost(node)
+        # Both count the same (a keepalive may be under way).
+        assert abs(left.transfer(right)[0] - right.transfer(left)[1]) <= 64
+
+
+@pytest.mark.parametrize("ipv6_uplink", [False, True], ids=["outer4", "outer6"])
+@pytest.mark.parametrize("left_is_ours", [True, False])
+def test_with_others(peer, left_is_ours, ipv6_uplink):
+    with Lab(switch=True, ipv6_uplink=ipv6_uplink) as lab:
+        ours, others = (lab.a, lab.b) if left_is_ours else (lab.b, lab.a)
+        made = {ours: Device(ours, COMMAND, arguments=XDP), others: Device(others, peer)}
+        lab.connect(made[lab.a], made[lab.b])
+        started(lab, ours)
+        transfer(lab.pod_a, lab.pod_b, "10.0.2.2", 32)
+        transfer(lab.pod_b, lab.pod_a, "10.0.1.2", 32)
+        echo(lab.pod_a, lab.pod_b, "10.0.2.2", [0, 1, 15, 16, 17, 100, 1391, 1392, 4000])
+        sent, received = frames(ours)
+        assert sent > 10000 and received > 10000
+        nothing_was_lost(ours)
+
+
+@pytest.mark.parametrize("ipv6_uplink", [False, True], ids=["outer4", "outer6"])
+def test_frames_are_what_the_kernel_would_send(ipv6_uplink):
+    with Lab(switch=True, ipv6_uplink=ipv6_uplink) as lab:
+        both(lab)
+        capture = Capture(lab.switch, "port-a", f"udp port {PORT}")
+        lab.pod_a.run("ping -n -Q 1 -c 5 -i 0.02 -s 700 -p 5345435245543a 10.0.2.2")
+        assert b"SECRET" not in capture.stop()
+        from scapy.layers.inet import IP, UDP
+        from scapy.layers.inet6 import IPv6
+        from scapy.layers.l2 import Ether
+        seen = [p for p in capture.packets() if bytes(p[UDP].payload)[0] == 4
+                and (p.src == lab.a.run("cat /sys/class/net/eth0/address").strip())]
+        assert len(seen) >= 5
+        for p in seen:
+            ip = p[IPv6 if ipv6_uplink else IP]
+            assert {p[UDP].sport, p[UDP].dport} == {PORT} and p[UDP].chksum
+            if ipv6_uplink:
+                assert ip.hlim == 64 and ip.tc & 3 == 1
+            else:
+                assert ip.ttl == 64 and ip.tos & 3 == 1 and not ip.flags & 2
+        # Sums: scapy's own of the same packet. (Those of the kernel's sockets are unfinished here.)
+        ours = [p for p in seen if p[UDP].chksum == Ether(rebuilt(p))[UDP].chksum]
+        assert len(ours) >= 4
+
+
+def rebuilt(packet):
+    """The packet with its sums made anew."""
+    from scapy.layers.inet import IP, UDP
+    copy = packet.copy()
+    if copy.haslayer(IP):
+        del copy[IP].chksum
+    del copy[UDP].chksum
+    return bytes(copy)
+
+
+def test_nothing_readable_on_the_wire(lab):
+    both(lab)
+    capture = Capture(lab.switch, "port-a")
+    server = lab.pod_b.start(["python3", "-m", "http.server", "--bind", "10.0.2.2", "8000"])
+    wait_for(lambda: "8000" in lab.pod_b.run("ss -ltn"), "the server listens")
+    lab.pod_a.run(["python3", "-c", "import urllib.request as u\n"
+                   "for i in range(50): u.urlopen(u.Request('http://10.0.2.2:8000/', "
+                   "headers={'X': 'SECRET-MARKER-IN-PLAIN' * 20})).read()"])
+    server.kill()
+    captured = capture.stop()
+    assert len(captured) > 20000
+    assert b"SECRET-MARKER-IN-PLAIN" not in captured
+    assert bytes([10, 0, 1, 2, 10, 0, 2, 2]) not in captured
+
+
+def test_a_program_in_generic_mode():
+    """A veth with fewer queues than its other end takes no native XDP: superpackets of others then
+    reach the program whole, and are the kernel's to cut."""
+    with Lab(switch=True, queues=2) as lab:
+        ours = Device(lab.a, COMMAND, arguments=XDP)
+        lab.connect(ours, Device(lab.b, COMMAND, arguments=["--wire", "socket"]))
+        started(lab, lab.a)
+        assert mode(lab.a) == "generic"
+        before = counters(lab.a)
+        transfer(lab.pod_b, lab.pod_a, "10.0.1.2", 32)
+        transfer(lab.pod_a, lab.pod_b, "10.0.2.2", 32)
+        after = counters(lab.a)
+        nothing_was_lost(lab.a)
+        messages = after["wire_messages_received"] - before["wire_messages_received"]
+        through = after["wire_frames_received"] - before["wire_frames_received"]
+        assert messages > 20000 and through < messages / 2
+
+
+def test_roaming(lab):
+    left, right = both(lab)
+    lab.b.run("ip addr del 172.18.0.2/24 dev eth0 && ip addr add 172.18.0.77/24 dev eth0")
+    right.set("listen-port", 40000)
+    # Messages from there go through AF_XDP at once, and it is they that tell.
+    assert ping(lab.pod_b, "10.0.1.2", count=5) >= 4
+    assert left.show("endpoints").split()[1] == "172.18.0.77:40000"
+    started(lab, lab.a, lab.b)
+    left.set("listen-port", 40001)
+    assert ping(lab.pod_a, "10.0.2.2", count=5) >= 4
+    assert right.show("endpoints").split()[1] == "172.18.0.1:40001"
+    started(lab, lab.a, lab.b)
+
+
+def test_uplink_down_and_up(lab):
+    both(lab)
+    pinging = lab.pod_a.start(["ping", "-n", "-q", "-i", "0.02", "-w", "4", "10.0.2.2"])
+    for node in (lab.a, lab.b):
+        lab.a.run("ip link set eth0 down && ip link set eth0 up")
+        # IPv6 addresses of an interface go when it is down; nothing here needs them.
+    pinging.communicate(timeout=10)
+    assert ping(lab.pod_a, "10.0.2.2", deadline=15) == 3
+    started(lab, lab.a, lab.b)
+
+
+def test_uplink_changes(lab):
+    """Its MTU and its MAC address: what frames bear follows."""
+    left, right = both(lab)
+    for mtu in (1300, 1500):
+        for node in (lab.a, lab.b):
+            node.run(f"ip link set eth0 mtu {mtu}")
+        # What does not fit is the kernel's to cut.
+        transfer(lab.pod_a, lab.pod_b, "10.0.2.2", 4)
+        transfer(lab.pod_b, lab.pod_a, "10.0.1.2", 4)
+        started(lab, lab.a, lab.b)
+    lab.a.run("ip link set eth0 address 02:00:00:00:00:99")
+    started(lab, lab.a, lab.b)
+    # Above what a frame holds, the sockets do it.
+    lab.a.run("ip link set eth0 mtu 9000")
+    wait_for(lambda: mode(lab.a) is None, "divert is gone")
+    assert ping(lab.pod_a, "10.0.2.2") == 3
+    assert "above" in left.log.read()
+    lab.a.run("ip link set eth0 mtu 1500")
+    started(lab, lab.a, lab.b)
+
+
+def test_a_neighbour_that_is_not_known(lab):
+    """The sockets send, which makes the kernel look; and a neighbour that moved is followed."""
+    both(lab)
+    mac = lab.b.run("cat /sys/class/net/eth0/address").strip()
+    assert mac in lab.a.run("ip neigh show 172.18.0.2")
+    for _ in range(3):
+        lab.a.run("ip neigh flush dev eth0")
+        assert ping(lab.pod_a, "10.0.2.2") == 3
+    started(lab, lab.a, lab.b)
+    before = frames(lab.a)
+    # Nobody is there: nothing is sent through AF_XDP, and nothing hangs.
+    lab.a.run("ip neigh replace 172.18.0.2 lladdr 02:00:00:00:00:77 dev eth0 nud permanent")
+    ping(lab.pod_a, "10.0.2.2", count=3, deadline=1)
+    lab.a.run("ip neigh del 172.18.0.2 dev eth0")
+    assert ping(lab.pod_a, "10.0.2.2", deadline=10) == 3
+    started(lab, lab.a, lab.b)
+    assert frames(lab.a)[0] > before[0]
+
+
+def test_a_route_elsewhere(lab):
+    """What does not leave by the uplink goes through the sockets."""
+    both(lab)
+    extra = lab.host("gateway")
+    lab.wire(lab.a, "eth1", extra, "eth0", 1500)
+    lab.wire(extra, "eth1", lab.b, "eth1", 1500)
+    lab.a.run("ip addr add 172.19.1.1/24 dev eth1")
+    lab.b.run("ip addr add 172.19.2.2/24 dev eth1")
+    extra.run("sysctl -qw net.ipv4.ip_forward=1 && ip addr add 172.19.1.9/24 dev eth0 && "
+              "ip addr add 172.19.2.9/24 dev eth1")
+    lab.a.run("ip route add 172.18.0.2/32 via 172.19.1.9 src 172.19.1.1")
+    lab.b.run("ip route add 172.19.1.0/24 via 172.19.2.9; "
+              "sysctl -qw net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.eth1.rp_filter=0")
+    extra.run("ip route add 172.18.0.2/32 via 172.19.2.2")
+
+    def through_the_sockets():
+        before = frames(lab.a)[0]
+        assert ping(lab.pod_a, "10.0.2.2", deadline=15) == 3
+        return frames(lab.a)[0] == before
+    wait_for(through_the_sockets, "the other way")
+    lab.a.run("ip route del 172.18.0.2/32")
+    started(lab, lab.a)
+
+
+def test_somebody_elses_program(lab):
+    """It stays, messages go through sockets, that is said; when it goes, ours comes."""
+    with_foreign_program(lab.a)
+    left = Device(lab.a, COMMAND, arguments=XDP)
+    lab.connect(left, Device(lab.b, COMMAND, arguments=XDP))
+    assert ping(lab.pod_a, "10.0.2.2") == 3
+    wait_for(lambda: "has an XDP program already: stranger" in open(left.log.name).read(), "it is said")
+    assert frames(lab.a) == (0, 0)
+    assert "stranger" in lab.a.run("bpftool prog show")
+    lab.a.run("ip link set dev eth0 xdp off")
+    started(lab, lab.a, lab.b)
+
+
+def with_foreign_program(node):
+    node.run("""cat > /run/stranger.c <<'END'
+#include <linux/bpf.h>
+__attribute__((section("xdp"), used)) int stranger(struct xdp_md *ctx) { return XDP_PASS; }
+END
+clang -O2 -g -target bpf -I/usr/include/$(uname -m)-linux-gnu -c /run/stranger.c -o /run/stranger.o &&
+bpftool prog load /run/stranger.o /sys/fs/bpf/stranger type xdp &&
+bpftool net attach xdp pinned /sys/fs/bpf/stranger dev eth0""")
+
+
+def test_nothing_stays_on_the_uplink(lab):
+    """Ended, or killed: the kernel has its packets again."""
+    left, right = both(lab)
+    pid = right.pid()
+    os.kill(pid, signal.SIGTERM)
+    wait_for(lambda: not os.path.exists(f"/proc/{pid}"), "the process ends")
+    assert mode(lab.b) is None
+    pid = left.pid()
+    os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: not os.path.exists(f"/proc/{pid}"), "the process ends")
+    wait_for(lambda: mode(lab.a) is None, "the program goes with it")
+    again = Device(lab.a, COMMAND, arguments=["--wire", "socket"])
+    lab.connect(again, Device(lab.b, COMMAND, arguments=["--wire", "auto"]))
+    assert ping(lab.pod_a, "10.0.2.2", deadline=15) == 3
+    # veth has no zero-copy: auto takes sockets.
+    assert mode(lab.a) is None and mode(lab.b) is None
+
+
+def test_one_queue_for_one_device(lab):
+    """A second device on the same uplink has sockets, and says why."""
+    both(lab)
+    second = Device(lab.a, COMMAND, name="wg1", arguments=XDP)
+    other = Device(lab.b, COMMAND, name="wg1", arguments=XDP)
+    for mine, theirs, i in ((second, other, 2), (other, second, 1)):
+        mine.set("listen-port", 51900, "peer", theirs.public, "endpoint", f"172.18.0.{i}:51900",
+                 "allowed-ips", f"10.9.{i}.0/24")
+        mine.node.run(f"ip addr add 10.9.{3 - i}.1/24 dev wg1 && ip link set wg1 up && "
+                      f"ip route add 10.9.{i}.0/24 dev wg1")
+    assert ping(lab.a, "10.9.2.1") == 3
+    wait_for(lambda: "divert" in open(second.log.name).read(), "it is said")
+    started(lab, lab.a, lab.b)
+
+
+def test_wrong_words(lab):
+    done = lab.a.run([*COMMAND, "wg0", "--wire", "pigeon"], check=False)
+    assert done.returncode == 2 and "not auto, socket or xdp" in done.stderr
+    device = Device(lab.a, COMMAND, arguments=[*XDP, "--uplink", "eth7"])
+    lab.a.run("ip link set wg0 up")
+    wait_for(lambda: "the uplink is not there" in open(device.log.name).read(), "it is said")
+
+
+# --- the agent ---
+
+@pytest.fixture
+def cluster():
+    """Two nodes that encrypt; .client on the first, .server on the second."""
+    with Cluster(2) as c:
+        c.client, c.server = c.pod(c.nodes[0], "frontend-client"), c.pod(c.nodes[1], "backend-api")
+        workload.backend(c.server)
+        for node in c.nodes:
+            c.start_agent(node)
+        c.podveil("enable")
+        wait_for(c.encrypted, "all nodes encrypt")
+        yield c
+
+
+def wire(node, family=0):
+    tunnel = node.agent.status()["tunnels"][family]
+    return tunnel["wire"], tunnel["wireWhy"], tunnel["wireRefused"]
+
+
+def test_the_setting_changes_under_traffic(cluster):
+    c = cluster
+    steady = Steady(c.client, c.server.address, rate=300)
+    pinging = c.client.start(["ping", "-n", "-q", "-i", "0.005", "-w", "60", c.server.address])
+    capture = Capture(c.switch, "br0")
+    for _ in range(3):
+        for way in ("xdp", "socket"):
+            c.configure(podveilWire=way)
+            wait_for(lambda: {wire(n)[0] for n in c.nodes} == {way}, f"both have {way}")
+            assert {bool(mode(n)) for n in c.nodes} == {way == "xdp"}
+            steady.more(300)
+    c.configure(podveilWire="xdp")
+    wait_for(lambda: {wire(n)[0] for n in c.nodes} == {"xdp"}, "both have xdp")
+    steady.more(300)
+    pinging.send_signal(signal.SIGINT)
+    out, _ = pinging.communicate(timeout=10)
+    result = steady.stop()
+    assert result["failed"] == 0, result
+    assert " 0% packet loss" in out, out
+    capture.stop()
+    assert not leaks(capture.packets())
+
+
+def test_what_the_agent_says(cluster):
+    c, node = cluster, cluster.nodes[0]
+    assert wire(node) == ("socket", "auto: eth0 has no zero-copy AF_XDP", False)
+    c.configure(podveilWire="xdp")
+    wait_for(lambda: wire(node) == ("xdp", "eth0, the kernel copies", False), "xdp")
+    assert node.agent.status()["wire"] == "xdp"
+    assert ", xdp\n" in node.run([c_podveil(), "status"])
+    assert "ok    wire             xdp: eth0, the kernel copies" in node.run(
+        [c_podveil(), "doctor"], check=False).stdout
+    assert ping(c.client, c.server.address, count=5) == 5
+    metrics = node.run("curl -s localhost:9586/metrics")
+    assert 'podveil_wire_info{iface="wireguard.cali",wire="xdp",why="eth0, the kernel copies"} 1' in metrics
+    assert 'podveil_wire_refused{iface="wireguard.cali"} 0' in metrics
+    # verify says what it cannot see.
+    done = node.run([c_podveil(), "verify", "--seconds", "1"], check=False)
+    assert "wire: xdp" in done.stdout
+    # It cannot be: said everywhere, and traffic goes on.
+    c.configure(podveilWire="socket")
+    wait_for(lambda: mode(node) is None, "divert goes")
+    with_foreign_program(node)
+    c.configure(podveilWire="xdp")
+    wait_for(lambda: wire(node)[2], "xdp is refused")
+    assert wire(node)[:1] == ("socket",) and "stranger" in wire(node)[1]
+    assert "messages go through sockets, not xdp: eth0 has an XDP program already" in node.run(
+        [c_podveil(), "status"])
+    assert "note  wire             socket: eth0 has an XDP program" in node.run(
+        [c_podveil(), "doctor"], check=False).stdout
+    assert 'podveil_wire_refused{iface="wireguard.cali"} 1' in node.run("curl -s localhost:9586/metrics")
+    assert ping(c.client, c.server.address, count=5) == 5
+
+
+def c_podveil():
+    return COMMAND[0]
+
+
+def test_agents_end(cluster):
+    """With the encryption in force, and with everything removed."""
+    c = cluster
+    c.configure(podveilWire="xdp")
+    wait_for(lambda: {wire(n)[0] for n in c.nodes} == {"xdp"}, "both have xdp")
+    node = c.nodes[0]
+    node.agent.kill()
+    wait_for(lambda: mode(node) is None, "the program goes with the agent")
+    c.start_agent(node)
+    wait_for(lambda: wire(node)[0] == "xdp", "the next one takes over")
+    assert ping(c.client, c.server.address, count=5, deadline=15) == 5
+    node.agent.stop()
+    assert mode(node) is None
+    node.run([c_podveil(), "agent", "--cleanup"])
+    assert "wireguard.cali" not in node.run("ip -br link")
+
+
+def test_both_tunnels_want_the_queue(cluster):
+    c = cluster
+    c.podveil("enable", "--ipv6")
+    c.configure(podveilWire="xdp")
+    wait_for(lambda: c.encrypted(family="ipv6"), "IPv6, too")
+    for node in c.nodes:
+        wait_for(lambda: sorted(wire(node, i)[0] for i in (0, 1)) == ["socket", "xdp"], "one has it")
+    assert ping(c.client, c.server.address, count=5) == 5
+    assert ping(c.client, c.server.address6, count=5) == 5
