@@ -21,12 +21,12 @@
 #include "maps.h"
 #include "superpacket.h"
 
-#define DATA		4
-#define DATA_MIN	32
-#define UDP_HEADER	8
-#define PLAIN_IP4	0x45 /* version 4, no options */
-#define IP_PIECE	0x3fff /* more fragments, or an offset */
-#define IP4_CLASS_D	224
+#define DATA	    4
+#define DATA_MIN    32
+#define UDP_HEADER  8
+#define PLAIN_IP4   0x45   /* version 4, no options */
+#define IP_PIECE    0x3fff /* more fragments, or an offset */
+#define IP4_CLASS_D 224
 
 /* UDP's header, and what a message begins with. */
 struct datagram {

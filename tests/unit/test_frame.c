@@ -152,7 +152,8 @@ static void link_local_peers_bear_their_device(void **state)
 
 	(void)state;
 	frame_prepare(&h, &e, ours, theirs, 1500);
-	assert_true(frame_read(frame, frame_build(frame, &h, PORT, message, 32, 0, 0), IFINDEX, &r));
+	assert_true(
+		frame_read(frame, frame_build(frame, &h, PORT, message, 32, 0, 0), IFINDEX, &r));
 	assert_int_equal(r.from.to.v6.sin6_scope_id, IFINDEX);
 }
 
@@ -175,14 +176,21 @@ static void refuses(void **state)
 		bool ip6;
 		uint8_t at, value;
 	} cases[] = {
-		{"ARP", false, 13, 0x06},	     {"a VLAN tag", false, 12, 0x81},
-		{"options", false, 14, 0x46},	     {"version 6 in IPv4", false, 14, 0x65},
-		{"a first fragment", false, 20, 0x20}, {"a later fragment", false, 21, 1},
-		{"TCP", false, 23, 6},		     {"longer than the frame", false, 17, 0xff},
+		{"ARP", false, 13, 0x06},
+		{"a VLAN tag", false, 12, 0x81},
+		{"options", false, 14, 0x46},
+		{"version 6 in IPv4", false, 14, 0x65},
+		{"a first fragment", false, 20, 0x20},
+		{"a later fragment", false, 21, 1},
+		{"TCP", false, 23, 6},
+		{"longer than the frame", false, 17, 0xff},
 		{"shorter than its header", false, 17, 19},
-		{"UDP longer than IP", false, 39, 0xff}, {"UDP without content", false, 39, 8},
-		{"version 4 in IPv6", true, 14, 0x40}, {"hop-by-hop options", true, 20, 0},
-		{"an IPv6 fragment", true, 20, 44},  {"longer than the frame", true, 19, 0xff},
+		{"UDP longer than IP", false, 39, 0xff},
+		{"UDP without content", false, 39, 8},
+		{"version 4 in IPv6", true, 14, 0x40},
+		{"hop-by-hop options", true, 20, 0},
+		{"an IPv6 fragment", true, 20, 44},
+		{"longer than the frame", true, 19, 0xff},
 		{"UDP longer than IPv6", true, 59, 0xff},
 		{"UDP shorter than its header", true, 59, 7},
 	};

@@ -104,7 +104,8 @@ static const struct cli_option device_options[] = {
 	 "cipher implementation: ipsec-mb, openssl or libsodium (default: the fastest here)",
 	 "ipsec-mb openssl libsodium"},
 	{OPT_WIRE, 0, "wire", "WAY",
-	 "of messages: through UDP sockets, through AF_XDP beside them (xdp), or auto: xdp where the "
+	 "of messages: through UDP sockets, through AF_XDP beside them (xdp), or auto: xdp where "
+	 "the "
 	 "driver has zero-copy (default: auto)",
 	 "auto socket xdp"},
 	{OPT_UPLINK, 0, "uplink", "DEVICE",

@@ -12,8 +12,8 @@
 
 #define TTL 64
 
-void frame_prepare(struct frame_headers *out, const struct endpoint *e, const uint8_t ours[FRAME_MAC],
-		   const uint8_t theirs[FRAME_MAC], uint32_t mtu)
+void frame_prepare(struct frame_headers *out, const struct endpoint *e,
+		   const uint8_t ours[FRAME_MAC], const uint8_t theirs[FRAME_MAC], uint32_t mtu)
 {
 	const bool v4 = e->to.any.sa_family == AF_INET;
 	struct ether_header ethernet = {.ether_type = htons(v4 ? ETHERTYPE_IP : ETHERTYPE_IPV6)};
@@ -56,8 +56,9 @@ void frame_prepare(struct frame_headers *out, const struct endpoint *e, const ui
 	out->largest = mtu > headers ? mtu - headers : 0;
 }
 
-/* Both IP versions get a sum, though IPv4 could do without: a receiver joins only datagrams that have
- * one (the kernel's UDP_GRO), and while the message is copied anyway it costs next to nothing. */
+/* Both IP versions get a sum, though IPv4 could do without: a receiver joins only datagrams that
+ * have one (the kernel's UDP_GRO), and while the message is copied anyway it costs next to nothing.
+ */
 uint32_t frame_build(uint8_t *frame, const struct frame_headers *h, uint16_t port,
 		     const uint8_t *message, uint32_t length, uint8_t tos, uint16_t id)
 {
@@ -72,8 +73,7 @@ uint32_t frame_build(uint8_t *frame, const struct frame_headers *h, uint16_t por
 
 		memcpy(&header, ip, sizeof(header));
 		header.tos = tos;
-		header.tot_len =
-			htons((uint16_t)(length + sizeof(struct udphdr) + sizeof(header)));
+		header.tot_len = htons((uint16_t)(length + sizeof(struct udphdr) + sizeof(header)));
 		header.id = htons(id);
 		header.check = checksum_finish(checksum_add(0, &header, sizeof(header)));
 		memcpy(ip, &header, sizeof(header));

@@ -24,16 +24,16 @@ struct frame_headers {
 
 /* From `from` (address alone; its family is that of `to`), through a device with our MAC address,
  * to the neighbour's. `mtu`: of the path. */
-void frame_prepare(struct frame_headers *out, const struct endpoint *e, const uint8_t ours[FRAME_MAC],
-		   const uint8_t theirs[FRAME_MAC], uint32_t mtu);
+void frame_prepare(struct frame_headers *out, const struct endpoint *e,
+		   const uint8_t ours[FRAME_MAC], const uint8_t theirs[FRAME_MAC], uint32_t mtu);
 
 /* Writes a whole frame with a copy of the message, at most h->largest bytes, and returns its
  * length. `id` tells packets apart that somebody on the way cuts. */
 uint32_t frame_build(uint8_t *frame, const struct frame_headers *h, uint16_t port,
 		     const uint8_t *message, uint32_t length, uint8_t tos, uint16_t id);
 
-/* Finds the message in a frame that came in by device `ifindex`. False: not UDP in one whole packet.
- * Sums are not looked at: the kernel's program did that where it can be done. */
+/* Finds the message in a frame that came in by device `ifindex`. False: not UDP in one whole
+ * packet. Sums are not looked at: the kernel's program did that where it can be done. */
 bool frame_read(uint8_t *frame, uint32_t length, int ifindex, struct wire_received *out);
 
 #endif

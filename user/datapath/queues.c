@@ -29,8 +29,7 @@ int datapath_queues_open(struct datapath *d, const struct datapath_uplink *u)
 
 		err = wire_xdp_open(&p, &queues[i]);
 		if (!err)
-			err = programs_divert_socket(d->params.programs, i,
-						     wire_xdp_fd(queues[i]));
+			err = programs_divert_socket(d->params.programs, i, wire_xdp_fd(queues[i]));
 	}
 	if (err) {
 		withdraw(d, i);

@@ -223,8 +223,8 @@ static void *add_control(struct msghdr *m, int level, int type, size_t len)
 }
 
 /* Where to, from which of our addresses, with which TOS byte, cut into what. */
-static void address(struct msghdr *m, union wire_control *control, const struct endpoint *e, uint8_t tos,
-		    uint16_t segment)
+static void address(struct msghdr *m, union wire_control *control, const struct endpoint *e,
+		    uint8_t tos, uint16_t segment)
 {
 	const bool v4 = e->to.any.sa_family == AF_INET;
 

@@ -102,9 +102,9 @@ static struct path *path_of(struct wire_xdp *q, const struct wire_run *run, uint
 	if (run->segment > path->headers.largest)
 		return NULL;
 	turn = atomic_load_explicit(&path->kernel_turn, memory_order_relaxed);
-	if (now >= turn && atomic_compare_exchange_strong_explicit(
-				   &path->kernel_turn, &turn, now + KERNEL_TURN,
-				   memory_order_relaxed, memory_order_relaxed))
+	if (now >= turn &&
+	    atomic_compare_exchange_strong_explicit(&path->kernel_turn, &turn, now + KERNEL_TURN,
+						    memory_order_relaxed, memory_order_relaxed))
 		return NULL;
 	return path;
 }

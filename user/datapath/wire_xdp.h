@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * One queue of the uplink, `xdp` mode: data messages as frames through AF_XDP. It takes what it can
- * and refuses the rest, which goes through the wire's sockets: that is so for a peer to which no way
- * is known (remote.h: path), for a message that does not fit the path whole, and while the device
- * takes no more. Handshakes never come here.
+ * and refuses the rest, which goes through the wire's sockets: that is so for a peer to which no
+ * way is known (remote.h: path), for a message that does not fit the path whole, and while the
+ * device takes no more. Handshakes never come here.
  *
  * Owner: open, close, mark, and asking for what waits. Worker: everything else.
  */

@@ -209,7 +209,7 @@ void xsk_refill(struct xsk *x)
 	}
 	/* A driver that ran out of frames waits to be told that there are some. */
 	if (xsk_ring_prod__needs_wakeup(&x->fill))
-		recvfrom(xsk_fd(x), NULL, 0, MSG_DONTWAIT, NULL, NULL);
+		recv(xsk_fd(x), &index, 0, MSG_DONTWAIT);
 }
 
 /* --- frames --- */
@@ -279,7 +279,7 @@ unsigned int xsk_flush(struct xsk *x, bool *all)
 	while (done != *x->tx.producer && xsk_ring_prod__needs_wakeup(&x->tx) &&
 	       calls < MAX_KICKS) {
 		before = done;
-		sendto(xsk_fd(x), NULL, 0, MSG_DONTWAIT, NULL, 0);
+		send(xsk_fd(x), "", 0, MSG_DONTWAIT);
 		calls++;
 		done = __atomic_load_n(x->tx.consumer, __ATOMIC_ACQUIRE);
 		if (done == before)

@@ -2,8 +2,8 @@
 /*
  * One AF_XDP socket on one queue of a device: of the inner end, where it receives superpackets as
  * chains, or of the uplink, where it receives and sends a frame at a time. Nobody above knows rings
- * or chunks: packets come as pieces of memory and go back whole; frames to send are borrowed, filled
- * and handed over.
+ * or chunks: packets come as pieces of memory and go back whole; frames to send are borrowed,
+ * filled and handed over.
  *
  * One thread, but xsk_open() and xsk_close(), which run before and after it. Errors are -errno.
  */
@@ -38,8 +38,9 @@ struct xsk_params {
 	/* Superpackets as lists of frames (XDP_USE_SG, Linux 6.6 and later; -EOPNOTSUPP or -EINVAL
 	 * where the kernel cannot). */
 	bool chains;
-	bool sends;	/* has frames to send */
-	bool zero_copy; /* -EOPNOTSUPP or the like where the driver cannot; else the kernel copies */
+	bool sends;	 /* has frames to send */
+	bool zero_copy;	 /* -EOPNOTSUPP or the like where the driver cannot; else the kernel copies
+			  */
 	uint32_t fwmark; /* of what is sent, where the kernel copies */
 };
 

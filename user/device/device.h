@@ -34,8 +34,8 @@ struct device_params {
 	bool per_packet;	 /* no superpackets, even where the kernel can */
 	const char *aead;	 /* NULL: the fastest */
 	enum wire_choice wire;	 /* see device_wire() */
-	const char *uplink;	 /* for `xdp`; NULL: the device by which the first peer is reached */
-	bool adopt;		 /* take over a tunnel device that a dead process left */
+	const char *uplink; /* for `xdp`; NULL: the device by which the first peer is reached */
+	bool adopt;	    /* take over a tunnel device that a dead process left */
 	/* The tunnel device is gone, or its socket was closed from outside: the owner should free.
 	 */
 	void (*ended)(struct device *d, void *context);

@@ -70,8 +70,8 @@ struct device {
 	enum wire_choice wire; /* wanted */
 	int wire_ifindex;      /* the uplink; 0: the first peer's */
 	struct uplink *uplink; /* the handshake thread's */
-	int listen_error; /* of the last attempt to go up */
-	uint64_t version; /* how often configured */
+	int listen_error;      /* of the last attempt to go up */
+	uint64_t version;      /* how often configured */
 	struct noise_identity identity;
 	struct cookie_checker checker;
 	uint16_t listen_port; /* wanted; 0 until the first listen chose one */

@@ -36,7 +36,9 @@ struct uplink {
 	struct route_watch *watch;
 	struct event *on_wanted, *on_news, *on_settled, *on_retry;
 	uint64_t looked, look_cost; /* when, and what it took, ns */
-	enum wire_choice choice; /* that the queues were opened for */
+	enum wire_choice choice;    /* that was tried last ... */
+	int wanted_ifindex;	    /* ... on this device ... */
+	bool final;		    /* ... and the answer will not change: no need to try again */
 
 	bool open;
 	bool zero_copy, generic;
@@ -129,7 +131,7 @@ static bool find_path(const struct uplink *u, const struct endpoint *e, struct f
 {
 	const struct next_hop_query q = query_for(u->device, e);
 	struct endpoint resolved = *e;
-	struct next_hop hop;
+	struct next_hop hop = {.ifindex = 0};
 	int err = next_hop_find(&q, &hop);
 
 	if (err || hop.ifindex != u->link.ifindex || !is_local(u, &hop.from))
@@ -145,7 +147,7 @@ static bool find_path(const struct uplink *u, const struct endpoint *e, struct f
 
 static void look_for_path(const struct uplink *u, struct endpoint_box *box)
 {
-	struct frame_headers headers;
+	struct frame_headers headers = {.length = 0};
 
 	if (find_path(u, &box->endpoint, &headers)) {
 		endpoint_box_path(box, &headers);
@@ -297,7 +299,7 @@ static int find_uplink(const struct uplink *u)
 	if (u->device->params.uplink)
 		return (int)if_nametoindex(u->device->params.uplink);
 	TAILQ_FOREACH (p, &u->device->peers, list) {
-		struct next_hop hop;
+		struct next_hop hop = {.ifindex = 0};
 		struct endpoint e;
 
 		if (!remote_endpoint_get(&p->remote, &e))
@@ -353,10 +355,12 @@ static void try_open(struct uplink *u)
 	int err;
 
 	u->choice = d->wire;
+	u->wanted_ifindex = d->wire_ifindex;
 	if (!suits(u))
 		return;
 	err = open_queues(u, true);
 	if (err && d->wire == WIRE_AUTO) {
+		u->final = true;
 		say(u, "auto: %s has no zero-copy AF_XDP", u->link.name);
 		return;
 	}
@@ -393,15 +397,17 @@ static void retry_later(struct uplink *u)
 		evtimer_add(u->on_retry, &delay);
 }
 
-/* What the queues were opened for is no longer so. */
-static bool outdated(const struct uplink *u)
+static bool other_wishes(const struct uplink *u)
+{
+	return u->choice != u->device->wire || u->wanted_ifindex != u->device->wire_ifindex;
+}
+
+/* It is no longer what the queues were opened for. One that is down takes no frames. */
+static bool link_changed(const struct uplink *u)
 {
 	struct link_info now;
 
-	if (u->choice != u->device->wire ||
-	    (u->device->wire_ifindex && u->device->wire_ifindex != u->link.ifindex))
-		return true;
-	return link_get_index(u->link.ifindex, &now) || now.mtu != u->link.mtu ||
+	return link_get_index(u->link.ifindex, &now) || !now.up || now.mtu != u->link.mtu ||
 	       now.rx_queues != u->link.rx_queues || now.tx_queues != u->link.tx_queues ||
 	       memcmp(now.mac, u->link.mac, sizeof(now.mac)) != 0;
 }
@@ -411,9 +417,10 @@ void uplink_attend(struct uplink *u)
 	const struct device *d = u->device;
 	const bool wanted = d->up && d->wire != WIRE_SOCKET;
 
-	if (u->open && (!wanted || outdated(u)))
+	if (u->open && (!wanted || other_wishes(u)))
 		close_queues(u);
 	if (!wanted) {
+		u->final = false;
 		evtimer_del(u->on_retry);
 		say(u, d->wire == WIRE_SOCKET ? "socket is wanted" : "the device is down");
 		return;
@@ -423,8 +430,11 @@ void uplink_attend(struct uplink *u)
 			tell_program(u);
 		return;
 	}
+	if (u->final && !other_wishes(u))
+		return;
+	u->final = false;
 	try_open(u);
-	if (!u->open)
+	if (!u->open && !u->final)
 		retry_later(u);
 }
 
@@ -432,6 +442,8 @@ static void look(struct uplink *u)
 {
 	const uint64_t begin = clock_now();
 
+	if (u->open && link_changed(u))
+		close_queues(u);
 	uplink_attend(u);
 	if (u->open) {
 		tell_program(u);
@@ -462,9 +474,7 @@ static void on_settled(evutil_socket_t fd, short what, void *context)
 	(void)fd;
 	(void)what;
 	device_lock(u->device);
-	/* Without `xdp` in force or wanted the network's news are not ours. */
-	if (u->open || u->device->wire == WIRE_XDP)
-		look(u);
+	look(u);
 	device_unlock(u->device);
 }
 
@@ -516,8 +526,7 @@ int uplink_new(struct device *d, struct event_base *base, struct uplink **out)
 	if (err)
 		goto fail;
 	u->on_wanted = event_new(base, u->wanted, EV_READ | EV_PERSIST, on_wanted, u);
-	u->on_news =
-		event_new(base, route_watch_fd(u->watch), EV_READ | EV_PERSIST, on_news, u);
+	u->on_news = event_new(base, route_watch_fd(u->watch), EV_READ | EV_PERSIST, on_news, u);
 	u->on_settled = evtimer_new(base, on_settled, u);
 	u->on_retry = evtimer_new(base, on_retry, u);
 	if (!u->on_wanted || !u->on_news || !u->on_settled || !u->on_retry ||

@@ -29,7 +29,8 @@ struct next_hop {
 /* Asks for the route alone: everything but `mac`. -ENETUNREACH and the like: there is none;
  * -ENOTSUP: one that does more than to hand packets to a device. */
 int next_hop_route(const struct next_hop_query *q, struct next_hop *out);
-/* The neighbour, too. -EAGAIN: the kernel has not found it (sending through a socket makes it look).
+/* The neighbour, too. -EAGAIN: the kernel has not found it (sending through a socket makes it
+ * look).
  */
 int next_hop_find(const struct next_hop_query *q, struct next_hop *out);
 

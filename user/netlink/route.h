@@ -50,8 +50,8 @@ int address_delete(int ifindex, const struct cidr *a);
 /* The device of the default route; -ENODEV: none. IPv4 first, then IPv6. */
 int route_default(int *ifindex);
 
-/* Netlink's news of links, addresses, routes, rules and TC, or with `neighbours` of those instead of
- * TC, without their content: somebody changed something. Non-blocking. */
+/* Netlink's news of links, addresses, routes, rules and TC, or with `neighbours` of those instead
+ * of TC, without their content: somebody changed something. Non-blocking. */
 struct route_watch;
 int route_watch_new(bool neighbours, struct route_watch **out);
 void route_watch_free(struct route_watch *w);
