@@ -87,8 +87,8 @@ def test_both_ends(ipv6_uplink):
         assert abs(left.transfer(right)[0] - right.transfer(left)[1]) <= 64
 
 
-@pytest.mark.parametrize("ipv6_uplink", [False, True], ids=["outer4", "outer6"])
-@pytest.mark.parametrize("left_is_ours", [True, False])
+@pytest.mark.parametrize("left_is_ours,ipv6_uplink", [(True, False), (False, False), (True, True)],
+                         ids=["initiator", "responder", "outer6"])
 def test_with_others(peer, left_is_ours, ipv6_uplink):
     with Lab(switch=True, ipv6_uplink=ipv6_uplink) as lab:
         ours, others = (lab.a, lab.b) if left_is_ours else (lab.b, lab.a)

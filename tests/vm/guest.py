@@ -46,6 +46,9 @@ def pair(arguments, initiator, psk=False):
             echo(lab.pod_a, lab.pod_b, there, [0, 1, 100, 1392, 4000])
         check("TCP and UDP both ways, IPv4 and IPv6", True)
         total = counters(lab.a)
+        if "xdp" in arguments:
+            check("frames went through AF_XDP both ways",
+                  total["wire_frames_sent"] > 1000 and total["wire_frames_received"] > 1000)
         check("nothing was dropped as damaged", not any(
             total[r] for r in ("drop_bad_tag", "drop_bad_inner", "drop_malformed", "drop_source")))
 
@@ -80,6 +83,7 @@ def main():
     print(f"Linux {os.uname().release}", flush=True)
     pair([], True)
     pair([], False, psk=True)
+    pair(["--wire", "xdp"], True)
     if release() >= (6, 9):
         pair(["--per-packet"], True)
     entry()

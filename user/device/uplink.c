@@ -486,11 +486,15 @@ static void on_news(evutil_socket_t fd, short what, void *context)
 	const uint64_t wait = due > now ? due - now : 0;
 	const struct timeval delay = {(time_t)(wait / NSEC_PER_SEC),
 				      (suseconds_t)(wait % NSEC_PER_SEC / 1000)};
+	bool concerns;
 
 	(void)fd;
 	(void)what;
 	route_watch_drain(u->watch);
-	if (!evtimer_pending(u->on_settled, NULL))
+	device_lock(u->device);
+	concerns = u->device->wire != WIRE_SOCKET && !u->final;
+	device_unlock(u->device);
+	if (concerns && !evtimer_pending(u->on_settled, NULL))
 		evtimer_add(u->on_settled, &delay);
 }
 
