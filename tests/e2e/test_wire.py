@@ -3,11 +3,8 @@
 
 Captures are taken at the switch: on the nodes themselves they do not see what goes through AF_XDP.
 """
-import json
 import os
 import signal
-import subprocess
-import time
 
 import pytest
 
@@ -234,6 +231,24 @@ def test_a_neighbour_that_is_not_known(lab):
     assert ping(lab.pod_a, "10.0.2.2", deadline=10) == 3
     started(lab, lab.a, lab.b)
     assert frames(lab.a)[0] > before[0]
+
+
+def test_a_neighbour_that_moved_silently(lab):
+    """Only what the kernel sends itself makes it ask whether a neighbour is still there."""
+    for node in (lab.a, lab.b):
+        node.run("sysctl -qw net.ipv4.neigh.eth0.base_reachable_time_ms=4000 "
+                 "net.ipv4.neigh.eth0.delay_first_probe_time=1")
+    both(lab)
+    mac = lab.a.run("cat /sys/class/net/eth0/address").strip()
+    wait_for(lambda: "STALE" in lab.a.run("ip neigh show 172.18.0.2"), "the neighbour is stale")
+    # With an entry for the other end, it has no reason to say anything.
+    lab.b.run(f"ip link set eth0 address 02:00:00:00:00:99 && "
+              f"ip neigh replace 172.18.0.1 lladdr {mac} dev eth0 nud permanent")
+    pinging = lab.pod_a.start(["ping", "-n", "-q", "-i", "0.05", "-w", "13", "10.0.2.2"])
+    # Before silence leads to a new handshake, which the kernel would send as well.
+    wait_for(lambda: "02:00:00:00:00:99" in lab.a.run("ip neigh show 172.18.0.2"), "it is asked", 12)
+    pinging.kill()
+    started(lab, lab.a)
 
 
 def test_a_route_elsewhere(lab):

@@ -25,7 +25,7 @@
 #define RING_SIZE   2048u
 #define SPARE_PARTS 4 /* a quarter may be staged */
 
-/* For sending, as many again as a batch of the worker's makes messages, times four. */
+/* To send: four batches of a worker's, so that one can be written while others are under way. */
 #define N_SENDABLE 1024u
 /* What the kernel holds of sent frames until the device is done with them. */
 #define SEND_BUFFER (8 << 20)
