@@ -77,15 +77,15 @@ class Lab:
 
     target = "10.0.2.2"  # the right pod's address
 
-    def __init__(self, mtu=1500, ipv6_uplink=False, switch=THROUGH_AF_XDP, queues=1):
+    def __init__(self, mtu=1500, ipv6_uplink=False, switch=THROUGH_AF_XDP, queues=1, uplink_queues=1):
         """`switch`: a host between the nodes, its bridge's ports port-a and port-b; these have
-        `queues` queues, eth0 has one."""
+        `queues` queues, eth0 has `uplink_queues`."""
         self.hosts = []
         self.mtu = mtu
         try:
             self.a, self.b = self.host("node-a"), self.host("node-b")
             self.pod_a, self.pod_b = self.host("pod-a"), self.host("pod-b")
-            self._uplinks(mtu, switch, queues)
+            self._uplinks(mtu, switch, queues, uplink_queues)
             for i, node in ((1, self.a), (2, self.b)):
                 node.run(f"ip addr add 172.18.0.{i}/24 dev eth0 && "
                          f"ip addr add fd00:18::{i}/64 dev eth0 nodad && "
@@ -108,7 +108,7 @@ class Lab:
               f" && ip link set {x_name} up")
         y.run(f"ip link set {y_name} up")
 
-    def _uplinks(self, mtu, switch, queues):
+    def _uplinks(self, mtu, switch, queues, uplink_queues):
         if not switch:
             self.wire(self.a, "eth0", self.b, "eth0", mtu)
             return
@@ -116,7 +116,8 @@ class Lab:
         self.switch.run(f"ip link add br0 mtu {mtu} type bridge mcast_snooping 0 && ip link set br0 up")
         for node, port in ((self.a, "port-a"), (self.b, "port-b")):
             self.switch.run(f"ip link add {port} mtu {mtu} numtxqueues {queues} numrxqueues {queues} type veth "
-                            f"peer name eth0 mtu {mtu} numtxqueues 1 numrxqueues 1 netns {node.pid} && "
+                            f"peer name eth0 mtu {mtu} numtxqueues {uplink_queues} "
+                            f"numrxqueues {uplink_queues} netns {node.pid} && "
                             f"ip link set {port} master br0 up")
             node.run("ip link set eth0 up")
             node.taps["eth0"] = (self.switch, port)

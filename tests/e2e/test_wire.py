@@ -168,6 +168,27 @@ def test_a_program_in_generic_mode():
         assert messages > 20000 and through < messages / 2
 
 
+@pytest.mark.parametrize("queues", [1, 2])
+def test_two_workers(queues):
+    """Each has a queue, or one of them the only one and the other sockets."""
+    with Lab(switch=True, queues=queues, uplink_queues=queues) as lab:
+        devices = [Device(node, COMMAND, arguments=[*XDP, "--workers", "2"]) for node in (lab.a, lab.b)]
+        lab.connect(*devices)
+        wait_for(lambda: mode(lab.a) == mode(lab.b) == "driver", "divert is on both uplinks")
+        wait_for(lambda: f"queues={queues}" in open(devices[0].log.name).read(), "so many queues")
+        for port in (5201, 5202):
+            lab.pod_b.start(f"iperf3 -s -p {port}")
+            wait_for(lambda: str(port) in lab.pod_b.run("ss -ltn"), "iperf3 listens")
+        both_ways = [lab.pod_a.start("iperf3 -c 10.0.2.2 -t 2 -P 4 -p 5201"),
+                     lab.pod_a.start("iperf3 -c 10.0.2.2 -t 2 -P 4 -p 5202 -R")]
+        for process in both_ways:
+            out, _ = process.communicate(timeout=20)
+            assert process.returncode == 0, out
+        for node in (lab.a, lab.b):
+            nothing_was_lost(node)
+            assert min(frames(node)) > 1000
+
+
 def test_roaming(lab):
     left, right = both(lab)
     lab.b.run("ip addr del 172.18.0.2/24 dev eth0 && ip addr add 172.18.0.77/24 dev eth0")

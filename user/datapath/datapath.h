@@ -78,14 +78,14 @@ void datapath_unlisten(struct datapath *d);
 
 struct datapath_uplink {
 	int ifindex;
-	unsigned int queues; /* that the device has; as many workers get one */
-	bool zero_copy;	     /* fails where the driver cannot; else the kernel copies */
+	bool zero_copy; /* fails where the driver cannot; else the kernel copies */
 	uint32_t fwmark;
 	int wanted; /* eventfd that is written when somewhere a path is missing */
 };
 
-/* Opens them all or none, and tells the program `divert` of them; nothing comes in before that is
- * attached. They stay, whatever happens to the UDP sockets. */
+/* Worker i gets queue i, as far as there are queues to be had, and the program `divert` is told of
+ * them; nothing comes in before that is attached. They stay, whatever happens to the UDP sockets.
+ * How many, or why not even one. */
 int datapath_queues_open(struct datapath *d, const struct datapath_uplink *u);
 bool datapath_queues_waiting(const struct datapath *d); /* something was not received yet */
 void datapath_queues_close(struct datapath *d);

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Queues of the uplink, lent to the workers. */
-#include <errno.h>
-
 #include "datapath/wire_xdp.h"
 #include "datapath/worker.h"
 
@@ -11,35 +9,42 @@ static void withdraw(struct datapath *d, unsigned int n)
 		programs_divert_socket(d->params.programs, i, -1);
 }
 
+static int open_queue(struct datapath *d, const struct datapath_uplink *u, unsigned int i,
+		      struct wire_xdp **out)
+{
+	const struct wire_xdp_params p = {
+		.ifindex = u->ifindex,
+		.queue = i,
+		.zero_copy = u->zero_copy,
+		.fwmark = u->fwmark,
+		.wanted = u->wanted,
+	};
+	int err = wire_xdp_open(&p, out);
+
+	if (err)
+		return err;
+	err = programs_divert_socket(d->params.programs, i, wire_xdp_fd(*out));
+	if (err) {
+		wire_xdp_close(*out);
+		*out = NULL;
+	}
+	return err;
+}
+
 int datapath_queues_open(struct datapath *d, const struct datapath_uplink *u)
 {
-	const unsigned int n = u->queues < d->n_workers ? u->queues : d->n_workers;
 	struct wire_xdp *queues[PV_MAX_WORKERS] = {NULL};
-	unsigned int i;
-	int err = n ? 0 : -ENODEV;
+	unsigned int n = 0;
+	int err = 0;
 
-	for (i = 0; i < n && !err; i++) {
-		const struct wire_xdp_params p = {
-			.ifindex = u->ifindex,
-			.queue = i,
-			.zero_copy = u->zero_copy,
-			.fwmark = u->fwmark,
-			.wanted = u->wanted,
-		};
-
-		err = wire_xdp_open(&p, &queues[i]);
-		if (!err)
-			err = programs_divert_socket(d->params.programs, i, wire_xdp_fd(queues[i]));
+	/* A device has fewer queues than workers, or fewer in use than it could have. */
+	while (n < d->n_workers && !err) {
+		err = open_queue(d, u, n, &queues[n]);
+		n += !err;
 	}
-	if (err) {
-		withdraw(d, i);
-		for (i = 0; i < n; i++)
-			wire_xdp_close(queues[i]);
-		return err;
-	}
-	for (i = 0; i < n; i++)
+	for (unsigned int i = 0; i < n; i++)
 		worker_queue(d->workers[i], queues[i]);
-	return 0;
+	return n ? (int)n : err;
 }
 
 bool datapath_queues_waiting(const struct datapath *d)

@@ -41,6 +41,7 @@ struct uplink {
 	bool final;		    /* ... and the answer will not change: no need to try again */
 
 	bool open;
+	int queues;
 	bool zero_copy, generic;
 	struct link_info link; /* as it was when the queues were opened */
 	int attached;	       /* the program's link; -1: none */
@@ -65,8 +66,9 @@ static void say(struct uplink *u, const char *format, ...)
 		return;
 	snprintf(u->why, sizeof(u->why), "%s", why);
 	if (u->open)
-		log_info("messages go through AF_XDP on the uplink", "device=%s uplink=%s mode=%s",
-			 u->device->name, u->link.name, u->zero_copy ? "zero-copy" : "copy");
+		log_info("messages go through AF_XDP on the uplink",
+			 "device=%s uplink=%s queues=%d mode=%s", u->device->name, u->link.name,
+			 u->queues, u->zero_copy ? "zero-copy" : "copy");
 	else if (u->device->wire == WIRE_XDP && u->device->up)
 		log_error("messages go through sockets, not through AF_XDP",
 			  "device=%s problem=\"%s\"", u->device->name, why);
@@ -261,15 +263,16 @@ static int open_queues(struct uplink *u, bool zero_copy)
 {
 	const struct datapath_uplink du = {
 		.ifindex = u->link.ifindex,
-		.queues = u->link.rx_queues < u->link.tx_queues ? u->link.rx_queues
-								: u->link.tx_queues,
 		.zero_copy = zero_copy,
 		.fwmark = u->device->fwmark,
 		.wanted = u->wanted,
 	};
 
+	int n = datapath_queues_open(u->device->datapath, &du);
+
 	u->zero_copy = zero_copy;
-	return datapath_queues_open(u->device->datapath, &du);
+	u->queues = n > 0 ? n : 0;
+	return n < 0 ? n : 0;
 }
 
 static int attach(struct uplink *u)
