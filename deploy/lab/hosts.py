@@ -55,6 +55,7 @@ class Host:
         self.holder = self._hold()
         if self.holder.stdout.readline() != b"ready\n":
             raise Failed(f"{name}: cannot make its namespaces (root is needed)")
+        self.network = self._namespace(self.holder.pid)
         self.started = []
         self.taps = {}  # device -> (host, device) where all that passes the first can be captured
 
@@ -99,10 +100,10 @@ class Host:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
             process.wait()
-        # What was started in the background (a device) is found by the namespace it lives in.
-        mine = self._namespace(self.pid)
+        # What was started in the background (a device) is found by the namespace it lives in, also
+        # when a signal to the whole group has ended the holder.
         for pid in [int(p) for p in os.listdir("/proc") if p.isdigit()]:
-            if pid != self.pid and mine and self._namespace(pid) == mine:
+            if pid != self.pid and self._namespace(pid) == self.network:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
         self.holder.kill()
