@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "datapath/cut.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <stddef.h>
 #include <string.h>
 
+#include "datapath/big_endian.h"
 #include "datapath/checksum.h"
 
 /* Offsets in the headers, RFC 791, 8200, 9293, 768. */
@@ -24,36 +24,6 @@
 #define FIN 0x01
 #define PSH 0x08
 #define CWR 0x80
-
-static void write16(uint8_t *at, uint32_t value)
-{
-	uint16_t wire = htons((uint16_t)value);
-
-	memcpy(at, &wire, sizeof(wire));
-}
-
-static uint16_t read16(const uint8_t *at)
-{
-	uint16_t wire;
-
-	memcpy(&wire, at, sizeof(wire));
-	return ntohs(wire);
-}
-
-static uint32_t read32(const uint8_t *at)
-{
-	uint32_t wire;
-
-	memcpy(&wire, at, sizeof(wire));
-	return ntohl(wire);
-}
-
-static void write32(uint8_t *at, uint32_t value)
-{
-	uint32_t wire = htonl(value);
-
-	memcpy(at, &wire, sizeof(wire));
-}
 
 /* Copies `len` bytes from the frames at c->frame, c->offset on, and moves on. */
 static void gather(struct cut *c, uint8_t *dst, size_t len)
@@ -240,23 +210,23 @@ static void write_headers(struct cut *c, uint8_t *dst, uint32_t payload)
 	if (p->version == 4) {
 		uint16_t sum;
 
-		write16(dst + IP4_LENGTH, c->headers + payload);
-		write16(dst + IP4_ID, read16(c->header + IP4_ID) + c->index);
+		write_be16(dst + IP4_LENGTH, c->headers + payload);
+		write_be16(dst + IP4_ID, read_be16(c->header + IP4_ID) + c->index);
 		memset(dst + IP4_CHECKSUM, 0, 2);
 		sum = checksum_finish(checksum_add(0, dst, p->l4));
 		memcpy(dst + IP4_CHECKSUM, &sum, sizeof(sum));
 	} else {
-		write16(dst + IP6_LENGTH, c->headers + payload - IP6_HEADER);
+		write_be16(dst + IP6_LENGTH, c->headers + payload - IP6_HEADER);
 	}
 	if (p->protocol == IPPROTO_TCP) {
-		write32(l4 + TCP_SEQUENCE,
-			read32(l4 + TCP_SEQUENCE) + c->index * c->segment_payload);
+		write_be32(l4 + TCP_SEQUENCE,
+			   read_be32(l4 + TCP_SEQUENCE) + c->index * c->segment_payload);
 		if (!last)
 			l4[TCP_FLAGS] &= (uint8_t) ~(FIN | PSH);
 		if (c->index)
 			l4[TCP_FLAGS] &= (uint8_t)~CWR;
 	} else {
-		write16(l4 + UDP_LENGTH, c->headers - p->l4 + payload);
+		write_be16(l4 + UDP_LENGTH, c->headers - p->l4 + payload);
 	}
 	memset(dst + checksum_at(p), 0, 2);
 }

@@ -8,6 +8,7 @@
 #include <netinet/ip_icmp.h>
 #include <string.h>
 
+#include "datapath/big_endian.h"
 #include "datapath/checksum.h"
 
 /* RFC 1812: as much of the packet as fits into 576 bytes; RFC 4443: into 1280. */
@@ -32,15 +33,9 @@ static bool may_answer(const struct packet *p, const uint8_t *data, size_t reada
 	if (is_icmp_error(p, data, readable))
 		return false;
 	if (p->version == 4) {
-		uint32_t source, destination;
-		uint16_t fragment;
+		const uint32_t source = read_be32(data + 12), destination = read_be32(data + 16);
 
-		memcpy(&fragment, data + 6, 2);
-		memcpy(&source, data + 12, 4);
-		memcpy(&destination, data + 16, 4);
-		source = ntohl(source);
-		destination = ntohl(destination);
-		return !(ntohs(fragment) & IP_OFFMASK) && source && !IN_MULTICAST(source) &&
+		return !(read_be16(data + 6) & IP_OFFMASK) && source && !IN_MULTICAST(source) &&
 		       source != INADDR_BROADCAST && !IN_MULTICAST(destination) &&
 		       destination != INADDR_BROADCAST;
 	}

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "datapath/join.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <net/ethernet.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "datapath/big_endian.h"
 #include "datapath/checksum.h"
 
 #ifndef VIRTIO_NET_HDR_GSO_UDP_L4
@@ -78,22 +78,6 @@ struct join *join_new(bool udp)
 void join_free(struct join *j)
 {
 	free(j);
-}
-
-static uint16_t read16(const uint8_t *at)
-{
-	uint16_t wire;
-
-	memcpy(&wire, at, sizeof(wire));
-	return ntohs(wire);
-}
-
-static uint32_t read32(const uint8_t *at)
-{
-	uint32_t wire;
-
-	memcpy(&wire, at, sizeof(wire));
-	return ntohl(wire);
 }
 
 static bool has_ports(const struct packet *p)
@@ -167,7 +151,7 @@ static bool joinable(const struct join *j, const struct packet *p, const uint8_t
 	if (p->protocol == IPPROTO_TCP)
 		return (l4[TCP_FLAGS] & ACK) && !(l4[TCP_FLAGS] & ~(ACK | PSH | ECE)) &&
 		       checksum_right(p, data);
-	return j->udp && read16(l4 + 4) == p->length - p->l4 && read16(l4 + UDP_CHECKSUM) &&
+	return j->udp && read_be16(l4 + 4) == p->length - p->l4 && read_be16(l4 + UDP_CHECKSUM) &&
 	       checksum_right(p, data);
 }
 
@@ -201,13 +185,13 @@ static bool same_headers(const struct run *r, const struct packet *p, const uint
  */
 static bool id_follows(const struct run *r, const uint8_t *data)
 {
-	const uint16_t id = read16(data + 4);
+	const uint16_t id = read_be16(data + 4);
 
 	if (r->packet.version == 6)
 		return true;
 	if (id == (uint16_t)(r->last_id + 1))
 		return r->segments == 1 || r->id_counts;
-	return id == r->last_id && (read16(data + 6) & IP4_DF) &&
+	return id == r->last_id && (read_be16(data + 6) & IP4_DF) &&
 	       (r->segments == 1 || !r->id_counts);
 }
 
@@ -220,7 +204,7 @@ static bool follows(const struct run *r, const struct packet *p, const uint8_t *
 	    !id_follows(r, data))
 		return false;
 	return p->protocol == IPPROTO_UDP ||
-	       read32(data + p->l4 + TCP_SEQUENCE) == r->next_sequence;
+	       read_be32(data + p->l4 + TCP_SEQUENCE) == r->next_sequence;
 }
 
 static void add_piece(struct join *j, struct run *r, uint8_t *data, size_t len)
@@ -242,8 +226,8 @@ static void extend(struct join *j, struct run *r, const struct packet *p, uint8_
 	const uint32_t payload = p->length - p->payload;
 
 	if (p->version == 4) {
-		r->id_counts = read16(data + 4) != r->last_id;
-		r->last_id = read16(data + 4);
+		r->id_counts = read_be16(data + 4) != r->last_id;
+		r->last_id = read_be16(data + 4);
 	}
 	add_piece(j, r, data + p->payload, payload);
 	r->length += payload;
@@ -269,9 +253,9 @@ static struct run *start(struct join *j, const struct packet *p, uint8_t *data, 
 		return r;
 	r->payload = p->length - p->payload;
 	if (p->version == 4)
-		r->last_id = read16(data + 4);
+		r->last_id = read_be16(data + 4);
 	if (p->protocol == IPPROTO_TCP) {
-		r->next_sequence = read32(data + p->l4 + TCP_SEQUENCE) + r->payload;
+		r->next_sequence = read_be32(data + p->l4 + TCP_SEQUENCE) + r->payload;
 		r->flags = data[p->l4 + TCP_FLAGS] & PSH;
 		r->open = !r->flags;
 	}
@@ -305,13 +289,6 @@ int join_add(struct join *j, uint8_t *data, const struct packet *p)
 	return 0;
 }
 
-static void write16(uint8_t *at, uint32_t value)
-{
-	uint16_t wire = htons((uint16_t)value);
-
-	memcpy(at, &wire, sizeof(wire));
-}
-
 /* Headers of the whole: lengths, and the partial checksum that the kernel wants to finish. */
 static void rewrite(const struct run *r, struct virtio_net_hdr *vnet)
 {
@@ -322,17 +299,17 @@ static void rewrite(const struct run *r, struct virtio_net_hdr *vnet)
 	uint16_t sum;
 
 	if (p->version == 4) {
-		write16(r->data + 2, r->length);
+		write_be16(r->data + 2, r->length);
 		memset(r->data + 10, 0, 2);
 		sum = checksum_finish(checksum_add(0, r->data, p->l4));
 		memcpy(r->data + 10, &sum, sizeof(sum));
 	} else {
-		write16(r->data + 4, r->length - 40);
+		write_be16(r->data + 4, r->length - 40);
 	}
 	if (tcp)
 		l4[TCP_FLAGS] |= r->flags;
 	else
-		write16(l4 + 4, r->length - p->l4);
+		write_be16(l4 + 4, r->length - p->l4);
 	sum = checksum_fold(checksum_pseudo(p, r->data, r->length - p->l4));
 	memcpy(l4 + offset, &sum, sizeof(sum));
 

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "datapath/packet.h"
 
-#include <endian.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/ip.h>
@@ -10,20 +9,14 @@
 #include <netinet/udp.h>
 #include <string.h>
 
+#include "datapath/big_endian.h"
+
 /* More extension headers than this are an attack and not a packet. */
 #define MAX_EXTENSIONS 8
 
 #ifndef IPPROTO_AH
 #define IPPROTO_AH 51
 #endif
-
-static uint16_t read16(const uint8_t *at)
-{
-	uint16_t value;
-
-	memcpy(&value, at, sizeof(value));
-	return be16toh(value);
-}
 
 /* Finds the payload behind a TCP or UDP header that lies whole in what is readable. */
 static int parse_transport(struct packet *p, const uint8_t *data, size_t readable, uint32_t l4)
@@ -62,14 +55,14 @@ static int parse4(struct packet *p, const uint8_t *data, size_t readable, size_t
 	if (readable < sizeof(struct ip))
 		return -EBADMSG;
 	header = (uint32_t)(data[0] & 15) * 4;
-	p->length = read16(data + 2);
+	p->length = read_be16(data + 2);
 	if (header < sizeof(struct ip) || p->length < header || p->length > len ||
 	    header > readable)
 		return -EBADMSG;
 	p->ecn = data[1] & 3;
 	p->protocol = data[9];
 	/* More fragments, or not the first one. */
-	if (read16(data + 6) & (IP_MF | IP_OFFMASK)) {
+	if (read_be16(data + 6) & (IP_MF | IP_OFFMASK)) {
 		p->fragment = true;
 		return 0;
 	}
@@ -83,7 +76,7 @@ static int parse6(struct packet *p, const uint8_t *data, size_t readable, size_t
 
 	if (readable < sizeof(struct ip6_hdr))
 		return -EBADMSG;
-	payload = read16(data + 4);
+	payload = read_be16(data + 4);
 	p->length = at + payload;
 	if (p->length > len)
 		return -EBADMSG;

@@ -2,9 +2,7 @@
 #include "node/agent.h"
 
 #include <errno.h>
-#include <event2/event.h>
 #include <fcntl.h>
-#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +10,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "datapath/clock.h"
 #include "netlink/link.h"
 #include "netlink/route.h"
 #include "node/announcer.h"
@@ -22,22 +19,18 @@
 #include "node/network.h"
 #include "node/plan.h"
 #include "node/report.h"
+#include "node/schedule.h"
 #include "node/self.h"
 #include "node/source_check.h"
 #include "node/status.h"
 #include "node/tunnel.h"
 #include "observe/log.h"
-#include "protocol/limits.h"
 #include "store/nodes.h"
 #include "store/store.h"
 
 #define STATE_DIRECTORY "/run/podveil"
 #define LOCK		STATE_DIRECTORY "/agent.lock"
 
-/* Things that have no news of their own are looked at this often. */
-#define TICK_MS 500
-/* News come in bursts. */
-#define SETTLE_MS 20
 /* A store over a network may need so long to take back our key. */
 #define FLUSH_MS 3000
 
@@ -57,28 +50,16 @@ struct agent {
 	struct plan plans[N_TUNNELS]; /* the last ones */
 	struct fence *fence;
 	char *conflicts; /* as last logged */
-	struct route_watch *watch;
-	struct event *on_news, *on_settled, *on_tick, *on_change;
-	uint64_t mend_cost; /* ns that the last look at the network took */
+	struct schedule *schedule;
 	struct status *status;
 	struct documents *http;
 	enum log_level log_level; /* as set last */
 	struct announcer *announcer;
-	unsigned int failures; /* of passes, one after the other */
-	unsigned int pause;    /* ticks until the next attempt */
 };
 
 static bool enabled(const struct settings *s, int i)
 {
 	return i == V4 ? s->enabled4 : s->enabled6;
-}
-
-static void soon(struct event *e, unsigned int ms)
-{
-	const struct timeval delay = {ms / 1000, (suseconds_t)(ms % 1000) * 1000};
-
-	if (!evtimer_pending(e, NULL))
-		evtimer_add(e, &delay);
 }
 
 /* --- one pass --- */
@@ -180,8 +161,10 @@ static int bring_up(struct agent *a, int i)
 	return err;
 }
 
-static int pass(struct agent *a)
+/* Everything is made as settings and records say. */
+static int pass(void *context)
 {
+	struct agent *a = context;
 	const struct settings *s = settings_get(a->params.settings);
 	const bool any = s->enabled4 || s->enabled6;
 	int err = self_find_uplink(&a->self), first = 0;
@@ -224,46 +207,14 @@ static int pass(struct agent *a)
 	return first ? first : err;
 }
 
-static struct report_input describe(void *context);
-
-static void announce(struct agent *a)
-{
-	const struct report_input in = describe(a);
-
-	announcer_look(a->announcer, &in);
-}
-
-static void run_pass(struct agent *a)
-{
-	if (!a->synced)
-		return;
-	if (!pass(a)) {
-		a->failures = 0;
-		return;
-	}
-	/* Ever more rarely: the log says each time why. */
-	a->pause = 1u << (a->failures < 6 ? a->failures : 6);
-	a->failures++;
-}
-
-static void on_change(evutil_socket_t fd, short what, void *context)
-{
-	(void)fd;
-	(void)what;
-	run_pass(context);
-}
-
-static void change(struct agent *a)
-{
-	soon(a->on_change, 0);
-}
-
 /* --- news --- */
 
 static void on_tunnel_changed(struct tunnel *t, void *context)
 {
+	struct agent *a = context;
+
 	(void)t;
-	change(context);
+	schedule_pass(a->schedule);
 }
 
 static void on_node(void *context, const char *name, const struct node_record *r)
@@ -278,7 +229,7 @@ static void on_node(void *context, const char *name, const struct node_record *r
 	if (nodes_set(&a->nodes, name, r))
 		log_error("no memory for a node's record", "node=%s", name);
 	if (a->synced)
-		change(a);
+		schedule_pass(a->schedule);
 }
 
 /* A tunnel that was switched off while nobody was there to do it. A store that says nothing at all
@@ -335,7 +286,7 @@ static void on_settings(void *context, const char *node, const struct store_sett
 	if (first && a->synced)
 		clear_leftovers(a);
 	if (changed && a->synced)
-		change(a);
+		schedule_pass(a->schedule);
 }
 
 static void on_synced(void *context)
@@ -345,75 +296,7 @@ static void on_synced(void *context)
 	if (!a->synced)
 		clear_leftovers(a);
 	a->synced = true;
-	change(a);
-}
-
-/* Somebody changed something in the network: a while later, when he is done, we look. */
-static void on_news(evutil_socket_t fd, short what, void *context)
-{
-	struct agent *a = context;
-	/* Where there are many routes, looking costs: then not more than a tenth of the time. */
-	const unsigned int pause = (unsigned int)(a->mend_cost * 10 / NSEC_PER_MSEC);
-
-	(void)fd;
-	(void)what;
-	route_watch_drain(a->watch);
-	soon(a->on_settled, pause < SETTLE_MS ? SETTLE_MS : pause > TICK_MS ? TICK_MS : pause);
-}
-
-static void retry_soon(struct agent *a)
-{
-	if (a->failures)
-		return;
-	a->failures = a->pause = 1;
-}
-
-static void mend(struct agent *a, bool network)
-{
-
-	for (int i = 0; i < N_TUNNELS; i++) {
-		int mended = tunnel_mend(a->tunnels[i], network);
-
-		if (mended > 0)
-			log_info("put back what was changed", "tunnel=%s things=%d",
-				 i == V4 ? "ipv4" : "ipv6", mended);
-		else if (mended < 0)
-			retry_soon(a);
-	}
-	if (fence_mend(a->fence) > 0)
-		log_info("put back the guard's programs", "uplink=%s", a->self.uplink.name);
-	source_check_mend();
-	if (network && self_moved(&a->self))
-		change(a);
-}
-
-static void on_settled(evutil_socket_t fd, short what, void *context)
-{
-	struct agent *a = context;
-	const uint64_t begin = clock_now();
-
-	(void)fd;
-	(void)what;
-	if (!a->synced)
-		return;
-	mend(a, true);
-	a->mend_cost = clock_now() - begin;
-}
-
-static void on_tick(evutil_socket_t fd, short what, void *context)
-{
-	struct agent *a = context;
-
-	(void)fd;
-	(void)what;
-	if (!a->synced)
-		return;
-	if (a->failures && !--a->pause)
-		run_pass(a);
-	mend(a, false);
-	for (int i = 0; i < N_TUNNELS; i++)
-		tunnel_tick(a->tunnels[i]);
-	announce(a);
+	schedule_start(a->schedule);
 }
 
 /* --- status --- */
@@ -433,8 +316,43 @@ static struct report_input describe(void *context)
 		.n_tunnels = N_TUNNELS,
 		.fence = a->fence,
 		.conflicts = a->conflicts,
-		.failed = a->failures > 0,
+		.failed = schedule_failing(a->schedule),
 	};
+}
+
+/* --- what others change, and what only time brings --- */
+
+static int mend(void *context, bool network)
+{
+	struct agent *a = context;
+	int err = 0;
+
+	for (int i = 0; i < N_TUNNELS; i++) {
+		int mended = tunnel_mend(a->tunnels[i], network);
+
+		if (mended > 0)
+			log_info("put back what was changed", "tunnel=%s things=%d",
+				 i == V4 ? "ipv4" : "ipv6", mended);
+		else if (mended < 0)
+			err = mended;
+	}
+	if (fence_mend(a->fence) > 0)
+		log_info("put back the guard's programs", "uplink=%s", a->self.uplink.name);
+	source_check_mend();
+	if (network && self_moved(&a->self))
+		schedule_pass(a->schedule);
+	return err;
+}
+
+static void tick(void *context)
+{
+	struct agent *a = context;
+	struct report_input in;
+
+	for (int i = 0; i < N_TUNNELS; i++)
+		tunnel_tick(a->tunnels[i]);
+	in = describe(a);
+	announcer_look(a->announcer, &in);
 }
 
 /* --- making and freeing --- */
@@ -472,29 +390,13 @@ static void release_hosts(const struct agent *a)
 	}
 }
 
-static int watch_network(struct agent *a)
-{
-	const struct timeval tick = {0, TICK_MS * 1000};
-	int err = route_watch_new(false, &a->watch);
-
-	if (err)
-		return err;
-	a->on_news = event_new(a->params.base, route_watch_fd(a->watch), EV_READ | EV_PERSIST,
-			       on_news, a);
-	a->on_settled = evtimer_new(a->params.base, on_settled, a);
-	a->on_change = evtimer_new(a->params.base, on_change, a);
-	a->on_tick = event_new(a->params.base, -1, EV_PERSIST, on_tick, a);
-	if (!a->on_news || !a->on_settled || !a->on_change || !a->on_tick ||
-	    event_add(a->on_news, NULL) || event_add(a->on_tick, &tick))
-		return -ENOMEM;
-	return 0;
-}
-
 int agent_new(const struct agent_params *params, struct agent **out)
 {
 	struct agent *a = calloc(1, sizeof(*a));
 	struct store_events events = {
 		.node = on_node, .settings = on_settings, .synced = on_synced, .context = a};
+	const struct schedule_params sp = {
+		.base = params->base, .pass = pass, .mend = mend, .tick = tick, .context = a};
 	const char *step = "memory";
 	int err = -ENOMEM;
 
@@ -525,7 +427,7 @@ int agent_new(const struct agent_params *params, struct agent **out)
 	if (err)
 		goto fail;
 	step = "watching the network";
-	err = watch_network(a);
+	err = schedule_new(&sp, &a->schedule);
 	if (err)
 		goto fail;
 	step = "status socket";
@@ -575,15 +477,7 @@ void agent_free(struct agent *a, bool cleanup)
 	status_free(a->status);
 	announcer_free(a->announcer);
 	store_close(a->store);
-	if (a->on_news)
-		event_free(a->on_news);
-	if (a->on_settled)
-		event_free(a->on_settled);
-	if (a->on_change)
-		event_free(a->on_change);
-	if (a->on_tick)
-		event_free(a->on_tick);
-	route_watch_free(a->watch);
+	schedule_free(a->schedule);
 	nodes_fini(&a->nodes);
 	record_fini(&a->self.record);
 	free(a->conflicts);

@@ -1,14 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "node/tunnel.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <event2/event.h>
 #include <sodium.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "bpf/pins.h"
 #include "device/device.h"
@@ -16,20 +13,14 @@
 #include "netlink/link.h"
 #include "node/entry.h"
 #include "node/keys.h"
-#include "node/members.h"
 #include "node/network.h"
 #include "node/source_check.h"
+#include "node/steering.h"
 #include "observe/log.h"
 #include "protocol/limits.h"
 
 /* Others learn within a second or so that we are off; until then they send encrypted. */
 #define LINGER_SECONDS 5
-/* An initiation that nobody answers is repeated for 90 s by the device; after that by us. */
-#define RETRY_TICKS 10
-/* With host encryption, silent peers are asked so often whether they still have our key. */
-#define PROBE_TICKS 30
-/* So long without a session is worth a word. */
-#define PATIENCE_TICKS 30
 
 struct tunnel {
 	struct tunnel_params params;
@@ -37,26 +28,13 @@ struct tunnel {
 	struct device *device;
 	struct wg_socket *socket;
 	uint64_t version; /* of the device's configuration, as we left it */
-	struct network *network;
 	struct entry *entry;
+	struct steering *steering; /* peers and routes */
 	struct event *linger;
 	bool has_key;
 	uint8_t private_key[32], public_key[32];
 	struct settings settings; /* as last told */
 	uint32_t mtu;
-	uint16_t keepalive; /* as peers were told */
-	struct members members;
-	/* The plan's ranges and the member of each, to work out routes again when a session stands.
-	 */
-	struct range {
-		struct cidr cidr;
-		size_t member; /* PLAN_NO_PEER: throw */
-		bool host;
-	} * ranges;
-	size_t n_ranges;
-	struct cidr address;
-	bool planned;
-	unsigned int ticks;
 };
 
 static const char *name_of(const struct tunnel *t, const struct settings *s)
@@ -91,89 +69,13 @@ static int tell_interface(struct tunnel *t)
 	return err;
 }
 
-static uint64_t realtime_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_REALTIME, &now);
-	return (uint64_t)now.tv_sec * NSEC_PER_SEC + (uint64_t)now.tv_nsec;
-}
-
-/* What the log says of a public key. */
-#define SHORT_KEY 9
-
-static const char *short_key(const uint8_t key[32], char out[SHORT_KEY])
-{
-	/* Six bytes are eight characters. */
-	return sodium_bin2base64(out, SHORT_KEY, key, 6, sodium_base64_VARIANT_ORIGINAL);
-}
-
-/* --- routes --- */
-
-static int apply_routes(struct tunnel *t)
-{
-	const struct settings *s = &t->settings;
-	struct network_want w = {
-		.ifindex = device_ifindex(t->device),
-		.priority = s->rule_priority,
-		.table = s->route_table,
-		.rule = true,
-		.address = t->address,
-	};
-
-	w.routes = calloc(t->n_ranges ? t->n_ranges * 2 : 1, sizeof(*w.routes));
-	if (!w.routes)
-		return -ENOMEM;
-	for (size_t i = 0; i < t->n_ranges; i++) {
-		const struct range *r = &t->ranges[i];
-		const struct member *m =
-			r->member == PLAN_NO_PEER ? NULL : &t->members.all[r->member];
-		struct route *to = &w.routes[w.n_routes];
-
-		/* A node's own address goes through the tunnel as long as that works: else it could
-		 * not reach its store to publish a new key, nor we ours. */
-		if (r->host && (!m || !m->through || m->unanswered))
-			continue;
-		*to = (struct route){.to = r->cidr, .kind = ROUTE_THROW};
-		w.n_routes++;
-		if (!m || !m->through)
-			continue;
-		to->kind = ROUTE_DEVICE;
-		to->source = t->address;
-		if (!r->host)
-			w.routes[w.n_routes++] =
-				(struct route){.to = r->cidr, .kind = ROUTE_BACKUP};
-	}
-	entry_routes(t->entry, w.routes, w.n_routes);
-	return network_apply(t->network, &w);
-}
-
-/* Whose routes may go through the tunnel? True if routes have to change. */
-static bool advance(struct tunnel *t)
-{
-	bool changed = members_look(&t->members, t->device) && t->settings.host_encryption;
-
-	for (size_t i = 0; i < t->members.n; i++) {
-		struct member *m = &t->members.all[i];
-		char key[SHORT_KEY];
-
-		if (m->through || !(members_fresh_session(m) || t->settings.strict))
-			continue;
-		m->through = changed = true;
-		m->through_since = (uint64_t)time(NULL);
-		log_info("encrypting", "peer=%s key=%s interface=%s", m->node,
-			 short_key(m->key, key), device_name(t->device));
-	}
-	return changed;
-}
-
 static void on_sessions(struct device *d, void *context)
 {
 	struct tunnel *t = context;
 
 	(void)d;
-	if (t->state == TUNNEL_ON && t->planned && advance(t))
-		apply_routes(t);
+	if (t->state == TUNNEL_ON)
+		steering_advance(t->steering);
 }
 
 static void stop_device(struct tunnel *t, bool remove)
@@ -183,8 +85,7 @@ static void stop_device(struct tunnel *t, bool remove)
 	t->socket = NULL;
 	device_free(t->device, remove);
 	t->device = NULL;
-	for (size_t i = 0; i < t->members.n; i++)
-		t->members.all[i].session = false;
+	steering_stop(t->steering);
 }
 
 /* Called by the device itself, which cannot be freed from here. */
@@ -235,8 +136,7 @@ static int start_device(struct tunnel *t)
 	err = wg_socket_new(t->params.base, t->device, &t->socket);
 	if (err)
 		goto fail;
-	/* What went through the tunnel before we died goes on doing so. */
-	err = network_adopt(t->network, device_ifindex(t->device), s->route_table);
+	err = steering_start(t->steering, t->device);
 	if (err)
 		goto fail;
 	return 0;
@@ -278,24 +178,17 @@ struct tunnel *tunnel_new(const struct tunnel_params *params)
 	if (!t)
 		return NULL;
 	t->params = *params;
-	t->network = network_new(params->family);
 	t->entry = entry_new(params->family);
-	if (!t->network || !t->entry) {
-		network_free(t->network);
-		entry_free(t->entry);
-		free(t);
-		return NULL;
-	}
+	if (!t->entry)
+		goto fail;
+	t->steering = steering_new(params->family, t->entry, &t->settings);
+	if (!t->steering)
+		goto fail;
 	return t;
-}
-
-static void forget_plan(struct tunnel *t)
-{
-	members_fini(&t->members);
-	free(t->ranges);
-	t->ranges = NULL;
-	t->n_ranges = 0;
-	t->planned = false;
+fail:
+	entry_free(t->entry);
+	free(t);
+	return NULL;
 }
 
 void tunnel_free(struct tunnel *t, bool remove)
@@ -309,11 +202,10 @@ void tunnel_free(struct tunnel *t, bool remove)
 		remove = true;
 	if (remove) {
 		entry_stop(t->entry, true);
-		network_clear(t->network);
+		steering_clear(t->steering);
 	}
 	stop_device(t, remove);
-	forget_plan(t);
-	network_free(t->network);
+	steering_free(t->steering);
 	entry_free(t->entry);
 	sodium_memzero(t, sizeof(*t));
 	free(t);
@@ -333,23 +225,6 @@ int tunnel_key(struct tunnel *t, uint8_t public_key[32])
 	return err;
 }
 
-static void start_sessions(struct tunnel *t)
-{
-	for (size_t i = 0; i < t->members.n; i++)
-		if (!members_fresh_session(&t->members.all[i]))
-			device_handshake(t->device, t->members.all[i].key, true);
-}
-
-/* Switched on again while it was ending: others may have forgotten us, or not yet. What they still
- * send is read; but nothing is sent to them in the tunnel before they agreed to it anew. */
-static void begin_anew(struct tunnel *t)
-{
-	for (size_t i = 0; i < t->members.n; i++) {
-		t->members.all[i].through = false;
-		t->members.all[i].not_before = realtime_ns();
-	}
-}
-
 int tunnel_enable(struct tunnel *t, const struct settings *s, uint32_t mtu, int uplink)
 {
 	const bool workers_changed = t->device && s->workers != t->settings.workers;
@@ -361,19 +236,16 @@ int tunnel_enable(struct tunnel *t, const struct settings *s, uint32_t mtu, int 
 	if (t->linger)
 		evtimer_del(t->linger);
 	if (t->state == TUNNEL_LINGERING)
-		begin_anew(t);
+		steering_begin_anew(t->steering);
 	t->settings = *s;
 	t->mtu = mtu;
 	if (workers_changed) {
 		log_info("the tunnel device is made anew", "interface=%s workers=%u",
 			 device_name(t->device), s->workers);
 		stop_device(t, true);
-		t->planned = false;
 	}
-	if (t->device && device_ended(t->device)) {
+	if (t->device && device_ended(t->device))
 		stop_device(t, true);
-		t->planned = false;
-	}
 	if (!t->device)
 		err = start_device(t);
 	if (!err)
@@ -390,87 +262,15 @@ int tunnel_enable(struct tunnel *t, const struct settings *s, uint32_t mtu, int 
 	return 0;
 }
 
-static int take_ranges(struct tunnel *t, const struct plan *p)
-{
-	struct range *ranges = calloc(p->n_ranges ? p->n_ranges : 1, sizeof(*ranges));
-
-	if (!ranges)
-		return -ENOMEM;
-	for (size_t i = 0; i < p->n_ranges; i++)
-		ranges[i] = (struct range){
-			.cidr = p->ranges[i].cidr,
-			.member = p->ranges[i].peer, /* members are in the order of peers */
-			.host = p->ranges[i].host,
-		};
-	free(t->ranges);
-	t->ranges = ranges;
-	t->n_ranges = p->n_ranges;
-	return 0;
-}
-
-/* Traffic with a node stays encrypted while it is a peer, whatever else about it changes; and after
- * a restart it is where the routes of the process before us lead. */
-static void inherit(struct tunnel *t, struct members *now)
-{
-	for (size_t i = 0; i < now->n; i++) {
-		const struct member *before = members_find(&t->members, now->all[i].node);
-
-		if (before) {
-			now->all[i].through = before->through;
-			now->all[i].through_since = before->through_since;
-			now->all[i].not_before = before->not_before;
-			now->all[i].waiting = before->waiting;
-			continue;
-		}
-		for (size_t k = 0; k < t->n_ranges && !now->all[i].through; k++)
-			now->all[i].through = t->ranges[k].member == i && !t->ranges[k].host &&
-					      network_was_through(t->network, &t->ranges[k].cidr);
-		if (now->all[i].through && !now->all[i].through_since)
-			now->all[i].through_since = (uint64_t)time(NULL);
-	}
-}
-
 int tunnel_update(struct tunnel *t, const struct plan *p, const struct settings *s)
 {
-	const bool keepalive_changed = s->keepalive != t->keepalive;
-	const bool fresh = !t->planned;
-	struct members now, before;
 	int err;
 
 	if (t->state != TUNNEL_ON)
 		return -ENODEV;
 	t->settings = *s;
-	err = members_from(&now, p, t->params.family);
-	if (!err)
-		err = take_ranges(t, p);
-	if (err)
-		return err;
-	t->address = p->address;
-	inherit(t, &now);
-	before = t->members;
-	t->members = now;
-	err = members_tell(&t->members, fresh ? NULL : &before, t->device, s->keepalive,
-			   keepalive_changed);
-	if (err) {
-		log_error("peers could not be configured", "interface=%s errno=%d",
-			  device_name(t->device), -err);
-		t->planned = false; /* all of them are told again next time */
-	} else {
-		t->keepalive = s->keepalive;
-		advance(t);
-		start_sessions(t);
-		err = apply_routes(t);
-		/* After a failure nobody knows what the device still has. */
-		if (fresh) {
-			network_forget_addresses(t->network, device_ifindex(t->device));
-			members_remove_strangers(&t->members, t->device);
-		} else {
-			members_forget(&before, &t->members, t->device);
-		}
-		t->planned = true;
-	}
+	err = steering_update(t->steering, p);
 	t->version = device_version(t->device);
-	members_fini(&before);
 	return err;
 }
 
@@ -481,7 +281,7 @@ static void on_linger(evutil_socket_t fd, short what, void *context)
 	(void)fd;
 	(void)what;
 	stop_device(t, true);
-	forget_plan(t);
+	steering_forget(t->steering);
 	t->state = TUNNEL_OFF;
 	log_info("tunnel device removed", "interface=%s", name_of(t, &t->settings));
 	t->params.changed(t, t->params.context);
@@ -494,7 +294,7 @@ void tunnel_disable(struct tunnel *t)
 	if (t->state != TUNNEL_ON)
 		return;
 	entry_stop(t->entry, true);
-	network_clear(t->network);
+	steering_clear(t->steering);
 	t->state = TUNNEL_LINGERING;
 	if (!t->linger)
 		t->linger = evtimer_new(t->params.base, on_linger, t);
@@ -545,28 +345,21 @@ int tunnel_mend(struct tunnel *t, bool network)
 		return err;
 	mended += err;
 	/* Down, it forgot its sessions. */
-	if (err) {
-		members_look(&t->members, t->device);
-		start_sessions(t);
-	}
-	if (t->planned && device_version(t->device) != t->version) {
+	if (err)
+		steering_renew_sessions(t->steering);
+	if (steering_told(t->steering) && device_version(t->device) != t->version) {
 		log_info("somebody configured the device, it is set back", "interface=%s",
 			 device_name(t->device));
 		err = tell_interface(t);
 		if (!err)
-			err = members_remove_strangers(&t->members, t->device);
-		if (!err)
-			err = members_tell(&t->members, NULL, t->device, t->settings.keepalive,
-					   false);
+			err = steering_mend_peers(t->steering);
 		if (err)
 			return err;
 		t->version = device_version(t->device);
-		start_sessions(t);
 		mended++;
 	}
-	if (t->planned && network) {
-		entry_follow(t->entry, 0);
-		err = network_mend(t->network);
+	if (network) {
+		err = steering_mend_network(t->steering);
 		if (err < 0)
 			return err;
 		mended += err;
@@ -574,45 +367,10 @@ int tunnel_mend(struct tunnel *t, bool network)
 	return mended;
 }
 
-/* A node that lost its key cannot say so: to nobody does it reach the tunnel, and plaintext in its
- * name may not pass reverse-path filtering here. So whoever is silent is asked for a handshake. */
-static void probe(struct tunnel *t)
-{
-	for (size_t i = 0; i < t->members.n; i++) {
-		struct member *m = &t->members.all[i];
-
-		if (m->through && m->received == m->received_then)
-			device_handshake(t->device, m->key, true);
-		m->received_then = m->received;
-	}
-}
-
 void tunnel_tick(struct tunnel *t)
 {
-	const bool retry = ++t->ticks % RETRY_TICKS == 0;
-
-	if (t->state != TUNNEL_ON || !t->planned)
-		return;
-	if (t->settings.host_encryption && advance(t))
-		apply_routes(t);
-	if (t->settings.host_encryption && t->ticks % PROBE_TICKS == 0)
-		probe(t);
-	for (size_t i = 0; i < t->members.n; i++) {
-		struct member *m = &t->members.all[i];
-		char key[SHORT_KEY];
-
-		if (!m->through && ++m->waiting == PATIENCE_TICKS)
-			log_warn("no session with a peer, so its traffic is not encrypted",
-				 "peer=%s key=%s interface=%s needs=\"UDP port %u open both ways, "
-				 "and an agent there\"",
-				 m->node, short_key(m->key, key), device_name(t->device),
-				 ntohs(m->endpoint.to.v4.sin_port));
-		if (!retry)
-			continue;
-
-		if (!m->through || !m->last_handshake || m->unanswered)
-			device_handshake(t->device, m->key, false);
-	}
+	if (t->state == TUNNEL_ON)
+		steering_tick(t->steering);
 }
 
 enum tunnel_state tunnel_state(const struct tunnel *t)
@@ -633,16 +391,16 @@ struct entry *tunnel_entry(const struct tunnel *t)
 void tunnel_look(struct tunnel *t, void (*peer)(void *context, const struct tunnel_peer_status *p),
 		 void *context)
 {
-	members_look(&t->members, t->device);
-	for (size_t i = 0; i < t->members.n; i++) {
-		const struct member *m = &t->members.all[i];
+	const struct members *all = steering_look(t->steering);
+
+	for (size_t i = 0; i < all->n; i++) {
+		const struct member *m = &all->all[i];
 		const struct tunnel_peer_status s = {
 			.node = m->node,
 			.encrypting = m->through,
 			.encrypting_since = m->through ? m->through_since : 0,
 			.session = m->session,
-			.awaited = !m->last_handshake && m->waiting < PATIENCE_TICKS &&
-				   !(m->through && m->unanswered),
+			.awaited = steering_awaits(m),
 			.since = m->last_handshake / NSEC_PER_SEC,
 			.session_age = m->session ? m->session_age : UINT64_MAX,
 			.key = m->key,

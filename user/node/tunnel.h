@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * One encrypted tunnel of a node (there are up to two: for IPv4 and for IPv6 pods): device, wg(8)
- * socket, key, peers and network state brought to what the plan says, in an order that loses no
- * packet and leaks none.
+ * socket, key, and in steering.h peers and routes, brought to what the plan says, in an order that
+ * loses no packet and leaks none.
  *
  *   on:  device and peers first, then the route of a peer once a session with it stands (in strict
  *        mode at once: there nothing may leave in plain, so nothing is lost by it)
