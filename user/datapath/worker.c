@@ -120,6 +120,10 @@ static void nap(struct worker *w)
 	w->now = clock_now();
 }
 
+/* Scheduled as everybody else. Under SCHED_RR a ping beside a full TCP stream takes 0.9 instead of
+ * 3 ms (p99, two cores), but those who send and receive get too little of the processors: UDP 1300
+ * B 60 instead of 105 kpkt/s, HTTP 36 instead of 53 kreq/s. Niceness and a slice of 0.1 ms change
+ * neither. */
 static void *run(void *context)
 {
 	struct worker *w = context;

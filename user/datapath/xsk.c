@@ -19,7 +19,9 @@
 #endif
 
 /* 2048 chunks of 4 KiB hold 113 superpackets, more than a TCP window that veth's lack of
- * back-pressure lets loose at once. The kernel pins all of it: 8 MiB a worker. */
+ * back-pressure lets loose at once. The kernel pins all of it: 8 MiB a worker. All of them go
+ * round: with four times as many, out of the cache, one TCP stream loses 8 %; with a quarter, four
+ * streams lose 4 %, and 64, which then queue less, gain 11 %. */
 #define CHUNK_SIZE  4096u
 #define N_CHUNKS    2048u
 #define RING_SIZE   2048u
