@@ -60,11 +60,11 @@ def started(lab, *nodes):
     wait_for(flows, "frames flow both ways")
 
 
-def nothing_was_lost(node):
+def nothing_was_lost(node, but=()):
     total = counters(node)
     for reason in ("drop_bad_tag", "drop_replayed", "drop_source", "drop_bad_inner", "drop_malformed",
                    "drop_bad_message", "drop_wire_error", "drop_wire_full"):
-        assert total[reason] == 0, reason
+        assert total[reason] == 0 or reason in but, reason
 
 
 @pytest.mark.parametrize("ipv6_uplink", [False, True], ids=["outer4", "outer6"])
@@ -185,7 +185,9 @@ def test_two_workers(queues):
             out, _ = process.communicate(timeout=20)
             assert process.returncode == 0, out
         for node in (lab.a, lab.b):
-            nothing_was_lost(node)
+            # One that lost its processor with a batch in hand comes after what the other sent meanwhile, on a busy
+            # machine further behind than the replay window reaches.
+            nothing_was_lost(node, but=["drop_replayed"])
             assert min(frames(node)) > 1000
 
 
