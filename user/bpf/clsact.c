@@ -13,42 +13,20 @@ struct visit {
 	void *context;
 };
 
-static int bpf_attribute(const struct nlattr *a, void *context)
-{
-	struct clsact_filter *f = context;
-
-	if (mnl_attr_get_type(a) == TCA_BPF_ID)
-		f->program = mnl_attr_get_u32(a);
-	else if (mnl_attr_get_type(a) == TCA_BPF_NAME)
-		strncpy(f->name, mnl_attr_get_str(a), sizeof(f->name) - 1);
-	return MNL_CB_OK;
-}
-
-struct filter_attributes {
-	const struct nlattr *kind, *options;
-};
-
-static int attribute(const struct nlattr *a, void *context)
-{
-	struct filter_attributes *all = context;
-
-	if (mnl_attr_get_type(a) == TCA_KIND)
-		all->kind = a;
-	else if (mnl_attr_get_type(a) == TCA_OPTIONS)
-		all->options = a;
-	return MNL_CB_OK;
-}
-
 static int visit_filter(const struct nlmsghdr *m, void *context)
 {
 	const struct visit *v = context;
 	const struct tcmsg *t = mnl_nlmsg_get_payload(m);
-	struct filter_attributes all = {NULL, NULL};
+	const struct nlattr *a[TCA_MAX + 1] = {NULL}, *of_bpf[TCA_BPF_MAX + 1] = {NULL};
 	struct clsact_filter f = {.handle = t->tcm_handle};
 
-	mnl_attr_parse(m, sizeof(*t), attribute, &all);
-	if (all.kind && all.options && !strcmp(mnl_attr_get_str(all.kind), "bpf"))
-		mnl_attr_parse_nested(all.options, bpf_attribute, &f);
+	rtnl_attributes(m, sizeof(*t), a, TCA_MAX);
+	if (a[TCA_KIND] && a[TCA_OPTIONS] && !strcmp(mnl_attr_get_str(a[TCA_KIND]), "bpf"))
+		rtnl_nested(a[TCA_OPTIONS], of_bpf, TCA_BPF_MAX);
+	if (of_bpf[TCA_BPF_ID])
+		f.program = mnl_attr_get_u32(of_bpf[TCA_BPF_ID]);
+	if (of_bpf[TCA_BPF_NAME])
+		strncpy(f.name, mnl_attr_get_str(of_bpf[TCA_BPF_NAME]), sizeof(f.name) - 1);
 	v->each(v->context, &f);
 	return MNL_CB_OK;
 }

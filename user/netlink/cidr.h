@@ -8,12 +8,19 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/socket.h>
 
 struct cidr {
 	uint8_t family;	     /* AF_INET or AF_INET6; AF_UNSPEC: none */
 	uint8_t prefix_len;  /* 0..32 or 0..128 */
 	uint8_t address[16]; /* network byte order; IPv4 in the first four bytes, the rest zero */
 };
+
+/* Bytes of `address` that count. */
+static inline size_t cidr_address_size(int family)
+{
+	return family == AF_INET ? 4 : 16;
+}
 
 #define CIDR_TEXT 50 /* room for the longest, with its terminating zero */
 

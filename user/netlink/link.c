@@ -42,31 +42,13 @@ const char *link_name_problem(const char *name)
 
 /* --- reading --- */
 
-static int attribute(const struct nlattr *a, void *context)
-{
-	const struct nlattr **table = context;
-
-	if (mnl_attr_type_valid(a, IFLA_MAX) >= 0)
-		table[mnl_attr_get_type(a)] = a;
-	return MNL_CB_OK;
-}
-
-static int kind_attribute(const struct nlattr *a, void *context)
-{
-	struct link_info *out = context;
-
-	if (mnl_attr_get_type(a) == IFLA_INFO_KIND)
-		strncpy(out->kind, mnl_attr_get_str(a), sizeof(out->kind) - 1);
-	return MNL_CB_OK;
-}
-
 static void read_link(const struct nlmsghdr *m, struct link_info *out)
 {
 	const struct ifinfomsg *header = mnl_nlmsg_get_payload(m);
-	const struct nlattr *table[IFLA_MAX + 1] = {NULL};
+	const struct nlattr *table[IFLA_MAX + 1] = {NULL}, *info[IFLA_INFO_MAX + 1] = {NULL};
 
 	memset(out, 0, sizeof(*out));
-	mnl_attr_parse(m, sizeof(*header), attribute, table);
+	rtnl_attributes(m, sizeof(*header), table, IFLA_MAX);
 	out->ifindex = header->ifi_index;
 	out->up = header->ifi_flags & IFF_UP;
 	out->carrier = header->ifi_flags & LOWER_UP;
@@ -86,7 +68,9 @@ static void read_link(const struct nlmsghdr *m, struct link_info *out)
 	if (out->ethernet)
 		memcpy(out->mac, mnl_attr_get_payload(table[IFLA_ADDRESS]), sizeof(out->mac));
 	if (table[IFLA_LINKINFO])
-		mnl_attr_parse_nested(table[IFLA_LINKINFO], kind_attribute, out);
+		rtnl_nested(table[IFLA_LINKINFO], info, IFLA_INFO_MAX);
+	if (info[IFLA_INFO_KIND])
+		strncpy(out->kind, mnl_attr_get_str(info[IFLA_INFO_KIND]), sizeof(out->kind) - 1);
 }
 
 static int link_answer(const struct nlmsghdr *m, void *context)

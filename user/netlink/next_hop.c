@@ -13,48 +13,21 @@
 /* In these the kernel itself sends to the MAC address. */
 #define NUD_USABLE (NUD_PERMANENT | NUD_REACHABLE | NUD_STALE | NUD_DELAY | NUD_PROBE)
 
-/* Attributes by type; what is above `max` is not looked at. */
-struct table {
-	uint16_t max;
-	const struct nlattr **by_type;
-};
-
-static int attribute(const struct nlattr *a, void *context)
-{
-	const struct table *t = context;
-
-	if (mnl_attr_get_type(a) <= t->max)
-		t->by_type[mnl_attr_get_type(a)] = a;
-	return MNL_CB_OK;
-}
-
-static size_t size_of(int family)
-{
-	return family == AF_INET ? 4 : 16;
-}
-
 static struct cidr address(int family, const void *bytes)
 {
 	struct cidr c = {.family = (uint8_t)family, .prefix_len = family == AF_INET ? 32 : 128};
 
-	memcpy(c.address, bytes, size_of(family));
+	memcpy(c.address, bytes, cidr_address_size(family));
 	return c;
 }
 
 /* The address in an attribute, where it is as long as one. */
 static bool take_address(int family, const struct nlattr *a, struct cidr *out)
 {
-	if (!a || mnl_attr_get_payload_len(a) != size_of(family))
+	if (!a || mnl_attr_get_payload_len(a) != cidr_address_size(family))
 		return false;
 	*out = address(family, mnl_attr_get_payload(a));
 	return true;
-}
-
-static int metric(const struct nlattr *a, void *context)
-{
-	if (mnl_attr_get_type(a) == RTAX_MTU && mnl_attr_get_payload_len(a) == sizeof(uint32_t))
-		*(uint32_t *)context = mnl_attr_get_u32(a);
-	return MNL_CB_OK;
 }
 
 struct route_answer {
@@ -70,7 +43,7 @@ static bool take_via(const struct nlattr *a, struct cidr *out)
 	const size_t len = mnl_attr_get_payload_len(a);
 
 	if (len < sizeof(*via) || (via->rtvia_family != AF_INET && via->rtvia_family != AF_INET6) ||
-	    len < sizeof(*via) + size_of(via->rtvia_family))
+	    len < sizeof(*via) + cidr_address_size(via->rtvia_family))
 		return false;
 	*out = address(via->rtvia_family, via->rtvia_addr);
 	return true;
@@ -79,13 +52,12 @@ static bool take_via(const struct nlattr *a, struct cidr *out)
 static int on_route(const struct nlmsghdr *m, void *context)
 {
 	const struct rtmsg *header = mnl_nlmsg_get_payload(m);
-	const struct nlattr *a[RTA_MAX + 1] = {NULL};
-	struct table t = {RTA_MAX, a};
+	const struct nlattr *a[RTA_MAX + 1] = {NULL}, *metrics[RTAX_MAX + 1] = {NULL};
 	struct route_answer *answer = context;
 	struct next_hop *hop = answer->hop;
 	const int family = answer->query->to.family;
 
-	mnl_attr_parse(m, sizeof(*header), attribute, &t);
+	rtnl_attributes(m, sizeof(*header), a, RTA_MAX);
 	answer->err = -ENOTSUP;
 	if (m->nlmsg_type != RTM_NEWROUTE || header->rtm_family != family ||
 	    header->rtm_type != RTN_UNICAST || !a[RTA_OIF] || a[RTA_ENCAP])
@@ -98,7 +70,9 @@ static int on_route(const struct nlmsghdr *m, void *context)
 	    !(a[RTA_VIA] && take_via(a[RTA_VIA], &hop->gateway)))
 		hop->gateway = answer->query->to;
 	if (a[RTA_METRICS])
-		mnl_attr_parse_nested(a[RTA_METRICS], metric, &hop->mtu);
+		rtnl_nested(a[RTA_METRICS], metrics, RTAX_MAX);
+	if (metrics[RTAX_MTU] && mnl_attr_get_payload_len(metrics[RTAX_MTU]) == sizeof(hop->mtu))
+		hop->mtu = mnl_attr_get_u32(metrics[RTAX_MTU]);
 	answer->err = 0;
 	return MNL_CB_STOP;
 }
@@ -106,7 +80,7 @@ static int on_route(const struct nlmsghdr *m, void *context)
 int next_hop_route(const struct next_hop_query *q, struct next_hop *out)
 {
 	struct route_answer answer = {q, out, -ENETUNREACH};
-	const size_t size = size_of(q->to.family);
+	const size_t size = cidr_address_size(q->to.family);
 	char buffer[RTNL_BUFFER];
 	void *body;
 	struct nlmsghdr *m = rtnl_begin(buffer, RTM_GETROUTE, 0, &body, sizeof(struct rtmsg));
@@ -140,10 +114,9 @@ static int on_neighbour(const struct nlmsghdr *m, void *context)
 {
 	const struct ndmsg *header = mnl_nlmsg_get_payload(m);
 	const struct nlattr *a[NDA_MAX + 1] = {NULL};
-	struct table t = {NDA_MAX, a};
 	struct neighbour_answer *answer = context;
 
-	mnl_attr_parse(m, sizeof(*header), attribute, &t);
+	rtnl_attributes(m, sizeof(*header), a, NDA_MAX);
 	if (m->nlmsg_type != RTM_NEWNEIGH || !(header->ndm_state & NUD_USABLE) || !a[NDA_LLADDR] ||
 	    mnl_attr_get_payload_len(a[NDA_LLADDR]) != 6)
 		return MNL_CB_STOP;
@@ -167,7 +140,7 @@ int next_hop_find(const struct next_hop_query *q, struct next_hop *out)
 	header = body;
 	header->ndm_family = out->gateway.family;
 	header->ndm_ifindex = out->ifindex;
-	mnl_attr_put(m, NDA_DST, size_of(out->gateway.family), out->gateway.address);
+	mnl_attr_put(m, NDA_DST, cidr_address_size(out->gateway.family), out->gateway.address);
 	err = rtnl_ask(m, on_neighbour, &answer);
 	if (err == -ENOENT)
 		return -EAGAIN;
@@ -183,12 +156,11 @@ static int on_address(const struct nlmsghdr *m, void *context)
 {
 	const struct ifaddrmsg *header = mnl_nlmsg_get_payload(m);
 	const struct nlattr *a[IFA_MAX + 1] = {NULL};
-	struct table t = {IFA_MAX, a};
 	const struct address_dump *d = context;
 	uint32_t flags;
 	struct cidr c;
 
-	mnl_attr_parse(m, sizeof(*header), attribute, &t);
+	rtnl_attributes(m, sizeof(*header), a, IFA_MAX);
 	flags = a[IFA_FLAGS] ? mnl_attr_get_u32(a[IFA_FLAGS]) : header->ifa_flags;
 	/* Not before others were asked whether they have it. */
 	if (m->nlmsg_type != RTM_NEWADDR || flags & (IFA_F_TENTATIVE | IFA_F_DADFAILED) ||

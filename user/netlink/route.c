@@ -11,41 +11,12 @@
 
 #include "netlink/rtnl.h"
 
-static size_t address_size(int family)
-{
-	return family == AF_INET ? 4 : 16;
-}
-
-/* The attributes of a message by type. */
-struct table {
-	uint16_t max;
-	const struct nlattr **by_type;
-};
-
-static int attribute(const struct nlattr *a, void *context)
-{
-	const struct table *t = context;
-	const uint16_t type = mnl_attr_get_type(a);
-
-	if (type <= t->max)
-		t->by_type[type] = a;
-	return MNL_CB_OK;
-}
-
-static void parse(const struct nlmsghdr *m, size_t header, const struct nlattr **by_type,
-		  uint16_t max)
-{
-	struct table t = {max, by_type};
-
-	mnl_attr_parse(m, (unsigned int)header, attribute, &t);
-}
-
 static struct cidr cidr_of(int family, const struct nlattr *a, uint8_t prefix_len)
 {
 	struct cidr c = {.family = (uint8_t)family, .prefix_len = prefix_len};
 
 	if (a)
-		memcpy(c.address, mnl_attr_get_payload(a), address_size(family));
+		memcpy(c.address, mnl_attr_get_payload(a), cidr_address_size(family));
 	return c;
 }
 
@@ -66,7 +37,7 @@ static bool read_route(const struct nlmsghdr *m, const struct route_dump *d, str
 	uint32_t table;
 	int oif;
 
-	parse(m, sizeof(*header), a, RTA_MAX);
+	rtnl_attributes(m, sizeof(*header), a, RTA_MAX);
 	table = a[RTA_TABLE] ? mnl_attr_get_u32(a[RTA_TABLE]) : header->rtm_table;
 	oif = a[RTA_OIF] ? (int)mnl_attr_get_u32(a[RTA_OIF]) : 0;
 	if (header->rtm_family != d->family || (d->table && table != d->table) ||
@@ -126,7 +97,7 @@ static struct nlmsghdr *route_message(void *buffer, uint16_t type, uint16_t flag
 	void *body;
 	struct nlmsghdr *m = rtnl_begin(buffer, type, flags, &body, sizeof(struct rtmsg));
 	struct rtmsg *header = body;
-	const size_t size = address_size(r->to.family);
+	const size_t size = cidr_address_size(r->to.family);
 
 	header->rtm_family = r->to.family;
 	header->rtm_dst_len = r->to.prefix_len;
@@ -170,7 +141,7 @@ static int on_default(const struct nlmsghdr *m, void *context)
 	const struct nlattr *a[RTA_MAX + 1] = {NULL};
 	int *ifindex = context;
 
-	parse(m, sizeof(*header), a, RTA_MAX);
+	rtnl_attributes(m, sizeof(*header), a, RTA_MAX);
 	if (!*ifindex && !header->rtm_dst_len && header->rtm_type == RTN_UNICAST && a[RTA_OIF] &&
 	    (a[RTA_TABLE] ? mnl_attr_get_u32(a[RTA_TABLE]) : header->rtm_table) == RT_TABLE_MAIN)
 		*ifindex = (int)mnl_attr_get_u32(a[RTA_OIF]);
@@ -216,7 +187,7 @@ static int on_rule(const struct nlmsghdr *m, void *context)
 	const struct nlattr *a[FRA_MAX + 1] = {NULL};
 	struct rule_search *s = context;
 
-	parse(m, sizeof(*header), a, FRA_MAX);
+	rtnl_attributes(m, sizeof(*header), a, FRA_MAX);
 	if (header->family == s->family && header->flags & FIB_RULE_INVERT &&
 	    header->action == FR_ACT_TO_TBL && u32_or(a[FRA_PRIORITY], 0) == s->priority &&
 	    u32_or(a[FRA_TABLE], header->table) == s->table &&
@@ -289,7 +260,7 @@ static int on_address(const struct nlmsghdr *m, void *context)
 	const struct address_dump *d = context;
 	struct cidr c;
 
-	parse(m, sizeof(*header), a, IFA_MAX);
+	rtnl_attributes(m, sizeof(*header), a, IFA_MAX);
 	if (header->ifa_family != d->family || (int)header->ifa_index != d->ifindex ||
 	    header->ifa_scope == RT_SCOPE_LINK)
 		return MNL_CB_OK;
@@ -325,8 +296,8 @@ static int address_do(uint16_t type, uint16_t flags, int ifindex, const struct c
 	header->ifa_index = (uint32_t)ifindex;
 	/* No duplicate address detection: nobody else is on a tunnel. */
 	header->ifa_flags = a->family == AF_INET6 ? IFA_F_NODAD : 0;
-	mnl_attr_put(m, IFA_LOCAL, address_size(a->family), a->address);
-	mnl_attr_put(m, IFA_ADDRESS, address_size(a->family), a->address);
+	mnl_attr_put(m, IFA_LOCAL, cidr_address_size(a->family), a->address);
+	mnl_attr_put(m, IFA_ADDRESS, cidr_address_size(a->family), a->address);
 	return rtnl_do(m);
 }
 

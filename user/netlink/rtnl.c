@@ -54,6 +54,36 @@ int rtnl_do(struct nlmsghdr *message)
 	return rtnl_ask(message, NULL, NULL);
 }
 
+struct table {
+	uint16_t max;
+	const struct nlattr **by_type;
+};
+
+static int attribute(const struct nlattr *a, void *context)
+{
+	const struct table *t = context;
+	const uint16_t type = mnl_attr_get_type(a);
+
+	if (type <= t->max)
+		t->by_type[type] = a;
+	return MNL_CB_OK;
+}
+
+void rtnl_attributes(const struct nlmsghdr *m, size_t header, const struct nlattr **by_type,
+		     uint16_t max)
+{
+	struct table t = {max, by_type};
+
+	mnl_attr_parse(m, (unsigned int)header, attribute, &t);
+}
+
+void rtnl_nested(const struct nlattr *a, const struct nlattr **by_type, uint16_t max)
+{
+	struct table t = {max, by_type};
+
+	mnl_attr_parse_nested(a, attribute, &t);
+}
+
 int rtnl_listen(const int *groups, size_t n, struct mnl_socket **out)
 {
 	struct mnl_socket *s = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC | SOCK_NONBLOCK);

@@ -20,6 +20,11 @@ struct nlmsghdr *rtnl_begin(void *buffer, uint16_t type, uint16_t flags, void **
 int rtnl_do(struct nlmsghdr *message);
 /* Sends and calls `each` for each answer until the end of a dump or the only one. */
 int rtnl_ask(struct nlmsghdr *message, mnl_cb_t each, void *context);
+/* The attributes of a message, behind its family's header of so many bytes, or those nested in one:
+ * by type, as far as `max`. What is not there stays as it was. */
+void rtnl_attributes(const struct nlmsghdr *m, size_t header, const struct nlattr **by_type,
+		     uint16_t max);
+void rtnl_nested(const struct nlattr *a, const struct nlattr **by_type, uint16_t max);
 /* A socket, not blocking, on which the news of these groups (RTNLGRP_...) come; the caller's to
  * close. */
 int rtnl_listen(const int *groups, size_t n, struct mnl_socket **out);
