@@ -70,12 +70,6 @@ static __always_inline __u16 checksum_flags(struct __sk_buff *skb)
 	       offset / 2 << PV_STAMP_CSUM_OFFSET;
 }
 
-/* Of those flags: from the IP header on. */
-static __always_inline __u32 checksum_start(__u16 flags)
-{
-	return (flags >> PV_STAMP_CSUM_START) * 2;
-}
-
 /* Which of so many workers takes this flow. */
 static __always_inline __u32 worker_of(struct __sk_buff *skb, __u32 workers)
 {

@@ -105,7 +105,7 @@ static __always_inline bool is_special6(const __u8 *address)
 /* What a pod has in a tunnel of its own, or a worker cannot cut, takes the usual way. */
 static __always_inline bool is_for_worker(struct __sk_buff *skb, __u32 ip_header, __u16 flags)
 {
-	return (!flags || checksum_start(flags) == ip_header) &&
+	return (!flags || PV_STAMP_CSUM_START_IN(flags) == ip_header) &&
 	       (!skb->gso_size || segment_size(skb));
 }
 

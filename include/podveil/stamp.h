@@ -28,10 +28,13 @@ enum pv_stamp_flags {
  * header behind IP's. A pod's own tunnel (VXLAN, GRE) leaves that of the packet inside unfinished.
  * It covers what is behind `start`, counted from the IP header; its field is at `offset` of that.
  */
-#define PV_STAMP_CSUM_OFFSET	 2
-#define PV_STAMP_CSUM_OFFSET_MAX 62
-#define PV_STAMP_CSUM_START	 7
-#define PV_STAMP_CSUM_START_MAX	 1022
+#define PV_STAMP_CSUM_OFFSET	      2
+#define PV_STAMP_CSUM_OFFSET_MAX      62
+#define PV_STAMP_CSUM_START	      7
+#define PV_STAMP_CSUM_START_MAX	      1022
+#define PV_STAMP_CSUM_START_IN(flags) (((flags) >> PV_STAMP_CSUM_START) * 2)
+#define PV_STAMP_CSUM_OFFSET_IN(flags)                                                             \
+	(((flags) >> PV_STAMP_CSUM_OFFSET) * 2 & PV_STAMP_CSUM_OFFSET_MAX)
 
 struct pv_stamp {
 	__u16 magic;	  /* PV_STAMP_MAGIC */

@@ -42,25 +42,6 @@ uint32_t programs_xdp_there(int ifindex, char name[16])
 	return id;
 }
 
-int programs_divert_settings(struct programs *p, const struct pv_divert_settings *settings)
-{
-	const uint32_t zero = 0;
-
-	return bpf_map_update_elem(bpf_map__fd(p->skeleton->maps.divert_settings), &zero, settings,
-				   BPF_ANY)
-		       ? -errno
-		       : 0;
-}
-
-int programs_divert_socket(struct programs *p, unsigned int queue, int fd)
-{
-	const int map = bpf_map__fd(p->skeleton->maps.uplink_xsks);
-	const int err = fd < 0 ? bpf_map_delete_elem(map, &queue)
-			       : bpf_map_update_elem(map, &queue, &fd, BPF_ANY);
-
-	return err ? -errno : 0;
-}
-
 static bool among(const struct pv_address *a, const struct pv_address *all, size_t n)
 {
 	for (size_t i = 0; i < n; i++)

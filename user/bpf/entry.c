@@ -12,7 +12,9 @@
 #include "bpf/clsact.h"
 #include "bpf/libbpf_log.h"
 #include "bpf/pins.h"
+#include "bpf/program_id.h"
 #include "bpf/programs.h"
+#include "bpf/ranges.h"
 #include "entry.skel.h"
 #include "tunnel.skel.h"
 
@@ -116,38 +118,22 @@ int entry_program_detach(int family, int ifindex)
 
 /* --- content --- */
 
-union range_key {
-	struct pv_cidr4 v4;
-	struct pv_cidr6 v6;
-};
-
 static int ranges_fd(const struct entry_program *e, int family)
 {
 	return bpf_map__fd(family == AF_INET ? e->skeleton->maps.entry_ranges4
 					     : e->skeleton->maps.entry_ranges6);
 }
 
-static union range_key key_of(const struct cidr *range)
-{
-	union range_key key = {.v6 = {.prefix_len = range->prefix_len}};
-
-	memcpy(key.v6.address, range->address, sizeof(key.v6.address));
-	return key;
-}
-
 int entry_program_set(struct entry_program *e, const struct cidr *to, enum pv_entry_way way)
 {
 	const struct pv_entry_range value = {.way = way};
-	const union range_key key = key_of(to);
 
-	return bpf_map_update_elem(ranges_fd(e, to->family), &key, &value, BPF_ANY) ? -errno : 0;
+	return range_set(ranges_fd(e, to->family), to, &value);
 }
 
 int entry_program_unset(struct entry_program *e, const struct cidr *to)
 {
-	const union range_key key = key_of(to);
-
-	return bpf_map_delete_elem(ranges_fd(e, to->family), &key) && errno != ENOENT ? -errno : 0;
+	return range_unset(ranges_fd(e, to->family), to);
 }
 
 /* --- making and freeing --- */
@@ -171,14 +157,6 @@ static int share_maps(struct entry_skeleton *s, const struct tunnel *of)
 			err = bpf_map__reuse_fd(map, bpf_map__fd(there));
 	}
 	return err;
-}
-
-static uint32_t id_of(int fd)
-{
-	struct bpf_prog_info info = {0};
-	uint32_t len = sizeof(info);
-
-	return bpf_obj_get_info_by_fd(fd, &info, &len) ? 0 : info.id;
 }
 
 static const struct bpf_map *own_map(const struct entry_program *e, unsigned int i)
@@ -208,7 +186,7 @@ int entry_program_load(struct programs *of, const struct entry_program_params *p
 		err = entry_skeleton__load(e->skeleton);
 	if (err)
 		goto fail;
-	e->id = id_of(entry_program_fd(e));
+	e->id = program_id(entry_program_fd(e));
 	/* Without a name they work as well. */
 	for (unsigned int i = 0; i < 2; i++)
 		pins_put(of->directory, bpf_map__fd(own_map(e, i)), bpf_map__name(own_map(e, i)));

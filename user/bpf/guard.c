@@ -15,6 +15,8 @@
 #include "bpf/guard_programs.h"
 #include "bpf/libbpf_log.h"
 #include "bpf/pins.h"
+#include "bpf/program_id.h"
+#include "bpf/ranges.h"
 #include "guard.skel.h"
 
 #define PIN_NAME    "guard"
@@ -64,11 +66,8 @@ static int query(int uplink, size_t side, struct bpf_tc_opts *opts)
 static bool attached(const struct guard *g, size_t side)
 {
 	LIBBPF_OPTS(bpf_tc_opts, opts);
-	struct bpf_prog_info info = {0};
-	uint32_t len = sizeof(info);
 
-	return !query(g->uplink, side, &opts) &&
-	       !bpf_obj_get_info_by_fd(program_fd(g, side), &info, &len) && info.id == opts.prog_id;
+	return !query(g->uplink, side, &opts) && opts.prog_id == program_id(program_fd(g, side));
 }
 
 static int attach(struct guard *g, size_t side)
@@ -181,39 +180,22 @@ int guard_settings(struct guard *g, const struct pv_guard_settings *settings)
 		       : 0;
 }
 
-union range_key {
-	struct pv_cidr4 v4;
-	struct pv_cidr6 v6;
-};
-
 static int ranges_fd(const struct guard *g, int family)
 {
 	return bpf_map__fd(family == AF_INET ? g->skeleton->maps.guard_ranges4
 					     : g->skeleton->maps.guard_ranges6);
 }
 
-static union range_key key_of(const struct cidr *range)
-{
-	union range_key key = {.v6 = {.prefix_len = range->prefix_len}};
-
-	memcpy(key.v6.address, range->address, sizeof(key.v6.address));
-	return key;
-}
-
 int guard_set(struct guard *g, const struct cidr *range, enum pv_guard_kind kind)
 {
 	const struct pv_guard_range value = {.kind = kind};
-	const union range_key key = key_of(range);
 
-	return bpf_map_update_elem(ranges_fd(g, range->family), &key, &value, BPF_ANY) ? -errno : 0;
+	return range_set(ranges_fd(g, range->family), range, &value);
 }
 
 int guard_unset(struct guard *g, const struct cidr *range)
 {
-	const union range_key key = key_of(range);
-
-	return bpf_map_delete_elem(ranges_fd(g, range->family), &key) && errno != ENOENT ? -errno
-											 : 0;
+	return range_unset(ranges_fd(g, range->family), range);
 }
 
 int guard_each(struct guard *g,
@@ -231,7 +213,7 @@ int guard_each(struct guard *g,
 					 .prefix_len = (uint8_t)key.v6.prefix_len};
 			struct pv_guard_range value;
 
-			memcpy(c.address, key.v6.address, families[i] == AF_INET ? 4 : 16);
+			memcpy(c.address, key.v6.address, cidr_address_size(families[i]));
 			if (!bpf_map_lookup_elem(fd, &key, &value))
 				each(&c, (enum pv_guard_kind)value.kind, context);
 			last = &key;

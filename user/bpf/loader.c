@@ -21,6 +21,7 @@
 
 #include "bpf/libbpf_log.h"
 #include "bpf/pins.h"
+#include "bpf/program_id.h"
 #include "bpf/programs.h"
 #include "observe/log.h"
 #include "tunnel.skel.h"
@@ -217,14 +218,6 @@ static int fd_of_steer(const struct programs *p)
 					       : p->skeleton->progs.steer_whole);
 }
 
-static uint32_t id_of(int fd)
-{
-	struct bpf_prog_info info = {0};
-	uint32_t len = sizeof(info);
-
-	return bpf_obj_get_info_by_fd(fd, &info, &len) ? 0 : info.id;
-}
-
 int programs_attach_tunnel(struct programs *p, int tunnel_ifindex)
 {
 	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = tunnel_ifindex, .attach_point = BPF_TC_EGRESS);
@@ -242,7 +235,7 @@ bool programs_attached_tunnel(struct programs *p, int tunnel_ifindex)
 	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = tunnel_ifindex, .attach_point = BPF_TC_EGRESS);
 	LIBBPF_OPTS(bpf_tc_opts, opts, .handle = TC_HANDLE, .priority = TC_PRIORITY);
 
-	return !bpf_tc_query(&hook, &opts) && opts.prog_id == id_of(fd_of_classify(p));
+	return !bpf_tc_query(&hook, &opts) && opts.prog_id == program_id(fd_of_classify(p));
 }
 
 int programs_attach_inner(struct programs *p, int inner_ifindex, bool generic)
@@ -255,5 +248,5 @@ bool programs_attached_inner(struct programs *p, int inner_ifindex)
 {
 	uint32_t id = 0;
 
-	return !bpf_xdp_query_id(inner_ifindex, 0, &id) && id && id == id_of(fd_of_steer(p));
+	return !bpf_xdp_query_id(inner_ifindex, 0, &id) && id && id == program_id(fd_of_steer(p));
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The inside of `struct programs`, shared by loader.c, tables.c and peer_counters.c. */
+/* The inside of `struct programs`, for the folder. */
 #ifndef BPF_PROGRAMS_H
 #define BPF_PROGRAMS_H
 

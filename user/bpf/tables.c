@@ -34,6 +34,20 @@ int programs_settings(struct programs *p, const struct pv_settings *settings)
 	return update(p->skeleton->maps.settings, &zero, settings);
 }
 
+int programs_divert_settings(struct programs *p, const struct pv_divert_settings *settings)
+{
+	const uint32_t zero = 0;
+
+	return update(p->skeleton->maps.divert_settings, &zero, settings);
+}
+
+int programs_divert_socket(struct programs *p, unsigned int queue, int fd)
+{
+	const struct bpf_map *map = p->skeleton->maps.uplink_xsks;
+
+	return fd < 0 ? delete (map, &queue) : update(map, &queue, &fd);
+}
+
 int programs_peer_set(struct programs *p, uint32_t slot, const struct pv_peer *peer)
 {
 	return update(p->skeleton->maps.peers, &slot, peer);

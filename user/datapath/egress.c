@@ -234,9 +234,8 @@ static enum fate dispatch(struct worker *w, const struct xsk_packet *p, struct r
 		hint = (struct cut_hint){
 			.gso_size = o.stamp.gso_size,
 			.checksum_partial = o.stamp.flags & PV_STAMP_CSUM_PARTIAL,
-			.checksum_start = (uint16_t)((o.stamp.flags >> PV_STAMP_CSUM_START) * 2),
-			.checksum_offset = (o.stamp.flags >> PV_STAMP_CSUM_OFFSET) * 2 &
-					   PV_STAMP_CSUM_OFFSET_MAX,
+			.checksum_start = (uint16_t)PV_STAMP_CSUM_START_IN(o.stamp.flags),
+			.checksum_offset = PV_STAMP_CSUM_OFFSET_IN(o.stamp.flags),
 		};
 		if (o.stamp.peer != PV_STAMP_NO_PEER) {
 			r = remote_of(w->datapath, o.stamp.peer, o.stamp.generation);
