@@ -9,17 +9,8 @@
 #include "bpf/entry.h"
 #include "device/device.h"
 #include "netlink/link.h"
+#include "node/marks.h"
 #include "observe/log.h"
-
-struct way {
-	struct cidr to;
-	enum pv_entry_way way;
-};
-
-struct ways {
-	struct way *all; /* sorted by range, each once */
-	size_t n;
-};
 
 struct indexes {
 	int *all;
@@ -31,7 +22,7 @@ struct entry {
 	struct settings settings;      /* of which the patterns count */
 	struct entry_program *program; /* NULL: off */
 	int uplink;
-	struct ways have;
+	struct marks have; /* of kind enum pv_entry_way */
 	struct indexes attached;
 	const char *problem;
 	bool warned; /* that a device does not take it */
@@ -151,74 +142,44 @@ void entry_sweep(int family)
 
 /* --- ways --- */
 
-static int by_place(const void *a, const void *b)
-{
-	const struct way *x = a, *y = b;
-
-	return cidr_compare(&x->to, &y->to);
-}
-
-static int by_place_and_way(const void *a, const void *b)
-{
-	const struct way *x = a, *y = b;
-	const int order = by_place(a, b);
-
-	return order ? order : (x->way > y->way) - (x->way < y->way);
-}
-
 /* Pods' ranges are those whose routes have a backup. A node's own address is left to routing, which
  * may forget it while no agent runs (network_release_hosts()). */
-static int take(struct ways *out, const struct route *routes, size_t n)
+static int take(struct marks *out, const struct route *routes, size_t n)
 {
-	size_t kept = 0;
+	int err = 0;
 
-	*out = (struct ways){calloc(n ? n : 1, sizeof(*out->all)), n};
-	if (!out->all)
-		return -ENOMEM;
-	for (size_t i = 0; i < n; i++)
-		out->all[i] = (struct way){routes[i].to, routes[i].kind == ROUTE_BACKUP
-								 ? PV_ENTRY_TUNNEL
-								 : PV_ENTRY_ROUTING};
-	qsort(out->all, n, sizeof(*out->all), by_place_and_way);
-	for (size_t i = 0; i < n; i++)
-		if (!kept || cidr_compare(&out->all[kept - 1].to, &out->all[i].to))
-			out->all[kept++] = out->all[i];
-	out->n = kept;
-	return 0;
-}
-
-static bool is_there(const struct ways *in, const struct way *x, bool same_way)
-{
-	const struct way *there =
-		in->n ? bsearch(x, in->all, in->n, sizeof(*in->all), by_place) : NULL;
-
-	return there && (!same_way || there->way == x->way);
+	for (size_t i = 0; i < n && !err; i++)
+		err = marks_add(out, &routes[i].to,
+				routes[i].kind == ROUTE_BACKUP ? PV_ENTRY_TUNNEL
+							       : PV_ENTRY_ROUTING);
+	marks_sort(out, PV_ENTRY_TUNNEL);
+	return err;
 }
 
 /* Sets what is wanted this way and was not. */
-static int set_new(struct entry *e, const struct ways *want, enum pv_entry_way way)
+static int set_new(struct entry *e, const struct marks *want, enum pv_entry_way way)
 {
 	int err = 0;
 
 	for (size_t i = 0; i < want->n && !err; i++)
-		if (want->all[i].way == way && !is_there(&e->have, &want->all[i], true))
-			err = entry_program_set(e->program, &want->all[i].to, way);
+		if (want->all[i].kind == way && !marks_have(&e->have, &want->all[i]))
+			err = entry_program_set(e->program, &want->all[i].range, way);
 	return err;
 }
 
 /* Forgets what led this way and is not wanted at all. */
-static int unset_old(struct entry *e, const struct ways *want, enum pv_entry_way way)
+static int unset_old(struct entry *e, const struct marks *want, enum pv_entry_way way)
 {
 	int err = 0;
 
 	for (size_t i = 0; i < e->have.n && !err; i++)
-		if (e->have.all[i].way == way && !is_there(want, &e->have.all[i], false))
-			err = entry_program_unset(e->program, &e->have.all[i].to);
+		if (e->have.all[i].kind == way && !marks_find(want, &e->have.all[i].range))
+			err = entry_program_unset(e->program, &e->have.all[i].range);
 	return err;
 }
 
 /* An exception stands before the range that it is one of does, and longer. */
-static int change(struct entry *e, const struct ways *want)
+static int change(struct entry *e, const struct marks *want)
 {
 	int err = set_new(e, want, PV_ENTRY_ROUTING);
 
@@ -240,7 +201,7 @@ static void give_up(struct entry *e, const char *problem, int err)
 
 void entry_routes(struct entry *e, const struct route *routes, size_t n)
 {
-	struct ways want;
+	struct marks want = {.all = NULL};
 	int err;
 
 	if (!e->program)
@@ -248,7 +209,7 @@ void entry_routes(struct entry *e, const struct route *routes, size_t n)
 	err = take(&want, routes, n);
 	if (!err)
 		err = change(e, &want);
-	free(e->have.all);
+	marks_fini(&e->have);
 	e->have = want;
 	/* Nobody knows what it leads to now. */
 	if (err)
@@ -285,8 +246,7 @@ void entry_stop(struct entry *e, bool detach)
 	e->attached.n = 0;
 	entry_program_free(e->program, detach);
 	e->program = NULL;
-	free(e->have.all);
-	e->have = (struct ways){NULL, 0};
+	marks_fini(&e->have);
 }
 
 struct entry_view entry_look(const struct entry *e)

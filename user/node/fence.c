@@ -8,18 +8,9 @@
 
 #include "bpf/guard.h"
 #include "netlink/route.h"
+#include "node/marks.h"
 
 #define VXLAN_PORT 4789
-
-struct mark {
-	struct cidr range;
-	enum pv_guard_kind kind;
-};
-
-struct marks {
-	struct mark *all; /* sorted by range, each once */
-	size_t n, room;
-};
 
 struct fence {
 	struct guard *guard;
@@ -27,47 +18,6 @@ struct fence {
 	struct pv_guard_settings settings;
 	struct marks have, want;
 };
-
-static int add(struct marks *m, const struct cidr *range, enum pv_guard_kind kind)
-{
-	if (m->n == m->room) {
-		const size_t room = m->room ? m->room * 2 : 64;
-		struct mark *more = realloc(m->all, room * sizeof(*more));
-
-		if (!more)
-			return -ENOMEM;
-		m->all = more;
-		m->room = room;
-	}
-	m->all[m->n++] = (struct mark){*range, kind};
-	return 0;
-}
-
-static int by_range(const void *a, const void *b)
-{
-	return cidr_compare(&((const struct mark *)a)->range, &((const struct mark *)b)->range);
-}
-
-/* Of two that mark the same range, the one for our own pods counts. */
-static int by_range_and_kind(const void *a, const void *b)
-{
-	const struct mark *x = a, *y = b;
-	int order = by_range(a, b);
-
-	return order ? order : (x->kind != PV_GUARD_LOCAL) - (y->kind != PV_GUARD_LOCAL);
-}
-
-static void tidy(struct marks *m)
-{
-	size_t kept = 0;
-
-	if (m->n)
-		qsort(m->all, m->n, sizeof(*m->all), by_range_and_kind);
-	for (size_t i = 0; i < m->n; i++)
-		if (!kept || by_range(&m->all[kept - 1], &m->all[i]))
-			m->all[kept++] = m->all[i];
-	m->n = kept;
-}
 
 /* Our own ranges, those of others, and in strict mode those that might be others'. */
 static int collect(struct marks *m, const struct settings *s, const struct plan *plans,
@@ -77,28 +27,25 @@ static int collect(struct marks *m, const struct settings *s, const struct plan 
 
 	m->n = 0;
 	for (size_t i = 0; i < s->n_strict_cidrs && !err; i++)
-		err = add(m, &s->strict_cidrs[i], PV_GUARD_REMOTE);
+		err = marks_add(m, &s->strict_cidrs[i], PV_GUARD_REMOTE);
 	for (size_t k = 0; k < n_plans; k++)
 		for (size_t i = 0; i < plans[k].n_ranges && !err; i++) {
 			const struct plan_range *r = &plans[k].ranges[i];
 
 			/* Between nodes there is more than pods' traffic. */
 			if (!r->host)
-				err = add(m, &r->cidr,
-					  r->owner == PLAN_SELF ? PV_GUARD_LOCAL : PV_GUARD_REMOTE);
+				err = marks_add(m, &r->cidr,
+						r->owner == PLAN_SELF ? PV_GUARD_LOCAL
+								      : PV_GUARD_REMOTE);
 		}
-	tidy(m);
+	/* Of two that mark the same range, the one for our own pods counts. */
+	marks_sort(m, PV_GUARD_LOCAL);
 	return err;
-}
-
-static const struct mark *find(const struct marks *m, const struct mark *what)
-{
-	return m->n ? bsearch(what, m->all, m->n, sizeof(*what), by_range) : NULL;
 }
 
 static void see(const struct cidr *range, enum pv_guard_kind kind, void *context)
 {
-	add(context, range, kind);
+	marks_add(context, range, kind);
 }
 
 static int build(struct fence *f, int uplink)
@@ -110,7 +57,7 @@ static int build(struct fence *f, int uplink)
 	f->uplink = uplink;
 	f->have.n = 0;
 	err = guard_each(f->guard, see, &f->have);
-	tidy(&f->have);
+	marks_sort(&f->have, PV_GUARD_LOCAL);
 	return err;
 }
 
@@ -143,12 +90,10 @@ int fence_raise(struct fence *f, int uplink, const struct settings *s, const str
 	if (!f->guard)
 		err = build(f, uplink);
 	f->uplink = uplink;
-	for (size_t i = 0; i < f->want.n && !err; i++) {
-		const struct mark *there = find(&f->have, &f->want.all[i]);
-
-		if (!there || there->kind != f->want.all[i].kind)
-			err = guard_set(f->guard, &f->want.all[i].range, f->want.all[i].kind);
-	}
+	for (size_t i = 0; i < f->want.n && !err; i++)
+		if (!marks_have(&f->have, &f->want.all[i]))
+			err = guard_set(f->guard, &f->want.all[i].range,
+					(enum pv_guard_kind)f->want.all[i].kind);
 	/* Strictness comes after the ranges that say whose pods are whose. */
 	if (!err)
 		err = guard_settings(f->guard, &f->settings);
@@ -169,7 +114,7 @@ int fence_settle(struct fence *f)
 		return 0;
 	}
 	for (size_t i = 0; i < f->have.n && !err; i++)
-		if (!find(&f->want, &f->have.all[i]))
+		if (!marks_find(&f->want, &f->have.all[i].range))
 			err = guard_unset(f->guard, &f->have.all[i].range);
 	swap = f->have;
 	f->have = f->want;
@@ -204,8 +149,8 @@ void fence_free(struct fence *f, bool remove)
 	if (!f)
 		return;
 	guard_free(f->guard, remove);
-	free(f->have.all);
-	free(f->want.all);
+	marks_fini(&f->have);
+	marks_fini(&f->want);
 	free(f);
 }
 
