@@ -158,7 +158,7 @@ install: $(B)/podveil
 
 # --- tests ---
 
-$(B)/tests/bpf/%: tests/bpf/%.c $(B)/libpodveil.a
+$(B)/tests/bpf/%: tests/bpf/%.c $(B)/libpodveil.a $(wildcard tests/bpf/*.h tests/unit/*.h)
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -Itests/unit $< $(B)/libpodveil.a -o $@ $(LDLIBS) -lcmocka
 

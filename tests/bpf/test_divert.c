@@ -3,11 +3,8 @@
 #include <arpa/inet.h>
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
-#include <errno.h>
 #include <net/if.h>
-#include <sched.h>
 #include <stdio.h>
-#include <sys/mount.h>
 #include <unistd.h>
 
 #include "bpf/programs.h"
@@ -15,6 +12,7 @@
 #include "datapath/checksum.h"
 #include "datapath/frame.h"
 #include "datapath/xsk.h"
+#include "machine.h"
 #include "netlink/link.h"
 #include "tunnel.skel.h"
 
@@ -46,15 +44,6 @@ static int unload(void **state)
 	(void)state;
 	programs_free(p, true);
 	return 0;
-}
-
-static uint64_t diverted(void)
-{
-	uint64_t n = 0;
-
-	for (unsigned int i = 0; i < PV_COUNTER_SLOTS; i++)
-		n += programs_counters(p)[i].diverted;
-	return n;
 }
 
 /* A data message of `length` bytes, to us. */
@@ -99,7 +88,7 @@ static void data_messages_are_diverted(void **state)
 		for (size_t i = 0; i < COUNT_OF(sizes); i++)
 			assert_int_equal(run(frame, make(frame, ip6, sizes[i])), XDP_REDIRECT);
 	}
-	assert_int_equal(diverted(), 8);
+	assert_int_equal(sum_of_counters(p).diverted, 8);
 	/* Don't fragment is all right, and so is padding at the end. */
 	assert_int_equal(make(frame, false, 32), 74);
 	frame[20] = 0x40;
@@ -184,7 +173,7 @@ static void everything_else_goes_on(void **state)
 	assert_int_equal(run(frame, 94), XDP_PASS);
 	/* Above what a frame holds. */
 	assert_int_equal(run(frame, make(frame, false, 1600)), XDP_PASS);
-	assert_int_equal(diverted(), 0);
+	assert_int_equal(sum_of_counters(p).diverted, 0);
 }
 
 static void cut_short_anywhere(void **state)
@@ -207,7 +196,7 @@ static void without_a_socket_the_kernel_has_them(void **state)
 	(void)state;
 	programs_divert_socket(p, 0, -1);
 	assert_int_equal(run(frame, make(frame, false, 32)), XDP_PASS);
-	assert_int_equal(diverted(), 0);
+	assert_int_equal(sum_of_counters(p).diverted, 0);
 }
 
 static void addresses_come_and_go(void **state)
@@ -258,12 +247,8 @@ int main(void)
 	};
 	int failed;
 
-	if (unshare(CLONE_NEWNS | CLONE_NEWNET) ||
-	    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
-	    mount("bpf", "/sys/fs/bpf", "bpf", 0, NULL)) {
-		printf("1..1\nok 1 - divert # SKIP root is needed (%s)\n", strerror(errno));
+	if (!own_machine("divert"))
 		return 0;
-	}
 	if (link_pair_create("up0", "up1", 1, 1500, false) || link_get("up0", &device) ||
 	    link_set_up(device.ifindex, true) ||
 	    xsk_open(&(struct xsk_params){.ifindex = device.ifindex, .sends = true},

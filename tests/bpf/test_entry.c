@@ -4,15 +4,13 @@
  * of its own, with a bpffs of its own.
  */
 #include <bpf/bpf.h>
-#include <errno.h>
 #include <linux/if_ether.h>
 #include <linux/pkt_cls.h>
-#include <sched.h>
-#include <sys/mount.h>
 #include <unistd.h>
 
 #include "bpf/entry.h"
 #include "bpf/programs.h"
+#include "machine.h"
 #include "netlink/link.h"
 #include "packets.h"
 #include "podveil/stamp.h"
@@ -26,11 +24,6 @@
 static struct programs *p;
 static struct entry_program *e;
 static struct link_info tunnel, inner;
-
-static bool shell(const char *command)
-{
-	return system(command) == 0;
-}
 
 static void range(const char *text, enum pv_entry_way way)
 {
@@ -73,17 +66,6 @@ static int unload(void **state)
 	entry_program_free(e, true);
 	programs_free(p, true);
 	return 0;
-}
-
-static struct pv_counters sum(void)
-{
-	const struct pv_counters *slots = programs_counters(p);
-	struct pv_counters total = {0};
-
-	for (unsigned int i = 0; i < PV_COUNTER_SLOTS; i++)
-		for (size_t k = 0; k < sizeof(total) / 8; k++)
-			((uint64_t *)&total)[k] += ((const uint64_t *)&slots[i])[k];
-	return total;
 }
 
 /* --- packets --- */
@@ -153,22 +135,22 @@ static void passes(void)
 /* Counted as one that was for the tunnel. */
 static void passes_counted(void)
 {
-	const uint64_t before = sum().entry_passed;
+	const uint64_t before = sum_of_counters(p).entry_passed;
 
 	passes();
-	assert_int_equal(sum().entry_passed, before + 1);
+	assert_int_equal(sum_of_counters(p).entry_passed, before + 1);
 }
 
 /* Redirected, as routed and classified. */
 static struct pv_stamp redirects(void)
 {
-	const uint64_t before = sum().entry_redirected;
+	const uint64_t before = sum_of_counters(p).entry_redirected;
 	const uint32_t header = in.bytes[ETH_HLEN] >> 4 == 4 ? 20 : 40;
 	uint8_t *ip = in.bytes + ETH_HLEN;
 	struct pv_stamp stamp;
 
 	assert_int_equal(run(), REDIRECT);
-	assert_int_equal(sum().entry_redirected, before + 1);
+	assert_int_equal(sum_of_counters(p).entry_redirected, before + 1);
 	assert_int_equal(out.len, in.len);
 	memcpy(&stamp, out.bytes, sizeof(stamp));
 	assert_int_equal(stamp.magic, PV_STAMP_MAGIC);
@@ -210,8 +192,8 @@ static void what_is_routed_there_goes_there(void **state)
 	redirects();
 	udp6(0)[7] = 2;
 	redirects();
-	assert_int_equal(sum().entry_passed, 0);
-	assert_int_equal(sum().classified, 0);
+	assert_int_equal(sum_of_counters(p).entry_passed, 0);
+	assert_int_equal(sum_of_counters(p).classified, 0);
 }
 
 static void every_checksum_is_corrected(void **state)
@@ -256,7 +238,7 @@ static void where_routes_do_not_lead_entry_does_not(void **state)
 	range("fd00::2/128", PV_ENTRY_ROUTING);
 	udp6(100);
 	passes();
-	assert_int_equal(sum().entry_passed, 0);
+	assert_int_equal(sum_of_counters(p).entry_passed, 0);
 	/* Routed there, but nobody's: classify and the worker answer. */
 	range("10.0.2.0/24", PV_ENTRY_TUNNEL);
 	assert_int_equal(programs_disallow4(p, &gone), 0);
@@ -367,7 +349,7 @@ static void what_is_not_for_us_passes(void **state)
 	udp4(100);
 	put16(in.bytes + 12, ETH_P_IPV6);
 	passes();
-	assert_int_equal(sum().entry_redirected, 1);
+	assert_int_equal(sum_of_counters(p).entry_redirected, 1);
 }
 
 /* Any bytes: redirected only what is well-formed, and else untouched. */
@@ -402,7 +384,7 @@ static void hostile_packets(void **state)
 						    ip[0] == 0x45 && !(get16(ip + 6) & 0xbfff));
 	}
 	assert_true(runs > 1000);
-	assert_true(sum().entry_redirected > 100);
+	assert_true(sum_of_counters(p).entry_redirected > 100);
 }
 
 /* --- the loader --- */
@@ -504,12 +486,8 @@ int main(void)
 	};
 	struct programs_features features;
 
-	if (unshare(CLONE_NEWNS | CLONE_NEWNET) ||
-	    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
-	    mount("bpf", "/sys/fs/bpf", "bpf", 0, NULL)) {
-		printf("1..1\nok 1 - programs # SKIP root is needed (%s)\n", strerror(errno));
+	if (!own_machine("programs"))
 		return 0;
-	}
 	programs_features(&features);
 	if (!features.superpackets) {
 		printf("1..1\nok 1 - entry # SKIP no superpackets on this kernel\n");

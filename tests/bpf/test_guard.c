@@ -3,16 +3,14 @@
 #include <arpa/inet.h>
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
-#include <errno.h>
 #include <linux/pkt_cls.h>
-#include <sched.h>
 #include <stdio.h>
-#include <sys/mount.h>
 #include <unistd.h>
 
 #include "bpf/guard.h"
 #include "bpf/guard_programs.h"
 #include "check.h"
+#include "machine.h"
 #include "netlink/link.h"
 
 #define MARK 0x200000
@@ -389,11 +387,6 @@ static void arriving_messages_are_marked_where_wanted(void **state)
 
 /* --- the loader --- */
 
-static bool shell(const char *command)
-{
-	return system(command) == 0;
-}
-
 static void the_next_process_takes_over(void **state)
 {
 	struct buffer b = bare("10.1.0.1", "10.2.0.1", 0, PLAIN);
@@ -494,12 +487,8 @@ int main(void)
 	};
 	struct link_info link;
 
-	if (unshare(CLONE_NEWNS | CLONE_NEWNET) ||
-	    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
-	    mount("bpf", "/sys/fs/bpf", "bpf", 0, NULL)) {
-		printf("1..1\nok 1 - programs # SKIP root is needed (%s)\n", strerror(errno));
+	if (!own_machine("programs"))
 		return 0;
-	}
 	if (!shell("ip link add up0 type veth peer name up1") || link_get("up0", &link))
 		return 1;
 	uplink = link.ifindex;

@@ -5,17 +5,15 @@
  */
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
-#include <errno.h>
 #include <linux/if_ether.h>
 #include <linux/pkt_cls.h>
 #include <pthread.h>
-#include <sched.h>
-#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <urcu-qsbr.h>
 
 #include "bpf/programs.h"
+#include "machine.h"
 #include "packets.h"
 #include "podveil/stamp.h"
 #include "tunnel.skel.h"
@@ -43,17 +41,6 @@ static int unload(void **state)
 	(void)state;
 	programs_free(p, true);
 	return 0;
-}
-
-static struct pv_counters sum(void)
-{
-	const struct pv_counters *slots = programs_counters(p);
-	struct pv_counters total = {0};
-
-	for (unsigned int i = 0; i < PV_COUNTER_SLOTS; i++)
-		for (size_t k = 0; k < sizeof(total) / 8; k++)
-			((uint64_t *)&total)[k] += ((const uint64_t *)&slots[i])[k];
-	return total;
 }
 
 static int classify_fd(void)
@@ -135,7 +122,7 @@ static void stamps_the_longest_match(void **state)
 	run(data, len, 0, &stamp);
 	assert_int_equal(stamp.peer, 9);
 	assert_int_equal(stamp.generation, 5);
-	assert_int_equal(sum().classified, 6);
+	assert_int_equal(sum_of_counters(p).classified, 6);
 }
 
 static void drops_what_is_marked(void **state)
@@ -148,8 +135,8 @@ static void drops_what_is_marked(void **state)
 	assert_int_equal(run(data, len, MARK, &stamp), TC_ACT_SHOT);
 	assert_int_equal(run(data, len, MARK | 5, &stamp), TC_ACT_SHOT);
 	assert_int_equal(run(data, len, 5, &stamp), TC_ACT_OK);
-	assert_int_equal(sum().drop_marked, 2);
-	assert_int_equal(sum().classified, 1);
+	assert_int_equal(sum_of_counters(p).drop_marked, 2);
+	assert_int_equal(sum_of_counters(p).classified, 1);
 }
 
 static void drops_what_is_not_ip(void **state)
@@ -163,8 +150,8 @@ static void drops_what_is_not_ip(void **state)
 	assert_int_equal(run(data, len, 0, &stamp), TC_ACT_SHOT);
 	put16(data + 12, ETH_P_8021Q);
 	assert_int_equal(run(data, len, 0, &stamp), TC_ACT_SHOT);
-	assert_int_equal(sum().drop_not_ip, 2);
-	assert_int_equal(sum().classified, 0);
+	assert_int_equal(sum_of_counters(p).drop_not_ip, 2);
+	assert_int_equal(sum_of_counters(p).classified, 0);
 }
 
 /* Any bytes: a verdict and never a look beyond the packet (the verifier's part), nothing uncounted.
@@ -186,7 +173,7 @@ static void hostile_packets(void **state)
 		}
 	}
 	assert_true(runs > 100);
-	assert_int_equal(sum().classified + sum().drop_malformed, runs);
+	assert_int_equal(sum_of_counters(p).classified + sum_of_counters(p).drop_malformed, runs);
 }
 
 static void steer_without_a_socket_drops(void **state)
@@ -200,8 +187,8 @@ static void steer_without_a_socket_drops(void **state)
 	(void)state;
 	assert_int_equal(bpf_prog_test_run_opts(fd, &opts), 0);
 	assert_int_equal(opts.retval, XDP_DROP);
-	assert_int_equal(sum().drop_no_socket, 1);
-	assert_int_equal(sum().steered, 0);
+	assert_int_equal(sum_of_counters(p).drop_no_socket, 1);
+	assert_int_equal(sum_of_counters(p).steered, 0);
 }
 
 /* --- the loader --- */
@@ -308,12 +295,8 @@ int main(void)
 	struct programs_features features;
 	int failed;
 
-	if (unshare(CLONE_NEWNS | CLONE_NEWNET) ||
-	    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
-	    mount("bpf", "/sys/fs/bpf", "bpf", 0, NULL)) {
-		printf("1..1\nok 1 - programs # SKIP root is needed (%s)\n", strerror(errno));
+	if (!own_machine("programs"))
 		return 0;
-	}
 	rcu_register_thread();
 	programs_features(&features);
 	failed = run_mode(false);

@@ -29,22 +29,23 @@ static struct endpoint endpoint(const char *from, const char *to, uint16_t port)
 	return e;
 }
 
-static struct frame_headers headers4(void)
+static struct frame_headers headers(const char *from, const char *to)
 {
-	const struct endpoint e = endpoint("172.18.0.1", "172.18.0.2", 51821);
+	const struct endpoint e = endpoint(from, to, 51821);
 	struct frame_headers h;
 
 	frame_prepare(&h, &e, ours, theirs, 1500);
 	return h;
 }
 
+static struct frame_headers headers4(void)
+{
+	return headers("172.18.0.1", "172.18.0.2");
+}
+
 static struct frame_headers headers6(void)
 {
-	const struct endpoint e = endpoint("fd00:18::1", "fd00:18::2", 51821);
-	struct frame_headers h;
-
-	frame_prepare(&h, &e, ours, theirs, 1500);
-	return h;
+	return headers("fd00:18::1", "fd00:18::2");
 }
 
 static void ip4_to_the_byte(void **state)
