@@ -7,7 +7,6 @@ Every command that is shown is run as shown. Everything is gone at the end, also
 """
 import json
 import os
-import signal
 import sys
 import time
 
@@ -15,7 +14,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 import workload  # noqa: E402
 from cluster import Cluster, leaks  # noqa: E402
-from hosts import PODVEIL, Capture, Failed, wait_for  # noqa: E402
+from hosts import PODVEIL, Capture, Failed, on_sigterm, wait_for  # noqa: E402
 
 COLOUR = sys.stdout.isatty()
 GREP = "password|Bearer|API-Key|session=|aws_|stripe_"
@@ -85,7 +84,7 @@ def compare(before, after, again, wire="UDP 51820"):
 
 
 def main():
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    on_sigterm(SystemExit(143))
     with Cluster(3) as c:
         ENVIRONMENT.update({"PODVEIL_STORE": f"dir:{c.store}",
                             "PATH": os.path.dirname(PODVEIL) + ":" + os.environ["PATH"]})

@@ -6,7 +6,6 @@ off with kubectl, as Calico's is.
 Every command that is shown is run as shown. Everything is gone at the end, also after Ctrl-C.
 """
 import os
-import signal
 import sys
 import time
 
@@ -15,7 +14,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import demo  # noqa: E402
 from control_plane import BIN  # noqa: E402
 from demo import compare, eavesdrop, show, title  # noqa: E402
-from hosts import PODVEIL, Capture, Failed, wait_for  # noqa: E402
+from hosts import PODVEIL, Capture, Failed, on_sigterm, wait_for  # noqa: E402
 from kubernetes import NODE_PORT, KubernetesCluster  # noqa: E402
 from cluster import leaks  # noqa: E402
 
@@ -46,7 +45,7 @@ def requests_go_on(cluster, node, n=3):
 
 
 def main():
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    on_sigterm(SystemExit(143))
     title("A cluster comes up")
     with KubernetesCluster(say=lambda text: print("  " + text, flush=True)) as c:
         demo.ENVIRONMENT.update({"KUBECONFIG": c.kubeconfig, "PATH": ":".join(

@@ -28,6 +28,14 @@ def die_with_parent():
     _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
+def on_sigterm(exception):
+    """Ends the run with that exception, so that everything is put away."""
+    def end(*_):
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # timeout(1) sends it twice
+        raise exception
+    signal.signal(signal.SIGTERM, end)
+
+
 def wait_for(condition, what, seconds=10):
     """Waits until condition() is true; its value is returned. `what` goes into the message."""
     deadline = time.monotonic() + seconds

@@ -6,6 +6,7 @@ The contenders come in turn in each round, so that what else the machine does hi
 table with ratios and the targets' verdicts; in build/bench/: table.txt, table.md, result.json, chart.svg.
 """
 import argparse
+import contextlib
 import json
 import os
 import subprocess
@@ -52,12 +53,19 @@ class Rounds:
             print(f"  {label} {k + 1} of {rounds}", flush=True)
 
 
+@contextlib.contextmanager
+def standing(label, names, **options):
+    """(name -> contender, name -> why it is left out), and the latter told."""
+    with who.standing(names, **options) as (there, left_out):
+        for name, why in left_out.items():
+            print(f"  {label}without {name}: {why}", flush=True)
+        yield there, left_out
+
+
 def main_run(names, effort, warnings):
     """(values, who is left out and why)"""
     rounds = Rounds(warnings)
-    with who.standing(names) as (there, left_out):
-        for name, why in left_out.items():
-            print(f"  without {name}: {why}", flush=True)
+    with standing("", names) as (there, left_out):
         rounds.run("round", there, effort.rounds, lambda c: measures.measure_round(c, effort))
         for name, percent in measures.idle(there, effort.idle_seconds).items():
             rounds.values[name]["cpu_idle"] = [percent]
@@ -66,9 +74,7 @@ def main_run(names, effort, warnings):
 
 def jumbo_run(names, n, warnings):
     rounds = Rounds(warnings)
-    with who.standing(names, mtu=9000) as (there, left_out):
-        for name, why in left_out.items():
-            print(f"  MTU 9000 without {name}: {why}", flush=True)
+    with standing("MTU 9000 ", names, mtu=9000) as (there, _):
         rounds.run("MTU 9000, round", there, n, measures.jumbo_round)
     return rounds.values
 

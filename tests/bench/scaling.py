@@ -46,12 +46,14 @@ def _udp(contender, size):
     return lambda seconds: measures.udp(contender, seconds, size)[0] / 1e3
 
 
-@contextlib.contextmanager
-def flows(name):
-    with contextlib.ExitStack() as stack:
-        there = _both(stack, name)
-        yield {n: {f"{who}, Gbit/s": _flood(c, n) for who, c in there.items()}
-               for n in (1, 2, 4, 16, 64, 256)}
+def _beside_plain(points, unit, measure):
+    """A series of measure(contender, point), beside the unencrypted path."""
+    @contextlib.contextmanager
+    def series(name):
+        with contextlib.ExitStack() as stack:
+            there = _both(stack, name)
+            yield {n: {f"{who}, {unit}": measure(c, n) for who, c in there.items()} for n in points}
+    return series
 
 
 def _configure(contender, peers):
@@ -96,14 +98,6 @@ def active(name):
 
 
 @contextlib.contextmanager
-def sizes(name):
-    with contextlib.ExitStack() as stack:
-        there = _both(stack, name)
-        yield {n: {f"{who}, kpkt/s": _udp(c, n) for who, c in there.items()}
-               for n in (64, 128, 256, 512, 1024, 1400)}
-
-
-@contextlib.contextmanager
 def superpackets(name):
     """The sender's kernel makes superpackets of so many segments at most: a lab for each.
 
@@ -129,10 +123,10 @@ def workers(name):
 
 
 SERIES = {
-    "flows": (flows, "TCP streams"),
+    "flows": (_beside_plain((1, 2, 4, 16, 64, 256), "Gbit/s", _flood), "TCP streams"),
     "configured": (configured, "peers configured, one of them active"),
     "active": (active, "peers active, of 64, one TCP stream each"),
-    "sizes": (sizes, "bytes of UDP payload"),
+    "sizes": (_beside_plain((64, 128, 256, 512, 1024, 1400), "kpkt/s", _udp), "bytes of UDP payload"),
     "superpackets": (superpackets, "segments in a superpacket at most, one TCP stream"),
     "workers": (workers, "workers, 4 TCP streams"),
 }

@@ -4,7 +4,6 @@
 import contextlib
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -13,17 +12,11 @@ import threading
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(ROOT, "deploy/lab"))
 
-from hosts import PODVEIL, THROUGH_AF_XDP, Capture, Failed, Host, wait_for  # noqa: E402, F401
+from hosts import PODVEIL, THROUGH_AF_XDP, Capture, Failed, Host, on_sigterm, wait_for  # noqa: E402, F401
 
-
-def _end(*_):
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # timeout(1) sends it twice
-    raise KeyboardInterrupt
-
-
-# Who ends a run with SIGTERM wants everything put away, as with Ctrl-C.
+# As with Ctrl-C, which pytest lets through.
 if threading.current_thread() is threading.main_thread():
-    signal.signal(signal.SIGTERM, _end)
+    on_sigterm(KeyboardInterrupt)
 
 MARK = 0x200000
 PORT = 51820
