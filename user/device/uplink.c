@@ -447,11 +447,14 @@ static void look(struct uplink *u)
 
 	if (u->open && link_changed(u))
 		close_queues(u);
+
+	const bool stays = u->open;
+
 	uplink_attend(u);
-	if (u->open) {
-		tell_program(u);
+	if (stays && u->open)
+		tell_program(u); /* opening has told it */
+	if (u->open)
 		look_for_paths(u, false);
-	}
 	u->looked = clock_now();
 	u->look_cost = u->looked - begin;
 }
