@@ -249,6 +249,15 @@ def test_down_and_up_under_traffic(both, lab):
     assert ping(lab.pod_a, "10.0.2.2", deadline=15) >= 3
 
 
+def test_sessions_come_back_with_the_device(both, lab):
+    """The other end still sends with the session that was, and would notice after 15 s only."""
+    assert ping(lab.pod_b, "10.0.1.2") == 3
+    for _ in range(5):
+        lab.a.run("ip link set wg0 down && ip link set wg0 up && "
+                  "ip route replace 10.0.2.0/24 dev wg0")
+        wait_for(lambda: ping(lab.pod_b, "10.0.1.2", count=1, deadline=1) == 1, "traffic flows", 4)
+
+
 def test_mtu_changes_under_traffic(both, lab):
     transferring = lab.pod_b.start("iperf3 -s -1")
     wait_for(lambda: "5201" in lab.pod_b.run("ss -ltn"), "iperf3 listens")

@@ -123,7 +123,10 @@ def test_every_metric_is_there(cluster):
     assert busy and all(v > 0 for v in busy.values())
     shakes = samples(text, "podveil_handshakes_total")
     assert sum(v for k, v in shakes.items() if 'result="finished"' in k) >= 2
-    assert not [k for k, v in shakes.items() if 'result="failed"' in k and v], shakes
+    # A node that learns of us before we learn of it asks too early; then we ask.
+    early = 'iface="wireguard.cali",result="failed",cause="unknown_peer"'
+    assert not [k for k, v in shakes.items() if 'result="failed"' in k and v and k != early], shakes
+    assert shakes[early] <= 2
     node = [k for k in samples(text, "podveil_peer_encrypting") if 'node="wireguard-worker2"' in k]
     assert len(node) == 1 and samples(text, "podveil_peer_encrypting")[node[0]] == 1
     assert 'cipher="' in text and 'mode="superpackets"' in text

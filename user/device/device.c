@@ -186,6 +186,9 @@ static void go_down(struct device *d)
 	handshaker_wake(d->handshaker);
 	TAILQ_FOREACH (p, &d->peers, list) {
 		timers_up(&p->remote.timers, false);
+		/* The other end goes on sending with a session that we forget: it has to hear of
+		 * a new one from us, or takes 15 s to notice. */
+		p->handshake_wanted |= p->remote.current != NULL;
 		session_clear(p);
 		atomic_fetch_add(&p->remote.stage_epoch, 1);
 		atomic_store(&p->remote.handshake_asked, false);

@@ -286,12 +286,6 @@ bool steering_told(const struct steering *s)
 	return s->told;
 }
 
-void steering_renew_sessions(struct steering *s)
-{
-	members_look(&s->members, s->device);
-	start_sessions(s);
-}
-
 int steering_mend_peers(struct steering *s)
 {
 	int err = members_remove_strangers(&s->members, s->device);

@@ -44,8 +44,6 @@ void steering_tick(struct steering *s);
 
 /* The device was told of the peers of a plan, and not in vain. */
 bool steering_told(const struct steering *s);
-/* The device lost its sessions: new ones with all peers. */
-void steering_renew_sessions(struct steering *s);
 /* Somebody else configured the device: its peers as they should be. */
 int steering_mend_peers(struct steering *s);
 /* Address, rule, routes and the fast path. How many things were put back, or -errno. */

@@ -344,9 +344,6 @@ int tunnel_mend(struct tunnel *t, bool network)
 	if (err < 0)
 		return err;
 	mended += err;
-	/* Down, it forgot its sessions. */
-	if (err)
-		steering_renew_sessions(t->steering);
 	if (steering_told(t->steering) && device_version(t->device) != t->version) {
 		log_info("somebody configured the device, it is set back", "interface=%s",
 			 device_name(t->device));
