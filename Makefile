@@ -200,15 +200,15 @@ bpf-tests: $(BPF_BIN)
 fuzz: $(FUZZ_BIN)
 	$(RUN) fuzz
 e2e: $(DEPS) $(B)/podveil
-	$(RUN) e2e
+	$(RUN) e2e sessions
 check-etcd: $(DEPS) $(B)/podveil
 	$(RUN) store
 check-vm: $(DEPS) $(B)/podveil
 	$(RUN) vm
 check-apiserver: $(DEPS) $(DEPS_KUBERNETES) $(B)/podveil
 	$(RUN) apiserver
-# The API server's tests mostly wait, for what only time brings.
-SUITES := unit asan bpf fuzz e2e+apiserver store vm
+# Those of the API server and of sessions mostly wait, for what only time brings.
+SUITES := unit asan bpf fuzz e2e+apiserver store+vm+sessions
 check: test-programs $(DEPS_KUBERNETES)
 	$(RUN) $(SUITES)
 check-kubernetes: $(DEPS) $(DEPS_KUBERNETES) $(B)/podveil

@@ -19,6 +19,8 @@ SANITIZERS = {"ASAN_OPTIONS": "detect_leaks=1", "UBSAN_OPTIONS": "print_stacktra
 
 # The tests of the whole lab on Kubernetes; the others in the folder need an API server alone.
 CLUSTER = "tests/kubernetes/test_cluster.py"
+# Waits until keys are too old, and wants nothing lost meanwhile: not beside floods.
+SESSIONS = "tests/e2e/test_sessions.py"
 
 
 class Tally:
@@ -165,7 +167,7 @@ def beside(names, arguments):
 
 
 def main():
-    names = ["unit", "asan", "bpf", "fuzz", "e2e", "store", "vm", "arm64", "apiserver", "kubernetes"]
+    names = ["unit", "asan", "bpf", "fuzz", "e2e", "sessions", "store", "vm", "arm64", "apiserver", "kubernetes"]
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--fuzz-seconds", type=int, default=20)
     parser.add_argument("--build", default="build", help="where the programs of unit, asan and bpf are")
@@ -181,7 +183,8 @@ def main():
         "asan": lambda: cmocka(f"{build}/asan/tests/test_*", 300, emulator),
         "bpf": lambda: cmocka(f"{build}/tests/bpf/test_*"),
         "fuzz": lambda: fuzz(options.fuzz_seconds),
-        "e2e": lambda: pytest("tests/e2e", 900),
+        "e2e": lambda: pytest("tests/e2e", 900, "--ignore", SESSIONS),
+        "sessions": lambda: pytest(SESSIONS, 600),
         "store": lambda: pytest("tests/store", 600),
         "vm": lambda: pytest("tests/vm", 600),
         "arm64": lambda: pytest("tests/arm64", 600),
