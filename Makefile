@@ -235,6 +235,7 @@ ifeq ($(BENCH),full)
 	$(PYTHON) tests/bench/scaling.py
 	$(PYTHON) tests/bench/bench_agent.py
 	$(PYTHON) tests/bench/bench_entry.py
+	$(PYTHON) tests/bench/bench_latency.py
 endif
 
 bench-kubernetes: $(DEPS) $(DEPS_KUBERNETES) $(B)/podveil

@@ -20,6 +20,7 @@ import measures  # noqa: E402
 from cluster import Cluster  # noqa: E402
 from computer import socket_buffer  # noqa: E402
 from hosts import wait_for  # noqa: E402
+from report import switched  # noqa: E402
 
 
 class Pods:
@@ -82,11 +83,7 @@ def main():
                 switch(c, on)
                 for key, measure in MEASURES.items():
                     values[key][on].append(measure(pods, options.seconds))
-    print(f"fast path on entry, {options.rules} rules, medians of {options.rounds}")
-    for key, v in values.items():
-        off, on = statistics.median(v[False]), statistics.median(v[True])
-        print(f"  {key:30} off {off:8.2f} ({min(v[False]):.2f} to {max(v[False]):.2f})  "
-              f"on {on:8.2f} ({min(v[True]):.2f} to {max(v[True]):.2f})  {on / off if off else 0:5.2f} x")
+    print(switched(f"fast path on entry, {options.rules} rules, medians of {options.rounds}", values))
 
 
 if __name__ == "__main__":

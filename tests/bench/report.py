@@ -65,6 +65,16 @@ def table(result):
     return "\n".join(lines)
 
 
+def switched(title, values):
+    """Of something that is off or on; `values`: measure -> whether it was on -> a value for each round."""
+    lines = [title]
+    for key, v in values.items():
+        off, on = statistics.median(v[False]), statistics.median(v[True])
+        lines.append(f"  {key:30} off {_spread(v[False], 2):24}  on {_spread(v[True], 2):24}  "
+                     f"{on / off if off else 0:5.2f} x")
+    return "\n".join(lines)
+
+
 def markdown(result, title):
     """For a README: medians, and the share of the unencrypted path."""
     names = list(result.values)

@@ -18,6 +18,7 @@ BAD_SETTINGS = [
     ("wireguardKeepAlive", "soon", "a duration"),
     ("podveilStrictCIDRs", ["10.0.0.0/33"], "address ranges"),
     ("podveilWire", "carrier-pigeon", "auto, socket or xdp"),
+    ("podveilLowLatency", "very", "true or false"),
     ("podveilWorkers", 99, "0 to 8"),
     ("podveilRouteTable", 254, "1 to 252"),
     ("wireguardListeningPort", {"a": 1}, "1 to 65535"),

@@ -104,6 +104,8 @@ static void good_and_bad_values(void **state)
 		{"podveilStrictCIDRs", "ten", false},
 		{"podveilWire", "xdp", true},
 		{"podveilWire", "XDP", false},
+		{"podveilLowLatency", "true", true},
+		{"podveilLowLatency", "low", false},
 		{"podveilWorkers", "8", true},
 		{"podveilWorkers", "9", false},
 		{"podveilRouteTable", "252", true},

@@ -37,6 +37,7 @@ enum option_id {
 	OPT_UPLINK,
 	OPT_WATCH,
 	OPT_WIRE,
+	OPT_LOW_LATENCY,
 	OPT_WORKERS,
 	OPT_SETTING /* and on: one a setting, in the order of settings_fields() */
 };

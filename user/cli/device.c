@@ -92,6 +92,9 @@ static bool apply(void *context, int option, const char *value)
 	case OPT_UPLINK:
 		o->device.uplink = value;
 		return true;
+	case OPT_LOW_LATENCY:
+		o->device.low_latency = true;
+		return true;
 	case OPT_LOG_FORMAT:
 		if (!log_format_parse(value, &o->log_format))
 			return true;

@@ -203,6 +203,27 @@ static void wire(struct report *r, const json_t *tunnels)
 	}
 }
 
+static void latency(struct report *r, const json_t *tunnels)
+{
+	const json_t *t;
+	size_t i;
+
+	json_array_foreach (tunnels, i, t) {
+		const char *what = i ? "latency, IPv6 pods" : "latency";
+
+		if (!ask_yes(t, "lowLatency"))
+			continue;
+		if (json_is_string(json_object_get(t, "lowLatencyLacks")))
+			find(r, what, WORSE,
+			     "CAP_SYS_NICE, a cgroup with a realtime budget, and "
+			     "/dev/cpu_dma_latency",
+			     "run privileged, or set podveilLowLatency to false", "%s",
+			     ask_text(t, "lowLatencyLacks"));
+		else
+			find(r, what, GOOD, "", "", "low: workers go first, no processor sleeps");
+	}
+}
+
 void doctor_peers(struct report *r)
 {
 	json_t *status = ask_agent(NULL);
@@ -226,6 +247,7 @@ void doctor_peers(struct report *r)
 		}
 	}
 	wire(r, json_object_get(status, "tunnels"));
+	latency(r, json_object_get(status, "tunnels"));
 	json_decref(status);
 	if (answered == n)
 		find(r, "peers", GOOD, "", "", "%zu of %zu answered", answered, n);

@@ -105,6 +105,8 @@ static const struct {
 	 "set, or null"},
 	{"tunnels.wire, .wireWhy, .wireRefused",
 	 "socket or xdp; how, or why not xdp; podveilWire is xdp, and that cannot be"},
+	{"tunnels.lowLatency, .lowLatencyLacks",
+	 "podveilLowLatency; what of it cannot be had, or null"},
 	{"tunnels.peers.node, .publicKey, .endpoint, .tunnelAddress", "another node with a key"},
 	{"tunnels.peers.encrypting, .encryptingSince",
 	 "whether, and since when, what goes to its pods is encrypted"},

@@ -151,11 +151,11 @@ static void print_tunnel(const struct view *v, size_t i, const json_t *t)
 {
 	printf("%s: %s", ask_text(t, "family"), ask_text(t, "state"));
 	if (json_object_get(t, "interface"))
-		printf("  %s %s port %lld mtu %lld  %s%s, %s", ask_text(t, "interface"),
+		printf("  %s %s port %lld mtu %lld  %s%s, %s%s", ask_text(t, "interface"),
 		       ask_text(t, "address"), ask_number(t, "port"), ask_number(t, "mtu"),
 		       ask_text(t, "cipher"),
 		       ask_yes(t, "superpackets") ? ", superpackets" : ", per packet",
-		       ask_text(t, "wire"));
+		       ask_text(t, "wire"), ask_yes(t, "lowLatency") ? ", low latency" : "");
 	printf("\n");
 	print_entry(v, json_object_get(t, "entry"));
 	print_peers(v, i, json_object_get(t, "peers"));
@@ -171,6 +171,10 @@ static void print_problems(const struct view *v)
 		if (ask_yes(t, "wireRefused"))
 			printf("%s: messages go through sockets, not xdp: %s\n",
 			       ask_text(t, "interface"), ask_text(t, "wireWhy"));
+	json_array_foreach (json_object_get(o, "tunnels"), i, t)
+		if (json_is_string(json_object_get(t, "lowLatencyLacks")))
+			printf("%s: low latency lacks something: %s\n", ask_text(t, "interface"),
+			       ask_text(t, "lowLatencyLacks"));
 	json_array_foreach (json_object_get(o, "conflicts"), i, conflict)
 		printf("conflict: %s\n", json_string_value(conflict));
 	if (json_is_string(json_object_get(o, "refused")))

@@ -215,6 +215,12 @@ void datapath_mtu(struct datapath *d, uint32_t mtu)
 	atomic_store_explicit(&d->mtu, mtu, memory_order_relaxed);
 }
 
+void datapath_low_latency(struct datapath *d, bool on)
+{
+	atomic_store_explicit(&d->low_latency, on, memory_order_relaxed);
+	datapath_kick(d);
+}
+
 void datapath_answer(struct datapath *d)
 {
 	atomic_store_explicit(&d->answer, true, memory_order_relaxed);

@@ -90,6 +90,8 @@ int datapath_queues_open(struct datapath *d, const struct datapath_uplink *u);
 bool datapath_queues_waiting(const struct datapath *d); /* something was not received yet */
 void datapath_queues_close(struct datapath *d);
 void datapath_mtu(struct datapath *d, uint32_t mtu);
+/* Workers run before other threads from now on, or no longer (precedence.h). */
+void datapath_low_latency(struct datapath *d, bool on);
 /* From now on senders are told that there is no peer for their packets. */
 void datapath_answer(struct datapath *d);
 

@@ -91,7 +91,7 @@ struct worker {
 struct datapath {
 	struct datapath_params params;
 	_Atomic uint32_t mtu;
-	_Atomic bool stopping, answer;
+	_Atomic bool stopping, answer, low_latency;
 	uint64_t spin; /* ns that a worker without work looks for more before it sleeps */
 	struct pv_counters *counters;
 	int signals[2];	 /* workers write [1]: about our own sessions */

@@ -348,6 +348,21 @@ void device_wire(struct device *d, enum wire_choice wire, int uplink)
 	device_unlock(d);
 }
 
+void device_low_latency(struct device *d, bool on)
+{
+	if (on == d->latency.low)
+		return;
+	device_lock(d);
+	latency_set(&d->latency, on);
+	datapath_low_latency(d->datapath, on && d->latency.first);
+	device_unlock(d);
+	if (*d->latency.lacks)
+		log_warn("low latency lacks something", "device=%s lacks=\"%s\"", d->name,
+			 d->latency.lacks);
+	else
+		log_info(on ? "low latency" : "no low latency any more", "device=%s", d->name);
+}
+
 /* --- news of sessions --- */
 
 void device_session_news(struct device *d)
@@ -503,6 +518,7 @@ int device_new(const struct device_params *params, struct device **out)
 	err = handshaker_new(d, &d->handshaker);
 	if (err)
 		goto fail;
+	device_low_latency(d, params->low_latency);
 	step = "inner end";
 	err = link_set_up(d->inner_ifindex, true);
 	if (!err)
@@ -542,6 +558,7 @@ void device_free(struct device *d, bool remove)
 	}
 	handshaker_free(d->handshaker);
 	datapath_free(d->datapath);
+	latency_set(&d->latency, false);
 	/* Programs go with the devices; without `remove` both stay and drop what comes. */
 	if (remove && d->inner_ifindex)
 		link_delete(d->inner_ifindex);

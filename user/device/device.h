@@ -19,6 +19,7 @@
 #include "datapath/endpoint.h"
 #include "datapath/wire_choice.h"
 #include "device/handshake_counters.h"
+#include "device/latency.h"
 
 #include "protocol/messages.h"
 
@@ -35,6 +36,7 @@ struct device_params {
 	const char *aead;	 /* NULL: the fastest */
 	enum wire_choice wire;	 /* see device_wire() */
 	const char *uplink; /* for `xdp`; NULL: the device by which the first peer is reached */
+	bool low_latency;   /* see device_low_latency() */
 	bool adopt;	    /* take over a tunnel device that a dead process left */
 	/* The tunnel device is gone, or its socket was closed from outside: the owner should free.
 	 */
@@ -73,6 +75,10 @@ int device_entry(struct device *d, int family, struct entry_program **out);
  * `uplink` (0: as in params) beside them; or so where the driver has zero-copy. Done soon after, on
  * another thread; device_look() tells what became of it, and why. No packet is lost by it. */
 void device_wire(struct device *d, enum wire_choice wire, int uplink);
+
+/* From now on packets go soon rather than cheaply, or no longer (latency.h). What of that cannot be
+ * had is logged, and device_look() tells. */
+void device_low_latency(struct device *d, bool on);
 
 /* --- configuration: all of it or nothing --- */
 
@@ -138,6 +144,8 @@ struct device_view {
 	const char *wire;	 /* "socket" or "xdp" */
 	bool wire_refused;	 /* xdp is wanted, and cannot be */
 	char wire_why[WIRE_WHY]; /* how, or why not xdp */
+	bool low_latency;
+	char latency_lacks[LATENCY_LACKS]; /* what of it cannot be had; "": nothing */
 	uint64_t handshakes[HANDSHAKE_COUNTS];
 };
 

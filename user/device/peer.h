@@ -69,6 +69,7 @@ struct device {
 	bool up;
 	enum wire_choice wire; /* wanted */
 	int wire_ifindex;      /* the uplink; 0: the first peer's */
+	struct latency latency;
 	struct uplink *uplink; /* the handshake thread's */
 	int listen_error;      /* of the last attempt to go up */
 	uint64_t version;      /* how often configured */

@@ -18,7 +18,9 @@ static void view_device(struct device *d, struct device_view *v)
 		.superpackets = d->superpackets,
 		.workers = d->workers,
 		.mtu = d->mtu,
+		.low_latency = d->latency.low,
 	};
+	memcpy(v->latency_lacks, d->latency.lacks, sizeof(v->latency_lacks));
 	uplink_view(d->uplink, v);
 	for (unsigned int i = 0; i < HANDSHAKE_COUNTS; i++)
 		v->handshakes[i] = d->handshakes[i];

@@ -458,6 +458,11 @@ static void node(struct writer *w)
 	EACH_DEVICE (w, d)
 		fprintf(w->f, "podveil_wire_refused{iface=\"%s\"} %d\n", d->name,
 			d->view.wire_refused);
+	family(w, "podveil_low_latency", "gauge",
+	       "1: podveilLowLatency is on, and nothing of it is lacking.");
+	EACH_DEVICE (w, d)
+		fprintf(w->f, "podveil_low_latency{iface=\"%s\"} %d\n", d->name,
+			d->view.low_latency && !*d->view.latency_lacks);
 	single(w, "podveil_guard_up", "gauge",
 	       "1: guard and shield stand on the uplink, as they shall while a tunnel is on.",
 	       w->fence);

@@ -170,6 +170,9 @@ static void add_device(const struct device_view *v, void *context)
 	json_object_set_new(context, "wire", json_string(v->wire));
 	json_object_set_new(context, "wireWhy", any_text(v->wire_why));
 	json_object_set_new(context, "wireRefused", json_boolean(v->wire_refused));
+	json_object_set_new(context, "lowLatency", json_boolean(v->low_latency));
+	json_object_set_new(context, "lowLatencyLacks",
+			    *v->latency_lacks ? any_text(v->latency_lacks) : json_null());
 }
 
 /* Reasons that occurred, with how often. */

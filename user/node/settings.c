@@ -57,6 +57,8 @@ enum kind {
 	X(podveilStrictCIDRs, RANGES, strict_cidrs, "up to 64 address ranges, comma between", "",  \
 	  "where pods are: unpublished addresses in them count as remote")                         \
 	X(podveilWire, WIRE, wire, "auto, socket or xdp", "auto", "how messages get to the wire")  \
+	X(podveilLowLatency, BOOLEAN, low_latency, "true or false", "false",                       \
+	  "packets go soon rather than cheaply: workers go first, no processor sleeps")            \
 	X(podveilWorkers, WORKERS, workers, "0 to 8", "0", "threads; 0: cores - 1")                \
 	X(podveilRouteTable, TABLE, route_table, "1 to 252 or 256 to 4294967295", "1",             \
 	  "routing table of the tunnel's routes")                                                  \

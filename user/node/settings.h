@@ -40,6 +40,7 @@ struct settings {
 			     [IF_NAMESIZE]; /* podveilEntryInterfaces: "cali*,veth*", fnmatch(3) */
 	size_t n_entry_interfaces;
 	enum wire_choice wire;	    /* podveilWire auto | socket | xdp */
+	bool low_latency;	    /* podveilLowLatency */
 	uint8_t workers;	    /* podveilWorkers 0..8; 0: chosen */
 	uint32_t route_table;	    /* podveilRouteTable 1; 1..252 or above 255 */
 	enum log_level log_level;   /* podveilLogLevel */

@@ -251,6 +251,8 @@ int tunnel_enable(struct tunnel *t, const struct settings *s, uint32_t mtu, int 
 	if (!err)
 		device_wire(t->device, s->wire, uplink);
 	if (!err)
+		device_low_latency(t->device, s->low_latency);
+	if (!err)
 		err = tell_interface(t);
 	if (!err)
 		err = set_link(t);

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "device/latency.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "datapath/precedence.h"
+
+#define AWAKE "/dev/cpu_dma_latency"
+
+static void lack(struct latency *l, const char *what, int err)
+{
+	const size_t used = strlen(l->lacks);
+
+	snprintf(l->lacks + used, sizeof(l->lacks) - used, "%s%s: %s", used ? "; " : "", what,
+		 strerror(-err));
+}
+
+/* A descriptor, or -errno. */
+static int keep_awake(void)
+{
+	const int32_t us = 0;
+	int fd = open(AWAKE, O_WRONLY | O_CLOEXEC), err;
+
+	if (fd < 0)
+		return -errno;
+	if (write(fd, &us, sizeof(us)) == sizeof(us))
+		return fd;
+	err = -errno;
+	close(fd);
+	return err;
+}
+
+void latency_set(struct latency *l, bool low)
+{
+	int err;
+
+	if (low == l->low)
+		return;
+	if (l->awake)
+		close(l->descriptor);
+	*l = (struct latency){.low = low};
+	if (!low)
+		return;
+	/* Workers cannot say so themselves; what this thread may, they may. */
+	err = precedence_set(true);
+	l->first = !err;
+	if (err)
+		lack(l, "workers run as all others do, SCHED_RR", err);
+	else
+		precedence_set(false);
+	l->descriptor = keep_awake();
+	l->awake = l->descriptor >= 0;
+	if (!l->awake)
+		lack(l, "processors may sleep, " AWAKE, l->descriptor);
+}
