@@ -84,6 +84,7 @@ def test_the_setting(cluster):
     findings = {f["check"]: f for f in json.loads(worker.run([PODVEIL, "doctor", "--json"]))}
     assert findings["latency"]["verdict"] == "ok"
     assert 'podveil_low_latency{iface="wireguard.cali"} 1\n' in get(worker, "/metrics")[1]
+    assert 'podveil_low_latency_lacking{iface="wireguard.cali"} 0\n' in get(worker, "/metrics")[1]
     steady.more(50)
     c.configure(podveilLowLatency=None)
     wait_for(lambda: set(policies(pid)) == {AS_OTHERS}, "workers run as others")

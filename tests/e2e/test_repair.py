@@ -73,6 +73,17 @@ def test_what_is_changed_by_hand_comes_back(cluster):
     assert "192.0.2.0/24 via 172.18.0.1" in worker.run(TABLE)
 
 
+def test_what_is_changed_just_before_the_settings_change_comes_back(cluster):
+    """The agent looks twice a second, and meets a new setting before."""
+    c, worker = cluster, cluster.nodes[1]
+    enable(c)
+    peers = peers_of(worker)
+    for level in ("debug", "info", "debug", "info"):
+        worker.run(f"wg set wireguard.cali peer {min(peers)} remove")
+        c.configure(podveilLogLevel=level)
+        wait_for(lambda: peers_of(worker) == peers, f"the peer comes back, {level}", 2)
+
+
 def test_a_lost_key_is_replaced_and_peers_follow(cluster):
     c, worker = cluster, cluster.nodes[1]
     enable(c)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The private key of a tunnel, in /run/podveil/IFNAME.key (0600, base64 as `wg genkey` prints it):
- * made at first start, kept across restarts, gone with a reboot. Never printed, never logged.
+ * The private key of a tunnel, in /run/podveil/wireguard.key or wireguard-v6.key, whatever the
+ * tunnel device is called (0600, base64 as `wg genkey` prints it): made at first start, kept across
+ * restarts, gone with a reboot. Never printed, never logged.
  */
 #ifndef NODE_KEYS_H
 #define NODE_KEYS_H

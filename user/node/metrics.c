@@ -458,11 +458,15 @@ static void node(struct writer *w)
 	EACH_DEVICE (w, d)
 		fprintf(w->f, "podveil_wire_refused{iface=\"%s\"} %d\n", d->name,
 			d->view.wire_refused);
-	family(w, "podveil_low_latency", "gauge",
-	       "1: podveilLowLatency is on, and nothing of it is lacking.");
+	family(w, "podveil_low_latency", "gauge", "1: podveilLowLatency is on.");
 	EACH_DEVICE (w, d)
 		fprintf(w->f, "podveil_low_latency{iface=\"%s\"} %d\n", d->name,
-			d->view.low_latency && !*d->view.latency_lacks);
+			d->view.low_latency);
+	family(w, "podveil_low_latency_lacking", "gauge",
+	       "1: something of it cannot be had, as status and log tell.");
+	EACH_DEVICE (w, d)
+		fprintf(w->f, "podveil_low_latency_lacking{iface=\"%s\"} %d\n", d->name,
+			*d->view.latency_lacks != 0);
 	single(w, "podveil_guard_up", "gauge",
 	       "1: guard and shield stand on the uplink, as they shall while a tunnel is on.",
 	       w->fence);

@@ -28,6 +28,7 @@ struct tunnel {
 	struct device *device;
 	struct wg_socket *socket;
 	uint64_t version; /* of the device's configuration, as we left it */
+	bool touched;	  /* somebody else configured it since */
 	struct entry *entry;
 	struct steering *steering; /* peers and routes */
 	struct event *linger;
@@ -228,6 +229,8 @@ int tunnel_key(struct tunnel *t, uint8_t public_key[32])
 int tunnel_enable(struct tunnel *t, const struct settings *s, uint32_t mtu, int uplink)
 {
 	const bool workers_changed = t->device && s->workers != t->settings.workers;
+	const bool touched =
+		t->state == TUNNEL_ON && t->device && device_version(t->device) != t->version;
 	uint8_t unused[32];
 	int err = tunnel_key(t, unused);
 
@@ -260,6 +263,7 @@ int tunnel_enable(struct tunnel *t, const struct settings *s, uint32_t mtu, int 
 		return err;
 	entry_prepare(t->entry, t->device, s);
 	t->state = TUNNEL_ON;
+	t->touched |= touched;
 	t->version = device_version(t->device);
 	return 0;
 }
@@ -346,7 +350,7 @@ int tunnel_mend(struct tunnel *t, bool network)
 	if (err < 0)
 		return err;
 	mended += err;
-	if (steering_told(t->steering) && device_version(t->device) != t->version) {
+	if (steering_told(t->steering) && (t->touched || device_version(t->device) != t->version)) {
 		log_info("somebody configured the device, it is set back", "interface=%s",
 			 device_name(t->device));
 		err = tell_interface(t);
@@ -355,6 +359,7 @@ int tunnel_mend(struct tunnel *t, bool network)
 		if (err)
 			return err;
 		t->version = device_version(t->device);
+		t->touched = false;
 		mended++;
 	}
 	if (network) {
