@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <event2/event.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -127,18 +126,10 @@ static int parse(int argc, char **argv, struct options *o)
 	return -1;
 }
 
-static void on_signal(evutil_socket_t signal, short what, void *base)
-{
-	(void)signal;
-	(void)what;
-	event_base_loopbreak(base);
-}
-
 static int serve(struct options *o)
 {
-	struct event *more = NULL, *less = NULL;
+	struct process_signals signals;
 	char *url = store_with_resource(o->store, o->resource);
-	struct event *on_term = NULL, *on_int = NULL;
 	struct agent *agent = NULL;
 	int result = EXIT_FAILED;
 
@@ -148,25 +139,14 @@ static int serve(struct options *o)
 		return EXIT_FAILED;
 	}
 	o->agent.store = url;
-	on_term = evsignal_new(o->agent.base, SIGTERM, on_signal, o->agent.base);
-	on_int = evsignal_new(o->agent.base, SIGINT, on_signal, o->agent.base);
-	process_log_signals(o->agent.base, &more, &less);
-	if (on_term && on_int && !evsignal_add(on_term, NULL) && !evsignal_add(on_int, NULL) &&
-	    !agent_new(&o->agent, &agent)) {
+	if (!process_signals_begin(&signals, o->agent.base) && !agent_new(&o->agent, &agent)) {
 		log_info("agent started", "node=%s store=%s", o->agent.node, o->agent.store);
 		event_base_dispatch(o->agent.base);
 		agent_free(agent, o->cleanup_on_exit);
 		log_info("agent ended", "node=%s", o->agent.node);
 		result = EXIT_DONE;
 	}
-	if (on_term)
-		event_free(on_term);
-	if (on_int)
-		event_free(on_int);
-	if (more)
-		event_free(more);
-	if (less)
-		event_free(less);
+	process_signals_end(&signals);
 	event_base_free(o->agent.base);
 	free(url);
 	return result;

@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <event2/thread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -174,20 +173,11 @@ static void on_renamed(struct device *d, void *context)
 		log_warn("wg socket did not follow the device's name", "device=%s", device_name(d));
 }
 
-static void on_signal(evutil_socket_t signal, short what, void *context)
-{
-	struct running *r = context;
-
-	(void)signal;
-	(void)what;
-	event_base_loopbreak(r->base);
-}
-
 static int serve(void *context)
 {
 	struct options *o = context;
 	struct running r = {.base = NULL};
-	struct event *on_term = NULL, *on_int = NULL, *more = NULL, *less = NULL;
+	struct process_signals signals;
 	int err, result = EXIT_FAILED;
 
 	r.base = event_base_new();
@@ -198,11 +188,8 @@ static int serve(void *context)
 	o->device.ended = on_ended;
 	o->device.renamed = on_renamed;
 	o->device.context = &r;
-	on_term = evsignal_new(r.base, SIGTERM, on_signal, &r);
-	on_int = evsignal_new(r.base, SIGINT, on_signal, &r);
-	if (!on_term || !on_int || evsignal_add(on_term, NULL) || evsignal_add(on_int, NULL))
+	if (process_signals_begin(&signals, r.base))
 		goto out;
-	process_log_signals(r.base, &more, &less);
 	err = device_new(&o->device, &r.device);
 	if (err)
 		goto out;
@@ -215,14 +202,7 @@ static int serve(void *context)
 out:
 	wg_socket_free(r.socket);
 	device_free(r.device, true);
-	if (on_term)
-		event_free(on_term);
-	if (on_int)
-		event_free(on_int);
-	if (more)
-		event_free(more);
-	if (less)
-		event_free(less);
+	process_signals_end(&signals);
 	event_base_free(r.base);
 	return result;
 }

@@ -96,21 +96,39 @@ bool process_privileged(void)
 	return false;
 }
 
-static void on_log_signal(evutil_socket_t number, short what, void *context)
+static void on_signal(evutil_socket_t number, short what, void *base)
 {
 	(void)what;
-	(void)context;
-	log_level_step(number == SIGUSR1 ? 1 : -1);
+	if (number == SIGUSR1)
+		log_level_step(1);
+	else if (number == SIGUSR2)
+		log_level_step(-1);
+	else
+		event_base_loopbreak(base);
 }
 
-void process_log_signals(struct event_base *base, struct event **more, struct event **less)
+int process_signals_begin(struct process_signals *s, struct event_base *base)
 {
-	*more = evsignal_new(base, SIGUSR1, on_log_signal, NULL);
-	*less = evsignal_new(base, SIGUSR2, on_log_signal, NULL);
-	if (*more)
-		evsignal_add(*more, NULL);
-	if (*less)
-		evsignal_add(*less, NULL);
+	static const int numbers[PROCESS_SIGNALS] = {SIGTERM, SIGINT, SIGUSR1, SIGUSR2};
+
+	*s = (struct process_signals){{NULL}};
+	for (int i = 0; i < PROCESS_SIGNALS; i++) {
+		s->events[i] = evsignal_new(base, numbers[i], on_signal, base);
+		if (!s->events[i] || evsignal_add(s->events[i], NULL)) {
+			process_signals_end(s);
+			return -ENOMEM;
+		}
+	}
+	return 0;
+}
+
+void process_signals_end(struct process_signals *s)
+{
+	for (int i = 0; i < PROCESS_SIGNALS; i++) {
+		if (s->events[i])
+			event_free(s->events[i]);
+		s->events[i] = NULL;
+	}
 }
 
 static int ready_pipe = -1;

@@ -10,10 +10,17 @@ const char *process_missing_rights(void);
 /* Names the capabilities that are missing and returns false, or returns true. */
 bool process_privileged(void);
 
-/* SIGUSR1 logs a level more, SIGUSR2 a level less. The events are the caller's to free. */
+/* What signals do while `base` is dispatched: SIGTERM and SIGINT break its loop, SIGUSR1 logs a
+ * level more, SIGUSR2 a level less. 0 or -ENOMEM; the events go with process_signals_end(), before
+ * the base. */
 struct event;
 struct event_base;
-void process_log_signals(struct event_base *base, struct event **more, struct event **less);
+#define PROCESS_SIGNALS 4
+struct process_signals {
+	struct event *events[PROCESS_SIGNALS];
+};
+int process_signals_begin(struct process_signals *s, struct event_base *base);
+void process_signals_end(struct process_signals *s);
 
 /* serve() with what a process that holds keys needs: they stay in memory, which is locked, not
  * dumped, not readable by others of the same user (it warns where the system does not permit that);
