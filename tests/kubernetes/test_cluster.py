@@ -327,7 +327,7 @@ def test_without_privileged(plain):
         c.rolled_out()
         node = c.client.node
         status = node.run(f"cat /proc/{node.run('pgrep -x podveil').strip()}/status")
-        assert "CapEff:\t000000c000007002\n" in status
+        assert "CapEff:\t000000c000807002\n" in status
         c.configure(wireguardEnabled=True)
         wait_for(c.encrypted, "all nodes encrypt", 20)
         eavesdropper = Eavesdropper(c)
