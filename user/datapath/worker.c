@@ -20,12 +20,15 @@
  * while those who send and receive wait for the processor. After this many passes in a row with
  * fewer messages, all the same way, it stays away for a moment: UDP 1300 B, received, 77 instead of
  * 43 kpkt/s (two cores, shared with others). Where traffic goes both ways somebody waits for an
- * answer: naps there cost HTTP over 100 connections 20 % and four TCP streams 14 %. */
+ * answer: naps there cost HTTP over 100 connections 20 % and four TCP streams 14 %. A pass without
+ * work ends no trickle, only sleep does: at 100 kpkt/s every few passes find nothing, and a worker
+ * that takes two datagrams at a time leaves the receiver too little of the processors. UDP 1300 B
+ * at 0.9 x of what is received at most: 0.0 instead of 2.2 % lost, in its receiver's buffer. */
 #define TRICKLE_PASSES	 32
 #define TRICKLE_MESSAGES 24
 #define NAP		 50000 /* ns */
 
-/* Passes that found little, all of it going the same way. */
+/* Passes that found little, all of it going the same way, since the worker slept. */
 struct trickle {
 	uint64_t sent, received; /* counters after the last pass */
 	bool outwards;
@@ -101,8 +104,9 @@ static bool trickles(struct trickle *t, const struct worker *w, bool busy)
 
 	t->sent += sent;
 	t->received += received;
-	if (!busy || (sent && received) || sent + received >= TRICKLE_MESSAGES ||
-	    t->outwards != (sent > 0))
+	if (!busy)
+		return false;
+	if ((sent && received) || sent + received >= TRICKLE_MESSAGES || t->outwards != (sent > 0))
 		t->passes = 0;
 	else
 		t->passes++;
@@ -173,6 +177,7 @@ static void *run(void *context)
 			wait_for_work(w, false);
 		} else {
 			wait_for_work(w, true);
+			trickle.passes = 0;
 		}
 
 		const uint64_t now = clock_now();
