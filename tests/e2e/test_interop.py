@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Podveil against independent implementations, in both roles and all combinations of IP versions."""
+import os
+
 import pytest
 
 from lab import PORT, Capture, Device, Lab, implementation, wait_for
@@ -87,6 +89,7 @@ def test_nothing_readable_on_the_wire(lab, peer):
             assert {packet[UDP].sport, packet[UDP].dport} == {PORT}
 
 
+@pytest.mark.skipif(os.environ.get("PODVEIL_PER_PACKET") == "1", reason="without superpackets the MTU is at most 3826")
 def test_large_inner_packets(peer):
     """MTU 65,535 inside on a small uplink: outer datagrams are fragmented, inner ones are not."""
     with Lab(mtu=9000) as lab:
