@@ -145,11 +145,16 @@ def test_host_encryption(cluster):
     for node in (worker, worker2):
         node.run("sysctl -qw net.ipv4.conf.eth0.rp_filter=1 net.ipv4.conf.all.rp_filter=1")
     assert ping(worker, worker2.address) == 3
-    # It comes back with another key, and reaches the others outside the tunnel meanwhile.
+    # It comes back with another key, and reaches the others outside the tunnel meanwhile. Who asks an agent for its
+    # status all the time does not keep it from noticing.
+    asking = worker.start(["python3", "-c", "import urllib.request\nwhile True: "
+                           "urllib.request.urlopen('http://127.0.0.1:9586/status').read()"])
     worker2.agent.kill()
     worker2.run("ip link del wireguard.cali; rm /run/podveil/wireguard.key; ip rule del priority 99")
     wait_for(lambda: ping(worker2, worker.address, count=1, deadline=1) == 1,
              "the node without a key is reached outside the tunnel", 40)
+    asking.kill()
+    asking.wait()
     c.start_agent(worker2)
     wait_for(c.encrypted, "encrypted again")
     wait_for(lambda: "172.18.0.4 dev wireguard.cali" in worker.run(TABLE), "routed again")

@@ -19,7 +19,7 @@ void members_fini(struct members *m)
 	for (size_t i = 0; i < m->n; i++)
 		member_fini(&m->all[i]);
 	free(m->all);
-	*m = (struct members){NULL, 0};
+	*m = (struct members){.all = NULL};
 }
 
 static int by_node(const void *name, const void *member)
@@ -187,7 +187,7 @@ static int by_key_pointer(const void *a, const void *b)
 struct session_index {
 	struct member **by_key;
 	size_t n;
-	bool changed; /* somebody began to answer, or ceased to */
+	bool *changed;
 };
 
 static int key_of_pointer(const void *key, const void *member)
@@ -216,25 +216,24 @@ static void see_session(const struct peer_view *v, void *context)
 	(*found)->where = v->endpoint;
 	(*found)->sent_bytes = v->tx_bytes;
 	(*found)->received_bytes = v->rx_bytes;
-	x->changed |= unanswered != (*found)->unanswered;
+	*x->changed |= unanswered != (*found)->unanswered;
 	(*found)->unanswered = unanswered;
 }
 
-bool members_look(struct members *m, struct device *d)
+void members_look(struct members *m, struct device *d)
 {
-	struct session_index x = {.n = m->n};
+	struct session_index x = {.n = m->n, .changed = &m->changed};
 
 	if (!d || !x.n)
-		return false;
+		return;
 	x.by_key = malloc(x.n * sizeof(*x.by_key));
 	if (!x.by_key)
-		return false;
+		return;
 	for (size_t i = 0; i < x.n; i++)
 		x.by_key[i] = &m->all[i];
 	qsort(x.by_key, x.n, sizeof(*x.by_key), by_key_pointer);
 	device_look(d, NULL, see_session, &x);
 	free(x.by_key);
-	return x.changed;
 }
 
 bool members_fresh_session(const struct member *m)

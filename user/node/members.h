@@ -34,6 +34,7 @@ struct member {
 struct members {
 	struct member *all; /* in the order of names */
 	size_t n;
+	bool changed; /* somebody began to answer, or ceased to; cleared by whoever saw to it */
 };
 
 int members_from(struct members *out, const struct plan *p, int family);
@@ -48,8 +49,8 @@ int members_tell(const struct members *now, const struct members *before, struct
 int members_forget(const struct members *before, const struct members *now, struct device *d);
 /* Peers that somebody else gave to the device. */
 int members_remove_strangers(const struct members *m, struct device *d);
-/* Reads from the device whose sessions stand. True if somebody began to answer, or ceased to. */
-bool members_look(struct members *m, struct device *d);
+/* Reads from the device whose sessions stand, and notes in `changed` what is to be seen to. */
+void members_look(struct members *m, struct device *d);
 
 /* A session stands that was agreed on since `not_before`. */
 bool members_fresh_session(const struct member *m);

@@ -128,8 +128,12 @@ static const char *short_key(const uint8_t key[32], char out[SHORT_KEY])
 /* Whose routes may go through the tunnel? True if routes have to change. */
 static bool advance(struct steering *s)
 {
-	bool changed = members_look(&s->members, s->device) && s->settings->host_encryption;
+	bool changed;
 
+	/* Or since somebody else looked, for the status. */
+	members_look(&s->members, s->device);
+	changed = s->members.changed && s->settings->host_encryption;
+	s->members.changed = false;
 	for (size_t i = 0; i < s->members.n; i++) {
 		struct member *m = &s->members.all[i];
 		char key[SHORT_KEY];
