@@ -226,16 +226,22 @@ int tunnel_key(struct tunnel *t, uint8_t public_key[32])
 	return err;
 }
 
+/* Before we configure it ourselves: else what somebody did would go for ours. */
+static void look_who_configured(struct tunnel *t)
+{
+	if (t->state == TUNNEL_ON && t->device && device_version(t->device) != t->version)
+		t->touched = true;
+}
+
 int tunnel_enable(struct tunnel *t, const struct settings *s, uint32_t mtu, int uplink)
 {
 	const bool workers_changed = t->device && s->workers != t->settings.workers;
-	const bool touched =
-		t->state == TUNNEL_ON && t->device && device_version(t->device) != t->version;
 	uint8_t unused[32];
 	int err = tunnel_key(t, unused);
 
 	if (err)
 		return err;
+	look_who_configured(t);
 	if (t->linger)
 		evtimer_del(t->linger);
 	if (t->state == TUNNEL_LINGERING)
@@ -263,7 +269,6 @@ int tunnel_enable(struct tunnel *t, const struct settings *s, uint32_t mtu, int 
 		return err;
 	entry_prepare(t->entry, t->device, s);
 	t->state = TUNNEL_ON;
-	t->touched |= touched;
 	t->version = device_version(t->device);
 	return 0;
 }
@@ -350,7 +355,8 @@ int tunnel_mend(struct tunnel *t, bool network)
 	if (err < 0)
 		return err;
 	mended += err;
-	if (steering_told(t->steering) && (t->touched || device_version(t->device) != t->version)) {
+	look_who_configured(t);
+	if (steering_told(t->steering) && t->touched) {
 		log_info("somebody configured the device, it is set back", "interface=%s",
 			 device_name(t->device));
 		err = tell_interface(t);
