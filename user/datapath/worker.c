@@ -128,11 +128,11 @@ static void nap(struct worker *w)
 /* Goes first where that is wanted and harms nobody (precedence.h). */
 static void take_turn(struct precedence *p, const struct worker *w)
 {
-	const bool many_small = precedence_look(
-		p, w->now, w->count->egress_superpackets + w->count->ingress_superpackets,
-		w->count->egress_bytes + w->count->ingress_bytes);
-	const bool first = atomic_load_explicit(&w->datapath->low_latency, memory_order_relaxed) &&
-			   !many_small;
+	const bool first =
+		atomic_load_explicit(&w->datapath->low_latency, memory_order_relaxed) &&
+		!precedence_look(p, w->now,
+				 w->count->egress_superpackets + w->count->ingress_superpackets,
+				 w->count->egress_bytes + w->count->ingress_bytes);
 
 	if (first == p->first)
 		return;
