@@ -52,11 +52,7 @@ def switch(c, on):
 
 
 MEASURES = {
-    "TCP 1 stream, Gbit/s": lambda pods, seconds: measures.tcp(pods, seconds)[0],
-    "TCP 4 streams, Gbit/s": lambda pods, seconds: measures.tcp(pods, seconds, "-P", "4")[0],
-    "UDP 64 B, kpkt/s": lambda pods, seconds: measures.udp(pods, seconds, 64)[0] / 1e3,
-    "UDP 1300 B, kpkt/s": lambda pods, seconds: measures.udp(pods, seconds, 1300)[0] / 1e3,
-    "HTTP, 100 connections, kreq/s": lambda pods, seconds: (measures.http(pods, seconds) or 0) / 1e3,
+    **measures.SWITCHED,
     "ping median, us": lambda pods, _: statistics.median(measures.ping(pods, 100, 0.01)) * 1000,
 }
 

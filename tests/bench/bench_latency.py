@@ -17,12 +17,8 @@ MEASURES = {
     "ping every 0.2 s, median, us": lambda c, _: 1000 * statistics.median(measures.ping(c, 20, 0.2)),
     "ping every 10 ms, median, us": lambda c, _: 1000 * statistics.median(measures.ping(c, 200, 0.01)),
     "ping beside a stream, p99, ms": lambda c, _: measures.ping_loaded(c, 520),
-    "TCP 1 stream, Gbit/s": lambda c, seconds: measures.tcp(c, seconds)[0],
-    "TCP 4 streams, Gbit/s": lambda c, seconds: measures.tcp(c, seconds, "-P", "4")[0],
+    **measures.SWITCHED,
     "TCP both ways, Gbit/s": lambda c, seconds: measures.tcp(c, seconds, "--bidir")[0],
-    "UDP 64 B, kpkt/s": lambda c, seconds: measures.udp(c, seconds, 64)[0] / 1e3,
-    "UDP 1300 B, kpkt/s": lambda c, seconds: measures.udp(c, seconds, 1300)[0] / 1e3,
-    "HTTP, 100 connections, kreq/s": lambda c, seconds: (measures.http(c, seconds) or 0) / 1e3,
 }
 
 

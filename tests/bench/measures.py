@@ -149,6 +149,16 @@ def http(contender, seconds):
     return float(re.search(r"Requests/sec:\s+([0-9.]+)", out).group(1))
 
 
+# What shows of something that is off or on (report.switched()): measure -> its value, of a contender and seconds.
+SWITCHED = {
+    "TCP 1 stream, Gbit/s": lambda c, seconds: tcp(c, seconds)[0],
+    "TCP 4 streams, Gbit/s": lambda c, seconds: tcp(c, seconds, "-P", "4")[0],
+    "UDP 64 B, kpkt/s": lambda c, seconds: udp(c, seconds, 64)[0] / 1e3,
+    "UDP 1300 B, kpkt/s": lambda c, seconds: udp(c, seconds, 1300)[0] / 1e3,
+    "HTTP, 100 connections, kreq/s": lambda c, seconds: (http(c, seconds) or 0) / 1e3,
+}
+
+
 def measure_round(contender, effort):
     """Measure -> value."""
     seconds, values = effort.seconds, {}
