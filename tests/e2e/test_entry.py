@@ -217,7 +217,8 @@ def test_devices_come_and_go(cluster):
     wait_for(lambda: filters(worker, device_of(c.client)) == 1, "it is back")
     worker.run(f"tc qdisc del dev {device_of(c.client)} clsact; rm /sys/fs/bpf/podveil/{TUNNEL}/entry_ranges4")
     wait_for(lambda: filters(worker, device_of(c.client)) == 1, "and again")
-    assert "entry_ranges4" in worker.run(f"ls /sys/fs/bpf/podveil/{TUNNEL}")
+    # The agent may have mended the qdisc before the pin went.
+    wait_for(lambda: "entry_ranges4" in worker.run(f"ls /sys/fs/bpf/podveil/{TUNNEL}"), "the pin is back")
     # A device that leads to no pod, and the uplink, whatever they are called.
     c.configure(podveilEntryInterfaces=["nobody", "*"])
     worker.run("ip link add caliextra type bridge && ip link set caliextra up")
