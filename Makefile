@@ -40,7 +40,7 @@ endif
 SRC := $(sort $(wildcard user/*/*.c))
 CLI := $(filter user/cli/%,$(SRC))
 LIB := $(filter-out user/cli/%,$(SRC))
-SKEL := $(B)/gen/tunnel.skel.h $(B)/gen/entry.skel.h $(B)/gen/guard.skel.h
+SKEL := $(B)/gen/tunnel.skel.h $(B)/gen/guard.skel.h
 UNIT_BIN := $(patsubst tests/unit/%.c,$(B)/tests/%,$(sort $(wildcard tests/unit/test_*.c)))
 BPF_BIN := $(patsubst tests/bpf/%.c,$(B)/tests/bpf/%,$(sort $(wildcard tests/bpf/test_*.c)))
 FUZZ_BIN := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
@@ -126,9 +126,6 @@ $(B)/gen/guard.linked.o: $(B)/gen/guard.bpf.o $(B)/gen/shield.bpf.o
 
 $(B)/gen/tunnel.skel.h: $(B)/gen/tunnel.linked.o
 	$(BPFTOOL) gen skeleton $< name tunnel > $@
-
-$(B)/gen/entry.skel.h: $(B)/gen/entry.bpf.o
-	$(BPFTOOL) gen skeleton $< name entry_skeleton > $@
 
 $(B)/gen/guard.skel.h: $(B)/gen/guard.linked.o
 	$(BPFTOOL) gen skeleton $< name guard_skeleton > $@
@@ -234,7 +231,6 @@ bench: $(DEPS) $(B)/podveil $(BENCH_BIN)
 ifeq ($(BENCH),full)
 	$(PYTHON) tests/bench/scaling.py
 	$(PYTHON) tests/bench/bench_agent.py
-	$(PYTHON) tests/bench/bench_entry.py
 	$(PYTHON) tests/bench/bench_latency.py
 endif
 

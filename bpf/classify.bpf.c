@@ -7,14 +7,98 @@
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
 #include <linux/pkt_cls.h>
+#include <stdbool.h>
 
+#include <bpf/bpf_core_read.h>
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
-#include "classify.h"
+#include "kernel.h"
+#include "maps.h"
+#include "podveil/stamp.h"
 
 #define IP4_DESTINATION (ETH_HLEN + 16)
 #define IP6_DESTINATION (ETH_HLEN + 24)
+
+/* Linux 6.2. */
+extern void *bpf_cast_to_kern_ctx(void *ctx) __ksym __weak;
+
+static __always_inline const struct pv_allowed *find_peer4(const __u8 *destination)
+{
+	struct pv_cidr4 key = {.prefix_len = 32};
+
+	__builtin_memcpy(key.address, destination, sizeof(key.address));
+	return bpf_map_lookup_elem(&allowed_ips4, &key);
+}
+
+static __always_inline const struct pv_allowed *find_peer6(const __u8 *destination)
+{
+	struct pv_cidr6 key = {.prefix_len = 128};
+
+	__builtin_memcpy(key.address, destination, sizeof(key.address));
+	return bpf_map_lookup_elem(&allowed_ips6, &key);
+}
+
+/* Does it bear the mark of outer packets? */
+static __always_inline bool is_marked(const struct pv_settings *s, const struct __sk_buff *skb)
+{
+	return s->fwmark && (skb->mark & s->fwmark_mask) == (s->fwmark & s->fwmark_mask);
+}
+
+/* Of a superpacket that a worker can cut; 0: it is none. Of other kinds (a pod's own tunnel, what a
+ * virtual machine sent) the tunnel device says that it cannot, and the kernel cuts them behind
+ * classify, into packets with the stamp of the whole. */
+static __always_inline __u16 segment_size(struct __sk_buff *skb)
+{
+	const struct sk_buff *kernel_skb = bpf_cast_to_kern_ctx(skb);
+	const __u32 known = GSO_TCP4 | GSO_TCP6 | GSO_TCP_ECN | GSO_UDP;
+	struct skb_shared_info *info;
+
+	if (!skb->gso_size)
+		return 0;
+	info = (void *)(kernel_skb->head + kernel_skb->end);
+	return BPF_CORE_READ(info, gso_type) & ~known ? 0 : skb->gso_size;
+}
+
+/* What a stamp's flags say of a checksum that is not finished. */
+static __always_inline __u16 checksum_flags(struct __sk_buff *skb)
+{
+	const struct sk_buff *kernel_skb = bpf_cast_to_kern_ctx(skb);
+	__u16 start, offset;
+
+	if (BPF_CORE_READ_BITFIELD(kernel_skb, ip_summed) != CHECKSUM_PARTIAL)
+		return 0;
+	start = kernel_skb->csum_start - kernel_skb->network_header;
+	offset = kernel_skb->csum_offset;
+	if (start > PV_STAMP_CSUM_START_MAX || offset > PV_STAMP_CSUM_OFFSET_MAX)
+		return PV_STAMP_CSUM_PARTIAL;
+	return PV_STAMP_CSUM_PARTIAL | start / 2 << PV_STAMP_CSUM_START |
+	       offset / 2 << PV_STAMP_CSUM_OFFSET;
+}
+
+/* Which of so many workers takes this flow. */
+static __always_inline __u32 worker_of(struct __sk_buff *skb, __u32 workers)
+{
+	return workers > 1 ? bpf_get_hash_recalc(skb) % workers : 0;
+}
+
+/* `allowed` NULL: nobody's. */
+static __always_inline struct pv_stamp stamp_for(const struct pv_allowed *allowed, __u16 flags,
+						 __u16 gso_size)
+{
+	struct pv_stamp stamp = {
+		.magic = PV_STAMP_MAGIC,
+		.flags = flags,
+		.gso_size = gso_size,
+		.peer = PV_STAMP_NO_PEER,
+	};
+
+	if (allowed) {
+		stamp.peer = allowed->peer;
+		stamp.generation = allowed->generation;
+	}
+	return stamp;
+}
 
 static __always_inline int classify_packet(struct __sk_buff *skb, __u16 flags, __u16 gso_size)
 {

@@ -32,9 +32,7 @@
 	X(injections, "system calls that injected into the tunnel device")                         \
 	X(wakeups, "times a worker slept and woke")                                                \
 	X(busy_ns, "nanoseconds a worker spent awake")                                             \
-	X(staged, "packets held until a session stands")                                           \
-	X(entry_redirected, "packets taken from a pod's device straight into the tunnel")          \
-	X(entry_passed, "packets for the tunnel that entry left to routing: it alone can handle")
+	X(staged, "packets held until a session stands")
 
 /* What was dropped, and why. */
 #define PV_COUNTERS_DROP(X)                                                                        \

@@ -41,17 +41,6 @@ struct pv_peer_traffic {
 	struct pv_peer_counters worker[PV_PEER_COUNTER_SLOTS];
 };
 
-/* `entry_ranges4`, `entry_ranges6`: LPM tries with the same keys, there while
- * podveilEntryInterfaces is set. They say what the tunnel's routing table says. */
-enum pv_entry_way {
-	PV_ENTRY_TUNNEL = 1, /* a route into the tunnel */
-	PV_ENTRY_ROUTING,    /* throw: the kernel decides */
-};
-
-struct pv_entry_range {
-	__u32 way; /* enum pv_entry_way */
-};
-
 /* `settings`: array of one. */
 struct pv_settings {
 	__u32 fwmark;	   /* on every outer packet; 0: none */

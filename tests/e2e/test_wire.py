@@ -408,7 +408,9 @@ def test_the_setting_changes_under_traffic(cluster):
 
 def test_what_the_agent_says(cluster):
     c, node = cluster, cluster.nodes[0]
-    assert wire(node) == ("socket", "auto: eth0 has no zero-copy AF_XDP", False)
+    assert wire(node)[0] == "socket"
+    c.configure(podveilWire="auto")
+    wait_for(lambda: wire(node) == ("socket", "auto: eth0 has no zero-copy AF_XDP", False), "auto")
     c.configure(podveilWire="xdp")
     wait_for(lambda: wire(node) == ("xdp", "eth0, the kernel copies", False), "xdp")
     assert node.agent.status()["wire"] == "xdp"

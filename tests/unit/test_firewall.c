@@ -68,23 +68,12 @@ static void chains_that_drop(void **state)
 	assert_false(*view("*filter\n:INPUT ACCEPT [0:0]\n").closed);
 }
 
-static void rules_that_drop_the_invalid(void **state)
-{
-	(void)state;
-	assert_true(*view("\t\tct state invalid counter packets 0 bytes 0 drop\n").invalid);
-	assert_true(*view("-A KUBE-FORWARD -m conntrack --ctstate INVALID -j DROP\n").invalid);
-	assert_false(*view("\t\tct state invalid counter packets 0 bytes 0\n").invalid);
-	assert_false(*view("\t\tct state established,related accept\n").invalid);
-	assert_false(*view("\t\tudp dport 51820 drop\n").invalid);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(rules_that_drop),
 		cmocka_unit_test(rules_that_do_not),
 		cmocka_unit_test(chains_that_drop),
-		cmocka_unit_test(rules_that_drop_the_invalid),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

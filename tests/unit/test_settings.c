@@ -42,6 +42,7 @@ static void defaults_are_calicos(void **state)
 	assert_int_equal(s->keepalive, 0);
 	assert_int_equal(s->route_table, 1);
 	assert_int_equal(s->workers, 0);
+	assert_int_equal(s->wire, WIRE_SOCKET);
 	assert_null(settings_refused(*state));
 }
 
@@ -75,16 +76,6 @@ static void good_and_bad_values(void **state)
 		{"wireguardMTUV6", "1279", false},
 		{"wireguardRoutingRulePriority", "32765", true},
 		{"wireguardRoutingRulePriority", "32766", false},
-		{"podveilEntryInterfaces", "", true},
-		{"podveilEntryInterfaces", "cali*", true},
-		{"podveilEntryInterfaces", " cali* , veth?? ,lxc[0-9]*", true},
-		{"podveilEntryInterfaces", "1,2,3,4,5,6,7,8", true},
-		{"podveilEntryInterfaces", "1,2,3,4,5,6,7,8,9", false},
-		{"podveilEntryInterfaces", "cali*,", false},
-		{"podveilEntryInterfaces", ",cali*", false},
-		{"podveilEntryInterfaces", "sixteen-chars-x*", false},
-		{"podveilEntryInterfaces", "a/b", false},
-		{"podveilEntryInterfaces", "cali* veth*", false},
 		{"wireguardKeepAlive", "0s", true},
 		{"wireguardKeepAlive", "25s", true},
 		{"wireguardKeepAlive", "1m30s", true},
@@ -142,17 +133,17 @@ static void lists_are_taken_apart(void **state)
 {
 	const struct settings *s = settings_get(*state);
 
-	assert_int_equal(s->n_entry_interfaces, 0);
-	assert_true(give(*state, SETTINGS_CLUSTER, "podveilEntryInterfaces", "lxc*, cali*"));
-	assert_int_equal(s->n_entry_interfaces, 2);
-	assert_string_equal(s->entry_interfaces[0], "lxc*");
-	assert_string_equal(s->entry_interfaces[1], "cali*");
+	assert_int_equal(s->n_strict_cidrs, 0);
+	assert_true(give(*state, SETTINGS_CLUSTER, "podveilStrictCIDRs", "10.0.0.0/8, fd00::/8"));
+	assert_int_equal(s->n_strict_cidrs, 2);
+	assert_int_equal(s->strict_cidrs[0].prefix_len, 8);
+	assert_int_equal(s->strict_cidrs[1].family, AF_INET6);
 	/* Said otherwise, it is the same. */
-	assert_false(give(*state, SETTINGS_CLUSTER, "podveilEntryInterfaces", "lxc*,cali* "));
-	assert_true(give(*state, SETTINGS_NODE, "podveilEntryInterfaces", ""));
-	assert_int_equal(s->n_entry_interfaces, 0);
+	assert_false(give(*state, SETTINGS_CLUSTER, "podveilStrictCIDRs", "10.0.0.0/8,fd00::/8 "));
+	assert_true(give(*state, SETTINGS_NODE, "podveilStrictCIDRs", ""));
+	assert_int_equal(s->n_strict_cidrs, 0);
 	assert_true(give(*state, SETTINGS_NODE, NULL, NULL));
-	assert_int_equal(s->n_entry_interfaces, 2);
+	assert_int_equal(s->n_strict_cidrs, 2);
 }
 
 static void later_layers_win(void **state)

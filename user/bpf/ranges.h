@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Maps by range: LPM tries with pv_cidr4 or pv_cidr6 as keys, as the guard and the fast path on
- * entry have them. Any thread. Errors: negative errno.
+ * Maps by range: LPM tries with pv_cidr4 or pv_cidr6 as keys, as the guard has
+ * them. Any thread. Errors: negative errno.
  */
 #ifndef BPF_RANGES_H
 #define BPF_RANGES_H

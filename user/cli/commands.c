@@ -101,12 +101,10 @@ static const struct cli_option device_options[] = {
 	{OPT_MTU, 0, "mtu", "N", "of the device, 576 to 65535 (default: 1420)", NULL},
 	{OPT_PER_PACKET, 0, "per-packet", NULL, "no superpackets, as on kernels before 6.9", NULL},
 	{OPT_AEAD, 0, "aead", "NAME",
-	 "cipher implementation: ipsec-mb, openssl or libsodium (default: the fastest here)",
-	 "ipsec-mb openssl libsodium"},
+	 "cipher implementation: avx512, avx2, ipsec-mb, openssl or libsodium (default: the fastest here)",
+	 "avx512 avx2 ipsec-mb openssl libsodium"},
 	{OPT_WIRE, 0, "wire", "WAY",
-	 "of messages: through UDP sockets, through AF_XDP beside them (xdp), or auto: xdp where "
-	 "the "
-	 "driver has zero-copy (default: auto)",
+	 "of messages: through UDP sockets (socket), through AF_XDP beside them (xdp), or auto: xdp where the driver has zero-copy (default: socket)",
 	 "auto socket xdp"},
 	{OPT_UPLINK, 0, "uplink", "DEVICE",
 	 "of --wire xdp (default: the one by which the first peer is reached)", "<interface>"},

@@ -125,62 +125,6 @@ void doctor_firewall(struct report *r, const struct settings *s)
 		firewall_port(r, "firewall, IPv6", s->port6);
 }
 
-/* --- the fast path on entry --- */
-
-static void read_invalid(char *out, size_t room)
-{
-	struct firewall_view nft, legacy;
-
-	*out = 0;
-	if (read_rules("nft list ruleset 2>/dev/null", 0, &nft) && *nft.invalid)
-		snprintf(out, room, "%s", nft.invalid);
-	else if (read_rules("iptables-legacy-save 2>/dev/null", 0, &legacy) && *legacy.invalid)
-		snprintf(out, room, "%s", legacy.invalid);
-}
-
-void doctor_entry(struct report *r)
-{
-	json_t *status = ask_agent(NULL);
-	const json_t *t;
-	char problem[128] = "", rule[256];
-	long long interfaces = 0;
-	bool on = false;
-	size_t i;
-
-	if (!status)
-		return;
-	json_array_foreach (json_object_get(status, "tunnels"), i, t) {
-		const json_t *entry = json_object_get(t, "entry");
-		const long long n = ask_number(entry, "interfaces");
-
-		on |= ask_yes(entry, "on");
-		interfaces = n > interfaces ? n : interfaces;
-		if (json_is_string(json_object_get(entry, "problem")))
-			snprintf(problem, sizeof(problem), "%s", ask_text(entry, "problem"));
-	}
-	json_decref(status);
-	read_invalid(rule, sizeof(rule));
-	if (*problem)
-		find(r, "entry", WORSE, "what is missing", "packets are routed meanwhile",
-		     "off although it is set: %s", problem);
-	else if (!on)
-		find(r, "entry", GOOD, "", "", "off: all packets are routed");
-	else if (*rule)
-		find(r, "entry", BAD,
-		     "no rule that drops what conntrack calls invalid: it sees only half of each "
-		     "connection",
-		     "empty podveilEntryInterfaces, or remove the rule (kube-proxy: mode nftables, "
-		     "or --conntrack-tcp-be-liberal)",
-		     "on for %lld interfaces, and: %s", interfaces, rule);
-	else
-		find(r, "entry", WORSE,
-		     "that nobody counts on NetworkPolicy, conntrack or rp_filter there",
-		     "else empty podveilEntryInterfaces",
-		     "on for %lld interfaces: what they send to other nodes' pods passes "
-		     "NetworkPolicy by",
-		     interfaces);
-}
-
 /* --- what the agent says --- */
 
 static void wire(struct report *r, const json_t *tunnels)

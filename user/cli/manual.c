@@ -100,9 +100,6 @@ static const struct {
 	 ".drops",
 	 "where there is a device; drops is an object of the reasons that occurred, with how "
 	 "often"},
-	{"tunnels.entry.on, .interfaces, .problem",
-	 "the fast path on entry, how many devices have it, and why it is not on although it is "
-	 "set, or null"},
 	{"tunnels.wire, .wireWhy, .wireRefused",
 	 "socket or xdp; how, or why not xdp; podveilWire is xdp, and that cannot be"},
 	{"tunnels.lowLatency, .lowLatencyLacks",

@@ -137,16 +137,6 @@ static void print_drops(const char *where, const json_t *drops)
 	printf("\n");
 }
 
-static void print_entry(const struct view *v, const json_t *entry)
-{
-	if (ask_yes(entry, "on"))
-		printf("  entry: %lld interfaces lead straight into it, past NetworkPolicy\n",
-		       ask_number(entry, "interfaces"));
-	else if (json_is_string(json_object_get(entry, "problem")))
-		printf("  %sentry: off: %s%s\n", v->paint.bad, ask_text(entry, "problem"),
-		       v->paint.end);
-}
-
 static void print_tunnel(const struct view *v, size_t i, const json_t *t)
 {
 	printf("%s: %s", ask_text(t, "family"), ask_text(t, "state"));
@@ -157,7 +147,6 @@ static void print_tunnel(const struct view *v, size_t i, const json_t *t)
 		       ask_yes(t, "superpackets") ? ", superpackets" : ", per packet",
 		       ask_text(t, "wire"), ask_yes(t, "lowLatency") ? ", low latency" : "");
 	printf("\n");
-	print_entry(v, json_object_get(t, "entry"));
 	print_peers(v, i, json_object_get(t, "peers"));
 }
 

@@ -7,7 +7,8 @@
 #include <stddef.h>
 #include <string.h>
 
-enum wire_choice { WIRE_AUTO, WIRE_SOCKET, WIRE_XDP };
+/* Sockets first: who sets nothing has them. */
+enum wire_choice { WIRE_SOCKET, WIRE_XDP, WIRE_AUTO };
 
 /* -EINVAL: none of them. */
 static inline int wire_choice_parse(const char *text, enum wire_choice *out)

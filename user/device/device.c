@@ -13,7 +13,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "bpf/entry.h"
 #include "datapath/clock.h"
 #include "device/peer.h"
 #include "netlink/link.h"
@@ -322,18 +321,6 @@ int device_mend(struct device *d)
 	if (!err && inner.carrier && !d->up)
 		follow_carrier(d, true);
 	return err ? err : mended;
-}
-
-int device_entry(struct device *d, int family, struct entry_program **out)
-{
-	const struct entry_program_params params = {
-		.family = family,
-		.tunnel_ifindex = d->tunnel_ifindex,
-		.inner_ifindex = d->inner_ifindex,
-		.workers = d->workers,
-	};
-
-	return d->superpackets ? entry_program_load(d->programs, &params, out) : -ENOTSUP;
 }
 
 void device_wire(struct device *d, enum wire_choice wire, int uplink)

@@ -66,11 +66,6 @@ bool device_ended(const struct device *d);
  * again. How many had to be, or -errno. */
 int device_mend(struct device *d);
 
-/* Loads the program of the fast path on entry (bpf/entry.h) on this device's maps; it is freed
- * before the device is. -ENOTSUP: the device takes no superpackets. */
-struct entry_program;
-int device_entry(struct device *d, int family, struct entry_program **out);
-
 /* How messages get to the wire from now on: through UDP sockets; through AF_XDP on the device
  * `uplink` (0: as in params) beside them; or so where the driver has zero-copy. Done soon after, on
  * another thread; device_look() tells what became of it, and why. No packet is lost by it. */

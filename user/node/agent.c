@@ -14,7 +14,6 @@
 #include "netlink/route.h"
 #include "node/announcer.h"
 #include "node/documents.h"
-#include "node/entry.h"
 #include "node/fence.h"
 #include "node/network.h"
 #include "node/plan.h"
@@ -152,8 +151,6 @@ static int bring_up(struct agent *a, int i)
 
 	if (!err)
 		err = tunnel_update(t, &a->plans[i], s);
-	if (!err)
-		entry_follow(tunnel_entry(t), a->self.uplink.ifindex);
 	if (!err)
 		err = tunnel_key(t, public_key);
 	if (!err)

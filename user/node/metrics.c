@@ -7,7 +7,6 @@
 #include <string.h>
 
 #include "device/device.h"
-#include "node/entry.h"
 #include "node/fence.h"
 #include "node/tunnel.h"
 #include "observe/counters.h"
@@ -440,11 +439,6 @@ static void node(struct writer *w)
 			d->name, d->family, d->view.aead,
 			d->view.superpackets ? "superpackets" : "per_packet", d->view.workers,
 			d->view.mtu);
-	family(w, "podveil_entry_interfaces", "gauge",
-	       "Pods' devices that lead straight into the tunnel, past NetworkPolicy.");
-	EACH_DEVICE (w, d)
-		fprintf(w->f, "podveil_entry_interfaces{iface=\"%s\"} %zu\n", d->name,
-			entry_look(tunnel_entry(d->tunnel)).interfaces);
 	family(w, "podveil_wire_info", "gauge",
 	       "How messages get to the wire, and why so; always 1.");
 	EACH_DEVICE (w, d) {

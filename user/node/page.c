@@ -261,7 +261,6 @@ static void tunnel(FILE *f, const json_t *t, long long now)
 {
 	const bool ipv6 = !strcmp(text(t, "family"), "ipv6");
 	const char *name = ipv6 ? "IPv6 pods" : "IPv4 pods";
-	const json_t *entry = json_object_get(t, "entry");
 
 	fprintf(f, "<section class=\"card\" aria-labelledby=\"%s\"><h2 id=\"%s\">%s: %s</h2>\n",
 		text(t, "family"), text(t, "family"), name, text(t, "state"));
@@ -275,8 +274,6 @@ static void tunnel(FILE *f, const json_t *t, long long now)
 		fact(f, "Wire", text(t, "wire"));
 		fact(f, "Cipher", text(t, "cipher"));
 		fact_number(f, "Workers", number(t, "workers"));
-		if (yes(entry, "on"))
-			fact_number(f, "Devices that bypass policies", number(entry, "interfaces"));
 		fputs("</dl>\n", f);
 	}
 	peers(f, t, now);

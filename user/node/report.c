@@ -11,7 +11,6 @@
 #include <time.h>
 
 #include "device/device.h"
-#include "node/entry.h"
 #include "node/fence.h"
 #include "node/tunnel.h"
 #include "observe/counters.h"
@@ -192,14 +191,6 @@ static json_t *drop_list(const struct pv_counters *c)
 	return all;
 }
 
-static json_t *entry_status(const struct entry *e)
-{
-	const struct entry_view v = entry_look(e);
-
-	return json_pack("{s:b, s:I, s:s?}", "on", v.on, "interfaces", (json_int_t)v.interfaces,
-			 "problem", v.problem);
-}
-
 static json_t *tunnel_status(const struct report_input *in, size_t i)
 {
 	static const char *const states[] = {
@@ -225,7 +216,6 @@ static json_t *tunnel_status(const struct report_input *in, size_t i)
 		device_counters(d, &counters);
 		json_object_set_new(o, "drops", drop_list(&counters));
 	}
-	json_object_set_new(o, "entry", entry_status(tunnel_entry(t)));
 	json_object_set_new(o, "peers", peers);
 	json_object_set_new(o, "ranges", range_list(&in->plans[i]));
 	return o;

@@ -23,7 +23,6 @@ enum kind {
 	WIRE,
 	WORKERS,
 	TABLE,
-	PATTERNS,
 	LEVEL,
 	FORMAT
 };
@@ -56,15 +55,13 @@ enum kind {
 	  "no plaintext leaves for a remote pod, ever")                                            \
 	X(podveilStrictCIDRs, RANGES, strict_cidrs, "up to 64 address ranges, comma between", "",  \
 	  "where pods are: unpublished addresses in them count as remote")                         \
-	X(podveilWire, WIRE, wire, "auto, socket or xdp", "auto", "how messages get to the wire")  \
+	X(podveilWire, WIRE, wire, "auto, socket or xdp", "socket",                                \
+	  "how messages get to the wire")                                                          \
 	X(podveilLowLatency, BOOLEAN, low_latency, "true or false", "false",                       \
 	  "packets go soon rather than cheaply: workers go first, no processor sleeps")            \
 	X(podveilWorkers, WORKERS, workers, "0 to 8", "0", "threads; 0: cores - 1")                \
 	X(podveilRouteTable, TABLE, route_table, "1 to 252 or 256 to 4294967295", "1",             \
 	  "routing table of the tunnel's routes")                                                  \
-	X(podveilEntryInterfaces, PATTERNS, entry_interfaces,                                      \
-	  "up to 8 patterns of device names, comma between", "",                                   \
-	  "pods' devices that lead straight into the tunnel, past NetworkPolicy: cali*")           \
 	X(podveilLogLevel, LEVEL, log_level, "error, warn, info or debug", "info",                 \
 	  "what is logged")                                                                        \
 	X(podveilLogFormat, FORMAT, log_format, "text or json", "text", "how it is logged")
@@ -198,14 +195,6 @@ static int parse_range(const char *text, void *to)
 	return cidr_parse(text, to);
 }
 
-static int parse_pattern(const char *text, void *to)
-{
-	if (link_name_problem(text))
-		return -EINVAL;
-	strcpy(to, text);
-	return 0;
-}
-
 /* Into its place of `out`, unless -EINVAL. */
 static int parse(size_t i, const char *text, struct settings *out)
 {
@@ -243,10 +232,6 @@ static int parse(size_t i, const char *text, struct settings *out)
 	case RANGES:
 		return parse_list(text, SETTINGS_MAX_STRICT_CIDRS, parse_range, to,
 				  sizeof(*out->strict_cidrs), &out->n_strict_cidrs);
-	case PATTERNS:
-		memset(to, 0, places[i].size);
-		return parse_list(text, SETTINGS_MAX_ENTRY_INTERFACES, parse_pattern, to,
-				  sizeof(*out->entry_interfaces), &out->n_entry_interfaces);
 	case WIRE:
 		return wire_choice_parse(text, to);
 	case WORKERS:

@@ -16,8 +16,7 @@
 #include "netlink/cidr.h"
 #include "observe/log.h"
 
-#define SETTINGS_MAX_STRICT_CIDRS     64
-#define SETTINGS_MAX_ENTRY_INTERFACES 8
+#define SETTINGS_MAX_STRICT_CIDRS 64
 
 struct settings {
 	bool enabled4, enabled6;      /* wireguardEnabled, wireguardEnabledV6 */
@@ -36,9 +35,6 @@ struct settings {
 	struct cidr strict_cidrs[SETTINGS_MAX_STRICT_CIDRS]; /* podveilStrictCIDRs:
 								"10.244.0.0/16,fd00::/48" */
 	size_t n_strict_cidrs;
-	char entry_interfaces[SETTINGS_MAX_ENTRY_INTERFACES]
-			     [IF_NAMESIZE]; /* podveilEntryInterfaces: "cali*,veth*", fnmatch(3) */
-	size_t n_entry_interfaces;
 	enum wire_choice wire;	    /* podveilWire auto | socket | xdp */
 	bool low_latency;	    /* podveilLowLatency */
 	uint8_t workers;	    /* podveilWorkers 0..8; 0: chosen */

@@ -9,7 +9,6 @@
 #include <time.h>
 
 #include "device/device.h"
-#include "node/entry.h"
 #include "node/network.h"
 #include "observe/log.h"
 #include "protocol/limits.h"
@@ -23,7 +22,6 @@
 
 struct steering {
 	int family;
-	struct entry *entry;
 	const struct settings *settings;
 	struct device *device; /* NULL: none */
 	struct network *network;
@@ -42,14 +40,13 @@ struct steering {
 	unsigned int ticks;
 };
 
-struct steering *steering_new(int family, struct entry *entry, const struct settings *settings)
+struct steering *steering_new(int family, const struct settings *settings)
 {
 	struct steering *s = calloc(1, sizeof(*s));
 
 	if (!s)
 		return NULL;
 	s->family = family;
-	s->entry = entry;
 	s->settings = settings;
 	s->network = network_new(family);
 	if (!s->network) {
@@ -206,7 +203,6 @@ static int apply_routes(struct steering *s)
 			w.routes[w.n_routes++] =
 				(struct route){.to = r->cidr, .kind = ROUTE_BACKUP};
 	}
-	entry_routes(s->entry, w.routes, w.n_routes);
 	return network_apply(s->network, &w);
 }
 
@@ -305,7 +301,6 @@ int steering_mend_network(struct steering *s)
 {
 	if (!s->told)
 		return 0;
-	entry_follow(s->entry, 0);
 	return network_mend(s->network);
 }
 

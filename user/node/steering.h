@@ -4,7 +4,7 @@
  * lead to them. Make before break: a peer's routes go through the tunnel once a session with it
  * stands (in strict mode at once), and stay there, whatever else about the peer changes.
  *
- * What it works with stays the tunnel's: device, fast path on entry, settings as last told. Thread:
+ * What it works with stays the tunnel's: device, and settings as last told. Thread:
  * control. Errors: negative errno; what the device or the kernel refused is logged.
  */
 #ifndef NODE_STEERING_H
@@ -15,11 +15,10 @@
 #include "node/members.h"
 
 struct device;
-struct entry;
 struct steering;
 
-/* `entry` and `settings` stay the caller's, and stay. NULL: no memory. */
-struct steering *steering_new(int family, struct entry *entry, const struct settings *settings);
+/* `settings` stay the caller's, and stay. NULL: no memory. */
+struct steering *steering_new(int family, const struct settings *settings);
 void steering_free(struct steering *s); /* rule and routes stay */
 
 /* The device stands; what went through it before an earlier agent died goes on doing so. */

@@ -11,7 +11,6 @@
 #include "device/device.h"
 #include "device/wg_socket.h"
 #include "netlink/link.h"
-#include "node/entry.h"
 #include "node/keys.h"
 #include "node/network.h"
 #include "node/source_check.h"
@@ -27,9 +26,8 @@ struct tunnel {
 	enum tunnel_state state;
 	struct device *device;
 	struct wg_socket *socket;
-	uint64_t version; /* of the device's configuration, as we left it */
-	bool touched;	  /* somebody else configured it since */
-	struct entry *entry;
+	uint64_t version;	   /* of the device's configuration, as we left it */
+	bool touched;		   /* somebody else configured it since */
 	struct steering *steering; /* peers and routes */
 	struct event *linger;
 	bool has_key;
@@ -81,7 +79,6 @@ static void on_sessions(struct device *d, void *context)
 
 static void stop_device(struct tunnel *t, bool remove)
 {
-	entry_stop(t->entry, remove);
 	wg_socket_free(t->socket);
 	t->socket = NULL;
 	device_free(t->device, remove);
@@ -129,8 +126,6 @@ static int start_device(struct tunnel *t)
 	const bool adopted = !link_get(p.name, &link);
 	int err;
 
-	/* Stamps of a dead process name slots that mean others now. */
-	entry_sweep(t->params.family);
 	err = device_new(&p, &t->device);
 	if (err)
 		return err;
@@ -179,17 +174,12 @@ struct tunnel *tunnel_new(const struct tunnel_params *params)
 	if (!t)
 		return NULL;
 	t->params = *params;
-	t->entry = entry_new(params->family);
-	if (!t->entry)
-		goto fail;
-	t->steering = steering_new(params->family, t->entry, &t->settings);
-	if (!t->steering)
-		goto fail;
+	t->steering = steering_new(params->family, &t->settings);
+	if (!t->steering) {
+		free(t);
+		return NULL;
+	}
 	return t;
-fail:
-	entry_free(t->entry);
-	free(t);
-	return NULL;
 }
 
 void tunnel_free(struct tunnel *t, bool remove)
@@ -201,13 +191,10 @@ void tunnel_free(struct tunnel *t, bool remove)
 	/* Lingering, the routes are gone already, and nobody needs the device. */
 	if (t->state == TUNNEL_LINGERING)
 		remove = true;
-	if (remove) {
-		entry_stop(t->entry, true);
+	if (remove)
 		steering_clear(t->steering);
-	}
 	stop_device(t, remove);
 	steering_free(t->steering);
-	entry_free(t->entry);
 	sodium_memzero(t, sizeof(*t));
 	free(t);
 }
@@ -267,7 +254,6 @@ int tunnel_enable(struct tunnel *t, const struct settings *s, uint32_t mtu, int 
 		err = set_link(t);
 	if (err < 0)
 		return err;
-	entry_prepare(t->entry, t->device, s);
 	t->state = TUNNEL_ON;
 	t->version = device_version(t->device);
 	return 0;
@@ -304,7 +290,6 @@ void tunnel_disable(struct tunnel *t)
 
 	if (t->state != TUNNEL_ON)
 		return;
-	entry_stop(t->entry, true);
 	steering_clear(t->steering);
 	t->state = TUNNEL_LINGERING;
 	if (!t->linger)
@@ -318,7 +303,6 @@ void tunnel_cleanup(int family, const char *name, uint32_t priority, uint32_t ta
 	struct link_info tunnel, inner;
 	int err;
 
-	entry_sweep(family);
 	err = network_cleanup(family, priority, table);
 
 	if (err)
@@ -391,11 +375,6 @@ enum tunnel_state tunnel_state(const struct tunnel *t)
 struct device *tunnel_device(const struct tunnel *t)
 {
 	return t->device;
-}
-
-struct entry *tunnel_entry(const struct tunnel *t)
-{
-	return t->entry;
 }
 
 void tunnel_look(struct tunnel *t, void (*peer)(void *context, const struct tunnel_peer_status *p),

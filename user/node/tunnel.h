@@ -20,7 +20,6 @@
 #include "node/plan.h"
 
 struct device;
-struct entry;
 struct event_base;
 struct tunnel;
 
@@ -63,7 +62,6 @@ void tunnel_tick(struct tunnel *t);
 
 enum tunnel_state tunnel_state(const struct tunnel *t);
 struct device *tunnel_device(const struct tunnel *t); /* NULL: off */
-struct entry *tunnel_entry(const struct tunnel *t);   /* its fast path on entry */
 
 /* --- looking at it --- */
 

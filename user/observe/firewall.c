@@ -60,9 +60,6 @@ static void read_line(const char *line, uint16_t port, struct firewall_view *out
 	    ((strstr(line, "hook input") && strstr(line, "policy drop")) ||
 	     !strncmp(line, ":INPUT DROP", 11)))
 		snprintf(out->closed, sizeof(out->closed), "%.100s", line);
-	/* "ct state invalid drop" and "--ctstate INVALID -j DROP" */
-	if (drops && !*out->invalid && has_word(line, "invalid"))
-		snprintf(out->invalid, sizeof(out->invalid), "%.200s", line);
 	if (has_word(line, "tcp") || !covers(line, port))
 		return;
 	if (drops && !*out->dropping)

@@ -10,7 +10,6 @@
 struct firewall_view {
 	char dropping[256]; /* the first rule that drops UDP to the port; empty: none */
 	char closed[128];   /* an input chain that drops by default; empty: none */
-	char invalid[256];  /* one that drops what conntrack calls invalid */
 	bool accepted;	    /* a rule accepts the port */
 };
 

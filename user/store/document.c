@@ -85,7 +85,7 @@ json_t *document_value(const struct store_setting *s)
 	json_t *v, *list;
 	char *copy, *at, *one;
 
-	if (!strcmp(s->name, "podveilStrictCIDRs") || !strcmp(s->name, "podveilEntryInterfaces")) {
+	if (!strcmp(s->name, "podveilStrictCIDRs")) {
 		list = json_array();
 		copy = at = strdup(s->value);
 		while (copy && (one = strsep(&at, ",")))
