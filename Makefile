@@ -49,7 +49,7 @@ C_FILES := $(shell find user bpf include vmlinux tests -name '*.[ch]' 2>/dev/nul
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all help deps deps-kubernetes peers unit bpf-tests fuzz unit-programs asan-programs check-emulated e2e check-etcd check-vm check-apiserver check \
+.PHONY: all help deps deps-kubernetes peers unit bpf-tests fuzz unit-programs asan-programs check-emulated e2e check-etcd check-vm check-apiserver check check-quick \
 	check-kubernetes check-all check-arm64 deps-arm64 demo demo-kubernetes bench bench-kubernetes format lint install clean test-programs
 
 all: $(B)/podveil
@@ -58,7 +58,8 @@ help:
 	@echo "make            build/podveil"
 	@echo "make demo       a lab on this machine: traffic readable without Podveil, unreadable with it"
 	@echo "make demo-kubernetes    the same in a real Kubernetes cluster of three nodes"
-	@echo "make check      build and all tests (as root), but those of the cluster: make check-kubernetes"
+	@echo "make check      build and all tests (as root), but those that need Kubernetes: make check-kubernetes"
+	@echo "make check-quick    unit tests, also with sanitizers, the BPF programs, one walk through the lab; a minute"
 	@echo "make deps       install what building and testing needs, from Debian's packages first"
 	@echo "make deps-kubernetes    Kubernetes' own programs, for tests and lab, into build/kubernetes"
 	@echo "make unit | bpf-tests | fuzz | e2e | check-etcd | check-vm | check-apiserver    one suite of tests; FUZZ_SECONDS=$(FUZZ_SECONDS)"
@@ -75,7 +76,7 @@ DEPS := build/.deps
 deps: $(DEPS)
 
 # Included, so that make starts again with the libraries that were just installed.
-ifneq ($(filter deps check check-kubernetes check-all demo demo-kubernetes bench bench-kubernetes e2e check-etcd check-vm check-apiserver,$(MAKECMDGOALS)),)
+ifneq ($(filter deps check check-quick check-kubernetes check-all demo demo-kubernetes bench bench-kubernetes e2e check-etcd check-vm check-apiserver,$(MAKECMDGOALS)),)
 include $(DEPS)
 endif
 
@@ -204,12 +205,16 @@ check-vm: $(DEPS) $(B)/podveil
 	$(RUN) vm
 check-apiserver: $(DEPS) $(DEPS_KUBERNETES) $(B)/podveil
 	$(RUN) apiserver
-# Those of the API server and of sessions mostly wait, for what only time brings.
-SUITES := unit asan bpf fuzz e2e+apiserver store+vm+sessions
-check: test-programs $(DEPS_KUBERNETES)
+# What one runs at each save.
+check-quick: $(DEPS) $(B)/podveil unit-programs asan-programs $(BPF_BIN)
+	$(RUN) unit asan bpf smoke
+# Those side by side mostly wait, for what only time brings.
+SUITES := unit asan bpf fuzz e2e+vm store+sessions
+check: test-programs
 	$(RUN) $(SUITES)
+# With Kubernetes' own programs: against its API server alone, then in a cluster of three nodes.
 check-kubernetes: $(DEPS) $(DEPS_KUBERNETES) $(B)/podveil
-	$(RUN) kubernetes
+	$(RUN) apiserver kubernetes
 # A machine is emulated for the suite arm64, for the others a process.
 check-arm64: $(DEPS) $(DEPS_ARM64)
 	$(MAKE) CROSS=aarch64-linux-gnu- check-emulated
@@ -217,7 +222,7 @@ check-emulated: $(B)/podveil unit-programs asan-programs $(BPF_BIN)
 	$(RUN) unit asan arm64
 # Both, with one tally.
 check-all: test-programs $(DEPS_KUBERNETES)
-	$(RUN) $(SUITES) kubernetes
+	$(RUN) unit asan bpf fuzz e2e+apiserver store+vm+sessions kubernetes
 
 demo: $(DEPS) $(B)/podveil
 	$(PYTHON) deploy/lab/demo.py

@@ -1,17 +1,21 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Runs suites of tests one after the other and ends with one line: N passed, N failed, N skipped.
+"""Runs suites of tests and ends with one line: N passed, N failed, N skipped; before it, the ten slowest tests.
 
 A skipped test says why. A suite that ran nothing fails, and so does one that takes too long.
 """
 import argparse
 import glob
+import json
 import os
 import re
 import subprocess
 import sys
 import tempfile
+import time
 import xml.etree.ElementTree as ElementTree
+
+import progress
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 # Where sanitizers find something, the test fails and says so.
@@ -21,13 +25,22 @@ SANITIZERS = {"ASAN_OPTIONS": "detect_leaks=1", "UBSAN_OPTIONS": "print_stacktra
 CLUSTER = "tests/kubernetes/test_cluster.py"
 # Waits until keys are too old, and wants nothing lost meanwhile: not beside floods.
 SESSIONS = "tests/e2e/test_sessions.py"
+# One walk through everything: encryption on and off between real pods, judged by a capture.
+SMOKE = "tests/e2e/test_agent.py::test_the_exercise"
+SLOWEST = 10
 
 
 class Tally:
     def __init__(self):
         self.passed, self.failed, self.skipped = 0, 0, 0
+        self.slow = []  # (seconds, test), the slowest first
+
+    def took(self, seconds, test):
+        self.slow = sorted([*self.slow, (seconds, test)], reverse=True)[:SLOWEST]
 
     def add(self, other):
+        for seconds, test in other.slow:
+            self.took(seconds, test)
         self.passed += other.passed
         self.failed += other.failed
         self.skipped += other.skipped
@@ -53,7 +66,7 @@ def run(command, seconds, env=None):
         return 124, out + f"\nnot done within {seconds} s\n"
 
 
-def cmocka(pattern, seconds=120, emulator=()):
+def cmocka(suite, pattern, seconds=120, emulator=()):
     """Programs of cmocka's, each test of theirs counted, by its TAP output."""
     tally = Tally()
     env = {"CMOCKA_MESSAGE_OUTPUT": "TAP", **SANITIZERS}
@@ -63,7 +76,10 @@ def cmocka(pattern, seconds=120, emulator=()):
         if not os.access(program, os.X_OK) or os.path.isdir(program):
             continue
         name = os.path.basename(program)
+        progress.note(suite, name, tally.total(), 0, tally.failed)
+        began = time.monotonic()
         code, out = run([*emulator, program], seconds, env)
+        tally.took(time.monotonic() - began, f"{suite}: {name}")
         before = tally.failed
         for line in out.splitlines():
             if re.match(r"ok \d+ .*# SKIP", line):
@@ -89,6 +105,7 @@ def fuzz(seconds):
                 if os.access(p, os.X_OK)]
     for i in range(0, len(programs), 2):
         started = []
+        progress.note("fuzz", os.path.basename(programs[i]), tally.total(), len(programs), tally.failed)
         for program in programs[i:i + 2]:
             scratch = tempfile.TemporaryDirectory()
             name = os.path.basename(program)
@@ -119,25 +136,29 @@ def fuzz(seconds):
     return tally
 
 
-def pytest(folder, seconds, *arguments):
-    """A folder or file of pytest's, counted by its JUnit file; its own output streams through."""
+def pytest(suite, seconds, *arguments):
+    """Tests of pytest's, counted by its JUnit file; its own output streams through."""
     tally = Tally()
+    env = {**os.environ, progress.SUITE: suite,
+           "PYTHONPATH": os.pathsep.join([os.path.join(ROOT, "tests"), os.environ.get("PYTHONPATH", "")])}
     with tempfile.NamedTemporaryFile(suffix=".xml") as report:
         try:
             code = subprocess.call(
-                [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q", "-rs",
-                 "--junitxml", report.name, *arguments, folder], cwd=ROOT, timeout=seconds,
+                [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "progress", "-q", "-rs",
+                 "--junitxml", report.name, *arguments], cwd=ROOT, timeout=seconds, env=env,
                 stdin=subprocess.DEVNULL)
         except subprocess.TimeoutExpired:
-            print(f"{folder}: not done within {seconds} s")
+            print(f"{suite}: not done within {seconds} s")
             code = 124
         try:
-            for suite in ElementTree.parse(report.name).getroot().iter("testsuite"):
-                failed = int(suite.get("failures")) + int(suite.get("errors"))
-                skipped = int(suite.get("skipped"))
+            for found in ElementTree.parse(report.name).getroot().iter("testsuite"):
+                failed = int(found.get("failures")) + int(found.get("errors"))
+                skipped = int(found.get("skipped"))
                 tally.failed += failed
                 tally.skipped += skipped
-                tally.passed += int(suite.get("tests")) - failed - skipped
+                tally.passed += int(found.get("tests")) - failed - skipped
+                for case in found.iter("testcase"):
+                    tally.took(float(case.get("time")), f"{suite}: {case.get('name')}")
         except ElementTree.ParseError:
             tally.failed += 1
         if code not in (0, 1) and not tally.failed:
@@ -151,27 +172,67 @@ def beside(names, arguments):
     started = []
     for name in names:
         log = tempfile.TemporaryFile(mode="w+", errors="replace")
-        started.append((name, log, subprocess.Popen([sys.executable, __file__, *arguments, name], stdout=log,
-                                                    stderr=log, stdin=subprocess.DEVNULL)))
+        result = tempfile.NamedTemporaryFile(mode="w+", suffix=".json")
+        started.append((name, log, result, subprocess.Popen(
+            [sys.executable, __file__, *arguments, "--result", result.name, name], stdout=log, stderr=log,
+            stdin=subprocess.DEVNULL)))
     tally = Tally()
-    for name, log, process in started:
+    for name, log, result, process in started:
         process.wait()
         log.seek(0)
-        lines = log.read().splitlines()
-        counts = re.fullmatch(r"(\d+) passed, (\d+) failed, (\d+) skipped", lines[-1] if lines else "")
-        print("\n".join(lines[:-1] if counts else [*lines, f"{name}: the runner ended early"]), flush=True)
         one = Tally()
-        one.passed, one.failed, one.skipped = map(int, counts.groups()) if counts else (0, 1, 0)
+        try:
+            one.__dict__.update(json.load(result))
+        except ValueError:
+            one.failed = 1
+        print(log.read().rstrip("\n"), flush=True)
+        if not one.total():
+            print(f"{name}: the runner ended early")
         tally.add(one)
     return tally
 
 
+def run_suites(options, suites):
+    total = Tally()
+
+    def before():
+        return total.passed, total.failed
+
+    def one(name):
+        print(f"=== {name}", flush=True)
+        tally = suites[name]()
+        progress.over(name)
+        if not tally.total():
+            print(f"{name}: ran nothing")
+            tally.failed += 1
+        print(f"=== {name}: {tally}", flush=True)
+        return tally
+
+    def all_of_them():
+        for several in options.suites:
+            total.add(beside(several.split("+"), ["--fuzz-seconds", str(options.fuzz_seconds), "--build", options.build])
+                      if "+" in several else one(several))
+
+    if os.environ.get(progress.FOLDER):
+        all_of_them()
+        return total
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ[progress.FOLDER] = folder
+        with progress.Line(folder, before):
+            all_of_them()
+    print("slowest:")
+    for seconds, test in total.slow:
+        print(f"{seconds:8.1f} s  {test}")
+    return total
+
+
 def main():
-    names = ["unit", "asan", "bpf", "fuzz", "e2e", "sessions", "store", "vm", "arm64", "apiserver", "kubernetes"]
+    names = ["unit", "asan", "bpf", "fuzz", "smoke", "e2e", "sessions", "store", "vm", "arm64", "apiserver", "kubernetes"]
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--fuzz-seconds", type=int, default=20)
     parser.add_argument("--build", default="build", help="where the programs of unit, asan and bpf are")
     parser.add_argument("--emulator", default="", help="the command that runs those of unit and asan")
+    parser.add_argument("--result", help="a file for the counts and the slowest tests, as JSON")
     parser.add_argument("suites", nargs="+", help=", ".join(names) + "; with + between, at the same time")
     options = parser.parse_args()
     for name in [n for s in options.suites for n in s.split("+")]:
@@ -179,31 +240,25 @@ def main():
             parser.error(f"no suite {name}: there are {', '.join(names)}")
     build, emulator = options.build, options.emulator.split()
     suites = {
-        "unit": lambda: cmocka(f"{build}/tests/test_*", emulator=emulator),
-        "asan": lambda: cmocka(f"{build}/asan/tests/test_*", 300, emulator),
-        "bpf": lambda: cmocka(f"{build}/tests/bpf/test_*"),
+        "unit": lambda: cmocka("unit", f"{build}/tests/test_*", emulator=emulator),
+        "asan": lambda: cmocka("asan", f"{build}/asan/tests/test_*", 300, emulator),
+        "bpf": lambda: cmocka("bpf", f"{build}/tests/bpf/test_*"),
         "fuzz": lambda: fuzz(options.fuzz_seconds),
-        "e2e": lambda: pytest("tests/e2e", 900, "--ignore", SESSIONS),
-        "sessions": lambda: pytest(SESSIONS, 600),
-        "store": lambda: pytest("tests/store", 600),
-        "vm": lambda: pytest("tests/vm", 600),
-        "arm64": lambda: pytest("tests/arm64", 600),
-        "apiserver": lambda: pytest("tests/kubernetes", 900, "--ignore", CLUSTER),
-        "kubernetes": lambda: pytest(CLUSTER, 900),
+        "smoke": lambda: pytest("smoke", 120, SMOKE),
+        "e2e": lambda: pytest("e2e", 1200, "tests/e2e", "--ignore", SESSIONS),
+        "sessions": lambda: pytest("sessions", 600, SESSIONS),
+        "store": lambda: pytest("store", 600, "tests/store"),
+        "vm": lambda: pytest("vm", 600, "tests/vm"),
+        "arm64": lambda: pytest("arm64", 600, "tests/arm64"),
+        "apiserver": lambda: pytest("apiserver", 900, "tests/kubernetes", "--ignore", CLUSTER),
+        "kubernetes": lambda: pytest("kubernetes", 900, CLUSTER),
     }
-    total = Tally()
-    for several in options.suites:
-        if "+" in several:
-            total.add(beside(several.split("+"), ["--fuzz-seconds", str(options.fuzz_seconds)]))
-            continue
-        print(f"=== {several}", flush=True)
-        tally = suites[several]()
-        if not tally.total():
-            print(f"{several}: ran nothing")
-            tally.failed += 1
-        print(f"=== {several}: {tally}", flush=True)
-        total.add(tally)
-    print(total)
+    total = run_suites(options, suites)
+    if options.result:
+        with open(options.result, "w") as f:
+            json.dump(total.__dict__, f)
+    else:
+        print(total)
     return 1 if total.failed else 0
 
 
