@@ -49,7 +49,7 @@ C_FILES := $(shell find user bpf include vmlinux tests -name '*.[ch]' 2>/dev/nul
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all help deps deps-kubernetes peers unit bpf-tests fuzz unit-programs asan-programs check-emulated e2e check-etcd check-vm check-apiserver check check-quick \
+.PHONY: all help deps deps-kubernetes peers unit bpf-tests fuzz unit-programs asan-programs check-emulated e2e check-etcd check-vm check-apiserver check check-quick mutants \
 	check-kubernetes check-all check-arm64 deps-arm64 demo demo-kubernetes bench bench-kubernetes format lint install clean test-programs
 
 all: $(B)/podveil
@@ -64,6 +64,7 @@ help:
 	@echo "make deps-kubernetes    Kubernetes' own programs, for tests and lab, into build/kubernetes"
 	@echo "make unit | bpf-tests | fuzz | e2e | check-etcd | check-vm | check-apiserver    one suite of tests; FUZZ_SECONDS=$(FUZZ_SECONDS)"
 	@echo "make check-arm64    tests for arm64, emulated; make CROSS=aarch64-linux-gnu- builds for it, into build/aarch64"
+	@echo "make mutants    deliberate faults, one at a time, and whether tests notice; MUTANTS=\"names\" for some of them"
 	@echo "make bench      throughput, latency, CPU beside other WireGuards, and what was aimed at, in a minute;"
 	@echo "                BENCH=full: all of them, medians of five, how cost grows, the agent; 25 minutes"
 	@echo "make bench-kubernetes    the agent in a cluster of 5,000 nodes and 10,000 IPAM blocks"
@@ -76,7 +77,7 @@ DEPS := build/.deps
 deps: $(DEPS)
 
 # Included, so that make starts again with the libraries that were just installed.
-ifneq ($(filter deps check check-quick check-kubernetes check-all demo demo-kubernetes bench bench-kubernetes e2e check-etcd check-vm check-apiserver,$(MAKECMDGOALS)),)
+ifneq ($(filter deps check check-quick check-kubernetes check-all mutants demo demo-kubernetes bench bench-kubernetes e2e check-etcd check-vm check-apiserver,$(MAKECMDGOALS)),)
 include $(DEPS)
 endif
 
@@ -220,6 +221,9 @@ check-arm64: $(DEPS) $(DEPS_ARM64)
 	$(MAKE) CROSS=aarch64-linux-gnu- check-emulated
 check-emulated: $(B)/podveil unit-programs asan-programs $(BPF_BIN)
 	$(RUN) unit asan arm64
+# Deliberate faults, one at a time: which tests notice? Needs longer than all tests together.
+mutants: $(DEPS) $(DEPS_KUBERNETES) $(B)/podveil
+	$(PYTHON) tests/mutants/run.py $(MUTANTS)
 # Both, with one tally.
 check-all: test-programs $(DEPS_KUBERNETES)
 	$(RUN) unit asan bpf fuzz e2e+apiserver store+vm+sessions kubernetes
@@ -254,6 +258,7 @@ lint:
 	cppcheck --quiet --error-exitcode=1 --std=c11 --library=posix --library=gnu --library=bsd --inline-suppr --enable=warning,portability \
 		--suppress=missingInclude --suppress=unknownMacro --suppress=uninitvar --suppress=readdirCalled -D__x86_64__ -Iinclude -Iuser $(SRC)
 	shellcheck scripts/*.sh deploy/*.sh .ci/run
+	$(PYTHON) tests/mutants/run.py --check
 	$(PYTHON) -m py_compile $(wildcard tests/*.py tests/*/*.py deploy/lab/*.py) deploy/lab/lab
 
 clean:

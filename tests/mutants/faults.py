@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Deliberate faults: what is put in the place of what, and which tests should notice.
+
+A test is a program below build/, or what pytest takes. Whoever writes a check that matters adds the fault that leaves it out.
+"""
+from collections import namedtuple
+
+Fault = namedtuple("Fault", "name file before after tests")
+
+
+def fault(name, file, before, after, *tests):
+    return Fault(name, file, before, after, list(tests))
+
+
+SOURCES = "tests/e2e/test_sources.py"
+TRUST = "tests/store/test_etcd_trust.py"
+
+FAULTS = [
+    # --- the data path ---
+    fault("any-known-peer-may-speak", "user/datapath/ingress.c",
+          "return last->owner == r;", "return last->owner && r;",
+          f"{SOURCES}::test_a_peer_speaks_for_its_own_addresses_alone"),
+    fault("source-remembered-for-ever", "user/datapath/ingress.c",
+          "\tin->source.version = 0;\n", "",
+          f"{SOURCES}::test_who_owns_an_address_may_change"),
+    fault("straggler-moves-a-peer", "user/datapath/ingress.c",
+          "message->counter >= t.newest", "true",
+          f"{SOURCES}::test_a_straggler_does_not_move_a_peer"),
+    fault("no-reject-after-time", "user/datapath/keypair.c",
+          "now - k->birth < REJECT_AFTER_TIME", "now >= k->birth",
+          "build/tests/test_keypair"),
+    fault("no-reject-after-messages", "user/datapath/keypair.c",
+          "start >= REJECT_AFTER_MESSAGES - n", "start == UINT64_MAX - n",
+          "build/tests/test_keypair"),
+    fault("keypair-not-wiped", "user/datapath/keypair.c",
+          "\tsodium_memzero(k, sizeof(*k));\n", "",
+          "build/tests/test_keypair"),
+    # --- stores ---
+    fault("tls-not-verified", "user/store/credentials.c",
+          "\tif (as->insecure) {\n\t\tcurl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 0L);",
+          "\tif (as->server) {\n\t\tcurl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 0L);",
+          f"{TRUST}::test_an_authority_that_does_not_vouch_for_it"),
+    fault("host-name-not-verified", "user/store/credentials.c",
+          "\tif (as->user) {\n", "\tcurl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 0L);\n\tif (as->user) {\n",
+          f"{TRUST}::test_a_name_that_is_not_in_its_certificate"),
+    fault("proxies-obeyed", "user/store/connections.c",
+          "\tcurl_easy_setopt(transfer, CURLOPT_NOPROXY, \"*\");\n", "",
+          f"{TRUST}::test_no_proxy_stands_between"),
+    fault("back-off-not-scattered", "user/store/backoff.h",
+          "ms / 2 + (uint64_t)random % (ms / 2 + 1)", "ms + (uint64_t)random * 0",
+          "build/tests/test_backoff"),
+]
