@@ -24,6 +24,7 @@ BPFTOOL ?= $(firstword $(wildcard /usr/sbin/bpftool /usr/bin/bpftool) bpftool)
 PYTHON ?= /usr/bin/python3
 PREFIX ?= /usr/local
 FUZZ_SECONDS ?= 20
+VERSION ?= 0.1.0
 
 PKGS := libbpf libxdp libsodium libb2 libmnl liburcu-qsbr liburcu-cds libevent_core libevent_extra libcrypto jansson \
 	libcurl yaml-0.1
@@ -45,14 +46,14 @@ UNIT_BIN := $(patsubst tests/unit/%.c,$(B)/tests/%,$(sort $(wildcard tests/unit/
 BPF_BIN := $(patsubst tests/bpf/%.c,$(B)/tests/bpf/%,$(sort $(wildcard tests/bpf/test_*.c)))
 FUZZ_BIN := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
 BENCH_BIN := $(patsubst tests/bench/%.c,$(B)/bench/%,$(sort $(wildcard tests/bench/*.c)))
-C_FILES := $(shell find user bpf include vmlinux tests -name '*.[ch]' 2>/dev/null)
+C_FILES := $(shell find user bpf include scripts vmlinux tests -name '*.[ch]' 2>/dev/null)
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all help deps deps-kubernetes peers unit bpf-tests fuzz unit-programs asan-programs check-emulated e2e check-etcd check-vm check-apiserver check check-quick mutants \
+.PHONY: all docs version-is-checked help deps deps-kubernetes peers unit bpf-tests fuzz unit-programs asan-programs check-emulated e2e check-etcd check-vm check-apiserver check check-quick mutants \
 	check-kubernetes check-all check-arm64 deps-arm64 demo demo-kubernetes bench bench-kubernetes format lint install clean test-programs
 
-all: $(B)/podveil
+all: $(B)/podveil $(B)/.pages
 
 help:
 	@echo "make            build/podveil"
@@ -68,6 +69,7 @@ help:
 	@echo "make bench      throughput, latency, CPU beside other WireGuards, and what was aimed at, in a minute;"
 	@echo "                BENCH=full: all of them, medians of five, how cost grows, the agent; 25 minutes"
 	@echo "make bench-kubernetes    the agent in a cluster of 5,000 nodes and 10,000 IPAM blocks"
+	@echo "make docs       pages that are made from the code: docs/settings.md"
 	@echo "make format | lint | clean | install DESTDIR= PREFIX=$(PREFIX)"
 
 # --- what is needed ---
@@ -106,9 +108,14 @@ $(DEPS_ARM64): scripts/deps-arm64.sh scripts/packages.sh
 
 # --- the program ---
 
-$(B)/obj/%.o: %.c | $(SKEL)
+$(B)/obj/%.o: %.c | $(SKEL) $(B)/gen/podveil_version.h
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
+
+# Changes only where the version does, so that nothing else is built again.
+$(B)/gen/podveil_version.h: version-is-checked
+	@mkdir -p $(@D)
+	@echo '#define PODVEIL_VERSION "$(VERSION)"' | cmp -s - $@ || echo '#define PODVEIL_VERSION "$(VERSION)"' > $@
 
 # Files of the page, taken in by the assembler.
 $(B)/obj/user/observe/assets.o $(B)/fuzz/obj/user/observe/assets.o: $(wildcard user/observe/page/*)
@@ -139,6 +146,18 @@ $(B)/libpodveil.a: $(LIB:%.c=$(B)/obj/%.o)
 $(B)/podveil: $(CLI:%.c=$(B)/obj/%.o) $(B)/libpodveil.a
 	$(CC) $(ALL_CFLAGS) $^ -o $@ $(LDLIBS)
 
+# Pages that come out of the code.
+$(B)/settings-page: scripts/settings_page.c $(B)/libpodveil.a
+	$(CC) $(CPPFLAGS) $(ALL_CFLAGS) $^ -o $@ $(LDLIBS)
+
+docs: $(B)/settings-page
+	$(EMULATOR) $(B)/settings-page > docs/settings.md
+
+$(B)/.pages: $(B)/settings-page docs/settings.md
+	@$(EMULATOR) $(B)/settings-page | cmp -s - docs/settings.md || { \
+		echo "docs/settings.md differs from the table of settings: run make docs" >&2; exit 1; }
+	@touch $@
+
 install: $(B)/podveil
 	install -D -m 755 $(B)/podveil $(DESTDIR)$(PREFIX)/sbin/podveil
 	@mkdir -p $(B)/share
@@ -155,6 +174,12 @@ install: $(B)/podveil
 	install -D -m 644 LICENSE $(DESTDIR)$(PREFIX)/share/doc/podveil/LICENSE
 	install -D -m 644 README.md $(DESTDIR)$(PREFIX)/share/doc/podveil/README.md
 
+# How each file is compiled, for clangd and the like.
+compile_commands.json: Makefile
+	@{ echo '['; separator=''; for f in $(SRC); do \
+		printf '%s{"directory": "%s", "file": "%s", "command": "%s"}' "$$separator" "$(CURDIR)" "$$f" \
+			'$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -c'" $$f"; separator=','; echo; done; echo ']'; } > $@
+
 # --- tests ---
 
 $(B)/tests/bpf/%: tests/bpf/%.c $(B)/libpodveil.a $(wildcard tests/bpf/*.h tests/unit/*.h)
@@ -167,7 +192,7 @@ $(B)/tests/%: tests/unit/%.c $(B)/libpodveil.a $(wildcard tests/unit/*.h)
 
 FUZZ_FLAGS := -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=all
 
-$(B)/fuzz/obj/%.o: %.c | $(SKEL)
+$(B)/fuzz/obj/%.o: %.c | $(SKEL) $(B)/gen/podveil_version.h
 	@mkdir -p $(@D)
 	$(CLANG) $(CPPFLAGS) $(WARN) -fno-strict-aliasing $(FUZZ_FLAGS) -fsanitize=fuzzer-no-link -c $< -o $@
 

@@ -125,7 +125,7 @@ static void explain(int err)
 			  -err, KERNEL_BTF);
 	else
 		log_error("cannot load the programs",
-			  "errno=%d needs=\"Linux 5.15 or later with AF_XDP and TC programs; "
+			  "errno=%d needs=\"Linux 6.1 or later with AF_XDP and TC programs; "
 			  "--log-level debug shows the verifier\"",
 			  -err);
 }

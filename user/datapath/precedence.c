@@ -7,8 +7,8 @@
 #include "protocol/limits.h"
 
 #define WINDOW (5 * NSEC_PER_MSEC)
-/* What TCP at full speed keeps below, its acknowledgements counted in: 25 packets a ms of 30 KiB on
- * average, where HTTP and UDP have more than 100 of up to 1.4 KiB. */
+/* What tells TCP at full speed from HTTP and UDP: TCP has 25 packets a ms, acknowledgements
+ * counted in, but of 30 KiB on average; HTTP and UDP have more than 100, of up to 1.4 KiB. */
 #define MANY  20   /* a ms */
 #define SMALL 4096 /* bytes, on average */
 

@@ -30,7 +30,7 @@ struct device_params {
 	struct event_base *base; /* the control thread's loop */
 	const char *name;	 /* of the tunnel device */
 	const char *inner_name;	 /* of the inner end; NULL: derived from name */
-	unsigned int workers;	 /* 0: one a core, at most PV_MAX_WORKERS */
+	unsigned int workers;	 /* 0: one less than cores, 1 to PV_MAX_WORKERS */
 	uint32_t mtu;		 /* 0: 1420 */
 	bool per_packet;	 /* no superpackets, even where the kernel can */
 	const char *aead;	 /* NULL: the fastest */
@@ -38,8 +38,7 @@ struct device_params {
 	const char *uplink; /* for `xdp`; NULL: the device by which the first peer is reached */
 	bool low_latency;   /* see device_low_latency() */
 	bool adopt;	    /* take over a tunnel device that a dead process left */
-	/* The tunnel device is gone, or its socket was closed from outside: the owner should free.
-	 */
+	/* The tunnel device is gone: the owner should free. */
 	void (*ended)(struct device *d, void *context);
 	/* It bears another name now: device_name(). */
 	void (*renamed)(struct device *d, void *context);

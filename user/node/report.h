@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What there is to say about a node: the status document (JSON, its members are a contract, listed
- * in README.md) and conflicts between nodes. Thread: control.
+ * in user/cli/manual.c) and conflicts between nodes. Thread: control.
  */
 #ifndef NODE_REPORT_H
 #define NODE_REPORT_H

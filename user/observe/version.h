@@ -2,9 +2,7 @@
 #ifndef OBSERVE_VERSION_H
 #define OBSERVE_VERSION_H
 
-/* `make VERSION=...` gives another. */
-#ifndef PODVEIL_VERSION
-#define PODVEIL_VERSION "0.1.0"
-#endif
+/* PODVEIL_VERSION, as `make VERSION=...` says. */
+#include "podveil_version.h"
 
 #endif

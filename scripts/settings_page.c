@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* docs/settings.md, out of the table of settings (node/settings.c): `make docs` writes it, and the build fails where the
+ * page is older than the table. */
+#include <stdio.h>
+
+#include "node/settings.h"
+
+static const char head[] =
+	"<!-- SPDX-License-Identifier: Apache-2.0 -->\n"
+	"<!-- Made by `make docs` from the table in user/node/settings.c. Do not edit. -->\n"
+	"# Settings\n"
+	"\n"
+	"A setting may be given in four places. The later one wins:\n"
+	"\n"
+	"1. for the cluster: the resource `default` in Kubernetes, `config/default.json` in a directory, `/podveil/config/default` in etcd;\n"
+	"2. for one node: the resource `node.NAME`, `config/node.NAME.json`, `/podveil/config/node.NAME`;\n"
+	"3. in the agent's environment: `PODVEIL_` and the name in capitals, such as `PODVEIL_WIREGUARDMTU=1400`;\n"
+	"4. as a flag of the agent, such as `--wireguardMTU 1400`.\n"
+	"\n"
+	"A change takes effect at once, without a restart. A wrong value is refused: the log and `podveil status` name it and say what would\n"
+	"be right, and the last good value stays. A setting that vanishes together with its store stays in force; to switch something off, say\n"
+	"so (`podveil disable`, or the value `false`).\n"
+	"\n"
+	"Names, defaults and meaning are Calico's where Calico has the setting. Those that begin with `podveil` are Podveil's own.\n"
+	"\n"
+	"| setting | meaning | values | default |\n"
+	"|---|---|---|---|\n";
+
+int main(void)
+{
+	size_t n;
+	const struct settings_field *fields = settings_fields(&n);
+
+	fputs(head, stdout);
+	for (size_t i = 0; i < n; i++)
+		printf("| `%s` | %s | %s | %s |\n", fields[i].name, fields[i].meaning,
+		       fields[i].range, *fields[i].fallback ? fields[i].fallback : "none");
+	return 0;
+}
