@@ -89,7 +89,8 @@ def test_a_lost_key_is_replaced_and_peers_follow(cluster):
     enable(c)
     old = worker.run("wg show wireguard.cali public-key").strip()
     assert record(c, worker)["wireguardPublicKey"] == old
-    assert worker.run("stat -c %a /run/podveil /run/podveil/wireguard.key").split() == ["700", "600"]
+    assert worker.run("stat -c %a /run/podveil /run/podveil/wireguard.key /run/podveil/agent.sock").split() == [
+        "700", "600", "600"]
     worker.agent.kill()
     worker.run("rm /run/podveil/wireguard.key")
     capture = Capture(worker, "eth0")
@@ -103,6 +104,19 @@ def test_a_lost_key_is_replaced_and_peers_follow(cluster):
     for node in c.nodes:
         private = node.run("wg show wireguard.cali private-key").strip()
         assert private not in node.agent.log() and private not in json.dumps(node.agent.status())
+
+
+def test_a_key_that_others_could_read_is_replaced(cluster):
+    c, worker = cluster, cluster.nodes[1]
+    enable(c)
+    old = worker.run("wg show wireguard.cali public-key").strip()
+    worker.agent.kill()
+    worker.run("chmod 644 /run/podveil/wireguard.key")
+    c.start_agent(worker)
+    wait_for(lambda: worker.run("wg show wireguard.cali public-key").strip() not in ("", "(none)", old), "a new key")
+    assert "a regular file of mode 0600" in worker.agent.log()
+    assert worker.run("stat -c %a /run/podveil/wireguard.key").strip() == "600"
+    wait_for(c.encrypted, "encrypting with the new key")
 
 
 def test_our_record_is_put_back(cluster):

@@ -46,7 +46,14 @@ FAULTS = [
     fault("proxies-obeyed", "user/store/connections.c",
           "\tcurl_easy_setopt(transfer, CURLOPT_NOPROXY, \"*\");\n", "",
           f"{TRUST}::test_no_proxy_stands_between"),
+    fault("lease-of-our-record-ignored", "user/store/etcd_lease.c",
+          "lease == l->id && !strcmp(value, l->value)", "(lease || l->id) && !strcmp(value, l->value)",
+          "tests/store/test_etcd_record.py"),
     fault("back-off-not-scattered", "user/store/backoff.h",
           "ms / 2 + (uint64_t)random % (ms / 2 + 1)", "ms + (uint64_t)random * 0",
           "build/tests/test_backoff"),
+    # --- the node ---
+    fault("anybody-may-ask-the-status-socket", "user/node/status.c",
+          "chmod(STATUS_SOCKET, 0600)", "chmod(STATUS_SOCKET, 0666)",
+          "tests/e2e/test_repair.py::test_a_lost_key_is_replaced_and_peers_follow"),
 ]

@@ -79,7 +79,7 @@ def build(tests):
     return None if code == 0 else out
 
 
-def failing(tests):
+def failing(tests, verbose=False):
     """The first of the tests that fails; None: all pass."""
     for test in tests:
         command = [test] if test.startswith("build/") else [
@@ -88,7 +88,7 @@ def failing(tests):
         if code == 5 or "no tests ran" in out:
             raise SystemExit(f"{test}: no such test")
         if code:
-            return test
+            return out if verbose else test
     return None
 
 
@@ -111,7 +111,7 @@ def main():
         path, began = os.path.join(COPY, fault.file), time.monotonic()
         # A test that fails without any fault proves nothing.
         for test in [t for t in fault.tests if t not in passing]:
-            problem = build([test]) or failing([test])
+            problem = build([test]) or failing([test], True)
             if problem:
                 raise SystemExit(f"{test} fails without any fault: {problem[-3000:]}")
             passing.add(test)
