@@ -108,6 +108,9 @@ $(DEPS_ARM64): scripts/deps-arm64.sh scripts/packages.sh
 
 # --- the program ---
 
+# Loops over vectors are to be unrolled: else those are arrays in memory.
+$(B)/obj/user/crypto/%_avx2.o $(B)/obj/user/crypto/%_avx512.o: ALL_CFLAGS += -O3
+
 $(B)/obj/%.o: %.c | $(SKEL) $(B)/gen/podveil_version.h
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c $< -o $@

@@ -35,6 +35,12 @@ FAULTS = [
     fault("keypair-not-wiped", "user/datapath/keypair.c",
           "\tsodium_memzero(k, sizeof(*k));\n", "",
           "build/tests/test_keypair"),
+    fault("plaintext-left-where-the-tag-is-wrong", "user/crypto/lanes.c",
+          "\t\tif (at_once && !ops[i].ok)\n\t\t\tmemset(ops[i].dst, 0, ops[i].len);\n", "",
+          "build/tests/test_aead"),
+    fault("tag-half-compared", "user/crypto/lanes.c",
+          "(low ^ t.low[i]) | (high ^ t.high[i])", "(low ^ t.low[i]) | (high & 0)",
+          "build/tests/test_aead"),
     # --- stores ---
     fault("tls-not-verified", "user/store/credentials.c",
           "\tif (as->insecure) {\n\t\tcurl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 0L);",

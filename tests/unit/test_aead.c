@@ -183,6 +183,44 @@ static void unaligned_memory(void **state)
 	}
 }
 
+/* RFC 8439, 2.4.2: its nonce happens to be of WireGuard's form. */
+static void the_rfcs_example(void **state)
+{
+	static const char text[] = "Ladies and Gentlemen of the class of '99: If I could offer you "
+				   "only one tip for the future, sunscreen would be it.";
+	static const char *const names[] = {"avx512", "avx2", "ipsec-mb", "openssl", "libsodium"};
+	uint8_t key[AEAD_KEY_SIZE], out[20][sizeof(text) - 1 + AEAD_TAG_SIZE];
+	struct aead_op ops[COUNT_OF(out)];
+	struct aead *a;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(key); i++)
+		key[i] = (uint8_t)i;
+	for (size_t i = 0; i < COUNT_OF(names); i++) {
+		if (aead_new(names[i], &a))
+			continue; /* not on this processor */
+		for (size_t k = 0; k < COUNT_OF(ops); k++)
+			ops[k] = (struct aead_op){.key = key,
+						  .counter = 0x4a000000,
+						  .src = (const uint8_t *)text,
+						  .dst = out[k],
+						  .len = sizeof(text) - 1};
+		/* One alone, and a batch. */
+		for (size_t n = 1; n <= COUNT_OF(ops); n += COUNT_OF(ops) - 1) {
+			memset(out, 0, sizeof(out));
+			aead_seal(a, ops, n);
+			for (size_t k = 0; k < n; k++)
+				assert_hex(out[k],
+					   "6e2e359a2568f98041ba0728dd0d6981e97e7aec1d4360c2"
+					   "0a27afccfd9fae0bf91b65c5524733ab8f593dabcd62b357"
+					   "1639d624e65152ab8f530c359f0861d807ca0dbf500d6a61"
+					   "56a38e088a22b65e52bc514d16ccf806818ce91ab7793736"
+					   "5af90bbf74a35be6b40b8eedf2785e42874d");
+		}
+		aead_free(a);
+	}
+}
+
 static void choice(void **state)
 {
 	struct aead *a;
@@ -199,9 +237,8 @@ static void choice(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(choice),
-		cmocka_unit_test(sealing_and_opening),
-		cmocka_unit_test(tampering),
+		cmocka_unit_test(the_rfcs_example),    cmocka_unit_test(choice),
+		cmocka_unit_test(sealing_and_opening), cmocka_unit_test(tampering),
 		cmocka_unit_test(unaligned_memory),
 	};
 

@@ -47,15 +47,16 @@ static uint64_t now_ns(void)
 	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-#define ROUND  16u /* messages in a round, */
-#define ROUNDS 12u /* and rounds; the fastest counts, since others share the processor */
+#define ROUND  16u   /* messages in a round, */
+#define ROUNDS 12u   /* and rounds; the fastest counts, since others share the processor */
+#define STRIDE 1456u /* from message to message, as in the path at MTU 1500 */
 
 /* ns for one message of `len` bytes where `batch` of them are handed over at once. */
 static double fastest(const struct aead_backend *backend, void *context, uint32_t len,
 		      unsigned int batch)
 {
 	static const uint8_t key[AEAD_KEY_SIZE] = {1};
-	uint8_t buffer[1536];
+	uint8_t buffer[ROUND * STRIDE];
 	struct aead_op ops[ROUND];
 	uint64_t best = UINT64_MAX;
 
@@ -65,8 +66,8 @@ static double fastest(const struct aead_backend *backend, void *context, uint32_
 			ops[k] = (struct aead_op){
 				.key = key,
 				.counter = k,
-				.src = buffer,
-				.dst = buffer,
+				.src = buffer + k * STRIDE,
+				.dst = buffer + k * STRIDE,
 				.len = len,
 			};
 		uint64_t start = now_ns();

@@ -4,9 +4,10 @@
  * side, of as many messages. Constant time: nothing depends on keys or content but through
  * additions, multiplications and shifts.
  *
- * One core of a Zen 5 at 4.4 GHz, ns for one of 44 messages of 1420 and of 64 bytes: 350 and 35;
- * ipsec-mb 353 and 151, OpenSSL 760 and 400, libsodium 1420 and 335. Three fifths of the 350 are
- * ChaCha20, at 1.7 of the two 512-bit operations that this processor has a cycle.
+ * A batch whose messages are about equally long, as the segments of a superpacket are, is enciphered
+ * and authenticated in one pass over the data, a message a lane. Others go through the cipher first,
+ * whose lanes take blocks of any message, and then through the authenticator.
+ * docs/benchmarks.md has the figures.
  */
 #ifdef __x86_64__
 
@@ -17,420 +18,241 @@
 
 #ifdef __clang__
 #pragma clang attribute push(                                                                      \
-	__attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512ifma,bmi2"))),             \
+	__attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512ifma,avx512vbmi2,bmi2"))), \
 	apply_to = function)
 #else
 #pragma GCC push_options
-#pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,avx512ifma,bmi2")
+#pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,avx512ifma,avx512vbmi2,bmi2")
 #endif
 
 #define INLINE static inline __attribute__((always_inline))
 
+/* Else an array of vectors is one of memory, written and read again in each step. */
+#define UNROLL _Pragma("GCC unroll 16")
+
 /* Messages that are authenticated at once: two vectors of eight, because one alone would wait for
  * its own multiplications half of the time. */
 #define GROUP 16u
+
+/* Only here, behind the choice of instructions. */
+#include "crypto/chacha20_avx512.h"
+#include "crypto/poly1305_avx512.h"
 
 static bool available(void)
 {
 	__builtin_cpu_init();
 	return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
 	       __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
-	       __builtin_cpu_supports("avx512ifma") && sodium_init() >= 0;
+	       __builtin_cpu_supports("avx512ifma") && __builtin_cpu_supports("avx512vbmi2") &&
+	       sodium_init() >= 0;
 }
 
-/* --- ChaCha20 (RFC 8439, 2.3): row i of all lanes' states is x[i] --- */
-
-INLINE void quarter(__m512i *a, __m512i *b, __m512i *c, __m512i *d)
-{
-	*a = _mm512_add_epi32(*a, *b);
-	*d = _mm512_rol_epi32(_mm512_xor_si512(*d, *a), 16);
-	*c = _mm512_add_epi32(*c, *d);
-	*b = _mm512_rol_epi32(_mm512_xor_si512(*b, *c), 12);
-	*a = _mm512_add_epi32(*a, *b);
-	*d = _mm512_rol_epi32(_mm512_xor_si512(*d, *a), 8);
-	*c = _mm512_add_epi32(*c, *d);
-	*b = _mm512_rol_epi32(_mm512_xor_si512(*b, *c), 7);
-}
-
-/* A half of a double round: columns, then diagonals. */
-INLINE void quarters(__m512i x[16], const int turn)
-{
-	quarter(&x[0], &x[4 + turn], &x[8 + 2 * turn], &x[12 + 3 * turn]);
-	quarter(&x[1], &x[5 + turn], &x[9 + 2 * turn], &x[12 + (1 + 3 * turn) % 4]);
-	quarter(&x[2], &x[6 + turn], &x[8 + (2 + 2 * turn) % 4], &x[12 + (2 + 3 * turn) % 4]);
-	quarter(&x[3], &x[4 + (3 + turn) % 4], &x[8 + (3 + 2 * turn) % 4],
-		&x[12 + (3 + 3 * turn) % 4]);
-}
-
-INLINE void load_keys(__m512i x[16], const struct lanes *l)
-{
-	uint32_t words[8][LANES_MAX], word;
-
-	if (l->one_key) {
-		for (int i = 0; i < 8; i++) {
-			memcpy(&word, l->key[0] + 4 * i, 4);
-			x[4 + i] = _mm512_set1_epi32((int)word);
-		}
-		return;
-	}
-	lanes_keys(l, GROUP, words);
-	for (int i = 0; i < 8; i++)
-		x[4 + i] = _mm512_loadu_si512(words[i]);
-}
-
-INLINE void begin(__m512i x[16], const struct lanes *l)
-{
-	x[0] = _mm512_set1_epi32(0x61707865);
-	x[1] = _mm512_set1_epi32(0x3320646e);
-	x[2] = _mm512_set1_epi32(0x79622d32);
-	x[3] = _mm512_set1_epi32(0x6b206574);
-	load_keys(x, l);
-	x[12] = _mm512_loadu_si512(l->block);
-	x[13] = _mm512_setzero_si512();
-	x[14] = _mm512_loadu_si512(l->nonce[0]);
-	x[15] = _mm512_loadu_si512(l->nonce[1]);
-}
-
-/* `sets` of sixteen blocks, a constant for the compiler. One set leaves Zen 5, whose vector
- * additions take two cycles, waiting half of the time; two fill all 32 registers. */
-INLINE void key_stream(__m512i x[][16], const struct lanes *l, const int sets)
-{
-	__m512i start[2][16];
-
-	for (int k = 0; k < sets; k++) {
-		begin(x[k], &l[k]);
-		memcpy(start[k], x[k], sizeof(start[k]));
-	}
-	for (int i = 0; i < 10; i++) {
-		for (int k = 0; k < sets; k++)
-			quarters(x[k], 0);
-		for (int k = 0; k < sets; k++)
-			quarters(x[k], 1);
-	}
-	for (int k = 0; k < sets; k++)
-		for (int i = 0; i < 16; i++)
-			x[k][i] = _mm512_add_epi32(x[k][i], start[k][i]);
-}
-
-/* Rows of words to blocks: x[k] becomes the block of lane k. */
-INLINE void transpose(__m512i x[16])
-{
-	__m512i a[16], b[16];
-
-	for (int i = 0; i < 16; i += 2) {
-		a[i] = _mm512_unpacklo_epi32(x[i], x[i + 1]);
-		a[i + 1] = _mm512_unpackhi_epi32(x[i], x[i + 1]);
-	}
-	/* b[4g + m]: words 4g to 4g+3 of lanes m, 4+m, 8+m, 12+m */
-	for (int i = 0; i < 16; i += 4) {
-		b[i] = _mm512_unpacklo_epi64(a[i], a[i + 2]);
-		b[i + 1] = _mm512_unpackhi_epi64(a[i], a[i + 2]);
-		b[i + 2] = _mm512_unpacklo_epi64(a[i + 1], a[i + 3]);
-		b[i + 3] = _mm512_unpackhi_epi64(a[i + 1], a[i + 3]);
-	}
-	for (int m = 0; m < 4; m++) {
-		__m512i p = _mm512_shuffle_i32x4(b[m], b[4 + m], 0x44);
-		__m512i q = _mm512_shuffle_i32x4(b[8 + m], b[12 + m], 0x44);
-		__m512i r = _mm512_shuffle_i32x4(b[m], b[4 + m], 0xee);
-		__m512i s = _mm512_shuffle_i32x4(b[8 + m], b[12 + m], 0xee);
-
-		x[m] = _mm512_shuffle_i32x4(p, q, 0x88);
-		x[4 + m] = _mm512_shuffle_i32x4(p, q, 0xdd);
-		x[8 + m] = _mm512_shuffle_i32x4(r, s, 0x88);
-		x[12 + m] = _mm512_shuffle_i32x4(r, s, 0xdd);
-	}
-}
-
-INLINE void apply(const struct lanes *l, unsigned int k, __m512i stream)
-{
-	const __mmask64 m = ~0ull >> (LANES_BLOCK - l->len[k]);
-
-	_mm512_mask_storeu_epi8(l->dst[k], m,
-				_mm512_xor_si512(stream, _mm512_maskz_loadu_epi8(m, l->src[k])));
-}
-
-INLINE void apply_all(const struct lanes *l, __m512i x[16])
-{
-	transpose(x);
-	if (l->n == 16) {
-#pragma GCC unroll 16
-		for (unsigned int k = 0; k < 16; k++)
-			apply(l, k, x[k]);
-		return;
-	}
-	for (unsigned int k = 0; k < l->n; k++)
-		apply(l, k, x[k]);
-}
+/* --- one after the other: whatever the messages' lengths --- */
 
 /* Enciphers or deciphers all messages that are ok. */
 static void cipher(const struct aead_op *ops, unsigned int n)
 {
 	struct lanes_walk walk = {.op = ops, .end = ops + n};
 	struct lanes l[2];
-	__m512i x[2][16];
+	__m512i start[2][16], x[2][16];
 
 	while (lanes_next(&l[0], &walk, 16)) {
+		begin(start[0], &l[0]);
 		if (lanes_next(&l[1], &walk, 16)) {
-			key_stream(x, l, 2);
+			begin(start[1], &l[1]);
+			key_streams(x, start);
 			apply_all(&l[0], x[0]);
 			apply_all(&l[1], x[1]);
 		} else {
-			key_stream(x, l, 1);
+			key_stream(x[0], start[0]);
 			apply_all(&l[0], x[0]);
 		}
 	}
-}
-
-/* --- Poly1305 (RFC 8439, 2.5), a message a lane: numbers of 44, 44 and 42 bits --- */
-
-struct poly {
-	__m512i r[3], s[2]; /* s: r[1] and r[2] times 20, for what passes 2^130 */
-	__m512i pad[2];
-	__m512i h[3];
-};
-
-#define M44 _mm512_set1_epi64((1ll << 44) - 1)
-#define M42 _mm512_set1_epi64((1ll << 42) - 1)
-
-INLINE __m512i times5(__m512i x)
-{
-	return _mm512_add_epi64(x, _mm512_slli_epi64(x, 2));
-}
-
-INLINE void split(__m512i out[3], __m512i low, __m512i high)
-{
-	out[0] = _mm512_and_si512(low, M44);
-	out[1] = _mm512_and_si512(
-		_mm512_or_si512(_mm512_srli_epi64(low, 44), _mm512_slli_epi64(high, 20)), M44);
-	out[2] = _mm512_srli_epi64(high, 24);
-}
-
-static void poly_keys(struct poly p[2], const struct aead_op *ops, unsigned int n)
-{
-	struct lanes l;
-	__m512i rows[1][16], *x = rows[0], word[8];
-
-	lanes_first(&l, ops, n, 16);
-	key_stream(rows, &l, 1);
-	for (int v = 0; v < 2; v++) {
-		for (int i = 0; i < 4; i++) {
-			__m256i even = v ? _mm512_extracti64x4_epi64(x[2 * i], 1)
-					 : _mm512_castsi512_si256(x[2 * i]);
-			__m256i odd = v ? _mm512_extracti64x4_epi64(x[2 * i + 1], 1)
-					: _mm512_castsi512_si256(x[2 * i + 1]);
-
-			word[i] =
-				_mm512_or_si512(_mm512_cvtepu32_epi64(even),
-						_mm512_slli_epi64(_mm512_cvtepu32_epi64(odd), 32));
-		}
-		split(p[v].r, _mm512_and_si512(word[0], _mm512_set1_epi64(0x0ffffffc0fffffff)),
-		      _mm512_and_si512(word[1], _mm512_set1_epi64(0x0ffffffc0ffffffc)));
-		p[v].s[0] = _mm512_slli_epi64(times5(p[v].r[1]), 2);
-		p[v].s[1] = _mm512_slli_epi64(times5(p[v].r[2]), 2);
-		p[v].pad[0] = word[2];
-		p[v].pad[1] = word[3];
-		for (int i = 0; i < 3; i++)
-			p[v].h[i] = _mm512_setzero_si512();
-	}
-}
-
-/* One block of each lane: h = (h + block) r. `lanes`: those that have one. */
-INLINE void absorb(struct poly *p, __m512i low, __m512i high, __mmask8 lanes)
-{
-	const __m512i zero = _mm512_setzero_si512();
-	__m512i m[3], a[3], lo[3], hi[3], carry;
-
-	split(m, low, high);
-	m[2] = _mm512_or_si512(m[2], _mm512_set1_epi64(1ll << 40));
-	for (int i = 0; i < 3; i++)
-		a[i] = _mm512_add_epi64(p->h[i], m[i]);
-#define PRODUCTS(op)                                                                               \
-	_mm512_add_epi64(op(op(zero, a[0], p->r[0]), a[1], p->s[1]), op(zero, a[2], p->s[0])),     \
-		_mm512_add_epi64(op(op(zero, a[0], p->r[1]), a[1], p->r[0]),                       \
-				 op(zero, a[2], p->s[1])),                                         \
-		_mm512_add_epi64(op(op(zero, a[0], p->r[2]), a[1], p->r[1]),                       \
-				 op(zero, a[2], p->r[0]))
-	const __m512i low_parts[3] = {PRODUCTS(_mm512_madd52lo_epu64)};
-	const __m512i high_parts[3] = {PRODUCTS(_mm512_madd52hi_epu64)};
-#undef PRODUCTS
-	for (int i = 0; i < 3; i++) {
-		lo[i] = low_parts[i];
-		hi[i] = high_parts[i];
-	}
-	/* The parts meet at bit 52, the numbers at 44 and 42. */
-	carry = _mm512_add_epi64(_mm512_srli_epi64(lo[0], 44), _mm512_slli_epi64(hi[0], 8));
-	lo[1] = _mm512_add_epi64(lo[1], carry);
-	carry = _mm512_add_epi64(_mm512_srli_epi64(lo[1], 44), _mm512_slli_epi64(hi[1], 8));
-	lo[2] = _mm512_add_epi64(lo[2], carry);
-	carry = _mm512_add_epi64(_mm512_srli_epi64(lo[2], 42), _mm512_slli_epi64(hi[2], 10));
-	lo[0] = _mm512_add_epi64(_mm512_and_si512(lo[0], M44), times5(carry));
-	lo[1] = _mm512_add_epi64(_mm512_and_si512(lo[1], M44), _mm512_srli_epi64(lo[0], 44));
-	p->h[0] = _mm512_mask_and_epi64(p->h[0], lanes, lo[0], M44);
-	p->h[1] = _mm512_mask_mov_epi64(p->h[1], lanes, lo[1]);
-	p->h[2] = _mm512_mask_and_epi64(p->h[2], lanes, lo[2], M42);
-}
-
-/* 64 bytes of each of eight lanes to four blocks' low and high halves. */
-INLINE void load_blocks(__m512i out[8], const uint8_t *const at[8])
-{
-	__m512i a[8], b[8];
-
-	for (int i = 0; i < 8; i++)
-		a[i] = _mm512_loadu_si512(at[i]);
-	/* b[2g + h]: half h of each block, of lanes 2g and 2g+1 */
-	for (int i = 0; i < 8; i += 2) {
-		b[i] = _mm512_unpacklo_epi64(a[i], a[i + 1]);
-		b[i + 1] = _mm512_unpackhi_epi64(a[i], a[i + 1]);
-	}
-	for (int h = 0; h < 2; h++) {
-		__m512i p = _mm512_shuffle_i64x2(b[h], b[2 + h], 0x44);
-		__m512i q = _mm512_shuffle_i64x2(b[4 + h], b[6 + h], 0x44);
-		__m512i r = _mm512_shuffle_i64x2(b[h], b[2 + h], 0xee);
-		__m512i s = _mm512_shuffle_i64x2(b[4 + h], b[6 + h], 0xee);
-
-		out[h] = _mm512_shuffle_i64x2(p, q, 0x88);
-		out[2 + h] = _mm512_shuffle_i64x2(p, q, 0xdd);
-		out[4 + h] = _mm512_shuffle_i64x2(r, s, 0x88);
-		out[6 + h] = _mm512_shuffle_i64x2(r, s, 0xdd);
-	}
-}
-
-/* The rest of the cipher text and the lengths, by lane. */
-struct tails {
-	uint8_t bytes[GROUP][2 * LANES_BLOCK];
-	unsigned int blocks[GROUP];
-};
-
-INLINE __mmask8 having(const unsigned int *count, unsigned int more_than)
-{
-	return _mm256_cmpgt_epu32_mask(_mm256_loadu_si256((const __m256i *)count),
-				       _mm256_set1_epi32((int)more_than));
-}
-
-/* All blocks of the messages: `vectors` is a constant for the compiler. */
-INLINE void authenticate(struct poly *p, const int vectors, const uint8_t *const cipher_text[GROUP],
-			 const unsigned int chunks[GROUP], const struct tails *tails)
-{
-	unsigned int most = 0, least = UINT32_MAX, i;
-	const uint8_t *at[GROUP];
-	__m512i blocks[2][8];
-
-	for (int k = 0; k < 8 * vectors; k++) {
-		most = chunks[k] > most ? chunks[k] : most;
-		least = chunks[k] < least ? chunks[k] : least;
-		at[k] = cipher_text[k];
-	}
-	for (i = 0; i < least; i++) {
-		for (int v = 0; v < vectors; v++)
-			load_blocks(blocks[v], at + 8 * v);
-		for (int b = 0; b < 4; b++)
-			for (int v = 0; v < vectors; v++)
-				absorb(&p[v], blocks[v][2 * b], blocks[v][2 * b + 1], 0xff);
-		for (int k = 0; k < 8 * vectors; k++)
-			at[k] += LANES_BLOCK;
-	}
-	for (; i < most; i++) {
-		for (int k = 0; k < 8 * vectors; k++)
-			at[k] = i < chunks[k] ? cipher_text[k] + i * LANES_BLOCK : tails->bytes[k];
-		for (int v = 0; v < vectors; v++)
-			load_blocks(blocks[v], at + 8 * v);
-		for (int b = 0; b < 4; b++)
-			for (int v = 0; v < vectors; v++)
-				absorb(&p[v], blocks[v][2 * b], blocks[v][2 * b + 1],
-				       having(chunks + 8 * v, i));
-	}
-	most = 0;
-	for (int k = 0; k < 8 * vectors; k++) {
-		at[k] = tails->bytes[k];
-		most = tails->blocks[k] > most ? tails->blocks[k] : most;
-	}
-	for (i = 0; i < most; i++) {
-		for (int v = 0; v < vectors && i % 4 == 0; v++) {
-			for (int k = 0; k < 8; k++)
-				at[8 * v + k] = tails->bytes[8 * v + k] + i * 16;
-			load_blocks(blocks[v], at + 8 * v);
-		}
-		for (int v = 0; v < vectors; v++)
-			absorb(&p[v], blocks[v][2 * (i % 4)], blocks[v][2 * (i % 4) + 1],
-			       having(tails->blocks + 8 * v, i));
-	}
-}
-
-static __attribute__((noinline)) void authenticate8(struct poly *p, const uint8_t *const at[GROUP],
-						    const unsigned int chunks[GROUP],
-						    const struct tails *tails)
-{
-	authenticate(p, 1, at, chunks, tails);
-}
-
-static __attribute__((noinline)) void authenticate16(struct poly *p, const uint8_t *const at[GROUP],
-						     const unsigned int chunks[GROUP],
-						     const struct tails *tails)
-{
-	authenticate(p, 2, at, chunks, tails);
-}
-
-/* h mod 2^130-5, plus the pad, mod 2^128. */
-INLINE void finish(const struct poly *p, uint64_t low[8], uint64_t high[8])
-{
-	__m512i h0 = p->h[0], h1 = p->h[1], h2 = p->h[2], g0, g1, g2, c, lo, hi;
-	__mmask8 larger, carry;
-
-	/* Twice round, until all limbs are what they should be. */
-	for (int i = 0; i < 2; i++) {
-		h2 = _mm512_add_epi64(h2, _mm512_srli_epi64(h1, 44));
-		h1 = _mm512_and_si512(h1, M44);
-		h0 = _mm512_add_epi64(h0, times5(_mm512_srli_epi64(h2, 42)));
-		h2 = _mm512_and_si512(h2, M42);
-		h1 = _mm512_add_epi64(h1, _mm512_srli_epi64(h0, 44));
-		h0 = _mm512_and_si512(h0, M44);
-	}
-	h2 = _mm512_add_epi64(h2, _mm512_srli_epi64(h1, 44));
-	h1 = _mm512_and_si512(h1, M44);
-	/* g = h + 5 - 2^130, where that is not negative */
-	g0 = _mm512_add_epi64(h0, _mm512_set1_epi64(5));
-	c = _mm512_srli_epi64(g0, 44);
-	g1 = _mm512_add_epi64(h1, c);
-	c = _mm512_srli_epi64(g1, 44);
-	g2 = _mm512_add_epi64(h2, c);
-	larger = _mm512_cmpge_epu64_mask(g2, _mm512_set1_epi64(1ll << 42));
-	h0 = _mm512_mask_and_epi64(h0, larger, g0, M44);
-	h1 = _mm512_mask_and_epi64(h1, larger, g1, M44);
-	h2 = _mm512_mask_and_epi64(h2, larger, g2, M42);
-
-	lo = _mm512_or_si512(h0, _mm512_slli_epi64(h1, 44));
-	hi = _mm512_or_si512(_mm512_srli_epi64(h1, 20), _mm512_slli_epi64(h2, 24));
-	lo = _mm512_add_epi64(lo, p->pad[0]);
-	carry = _mm512_cmplt_epu64_mask(lo, p->pad[0]);
-	hi = _mm512_add_epi64(hi, p->pad[1]);
-	hi = _mm512_mask_add_epi64(hi, carry, hi, _mm512_set1_epi64(1));
-	_mm512_storeu_si512(low, lo);
-	_mm512_storeu_si512(high, hi);
 }
 
 static void tags(const struct aead_op *ops, unsigned int n, bool at_dst, struct lanes_tags *out)
 {
+	const int vectors = n > 8 ? 2 : 1;
+	const uint8_t *text[GROUP];
+	__m512i start[16], x[16];
+	uint32_t len[GROUP], least = UINT32_MAX;
 	struct poly p[2];
-	const uint8_t *at[GROUP];
-	unsigned int chunks[GROUP];
-	struct tails t;
+	struct lanes l;
 
-	poly_keys(p, ops, n);
+	lanes_first(&l, ops, n, 16);
+	begin(start, &l);
+	key_stream(x, start);
+	poly_keys(p, x);
 	for (unsigned int i = 0; i < GROUP; i++) {
 		/* Lanes that nobody wants do what the first one does. */
 		const struct aead_op *op = &ops[i < n ? i : 0];
 
-		at[i] = at_dst ? op->dst : op->src;
-		chunks[i] = op->len / LANES_BLOCK;
-		t.blocks[i] = lanes_tail(t.bytes[i], at[i], op->len);
+		text[i] = at_dst ? op->dst : op->src;
+		len[i] = op->len;
+		least = op->len < least ? op->len : least;
 	}
-	if (n <= 8)
-		authenticate8(p, at, chunks, &t);
-	else
-		authenticate16(p, at, chunks, &t);
+	least /= LANES_BLOCK;
+	if (least) {
+		set_powers(&p[0]);
+		if (vectors == 2)
+			set_powers(&p[1]);
+	}
+	for (unsigned int i = 0; i < least; i++) {
+		if (vectors == 2)
+			authenticate_whole(p, text, i * LANES_BLOCK, 2);
+		else
+			authenticate_whole(p, text, i * LANES_BLOCK, 1);
+	}
+	authenticate_rest(p, vectors, text, len, least);
 	finish(&p[0], out->low, out->high);
-	if (n > 8)
+	if (vectors == 2)
 		finish(&p[1], out->low + 8, out->high + 8);
+}
+
+/* --- both at once: block after block of sixteen messages --- */
+
+struct group {
+	const uint8_t *src[GROUP];
+	uint8_t *dst[GROUP];
+	uint32_t len[GROUP];
+	unsigned int n;
+	uint32_t least, most; /* len */
+};
+
+INLINE void apply_whole(const struct group *g, uint32_t at, __m512i x[16])
+{
+	transpose(x);
+	if (g->n == GROUP) {
+		UNROLL
+		for (unsigned int k = 0; k < GROUP; k++)
+			_mm512_storeu_si512(
+				g->dst[k] + at,
+				_mm512_xor_si512(x[k], _mm512_loadu_si512(g->src[k] + at)));
+		return;
+	}
+	for (unsigned int k = 0; k < g->n; k++)
+		_mm512_storeu_si512(g->dst[k] + at,
+				    _mm512_xor_si512(x[k], _mm512_loadu_si512(g->src[k] + at)));
+}
+
+/* Some messages may end here, or before. */
+INLINE void apply_rest(const struct group *g, uint32_t at, __m512i x[16])
+{
+	transpose(x);
+	for (unsigned int k = 0; k < g->n; k++) {
+		const uint32_t left = g->len[k] > at ? g->len[k] - at : 0;
+		const __mmask64 m = left < LANES_BLOCK ? (1ull << left) - 1 : ~0ull;
+		const __m512i text = _mm512_maskz_loadu_epi8(m, g->src[k] + at);
+
+		_mm512_mask_storeu_epi8(g->dst[k] + at, m, _mm512_xor_si512(x[k], text));
+	}
+}
+
+static void set_group(struct group *g, __m512i start[2][16], const struct aead_op *ops,
+		      unsigned int n)
+{
+	struct lanes l;
+
+	lanes_first(&l, ops, n, GROUP);
+	begin(start[0], &l);
+	memcpy(start[1], start[0], sizeof(start[0]));
+	g->n = n;
+	g->least = UINT32_MAX;
+	g->most = 0;
+	for (unsigned int i = 0; i < GROUP; i++) {
+		/* As in tags(). */
+		const struct aead_op *op = &ops[i < n ? i : 0];
+
+		g->src[i] = op->src;
+		g->dst[i] = op->dst;
+		g->len[i] = op->len;
+		g->least = op->len < g->least ? op->len : g->least;
+		g->most = op->len > g->most ? op->len : g->most;
+	}
+}
+
+/* The key stream's blocks `number` and the next of each message. */
+static void next_blocks(__m512i x[2][16], __m512i start[2][16], uint32_t number)
+{
+	start[0][12] = _mm512_set1_epi32((int)number);
+	start[1][12] = _mm512_set1_epi32((int)number + 1);
+	key_streams(x, start);
+}
+
+/* The key stream's block b belongs to the text's b - 1; that for Poly1305's key comes first. */
+INLINE void do_both(const struct aead_op *ops, unsigned int n, const bool open,
+		    struct lanes_tags *out)
+{
+	__m512i start[2][16], x[2][16];
+	const uint8_t *const *text;
+	uint32_t whole, b, done = 0; /* blocks of all that are authenticated */
+	struct poly p[2];
+	struct group g;
+
+	set_group(&g, start, ops, n);
+	text = open ? g.src : (const uint8_t *const *)g.dst;
+	whole = g.least / LANES_BLOCK;
+	next_blocks(x, start, 0);
+	poly_keys(p, x[0]);
+	set_powers(&p[0]);
+	set_powers(&p[1]);
+	for (b = 0; b < whole; b += 2) {
+		const uint32_t at = b * LANES_BLOCK;
+
+		if (b)
+			next_blocks(x, start, b);
+		if (open && b)
+			authenticate_whole(p, text, at - LANES_BLOCK, 2);
+		if (open)
+			authenticate_whole(p, text, at, 2);
+		if (b)
+			apply_whole(&g, at - LANES_BLOCK, x[0]);
+		apply_whole(&g, at, x[1]);
+		if (!open && b)
+			authenticate_whole(p, text, at - LANES_BLOCK, 2);
+		if (!open)
+			authenticate_whole(p, text, at, 2);
+		done = b + 1;
+	}
+	if (open) {
+		for (; done < whole; done++)
+			authenticate_whole(p, text, done * LANES_BLOCK, 2);
+		authenticate_rest(p, 2, text, g.len, done);
+	}
+	for (; !b || (b - 1) * LANES_BLOCK < g.most; b += 2) {
+		if (b)
+			next_blocks(x, start, b);
+		if (b)
+			apply_rest(&g, (b - 1) * LANES_BLOCK, x[0]);
+		apply_rest(&g, b * LANES_BLOCK, x[1]);
+	}
+	if (!open) {
+		for (; done < whole; done++)
+			authenticate_whole(p, text, done * LANES_BLOCK, 2);
+		authenticate_rest(p, 2, text, g.len, done);
+	}
+	finish(&p[0], out->low, out->high);
+	finish(&p[1], out->low + 8, out->high + 8);
+}
+
+static __attribute__((noinline)) void seal_both(const struct aead_op *ops, unsigned int n,
+						struct lanes_tags *out)
+{
+	do_both(ops, n, false, out);
+}
+
+static __attribute__((noinline)) void open_both(const struct aead_op *ops, unsigned int n,
+						struct lanes_tags *out)
+{
+	do_both(ops, n, true, out);
+}
+
+static void both(const struct aead_op *ops, unsigned int n, bool open, struct lanes_tags *out)
+{
+	if (open)
+		open_both(ops, n, out);
+	else
+		seal_both(ops, n, out);
 }
 
 static void wipe_registers(void)
@@ -458,6 +280,7 @@ static const struct lanes_kernel kernel = {
 	.unit = 8,
 	.cipher = cipher,
 	.tags = tags,
+	.both = both,
 	.wipe_registers = wipe_registers,
 };
 

@@ -31,6 +31,9 @@ struct lanes_kernel {
 	/* The tags of at most `group` messages, whose cipher text is at dst, or at src. */
 	void (*tags)(const struct aead_op *ops, unsigned int n, bool at_dst,
 		     struct lanes_tags *out);
+	/* Both at once, a message a lane; NULL: there is no such way. Lanes wait for the longest
+	 * message. Where it opens, all are deciphered, whatever their tags. */
+	void (*both)(const struct aead_op *ops, unsigned int n, bool open, struct lanes_tags *out);
 	void (*wipe_registers)(void);
 };
 
