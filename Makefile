@@ -238,7 +238,7 @@ check-apiserver: $(DEPS) $(DEPS_KUBERNETES) $(B)/podveil
 check-quick: $(DEPS) $(B)/podveil unit-programs asan-programs $(BPF_BIN)
 	$(RUN) unit asan bpf smoke
 # Those side by side mostly wait, for what only time brings.
-SUITES := unit asan bpf fuzz e2e+vm store+sessions
+SUITES := unit asan bpf fuzz agent+device store+sessions+vm
 check: test-programs
 	$(RUN) $(SUITES)
 # With Kubernetes' own programs: against its API server alone, then in a cluster of three nodes.
@@ -254,7 +254,7 @@ mutants: $(DEPS) $(DEPS_KUBERNETES) $(B)/podveil
 	$(PYTHON) tests/mutants/run.py $(MUTANTS)
 # Both, with one tally.
 check-all: test-programs $(DEPS_KUBERNETES)
-	$(RUN) unit asan bpf fuzz e2e+apiserver store+vm+sessions kubernetes
+	$(RUN) unit asan bpf fuzz agent+device store+sessions+vm apiserver kubernetes
 
 demo: $(DEPS) $(B)/podveil
 	$(PYTHON) deploy/lab/demo.py

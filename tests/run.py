@@ -25,6 +25,9 @@ SANITIZERS = {"ASAN_OPTIONS": "detect_leaks=1", "UBSAN_OPTIONS": "print_stacktra
 CLUSTER = "tests/kubernetes/test_cluster.py"
 # Waits until keys are too old, and wants nothing lost meanwhile: not beside floods.
 SESSIONS = "tests/e2e/test_sessions.py"
+# Those of the bare device; the others in the folder are the agent's.
+DEVICE = [f"tests/e2e/test_{name}.py" for name in
+          ("bench", "device", "interop", "latency", "sources", "whitepaper", "wire")]
 # One walk through everything: encryption on and off between real pods, judged by a capture.
 SMOKE = "tests/e2e/test_agent.py::test_the_exercise"
 SLOWEST = 10
@@ -227,7 +230,7 @@ def run_suites(options, suites):
 
 
 def main():
-    names = ["unit", "asan", "bpf", "fuzz", "smoke", "e2e", "sessions", "store", "vm", "arm64", "apiserver", "kubernetes"]
+    names = ["unit", "asan", "bpf", "fuzz", "smoke", "e2e", "device", "agent", "sessions", "store", "vm", "arm64", "apiserver", "kubernetes"]
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--fuzz-seconds", type=int, default=20)
     parser.add_argument("--build", default="build", help="where the programs of unit, asan and bpf are")
@@ -246,6 +249,8 @@ def main():
         "fuzz": lambda: fuzz(options.fuzz_seconds),
         "smoke": lambda: pytest("smoke", 120, SMOKE),
         "e2e": lambda: pytest("e2e", 1200, "tests/e2e", "--ignore", SESSIONS),
+        "device": lambda: pytest("device", 1200, *filter(os.path.exists, DEVICE)),
+        "agent": lambda: pytest("agent", 1200, "tests/e2e", *(w for f in [SESSIONS, *DEVICE] for w in ("--ignore", f))),
         "sessions": lambda: pytest("sessions", 600, SESSIONS),
         "store": lambda: pytest("store", 600, "tests/store"),
         "vm": lambda: pytest("vm", 600, "tests/vm"),
