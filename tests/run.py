@@ -249,7 +249,7 @@ def main():
         "fuzz": lambda: fuzz(options.fuzz_seconds),
         "smoke": lambda: pytest("smoke", 120, SMOKE),
         "e2e": lambda: pytest("e2e", 1200, "tests/e2e", "--ignore", SESSIONS),
-        "device": lambda: pytest("device", 1200, *filter(os.path.exists, DEVICE)),
+        "device": lambda: pytest("device", 1200, *(f for f in DEVICE if os.path.exists(os.path.join(ROOT, f)))),
         "agent": lambda: pytest("agent", 1200, "tests/e2e", *(w for f in [SESSIONS, *DEVICE] for w in ("--ignore", f))),
         "sessions": lambda: pytest("sessions", 600, SESSIONS),
         "store": lambda: pytest("store", 600, "tests/store"),
