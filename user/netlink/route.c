@@ -192,7 +192,7 @@ static int on_rule(const struct nlmsghdr *m, void *context)
 	    header->action == FR_ACT_TO_TBL && u32_or(a[FRA_PRIORITY], 0) == s->priority &&
 	    u32_or(a[FRA_TABLE], header->table) == s->table &&
 	    u32_or(a[FRA_FWMARK], 0) == RULE_MARK && u32_or(a[FRA_FWMASK], 0) == RULE_MARK &&
-	    !header->src_len && !header->dst_len && !a[FRA_IIFNAME] && !a[FRA_OIFNAME])
+	    a[FRA_PROTOCOL] && mnl_attr_get_u8(a[FRA_PROTOCOL]) == ROUTE_PROTOCOL)
 		s->there = true;
 	return MNL_CB_OK;
 }
@@ -226,6 +226,8 @@ static int rule_do(uint16_t type, uint16_t flags, int family, uint32_t priority,
 	mnl_attr_put_u32(m, FRA_FWMARK, RULE_MARK);
 	mnl_attr_put_u32(m, FRA_FWMASK, RULE_MARK);
 	mnl_attr_put_u32(m, FRA_TABLE, table);
+	/* Whose it is: a rule of somebody else that is the same but for this is not ours. */
+	mnl_attr_put_u8(m, FRA_PROTOCOL, ROUTE_PROTOCOL);
 	return rtnl_do(m);
 }
 
@@ -236,8 +238,9 @@ int rule_add(int family, uint32_t priority, uint32_t table)
 
 	if (err || there)
 		return err;
-	err = rule_do(RTM_NEWRULE, NLM_F_CREATE | NLM_F_EXCL, family, priority, table);
-	return err == -EEXIST ? 0 : err;
+	/* Not NLM_F_EXCL: to the kernel, somebody else's that is the same but for the protocol is
+	 * the same. */
+	return rule_do(RTM_NEWRULE, NLM_F_CREATE, family, priority, table);
 }
 
 int rule_delete(int family, uint32_t priority, uint32_t table)

@@ -36,7 +36,8 @@ int route_set(uint32_t table, int ifindex, const struct route *r);
 /* -ESRCH: was not there. */
 int route_delete(uint32_t table, int ifindex, const struct route *r);
 
-/* `PRIORITY: not from all fwmark 0x200000/0x200000 lookup TABLE` */
+/* `PRIORITY: not from all fwmark 0x200000/0x200000 lookup TABLE proto 92`: ours alone; the same rule
+ * of somebody else, which lacks the protocol, is neither found nor deleted. */
 int rule_find(int family, uint32_t priority, uint32_t table, bool *there);
 int rule_add(int family, uint32_t priority, uint32_t table); /* 0 also where it is there */
 int rule_delete(int family, uint32_t priority, uint32_t table);

@@ -15,7 +15,9 @@
 #include "node/announcer.h"
 #include "node/documents.h"
 #include "node/fence.h"
+#include "node/leftovers.h"
 #include "node/network.h"
+#include "node/pair.h"
 #include "node/plan.h"
 #include "node/report.h"
 #include "node/schedule.h"
@@ -42,7 +44,8 @@ struct agent {
 	struct store *store;
 	bool synced;
 	bool published;
-	bool told; /* the store has said something about the cluster's settings */
+	bool told;  /* the store has said something about the cluster's settings */
+	bool swept; /* what earlier agents left and is not wanted is gone */
 	struct nodes nodes;
 	struct self self;
 	struct tunnel *tunnels[N_TUNNELS];
@@ -158,6 +161,55 @@ static int bring_up(struct agent *a, int i)
 	return err;
 }
 
+/* --- what earlier agents left --- */
+
+static struct leftovers_wanted wanted(const struct agent *a)
+{
+	const struct settings *s = settings_get(a->params.settings);
+
+	return (struct leftovers_wanted){
+		.tunnel = {s->enabled4, s->enabled6},
+		.name = {s->interface4, s->interface6},
+		.priority = s->rule_priority,
+		.table = s->route_table,
+		.guard = s->enabled4 || s->enabled6,
+		.files = true,
+	};
+}
+
+/* Switched off, or set otherwise, while nobody was there to do it. It is done when all that is
+ * wanted stands: from then on we know ourselves what was before. A store that says nothing at all has not
+ * switched anything off: then what is there stays, and drops. */
+static void sweep(struct agent *a, bool stands)
+{
+	struct leftovers_wanted w = wanted(a);
+
+	if (!a->told || a->swept)
+		return;
+	for (int i = 0; i < N_TUNNELS; i++)
+		if (tunnel_state(a->tunnels[i]) == TUNNEL_LINGERING)
+			return; /* it goes by itself */
+	w.others = !stands;
+	a->swept = !leftovers_remove(&w) && stands;
+}
+
+static void report_kept_tunnels(const struct agent *a)
+{
+	const struct settings *s = settings_get(a->params.settings);
+
+	for (int i = 0; i < N_TUNNELS; i++) {
+		struct link_info tunnel, inner;
+
+		if (!enabled(s, i) && !pair_find(families[i], &tunnel, &inner))
+			log_warn(
+				"the store has no settings: the tunnel of an earlier agent stays, and drops packets",
+				"interface=%s needs=\"podveil enable, podveil disable, or podveil agent --cleanup\"",
+				tunnel.name);
+	}
+}
+
+/* --- the whole --- */
+
 /* Everything is made as settings and records say. */
 static int pass(void *context)
 {
@@ -200,6 +252,7 @@ static int pass(void *context)
 	err = fence_settle(a->fence);
 	if (err && !first)
 		first = err;
+	sweep(a, !first || !any);
 	err = publish(a);
 	return first ? first : err;
 }
@@ -229,30 +282,6 @@ static void on_node(void *context, const char *name, const struct node_record *r
 		schedule_pass(a->schedule);
 }
 
-/* A tunnel that was switched off while nobody was there to do it. A store that says nothing at all
- * (not mounted yet, emptied) has not switched anything off: then what is there stays, and drops. */
-static void clear_leftovers(struct agent *a)
-{
-	const struct settings *s = settings_get(a->params.settings);
-
-	for (int i = 0; i < N_TUNNELS; i++) {
-		const char *name = i == V4 ? s->interface4 : s->interface6;
-		struct link_info link;
-
-		if (enabled(s, i) || tunnel_state(a->tunnels[i]) != TUNNEL_OFF)
-			continue;
-		if (a->told)
-			tunnel_cleanup(families[i], name, s->rule_priority, s->route_table);
-		else if (!link_get(name, &link))
-			log_warn("the store has no settings: the tunnel of an earlier agent stays, "
-				 "and "
-				 "drops packets",
-				 "interface=%s needs=\"podveil enable, podveil disable, or podveil "
-				 "agent --cleanup\"",
-				 name);
-	}
-}
-
 /* At once, and only where the setting changes: a signal may have said otherwise meanwhile. */
 static void follow_log(struct agent *a)
 {
@@ -280,9 +309,7 @@ static void on_settings(void *context, const char *node, const struct store_sett
 	changed = settings_layer_end(stack);
 	follow_log(a);
 	a->told |= first;
-	if (first && a->synced)
-		clear_leftovers(a);
-	if (changed && a->synced)
+	if ((first || changed) && a->synced)
 		schedule_pass(a->schedule);
 }
 
@@ -290,8 +317,8 @@ static void on_synced(void *context)
 {
 	struct agent *a = context;
 
-	if (!a->synced)
-		clear_leftovers(a);
+	if (!a->synced && !a->told)
+		report_kept_tunnels(a);
 	a->synced = true;
 	schedule_start(a->schedule);
 }
@@ -379,12 +406,8 @@ static void release_hosts(const struct agent *a)
 {
 	const struct settings *s = settings_get(a->params.settings);
 
-	for (int i = 0; i < N_TUNNELS && !s->strict; i++) {
-		struct link_info link;
-
-		if (!link_get(i == V4 ? s->interface4 : s->interface6, &link))
-			network_release_hosts(families[i], s->route_table, link.ifindex);
-	}
+	for (int i = 0; i < N_TUNNELS && !s->strict; i++)
+		network_release_hosts(families[i]);
 }
 
 int agent_new(const struct agent_params *params, struct agent **out)
@@ -486,24 +509,29 @@ void agent_free(struct agent *a, bool cleanup)
 	free(a);
 }
 
-int agent_cleanup(const char *uplink, const struct settings *s)
+int agent_cleanup(char **left)
 {
-	struct link_info link;
-	int lock, ifindex, err = take_lock(&lock), first = 0;
+	const struct leftovers_wanted nothing = {.guard = false};
+	char *before;
+	int lock, err = take_lock(&lock);
 
+	*left = NULL;
 	if (err)
 		return err;
-	for (int i = 0; i < N_TUNNELS; i++) {
-		tunnel_cleanup(families[i], i == V4 ? s->interface4 : s->interface6,
-			       s->rule_priority, s->route_table);
-		tunnel_forget_key(families[i]);
-	}
-	err = uplink ? link_get(uplink, &link) : route_default(&ifindex);
-	if (!err)
-		first = fence_cleanup(uplink ? link.ifindex : ifindex);
-	source_check_by_mark(false);
-	unlink(STATUS_SOCKET);
+	before = leftovers_list(&nothing);
+	err = leftovers_remove(&nothing);
+	*left = leftovers_list(&nothing);
+	if (before && *left && **left)
+		log_error("not everything could be removed", "before=\"%s\"", before);
 	unlink(LOCK);
+	rmdir(STATE_DIRECTORY); /* stays where a bare device has its lock there */
 	close(lock);
-	return first;
+	if (!before || !*left)
+		err = -ENOMEM;
+	else if (!**left)
+		err = 0;
+	else if (!err)
+		err = -EBUSY;
+	free(before);
+	return err;
 }

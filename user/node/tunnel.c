@@ -12,7 +12,7 @@
 #include "device/wg_socket.h"
 #include "netlink/link.h"
 #include "node/keys.h"
-#include "node/network.h"
+#include "node/pair.h"
 #include "node/source_check.h"
 #include "node/steering.h"
 #include "observe/log.h"
@@ -39,11 +39,6 @@ struct tunnel {
 static const char *name_of(const struct tunnel *t, const struct settings *s)
 {
 	return t->params.family == AF_INET ? s->interface4 : s->interface6;
-}
-
-static const char *inner_name(int family)
-{
-	return family == AF_INET ? "pv4.xsk" : "pv6.xsk";
 }
 
 static const char *key_name(int family)
@@ -106,13 +101,26 @@ static void on_renamed(struct device *d, void *context)
 	t->params.changed(t, t->params.context);
 }
 
+/* The pair of a dead process bears the name that was wanted then. False: there is no pair. */
+static bool rename_pair(int family, const char *name)
+{
+	struct link_info tunnel, inner;
+
+	if (pair_find(family, &tunnel, &inner) || !tunnel.ifindex)
+		return false;
+	if (strcmp(tunnel.name, name) && !link_rename(tunnel.ifindex, name))
+		log_info("the tunnel device of a process that ended is renamed", "from=%s to=%s",
+			 tunnel.name, name);
+	return true;
+}
+
 static int start_device(struct tunnel *t)
 {
 	const struct settings *s = &t->settings;
 	const struct device_params p = {
 		.base = t->params.base,
 		.name = name_of(t, s),
-		.inner_name = inner_name(t->params.family),
+		.inner_name = pair_inner_name(t->params.family),
 		.workers = s->workers,
 		.mtu = t->mtu,
 		.wire = WIRE_SOCKET, /* until the uplink is known */
@@ -122,8 +130,7 @@ static int start_device(struct tunnel *t)
 		.sessions = on_sessions,
 		.context = t,
 	};
-	struct link_info link;
-	const bool adopted = !link_get(p.name, &link);
+	const bool adopted = rename_pair(t->params.family, p.name);
 	int err;
 
 	err = device_new(&p, &t->device);
@@ -296,24 +303,6 @@ void tunnel_disable(struct tunnel *t)
 		t->linger = evtimer_new(t->params.base, on_linger, t);
 	if (!t->linger || evtimer_add(t->linger, &delay))
 		on_linger(-1, 0, t);
-}
-
-void tunnel_cleanup(int family, const char *name, uint32_t priority, uint32_t table)
-{
-	struct link_info tunnel, inner;
-	int err;
-
-	err = network_cleanup(family, priority, table);
-
-	if (err)
-		log_warn("rule and routes could not be removed", "table=%u errno=%d", table, -err);
-	if (!link_get(inner_name(family), &inner) && !strcmp(inner.kind, "veth"))
-		link_delete(inner.ifindex);
-	else if (!link_get(name, &tunnel) && !strcmp(tunnel.kind, "veth") &&
-		 !link_get_index(tunnel.peer_ifindex, &inner) &&
-		 !strcmp(inner.name, inner_name(family)))
-		link_delete(tunnel.ifindex);
-	pins_remove(name);
 }
 
 void tunnel_forget_key(int family)

@@ -47,10 +47,7 @@ int tunnel_enable(struct tunnel *t, const struct settings *s, uint32_t mtu, int 
  */
 int tunnel_update(struct tunnel *t, const struct plan *p, const struct settings *s);
 void tunnel_disable(struct tunnel *t);
-/* Removes what a dead process left of a tunnel that is switched off. */
-void tunnel_cleanup(int family, const char *name, uint32_t priority, uint32_t table);
-
-/* The private key, too. */
+/* The private key's file goes. */
 void tunnel_forget_key(int family);
 
 /* Puts back what somebody changed: device, programs, pins, key file, peers, and with `network`,
