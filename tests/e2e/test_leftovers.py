@@ -115,10 +115,10 @@ def test_cleanup_needs_no_settings(cluster, worker, strict):
                  " && ip link set port-two master br0 up")
     worker.run("ip link set eth1 up && ip addr add 172.18.1.3/16 dev eth1")
     before = state(worker)
-    c.configure(podveilStrictMode=strict, podveilStrictCIDRs=["10.244.0.0/16"], wireguardHostEncryptionEnabled=True,
+    c.configure(podveilStrictMode=strict, podveilStrictCIDRs=["10.244.0.0/16"], wireguardHostEncryptionEnabled=not strict,
                 **OTHERS)
     c.start_agent(worker)
-    wait_for(lambda: c.encrypted(c.nodes), "all nodes encrypt")
+    wait_for(lambda: c.encrypted(c.nodes), "all nodes encrypt", 30)
     worker.agent.kill()
     worker.run("ip route replace default via 172.18.0.1 dev eth1")
     assert worker.run([PODVEIL, "agent", "--cleanup"]) == ""
