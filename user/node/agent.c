@@ -2,14 +2,12 @@
 #include "node/agent.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/lock_file.h"
 #include "netlink/link.h"
 #include "netlink/route.h"
 #include "node/announcer.h"
@@ -41,6 +39,7 @@ static const int families[N_TUNNELS] = {AF_INET, AF_INET6};
 struct agent {
 	struct agent_params params;
 	int lock_file;
+	int files_error; /* -errno: lock or status socket cannot be made again */
 	struct store *store;
 	bool synced;
 	bool published;
@@ -346,6 +345,24 @@ static struct report_input describe(void *context)
 
 /* --- what others change, and what only time brings --- */
 
+/* Lock and status socket: without them another agent could start beside us, and nobody could ask
+ * us. What cannot be done is said once. */
+static void mend_files(struct agent *a)
+{
+	const int lock = lock_file_mend(LOCK, &a->lock_file);
+	const int socket = status_mend(a->status);
+	const int err = lock < 0 ? lock : socket < 0 ? socket : 0;
+
+	if (err && err != a->files_error)
+		log_error("files of the agent are missing and cannot be made again",
+			  "directory=" STATE_DIRECTORY " errno=%d error=\"%s\"", -err,
+			  strerror(-err));
+	else if (lock > 0 || socket > 0)
+		log_warn("put back files of the agent that somebody removed",
+			 "directory=" STATE_DIRECTORY);
+	a->files_error = err;
+}
+
 static int mend(void *context, bool network)
 {
 	struct agent *a = context;
@@ -363,6 +380,7 @@ static int mend(void *context, bool network)
 	if (fence_mend(a->fence) > 0)
 		log_info("put back the guard's programs", "uplink=%s", a->self.uplink.name);
 	source_check_mend();
+	mend_files(a);
 	if (network && self_moved(&a->self))
 		schedule_pass(a->schedule);
 	return err;
@@ -380,24 +398,6 @@ static void tick(void *context)
 }
 
 /* --- making and freeing --- */
-
-static int take_lock(int *out)
-{
-	int fd, err = 0;
-
-	if (mkdir(STATE_DIRECTORY, 0700) && errno != EEXIST)
-		return -errno;
-	fd = open(LOCK, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	if (fd < 0)
-		return -errno;
-	if (flock(fd, LOCK_EX | LOCK_NB)) {
-		err = -errno;
-		close(fd);
-		return err;
-	}
-	*out = fd;
-	return 0;
-}
 
 /* The store may be reached over the nodes' own addresses, and whoever starts the next agent, too: a
  * kubelet that is to replace one asks the API server. In strict mode nothing goes out in plain even
@@ -443,7 +443,7 @@ int agent_new(const struct agent_params *params, struct agent **out)
 	if (!a->fence || !a->announcer)
 		goto fail;
 	step = "lock (another agent runs on this machine)";
-	err = take_lock(&a->lock_file);
+	err = lock_file_take(LOCK, &a->lock_file);
 	if (err)
 		goto fail;
 	step = "watching the network";
@@ -513,7 +513,7 @@ int agent_cleanup(char **left)
 {
 	const struct leftovers_wanted nothing = {.guard = false};
 	char *before;
-	int lock, err = take_lock(&lock);
+	int lock, err = lock_file_take(LOCK, &lock);
 
 	*left = NULL;
 	if (err)

@@ -11,6 +11,7 @@
 #include "device/device.h"
 #include "device/wg_socket.h"
 #include "netlink/link.h"
+#include "netlink/route.h"
 #include "node/keys.h"
 #include "node/pair.h"
 #include "node/source_check.h"
@@ -31,6 +32,7 @@ struct tunnel {
 	struct steering *steering; /* peers and routes */
 	struct event *linger;
 	bool has_key;
+	int key_error; /* -errno: its file cannot be written, which was said */
 	uint8_t private_key[32], public_key[32];
 	struct settings settings; /* as last told */
 	uint32_t mtu;
@@ -310,44 +312,60 @@ void tunnel_forget_key(int family)
 	keys_remove(key_name(family));
 }
 
+/* The file is for the next agent; this one works without it. So it is no reason to leave anything
+ * else undone, and what cannot be done is said once. */
+static int mend_key(struct tunnel *t)
+{
+	const int done = keys_keep(key_name(t->params.family), t->private_key);
+	const int err = done < 0 ? done : 0;
+
+	if (err && err != t->key_error)
+		log_error("private key cannot be kept: the next agent would make another",
+			  "file=/run/podveil/%s.key errno=%d error=\"%s\"",
+			  key_name(t->params.family), -err, strerror(-err));
+	t->key_error = err;
+	return err ? 0 : done;
+}
+
+static int mend_configuration(struct tunnel *t)
+{
+	int err;
+
+	look_who_configured(t);
+	if (!steering_told(t->steering) || !t->touched)
+		return 0;
+	log_info("somebody configured the device, it is set back", "interface=%s",
+		 device_name(t->device));
+	err = tell_interface(t);
+	if (!err)
+		err = steering_mend_peers(t->steering);
+	if (err)
+		return err;
+	t->version = device_version(t->device);
+	t->touched = false;
+	return 1;
+}
+
+/* Each thing for itself: what cannot be put back keeps nothing else from it. */
 int tunnel_mend(struct tunnel *t, bool network)
 {
-	int mended = 0, err;
+	int done[5] = {0}, mended = 0, err = 0;
 
 	if (t->state != TUNNEL_ON || !t->device || device_ended(t->device))
 		return 0;
-	err = keys_keep(key_name(t->params.family), t->private_key);
-	if (err < 0)
-		return err;
-	mended += err;
-	err = device_mend(t->device);
-	if (err < 0)
-		return err;
-	mended += err;
-	err = set_link(t);
-	if (err < 0)
-		return err;
-	mended += err;
-	look_who_configured(t);
-	if (steering_told(t->steering) && t->touched) {
-		log_info("somebody configured the device, it is set back", "interface=%s",
-			 device_name(t->device));
-		err = tell_interface(t);
-		if (!err)
-			err = steering_mend_peers(t->steering);
-		if (err)
-			return err;
-		t->version = device_version(t->device);
-		t->touched = false;
-		mended++;
+	done[0] = mend_key(t);
+	done[1] = device_mend(t->device);
+	done[2] = set_link(t);
+	done[3] = mend_configuration(t);
+	if (network)
+		done[4] = steering_mend_network(t->steering);
+	for (size_t i = 0; i < sizeof(done) / sizeof(*done); i++) {
+		if (done[i] > 0)
+			mended += done[i];
+		else if (!err)
+			err = done[i];
 	}
-	if (network) {
-		err = steering_mend_network(t->steering);
-		if (err < 0)
-			return err;
-		mended += err;
-	}
-	return mended;
+	return err ? err : mended;
 }
 
 void tunnel_tick(struct tunnel *t)
