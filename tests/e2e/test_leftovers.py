@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What an agent made goes when it is not wanted any more, whatever was changed while no agent ran; what others
 made stays."""
-import json
 import random
 import re
 import time
@@ -205,4 +204,41 @@ def test_killed_at_any_time(cluster, worker):
         worker.agent.kill()
     worker.run([PODVEIL, "agent", "--cleanup"])
     assert not difference(worker, before)
-    json.dumps(before)
+
+
+def problem(node):
+    return node.agent.status()["tunnels"][0]["problem"]
+
+
+def test_a_device_of_somebody_else_has_the_name(cluster, worker):
+    """It is not touched, nor is what leads to it; it is said who has the name, until it is free."""
+    c = cluster
+    worker.run("ip link add wireguard.cali type vxlan id 9 dstport 9999 dev eth0 && ip link set wireguard.cali up && "
+               "ip route add 203.0.113.0/24 dev wireguard.cali table 1; ip addr add 203.0.113.1 dev wireguard.cali")
+    before = state(worker)
+    c.start_agent(worker)
+    worker.agent.stop()
+    assert not {k: v for k, v in difference(worker, before).items() if k != "files"}
+    enable_only(c)
+    c.start_agent(worker, ready=False)
+    wait_for(lambda: worker.agent.status() and problem(worker), "it is said")
+    assert "device of kind vxlan that somebody else made" in problem(worker)
+    assert "ip link delete wireguard.cali" in worker.run([PODVEIL, "status"])
+    time.sleep(1.5)  # it tries again
+    assert worker.agent.log().count("the tunnel device cannot be made") == 1
+    assert "203.0.113.0/24 dev wireguard.cali" in worker.run(TABLE)
+    worker.run("ip link delete wireguard.cali")
+    wait_for(c.encrypted, "all nodes encrypt", 20)
+    assert not problem(worker)
+
+
+def test_somebody_deletes_the_device_again_and_again(cluster):
+    c, worker = cluster, cluster.nodes[1]
+    enable(c)
+    for _ in range(3):
+        index = worker.run("cat /sys/class/net/wireguard.cali/ifindex")
+        worker.run("ip link delete wireguard.cali")
+        wait_for(lambda: worker.run("cat /sys/class/net/wireguard.cali/ifindex 2>/dev/null || true") not in ("", index),
+                 "it is made anew")
+    assert "again and again" in (problem(worker) or ""), worker.agent.log()
+    assert worker.agent.log().count("again and again") == 1 and "Felix" in worker.agent.log()

@@ -124,6 +124,17 @@ def test_beside_a_wireguard_go_node(cluster):
     assert "stripe" in ask(c.client, c.server.address)
     leaked, ports = judge(capture)
     assert not leaked and ports == {51820}
+    # Switched off, what it still sends encrypted is read for as long as it does so, and then the device goes.
+    c.podveil("disable")
+    wait_for(lambda: worker.agent.status()["tunnels"][0]["state"] == "ending", "it is switched off")
+    write_record(c, record_without_key(c, other))
+    assert ping(c.server, c.client.address, count=18, interval=0.5, deadline=20) == 18
+    assert "wireguard.cali" in worker.run("ip -br link")
+    wait_for(lambda: "wireguard.cali" not in worker.run("ip -br link"), "the device goes", 15)
+
+
+def record_without_key(c, node):
+    return {k: v for k, v in record(c, node).items() if k != "wireguardPublicKey"}
 
 
 def test_host_encryption(cluster):

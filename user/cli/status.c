@@ -164,6 +164,9 @@ static void print_problems(const struct view *v)
 		if (json_is_string(json_object_get(t, "lowLatencyLacks")))
 			printf("%s: low latency lacks something: %s\n", ask_text(t, "interface"),
 			       ask_text(t, "lowLatencyLacks"));
+	json_array_foreach (json_object_get(o, "tunnels"), i, t)
+		if (json_is_string(json_object_get(t, "problem")))
+			printf("%s: %s\n", ask_text(t, "family"), ask_text(t, "problem"));
 	json_array_foreach (json_object_get(o, "conflicts"), i, conflict)
 		printf("conflict: %s\n", json_string_value(conflict));
 	if (json_is_string(json_object_get(o, "refused")))

@@ -143,13 +143,42 @@ static uint32_t tunnel_mtu(const struct agent *a, const struct settings *s, int 
 					       : 576;
 }
 
+/* Our node's key as the store has it; NULL: none. */
+static const uint8_t *published_key(const struct agent *a, int i)
+{
+	static const uint8_t none[32];
+	const struct node_record *there = nodes_find(&a->nodes, a->params.node);
+	const uint8_t *key = there ? plan_key(there, families[i]) : none;
+
+	return memcmp(key, none, sizeof(none)) ? key : NULL;
+}
+
+/* Somebody else's, who has our device's name as well: to take it away would make our peers talk to
+ * this node in plain. */
+static bool others_key_is_published(const struct agent *a)
+{
+	const char *reason;
+
+	for (int i = 0; i < N_TUNNELS; i++) {
+		const uint8_t *key = published_key(a, i);
+		uint8_t ours[32];
+
+		if (key && tunnel_problem(a->tunnels[i], &reason) &&
+		    !tunnel_device(a->tunnels[i]) && !tunnel_key(a->tunnels[i], ours) &&
+		    memcmp(key, ours, 32))
+			return true;
+	}
+	return false;
+}
+
 static int bring_up(struct agent *a, int i)
 {
 	const struct settings *s = settings_get(a->params.settings);
 	struct tunnel *t = a->tunnels[i];
 	uint8_t *key = i == V4 ? a->self.record.key4 : a->self.record.key6;
 	uint8_t public_key[32];
-	int err = tunnel_enable(t, s, tunnel_mtu(a, s, i), a->self.uplink.ifindex);
+	int err = tunnel_enable(t, s, tunnel_mtu(a, s, i), a->self.uplink.ifindex,
+				published_key(a, i));
 
 	if (!err)
 		err = tunnel_update(t, &a->plans[i], s);
@@ -241,7 +270,7 @@ static int pass(void *context)
 	source_check_by_mark(any && s->host_encryption);
 	for (int i = 0; i < N_TUNNELS; i++) {
 		if (!enabled(s, i)) {
-			tunnel_disable(a->tunnels[i]);
+			tunnel_disable(a->tunnels[i], a->plans[i].n_peers > 0);
 			continue;
 		}
 		err = bring_up(a, i);
@@ -252,7 +281,7 @@ static int pass(void *context)
 	if (err && !first)
 		first = err;
 	sweep(a, !first || !any);
-	err = publish(a);
+	err = others_key_is_published(a) ? 0 : publish(a);
 	return first ? first : err;
 }
 
