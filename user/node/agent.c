@@ -2,6 +2,7 @@
 #include "node/agent.h"
 
 #include <errno.h>
+#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +23,7 @@
 #include "node/self.h"
 #include "node/source_check.h"
 #include "node/status.h"
+#include "node/takeover.h"
 #include "node/tunnel.h"
 #include "observe/log.h"
 #include "store/nodes.h"
@@ -65,10 +67,36 @@ static bool enabled(const struct settings *s, int i)
 
 /* --- one pass --- */
 
+/* Our node's key as the store has it; NULL: none. */
+static const uint8_t *published_key(const struct agent *a, int i)
+{
+	const struct node_record *there = nodes_find(&a->nodes, a->params.node);
+	const uint8_t *key = there ? plan_key(there, families[i]) : NULL;
+
+	return key && !sodium_is_zero(key, 32) ? key : NULL;
+}
+
+/* The key that is there may be that of another WireGuard on this node, Felix's. To take it away would
+ * make peers talk to this node in plain. */
+static void spare_foreign_key(struct agent *a, int i, bool foreign[N_TUNNELS])
+{
+	const uint8_t *key = published_key(a, i);
+	uint8_t *ours = i == V4 ? a->self.record.key4 : a->self.record.key6;
+
+	foreign[i] = key && sodium_is_zero(ours, 32) && takeover_key_in_use(key);
+	if (foreign[i])
+		memcpy(ours, key, 32);
+}
+
 static int publish(struct agent *a)
 {
 	const struct node_record *there = nodes_find(&a->nodes, a->params.node);
+	bool foreign[N_TUNNELS];
 	int err;
+
+	for (int i = 0; i < N_TUNNELS; i++)
+		spare_foreign_key(a, i, foreign);
+	store_foreign_keys(a->store, foreign[V4], foreign[V6]);
 
 	/* Once in any case: the record may hang on the lease of the agent before, and go with it.
 	 */
@@ -141,34 +169,6 @@ static uint32_t tunnel_mtu(const struct agent *a, const struct settings *s, int 
 	return wanted			       ? wanted
 	       : a->self.uplink.mtu > overhead ? a->self.uplink.mtu - overhead
 					       : 576;
-}
-
-/* Our node's key as the store has it; NULL: none. */
-static const uint8_t *published_key(const struct agent *a, int i)
-{
-	static const uint8_t none[32];
-	const struct node_record *there = nodes_find(&a->nodes, a->params.node);
-	const uint8_t *key = there ? plan_key(there, families[i]) : none;
-
-	return memcmp(key, none, sizeof(none)) ? key : NULL;
-}
-
-/* Somebody else's, who has our device's name as well: to take it away would make our peers talk to
- * this node in plain. */
-static bool others_key_is_published(const struct agent *a)
-{
-	const char *reason;
-
-	for (int i = 0; i < N_TUNNELS; i++) {
-		const uint8_t *key = published_key(a, i);
-		uint8_t ours[32];
-
-		if (key && tunnel_problem(a->tunnels[i], &reason) &&
-		    !tunnel_device(a->tunnels[i]) && !tunnel_key(a->tunnels[i], ours) &&
-		    memcmp(key, ours, 32))
-			return true;
-	}
-	return false;
 }
 
 static int bring_up(struct agent *a, int i)
@@ -281,7 +281,7 @@ static int pass(void *context)
 	if (err && !first)
 		first = err;
 	sweep(a, !first || !any);
-	err = others_key_is_published(a) ? 0 : publish(a);
+	err = publish(a);
 	return first ? first : err;
 }
 

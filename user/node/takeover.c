@@ -151,3 +151,29 @@ enum takeover takeover_name(int family, const char *name, const uint8_t *publish
 	forget_felix(&f);
 	return result;
 }
+
+/* --- keys --- */
+
+struct key_search {
+	const uint8_t *key;
+	bool found;
+};
+
+static void see_wireguard(void *context, const struct link_info *l)
+{
+	struct key_search *s = context;
+	struct wireguard_info info;
+
+	if (s->found || strcmp(l->kind, "wireguard"))
+		return;
+	s->found = !wireguard_get(l->ifindex, &info) && !memcmp(info.public_key, s->key, 32);
+	sodium_memzero(&info, sizeof(info));
+}
+
+bool takeover_key_in_use(const uint8_t public_key[32])
+{
+	struct key_search s = {.key = public_key};
+
+	link_each(see_wireguard, &s);
+	return s.found;
+}

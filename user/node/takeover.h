@@ -29,4 +29,7 @@ enum takeover {
 enum takeover takeover_name(int family, const char *name, const uint8_t *published,
 			    uint8_t private_key[32], char *why, size_t room);
 
+/* Does a WireGuard device of the kernel's on this node, of whatever name, have this key? */
+bool takeover_key_in_use(const uint8_t public_key[32]);
+
 #endif
