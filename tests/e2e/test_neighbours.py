@@ -137,6 +137,17 @@ def record_without_key(c, node):
     return {k: v for k, v in record(c, node).items() if k != "wireguardPublicKey"}
 
 
+def test_a_nodes_answer_to_a_pod_without_masquerade(cluster):
+    """The node answers through the tunnel with its own address, which is none of its allowed IPs: it is said why."""
+    c, worker = cluster, cluster.nodes[1]
+    enable(c)
+    assert ping(c.client, c.nodes[2].address, deadline=1) == 0
+    wait_for(lambda: "source is not among the peer's allowed IPs" in worker.agent.log(), "it is said")
+    assert "natOutgoing" in worker.agent.log() and "  source: not among" in worker.run([PODVEIL, "status"])
+    assert ping(c.client, c.nodes[2].address, deadline=1) == 0
+    assert worker.agent.log().count("allowed IPs") == 1
+
+
 def test_host_encryption(cluster):
     """What nodes say to each other goes through the tunnel, too; a node that lost its key is not
     locked out."""

@@ -135,6 +135,9 @@ static void print_drops(const char *where, const json_t *drops)
 	json_object_foreach ((json_t *)drops, reason, n)
 		printf("  %s %lld", reason, json_integer_value(n));
 	printf("\n");
+	if (json_object_get(drops, "source"))
+		printf("  source: not among the peer's allowed IPs; often a node that answers a pod which came without masquerade: "
+		       "natOutgoing for the pool, or wireguardHostEncryptionEnabled\n");
 }
 
 static void print_tunnel(const struct view *v, size_t i, const json_t *t)

@@ -14,6 +14,7 @@
 #include "device/wg_socket.h"
 #include "netlink/link.h"
 #include "netlink/route.h"
+#include "node/drops.h"
 #include "node/keys.h"
 #include "node/pair.h"
 #include "node/source_check.h"
@@ -51,6 +52,7 @@ struct tunnel {
 	char problem[400];	   /* somebody else has our device's name */
 	time_t deleted[DELETIONS]; /* when somebody deleted our device, the last times */
 	char deleter[160];	   /* what is said of that */
+	struct drops drops;
 	bool has_key;
 	int key_error; /* -errno: its file cannot be written, which was said */
 	uint8_t private_key[32], public_key[32];
@@ -462,8 +464,11 @@ int tunnel_mend(struct tunnel *t, bool network)
 
 void tunnel_tick(struct tunnel *t)
 {
-	if (t->state == TUNNEL_ON)
-		steering_tick(t->steering);
+	if (t->state != TUNNEL_ON)
+		return;
+	steering_tick(t->steering);
+	if (t->device)
+		drops_explain(&t->drops, t->device);
 }
 
 const char *tunnel_problem(struct tunnel *t, const char **reason)
