@@ -237,7 +237,7 @@ class Cluster:
         self.close()
 
 
-def _inner(packet):
+def inner_layers(packet):
     """The IP layers of a packet, those inside VXLAN too."""
     from scapy.layers.inet import IP
     from scapy.layers.inet6 import IPv6
@@ -252,7 +252,7 @@ def leaks(packets, marker=workload.MARKER):
     """Those captured packets that carry a pod's address or the marker in plain, bare or in VXLAN."""
     found = []
     for p in packets:
-        pods = [a for ip in _inner(p) for a in (ip.src, ip.dst)
+        pods = [a for ip in inner_layers(p) for a in (ip.src, ip.dst)
                 if ipaddress.ip_address(a) in PODS4 or ipaddress.ip_address(a) in PODS6]
         if pods or (marker and marker in bytes(p)):
             found.append(p)

@@ -99,7 +99,7 @@ def main():
 
         title("And off again")
         show(control, PATCH + """'{"spec":{"wireguardEnabled":false}}'""")
-        wait_for(lambda: not any("lookup 1\n" in n.run("ip rule") for n in c.nodes), "the rule goes", 20)
+        wait_for(lambda: not any("fwmark" in n.run("ip rule") for n in c.nodes), "the rule goes", 20)
         again = eavesdrop(worker2, expression=between)
         requests_go_on(c, worker)
 
@@ -117,7 +117,7 @@ def main():
         unseen(worker2, "node to remote pod, IPv6", worker, f"curl -s -m 5 {six}")
         unseen(worker2, "pod to remote pod, IPv6", control, f"kubectl exec frontend-client -- wget -qO- {six}")
         show(control, PATCH + """'{"spec":{"wireguardEnabled":false,"wireguardEnabledV6":false}}'""")
-        wait_for(lambda: not any("lookup 1\n" in n.run("ip rule; ip -6 rule") for n in c.nodes), "the rules go", 20)
+        wait_for(lambda: not any("fwmark" in n.run("ip rule; ip -6 rule") for n in c.nodes), "the rules go", 20)
 
         title("Cleanup")
         show(control, "kubectl delete -k deploy/kubernetes/calico", 4)

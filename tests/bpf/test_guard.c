@@ -426,7 +426,7 @@ static void cleanup_leaves_others_alone(void **state)
 	(void)state;
 	assert_int_equal(bpf_tc_attach(&hook, &others), 0);
 	guard_free(g, false);
-	assert_int_equal(guard_cleanup(uplink), 0);
+	assert_int_equal(guard_cleanup(), 0);
 	assert_true(shell("tc filter show dev up0 egress | grep -q 'pref 9'"));
 	assert_false(shell("tc filter show dev up0 egress | grep -q 'pref 1 '"));
 	assert_false(shell("tc filter show dev up0 ingress | grep -q shield"));
@@ -440,7 +440,7 @@ static void cleanup_leaves_others_alone(void **state)
 	assert_int_equal(guard_new(uplink, &settings, &g), 0);
 	guard_free(g, true);
 	assert_false(shell("tc qdisc show dev up0 | grep -q clsact"));
-	assert_int_equal(guard_cleanup(uplink), 0);
+	assert_int_equal(guard_cleanup(), 0);
 	assert_int_equal(guard_new(uplink, &settings, &g), 0);
 }
 

@@ -39,7 +39,7 @@ def test_the_exercise(cluster):
     transfer = worker.run("wg show wireguard.cali transfer")
     assert all(int(n) > 0 for line in transfer.splitlines() for n in line.split()[1:])
     c.podveil("disable")
-    wait_for(lambda: "lookup 1\n" not in worker.run("ip rule"), "the rule goes")
+    wait_for(lambda: "fwmark" not in worker.run("ip rule"), "the rule goes")
     capture = Capture(worker, "eth0")
     assert "stripe_api_key" in ask(c.client, c.server.address)
     leaked, ports = judge(capture)

@@ -16,8 +16,13 @@ with open(os.path.join(ROOT, "deploy/kubernetes/calico/calico-node.patch.yaml"))
     APART = dict(re.findall(r'- name: (FELIX_\w+)\n +value: "?([^"\n]+)"?', f.read()))
 
 
-def doctor(host):
-    done = host.run([PODVEIL, "doctor", "--json"], check=False)
+# What agents of deploy/kubernetes/plain have in their environment.
+with open(os.path.join(ROOT, "deploy/kubernetes/plain/kustomization.yaml")) as f:
+    PLAIN = dict(re.findall(r'name: (PODVEIL_\w+), value: "?([^"}\n]+)"?}', f.read()))
+
+
+def doctor(host, **env):
+    done = host.run([PODVEIL, "doctor", "--json"], check=False, env=env)
     return next(f for f in json.loads(done.stdout) if f["check"] == "Felix")
 
 
@@ -57,3 +62,30 @@ def test_felix_is_told_apart(calico_node):
         for ranges, good in (("1-250", False), ("100-250,1-1", False), ("2-250", True), ("300-400", True)):
             calico_node(**{**APART, "FELIX_ROUTETABLERANGES": ranges})
             assert (doctor(host)["verdict"] == "ok") == good, ranges
+
+
+def test_plain_manifests_keep_apart_from_any_felix(calico_node):
+    with Host("node") as host:
+        calico_node()
+        assert doctor(host)["verdict"] == "BAD"
+        assert len(PLAIN) == 4 and doctor(host, **PLAIN)["verdict"] == "ok"
+        # One that is told to take these, though.
+        calico_node(FELIX_ROUTETABLERANGES="1-250,9000-10000")
+        assert "FELIX_ROUTETABLERANGES" in doctor(host, **PLAIN)["found"]
+
+
+def test_felix_is_found_by_what_it_leaves():
+    """As from a DaemonSet, whose PID namespace is another than Felix's."""
+    with Host("node") as host:
+        for make, trace in (
+                ("nft add table ip filter; nft add chain ip filter cali-FORWARD", "chain cali-FORWARD"),
+                ("nft add table ip calico; nft add chain ip calico filter-FORWARD", "table calico"),
+                ("iptables-legacy -t mangle -N cali-PREROUTING", "chain cali-PREROUTING")):
+            host.run("nft add table ip others; nft add chain ip others local; iptables-legacy -N others")
+            assert doctor(host)["found"] == "none on this machine"
+            host.run(make)
+            found = doctor(host)
+            assert found["verdict"] == "note" and trace in found["found"] and "calico-node.patch" in found["do"]
+            found = doctor(host, **PLAIN)
+            assert found["verdict"] == "ok" and trace in found["found"]
+            host.run("nft flush ruleset; iptables-legacy -X; iptables-legacy -t mangle -X")

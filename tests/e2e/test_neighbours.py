@@ -124,6 +124,28 @@ def test_beside_a_wireguard_go_node(cluster):
     assert "stripe" in ask(c.client, c.server.address)
     leaked, ports = judge(capture)
     assert not leaked and ports == {51820}
+    # Switched off, what it still sends encrypted is read for as long as it does so, and then the device goes.
+    c.podveil("disable")
+    wait_for(lambda: worker.agent.status()["tunnels"][0]["state"] == "ending", "it is switched off")
+    write_record(c, record_without_key(c, other))
+    assert ping(c.server, c.client.address, count=18, interval=0.5, deadline=20) == 18
+    assert "wireguard.cali" in worker.run("ip -br link")
+    wait_for(lambda: "wireguard.cali" not in worker.run("ip -br link"), "the device goes", 15)
+
+
+def record_without_key(c, node):
+    return {k: v for k, v in record(c, node).items() if k != "wireguardPublicKey"}
+
+
+def test_a_nodes_answer_to_a_pod_without_masquerade(cluster):
+    """The node answers through the tunnel with its own address, which is none of its allowed IPs: it is said why."""
+    c, worker = cluster, cluster.nodes[1]
+    enable(c)
+    assert ping(c.client, c.nodes[2].address, deadline=1) == 0
+    wait_for(lambda: "source is not among the peer's allowed IPs" in worker.agent.log(), "it is said")
+    assert "natOutgoing" in worker.agent.log() and "  source: not among" in worker.run([PODVEIL, "status"])
+    assert ping(c.client, c.nodes[2].address, deadline=1) == 0
+    assert worker.agent.log().count("allowed IPs") == 1
 
 
 def test_host_encryption(cluster):

@@ -63,7 +63,7 @@ def test_generate(cluster):
     # Without encryption the same marker is there to be read.
     c.podveil("disable")
     c.podveil("disable", "--ipv6")
-    wait_for(lambda: "lookup 1\n" not in worker.run("ip rule; ip -6 rule"), "off")
+    wait_for(lambda: "fwmark" not in worker.run("ip rule; ip -6 rule"), "off")
     c.nodes[2].run("ip addr add 10.244.2.9/32 dev lo")
     done = subprocess.Popen(worker.enter([PODVEIL, "verify", "--json", "--seconds", "1"]),
                             stdout=subprocess.PIPE, text=True)

@@ -48,7 +48,7 @@ def encrypted(plain):
 
 
 def off(c):
-    return not any("lookup 1\n" in n.run("ip rule; ip -6 rule") for n in c.nodes)
+    return not any("fwmark" in n.run("ip rule; ip -6 rule") for n in c.nodes)
 
 
 def between(c):
@@ -131,7 +131,7 @@ def test_the_exercise(plain):
                  "endpoint: 172.18.0.2:51820", "endpoint: 172.18.0.4:51820", "allowed ips: 10.244.2.0/26"):
         assert line in shown
     assert "mtu 1440" in worker.run("ip link show wireguard.cali")
-    assert "99:\tnot from all fwmark 0x200000/0x200000 lookup 1\n" in worker.run("ip rule")
+    assert "99:\tnot from all fwmark 0x200000/0x200000 lookup 1 proto 92\n" in worker.run("ip rule")
     table = worker.run("ip route show table 1")
     assert "10.244.2.0/26 dev wireguard.cali scope link" in table and "throw 10.244.1.0/26" in table
     for node in c.nodes:
@@ -366,9 +366,9 @@ def test_plain_and_strict(cluster):
         # A node loses its key, and with it its sessions: nothing goes out until there is a new one.
         node = c.server.node
         pid = node.run("pgrep -x podveil").strip()
-        key = node.run("wg show wireguard.cali public-key")
+        key = node.run("wg show podveil0 public-key")
         node.run(f"rm /run/podveil/wireguard.key && kill -9 {pid}")
-        wait_for(lambda: node.run("wg show wireguard.cali public-key", check=False).stdout not in ("", key),
+        wait_for(lambda: node.run("wg show podveil0 public-key", check=False).stdout not in ("", key),
                  "a new key", 30)
         wait_for(c.encrypted, "all nodes encrypt", 60)
         answers(c)

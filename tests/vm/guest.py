@@ -9,8 +9,9 @@ import sys
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(ROOT, "tests/e2e"))
 
-from lab import Device, Lab, implementation, wait_for  # noqa: E402
-from cluster import Cluster  # noqa: E402
+from lab import PODVEIL, Capture, Device, Lab, implementation, wait_for  # noqa: E402
+from agents import record, write_record  # noqa: E402
+from cluster import Cluster, inner_layers  # noqa: E402
 from traffic import counters, echo, ping, transfer  # noqa: E402
 
 KERNEL = ["sh", "-c", 'ip link add "$1" type wireguard', "sh"]
@@ -50,7 +51,7 @@ def pair(arguments, initiator, psk=False):
             check("frames went through AF_XDP both ways",
                   total["wire_frames_sent"] > 1000 and total["wire_frames_received"] > 1000)
         check("nothing was dropped as damaged", not any(
-            total[r] for r in ("drop_bad_tag", "drop_bad_inner", "drop_malformed", "drop_source")))
+            total[r] for r in ("drop_bad_tag", "drop_badinner_layers", "drop_malformed", "drop_source")))
 
 
 def agents():
@@ -67,7 +68,78 @@ def agents():
         echo(left, right, right.address, [0, 1, 100, 1392])
 
 
+def plain(capture, pod):
+    """Packets between pods that anybody could read, which this pod sent."""
+    return [p for p in capture if p.haslayer("IP") and any(
+        layer.src == pod.address for layer in inner_layers(p))]
+
+
+def felix_device(c, node, peer):
+    """A WireGuard with rule and routes, as Felix makes them; its public key."""
+    node.run("ip link add wireguard.cali type wireguard && wg genkey > /run/felix.key && wg set wireguard.cali "
+             "private-key /run/felix.key listen-port 51820 fwmark 0x200000 && ip addr add "
+             f"10.244.{node.index}.0/32 dev wireguard.cali && ip link set wireguard.cali mtu 1440 up && "
+             "ip rule add priority 99 not fwmark 0x200000/0x200000 lookup 1 && "
+             f"ip route add {peer.pods4} dev wireguard.cali scope link table 1 && "
+             f"ip route add throw {node.pods4} table 1")
+    return node.run("wg show wireguard.cali public-key").strip()
+
+
+def felix():
+    """Beside Felix's WireGuard an agent does nothing; when Felix lets go, it goes on where that ended."""
+    with Cluster(2) as c:
+        ours, node = c.nodes
+        left, right = c.pod(ours, "left"), c.pod(node, "right")
+        key = felix_device(c, node, ours)
+        os.makedirs(os.path.join(c.store, "nodes"))
+        write_record(c, {"name": node.name, "ipv4": node.address, "podCIDRs": [node.pods4],
+                         "wireguardPublicKey": key})
+        c.configure(wireguardEnabled=True)
+        c.start_agent(ours)
+        mine = ours.run("wg show wireguard.cali public-key").strip()
+        node.run(f"wg set wireguard.cali peer {mine} endpoint {ours.address}:51820 allowed-ips {ours.pods4}")
+        wait_for(lambda: "10.244.1.0/26 dev wireguard.cali" in ours.run("ip route show table 1"), "a session", 60)
+        state = "ip rule; ip route show table all; ip -d link show wireguard.cali; wg showconf wireguard.cali"
+        before = node.run(state)
+        for enabled in (False, True):
+            c.configure(node=node.name, wireguardEnabled=enabled)
+            c.start_agent(node, ready=False)
+            wait_for(lambda: node.agent.status() and node.agent.status()["store"]["synced"], "it has read the store", 60)
+            if enabled:
+                wait_for(lambda: node.agent.status()["tunnels"][0]["problem"], "it says who has the name", 60)
+                check("Felix is named, with the command that helps",
+                      "kubectl -n kube-system patch daemonset" in node.agent.status()["tunnels"][0]["problem"])
+            check(f"Felix's WireGuard stays, encryption {enabled}", node.run(state) == before and
+                  record(c, node)["wireguardPublicKey"] == key and ping(left, right.address, deadline=20) == 3)
+            if not enabled:
+                node.agent.stop()
+                check("and when the agent ends", node.run(state) == before)
+                node.run([PODVEIL, "agent", "--cleanup"])
+                check("and at --cleanup", node.run(state) == before)
+        captures = [Capture(n, "eth0") for n in c.nodes]
+        steady = right.start(["ping", "-n", "-i", "0.02", "-c", "250", left.address])
+        # As Felix does when it is told to leave WireGuard alone: the key goes, all else stays.
+        document = record(c, node)
+        write_record(c, {k: v for k, v in document.items() if k != "wireguardPublicKey"})
+        wait_for(lambda: c.encrypted(), "both nodes encrypt", 60)
+        lost = 250 - int(steady.communicate(timeout=60)[0].split(" received")[0].split()[-1])
+        for capture in captures:
+            capture.stop()
+        seen = [p for capture in captures for p in capture.packets()]
+        check("nothing of this node's was in plain", not plain(seen, right))
+        check(f"lost by it, of 250: {lost}", lost < 100)
+        check("the key is the same", record(c, node)["wireguardPublicKey"] == key)
+        check("the rule is ours", node.run("ip rule").count("fwmark") == 1 and "proto 92" in node.run("ip rule"))
+        check("the device is ours", "veth" in node.run("ip -d link show wireguard.cali"))
+        c.configure(node=node.name, wireguardEnabled=False)
+        wait_for(lambda: "fwmark" not in node.run("ip rule"), "the rule goes", 60)
+
+
 def main():
+    if sys.argv[1:] == ["felix"]:
+        subprocess.run(["modprobe", "-a", "wireguard", "veth", "cls_bpf", "sch_ingress"], check=True)
+        felix()
+        return 0
     subprocess.run(["modprobe", "-a", "wireguard", "veth", "cls_bpf", "sch_ingress"], check=True)
     print(f"Linux {os.uname().release}", flush=True)
     pair([], True)
@@ -76,6 +148,7 @@ def main():
     if release() >= (6, 9):
         pair(["--per-packet"], True)
     agents()
+    felix()
     return 0
 
 

@@ -18,6 +18,7 @@
 #include "bpf/program_id.h"
 #include "bpf/ranges.h"
 #include "guard.skel.h"
+#include "netlink/link.h"
 
 #define PIN_NAME    "guard"
 #define TC_HANDLE   0x7076 /* "pv" */
@@ -150,19 +151,72 @@ static int remove_all(int uplink, bool made_clsact)
 	return err;
 }
 
-int guard_cleanup(int uplink)
+struct sighting {
+	void (*each)(void *context, const char *device);
+	void *context;
+	int err;
+};
+
+static void see_device(void *context, const struct link_info *l)
+{
+	const struct sighting *s = context;
+
+	if (is_ours(l->ifindex, 0) || is_ours(l->ifindex, 1))
+		s->each(s->context, l->name);
+}
+
+int guard_devices(void (*each)(void *context, const char *device), void *context)
+{
+	struct sighting s = {each, context, 0};
+
+	libbpf_log();
+	return link_each(see_device, &s);
+}
+
+/* Only the device that we made the qdisc for has one that nobody else uses. */
+static bool made_clsact(void)
 {
 	struct pv_guard_settings s = {.made_clsact = 0};
 	uint32_t zero = 0;
 	int fd = pins_get(PIN_NAME, "guard_settings");
 
-	libbpf_log();
-	if (fd >= 0) {
-		if (bpf_map_lookup_elem(fd, &zero, &s))
-			s.made_clsact = 0;
-		close(fd);
+	if (fd < 0)
+		return false;
+	if (bpf_map_lookup_elem(fd, &zero, &s))
+		s.made_clsact = 0;
+	close(fd);
+	return s.made_clsact;
+}
+
+static void release_device(void *context, const struct link_info *l)
+{
+	struct sighting *s = context;
+	const bool made = *(bool *)s->context;
+	bool ours = false;
+
+	for (size_t i = 0; i < N_SIDES; i++) {
+		int err;
+
+		if (!is_ours(l->ifindex, i))
+			continue;
+		ours = true;
+		err = detach(l->ifindex, i);
+		s->err = s->err ? s->err : err;
 	}
-	return remove_all(uplink, s.made_clsact);
+	if (ours && made)
+		clsact_release(l->ifindex);
+}
+
+int guard_cleanup(void)
+{
+	bool made = made_clsact();
+	struct sighting s = {NULL, &made, 0};
+	int err;
+
+	libbpf_log();
+	err = link_each(release_device, &s);
+	pins_remove(PIN_NAME);
+	return err ? err : s.err;
 }
 
 /* --- content --- */

@@ -27,8 +27,10 @@ int guard_new(int uplink_ifindex, const struct pv_guard_settings *settings, stru
 /* `remove`: detaches, unpins, and deletes the clsact qdisc if we made it and nobody else uses it.
  * Else everything stays in force. */
 void guard_free(struct guard *g, bool remove);
-/* Removes what a dead process left on this uplink; for --cleanup. 0 also where there is nothing. */
-int guard_cleanup(int uplink_ifindex);
+/* Removes what a dead process left, on whatever device. 0 also where there is nothing. */
+int guard_cleanup(void);
+/* The devices that have one of the programs. */
+int guard_devices(void (*each)(void *context, const char *device), void *context);
 
 int guard_settings(struct guard *g, const struct pv_guard_settings *settings);
 /* Ranges by longest prefix. Setting a range that is there replaces its kind at once. */

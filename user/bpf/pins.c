@@ -112,6 +112,18 @@ void pins_remove(const char *name)
 	remove_directory(path);
 }
 
+void pins_each(void (*each)(const char *name, void *context), void *context)
+{
+	DIR *d = opendir(PIN_ROOT);
+	struct dirent *entry;
+
+	while (d && (entry = readdir(d)))
+		if (strcmp(entry->d_name, ".") && strcmp(entry->d_name, ".."))
+			each(entry->d_name, context);
+	if (d)
+		closedir(d);
+}
+
 int pins_make(struct bpf_object *o, const char *name, char *out, size_t room)
 {
 	struct bpf_map *map;

@@ -28,6 +28,8 @@ int pins_mend_one(const char *directory, int fd, const char *map);
 /* A pinned map's descriptor, or -errno. */
 int pins_get(const char *name, const char *map);
 void pins_remove(const char *name);
+/* Calls back with the name of each directory; it may remove it. */
+void pins_each(void (*each)(const char *name, void *context), void *context);
 /* Renames the directory; its path is stored anew. */
 int pins_rename(char *directory, size_t room, const char *name);
 

@@ -152,25 +152,26 @@ static int serve(struct options *o)
 	return result;
 }
 
-static int clean(const struct options *o)
+static int clean(void)
 {
-	int err = agent_cleanup(o->agent.uplink, settings_get(o->agent.settings));
+	char *left;
+	const int err = agent_cleanup(&left);
 
-	if (!err)
-		return EXIT_DONE;
 	if (err == -EWOULDBLOCK)
 		fprintf(stderr,
 			"podveil agent: an agent is running on this machine: end it first\n");
-	else
-		fprintf(stderr, "podveil agent: cleanup: %s\n", strerror(-err));
-	return EXIT_FAILED;
+	else if (err)
+		fprintf(stderr, "podveil agent: cleanup: %s; still there:\n%s", strerror(-err),
+			left ? left : "(unknown)\n");
+	free(left);
+	return err ? EXIT_FAILED : EXIT_DONE;
 }
 
 static int run(void *context)
 {
 	struct options *o = context;
 
-	return o->cleanup ? clean(o) : serve(o);
+	return o->cleanup ? clean() : serve(o);
 }
 
 int agent_main(int argc, char **argv)

@@ -213,7 +213,10 @@ static void felix(struct report *r, const struct settings *s)
 	char found[256];
 	const enum felix verdict = felix_look("/proc", s, found, sizeof(found));
 
-	find(r, "Felix", verdict == FELIX_IN_THE_WAY ? BAD : GOOD,
+	find(r, "Felix",
+	     verdict == FELIX_IN_THE_WAY ? BAD
+	     : verdict == FELIX_UNKNOWN	 ? WORSE
+					 : GOOD,
 	     "a Felix that leaves our device, rule and table alone",
 	     "set these for calico-node: kubectl patch daemonset calico-node --patch-file "
 	     "deploy/kubernetes/calico/calico-node.patch.yaml",
@@ -307,6 +310,7 @@ int doctor_main(int argc, char **argv)
 	if (!settings)
 		return EXIT_FAILED;
 	settings_environment(settings, environ);
+	doctor_settings(settings);
 	s = settings_get(settings);
 	kernel(&r);
 	sockets(&r);

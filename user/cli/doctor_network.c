@@ -9,6 +9,24 @@
 #include "netlink/link.h"
 #include "observe/firewall.h"
 
+/* --- settings --- */
+
+void doctor_settings(struct settings_stack *settings)
+{
+	json_t *status = ask_agent(NULL);
+	const json_t *one;
+	const char *name;
+
+	if (!status)
+		return;
+	settings_layer_begin(settings, SETTINGS_FLAG, "agent");
+	json_object_foreach (json_object_get(status, "settings"), name, one)
+		if (*ask_text(one, "value"))
+			settings_layer_set(settings, name, ask_text(one, "value"));
+	settings_layer_end(settings);
+	json_decref(status);
+}
+
 /* --- devices --- */
 
 struct devices {

@@ -10,10 +10,14 @@
 #include <string.h>
 #include <strings.h>
 
+#include "cli/felix_traces.h"
+
 #define MAX_BYTES (256u << 10)
 
 /* What Felix takes where nothing is set. */
 #define DEFAULT_RANGES "1-250"
+#define DEFAULT_NAME4  "wireguard.cali"
+#define DEFAULT_NAME6  "wg-v6.cali"
 
 /* A file of /proc: strings, each with its terminating zero. Allocated; NULL: it cannot be read. */
 static char *strings(const char *proc, const char *pid, const char *file, size_t *len)
@@ -94,23 +98,51 @@ static void want(FILE *out, const char *assignment)
 	fprintf(out, "%s%s", ftell(out) ? " " : "", assignment);
 }
 
+/* Felix touches a device of its own WireGuard's name, and rules to its tables. */
 static enum felix judge(const char *all, size_t len, const struct settings *s, FILE *out)
 {
 	const char *interface4 = variable(all, len, "FELIX_WIREGUARDINTERFACENAME");
 	const char *interface6 = variable(all, len, "FELIX_WIREGUARDINTERFACENAMEV6");
 	const char *ranges = variable(all, len, "FELIX_ROUTETABLERANGES");
+	const bool table = contains(ranges ? ranges : DEFAULT_RANGES, s->route_table);
+	const bool like4 = !strcmp(DEFAULT_NAME4, s->interface4);
+	const bool like6 = !strcmp(DEFAULT_NAME6, s->interface6);
 
-	if (!is_off(variable(all, len, "FELIX_WIREGUARDENABLED")))
+	/* With names of our own, its WireGuard is nothing to us, and off unless somebody wants it. */
+	if ((like4 || table) && !is_off(variable(all, len, "FELIX_WIREGUARDENABLED")))
 		want(out, "FELIX_WIREGUARDENABLED=false");
-	if (!is_off(variable(all, len, "FELIX_WIREGUARDENABLEDV6")))
+	if ((like6 || table) && !is_off(variable(all, len, "FELIX_WIREGUARDENABLEDV6")))
 		want(out, "FELIX_WIREGUARDENABLEDV6=false");
-	if (!strcmp(interface4 ? interface4 : "wireguard.cali", s->interface4))
+	if (!strcmp(interface4 ? interface4 : DEFAULT_NAME4, s->interface4))
 		want(out, "FELIX_WIREGUARDINTERFACENAME=felix-wg.off");
-	if (!strcmp(interface6 ? interface6 : "wg-v6.cali", s->interface6))
+	if (!strcmp(interface6 ? interface6 : DEFAULT_NAME6, s->interface6))
 		want(out, "FELIX_WIREGUARDINTERFACENAMEV6=felix-wg6.off");
-	if (contains(ranges ? ranges : DEFAULT_RANGES, s->route_table))
+	if (table)
 		want(out, "FELIX_ROUTETABLERANGES=2-250");
 	return ftell(out) ? FELIX_IN_THE_WAY : FELIX_APART;
+}
+
+/* Its process is not to be seen from here, nor what it was told. */
+static enum felix judge_traces(const char *trace, const struct settings *s, char *found,
+			       size_t room)
+{
+	char *text = NULL;
+	size_t n;
+	FILE *out = open_memstream(&text, &n);
+	enum felix verdict = FELIX_UNKNOWN;
+
+	if (out) {
+		if (judge("", 0, s, out) == FELIX_APART)
+			verdict = FELIX_APART;
+		fclose(out);
+	}
+	if (verdict == FELIX_APART)
+		snprintf(found, room, "there (%s), keeps apart", trace);
+	else
+		snprintf(found, room, "there (%s), its environment is not to be seen from here",
+			 trace);
+	free(text);
+	return verdict;
 }
 
 enum felix felix_look(const char *proc, const struct settings *s, char *found, size_t room)
@@ -118,6 +150,7 @@ enum felix felix_look(const char *proc, const struct settings *s, char *found, s
 	enum felix verdict = FELIX_ABSENT;
 	DIR *d = opendir(proc);
 	struct dirent *e;
+	char trace[64];
 
 	snprintf(found, room, "none on this machine");
 	while (d && verdict == FELIX_ABSENT && (e = readdir(d))) {
@@ -139,5 +172,7 @@ enum felix felix_look(const char *proc, const struct settings *s, char *found, s
 	}
 	if (d)
 		closedir(d);
+	if (verdict == FELIX_ABSENT && felix_traces(trace, sizeof(trace)))
+		verdict = judge_traces(trace, s, found, room);
 	return verdict;
 }

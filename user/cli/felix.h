@@ -10,9 +10,15 @@
 
 #include "node/settings.h"
 
-enum felix { FELIX_ABSENT, FELIX_APART, FELIX_IN_THE_WAY };
+enum felix {
+	FELIX_ABSENT,
+	FELIX_APART,
+	FELIX_UNKNOWN, /* there, in a PID namespace that we do not see */
+	FELIX_IN_THE_WAY
+};
 
-/* Looks at the processes below `proc` ("/proc") that we may look at. In `found` what was seen, and
+/* Looks at the processes below `proc` ("/proc") that we may look at, then for what Felix leaves in
+ * the kernel (cli/felix_traces.h). In `found` what was seen, and
  * with FELIX_IN_THE_WAY which of its variables need which value. */
 enum felix felix_look(const char *proc, const struct settings *s, char *found, size_t room);
 

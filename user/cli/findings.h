@@ -30,6 +30,8 @@ void find(struct report *r, const char *what, enum verdict verdict, const char *
 
 /* --- doctor_network.c: pods, peers, other tunnels, firewall --- */
 
+/* What the agent that runs here goes by, its store's settings among it. */
+void doctor_settings(struct settings_stack *settings);
 void doctor_pods(struct report *r, const struct link_info *uplink, const struct settings *s);
 void doctor_other_tunnels(struct report *r, const struct settings *s);
 void doctor_firewall(struct report *r, const struct settings *s);

@@ -135,6 +135,9 @@ static void print_drops(const char *where, const json_t *drops)
 	json_object_foreach ((json_t *)drops, reason, n)
 		printf("  %s %lld", reason, json_integer_value(n));
 	printf("\n");
+	if (json_object_get(drops, "source"))
+		printf("  source: not among the peer's allowed IPs; often a node that answers a pod which came without masquerade: "
+		       "natOutgoing for the pool, or wireguardHostEncryptionEnabled\n");
 }
 
 static void print_tunnel(const struct view *v, size_t i, const json_t *t)
@@ -164,6 +167,9 @@ static void print_problems(const struct view *v)
 		if (json_is_string(json_object_get(t, "lowLatencyLacks")))
 			printf("%s: low latency lacks something: %s\n", ask_text(t, "interface"),
 			       ask_text(t, "lowLatencyLacks"));
+	json_array_foreach (json_object_get(o, "tunnels"), i, t)
+		if (json_is_string(json_object_get(t, "problem")))
+			printf("%s: %s\n", ask_text(t, "family"), ask_text(t, "problem"));
 	json_array_foreach (json_object_get(o, "conflicts"), i, conflict)
 		printf("conflict: %s\n", json_string_value(conflict));
 	if (json_is_string(json_object_get(o, "refused")))

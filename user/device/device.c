@@ -91,6 +91,21 @@ static int take_lock(struct device *d)
 	return 0;
 }
 
+bool device_is_served(const char *name)
+{
+	char path[128];
+	bool held;
+	int fd;
+
+	lock_path(name, path, sizeof(path));
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	if (fd < 0)
+		return false;
+	held = flock(fd, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK;
+	close(fd);
+	return held;
+}
+
 /* --- the tunnel pair --- */
 
 /* A pair that a dead process left, with its addresses and routes: worth keeping. */

@@ -60,6 +60,8 @@ int device_ifindex(const struct device *d);	 /* of the tunnel device */
 
 /* The tunnel device is gone (params.ended was called): nothing is left to do but device_free(). */
 bool device_ended(const struct device *d);
+/* A living process serves a device of that name. */
+bool device_is_served(const char *name);
 
 /* Looks whether programs, pins, inner end and offloads are as they were made, and makes them so
  * again. How many had to be, or -errno. */

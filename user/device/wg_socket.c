@@ -351,6 +351,14 @@ void wg_socket_free(struct wg_socket *s)
 	free(s);
 }
 
+void wg_socket_remove(const char *name)
+{
+	char path[sizeof(((struct sockaddr_un *)NULL)->sun_path)];
+
+	if (snprintf(path, sizeof(path), DIRECTORY "/%s.sock", name) < (int)sizeof(path))
+		unlink(path);
+}
+
 int wg_socket_rename(struct wg_socket *s)
 {
 	char old[sizeof(s->path)];

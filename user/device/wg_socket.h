@@ -14,6 +14,8 @@ struct wg_socket;
 /* -EADDRINUSE: another live process answers there; a dead one's socket file is replaced. */
 int wg_socket_new(struct event_base *base, struct device *d, struct wg_socket **out);
 void wg_socket_free(struct wg_socket *s); /* removes the file */
+/* What a dead process left of a device of that name. */
+void wg_socket_remove(const char *name);
 /* The device was renamed: the file follows. */
 int wg_socket_rename(struct wg_socket *s);
 

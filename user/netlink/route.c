@@ -171,9 +171,10 @@ int route_default(int *ifindex)
 /* --- rules --- */
 
 struct rule_search {
-	uint32_t priority, table;
 	int family;
-	bool there;
+	bool ours; /* those with our protocol, or those with none */
+	void (*each)(void *context, uint32_t priority, uint32_t table);
+	void *context;
 };
 
 static uint32_t u32_or(const struct nlattr *a, uint32_t fallback)
@@ -181,38 +182,80 @@ static uint32_t u32_or(const struct nlattr *a, uint32_t fallback)
 	return a ? mnl_attr_get_u32(a) : fallback;
 }
 
+/* `not from all fwmark 0x200000/0x200000 lookup TABLE`, and not a word more? */
+static bool is_alike(const struct fib_rule_hdr *header, const struct nlattr *const *a)
+{
+	static const uint16_t selectors[] = {
+		FRA_IIFNAME,   FRA_OIFNAME,  FRA_FLOW,	      FRA_TUN_ID,      FRA_GOTO,
+		FRA_UID_RANGE, FRA_IP_PROTO, FRA_SPORT_RANGE, FRA_DPORT_RANGE, FRA_L3MDEV};
+
+	for (size_t i = 0; i < sizeof(selectors) / sizeof(*selectors); i++)
+		if (a[selectors[i]])
+			return false;
+	return header->flags & FIB_RULE_INVERT && header->action == FR_ACT_TO_TBL &&
+	       u32_or(a[FRA_FWMARK], 0) == RULE_MARK && u32_or(a[FRA_FWMASK], 0) == RULE_MARK &&
+	       !header->src_len && !header->dst_len && !header->tos;
+}
+
 static int on_rule(const struct nlmsghdr *m, void *context)
 {
 	const struct fib_rule_hdr *header = mnl_nlmsg_get_payload(m);
 	const struct nlattr *a[FRA_MAX + 1] = {NULL};
-	struct rule_search *s = context;
+	const struct rule_search *s = context;
+	uint8_t protocol;
 
 	rtnl_attributes(m, sizeof(*header), a, FRA_MAX);
-	if (header->family == s->family && header->flags & FIB_RULE_INVERT &&
-	    header->action == FR_ACT_TO_TBL && u32_or(a[FRA_PRIORITY], 0) == s->priority &&
-	    u32_or(a[FRA_TABLE], header->table) == s->table &&
-	    u32_or(a[FRA_FWMARK], 0) == RULE_MARK && u32_or(a[FRA_FWMASK], 0) == RULE_MARK &&
-	    !header->src_len && !header->dst_len && !a[FRA_IIFNAME] && !a[FRA_OIFNAME])
-		s->there = true;
+	protocol = a[FRA_PROTOCOL] ? mnl_attr_get_u8(a[FRA_PROTOCOL]) : 0;
+	if (header->family == s->family && (protocol == ROUTE_PROTOCOL) == s->ours &&
+	    is_alike(header, a))
+		s->each(s->context, u32_or(a[FRA_PRIORITY], 0),
+			u32_or(a[FRA_TABLE], header->table));
 	return MNL_CB_OK;
 }
 
-int rule_find(int family, uint32_t priority, uint32_t table, bool *there)
+static int rule_each(const struct rule_search *s)
 {
-	struct rule_search s = {.priority = priority, .table = table, .family = family};
 	char buffer[RTNL_BUFFER];
 	void *body;
 	struct nlmsghdr *m =
 		rtnl_begin(buffer, RTM_GETRULE, NLM_F_DUMP, &body, sizeof(struct fib_rule_hdr));
-	int err;
 
-	((struct fib_rule_hdr *)body)->family = (uint8_t)family;
-	err = rtnl_ask(m, on_rule, &s);
-	*there = s.there;
+	((struct fib_rule_hdr *)body)->family = (uint8_t)s->family;
+	return rtnl_ask(m, on_rule, (void *)s);
+}
+
+int rule_each_alike(int family, void (*each)(void *context, uint32_t priority, uint32_t table),
+		    void *context)
+{
+	const struct rule_search s = {family, false, each, context};
+
+	return rule_each(&s);
+}
+
+struct rule_wanted {
+	uint32_t priority, table;
+	bool there;
+};
+
+static void see_rule(void *context, uint32_t priority, uint32_t table)
+{
+	struct rule_wanted *w = context;
+
+	w->there |= priority == w->priority && table == w->table;
+}
+
+int rule_find(int family, uint32_t priority, uint32_t table, bool *there)
+{
+	struct rule_wanted w = {.priority = priority, .table = table};
+	const struct rule_search s = {family, true, see_rule, &w};
+	int err = rule_each(&s);
+
+	*there = w.there;
 	return err;
 }
 
-static int rule_do(uint16_t type, uint16_t flags, int family, uint32_t priority, uint32_t table)
+static int rule_do(uint16_t type, uint16_t flags, int family, uint32_t priority, uint32_t table,
+		   uint8_t protocol)
 {
 	char buffer[RTNL_BUFFER];
 	void *body;
@@ -226,6 +269,8 @@ static int rule_do(uint16_t type, uint16_t flags, int family, uint32_t priority,
 	mnl_attr_put_u32(m, FRA_FWMARK, RULE_MARK);
 	mnl_attr_put_u32(m, FRA_FWMASK, RULE_MARK);
 	mnl_attr_put_u32(m, FRA_TABLE, table);
+	/* Whose it is: a rule of somebody else that is the same but for this is not ours. */
+	mnl_attr_put_u8(m, FRA_PROTOCOL, protocol);
 	return rtnl_do(m);
 }
 
@@ -236,13 +281,21 @@ int rule_add(int family, uint32_t priority, uint32_t table)
 
 	if (err || there)
 		return err;
-	err = rule_do(RTM_NEWRULE, NLM_F_CREATE | NLM_F_EXCL, family, priority, table);
-	return err == -EEXIST ? 0 : err;
+	/* Not NLM_F_EXCL: to the kernel, somebody else's that is the same but for the protocol is
+	 * the same. */
+	return rule_do(RTM_NEWRULE, NLM_F_CREATE, family, priority, table, ROUTE_PROTOCOL);
 }
 
 int rule_delete(int family, uint32_t priority, uint32_t table)
 {
-	return rule_do(RTM_DELRULE, 0, family, priority, table);
+	return rule_do(RTM_DELRULE, 0, family, priority, table, ROUTE_PROTOCOL);
+}
+
+int rule_delete_alike(int family, uint32_t priority, uint32_t table)
+{
+	/* Without a protocol the kernel takes the first that matches: the older one, theirs. Were
+	 * it ours, it would be put back, and theirs has the same effect meanwhile. */
+	return rule_do(RTM_DELRULE, 0, family, priority, table, 0);
 }
 
 /* --- addresses --- */

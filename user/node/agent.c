@@ -2,26 +2,28 @@
 #include "node/agent.h"
 
 #include <errno.h>
-#include <fcntl.h>
+#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/lock_file.h"
 #include "netlink/link.h"
 #include "netlink/route.h"
 #include "node/announcer.h"
 #include "node/documents.h"
 #include "node/fence.h"
+#include "node/leftovers.h"
 #include "node/network.h"
+#include "node/pair.h"
 #include "node/plan.h"
 #include "node/report.h"
 #include "node/schedule.h"
 #include "node/self.h"
 #include "node/source_check.h"
 #include "node/status.h"
+#include "node/takeover.h"
 #include "node/tunnel.h"
 #include "observe/log.h"
 #include "store/nodes.h"
@@ -39,10 +41,12 @@ static const int families[N_TUNNELS] = {AF_INET, AF_INET6};
 struct agent {
 	struct agent_params params;
 	int lock_file;
+	int files_error; /* -errno: lock or status socket cannot be made again */
 	struct store *store;
 	bool synced;
 	bool published;
-	bool told; /* the store has said something about the cluster's settings */
+	bool told;  /* the store has said something about the cluster's settings */
+	bool swept; /* what earlier agents left and is not wanted is gone */
 	struct nodes nodes;
 	struct self self;
 	struct tunnel *tunnels[N_TUNNELS];
@@ -63,10 +67,36 @@ static bool enabled(const struct settings *s, int i)
 
 /* --- one pass --- */
 
+/* Our node's key as the store has it; NULL: none. */
+static const uint8_t *published_key(const struct agent *a, int i)
+{
+	const struct node_record *there = nodes_find(&a->nodes, a->params.node);
+	const uint8_t *key = there ? plan_key(there, families[i]) : NULL;
+
+	return key && !sodium_is_zero(key, 32) ? key : NULL;
+}
+
+/* The key that is there may be that of another WireGuard on this node, Felix's. To take it away would
+ * make peers talk to this node in plain. */
+static void spare_foreign_key(struct agent *a, int i, bool foreign[N_TUNNELS])
+{
+	const uint8_t *key = published_key(a, i);
+	uint8_t *ours = i == V4 ? a->self.record.key4 : a->self.record.key6;
+
+	foreign[i] = key && sodium_is_zero(ours, 32) && takeover_key_in_use(key);
+	if (foreign[i])
+		memcpy(ours, key, 32);
+}
+
 static int publish(struct agent *a)
 {
 	const struct node_record *there = nodes_find(&a->nodes, a->params.node);
+	bool foreign[N_TUNNELS];
 	int err;
+
+	for (int i = 0; i < N_TUNNELS; i++)
+		spare_foreign_key(a, i, foreign);
+	store_foreign_keys(a->store, foreign[V4], foreign[V6]);
 
 	/* Once in any case: the record may hang on the lease of the agent before, and go with it.
 	 */
@@ -147,7 +177,8 @@ static int bring_up(struct agent *a, int i)
 	struct tunnel *t = a->tunnels[i];
 	uint8_t *key = i == V4 ? a->self.record.key4 : a->self.record.key6;
 	uint8_t public_key[32];
-	int err = tunnel_enable(t, s, tunnel_mtu(a, s, i), a->self.uplink.ifindex);
+	int err = tunnel_enable(t, s, tunnel_mtu(a, s, i), a->self.uplink.ifindex,
+				published_key(a, i));
 
 	if (!err)
 		err = tunnel_update(t, &a->plans[i], s);
@@ -157,6 +188,55 @@ static int bring_up(struct agent *a, int i)
 		memcpy(key, public_key, 32);
 	return err;
 }
+
+/* --- what earlier agents left --- */
+
+static struct leftovers_wanted wanted(const struct agent *a)
+{
+	const struct settings *s = settings_get(a->params.settings);
+
+	return (struct leftovers_wanted){
+		.tunnel = {s->enabled4, s->enabled6},
+		.name = {s->interface4, s->interface6},
+		.priority = s->rule_priority,
+		.table = s->route_table,
+		.guard = s->enabled4 || s->enabled6,
+		.files = true,
+	};
+}
+
+/* Switched off, or set otherwise, while nobody was there to do it. It is done when all that is
+ * wanted stands: from then on we know ourselves what was before. A store that says nothing at all has not
+ * switched anything off: then what is there stays, and drops. */
+static void sweep(struct agent *a, bool stands)
+{
+	struct leftovers_wanted w = wanted(a);
+
+	if (!a->told || a->swept)
+		return;
+	for (int i = 0; i < N_TUNNELS; i++)
+		if (tunnel_state(a->tunnels[i]) == TUNNEL_LINGERING)
+			return; /* it goes by itself */
+	w.others = !stands;
+	a->swept = !leftovers_remove(&w) && stands;
+}
+
+static void report_kept_tunnels(const struct agent *a)
+{
+	const struct settings *s = settings_get(a->params.settings);
+
+	for (int i = 0; i < N_TUNNELS; i++) {
+		struct link_info tunnel, inner;
+
+		if (!enabled(s, i) && !pair_find(families[i], &tunnel, &inner))
+			log_warn(
+				"the store has no settings: the tunnel of an earlier agent stays, and drops packets",
+				"interface=%s needs=\"podveil enable, podveil disable, or podveil agent --cleanup\"",
+				tunnel.name);
+	}
+}
+
+/* --- the whole --- */
 
 /* Everything is made as settings and records say. */
 static int pass(void *context)
@@ -190,7 +270,7 @@ static int pass(void *context)
 	source_check_by_mark(any && s->host_encryption);
 	for (int i = 0; i < N_TUNNELS; i++) {
 		if (!enabled(s, i)) {
-			tunnel_disable(a->tunnels[i]);
+			tunnel_disable(a->tunnels[i], a->plans[i].n_peers > 0);
 			continue;
 		}
 		err = bring_up(a, i);
@@ -200,6 +280,7 @@ static int pass(void *context)
 	err = fence_settle(a->fence);
 	if (err && !first)
 		first = err;
+	sweep(a, !first || !any);
 	err = publish(a);
 	return first ? first : err;
 }
@@ -229,30 +310,6 @@ static void on_node(void *context, const char *name, const struct node_record *r
 		schedule_pass(a->schedule);
 }
 
-/* A tunnel that was switched off while nobody was there to do it. A store that says nothing at all
- * (not mounted yet, emptied) has not switched anything off: then what is there stays, and drops. */
-static void clear_leftovers(struct agent *a)
-{
-	const struct settings *s = settings_get(a->params.settings);
-
-	for (int i = 0; i < N_TUNNELS; i++) {
-		const char *name = i == V4 ? s->interface4 : s->interface6;
-		struct link_info link;
-
-		if (enabled(s, i) || tunnel_state(a->tunnels[i]) != TUNNEL_OFF)
-			continue;
-		if (a->told)
-			tunnel_cleanup(families[i], name, s->rule_priority, s->route_table);
-		else if (!link_get(name, &link))
-			log_warn("the store has no settings: the tunnel of an earlier agent stays, "
-				 "and "
-				 "drops packets",
-				 "interface=%s needs=\"podveil enable, podveil disable, or podveil "
-				 "agent --cleanup\"",
-				 name);
-	}
-}
-
 /* At once, and only where the setting changes: a signal may have said otherwise meanwhile. */
 static void follow_log(struct agent *a)
 {
@@ -280,9 +337,7 @@ static void on_settings(void *context, const char *node, const struct store_sett
 	changed = settings_layer_end(stack);
 	follow_log(a);
 	a->told |= first;
-	if (first && a->synced)
-		clear_leftovers(a);
-	if (changed && a->synced)
+	if ((first || changed) && a->synced)
 		schedule_pass(a->schedule);
 }
 
@@ -290,8 +345,8 @@ static void on_synced(void *context)
 {
 	struct agent *a = context;
 
-	if (!a->synced)
-		clear_leftovers(a);
+	if (!a->synced && !a->told)
+		report_kept_tunnels(a);
 	a->synced = true;
 	schedule_start(a->schedule);
 }
@@ -319,6 +374,24 @@ static struct report_input describe(void *context)
 
 /* --- what others change, and what only time brings --- */
 
+/* Lock and status socket: without them another agent could start beside us, and nobody could ask
+ * us. What cannot be done is said once. */
+static void mend_files(struct agent *a)
+{
+	const int lock = lock_file_mend(LOCK, &a->lock_file);
+	const int socket = status_mend(a->status);
+	const int err = lock < 0 ? lock : socket < 0 ? socket : 0;
+
+	if (err && err != a->files_error)
+		log_error("files of the agent are missing and cannot be made again",
+			  "directory=" STATE_DIRECTORY " errno=%d error=\"%s\"", -err,
+			  strerror(-err));
+	else if (lock > 0 || socket > 0)
+		log_warn("put back files of the agent that somebody removed",
+			 "directory=" STATE_DIRECTORY);
+	a->files_error = err;
+}
+
 static int mend(void *context, bool network)
 {
 	struct agent *a = context;
@@ -336,6 +409,7 @@ static int mend(void *context, bool network)
 	if (fence_mend(a->fence) > 0)
 		log_info("put back the guard's programs", "uplink=%s", a->self.uplink.name);
 	source_check_mend();
+	mend_files(a);
 	if (network && self_moved(&a->self))
 		schedule_pass(a->schedule);
 	return err;
@@ -354,24 +428,6 @@ static void tick(void *context)
 
 /* --- making and freeing --- */
 
-static int take_lock(int *out)
-{
-	int fd, err = 0;
-
-	if (mkdir(STATE_DIRECTORY, 0700) && errno != EEXIST)
-		return -errno;
-	fd = open(LOCK, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	if (fd < 0)
-		return -errno;
-	if (flock(fd, LOCK_EX | LOCK_NB)) {
-		err = -errno;
-		close(fd);
-		return err;
-	}
-	*out = fd;
-	return 0;
-}
-
 /* The store may be reached over the nodes' own addresses, and whoever starts the next agent, too: a
  * kubelet that is to replace one asks the API server. In strict mode nothing goes out in plain even
  * so. */
@@ -379,12 +435,8 @@ static void release_hosts(const struct agent *a)
 {
 	const struct settings *s = settings_get(a->params.settings);
 
-	for (int i = 0; i < N_TUNNELS && !s->strict; i++) {
-		struct link_info link;
-
-		if (!link_get(i == V4 ? s->interface4 : s->interface6, &link))
-			network_release_hosts(families[i], s->route_table, link.ifindex);
-	}
+	for (int i = 0; i < N_TUNNELS && !s->strict; i++)
+		network_release_hosts(families[i]);
 }
 
 int agent_new(const struct agent_params *params, struct agent **out)
@@ -420,7 +472,7 @@ int agent_new(const struct agent_params *params, struct agent **out)
 	if (!a->fence || !a->announcer)
 		goto fail;
 	step = "lock (another agent runs on this machine)";
-	err = take_lock(&a->lock_file);
+	err = lock_file_take(LOCK, &a->lock_file);
 	if (err)
 		goto fail;
 	step = "watching the network";
@@ -486,24 +538,29 @@ void agent_free(struct agent *a, bool cleanup)
 	free(a);
 }
 
-int agent_cleanup(const char *uplink, const struct settings *s)
+int agent_cleanup(char **left)
 {
-	struct link_info link;
-	int lock, ifindex, err = take_lock(&lock), first = 0;
+	const struct leftovers_wanted nothing = {.guard = false};
+	char *before;
+	int lock, err = lock_file_take(LOCK, &lock);
 
+	*left = NULL;
 	if (err)
 		return err;
-	for (int i = 0; i < N_TUNNELS; i++) {
-		tunnel_cleanup(families[i], i == V4 ? s->interface4 : s->interface6,
-			       s->rule_priority, s->route_table);
-		tunnel_forget_key(families[i]);
-	}
-	err = uplink ? link_get(uplink, &link) : route_default(&ifindex);
-	if (!err)
-		first = fence_cleanup(uplink ? link.ifindex : ifindex);
-	source_check_by_mark(false);
-	unlink(STATUS_SOCKET);
+	before = leftovers_list(&nothing);
+	err = leftovers_remove(&nothing);
+	*left = leftovers_list(&nothing);
+	if (before && *left && **left)
+		log_error("not everything could be removed", "before=\"%s\"", before);
 	unlink(LOCK);
+	rmdir(STATE_DIRECTORY); /* stays where a bare device has its lock there */
 	close(lock);
-	return first;
+	if (!before || !*left)
+		err = -ENOMEM;
+	else if (!**left)
+		err = 0;
+	else if (!err)
+		err = -EBUSY;
+	free(before);
+	return err;
 }

@@ -38,8 +38,9 @@ int agent_new(const struct agent_params *params, struct agent **out);
  * from our record. */
 void agent_free(struct agent *a, bool cleanup);
 
-/* Everything that an agent, now dead, left on this machine goes, and nothing else. 0, or the first
- * -errno; -EWOULDBLOCK: an agent is running. */
-int agent_cleanup(const char *uplink, const struct settings *s);
+/* Everything that an agent, now dead, left on this machine goes, and nothing else, whatever its
+ * settings were. 0; -EWOULDBLOCK: an agent is running; else *left (allocated; NULL: unknown) says
+ * what is still there, a line each. */
+int agent_cleanup(char **left);
 
 #endif

@@ -13,6 +13,7 @@
 
 struct announcer {
 	char *conflicts, *refused; /* as last told */
+	char *problem;
 	uint64_t leaks;
 	bool looked;
 };
@@ -28,6 +29,7 @@ void announcer_free(struct announcer *a)
 		return;
 	free(a->conflicts);
 	free(a->refused);
+	free(a->problem);
 	free(a);
 }
 
@@ -58,11 +60,21 @@ static void see_mode(const struct device_view *v, void *context)
 	*(bool *)context = v->superpackets;
 }
 
+static const char *first_problem(const struct report_input *in, const char **reason)
+{
+	const char *problem = NULL;
+
+	for (size_t i = 0; i < in->n_tunnels && !problem; i++)
+		problem = tunnel_problem(in->tunnels[i], reason);
+	return problem;
+}
+
 static void tell_state(const struct report_input *in)
 {
 	static const char *const families[] = {"IPv4", "IPv6"};
 	struct store_state state = {.ready = !in->failed, .reason = "EncryptionOff"};
-	char message[256] = "encryption is switched off";
+	char message[512] = "encryption is switched off";
+	const char *problem, *why;
 	size_t at = 0;
 
 	for (size_t i = 0; i < in->n_tunnels; i++) {
@@ -85,6 +97,12 @@ static void tell_state(const struct report_input *in)
 		state.reason = "PeersMissing";
 	if (in->failed)
 		state.reason = "NotEverythingDone";
+	problem = first_problem(in, &why);
+	if (problem) {
+		state.ready = false;
+		state.reason = why;
+		snprintf(message + at, sizeof(message) - at, "%s%s", at ? "; " : "", problem);
+	}
 	state.message = message;
 	store_state(in->store, &state);
 }
@@ -103,6 +121,8 @@ static void tell_leaks(struct announcer *a, const struct report_input *in)
 
 void announcer_look(struct announcer *a, const struct report_input *in)
 {
+	const char *problem, *reason;
+
 	if (!in->store)
 		return;
 	tell_state(in);
@@ -110,6 +130,9 @@ void announcer_look(struct announcer *a, const struct report_input *in)
 		store_event(in->store, "NodesContradict", a->conflicts);
 	if (is_news(&a->refused, settings_refused(in->settings)))
 		store_event(in->store, "SettingRefused", a->refused);
+	problem = first_problem(in, &reason);
+	if (is_news(&a->problem, problem ? problem : ""))
+		store_event(in->store, reason, a->problem);
 	tell_leaks(a, in);
 	a->looked = true;
 }

@@ -2,6 +2,7 @@
 #include "node/fence.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -154,7 +155,17 @@ void fence_free(struct fence *f, bool remove)
 	free(f);
 }
 
-int fence_cleanup(int uplink)
+int fence_cleanup(void)
 {
-	return guard_cleanup(uplink);
+	return guard_cleanup();
+}
+
+static void list_device(void *context, const char *device)
+{
+	fprintf(context, "guard on %s\n", device);
+}
+
+void fence_list(FILE *out)
+{
+	guard_devices(list_device, out);
 }

@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdio.h>
 
 #include "node/plan.h"
 #include "node/settings.h"
@@ -29,7 +30,8 @@ int fence_mend(struct fence *f);
 bool fence_stands(const struct fence *f);
 void fence_counters(const struct fence *f,
 		    struct pv_counters *sum); /* zero where it does not stand */
-/* What a dead process left. */
-int fence_cleanup(int uplink);
+/* What a dead process left, on whatever device, goes; or is listed, a line each. */
+int fence_cleanup(void);
+void fence_list(FILE *out);
 
 #endif

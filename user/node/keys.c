@@ -52,17 +52,21 @@ static int write_key(const char *name, const uint8_t key[32])
 {
 	char path[128], fresh[128], text[KEY_TEXT + 2];
 	int fd, err = 0;
+	ssize_t n;
 
 	path_of(name, "", path);
 	path_of(name, ".new", fresh);
+	if (mkdir(DIRECTORY, 0700) && errno != EEXIST)
+		return -errno;
 	unlink(fresh);
 	fd = open(fresh, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		return -errno;
 	sodium_bin2base64(text, sizeof(text), key, 32, sodium_base64_VARIANT_ORIGINAL);
 	text[KEY_TEXT] = '\n';
-	if (write(fd, text, KEY_TEXT + 1) != KEY_TEXT + 1)
-		err = -EIO;
+	n = write(fd, text, KEY_TEXT + 1);
+	if (n != KEY_TEXT + 1)
+		err = n < 0 ? -errno : -ENOSPC;
 	close(fd);
 	sodium_memzero(text, sizeof(text));
 	if (!err && rename(fresh, path))

@@ -2,9 +2,12 @@
 #include "node/network.h"
 
 #include <errno.h>
+#include <linux/rtnetlink.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "netlink/ours.h"
+#include "node/pair.h"
 #include "observe/log.h"
 
 struct routes {
@@ -16,7 +19,8 @@ struct network {
 	int family;
 	struct network_want want; /* routes: own copy */
 	bool applied;
-	struct routes have; /* in want.table, through want.ifindex */
+	struct routes have;   /* in want.table, through want.ifindex */
+	struct routes before; /* an earlier agent's, of all tables, until the first apply */
 };
 
 /* A backup lies beside the route that it backs, the others exclude each other. */
@@ -271,6 +275,7 @@ int network_apply(struct network *n, struct network_want *want)
 		n->applied && (old.table != want->table || old.priority != want->priority);
 	struct outcome o;
 
+	n->before.n = 0;
 	if (want->n_routes)
 		qsort(want->routes, want->n_routes, sizeof(*want->routes), by_place);
 	n->want = *want;
@@ -305,17 +310,24 @@ int network_mend(struct network *n)
 
 int network_adopt(struct network *n, int ifindex, uint32_t table)
 {
+	int err;
+
 	n->want.ifindex = ifindex;
 	n->want.table = table;
-	return read_routes(n->family, table, ifindex, &n->have);
+	err = read_routes(n->family, 0, ifindex, &n->before);
+	return err ? err : read_routes(n->family, table, ifindex, &n->have);
+}
+
+static bool backed(const struct routes *r, const struct cidr *to)
+{
+	const struct route wanted = {.to = *to, .kind = ROUTE_BACKUP};
+
+	return r->n && bsearch(&wanted, r->all, r->n, sizeof(*r->all), by_place);
 }
 
 bool network_was_through(const struct network *n, const struct cidr *to)
 {
-	const struct route wanted = {.to = *to, .kind = ROUTE_BACKUP};
-
-	return n->have.n &&
-	       bsearch(&wanted, n->have.all, n->have.n, sizeof(*n->have.all), by_place);
+	return backed(&n->have, to) || backed(&n->before, to);
 }
 
 void network_clear(struct network *n)
@@ -346,37 +358,44 @@ void network_free(struct network *n)
 		return;
 	free(n->want.routes);
 	free(n->have.all);
+	free(n->before.all);
 	free(n);
 }
 
-void network_release_hosts(int family, uint32_t table, int ifindex)
+static int by_range(const void *a, const void *b)
 {
-	struct routes all = {NULL, 0, 0};
+	const struct our_route *x = a, *y = b;
+	const int order = cidr_compare(&x->to, &y->to);
 
-	if (read_routes(family, table, ifindex, &all))
-		return;
-	for (size_t i = 0; i < all.n; i++) {
-		const struct route backup = {.to = all.all[i].to, .kind = ROUTE_BACKUP};
-
-		if (all.all[i].kind == ROUTE_DEVICE &&
-		    !bsearch(&backup, all.all, all.n, sizeof(*all.all), by_place))
-			route_delete(table, ifindex, &all.all[i]);
-	}
-	free(all.all);
+	return order ? order : (x->table > y->table) - (x->table < y->table);
 }
 
-int network_cleanup(int family, uint32_t priority, uint32_t table)
+/* Sorted by range: does a route that drops stand behind this one? */
+static bool drops_behind(const struct our_route *all, size_t n, size_t i)
 {
-	struct routes old = {NULL, 0, 0};
-	bool there = false;
-	int err = rule_find(family, priority, table, &there);
+	size_t first = i;
 
-	if (!err && there)
-		err = rule_delete(family, priority, table);
-	if (!err)
-		err = read_routes(family, table, 0, &old);
-	for (size_t i = 0; i < old.n && !err; i++)
-		err = route_delete(table, 0, &old.all[i]);
-	free(old.all);
-	return err;
+	while (first && !by_range(&all[first - 1], &all[i]))
+		first--;
+	for (; first < n && !by_range(&all[first], &all[i]); first++)
+		if (all[first].type == RTN_BLACKHOLE)
+			return true;
+	return false;
+}
+
+void network_release_hosts(int family)
+{
+	const int device = pair_tunnel(family);
+	struct our_route *all = NULL;
+	size_t n = 0;
+
+	if (!device || our_routes(family, device, &all, &n))
+		n = 0;
+	if (n)
+		qsort(all, n, sizeof(*all), by_range);
+	for (size_t i = 0; i < n; i++)
+		if (all[i].ifindex == device && all[i].type == RTN_UNICAST &&
+		    !drops_behind(all, n, i))
+			our_route_delete(&all[i]);
+	free(all);
 }

@@ -46,14 +46,12 @@ void network_clear(struct network *n);
 /* Did a route through the device lead to this range, as far as we know? The one that backs it tells
  * even where the device is gone. */
 bool network_was_through(const struct network *n, const struct cidr *to);
-/* Reads what a dead process left in the table, before the first network_apply(). */
+/* Reads what a dead process left, before the first network_apply(): in whatever table, for the
+ * setting may have changed since. */
 int network_adopt(struct network *n, int ifindex, uint32_t table);
 
-/* Routes through the device that nothing backs, which are those to nodes' own addresses, go: while
+/* Routes through our device of that family that nothing backs, which are those to nodes' own addresses, go: while
  * no agent runs, or before it has read its store, nodes must be able to reach what lets one run. */
-void network_release_hosts(int family, uint32_t table, int ifindex);
-
-/* The rule, and everything that carries our protocol in the table; for --cleanup. */
-int network_cleanup(int family, uint32_t priority, uint32_t table);
+void network_release_hosts(int family);
 
 #endif

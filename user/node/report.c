@@ -199,6 +199,7 @@ static json_t *tunnel_status(const struct report_input *in, size_t i)
 	struct device *d = tunnel_device(t);
 	json_t *o = json_object(), *peers = json_array();
 	struct peer_list list = {peers, &in->plans[i]};
+	const char *problem, *reason;
 	struct pv_counters counters;
 	char address[CIDR_TEXT];
 
@@ -216,6 +217,8 @@ static json_t *tunnel_status(const struct report_input *in, size_t i)
 		device_counters(d, &counters);
 		json_object_set_new(o, "drops", drop_list(&counters));
 	}
+	problem = tunnel_problem(t, &reason);
+	json_object_set_new(o, "problem", problem ? any_text(problem) : json_null());
 	json_object_set_new(o, "peers", peers);
 	json_object_set_new(o, "ranges", range_list(&in->plans[i]));
 	return o;

@@ -17,7 +17,9 @@
 #define READER_SECONDS 5
 
 struct status {
+	struct event_base *base;
 	struct evconnlistener *listener;
+	ino_t inode; /* of the socket's file */
 	struct report_input (*describe)(void *context);
 	void *context;
 };
@@ -67,28 +69,59 @@ static void on_reader(struct evconnlistener *listener, evutil_socket_t fd, struc
 	bufferevent_enable(reader, EV_WRITE);
 }
 
+/* The socket is asked for by name, so it is remembered by its inode. */
+static int open_listener(struct status *s)
+{
+	struct sockaddr_un where = {.sun_family = AF_UNIX, .sun_path = STATUS_SOCKET};
+	struct evconnlistener *fresh;
+	struct stat there;
+
+	unlink(STATUS_SOCKET); /* a dead agent's: the living one has the lock */
+	fresh = evconnlistener_new_bind(s->base, on_reader, s,
+					LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 8,
+					(struct sockaddr *)&where, sizeof(where));
+	if (!fresh || chmod(STATUS_SOCKET, 0600) || stat(STATUS_SOCKET, &there)) {
+		int err = errno ? -errno : -EIO;
+
+		if (fresh)
+			evconnlistener_free(fresh);
+		return err;
+	}
+	if (s->listener)
+		evconnlistener_free(s->listener);
+	s->listener = fresh;
+	s->inode = there.st_ino;
+	return 0;
+}
+
 int status_new(struct event_base *base, struct report_input (*describe)(void *context),
 	       void *context, struct status **out)
 {
-	struct sockaddr_un where = {.sun_family = AF_UNIX, .sun_path = STATUS_SOCKET};
 	struct status *s = calloc(1, sizeof(*s));
+	int err;
 
 	if (!s)
 		return -ENOMEM;
+	s->base = base;
 	s->describe = describe;
 	s->context = context;
-	unlink(STATUS_SOCKET); /* a dead agent's: the living one has the lock */
-	s->listener = evconnlistener_new_bind(base, on_reader, s,
-					      LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 8,
-					      (struct sockaddr *)&where, sizeof(where));
-	if (!s->listener || chmod(STATUS_SOCKET, 0600)) {
-		int err = errno ? -errno : -EIO;
-
+	err = open_listener(s);
+	if (err)
 		status_free(s);
-		return err;
-	}
-	*out = s;
-	return 0;
+	else
+		*out = s;
+	return err;
+}
+
+int status_mend(struct status *s)
+{
+	struct stat there;
+	int err;
+
+	if (!stat(STATUS_SOCKET, &there) && there.st_ino == s->inode)
+		return 0;
+	err = open_listener(s);
+	return err ? err : 1;
 }
 
 void status_free(struct status *s)

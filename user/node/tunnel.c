@@ -4,22 +4,36 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <sodium.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "bpf/pins.h"
 #include "device/device.h"
 #include "device/wg_socket.h"
 #include "netlink/link.h"
+#include "netlink/route.h"
+#include "node/drops.h"
 #include "node/keys.h"
-#include "node/network.h"
+#include "node/pair.h"
 #include "node/source_check.h"
 #include "node/steering.h"
+#include "node/takeover.h"
 #include "observe/log.h"
+#include "podveil/counters.h"
 #include "protocol/limits.h"
 
-/* Others learn within a second or so that we are off; until then they send encrypted. */
-#define LINGER_SECONDS 5
+/* Others learn within a second or so that we are off, but a slow one (Felix: 17 s were seen) later;
+ * until then they send encrypted, and we read it. We cease when nothing came for so long: the longer
+ * time holds while others still publish keys, and so may not have heard yet. */
+#define LINGER_QUIET	       5
+#define LINGER_QUIET_WITH_KEYS 30
+#define LINGER_MOST	       120
+
+/* Somebody who deletes our device so often within a minute will do it again. */
+#define DELETIONS	  3
+#define DELETIONS_SECONDS 60
 
 struct tunnel {
 	struct tunnel_params params;
@@ -30,7 +44,17 @@ struct tunnel {
 	bool touched;		   /* somebody else configured it since */
 	struct steering *steering; /* peers and routes */
 	struct event *linger;
+	struct {
+		unsigned int seconds, quiet; /* since when it is off, and nothing came */
+		uint64_t packets;	     /* decrypted, as last seen */
+		bool with_keys;		     /* others still publish keys */
+	} off;
+	char problem[400];	   /* somebody else has our device's name */
+	time_t deleted[DELETIONS]; /* when somebody deleted our device, the last times */
+	char deleter[160];	   /* what is said of that */
+	struct drops drops;
 	bool has_key;
+	int key_error; /* -errno: its file cannot be written, which was said */
 	uint8_t private_key[32], public_key[32];
 	struct settings settings; /* as last told */
 	uint32_t mtu;
@@ -39,11 +63,6 @@ struct tunnel {
 static const char *name_of(const struct tunnel *t, const struct settings *s)
 {
 	return t->params.family == AF_INET ? s->interface4 : s->interface6;
-}
-
-static const char *inner_name(int family)
-{
-	return family == AF_INET ? "pv4.xsk" : "pv6.xsk";
 }
 
 static const char *key_name(int family)
@@ -86,12 +105,34 @@ static void stop_device(struct tunnel *t, bool remove)
 	steering_stop(t->steering);
 }
 
+static bool is_deleted_often(const struct tunnel *t)
+{
+	return t->deleted[DELETIONS - 1] &&
+	       time(NULL) - t->deleted[DELETIONS - 1] < DELETIONS_SECONDS;
+}
+
+static void note_deletion(struct tunnel *t)
+{
+	const bool before = is_deleted_often(t);
+
+	memmove(t->deleted + 1, t->deleted, sizeof(t->deleted) - sizeof(*t->deleted));
+	t->deleted[0] = time(NULL);
+	log_warn("tunnel device was deleted, it is made anew", "interface=%s",
+		 name_of(t, &t->settings));
+	if (!before && is_deleted_often(t))
+		log_error(
+			"somebody deletes the tunnel device again and again, and packets are lost each time",
+			"interface=%s who=\"Felix (calico-node) deletes a device of its own wireguardInterfaceName\" needs=\"another wireguardInterfaceName, or deploy/kubernetes/calico/calico-node.patch.yaml\"",
+			name_of(t, &t->settings));
+}
+
 /* Called by the device itself, which cannot be freed from here. */
 static void on_gone(struct device *d, void *context)
 {
 	struct tunnel *t = context;
 
-	log_warn("tunnel device was deleted, it is made anew", "interface=%s", device_name(d));
+	(void)d;
+	note_deletion(t);
 	t->params.changed(t, t->params.context);
 }
 
@@ -106,13 +147,26 @@ static void on_renamed(struct device *d, void *context)
 	t->params.changed(t, t->params.context);
 }
 
+/* The pair of a dead process bears the name that was wanted then. False: there is no pair. */
+static bool rename_pair(int family, const char *name)
+{
+	struct link_info tunnel, inner;
+
+	if (pair_find(family, &tunnel, &inner) || !tunnel.ifindex)
+		return false;
+	if (strcmp(tunnel.name, name) && !link_rename(tunnel.ifindex, name))
+		log_info("the tunnel device of a process that ended is renamed", "from=%s to=%s",
+			 tunnel.name, name);
+	return true;
+}
+
 static int start_device(struct tunnel *t)
 {
 	const struct settings *s = &t->settings;
 	const struct device_params p = {
 		.base = t->params.base,
 		.name = name_of(t, s),
-		.inner_name = inner_name(t->params.family),
+		.inner_name = pair_inner_name(t->params.family),
 		.workers = s->workers,
 		.mtu = t->mtu,
 		.wire = WIRE_SOCKET, /* until the uplink is known */
@@ -122,8 +176,7 @@ static int start_device(struct tunnel *t)
 		.sessions = on_sessions,
 		.context = t,
 	};
-	struct link_info link;
-	const bool adopted = !link_get(p.name, &link);
+	const bool adopted = rename_pair(t->params.family, p.name);
 	int err;
 
 	err = device_new(&p, &t->device);
@@ -220,7 +273,41 @@ static void look_who_configured(struct tunnel *t)
 		t->touched = true;
 }
 
-int tunnel_enable(struct tunnel *t, const struct settings *s, uint32_t mtu, int uplink)
+/* The file is for the next agent; this one works without it. So it is no reason to leave anything
+ * else undone, and what cannot be done is said once. */
+static int mend_key(struct tunnel *t)
+{
+	const int done = keys_keep(key_name(t->params.family), t->private_key);
+	const int err = done < 0 ? done : 0;
+
+	if (err && err != t->key_error)
+		log_error("private key cannot be kept: the next agent would make another",
+			  "file=/run/podveil/%s.key errno=%d error=\"%s\"",
+			  key_name(t->params.family), -err, strerror(-err));
+	t->key_error = err;
+	return err ? 0 : done;
+}
+
+/* 0: the name is ours. -EEXIST: it is somebody else's, which is said once. */
+static int claim_name(struct tunnel *t, const uint8_t *published)
+{
+	char why[sizeof(t->problem)];
+	const enum takeover result = takeover_name(t->params.family, name_of(t, &t->settings),
+						   published, t->private_key, why, sizeof(why));
+	const bool news = strcmp(why, t->problem) != 0;
+
+	memcpy(t->problem, why, sizeof(why));
+	if (result == TAKEOVER_REFUSED && news)
+		log_error("the tunnel device cannot be made", "problem=\"%s\"", why);
+	if (result == TAKEOVER_DONE) {
+		crypto_scalarmult_base(t->public_key, t->private_key);
+		mend_key(t);
+	}
+	return result == TAKEOVER_REFUSED ? -EEXIST : 0;
+}
+
+int tunnel_enable(struct tunnel *t, const struct settings *s, uint32_t mtu, int uplink,
+		  const uint8_t *published)
 {
 	const bool workers_changed = t->device && s->workers != t->settings.workers;
 	uint8_t unused[32];
@@ -243,7 +330,12 @@ int tunnel_enable(struct tunnel *t, const struct settings *s, uint32_t mtu, int 
 	if (t->device && device_ended(t->device))
 		stop_device(t, true);
 	if (!t->device)
+		err = claim_name(t, published);
+	if (!err && !t->device) {
 		err = start_device(t);
+		if (err == -ENODEV)
+			note_deletion(t); /* while it was being made */
+	}
 	if (!err)
 		device_wire(t->device, s->wire, uplink);
 	if (!err)
@@ -271,12 +363,18 @@ int tunnel_update(struct tunnel *t, const struct plan *p, const struct settings 
 	return err;
 }
 
-static void on_linger(evutil_socket_t fd, short what, void *context)
+static uint64_t packets_read(const struct tunnel *t)
 {
-	struct tunnel *t = context;
+	struct pv_counters c;
 
-	(void)fd;
-	(void)what;
+	device_counters(t->device, &c);
+	return c.ingress_packets;
+}
+
+static void end_linger(struct tunnel *t)
+{
+	if (t->linger)
+		evtimer_del(t->linger);
 	stop_device(t, true);
 	steering_forget(t->steering);
 	t->state = TUNNEL_OFF;
@@ -284,36 +382,38 @@ static void on_linger(evutil_socket_t fd, short what, void *context)
 	t->params.changed(t, t->params.context);
 }
 
-void tunnel_disable(struct tunnel *t)
+/* Each second. */
+static void on_linger(evutil_socket_t fd, short what, void *context)
 {
-	const struct timeval delay = {LINGER_SECONDS, 0};
+	struct tunnel *t = context;
+	const uint64_t packets = packets_read(t);
+	const unsigned int enough = t->off.with_keys ? LINGER_QUIET_WITH_KEYS : LINGER_QUIET;
 
+	(void)fd;
+	(void)what;
+	t->off.seconds++;
+	t->off.quiet = packets == t->off.packets ? t->off.quiet + 1 : 0;
+	t->off.packets = packets;
+	if (t->off.quiet >= enough || t->off.seconds >= LINGER_MOST || device_ended(t->device))
+		end_linger(t);
+}
+
+void tunnel_disable(struct tunnel *t, bool others_have_keys)
+{
+	const struct timeval second = {1, 0};
+
+	t->off.with_keys = others_have_keys;
+	*t->problem = 0;
 	if (t->state != TUNNEL_ON)
 		return;
 	steering_clear(t->steering);
 	t->state = TUNNEL_LINGERING;
+	t->off.seconds = t->off.quiet = 0;
+	t->off.packets = packets_read(t);
 	if (!t->linger)
-		t->linger = evtimer_new(t->params.base, on_linger, t);
-	if (!t->linger || evtimer_add(t->linger, &delay))
-		on_linger(-1, 0, t);
-}
-
-void tunnel_cleanup(int family, const char *name, uint32_t priority, uint32_t table)
-{
-	struct link_info tunnel, inner;
-	int err;
-
-	err = network_cleanup(family, priority, table);
-
-	if (err)
-		log_warn("rule and routes could not be removed", "table=%u errno=%d", table, -err);
-	if (!link_get(inner_name(family), &inner) && !strcmp(inner.kind, "veth"))
-		link_delete(inner.ifindex);
-	else if (!link_get(name, &tunnel) && !strcmp(tunnel.kind, "veth") &&
-		 !link_get_index(tunnel.peer_ifindex, &inner) &&
-		 !strcmp(inner.name, inner_name(family)))
-		link_delete(tunnel.ifindex);
-	pins_remove(name);
+		t->linger = event_new(t->params.base, -1, EV_PERSIST, on_linger, t);
+	if (!t->linger || event_add(t->linger, &second))
+		end_linger(t);
 }
 
 void tunnel_forget_key(int family)
@@ -321,50 +421,70 @@ void tunnel_forget_key(int family)
 	keys_remove(key_name(family));
 }
 
+static int mend_configuration(struct tunnel *t)
+{
+	int err;
+
+	look_who_configured(t);
+	if (!steering_told(t->steering) || !t->touched)
+		return 0;
+	log_info("somebody configured the device, it is set back", "interface=%s",
+		 device_name(t->device));
+	err = tell_interface(t);
+	if (!err)
+		err = steering_mend_peers(t->steering);
+	if (err)
+		return err;
+	t->version = device_version(t->device);
+	t->touched = false;
+	return 1;
+}
+
+/* Each thing for itself: what cannot be put back keeps nothing else from it. */
 int tunnel_mend(struct tunnel *t, bool network)
 {
-	int mended = 0, err;
+	int done[5] = {0}, mended = 0, err = 0;
 
 	if (t->state != TUNNEL_ON || !t->device || device_ended(t->device))
 		return 0;
-	err = keys_keep(key_name(t->params.family), t->private_key);
-	if (err < 0)
-		return err;
-	mended += err;
-	err = device_mend(t->device);
-	if (err < 0)
-		return err;
-	mended += err;
-	err = set_link(t);
-	if (err < 0)
-		return err;
-	mended += err;
-	look_who_configured(t);
-	if (steering_told(t->steering) && t->touched) {
-		log_info("somebody configured the device, it is set back", "interface=%s",
-			 device_name(t->device));
-		err = tell_interface(t);
-		if (!err)
-			err = steering_mend_peers(t->steering);
-		if (err)
-			return err;
-		t->version = device_version(t->device);
-		t->touched = false;
-		mended++;
+	done[0] = mend_key(t);
+	done[1] = device_mend(t->device);
+	done[2] = set_link(t);
+	done[3] = mend_configuration(t);
+	if (network)
+		done[4] = steering_mend_network(t->steering);
+	for (size_t i = 0; i < sizeof(done) / sizeof(*done); i++) {
+		if (done[i] > 0)
+			mended += done[i];
+		else if (!err)
+			err = done[i];
 	}
-	if (network) {
-		err = steering_mend_network(t->steering);
-		if (err < 0)
-			return err;
-		mended += err;
-	}
-	return mended;
+	return err ? err : mended;
 }
 
 void tunnel_tick(struct tunnel *t)
 {
-	if (t->state == TUNNEL_ON)
-		steering_tick(t->steering);
+	if (t->state != TUNNEL_ON)
+		return;
+	steering_tick(t->steering);
+	if (t->device)
+		drops_explain(&t->drops, t->device);
+}
+
+const char *tunnel_problem(struct tunnel *t, const char **reason)
+{
+	if (*t->problem) {
+		*reason = "NameTaken";
+		return t->problem;
+	}
+	if (t->state != TUNNEL_ON || !is_deleted_often(t))
+		return NULL;
+	*reason = "DeviceDeleted";
+	snprintf(
+		t->deleter, sizeof(t->deleter),
+		"somebody (Felix?) deletes %s again and again: set another wireguardInterfaceName; packets are lost each time",
+		name_of(t, &t->settings));
+	return t->deleter;
 }
 
 enum tunnel_state tunnel_state(const struct tunnel *t)

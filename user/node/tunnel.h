@@ -6,7 +6,7 @@
  *
  *   on:  device and peers first, then the route of a peer once a session with it stands (in strict
  *        mode at once: there nothing may leave in plain, so nothing is lost by it)
- *   off: rule and routes first; the device keeps decrypting for a while
+ *   off: rule and routes first; the device keeps decrypting while others still send
  *
  * Thread: control.
  */
@@ -41,16 +41,18 @@ void tunnel_free(struct tunnel *t, bool remove);
 /* The public key, making or loading the private one when it is not there yet. */
 int tunnel_key(struct tunnel *t, uint8_t public_key[32]);
 /* Device up, programs attached, as the settings say; adopts the device of a dead process. The key
- * can be published once tunnel_update() has returned 0 as well. `uplink`: ifindex. */
-int tunnel_enable(struct tunnel *t, const struct settings *s, uint32_t mtu, int uplink);
+ * can be published once tunnel_update() has returned 0 as well. `uplink`: ifindex. `published`: our
+ * node's key in the store, NULL: none. -EEXIST: somebody else has the device's name, and uses it
+ * (node/takeover.h). */
+int tunnel_enable(struct tunnel *t, const struct settings *s, uint32_t mtu, int uplink,
+		  const uint8_t *published);
 /* Peers, allowed IPs, address, rule and routes follow the plan. The plan need not outlive the call.
  */
 int tunnel_update(struct tunnel *t, const struct plan *p, const struct settings *s);
-void tunnel_disable(struct tunnel *t);
-/* Removes what a dead process left of a tunnel that is switched off. */
-void tunnel_cleanup(int family, const char *name, uint32_t priority, uint32_t table);
-
-/* The private key, too. */
+/* Rule and routes go; the device reads on what others still send, for as long as they do (at most
+ * two minutes). `others_have_keys`: of this family in the store; may be called again with news. */
+void tunnel_disable(struct tunnel *t, bool others_have_keys);
+/* The private key's file goes. */
 void tunnel_forget_key(int family);
 
 /* Puts back what somebody changed: device, programs, pins, key file, peers, and with `network`,
@@ -60,6 +62,8 @@ int tunnel_mend(struct tunnel *t, bool network);
 /* Twice a second: handshakes with peers that have no session yet or do not answer. */
 void tunnel_tick(struct tunnel *t);
 
+/* What people should see to, and in one word; NULL: nothing. Valid until the next call. */
+const char *tunnel_problem(struct tunnel *t, const char **reason);
 enum tunnel_state tunnel_state(const struct tunnel *t);
 struct device *tunnel_device(const struct tunnel *t); /* NULL: off */
 

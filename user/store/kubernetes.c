@@ -73,6 +73,7 @@ struct kubernetes {
 	struct collection collections[N_COLLECTIONS];
 	struct told *told;
 	struct event *on_begin;
+	bool foreign[2]; /* see store_foreign_keys() */
 	struct node_status *own;
 	bool synced;
 };
@@ -353,6 +354,8 @@ static int publish(void *self, const struct node_record *r)
 	int err = own(k, r->name);
 
 	if (!err)
+		node_status_foreign_keys(k->own, k->foreign[0], k->foreign[1]);
+	if (!err)
 		node_status_keys(k->own, r->key4, r->key6);
 	return err;
 }
@@ -506,7 +509,18 @@ static const struct store_health *health(const void *self)
 	return &((const struct kubernetes *)self)->health;
 }
 
+static void foreign_keys(void *self, bool v4, bool v6)
+{
+	struct kubernetes *k = self;
+
+	k->foreign[0] = v4;
+	k->foreign[1] = v6;
+	if (k->own)
+		node_status_foreign_keys(k->own, v4, v6);
+}
+
 const struct store_kind store_kubernetes = {
+	.foreign_keys = foreign_keys,
 	.remote = true,
 	.prefix = "kubernetes",
 	.open = open_kubernetes,

@@ -30,6 +30,7 @@ struct node_status {
 	struct cluster *cluster;
 	char *node;
 	bool has_keys;
+	bool foreign[2];	/* another WireGuard's key is there */
 	char keys[2][KEY_TEXT]; /* IPv4, IPv6; empty: none */
 	struct rest_call *call; /* the patch under way */
 
@@ -64,7 +65,7 @@ static bool differs(const struct node_status *s, bool v6)
 {
 	const char *there = cluster_key(s->cluster, s->node, v6);
 
-	return s->has_keys && there && strcmp(there, s->keys[v6]) != 0;
+	return s->has_keys && !s->foreign[v6] && there && strcmp(there, s->keys[v6]) != 0;
 }
 
 static json_t *annotation(const char *key)
@@ -188,6 +189,12 @@ void node_status_keys(struct node_status *s, const uint8_t key4[32], const uint8
 	}
 	s->has_keys = true;
 	push(s);
+}
+
+void node_status_foreign_keys(struct node_status *s, bool v4, bool v6)
+{
+	s->foreign[0] = v4;
+	s->foreign[1] = v6;
 }
 
 void node_status_look(struct node_status *s, const char *node)

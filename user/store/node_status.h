@@ -9,6 +9,7 @@
 #ifndef STORE_NODE_STATUS_H
 #define STORE_NODE_STATUS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "store/cluster.h"
@@ -24,6 +25,8 @@ void node_status_free(struct node_status *s);
 
 /* From now on these are our keys; all zero: none. */
 void node_status_keys(struct node_status *s, const uint8_t key4[32], const uint8_t key6[32]);
+/* The keys of these families are another WireGuard's on this node (Felix's): they stay as they are. */
+void node_status_foreign_keys(struct node_status *s, bool v4, bool v6);
 /* The cluster has news of a node: is it ours, and is it as it should be? */
 void node_status_look(struct node_status *s, const char *node);
 void node_status_condition(struct node_status *s, const struct store_state *state);

@@ -83,6 +83,12 @@ int store_publish(struct store *s, const struct node_record *r)
 	return s->kind->publish(s->self, r);
 }
 
+void store_foreign_keys(struct store *s, bool v4, bool v6)
+{
+	if (s->kind->foreign_keys)
+		s->kind->foreign_keys(s->self, v4, v6);
+}
+
 int store_withdraw(struct store *s, const char *name)
 {
 	return s->kind->withdraw(s->self, name);

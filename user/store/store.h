@@ -73,6 +73,9 @@ void store_close(struct store *s);
 /* Makes `r` the record of node r->name. Done when it returns 0 (directory), or tried until it
  * succeeds (stores over a network). The record comes back through `node`. */
 int store_publish(struct store *s, const struct node_record *r);
+/* Of these families another WireGuard on this node has a key there: it stays as it is. Where records
+ * are ours alone, it is enough that the record says the same key. */
+void store_foreign_keys(struct store *s, bool v4, bool v6);
 /* The node withdraws: its record goes. */
 int store_withdraw(struct store *s, const char *name);
 /* Writes settings of the cluster (node NULL) or of a node; others in the document stay. NULL value:
@@ -110,6 +113,7 @@ struct store_kind {
 	void (*state)(void *self, const struct store_state *state);
 	void (*event)(void *self, const char *reason, const char *message);
 	void (*flush)(void *self, unsigned int ms);
+	void (*foreign_keys)(void *self, bool v4, bool v6);
 };
 
 extern const struct store_kind store_directory, store_kubernetes, store_etcd;

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A WireGuard device of the kernel's (kind wireguard), over generic netlink: what it takes to go on
+ * where it ends. Functions return 0 or -errno and log nothing.
+ */
+#ifndef NETLINK_WIREGUARD_H
+#define NETLINK_WIREGUARD_H
+
+#include <stdint.h>
+
+struct wireguard_info {
+	uint8_t private_key[32]; /* zero: none; whoever asked wipes it */
+	uint8_t public_key[32];
+	uint32_t fwmark;
+	uint16_t port;
+};
+
+/* -ENOENT: this kernel has no WireGuard. */
+int wireguard_get(int ifindex, struct wireguard_info *out);
+
+#endif
