@@ -67,6 +67,15 @@ void remote_endpoint_forget_source(struct remote *r);
  * without memory. The box must be one that rcu_dereference() gave in this read side. */
 void endpoint_box_path(struct endpoint_box *box, const struct frame_headers *headers);
 
+/* The user of a slot, of PV_MAX_PEERS in `table` (rcu); NULL: gone, or the slot is another's now. */
+static inline struct remote *remote_of(struct remote *const *table, uint32_t slot,
+				       uint16_t generation)
+{
+	struct remote *r = slot < PV_MAX_PEERS ? rcu_dereference(table[slot]) : NULL;
+
+	return r && r->generation == generation ? r : NULL;
+}
+
 static inline void remote_count_sent(struct remote *r, unsigned int slot, uint64_t packets,
 				     uint64_t bytes)
 {

@@ -227,7 +227,7 @@ int worker_new(struct datapath *d, unsigned int id, struct worker **out)
 			  "needs=\"a kernel with CONFIG_XDP_SOCKETS\"");
 	if (err)
 		goto fail;
-	w->stage.xsk = w->xsk;
+	stage_init(&w->stage, w->xsk, d->remotes);
 	err = programs_set_socket(params->programs, id, xsk_fd(w->xsk));
 	if (err)
 		goto fail;
