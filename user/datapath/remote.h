@@ -11,6 +11,7 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
+#include "datapath/allowed_ips.h"
 #include "datapath/endpoint.h"
 #include "datapath/frame.h"
 #include "datapath/keypair.h"
@@ -30,6 +31,9 @@ struct remote {
 	_Atomic uint32_t staged;       /* packets held for it by all workers */
 	_Atomic uint32_t stage_epoch;  /* raised to drop what is staged (gave up, removed) */
 	_Atomic bool handshake_asked;  /* an event is on its way; the device clears it */
+
+	struct allowed_list allowed; /* the control thread's; see allowed_ips.h */
+	size_t n_allowed;
 
 	struct pv_peer_counters
 		*counters; /* (rcu) PV_PEER_COUNTER_SLOTS of them, memory of the map */

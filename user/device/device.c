@@ -40,6 +40,11 @@ const char *device_name(const struct device *d)
 	return d->name;
 }
 
+const char *device_served_name(const struct device *d)
+{
+	return d->served_name;
+}
+
 int device_ifindex(const struct device *d)
 {
 	return d->tunnel_ifindex;
@@ -70,24 +75,57 @@ static void lock_path(const char *name, char *out, size_t room)
 	snprintf(out, room, STATE_DIRECTORY "/%s.lock", name);
 }
 
-/* Held as long as we live: tells a device that is served from one that a dead process left. */
-static int take_lock(struct device *d)
+/* The lock of a name: tells a device that is served from one that a dead process left. The open file
+ * holds it. -EWOULDBLOCK: somebody serves a device of that name. */
+static int lock_name(const char *name)
 {
+	struct stat ours, there;
 	char path[128];
+	int fd, err;
 
 	if (mkdir(STATE_DIRECTORY, 0700) && errno != EEXIST)
 		return -errno;
-	lock_path(d->name, path, sizeof(path));
-	d->lock_file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	if (d->lock_file < 0)
-		return -errno;
-	if (flock(d->lock_file, LOCK_EX | LOCK_NB)) {
-		int err = -errno;
-
-		close(d->lock_file);
-		d->lock_file = -1; /* its file is somebody else's */
-		return err;
+	lock_path(name, path, sizeof(path));
+	for (;;) {
+		fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+		if (fd < 0)
+			return -errno;
+		err = flock(fd, LOCK_EX | LOCK_NB) || fstat(fd, &ours) ? -errno : 0;
+		if (err)
+			break;
+		/* Whoever had it may have removed the file in the meantime. */
+		if (!stat(path, &there) && there.st_ino == ours.st_ino &&
+		    there.st_dev == ours.st_dev)
+			return fd;
+		close(fd);
 	}
+	close(fd);
+	return err;
+}
+
+/* Gives up the lock that we have, if any. */
+static void unlock_name(struct device *d)
+{
+	char path[128];
+
+	if (d->lock_file < 0)
+		return;
+	lock_path(d->served_name, path, sizeof(path));
+	unlink(path);
+	close(d->lock_file);
+	d->lock_file = -1;
+}
+
+/* From now on served under this name, if nobody else is. */
+static int take_name(struct device *d, const char *name)
+{
+	int fd = lock_name(name);
+
+	if (fd < 0)
+		return fd;
+	unlock_name(d);
+	d->lock_file = fd;
+	snprintf(d->served_name, sizeof(d->served_name), "%s", name);
 	return 0;
 }
 
@@ -210,17 +248,20 @@ static void follow_carrier(struct device *d, bool carrier)
 
 static void follow_rename(struct device *d, const char *name)
 {
-	char from[128], to[128];
+	char from[IF_NAMESIZE];
+	int err;
 
-	lock_path(d->name, from, sizeof(from));
-	lock_path(name, to, sizeof(to));
-	if (rename(from, to))
-		log_warn("lock file did not follow the device's name", "from=%s to=%s errno=%d",
-			 from, to, errno);
-	if (programs_rename(d->programs, name))
-		log_warn("pins did not follow the device's name", "from=%s to=%s", d->name, name);
-	log_info("device was renamed", "from=%s to=%s", d->name, name);
+	memcpy(from, d->name, sizeof(from));
 	snprintf(d->name, sizeof(d->name), "%s", name);
+	log_info("device was renamed", "from=%s to=%s", from, name);
+	err = strcmp(name, d->served_name) ? take_name(d, name) : -EALREADY;
+	if (err && err != -EALREADY)
+		log_error("socket and pins keep the name they had",
+			  "device=%s name=%s errno=%d problem=\"%s\"", name, d->served_name, -err,
+			  err == -EWOULDBLOCK ? "another podveil serves a device of that name"
+					      : strerror(-err));
+	else if (!err && programs_rename(d->programs, name))
+		log_warn("pins did not follow the device's name", "from=%s to=%s", from, name);
 	if (d->params.renamed)
 		d->params.renamed(d, d->params.context);
 }
@@ -481,7 +522,7 @@ int device_new(const struct device_params *params, struct device **out)
 	d->allowed_ips = allowed_ips_new();
 	if (!d->by_key || !d->by_index || !d->allowed_ips)
 		goto fail;
-	err = take_lock(d);
+	err = take_name(d, d->name);
 	if (err) {
 		step = err == -EWOULDBLOCK ? "lock (another podveil serves this device)" : "lock";
 		goto fail;
@@ -523,9 +564,6 @@ fail:
 
 void device_free(struct device *d, bool remove)
 {
-	struct peer *p, *next;
-	char path[128];
-
 	if (!d)
 		return;
 	if (d->watch_event)
@@ -537,11 +575,9 @@ void device_free(struct device *d, bool remove)
 		device_lock(d);
 		d->up = false;
 		datapath_unlisten(d->datapath);
-		for (p = TAILQ_FIRST(&d->peers); p; p = next) {
-			next = TAILQ_NEXT(p, list);
-			peer_withdraw(p);
-		}
 		device_unlock(d);
+		while (!TAILQ_EMPTY(&d->peers))
+			peer_withdraw(TAILQ_FIRST(&d->peers));
 	}
 	handshaker_free(d->handshaker);
 	datapath_free(d->datapath);
@@ -557,11 +593,7 @@ void device_free(struct device *d, bool remove)
 		cds_lfht_destroy(d->by_index, NULL);
 	free(d->slots);
 	free(d->generations);
-	if (d->lock_file >= 0) {
-		lock_path(d->name, path, sizeof(path));
-		unlink(path);
-		close(d->lock_file);
-	}
+	unlock_name(d);
 	if (d->session_news >= 0)
 		close(d->session_news);
 	rcu_barrier();
