@@ -17,6 +17,7 @@
 #include "datapath/allowed_ips.h"
 #include "datapath/endpoint.h"
 #include "datapath/keypair.h"
+#include "datapath/message_ring.h"
 #include "datapath/remote.h"
 
 struct datapath;
@@ -43,10 +44,8 @@ struct datapath_event {
 	enum datapath_event_type type;
 	uint32_t slot;
 	uint16_t generation;
-	uint32_t index;		  /* CONFIRMED: local index of the keypair */
-	struct endpoint endpoint; /* HANDSHAKE_MESSAGE: from where, on which local address */
-	uint16_t length;
-	uint8_t message[192]; /* HANDSHAKE_MESSAGE: at most 148 are valid messages */
+	uint32_t index;			  /* CONFIRMED: local index of the keypair */
+	struct handshake_message message; /* HANDSHAKE_MESSAGE */
 };
 
 /* Starts the workers (they receive from the tunnel at once; the wire is dead until a listen). */
@@ -60,7 +59,7 @@ int datapath_event_fd(const struct datapath *d);
 /* The next event, those about our own sessions before handshake messages from outside, so that a
  * flood of the latter never keeps a peer from its session. 0, or -EAGAIN: none waits. */
 int datapath_event_read(struct datapath *d, struct datapath_event *out);
-/* Handshake messages that wait, at most: for the under-load decision. */
+/* Handshake messages that wait: for the under-load decision. Costs nothing. */
 unsigned int datapath_messages_waiting(struct datapath *d);
 
 /* (Re)opens the UDP sockets of all workers on `port` (0: any; the choice is stored in *port), with
