@@ -66,7 +66,8 @@ int datapath_new(const struct datapath_params *params, struct datapath **out)
 	d->signals[0] = d->signals[1] = d->messages_wait = d->events = -1;
 	d->counters = programs_counters(params->programs);
 	d->spin = params->workers < (unsigned long)sysconf(_SC_NPROCESSORS_ONLN) ? SPIN : 0;
-	atomic_store(&d->mtu, params->mtu);
+	atomic_store(&d->tunnel.mtu, params->mtu);
+	datapath_mac(d, params->mac);
 	atomic_store(&d->answer, params->answer);
 	d->remotes = calloc(PV_MAX_PEERS, sizeof(*d->remotes));
 	d->keypairs = cds_lfht_new_flavor(64, 64, 0, CDS_LFHT_AUTO_RESIZE, &urcu_qsbr_flavor, NULL);
@@ -228,7 +229,15 @@ int datapath_fwmark(struct datapath *d, uint32_t fwmark)
 
 void datapath_mtu(struct datapath *d, uint32_t mtu)
 {
-	atomic_store_explicit(&d->mtu, mtu, memory_order_relaxed);
+	atomic_store_explicit(&d->tunnel.mtu, mtu, memory_order_relaxed);
+}
+
+void datapath_mac(struct datapath *d, const uint8_t mac[6])
+{
+	uint64_t bytes = 0;
+
+	memcpy(&bytes, mac, 6);
+	atomic_store_explicit(&d->tunnel.mac, bytes, memory_order_relaxed);
 }
 
 void datapath_low_latency(struct datapath *d, bool on)

@@ -27,7 +27,8 @@ struct datapath_params {
 	int inner_ifindex;	   /* pv4.xsk: AF_XDP sockets and injection */
 	unsigned int workers;	   /* = queues of the inner end, 1..PV_MAX_WORKERS */
 	bool superpackets;	   /* XDP_USE_SG chains; else a packet a frame */
-	uint32_t mtu;		   /* of the tunnel device */
+	uint32_t mtu;		   /* of the tunnel device ... */
+	uint8_t mac[6];		   /* ... and its address */
 	const char *aead;	   /* backend; NULL: the fastest */
 	const struct allowed_ips *allowed_ips;
 	bool answer; /* ICMP to senders whose packets have no peer; else datapath_answer() later */
@@ -88,7 +89,9 @@ struct datapath_uplink {
 int datapath_queues_open(struct datapath *d, const struct datapath_uplink *u);
 bool datapath_queues_waiting(const struct datapath *d); /* something was not received yet */
 void datapath_queues_close(struct datapath *d);
+/* The tunnel device has changed. */
 void datapath_mtu(struct datapath *d, uint32_t mtu);
+void datapath_mac(struct datapath *d, const uint8_t mac[6]);
 /* Workers run before other threads from now on, or no longer (precedence.h). */
 void datapath_low_latency(struct datapath *d, bool on);
 /* From now on senders are told that there is no peer for their packets. */

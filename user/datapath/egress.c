@@ -84,7 +84,7 @@ static uint32_t padded(uint32_t length, uint32_t mtu)
 static void encrypt(struct worker *w, struct remote *r, struct keypair *k, struct cut *cut)
 {
 	struct egress *e = &w->egress;
-	const uint32_t mtu = atomic_load_explicit(&w->datapath->mtu, memory_order_relaxed);
+	const uint32_t mtu = atomic_load_explicit(&w->datapath->tunnel.mtu, memory_order_relaxed);
 	const uint8_t tos = ecn_encapsulate(cut->packet.ecn);
 	const uint32_t n = cut->segments;
 	uint64_t counter, bytes = 0;
@@ -200,7 +200,7 @@ static bool classify(struct worker *w, const struct outbound *o, struct remote *
 	if (packet_parse(&packet, ip, o->frames[0].iov_len, o->length))
 		return false;
 	*hint = cut_guess(o->frames, o->n_frames,
-			  atomic_load_explicit(&w->datapath->mtu, memory_order_relaxed));
+			  atomic_load_explicit(&w->datapath->tunnel.mtu, memory_order_relaxed));
 	if (o->stamp.magic == PV_STAMP_MAGIC)
 		hint->gso_size = o->stamp.gso_size;
 	*r = packet.version == 4

@@ -2,7 +2,6 @@
 #include "datapath/join.h"
 
 #include <errno.h>
-#include <net/ethernet.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
@@ -321,9 +320,9 @@ static void rewrite(const struct run *r, struct virtio_net_hdr *vnet)
 		.gso_type = !tcp	      ? VIRTIO_NET_HDR_GSO_UDP_L4
 			    : p->version == 4 ? VIRTIO_NET_HDR_GSO_TCPV4
 					      : VIRTIO_NET_HDR_GSO_TCPV6,
-		.hdr_len = (uint16_t)(sizeof(struct ether_header) + p->payload),
+		.hdr_len = (uint16_t)(JOIN_ETHERNET + p->payload),
 		.gso_size = (uint16_t)r->payload,
-		.csum_start = (uint16_t)(sizeof(struct ether_header) + p->l4),
+		.csum_start = (uint16_t)(JOIN_ETHERNET + p->l4),
 		.csum_offset = offset,
 	};
 }

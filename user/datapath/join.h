@@ -23,6 +23,9 @@
 #define JOIN_MAX_BYTES	 65535
 #define JOIN_MAX_PIECES	 64 /* segments in one superpacket */
 
+/* What inject puts in front of a packet; offsets for the kernel count from there. */
+#define JOIN_ETHERNET 14
+
 /* One packet to inject: metadata for the kernel and the pieces, IP header first. */
 struct joined {
 	struct virtio_net_hdr

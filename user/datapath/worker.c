@@ -220,7 +220,7 @@ int worker_new(struct datapath *d, unsigned int id, struct worker **out)
 	err = aead_new(params->aead, &w->aead);
 	if (err)
 		goto fail;
-	err = inject_open(params->inner_ifindex, &w->inject);
+	err = inject_open(params->inner_ifindex, &d->tunnel, &w->inject);
 	if (err)
 		goto fail;
 	err = xsk_open(&(struct xsk_params){.ifindex = params->inner_ifindex,

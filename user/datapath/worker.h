@@ -93,7 +93,7 @@ struct worker {
 
 struct datapath {
 	struct datapath_params params;
-	_Atomic uint32_t mtu;
+	struct inject_target tunnel;
 	_Atomic bool stopping, answer, low_latency;
 	uint64_t spin; /* ns that a worker without work looks for more before it sleeps */
 	struct pv_counters *counters;

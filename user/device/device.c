@@ -22,6 +22,8 @@
 #define DEFAULT_MTU	1420
 /* A frame of 4096 bytes, less XDP's headroom and the Ethernet header. */
 #define PER_PACKET_MTU 3826
+/* So often the tunnel device is looked at where its news may not come. */
+#define RECHECK_SECONDS 1
 
 void device_lock(struct device *d)
 {
@@ -144,6 +146,10 @@ static int adopt_pair(struct device *d, const struct link_info *tunnel)
 	d->tunnel_ifindex = tunnel->ifindex;
 	d->inner_ifindex = inner.ifindex;
 	d->mtu = tunnel->mtu;
+	memcpy(d->mac, tunnel->mac, sizeof(d->mac));
+	err = link_set_mtu(d->inner_ifindex, LINK_INNER_MTU);
+	if (err)
+		return err;
 	if (inner.rx_queues < d->workers)
 		d->workers = inner.rx_queues;
 	err = link_set_offloads(d->name, d->superpackets);
@@ -179,6 +185,7 @@ static int make_pair(struct device *d)
 		return -ENODEV;
 	d->tunnel_ifindex = tunnel.ifindex;
 	d->inner_ifindex = inner.ifindex;
+	memcpy(d->mac, tunnel.mac, sizeof(d->mac));
 	return 0;
 }
 
@@ -281,50 +288,94 @@ static void follow_mtu(struct device *d, uint32_t mtu)
 	d->mtu = mtu;
 	check_mtu(d);
 	datapath_mtu(d->datapath, mtu);
-	/* Packets cross the inner end on their way back. */
-	link_set_mtu(d->inner_ifindex, mtu);
 }
+
+/* A new address comes from udevd, or whoever likes; what bears another one the kernel drops. */
+static void follow_mac(struct device *d, const uint8_t mac[6])
+{
+	memcpy(d->mac, mac, sizeof(d->mac));
+	datapath_mac(d->datapath, mac);
+}
+
+/* The one place where we learn what has become of the tunnel device, wherever it is. News says only
+ * that it is time to look. */
+static void look_at_tunnel(struct device *d)
+{
+	const struct timeval delay = {RECHECK_SECONDS, 0};
+	struct link_info inner, tunnel;
+
+	if (link_get_index(d->inner_ifindex, &inner)) {
+		d->ending = true;
+		return;
+	}
+	follow_carrier(d, inner.carrier);
+	/* It is on its way to another network namespace: there will be news, or the next check. */
+	if (!link_get_peer(&inner, &tunnel)) {
+		d->elsewhere = inner.peer_elsewhere;
+		d->tunnel_ifindex = tunnel.ifindex;
+		if (strcmp(tunnel.name, d->name) != 0)
+			follow_rename(d, tunnel.name);
+		if (tunnel.mtu != d->mtu)
+			follow_mtu(d, tunnel.mtu);
+		if (memcmp(tunnel.mac, d->mac, sizeof(d->mac)) != 0)
+			follow_mac(d, tunnel.mac);
+		if (!d->elsewhere && !programs_attached_tunnel(d->programs, d->tunnel_ifindex))
+			programs_attach_tunnel(d->programs, d->tunnel_ifindex);
+	}
+	if (d->elsewhere)
+		evtimer_add(d->recheck_event, &delay);
+}
+
+struct news {
+	struct device *device;
+	bool concerns_us;
+};
 
 static void on_link(void *context, enum link_event e, const struct link_info *link)
 {
-	struct device *d = context;
-	struct link_info now;
+	struct news *news = context;
+	struct device *d = news->device;
 
-	if (e == LINK_OVERRUN) {
-		/* What was missed shows in how things are. */
-		if (!link_get_index(d->inner_ifindex, &now))
-			on_link(d, LINK_CHANGED, &now);
-		else
-			d->ending = true;
-		if (!link_get_index(d->tunnel_ifindex, &now))
-			on_link(d, LINK_CHANGED, &now);
-		return;
+	switch (e) {
+	case LINK_OVERRUN:
+		news->concerns_us = true;
+		break;
+	case LINK_ELSEWHERE:
+		news->concerns_us |= d->elsewhere;
+		break;
+	case LINK_CHANGED:
+	case LINK_GONE:
+		if (link->ifindex == d->inner_ifindex && e == LINK_CHANGED)
+			follow_carrier(d, link->carrier); /* also if only for a moment */
+		if (link->ifindex == d->inner_ifindex ||
+		    (link->ifindex == d->tunnel_ifindex && !d->elsewhere))
+			news->concerns_us = true;
 	}
-	if (link->ifindex == d->inner_ifindex) {
-		if (e == LINK_GONE)
-			d->ending = true;
-		else
-			follow_carrier(d, link->carrier);
-	} else if (link->ifindex == d->tunnel_ifindex && e == LINK_CHANGED) {
-		/* Gone here means only: in another network namespace, unless the inner end goes. */
-		if (strcmp(link->name, d->name))
-			follow_rename(d, link->name);
-		if (link->mtu != d->mtu)
-			follow_mtu(d, link->mtu);
-		if (!programs_attached_tunnel(d->programs, d->tunnel_ifindex))
-			programs_attach_tunnel(d->programs, d->tunnel_ifindex);
-	}
+}
+
+static void look_again(struct device *d)
+{
+	look_at_tunnel(d);
+	if (d->ending && d->params.ended)
+		d->params.ended(d, d->params.context);
 }
 
 static void on_watch(evutil_socket_t fd, short what, void *context)
 {
-	struct device *d = context;
+	struct news news = {.device = context};
 
 	(void)fd;
 	(void)what;
-	link_watch_read(d->watch, on_link, d);
-	if (d->ending && d->params.ended)
-		d->params.ended(d, d->params.context);
+	link_watch_read(news.device->watch, on_link, &news);
+	if (news.concerns_us)
+		look_again(context);
+}
+
+static void on_recheck(evutil_socket_t fd, short what, void *context)
+{
+	(void)fd;
+	(void)what;
+	look_again(context);
 }
 
 bool device_ended(const struct device *d)
@@ -337,7 +388,7 @@ int device_mend(struct device *d)
 	struct link_info inner;
 	int mended = 0, err;
 
-	if (!programs_attached_tunnel(d->programs, d->tunnel_ifindex)) {
+	if (!d->elsewhere && !programs_attached_tunnel(d->programs, d->tunnel_ifindex)) {
 		err = programs_attach_tunnel(d->programs, d->tunnel_ifindex);
 		if (err)
 			return err;
@@ -428,19 +479,18 @@ static int start_session_news(struct device *d)
 
 static int start_watch(struct device *d)
 {
-	struct link_info inner;
 	int err = link_watch_new(&d->watch);
 
 	if (err)
 		return err;
 	d->watch_event = event_new(d->params.base, link_watch_fd(d->watch), EV_READ | EV_PERSIST,
 				   on_watch, d);
-	if (!d->watch_event || event_add(d->watch_event, NULL))
+	d->recheck_event = evtimer_new(d->params.base, on_recheck, d);
+	if (!d->watch_event || !d->recheck_event || event_add(d->watch_event, NULL))
 		return -ENOMEM;
-	err = link_get_index(d->inner_ifindex, &inner);
-	if (!err && inner.carrier)
-		follow_carrier(d, true);
-	return err;
+	/* What happened since it was made. */
+	look_at_tunnel(d);
+	return d->ending ? -ENODEV : 0;
 }
 
 static int start_programs(struct device *d)
@@ -470,6 +520,7 @@ static int start_datapath(struct device *d)
 		.workers = d->workers,
 		.superpackets = d->superpackets,
 		.mtu = d->mtu,
+		.mac = {d->mac[0], d->mac[1], d->mac[2], d->mac[3], d->mac[4], d->mac[5]},
 		.aead = d->params.aead,
 		.allowed_ips = d->allowed_ips,
 		/* Packets that come before the peers of a dead process are there again are not
@@ -568,6 +619,8 @@ void device_free(struct device *d, bool remove)
 		return;
 	if (d->watch_event)
 		event_free(d->watch_event);
+	if (d->recheck_event)
+		event_free(d->recheck_event);
 	link_watch_free(d->watch);
 	if (d->session_event)
 		event_free(d->session_event);

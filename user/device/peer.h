@@ -52,6 +52,10 @@ struct device {
 	char name[IF_NAMESIZE], inner_name[IF_NAMESIZE];
 	char served_name[IF_NAMESIZE]; /* of lock and pins */
 	int tunnel_ifindex, inner_ifindex;
+	/* The tunnel device is in another network namespace, whose news may not reach us. */
+	bool elsewhere;
+	struct event *recheck_event;
+	uint8_t mac[6]; /* of the tunnel device */
 	int lock_file;
 	uint32_t mtu;
 	unsigned int workers;
