@@ -13,6 +13,14 @@
 
 static struct remote owners[OWNERS];
 
+static int nobody_has_any(void **state)
+{
+	(void)state;
+	for (uint32_t i = 0; i < OWNERS; i++)
+		remote_init(&owners[i], i, 1);
+	return 0;
+}
+
 struct model {
 	struct cidr cidrs[ROOM];
 	struct remote *owner[ROOM];
@@ -73,6 +81,7 @@ static void against_a_model(void **state)
 	struct allowed_ips *a = allowed_ips_new();
 	struct model *m = calloc(1, sizeof(*m));
 	uint64_t random = 5;
+	size_t n = 0;
 
 	(void)state;
 	for (unsigned int step = 0; step < 20000; step++) {
@@ -106,15 +115,86 @@ static void against_a_model(void **state)
 		if (step % 64 == 0)
 			rcu_quiescent_state();
 	}
+	for (unsigned int i = 0; i < OWNERS; i++)
+		n += owners[i].n_allowed;
+	assert_int_equal(n, m->n);
 	allowed_ips_free(a);
 	free(m);
 }
 
-static void count(const struct cidr *c, struct remote *owner, void *context)
+struct order {
+	size_t n;
+	uint8_t last[8];
+};
+
+static void note(const struct cidr *c, void *context)
 {
-	(void)c;
-	(void)owner;
-	++*(size_t *)context;
+	struct order *o = context;
+
+	o->last[o->n++] = c->address[3];
+}
+
+/* As wg shows them: by insertion; what is given again is the newest. */
+static void each_owner_has_a_list(void **state)
+{
+	struct allowed_ips *a = allowed_ips_new();
+	struct cidr c = {.family = AF_INET, .prefix_len = 32, .address = {10}};
+	struct order o = {0};
+	struct remote *previous;
+	uint64_t number, before;
+
+	(void)state;
+	assert_false(allowed_ips_oldest(&owners[0], &c, &number));
+	for (uint8_t i = 1; i <= 5; i++) {
+		c.address[3] = i;
+		assert_int_equal(allowed_ips_insert(a, &c, &owners[0], &previous), 0);
+	}
+	before = allowed_ips_inserted(a);
+	c.address[3] = 2;
+	assert_int_equal(allowed_ips_insert(a, &c, &owners[0], &previous), 0);
+	assert_ptr_equal(previous, &owners[0]);
+	c.address[3] = 4;
+	assert_int_equal(allowed_ips_insert(a, &c, &owners[1], &previous), 0);
+	c.address[3] = 3;
+	assert_int_equal(allowed_ips_remove(a, &c, &owners[0]), 0);
+	allowed_ips_each(&owners[0], note, &o);
+	assert_int_equal(o.n, 3);
+	assert_memory_equal(o.last, "\1\5\2", 3);
+	assert_true(allowed_ips_oldest(&owners[0], &c, &number));
+	assert_int_equal(c.address[3], 1);
+	assert_int_equal(c.prefix_len, 32);
+	assert_true(number < before);
+	assert_true(allowed_ips_oldest(&owners[1], &c, &number));
+	assert_int_equal(c.address[3], 4);
+	assert_true(number > before);
+	allowed_ips_free(a);
+}
+
+/* As many as one request may have, there and away again: within what one request may take. */
+static void many(void **state)
+{
+	struct allowed_ips *a = allowed_ips_new();
+	struct cidr c = {.family = AF_INET, .prefix_len = 32, .address = {10}};
+	struct remote *previous;
+	uint64_t number;
+
+	(void)state;
+	for (unsigned int round = 0; round < 2; round++) {
+		for (uint32_t i = 0; i < 200000; i++) {
+			c.address[1] = (uint8_t)(i >> 16);
+			c.address[2] = (uint8_t)(i >> 8);
+			c.address[3] = (uint8_t)i;
+			assert_int_equal(allowed_ips_insert(a, &c, &owners[round], &previous), 0);
+		}
+	}
+	assert_int_equal(owners[0].n_allowed, 0);
+	assert_int_equal(owners[1].n_allowed, 200000);
+	while (allowed_ips_oldest(&owners[1], &c, &number))
+		assert_int_equal(allowed_ips_remove(a, &c, &owners[1]), 0);
+	assert_int_equal(owners[1].n_allowed, 0);
+	assert_null(allowed_ips_lookup(a, AF_INET, (const uint8_t *)"\12\0\0\1"));
+	rcu_quiescent_state();
+	allowed_ips_free(a);
 }
 
 static void edges(void **state)
@@ -123,7 +203,6 @@ static void edges(void **state)
 	struct allowed_ips *a = allowed_ips_new();
 	struct cidr c = {.family = AF_INET, .prefix_len = 24, .address = {10, 1, 2, 99}};
 	struct remote *previous;
-	size_t n = 0;
 
 	(void)state;
 	assert_null(allowed_ips_lookup(a, AF_INET, v4));
@@ -141,11 +220,8 @@ static void edges(void **state)
 	c = (struct cidr){.family = AF_INET, .prefix_len = 32, .address = {10, 1, 2, 3}};
 	assert_int_equal(allowed_ips_insert(a, &c, &owners[3], &previous), 0);
 	assert_ptr_equal(allowed_ips_lookup(a, AF_INET, v4), &owners[3]);
-	allowed_ips_each(a, NULL, count, &n);
-	assert_int_equal(n, 3);
-	n = 0;
-	allowed_ips_each(a, &owners[3], count, &n);
-	assert_int_equal(n, 1);
+	assert_int_equal(owners[0].n_allowed, 0);
+	assert_int_equal(owners[3].n_allowed, 1);
 	c.prefix_len = 33;
 	assert_int_equal(allowed_ips_insert(a, &c, &owners[3], &previous), -EINVAL);
 	c = (struct cidr){.family = AF_UNIX};
@@ -206,9 +282,11 @@ static void readers_beside_a_writer(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(edges),
-		cmocka_unit_test(against_a_model),
-		cmocka_unit_test(readers_beside_a_writer),
+		cmocka_unit_test_setup(edges, nobody_has_any),
+		cmocka_unit_test_setup(against_a_model, nobody_has_any),
+		cmocka_unit_test_setup(each_owner_has_a_list, nobody_has_any),
+		cmocka_unit_test_setup(many, nobody_has_any),
+		cmocka_unit_test_setup(readers_beside_a_writer, nobody_has_any),
 	};
 	int failed;
 

@@ -34,40 +34,115 @@ static void parses_what_it_should(void **state)
 	}
 }
 
-static void refuses_what_contradicts_itself(void **state)
+static void refuses_what_has_no_addresses(void **state)
 {
 	static const struct {
 		unsigned int at;
 		uint8_t value;
-	} v4[] = {{0, 0x44}, {0, 0x4f}, {0, 0x55},  {0, 0},
-		  {2, 0xff}, {3, 10},	{32, 0x40}, {32, 0xf0}};
+	} v4[] = {{0, 0x55}, {0, 0}, {2, 0xff}, {3, 10}, {3, 19}};
 	struct shape s = {.version = 4, .protocol = IPPROTO_TCP, .payload = 10};
 	uint8_t data[256];
 	uint64_t random = 1;
 	struct packet p;
+	uint32_t len;
 
 	(void)state;
 	for (size_t i = 0; i < COUNT_OF(v4); i++) {
-		uint32_t len = make_packet(data, &s, &random, false);
-
+		len = make_packet(data, &s, &random, false);
 		data[v4[i].at] = v4[i].value;
 		assert_int_equal(packet_parse(&p, data, len, len), -EBADMSG);
 	}
 	assert_int_equal(packet_parse(&p, data, 0, 0), -EBADMSG);
-	/* An extension header that points beyond the end; more of them than there can be. */
-	s.version = 6;
-	s.options = 8;
-	uint32_t len = make_packet(data, &s, &random, false);
-
-	data[41] = 200;
-	assert_int_equal(packet_parse(&p, data, len, len), -EBADMSG);
-	s.options = 96;
 	len = make_packet(data, &s, &random, false);
+	assert_int_equal(packet_parse(&p, data, 19, 19), -EBADMSG);
+	s.version = 6;
+	len = make_packet(data, &s, &random, false);
+	assert_int_equal(packet_parse(&p, data, 39, 39), -EBADMSG);
+	put16(data + 4, len - 39);
+	assert_int_equal(packet_parse(&p, data, len, len), -EBADMSG);
+}
+
+static void short_ip_header(uint8_t *data)
+{
+	data[0] = 0x40;
+}
+static void long_ip_header(uint8_t *data)
+{
+	data[0] = 0x4f;
+}
+static void ip_header_alone(uint8_t *data)
+{
+	put16(data + 2, 20);
+}
+static void short_tcp_header(uint8_t *data)
+{
+	data[l4_of(&(struct shape){.version = data[0] >> 4}) + 12] = 0x40;
+}
+static void long_tcp_header(uint8_t *data)
+{
+	data[l4_of(&(struct shape){.version = data[0] >> 4}) + 12] = 0xf0;
+	put16(data + (data[0] >> 4 == 4 ? 2 : 4), data[0] >> 4 == 4 ? 70 : 50);
+}
+static void ten_extensions(uint8_t *data)
+{
+	data[6] = IPPROTO_HOPOPTS;
 	for (unsigned int i = 0; i < 12; i++) {
 		data[40 + 8 * i] = IPPROTO_HOPOPTS;
 		data[41 + 8 * i] = 0;
 	}
-	assert_int_equal(packet_parse(&p, data, len, len), -EBADMSG);
+}
+static void extension_beyond_the_end(uint8_t *data)
+{
+	data[6] = IPPROTO_DSTOPTS;
+	data[40] = IPPROTO_TCP;
+	data[41] = 200;
+}
+static void part_of_an_extension(uint8_t *data)
+{
+	data[6] = IPPROTO_ROUTING;
+	put16(data + 4, 7);
+}
+static void half_a_udp_header(uint8_t *data)
+{
+	data[data[0] >> 4 == 4 ? 9 : 6] = IPPROTO_UDP;
+	put16(data + (data[0] >> 4 == 4 ? 2 : 4), data[0] >> 4 == 4 ? 24 : 4);
+}
+
+/* WireGuard carries what has addresses: the rest is for whom they name. */
+static void what_cannot_be_understood_has_no_transport(void **state)
+{
+	static const struct {
+		int version;
+		void (*damage)(uint8_t *data);
+	} cases[] = {
+		{4, short_ip_header},	       {4, long_ip_header},    {4, ip_header_alone},
+		{4, short_tcp_header},	       {4, long_tcp_header},   {6, short_tcp_header},
+		{6, ten_extensions},	       {6, long_tcp_header},   {6, part_of_an_extension},
+		{6, extension_beyond_the_end}, {4, half_a_udp_header}, {6, half_a_udp_header},
+	};
+	uint8_t data[256], answer[1280];
+	uint64_t random = 1;
+	struct packet p;
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(cases); i++) {
+		struct shape s = {.version = cases[i].version,
+				  .protocol = IPPROTO_TCP,
+				  .flags = 0x10,
+				  .payload = 120 - 20 - (cases[i].version == 4 ? 20 : 40)};
+		uint32_t len = make_packet(data, &s, &random, false);
+
+		cases[i].damage(data);
+		assert_int_equal(packet_parse(&p, data, len, len), 0);
+		assert_true(p.opaque);
+		assert_false(p.fragment);
+		assert_int_equal(p.l4, 0);
+		assert_int_equal(p.payload, 0);
+		/* It may be an error, and those are not answered. */
+		assert_int_equal(
+			icmp_answer(answer, sizeof(answer), data, len, len, ICMP_REASON_NO_PEER, 0),
+			0);
+	}
 }
 
 static void fragments_have_no_transport(void **state)
@@ -239,7 +314,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(parses_what_it_should),
-		cmocka_unit_test(refuses_what_contradicts_itself),
+		cmocka_unit_test(refuses_what_has_no_addresses),
+		cmocka_unit_test(what_cannot_be_understood_has_no_transport),
 		cmocka_unit_test(fragments_have_no_transport),
 		cmocka_unit_test(checksums_of_any_length),
 		cmocka_unit_test(congestion_marks),

@@ -445,6 +445,13 @@ static void other_ttl(uint8_t *data, size_t len)
 {
 	(void)len;
 	data[8]--;
+	put16(data + 10, 0);
+	put16(data + 10, (uint16_t)~slow_checksum(0, data, 20));
+}
+static void wrong_header_checksum(uint8_t *data, size_t len)
+{
+	(void)len;
+	data[11] ^= 1;
 }
 
 static void what_ends_a_run(void **state)
@@ -460,6 +467,73 @@ static void what_ends_a_run(void **state)
 	assert_int_equal(results_after(j, 10, reordered, NULL), 3);
 	assert_int_equal(results_after(j, 10, NULL, wrong_checksum), 3);
 	assert_int_equal(results_after(j, 10, NULL, other_ttl), 3);
+	assert_int_equal(results_after(j, 10, NULL, wrong_header_checksum), 3);
+	join_free(j);
+}
+
+/* The sender signed each packet: made into one, or one changed, the receiver refuses them. */
+static void what_is_signed_is_not_joined(void **state)
+{
+	struct shape s = {.version = 6,
+			  .protocol = IPPROTO_TCP,
+			  .options = 24,
+			  .payload = 1000,
+			  .flags = ACK,
+			  .port = 80};
+	struct join *j = join_new(true);
+	struct segments in = {.n = 0};
+	const struct joined *results;
+	uint8_t data[2048];
+	uint64_t random = 1;
+
+	(void)state;
+	for (unsigned int i = 0; i < 10; i++, s.sequence += s.payload) {
+		uint32_t len = make_packet(data, &s, &random, false);
+
+		data[6] = IPPROTO_AH;
+		data[41] = 24 / 4 - 2;
+		add_copy(&in, data, len);
+	}
+	assert_int_equal(join_all(j, &in, &results), 10);
+	for (unsigned int i = 0; i < 10; i++) {
+		assert_int_equal(results[i].segments, 1);
+		assert_memory_equal(results[i].pieces[0].iov_base, in.data[i], in.len[i]);
+	}
+	segments_free(&in);
+	join_free(j);
+}
+
+/* Both ways: cut and join leave it alone, and nothing of its flow passes it. */
+static void what_cannot_be_understood_is_carried(void **state)
+{
+	struct shape s = {.version = 4, .protocol = IPPROTO_TCP, .payload = 500, .flags = ACK};
+	struct join *j = join_new(true);
+	const struct joined *results;
+	struct segments in = {.n = 0}, got;
+	uint64_t random = 1;
+	uint8_t data[1024];
+
+	(void)state;
+	for (unsigned int i = 0; i < 3; i++) {
+		uint32_t len = make_packet(data, &s, &random, false);
+
+		if (i == 1)
+			data[0] = 0x40; /* IHL 0 */
+		else
+			s.sequence += s.payload;
+		s.id++;
+		add_copy(&in, data, len);
+		assert_int_equal(
+			cut_all(&got, data, len, (struct cut_hint){.gso_size = 0}, &random), 0);
+		assert_int_equal(got.n, 1);
+		assert_int_equal(got.len[0], len);
+		assert_memory_equal(got.data[0], data, len);
+		segments_free(&got);
+	}
+	assert_int_equal(join_all(j, &in, &results), 3);
+	for (unsigned int i = 0; i < 3; i++)
+		assert_memory_equal(results[i].pieces[0].iov_base, in.data[i], in.len[i]);
+	segments_free(&in);
 	join_free(j);
 }
 
@@ -521,6 +595,8 @@ int main(void)
 		cmocka_unit_test(guessing_without_a_stamp),
 		cmocka_unit_test(joins_and_cuts_back),
 		cmocka_unit_test(what_ends_a_run),
+		cmocka_unit_test(what_is_signed_is_not_joined),
+		cmocka_unit_test(what_cannot_be_understood_is_carried),
 		cmocka_unit_test(udp_only_where_the_kernel_can),
 		cmocka_unit_test(as_many_as_fit),
 	};

@@ -13,21 +13,28 @@
 #include <sys/socket.h>
 #include <urcu-qsbr.h>
 
+#include "datapath/remote.h"
+
 /* An address as a number of 128 bits; IPv4 in the uppermost 32. */
 struct bits {
 	uint64_t high, low;
 };
 
-struct node {
+struct allowed_node {
 	struct bits prefix;
 	uint8_t length;
-	struct remote *owner;  /* (rcu) NULL: the node only joins its children */
-	struct node *child[2]; /* (rcu) */
+	struct remote *owner;	       /* (rcu) NULL: the node only joins its children */
+	struct allowed_node *child[2]; /* (rcu) */
 	struct rcu_head rcu;
+	/* For whoever makes changes; where there is an owner: */
+	uint8_t family;
+	uint64_t number;
+	TAILQ_ENTRY(allowed_node) list;
 };
 
 struct allowed_ips {
-	struct node *root4, *root6; /* (rcu) */
+	struct allowed_node *root4, *root6; /* (rcu) */
+	uint64_t inserted;
 };
 
 static struct bits bits_of(int family, const uint8_t *address)
@@ -81,7 +88,7 @@ struct allowed_ips *allowed_ips_new(void)
 	return calloc(1, sizeof(struct allowed_ips));
 }
 
-static void free_tree(struct node *n)
+static void free_tree(struct allowed_node *n)
 {
 	if (!n)
 		return;
@@ -108,28 +115,46 @@ static int check(const struct cidr *c)
 	return -EINVAL;
 }
 
-static struct node **root_of(struct allowed_ips *a, int family)
+static struct allowed_node **root_of(struct allowed_ips *a, int family)
 {
 	return family == AF_INET ? &a->root4 : &a->root6;
 }
 
-static struct node *node_new(struct bits prefix, unsigned int length, struct remote *owner)
+static struct allowed_node *node_new(struct bits prefix, unsigned int length)
 {
-	struct node *n = calloc(1, sizeof(*n));
+	struct allowed_node *n = calloc(1, sizeof(*n));
 
 	if (n) {
 		n->prefix = prefix;
 		n->length = (uint8_t)length;
-		n->owner = owner;
 	}
 	return n;
+}
+
+/* Off its owner's list. The owner that readers see stays. */
+static void unlist(struct allowed_node *n)
+{
+	if (!n->owner)
+		return;
+	TAILQ_REMOVE(&n->owner->allowed, n, list);
+	n->owner->n_allowed--;
+}
+
+static void give(struct allowed_ips *a, struct allowed_node *n, int family, struct remote *owner)
+{
+	unlist(n);
+	n->family = (uint8_t)family;
+	n->number = a->inserted++;
+	TAILQ_INSERT_TAIL(&owner->allowed, n, list);
+	owner->n_allowed++;
+	rcu_assign_pointer(n->owner, owner);
 }
 
 int allowed_ips_insert(struct allowed_ips *a, const struct cidr *cidr, struct remote *owner,
 		       struct remote **previous)
 {
 	const unsigned int length = cidr->prefix_len;
-	struct node **link, *there, *fresh, *fork;
+	struct allowed_node **link, *there, *fresh, *fork;
 	struct bits prefix;
 	unsigned int shared;
 
@@ -144,27 +169,30 @@ int allowed_ips_insert(struct allowed_ips *a, const struct cidr *cidr, struct re
 		link = &there->child[bit_at(prefix, there->length)];
 	if (there && there->length == length && common(there->prefix, prefix) >= length) {
 		*previous = there->owner;
-		rcu_assign_pointer(there->owner, owner);
+		give(a, there, cidr->family, owner);
 		return 0;
 	}
-	fresh = node_new(prefix, length, owner);
+	fresh = node_new(prefix, length);
 	if (!fresh)
 		return -ENOMEM;
 	if (!there) {
+		give(a, fresh, cidr->family, owner);
 		rcu_assign_pointer(*link, fresh);
 		return 0;
 	}
 	shared = common(there->prefix, prefix);
 	if (shared >= length) { /* the new prefix covers what is there */
+		give(a, fresh, cidr->family, owner);
 		fresh->child[bit_at(there->prefix, length)] = there;
 		rcu_assign_pointer(*link, fresh);
 		return 0;
 	}
-	fork = node_new(mask(prefix, shared), shared, NULL);
+	fork = node_new(mask(prefix, shared), shared);
 	if (!fork) {
 		free(fresh);
 		return -ENOMEM;
 	}
+	give(a, fresh, cidr->family, owner);
 	fork->child[bit_at(prefix, shared)] = fresh;
 	fork->child[bit_at(there->prefix, shared)] = there;
 	rcu_assign_pointer(*link, fork);
@@ -173,13 +201,13 @@ int allowed_ips_insert(struct allowed_ips *a, const struct cidr *cidr, struct re
 
 static void release(struct rcu_head *head)
 {
-	free(caa_container_of(head, struct node, rcu));
+	free(caa_container_of(head, struct allowed_node, rcu));
 }
 
 /* Takes a node without an owner out where it no longer joins two children. */
-static bool splice(struct node **link)
+static bool splice(struct allowed_node **link)
 {
-	struct node *n = *link;
+	struct allowed_node *n = *link;
 
 	if (n->owner || (n->child[0] && n->child[1]))
 		return false;
@@ -191,7 +219,7 @@ static bool splice(struct node **link)
 int allowed_ips_remove(struct allowed_ips *a, const struct cidr *cidr, const struct remote *owner)
 {
 	const unsigned int length = cidr->prefix_len;
-	struct node **link, **above = NULL, *there;
+	struct allowed_node **link, **above = NULL, *there;
 	struct bits prefix;
 
 	if (check(cidr))
@@ -206,56 +234,57 @@ int allowed_ips_remove(struct allowed_ips *a, const struct cidr *cidr, const str
 	if (!there || there->length != length || common(there->prefix, prefix) < length ||
 	    there->owner != owner || !owner)
 		return -ENOENT;
+	unlist(there);
 	rcu_assign_pointer(there->owner, NULL);
 	if (splice(link) && above)
 		splice(above);
 	return 0;
 }
 
-static void show(const struct node *n, int family,
-		 void (*visit)(const struct cidr *cidr, struct remote *owner, void *context),
-		 void *context)
+static struct cidr cidr_of(const struct allowed_node *n)
 {
-	struct cidr c = {.family = (uint8_t)family, .prefix_len = n->length};
+	struct cidr c = {.family = n->family, .prefix_len = n->length};
 	uint64_t high = htobe64(n->prefix.high), low = htobe64(n->prefix.low);
 
 	memcpy(c.address, &high, sizeof(high));
 	memcpy(c.address + sizeof(high), &low, sizeof(low));
-	visit(&c, n->owner, context);
+	return c;
 }
 
-/* The visitor may remove what it is shown: the node, and one above it that has no owner. So
- * children are read before, and both of them: a spliced node keeps its pointers until the grace
- * period. */
-static void walk(struct node *n, int family, const struct remote *owner,
-		 void (*visit)(const struct cidr *cidr, struct remote *owner, void *context),
-		 void *context)
+void allowed_ips_each(const struct remote *owner,
+		      void (*visit)(const struct cidr *cidr, void *context), void *context)
 {
-	struct node *left, *right;
+	const struct allowed_node *n;
+
+	TAILQ_FOREACH (n, &owner->allowed, list) {
+		const struct cidr c = cidr_of(n);
+
+		visit(&c, context);
+	}
+}
+
+uint64_t allowed_ips_inserted(const struct allowed_ips *a)
+{
+	return a->inserted;
+}
+
+bool allowed_ips_oldest(const struct remote *owner, struct cidr *out, uint64_t *number)
+{
+	const struct allowed_node *n = TAILQ_FIRST(&owner->allowed);
 
 	if (!n)
-		return;
-	left = n->child[0];
-	right = n->child[1];
-	if (n->owner && (!owner || n->owner == owner))
-		show(n, family, visit, context);
-	walk(left, family, owner, visit, context);
-	walk(right, family, owner, visit, context);
-}
-
-void allowed_ips_each(struct allowed_ips *a, const struct remote *owner,
-		      void (*visit)(const struct cidr *cidr, struct remote *owner, void *context),
-		      void *context)
-{
-	walk(a->root4, AF_INET, owner, visit, context);
-	walk(a->root6, AF_INET6, owner, visit, context);
+		return false;
+	*out = cidr_of(n);
+	*number = n->number;
+	return true;
 }
 
 struct remote *allowed_ips_lookup(const struct allowed_ips *a, int family, const uint8_t *address)
 {
 	const struct bits bits = bits_of(family, address);
 	const unsigned int width = family == AF_INET ? 32 : 128;
-	const struct node *n = rcu_dereference(*(family == AF_INET ? &a->root4 : &a->root6));
+	const struct allowed_node *n =
+		rcu_dereference(*(family == AF_INET ? &a->root4 : &a->root6));
 	struct remote *best = NULL;
 
 	while (n && common(n->prefix, bits) >= n->length) {

@@ -3,10 +3,9 @@
 
 #include <endian.h>
 #include <errno.h>
-#include <linux/sockios.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
-#include <sys/ioctl.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -14,8 +13,7 @@
 #include "datapath/wire_xdp.h"
 #include "datapath/worker.h"
 
-/* Room for this many events of each class; beyond that workers drop messages, and ask again for
- * sessions at the next packet. */
+/* Room for this many signals; beyond that workers ask again for sessions at the next packet. */
 #define EVENT_QUEUE_BYTES (4096 * 1024)
 
 /* A sleeping worker costs a packet a wake-up of 20 to 50 us where processors are virtual. Looking
@@ -46,13 +44,13 @@ static int open_events(struct datapath *d)
 	struct epoll_event e = {.events = EPOLLIN};
 	int err = event_pair(d->signals);
 
-	if (!err)
-		err = event_pair(d->messages);
 	if (err)
 		return err;
+	d->messages_wait = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	d->events = epoll_create1(EPOLL_CLOEXEC);
-	if (d->events < 0 || epoll_ctl(d->events, EPOLL_CTL_ADD, d->signals[0], &e) ||
-	    epoll_ctl(d->events, EPOLL_CTL_ADD, d->messages[0], &e))
+	if (d->messages_wait < 0 || d->events < 0 ||
+	    epoll_ctl(d->events, EPOLL_CTL_ADD, d->signals[0], &e) ||
+	    epoll_ctl(d->events, EPOLL_CTL_ADD, d->messages_wait, &e))
 		return -errno;
 	return 0;
 }
@@ -65,10 +63,11 @@ int datapath_new(const struct datapath_params *params, struct datapath **out)
 	if (!d)
 		return -ENOMEM;
 	d->params = *params;
-	d->signals[0] = d->signals[1] = d->messages[0] = d->messages[1] = d->events = -1;
+	d->signals[0] = d->signals[1] = d->messages_wait = d->events = -1;
 	d->counters = programs_counters(params->programs);
 	d->spin = params->workers < (unsigned long)sysconf(_SC_NPROCESSORS_ONLN) ? SPIN : 0;
-	atomic_store(&d->mtu, params->mtu);
+	atomic_store(&d->tunnel.mtu, params->mtu);
+	datapath_mac(d, params->mac);
 	atomic_store(&d->answer, params->answer);
 	d->remotes = calloc(PV_MAX_PEERS, sizeof(*d->remotes));
 	d->keypairs = cds_lfht_new_flavor(64, 64, 0, CDS_LFHT_AUTO_RESIZE, &urcu_qsbr_flavor, NULL);
@@ -90,14 +89,6 @@ fail:
 	return err;
 }
 
-static void close_pair(const int pair[2])
-{
-	for (int i = 0; i < 2; i++) {
-		if (pair[i] >= 0)
-			close(pair[i]);
-	}
-}
-
 void datapath_free(struct datapath *d)
 {
 	if (!d)
@@ -108,10 +99,12 @@ void datapath_free(struct datapath *d)
 	if (d->keypairs)
 		cds_lfht_destroy(d->keypairs, NULL);
 	free(d->remotes);
-	if (d->events >= 0)
-		close(d->events);
-	close_pair(d->signals);
-	close_pair(d->messages);
+	for (unsigned int i = 0; i < 4; i++) {
+		const int fds[] = {d->events, d->messages_wait, d->signals[0], d->signals[1]};
+
+		if (fds[i] >= 0)
+			close(fds[i]);
+	}
 	free(d);
 }
 
@@ -120,22 +113,46 @@ int datapath_event_fd(const struct datapath *d)
 	return d->events;
 }
 
+static bool take_message(struct datapath *d, struct datapath_event *out)
+{
+	/* From all workers in turn. */
+	for (unsigned int i = 0; i < d->n_workers; i++) {
+		struct worker *w = d->workers[d->next_ring++ % d->n_workers];
+
+		if (message_ring_take(w->messages, &out->message)) {
+			out->type = DATAPATH_HANDSHAKE_MESSAGE;
+			return true;
+		}
+	}
+	return false;
+}
+
 int datapath_event_read(struct datapath *d, struct datapath_event *out)
 {
-	if (recv(d->signals[0], out, sizeof(*out), MSG_DONTWAIT) == sizeof(*out))
+	uint64_t wakes;
+
+	/* The signals that were counted are there; the system call that looks is saved. */
+	if (atomic_load_explicit(&d->signals_sent, memory_order_acquire) != d->signals_read &&
+	    recv(d->signals[0], out, sizeof(*out), MSG_DONTWAIT) == sizeof(*out)) {
+		d->signals_read++;
 		return 0;
-	if (recv(d->messages[0], out, sizeof(*out), MSG_DONTWAIT) == sizeof(*out))
+	}
+	if (take_message(d, out))
 		return 0;
-	return -EAGAIN;
+	/* Empty: from now on a worker has to say so. What came while this was being said counts. */
+	if (read(d->messages_wait, &wakes, sizeof(wakes)) < 0 && errno != EAGAIN)
+		return -errno;
+	atomic_exchange(&d->messages_said, false);
+	return take_message(d, out) ? 0 : -EAGAIN;
 }
 
 unsigned int datapath_messages_waiting(struct datapath *d)
 {
-	int bytes = 0;
+	unsigned int n = 0;
 
-	if (ioctl(d->messages[0], SIOCINQ, &bytes))
-		return 0;
-	return (unsigned int)bytes / sizeof(struct datapath_event);
+	for (unsigned int i = 0; i < d->n_workers; i++)
+		n += message_ring_waiting(d->workers[i]->messages);
+	return n;
 }
 
 /* Gives all workers new wires and closes the old ones when nobody uses them any more: at once, or,
@@ -212,7 +229,15 @@ int datapath_fwmark(struct datapath *d, uint32_t fwmark)
 
 void datapath_mtu(struct datapath *d, uint32_t mtu)
 {
-	atomic_store_explicit(&d->mtu, mtu, memory_order_relaxed);
+	atomic_store_explicit(&d->tunnel.mtu, mtu, memory_order_relaxed);
+}
+
+void datapath_mac(struct datapath *d, const uint8_t mac[6])
+{
+	uint64_t bytes = 0;
+
+	memcpy(&bytes, mac, 6);
+	atomic_store_explicit(&d->tunnel.mac, bytes, memory_order_relaxed);
 }
 
 void datapath_low_latency(struct datapath *d, bool on)

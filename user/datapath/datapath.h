@@ -17,6 +17,7 @@
 #include "datapath/allowed_ips.h"
 #include "datapath/endpoint.h"
 #include "datapath/keypair.h"
+#include "datapath/message_ring.h"
 #include "datapath/remote.h"
 
 struct datapath;
@@ -26,7 +27,8 @@ struct datapath_params {
 	int inner_ifindex;	   /* pv4.xsk: AF_XDP sockets and injection */
 	unsigned int workers;	   /* = queues of the inner end, 1..PV_MAX_WORKERS */
 	bool superpackets;	   /* XDP_USE_SG chains; else a packet a frame */
-	uint32_t mtu;		   /* of the tunnel device */
+	uint32_t mtu;		   /* of the tunnel device ... */
+	uint8_t mac[6];		   /* ... and its address */
 	const char *aead;	   /* backend; NULL: the fastest */
 	const struct allowed_ips *allowed_ips;
 	bool answer; /* ICMP to senders whose packets have no peer; else datapath_answer() later */
@@ -43,10 +45,8 @@ struct datapath_event {
 	enum datapath_event_type type;
 	uint32_t slot;
 	uint16_t generation;
-	uint32_t index;		  /* CONFIRMED: local index of the keypair */
-	struct endpoint endpoint; /* HANDSHAKE_MESSAGE: from where, on which local address */
-	uint16_t length;
-	uint8_t message[192]; /* HANDSHAKE_MESSAGE: at most 148 are valid messages */
+	uint32_t index;			  /* CONFIRMED: local index of the keypair */
+	struct handshake_message message; /* HANDSHAKE_MESSAGE */
 };
 
 /* Starts the workers (they receive from the tunnel at once; the wire is dead until a listen). */
@@ -60,7 +60,7 @@ int datapath_event_fd(const struct datapath *d);
 /* The next event, those about our own sessions before handshake messages from outside, so that a
  * flood of the latter never keeps a peer from its session. 0, or -EAGAIN: none waits. */
 int datapath_event_read(struct datapath *d, struct datapath_event *out);
-/* Handshake messages that wait, at most: for the under-load decision. */
+/* Handshake messages that wait: for the under-load decision. Costs nothing. */
 unsigned int datapath_messages_waiting(struct datapath *d);
 
 /* (Re)opens the UDP sockets of all workers on `port` (0: any; the choice is stored in *port), with
@@ -89,7 +89,9 @@ struct datapath_uplink {
 int datapath_queues_open(struct datapath *d, const struct datapath_uplink *u);
 bool datapath_queues_waiting(const struct datapath *d); /* something was not received yet */
 void datapath_queues_close(struct datapath *d);
+/* The tunnel device has changed. */
 void datapath_mtu(struct datapath *d, uint32_t mtu);
+void datapath_mac(struct datapath *d, const uint8_t mac[6]);
 /* Workers run before other threads from now on, or no longer (precedence.h). */
 void datapath_low_latency(struct datapath *d, bool on);
 /* From now on senders are told that there is no peer for their packets. */

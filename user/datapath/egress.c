@@ -84,7 +84,7 @@ static uint32_t padded(uint32_t length, uint32_t mtu)
 static void encrypt(struct worker *w, struct remote *r, struct keypair *k, struct cut *cut)
 {
 	struct egress *e = &w->egress;
-	const uint32_t mtu = atomic_load_explicit(&w->datapath->mtu, memory_order_relaxed);
+	const uint32_t mtu = atomic_load_explicit(&w->datapath->tunnel.mtu, memory_order_relaxed);
 	const uint8_t tos = ecn_encapsulate(cut->packet.ecn);
 	const uint32_t n = cut->segments;
 	uint64_t counter, bytes = 0;
@@ -171,13 +171,6 @@ static void answer(struct worker *w, const struct outbound *o, enum icmp_reason 
 	w->count->icmp_sent++;
 }
 
-static struct remote *remote_of(struct datapath *d, uint32_t slot, uint16_t generation)
-{
-	struct remote *r = slot < PV_MAX_PEERS ? rcu_dereference(d->remotes[slot]) : NULL;
-
-	return r && r->generation == generation ? r : NULL;
-}
-
 /* Takes the Ethernet header off: it holds the stamp. False: not an IP packet. */
 static bool open_frames(const struct xsk_packet *p, struct outbound *o)
 {
@@ -207,7 +200,7 @@ static bool classify(struct worker *w, const struct outbound *o, struct remote *
 	if (packet_parse(&packet, ip, o->frames[0].iov_len, o->length))
 		return false;
 	*hint = cut_guess(o->frames, o->n_frames,
-			  atomic_load_explicit(&w->datapath->mtu, memory_order_relaxed));
+			  atomic_load_explicit(&w->datapath->tunnel.mtu, memory_order_relaxed));
 	if (o->stamp.magic == PV_STAMP_MAGIC)
 		hint->gso_size = o->stamp.gso_size;
 	*r = packet.version == 4
@@ -238,7 +231,7 @@ static enum fate dispatch(struct worker *w, const struct xsk_packet *p, struct r
 			.checksum_offset = PV_STAMP_CSUM_OFFSET_IN(o.stamp.flags),
 		};
 		if (o.stamp.peer != PV_STAMP_NO_PEER) {
-			r = remote_of(w->datapath, o.stamp.peer, o.stamp.generation);
+			r = remote_of(w->datapath->remotes, o.stamp.peer, o.stamp.generation);
 			if (!r) {
 				w->count->drop_stale_peer++;
 				return DONE;
@@ -280,7 +273,8 @@ static enum fate dispatch(struct worker *w, const struct xsk_packet *p, struct r
 static bool visit_staged(void *context, const struct staged *p)
 {
 	struct worker *w = context;
-	struct remote *r = remote_of(w->datapath, p->slot, p->generation), *ignored;
+	struct remote *r = remote_of(w->datapath->remotes, p->share->slot, p->share->generation);
+	struct remote *ignored;
 
 	if (!r) {
 		w->count->drop_stale_peer++;
@@ -288,9 +282,8 @@ static bool visit_staged(void *context, const struct staged *p)
 	}
 	if (atomic_load_explicit(&r->stage_epoch, memory_order_relaxed) != p->epoch)
 		w->count->drop_staged_expired++;
-	else if (dispatch(w, &p->packet, &ignored) == STAGE)
-		return false;
-	atomic_fetch_sub_explicit(&r->staged, 1, memory_order_relaxed);
+	else
+		return dispatch(w, &p->packet, &ignored) == DONE;
 	return true;
 }
 
@@ -324,10 +317,8 @@ bool egress_poll(struct worker *w)
 			xsk_release(w->xsk, &e->packets[i]);
 			continue;
 		}
-		if (stage_hold(&w->stage, &e->packets[i], r))
-			w->count->staged++;
-		else
-			w->count->drop_staged_full++;
+		w->count->staged++;
+		w->count->drop_staged_full += stage_hold(&w->stage, &e->packets[i], r);
 		worker_want_session(w, r);
 	}
 	flush(w);

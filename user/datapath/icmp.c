@@ -30,7 +30,8 @@ static bool is_icmp_error(const struct packet *p, const uint8_t *data, size_t re
  * came from nobody in particular. */
 static bool may_answer(const struct packet *p, const uint8_t *data, size_t readable)
 {
-	if (is_icmp_error(p, data, readable))
+	/* What cannot be read may be an error. */
+	if (p->opaque || is_icmp_error(p, data, readable))
 		return false;
 	if (p->version == 4) {
 		const uint32_t source = read_be32(data + 12), destination = read_be32(data + 16);

@@ -211,6 +211,7 @@ static bool poll_part(struct worker *w, struct wire *wire, enum wire_part part, 
 	before = w->count->wire_messages_received;
 	for (unsigned int i = 0; i < n; i++)
 		read_received(w, &in->received[i]);
+	worker_tell_forwarded(w);
 	histogram_add(&w->count->ingress_batch,
 		      (uint32_t)(w->count->wire_messages_received - before));
 	open_batch(w);
@@ -239,5 +240,6 @@ bool ingress_poll(struct worker *w)
 		/* To look at a queue costs no system call. */
 		if (w->ready[part] || part == WIRE_QUEUE)
 			any |= poll_part(w, wire, (enum wire_part)part, &w->ready[part]);
+	w->behind = w->ready[WIRE_IPV4] || w->ready[WIRE_IPV6];
 	return any || (wire && wire_behind(wire));
 }

@@ -7,11 +7,11 @@
 #include <net/ethernet.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "netlink/link.h"
+#include "datapath/oversize.h"
 
 #ifndef PACKET_VNET_HDR
 #define PACKET_VNET_HDR 15
@@ -32,44 +32,21 @@ struct prefix {
 
 struct inject {
 	int fd;
+	const struct inject_target *to;
 	struct ether_header ethernet4, ethernet6;
+	uint32_t fragment_id; /* of the next packet that needs one */
+	uint8_t fragment_headers[BATCH][FRAGMENT_MAX_HEADER];
 	struct prefix prefixes[BATCH];
 	struct iovec pieces[BATCH][1 + JOIN_MAX_PIECES];
 	struct mmsghdr messages[BATCH];
 };
-
-/* The tunnel device takes only what bears its own address. */
-static int tunnel_address(int inner_ifindex, uint8_t out[ETH_ALEN])
-{
-	struct link_info inner, tunnel;
-	struct ifreq request;
-	int err = link_get_index(inner_ifindex, &inner);
-	int fd;
-
-	if (err)
-		return err;
-	err = link_get_index(inner.peer_ifindex, &tunnel);
-	if (err)
-		return err;
-	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return -errno;
-	memset(&request, 0, sizeof(request));
-	memcpy(request.ifr_name, tunnel.name, sizeof(request.ifr_name));
-	if (ioctl(fd, SIOCGIFHWADDR, &request))
-		err = -errno;
-	close(fd);
-	if (!err)
-		memcpy(out, request.ifr_hwaddr.sa_data, ETH_ALEN);
-	return err;
-}
 
 static int set_int(int fd, int level, int name, int value)
 {
 	return setsockopt(fd, level, name, &value, sizeof(value)) ? -errno : 0;
 }
 
-int inject_open(int inner_ifindex, struct inject **out)
+int inject_open(int inner_ifindex, const struct inject_target *to, struct inject **out)
 {
 	struct sockaddr_ll where = {.sll_family = AF_PACKET, .sll_ifindex = inner_ifindex};
 	struct inject *i = calloc(1, sizeof(*i));
@@ -93,10 +70,10 @@ int inject_open(int inner_ifindex, struct inject **out)
 		err = -errno;
 		goto fail;
 	}
-	err = tunnel_address(inner_ifindex, i->ethernet4.ether_dhost);
-	if (err)
-		goto fail;
-	i->ethernet6 = i->ethernet4;
+	i->to = to;
+	/* Nobody can tell which comes next; where the kernel has none, nobody cares. */
+	if (getrandom(&i->fragment_id, sizeof(i->fragment_id), GRND_NONBLOCK) < 0)
+		i->fragment_id = 1;
 	i->ethernet4.ether_type = htons(ETHERTYPE_IP);
 	i->ethernet6.ether_type = htons(ETHERTYPE_IPV6);
 	for (unsigned int k = 0; k < BATCH; k++) {
@@ -129,27 +106,89 @@ static void prepare(struct inject *i, unsigned int k, const struct joined *p)
 	i->messages[k].msg_hdr.msg_iovlen = 1u + p->n_pieces;
 }
 
+/* Sends the first `n` messages; those of `packets` that are refused count as dropped. How many were
+ * taken. */
+static unsigned int send_all(struct inject *i, unsigned int n, const struct joined *packets,
+			     struct pv_counters *count)
+{
+	unsigned int done = 0, taken = 0;
+
+	while (done < n) {
+		int sent = sendmmsg(i->fd, i->messages + done, n - done, MSG_DONTWAIT);
+
+		count->injections++;
+		if (sent > 0) {
+			done += (unsigned int)sent;
+			taken += (unsigned int)sent;
+		} else if (errno != EINTR) {
+			if (packets)
+				count->drop_inject += packets[done].segments;
+			done++;
+		}
+	}
+	return taken;
+}
+
+/* A packet that the device would not take whole. */
+static void send_fragments(struct inject *i, const struct joined *p, uint32_t mtu,
+			   struct pv_counters *count)
+{
+	struct fragmenter f;
+	uint32_t headers = 1;
+	bool lost = !fragment_begin(&f, p->pieces[0].iov_base, p->length, mtu, i->fragment_id++);
+
+	while (!lost && headers) {
+		unsigned int n = 0;
+
+		while (n < BATCH && (headers = fragment_next(&f, i->fragment_headers[n],
+							     &i->pieces[n][2]))) {
+			i->prefixes[n].vnet = (struct virtio_net_hdr){0};
+			i->prefixes[n].ethernet = p->version == 6 ? i->ethernet6 : i->ethernet4;
+			i->pieces[n][1] = (struct iovec){i->fragment_headers[n], headers};
+			i->messages[n++].msg_hdr.msg_iovlen = 3;
+		}
+		lost = send_all(i, n, NULL, count) < n;
+	}
+	if (lost)
+		count->drop_inject += p->segments;
+	else
+		count->ingress_superpackets++;
+}
+
+/* Those in front that go as they are, as many as a call takes. */
+static unsigned int send_some(struct inject *i, const struct joined *packets, size_t n,
+			      uint32_t mtu, struct pv_counters *count)
+{
+	unsigned int batch = 0;
+
+	for (; batch < n && batch < BATCH; batch++) {
+		struct joined p = packets[batch];
+
+		if (p.length > mtu && p.vnet.gso_type == VIRTIO_NET_HDR_GSO_NONE &&
+		    !oversize_tcp(&p, mtu))
+			break;
+		prepare(i, batch, &p);
+	}
+	count->ingress_superpackets += send_all(i, batch, packets, count);
+	return batch;
+}
+
 void inject_send(struct inject *i, const struct joined *packets, size_t n,
 		 struct pv_counters *count)
 {
+	const uint32_t mtu = atomic_load_explicit(&i->to->mtu, memory_order_relaxed);
+	const uint64_t mac = atomic_load_explicit(&i->to->mac, memory_order_relaxed);
+
+	memcpy(i->ethernet4.ether_dhost, &mac, ETH_ALEN);
+	memcpy(i->ethernet6.ether_dhost, &mac, ETH_ALEN);
 	while (n) {
-		unsigned int batch = n < BATCH ? (unsigned int)n : BATCH;
-		unsigned int done = 0;
+		unsigned int some = send_some(i, packets, n, mtu, count);
 
-		for (unsigned int k = 0; k < batch; k++)
-			prepare(i, k, &packets[k]);
-		while (done < batch) {
-			int sent = sendmmsg(i->fd, i->messages + done, batch - done, MSG_DONTWAIT);
-
-			count->injections++;
-			if (sent > 0) {
-				count->ingress_superpackets += (unsigned int)sent;
-				done += (unsigned int)sent;
-			} else if (errno != EINTR) {
-				count->drop_inject += packets[done++].segments;
-			}
+		if (!some) {
+			send_fragments(i, packets, mtu, count);
+			some = 1;
 		}
-		packets += batch;
-		n -= batch;
+		packets += some;
+		n -= some;
 	}
 }

@@ -2,7 +2,6 @@
 #include "datapath/join.h"
 
 #include <errno.h>
-#include <net/ethernet.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
@@ -133,10 +132,13 @@ static uint16_t *place(struct join *j, const struct packet *p, const uint8_t *da
 	return &j->flows[i].run;
 }
 
-static bool checksum_right(const struct packet *p, const uint8_t *data)
+/* The kernel makes those of a joined packet anew, and would make wrong ones right. */
+static bool checksums_right(const struct packet *p, const uint8_t *data)
 {
 	const uint32_t len = p->length - p->l4;
 
+	if (p->version == 4 && checksum_fold(checksum_add(0, data, p->l4)) != 0xffff)
+		return false;
 	return checksum_fold(checksum_add(checksum_pseudo(p, data, len), data + p->l4, len)) ==
 	       0xffff;
 }
@@ -150,9 +152,9 @@ static bool joinable(const struct join *j, const struct packet *p, const uint8_t
 		return false;
 	if (p->protocol == IPPROTO_TCP)
 		return (l4[TCP_FLAGS] & ACK) && !(l4[TCP_FLAGS] & ~(ACK | PSH | ECE)) &&
-		       checksum_right(p, data);
+		       checksums_right(p, data);
 	return j->udp && read_be16(l4 + 4) == p->length - p->l4 && read_be16(l4 + UDP_CHECKSUM) &&
-	       checksum_right(p, data);
+	       checksums_right(p, data);
 }
 
 /* Everything in the headers that must be the same in all segments of a run. */
@@ -269,8 +271,8 @@ int join_add(struct join *j, uint8_t *data, const struct packet *p)
 	if (j->n_pieces == JOIN_MAX_PACKETS)
 		return -ENOSPC;
 	if (!has_ports(p)) {
-		/* A fragment may belong to any flow between its addresses: all runs end here. */
-		if (p->fragment)
+		/* It may belong to any flow between its addresses: all runs end here. */
+		if (p->fragment || p->opaque)
 			j->epoch++;
 		start(j, p, data, false);
 		return 0;
@@ -318,9 +320,9 @@ static void rewrite(const struct run *r, struct virtio_net_hdr *vnet)
 		.gso_type = !tcp	      ? VIRTIO_NET_HDR_GSO_UDP_L4
 			    : p->version == 4 ? VIRTIO_NET_HDR_GSO_TCPV4
 					      : VIRTIO_NET_HDR_GSO_TCPV6,
-		.hdr_len = (uint16_t)(sizeof(struct ether_header) + p->payload),
+		.hdr_len = (uint16_t)(JOIN_ETHERNET + p->payload),
 		.gso_size = (uint16_t)r->payload,
-		.csum_start = (uint16_t)(sizeof(struct ether_header) + p->l4),
+		.csum_start = (uint16_t)(JOIN_ETHERNET + p->l4),
 		.csum_offset = offset,
 	};
 }

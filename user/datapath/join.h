@@ -4,9 +4,9 @@
  * datagrams of equal size) whose headers say that they follow each other. Payload is not moved: the
  * result is a list of pieces for one gathering write. Pure.
  *
- * Only segments whose transport checksum is right are joined, because a joined packet's checksum
- * is made anew. A segment that may not be joined is passed on as it came. Order within a flow is
- * never changed; a packet that closes a flow's run (PSH, FIN, odd size, gap) ends it.
+ * Only segments whose checksums are right are joined, because a joined packet's are made anew. A
+ * segment that may not be joined is passed on as it came. Order within a flow is never changed; a
+ * packet that closes a flow's run (PSH, FIN, odd size, gap) ends it.
  *
  * The packet memory stays the caller's until join_flush() and whatever it does with the results.
  * Headers of a run's first segment are rewritten in place. One thread.
@@ -22,6 +22,9 @@
 #define JOIN_MAX_PACKETS 1024 /* fed between two flushes */
 #define JOIN_MAX_BYTES	 65535
 #define JOIN_MAX_PIECES	 64 /* segments in one superpacket */
+
+/* What inject puts in front of a packet; offsets for the kernel count from there. */
+#define JOIN_ETHERNET 14
 
 /* One packet to inject: metadata for the kernel and the pieces, IP header first. */
 struct joined {

@@ -11,41 +11,34 @@
 
 #include "datapath/big_endian.h"
 
-/* More extension headers than this are an attack and not a packet. */
+/* More extension headers than this nobody sends who wants to be understood. */
 #define MAX_EXTENSIONS 8
 
-#ifndef IPPROTO_AH
-#define IPPROTO_AH 51
-#endif
-
 /* Finds the payload behind a TCP or UDP header that lies whole in what is readable. */
-static int parse_transport(struct packet *p, const uint8_t *data, size_t readable, uint32_t l4)
+static void parse_transport(struct packet *p, const uint8_t *data, size_t readable, uint32_t l4)
 {
 	const uint32_t left = p->length - l4;
+	uint32_t header = sizeof(struct udphdr);
 
-	if (p->protocol == IPPROTO_TCP) {
-		if (left < sizeof(struct tcphdr))
-			return -EBADMSG;
-		if (readable < l4 + sizeof(struct tcphdr))
-			return 0;
-
-		uint32_t header = (uint32_t)(data[l4 + 12] >> 4) * 4;
-
-		if (header < sizeof(struct tcphdr) || header > left)
-			return -EBADMSG;
-		p->l4 = l4;
-		p->payload = l4 + header;
-	} else if (p->protocol == IPPROTO_UDP) {
-		if (left < sizeof(struct udphdr))
-			return -EBADMSG;
-		if (readable < l4 + sizeof(struct udphdr))
-			return 0;
-		p->l4 = l4;
-		p->payload = l4 + (uint32_t)sizeof(struct udphdr);
-	} else if (left) {
-		p->l4 = l4;
+	if (p->protocol == IPPROTO_TCP)
+		header = sizeof(struct tcphdr);
+	else if (p->protocol != IPPROTO_UDP)
+		header = 0;
+	if (left < header || readable < l4 + header) {
+		p->opaque = true;
+		return;
 	}
-	return 0;
+	if (p->protocol == IPPROTO_TCP) {
+		header = (uint32_t)(data[l4 + 12] >> 4) * 4;
+		if (header < sizeof(struct tcphdr) || header > left) {
+			p->opaque = true;
+			return;
+		}
+	}
+	if (left)
+		p->l4 = l4;
+	if (header)
+		p->payload = l4 + header;
 }
 
 static int parse4(struct packet *p, const uint8_t *data, size_t readable, size_t len)
@@ -56,70 +49,64 @@ static int parse4(struct packet *p, const uint8_t *data, size_t readable, size_t
 		return -EBADMSG;
 	header = (uint32_t)(data[0] & 15) * 4;
 	p->length = read_be16(data + 2);
-	if (header < sizeof(struct ip) || p->length < header || p->length > len ||
-	    header > readable)
+	if (p->length < sizeof(struct ip) || p->length > len)
 		return -EBADMSG;
 	p->ecn = data[1] & 3;
 	p->protocol = data[9];
 	/* More fragments, or not the first one. */
-	if (read_be16(data + 6) & (IP_MF | IP_OFFMASK)) {
+	if (read_be16(data + 6) & (IP_MF | IP_OFFMASK))
 		p->fragment = true;
-		return 0;
-	}
-	return parse_transport(p, data, readable, header);
+	else if (header < sizeof(struct ip) || header > p->length || header > readable)
+		p->opaque = true;
+	else
+		parse_transport(p, data, readable, header);
+	return 0;
 }
 
-static int parse6(struct packet *p, const uint8_t *data, size_t readable, size_t len)
+/* Through the extension headers. The authentication header is none of them here: it signs all of
+ * the packet, so that what is behind it must stay as it is. */
+static void parse_extensions(struct packet *p, const uint8_t *data, size_t readable)
 {
-	uint32_t at = sizeof(struct ip6_hdr), payload;
-	uint8_t next;
+	uint32_t at = sizeof(struct ip6_hdr);
 
-	if (readable < sizeof(struct ip6_hdr))
-		return -EBADMSG;
-	payload = read_be16(data + 4);
-	p->length = at + payload;
-	if (p->length > len)
-		return -EBADMSG;
-	p->ecn = (data[1] >> 4) & 3;
-	next = data[6];
+	p->protocol = data[6];
 	for (unsigned int i = 0; i < MAX_EXTENSIONS; i++) {
-		uint32_t size;
-
-		switch (next) {
+		switch (p->protocol) {
 		case IPPROTO_HOPOPTS:
 		case IPPROTO_ROUTING:
 		case IPPROTO_DSTOPTS:
 		case IPPROTO_FRAGMENT:
-		case IPPROTO_AH:
 			break;
 		default:
-			p->protocol = next;
-			return parse_transport(p, data, readable, at);
+			parse_transport(p, data, readable, at);
+			return;
 		}
-		if (at + 8 > p->length)
-			return -EBADMSG;
-		p->protocol = next;
-		if (at + 8 > readable)
-			return 0;
-		if (next == IPPROTO_FRAGMENT) {
-			size = 8;
+		if (at + 8 > p->length || at + 8 > readable)
+			break;
+		if (p->protocol == IPPROTO_FRAGMENT) {
 			/* An atomic fragment is a whole packet (RFC 6946), but kept as it is. */
 			p->fragment = true;
-		} else if (next == IPPROTO_AH) {
-			size = (uint32_t)(data[at + 1] + 2) * 4;
-		} else {
-			size = (uint32_t)(data[at + 1] + 1) * 8;
+			p->protocol = data[at];
+			return;
 		}
-		next = data[at];
-		at += size;
+		p->protocol = data[at];
+		at += (uint32_t)(data[at + 1] + 1) * 8;
 		if (at > p->length)
-			return -EBADMSG;
-		if (p->fragment) {
-			p->protocol = next;
-			return 0;
-		}
+			break;
 	}
-	return -EBADMSG;
+	p->opaque = true;
+}
+
+static int parse6(struct packet *p, const uint8_t *data, size_t readable, size_t len)
+{
+	if (readable < sizeof(struct ip6_hdr))
+		return -EBADMSG;
+	p->length = (uint32_t)sizeof(struct ip6_hdr) + read_be16(data + 4);
+	if (p->length > len)
+		return -EBADMSG;
+	p->ecn = (data[1] >> 4) & 3;
+	parse_extensions(p, data, readable);
+	return 0;
 }
 
 int packet_parse(struct packet *p, const uint8_t *data, size_t readable, size_t len)

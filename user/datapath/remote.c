@@ -8,6 +8,7 @@ void remote_init(struct remote *r, uint32_t slot, uint16_t generation)
 	memset(r, 0, sizeof(*r));
 	r->slot = slot;
 	r->generation = generation;
+	TAILQ_INIT(&r->allowed);
 	timers_init(&r->timers);
 }
 

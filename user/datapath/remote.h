@@ -11,6 +11,7 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
+#include "datapath/allowed_ips.h"
 #include "datapath/endpoint.h"
 #include "datapath/frame.h"
 #include "datapath/keypair.h"
@@ -30,6 +31,9 @@ struct remote {
 	_Atomic uint32_t staged;       /* packets held for it by all workers */
 	_Atomic uint32_t stage_epoch;  /* raised to drop what is staged (gave up, removed) */
 	_Atomic bool handshake_asked;  /* an event is on its way; the device clears it */
+
+	struct allowed_list allowed; /* the control thread's; see allowed_ips.h */
+	size_t n_allowed;
 
 	struct pv_peer_counters
 		*counters; /* (rcu) PV_PEER_COUNTER_SLOTS of them, memory of the map */
@@ -66,6 +70,15 @@ void remote_endpoint_forget_source(struct remote *r);
 /* One thread at a time; NULL: there is none any more. Keeps the old one where it says the same, or
  * without memory. The box must be one that rcu_dereference() gave in this read side. */
 void endpoint_box_path(struct endpoint_box *box, const struct frame_headers *headers);
+
+/* The user of a slot, of PV_MAX_PEERS in `table` (rcu); NULL: gone, or the slot is another's now. */
+static inline struct remote *remote_of(struct remote *const *table, uint32_t slot,
+				       uint16_t generation)
+{
+	struct remote *r = slot < PV_MAX_PEERS ? rcu_dereference(table[slot]) : NULL;
+
+	return r && r->generation == generation ? r : NULL;
+}
 
 static inline void remote_count_sent(struct remote *r, unsigned int slot, uint64_t packets,
 				     uint64_t bytes)

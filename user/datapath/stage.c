@@ -1,65 +1,154 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "datapath/stage.h"
 
-static void drop(struct stage *s, unsigned int at)
+void stage_init(struct stage *s, struct xsk *xsk, struct remote *const *remotes)
 {
-	s->frames -= s->packets[at].packet.n_frames;
-	xsk_release(s->xsk, &s->packets[at].packet);
-	memmove(&s->packets[at], &s->packets[at + 1], (s->n - at - 1) * sizeof(*s->packets));
-	s->n--;
+	s->xsk = xsk;
+	s->remotes = remotes;
+	s->n = s->frames = 0;
+	s->serial = 0;
+	TAILQ_INIT(&s->packets);
+	TAILQ_INIT(&s->free_packets);
+	LIST_INIT(&s->shares);
+	LIST_INIT(&s->free_shares);
+	for (unsigned int i = 0; i < STAGE_MAX; i++) {
+		TAILQ_INSERT_TAIL(&s->free_packets, &s->packet_memory[i], by_age);
+		LIST_INSERT_HEAD(&s->free_shares, &s->share_memory[i], list);
+	}
 }
 
-static bool drop_oldest(struct stage *s, struct remote *r)
+static struct stage_share *share_find(struct stage *s, const struct remote *r)
 {
-	for (unsigned int i = 0; i < s->n; i++) {
-		if (s->packets[i].slot != r->slot || s->packets[i].generation != r->generation)
-			continue;
-		drop(s, i);
+	struct stage_share *share;
+
+	LIST_FOREACH(share, &s->shares, list)
+	{
+		if (share->slot == r->slot && share->generation == r->generation)
+			return share;
+	}
+	return NULL;
+}
+
+static struct stage_share *share_begin(struct stage *s, const struct remote *r)
+{
+	struct stage_share *share = LIST_FIRST(&s->free_shares);
+
+	LIST_REMOVE(share, list);
+	share->slot = r->slot;
+	share->generation = r->generation;
+	share->n = share->frames = 0;
+	TAILQ_INIT(&share->packets);
+	LIST_INSERT_HEAD(&s->shares, share, list);
+	return share;
+}
+
+static void take_out(struct stage *s, struct staged *p)
+{
+	struct stage_share *share = p->share;
+	struct remote *r = remote_of(s->remotes, share->slot, share->generation);
+
+	if (r)
 		atomic_fetch_sub_explicit(&r->staged, 1, memory_order_relaxed);
-		return true;
+	xsk_release(s->xsk, &p->packet);
+	s->n--;
+	s->frames -= p->packet.n_frames;
+	share->n--;
+	share->frames -= p->packet.n_frames;
+	TAILQ_REMOVE(&s->packets, p, by_age);
+	TAILQ_REMOVE(&share->packets, p, in_share);
+	TAILQ_INSERT_HEAD(&s->free_packets, p, by_age);
+	if (!share->n) {
+		LIST_REMOVE(share, list);
+		LIST_INSERT_HEAD(&s->free_shares, share, list);
+	}
+}
+
+/* The one with the most packets, or frames; of several, the one whose oldest is oldest. `own` is
+ * about to have as much as `packet` more. */
+static struct stage_share *fullest(struct stage *s, const struct stage_share *own,
+				   const struct xsk_packet *packet, bool by_frames)
+{
+	struct stage_share *share, *best = NULL;
+	unsigned int most = 0;
+
+	LIST_FOREACH(share, &s->shares, list)
+	{
+		unsigned int has = by_frames ? share->frames : share->n;
+
+		if (share == own)
+			has += by_frames ? packet->n_frames : 1;
+		if (!best || has > most ||
+		    (has == most &&
+		     TAILQ_FIRST(&share->packets)->serial < TAILQ_FIRST(&best->packets)->serial)) {
+			best = share;
+			most = has;
+		}
+	}
+	return best;
+}
+
+/* False: the packet itself has to go. */
+static bool make_room(struct stage *s, const struct xsk_packet *packet, const struct remote *r,
+		      unsigned int *dropped)
+{
+	while (packet->n_frames <= xsk_frames_spare(s->xsk)) {
+		struct stage_share *own = share_find(s, r), *from;
+
+		if (atomic_load_explicit(&r->staged, memory_order_relaxed) >= MAX_STAGED_PACKETS)
+			from = own;
+		else if (s->n == STAGE_MAX)
+			from = fullest(s, own, packet, false);
+		else if (s->frames + packet->n_frames > xsk_frames_spare(s->xsk))
+			from = fullest(s, own, packet, true);
+		else
+			return true;
+		if (!from)
+			break;
+		take_out(s, TAILQ_FIRST(&from->packets));
+		++*dropped;
 	}
 	return false;
 }
 
-bool stage_hold(struct stage *s, const struct xsk_packet *packet, struct remote *r)
+unsigned int stage_hold(struct stage *s, const struct xsk_packet *packet, struct remote *r)
 {
-	bool nothing_lost = true;
+	unsigned int dropped = 0;
 
-	while (s->n == STAGE_MAX || s->frames + packet->n_frames > xsk_frames_spare(s->xsk) ||
-	       atomic_load_explicit(&r->staged, memory_order_relaxed) >= MAX_STAGED_PACKETS) {
-		nothing_lost = false;
-		if (!drop_oldest(s, r)) {
-			xsk_release(s->xsk, packet);
-			return false;
-		}
+	if (!make_room(s, packet, r, &dropped)) {
+		xsk_release(s->xsk, packet);
+		return dropped + 1;
 	}
-	struct staged *p = &s->packets[s->n++];
 
+	struct stage_share *share = share_find(s, r);
+	struct staged *p = TAILQ_FIRST(&s->free_packets);
+
+	if (!share)
+		share = share_begin(s, r);
+	TAILQ_REMOVE(&s->free_packets, p, by_age);
 	p->packet.length = packet->length;
 	p->packet.n_frames = packet->n_frames;
 	memcpy(p->packet.frames, packet->frames, packet->n_frames * sizeof(*packet->frames));
-	p->slot = r->slot;
-	p->generation = r->generation;
+	p->share = share;
+	p->serial = s->serial++;
 	p->epoch = atomic_load_explicit(&r->stage_epoch, memory_order_relaxed);
+	TAILQ_INSERT_TAIL(&s->packets, p, by_age);
+	TAILQ_INSERT_TAIL(&share->packets, p, in_share);
+	share->n++;
+	share->frames += packet->n_frames;
+	s->n++;
 	s->frames += packet->n_frames;
 	atomic_fetch_add_explicit(&r->staged, 1, memory_order_relaxed);
-	return nothing_lost;
+	return dropped;
 }
 
 void stage_sweep(struct stage *s, bool (*visit)(void *context, const struct staged *p),
 		 void *context)
 {
-	unsigned int kept = 0;
+	struct staged *p, *next;
 
-	for (unsigned int i = 0; i < s->n; i++) {
-		if (visit(context, &s->packets[i])) {
-			s->frames -= s->packets[i].packet.n_frames;
-			xsk_release(s->xsk, &s->packets[i].packet);
-		} else {
-			if (kept != i)
-				s->packets[kept] = s->packets[i];
-			kept++;
-		}
+	for (p = TAILQ_FIRST(&s->packets); p; p = next) {
+		next = TAILQ_NEXT(p, by_age);
+		if (visit(context, p))
+			take_out(s, p);
 	}
-	s->n = kept;
 }

@@ -106,7 +106,10 @@ static bool trickles(struct trickle *t, const struct worker *w, bool busy)
 	t->received += received;
 	if (!busy)
 		return false;
-	if ((sent && received) || sent + received >= TRICKLE_MESSAGES || t->outwards != (sent > 0))
+	/* Who leaves something behind has no time to stay away: a flood fills the socket in a moment,
+	 * and what belongs to a session is in it, too. */
+	if (w->behind || (sent && received) || sent + received >= TRICKLE_MESSAGES ||
+	    t->outwards != (sent > 0))
 		t->passes = 0;
 	else
 		t->passes++;
@@ -209,13 +212,15 @@ int worker_new(struct datapath *d, unsigned int id, struct worker **out)
 	w->kick = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	w->egress.buffer = aligned_alloc(4096, EGRESS_BUFFER);
 	w->buffers = wire_buffers_new();
+	w->messages = message_ring_new();
 	w->join = join_new(params->superpackets);
-	if (w->epoll < 0 || w->kick < 0 || !w->egress.buffer || !w->buffers || !w->join)
+	if (w->epoll < 0 || w->kick < 0 || !w->egress.buffer || !w->buffers || !w->messages ||
+	    !w->join)
 		goto fail;
 	err = aead_new(params->aead, &w->aead);
 	if (err)
 		goto fail;
-	err = inject_open(params->inner_ifindex, &w->inject);
+	err = inject_open(params->inner_ifindex, &d->tunnel, &w->inject);
 	if (err)
 		goto fail;
 	err = xsk_open(&(struct xsk_params){.ifindex = params->inner_ifindex,
@@ -227,7 +232,7 @@ int worker_new(struct datapath *d, unsigned int id, struct worker **out)
 			  "needs=\"a kernel with CONFIG_XDP_SOCKETS\"");
 	if (err)
 		goto fail;
-	w->stage.xsk = w->xsk;
+	stage_init(&w->stage, w->xsk, d->remotes);
 	err = programs_set_socket(params->programs, id, xsk_fd(w->xsk));
 	if (err)
 		goto fail;
@@ -266,6 +271,7 @@ void worker_free(struct worker *w)
 	aead_free(w->aead);
 	join_free(w->join);
 	wire_buffers_free(w->buffers);
+	free(w->messages);
 	wire_close(w->wire);
 	wire_close(w->leaving);
 	wire_xdp_close(w->queue);
@@ -313,11 +319,6 @@ void worker_queue(struct worker *w, struct wire_xdp *queue)
 	watch_as(w, wire_fd(w->wire, WIRE_QUEUE), SOURCE_WIRE + WIRE_QUEUE);
 }
 
-static bool post(int fd, const struct datapath_event *event)
-{
-	return send(fd, event, sizeof(*event), MSG_DONTWAIT | MSG_NOSIGNAL) == sizeof(*event);
-}
-
 bool worker_signal(struct worker *w, enum datapath_event_type type, const struct remote *r,
 		   uint32_t index)
 {
@@ -328,8 +329,11 @@ bool worker_signal(struct worker *w, enum datapath_event_type type, const struct
 		.index = index,
 	};
 
-	if (post(w->datapath->signals[1], &event))
+	if (send(w->datapath->signals[1], &event, sizeof(event), MSG_DONTWAIT | MSG_NOSIGNAL) ==
+	    sizeof(event)) {
+		atomic_fetch_add_explicit(&w->datapath->signals_sent, 1, memory_order_release);
 		return true;
+	}
 	w->count->drop_event_full++;
 	return false;
 }
@@ -345,13 +349,21 @@ void worker_want_session(struct worker *w, struct remote *r)
 void worker_forward(struct worker *w, const struct wire_received *from, const uint8_t *message,
 		    size_t len)
 {
-	struct datapath_event event = {
-		.type = DATAPATH_HANDSHAKE_MESSAGE,
-		.endpoint = from->from,
-		.length = (uint16_t)len,
-	};
-
-	memcpy(event.message, message, len);
-	if (!post(w->datapath->messages[1], &event))
+	if (message_ring_put(w->messages, &from->from, message, len))
+		w->forwarded = true;
+	else
 		w->count->drop_event_full++;
+}
+
+void worker_tell_forwarded(struct worker *w)
+{
+	const uint64_t one = 1;
+
+	if (!w->forwarded)
+		return;
+	w->forwarded = false;
+	/* The handshake thread takes that back before it looks into the rings a last time. */
+	if (!atomic_exchange(&w->datapath->messages_said, true) &&
+	    write(w->datapath->messages_wait, &one, sizeof(one)) < 0)
+		return; /* EAGAIN: it is being woken anyway */
 }

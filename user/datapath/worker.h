@@ -76,7 +76,9 @@ struct worker {
 	struct aead *aead;
 	struct join *join;
 	struct wire_buffers *buffers;
-	struct pv_counters *count; /* our slot of the map */
+	struct message_ring *messages; /* the handshake thread takes them out */
+	bool forwarded;		       /* something is in it that nobody was told of */
+	struct pv_counters *count;     /* our slot of the map */
 	struct stage stage;
 	struct egress egress;
 	struct ingress ingress;
@@ -86,17 +88,23 @@ struct worker {
 	unsigned int icmp_tokens;
 	/* What epoll said and was not yet exhausted. */
 	bool ready[WIRE_PARTS], ready_leaving, kicked;
+	bool behind; /* the last pass left messages in a socket */
 };
 
 struct datapath {
 	struct datapath_params params;
-	_Atomic uint32_t mtu;
+	struct inject_target tunnel;
 	_Atomic bool stopping, answer, low_latency;
 	uint64_t spin; /* ns that a worker without work looks for more before it sleeps */
 	struct pv_counters *counters;
-	int signals[2];	 /* workers write [1]: about our own sessions */
-	int messages[2]; /* handshake messages from outside */
-	int events;	 /* epoll over both */
+	/* Workers write [1]: about our own sessions. Sent is counted behind each. */
+	int signals[2];
+	_Atomic uint32_t signals_sent;
+	uint32_t signals_read;	    /* the handshake thread's */
+	int messages_wait;	    /* eventfd: workers' rings hold messages from outside */
+	_Atomic bool messages_said; /* it was written, and not read yet */
+	unsigned int next_ring;	    /* the handshake thread's */
+	int events;		    /* epoll over both */
 	struct cds_lfht *keypairs;
 	struct remote **remotes; /* (rcu) by slot, PV_MAX_PEERS of them */
 	unsigned int n_workers;
@@ -133,6 +141,8 @@ bool worker_signal(struct worker *w, enum datapath_event_type type, const struct
 		   uint32_t index);
 void worker_forward(struct worker *w, const struct wire_received *from, const uint8_t *message,
 		    size_t len);
+/* Once for all that was forwarded. */
+void worker_tell_forwarded(struct worker *w);
 /* Packets are waiting for a session, or one should be renewed. */
 void worker_want_session(struct worker *w, struct remote *r);
 

@@ -1,73 +1,73 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Configuration of a device: what can fail is done first, so that all of a request is done or
- * nothing. */
+/*
+ * Configuration of a device: what can fail is done first, so that all of a request is done or
+ * nothing.
+ *
+ * A request may be as long as it likes, and must not keep handshakes waiting: nothing that it sizes
+ * is done in one go under the lock, which is taken for each peer anew (peer.h says what is whose).
+ */
 #include <errno.h>
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "datapath/clock.h"
+#include "device/config_plan.h"
 #include "device/peer.h"
 
-/* Peers that a request makes, before anybody can see them. */
-struct plan {
-	struct peer *
-		*fresh; /* by index of the request's peers; NULL: exists, or is not to be made */
-};
-
-static void plan_fini(struct plan *plan, size_t n)
+static bool find(void *context, const uint8_t public_key[KEY_SIZE], size_t *n_allowed)
 {
-	if (!plan->fresh)
-		return;
-	for (size_t i = 0; i < n; i++)
-		peer_free(plan->fresh[i]);
-	free(plan->fresh);
+	struct peer *p = peer_find(context, public_key);
+
+	rcu_quiescent_state();
+	*n_allowed = p ? p->remote.n_allowed : 0;
+	return p;
 }
 
-/* An endpoint of a family that this machine does not speak, a prefix that no address has, ... */
-static int check(const struct device *d, const struct device_config *config)
+static int make_plan(struct device *d, const struct device_config *config, struct config_plan *plan)
 {
-	size_t added = 0;
+	const struct config_start start = {
+		.n_peers = d->n_peers,
+		.n_allowed = d->n_allowed,
+		.find = find,
+		.context = d,
+	};
+	int err;
 
-	for (size_t i = 0; i < config->n_peers; i++) {
-		const struct peer_config *pc = &config->peers[i];
-
-		for (size_t k = 0; k < pc->n_allowed; k++) {
-			const struct cidr *c = &pc->allowed[k].cidr;
-
-			if ((c->family != AF_INET && c->family != AF_INET6) ||
-			    c->prefix_len > (c->family == AF_INET ? 32 : 128))
-				return -EINVAL;
-			added += !pc->allowed[k].remove;
-		}
-	}
-	/* Half of the map's room for each family is more than anybody had. */
-	if (d->n_allowed + added > PV_MAX_ALLOWED_IPS ||
-	    d->n_peers + config->n_peers > PV_MAX_PEERS)
-		return -ENOSPC;
-	return 0;
+	rcu_thread_online();
+	err = config_plan_make(config, &start, plan);
+	rcu_thread_offline();
+	return err;
 }
 
-static int prepare(struct device *d, const struct device_config *config, struct plan *plan)
+static void free_peers(struct peer **fresh, size_t n)
 {
-	size_t n = 0;
+	for (size_t i = 0; fresh && i < n; i++)
+		peer_free(fresh[i]);
+	free(fresh);
+}
 
-	plan->fresh = calloc(config->n_peers ? config->n_peers : 1, sizeof(*plan->fresh));
-	if (!plan->fresh)
+/* The peers that a request makes, before anybody can see them: by its entries, NULL where one makes
+ * none. They know the identity that will be in force. */
+static int make_peers(struct device *d, const struct device_config *config,
+		      const struct config_plan *plan, const struct noise_identity *identity,
+		      struct peer ***out)
+{
+	struct peer **fresh = calloc(config->n_peers ? config->n_peers : 1, sizeof(*fresh));
+
+	if (!fresh)
 		return -ENOMEM;
+	*out = fresh;
 	for (size_t i = 0; i < config->n_peers; i++) {
 		const struct peer_config *pc = &config->peers[i];
-		const bool exists =
-			!(config->set & DEVICE_REPLACE_PEERS) && peer_find(d, pc->public_key);
 
-		if (exists || pc->set & (PEER_REMOVE | PEER_UPDATE_ONLY))
+		if (!plan->makes[i])
 			continue;
-		plan->fresh[i] = peer_new(d, pc->public_key, pc->preshared_key);
-		if (!plan->fresh[i])
+		fresh[i] = peer_new(d, identity, pc->public_key, pc->preshared_key);
+		if (!fresh[i])
 			return -ENOMEM;
-		n++;
 	}
-	return peers_reserve(d, n);
+	return 0;
 }
 
 int device_publish_settings(struct device *d)
@@ -93,31 +93,40 @@ static int set_port(struct device *d, uint16_t port, uint32_t fwmark)
 	return err;
 }
 
-static void set_private_key(struct device *d, const uint8_t private_key[KEY_SIZE])
+/* Sessions and handshakes under way were our old self's. */
+static void rebase(struct peer *p)
 {
-	struct noise_identity fresh;
+	struct device *d = p->device;
+	struct noise_handshake fresh;
+
+	/* Takes as long as all else together, and nobody but us changes what it needs. */
+	noise_handshake_init(&fresh, &d->identity, p->public_key, p->handshake.preshared_key);
+	device_lock(d);
+	session_clear(p);
+	memcpy(p->handshake.static_static, fresh.static_static, KEY_SIZE);
+	p->last_sent_handshake = 0;
+	peer_attention(p);
+	device_unlock(d);
+	sodium_memzero(&fresh, sizeof(fresh));
+}
+
+static void set_identity(struct device *d, const struct noise_identity *identity)
+{
 	struct peer *p, *next;
 
-	noise_identity_set(&fresh, private_key);
-	if (!sodium_memcmp(&fresh, &d->identity, sizeof(fresh))) {
-		sodium_memzero(&fresh, sizeof(fresh));
+	if (!sodium_memcmp(identity, &d->identity, sizeof(*identity)))
 		return;
-	}
-	d->identity = fresh;
-	sodium_memzero(&fresh, sizeof(fresh));
+	device_lock(d);
+	d->identity = *identity;
 	cookie_checker_init(&d->checker, d->identity.public_key);
+	device_unlock(d);
 	for (p = TAILQ_FIRST(&d->peers); p; p = next) {
 		next = TAILQ_NEXT(p, list);
 		/* Nobody is a peer of itself. */
-		if (d->identity.present &&
-		    !memcmp(p->public_key, d->identity.public_key, KEY_SIZE)) {
+		if (d->identity.present && !memcmp(p->public_key, d->identity.public_key, KEY_SIZE))
 			peer_withdraw(p);
-			continue;
-		}
-		session_clear(p);
-		noise_handshake_rebase(&p->handshake, &d->identity);
-		p->last_sent_handshake = 0;
-		peer_attention(p);
+		else
+			rebase(p);
 	}
 }
 
@@ -128,86 +137,83 @@ static void set_keepalive(struct peer *p, uint16_t seconds)
 	peer_attention(p);
 }
 
-/* All but what the request names. */
-static void disallow_others(struct peer *p, const struct peer_config *pc)
+/* In the order of the request. What stays is never away, unless there is no room for both. */
+static int set_allowed(struct peer *p, const struct peer_config *pc)
 {
-	for (size_t i = p->n_allowed; i-- > 0;) {
-		const struct cidr c = p->allowed[i];
-		bool named = false;
+	struct device *d = p->device;
+	const bool replace = pc->set & PEER_REPLACE_ALLOWED_IPS;
+	const uint64_t begin = allowed_ips_inserted(d->allowed_ips);
+	int err = 0, first = 0;
 
-		for (size_t k = 0; k < pc->n_allowed && !named; k++) {
-			const struct cidr masked = cidr_masked(&pc->allowed[k].cidr);
-
-			named = !pc->allowed[k].remove && !cidr_compare(&masked, &c);
-		}
-		if (!named)
-			peer_disallow(p, &c);
-	}
-}
-
-static void configure_peer(struct device *d, const struct peer_config *pc, struct peer **fresh)
-{
-	struct peer *p = peer_find(d, pc->public_key);
-
-	if (pc->set & PEER_REMOVE) {
-		if (p)
-			peer_withdraw(p);
-		return;
-	}
-	if (!p) {
-		if (!*fresh)
-			return;
-		if (d->identity.present &&
-		    !memcmp(pc->public_key, d->identity.public_key, KEY_SIZE))
-			return;
-		/* The same peer twice in one request: the second finds the first. */
-		p = *fresh;
-		peer_publish(p);
-		*fresh = NULL;
-		noise_handshake_rebase(&p->handshake, &d->identity);
-	}
-	if (pc->set & PEER_SET_PRESHARED_KEY)
-		memcpy(p->handshake.preshared_key, pc->preshared_key, KEY_SIZE);
-	if (pc->set & PEER_SET_ENDPOINT)
-		remote_endpoint_set(&p->remote, &pc->endpoint);
+	if (replace && d->n_allowed + pc->n_allowed > PV_MAX_ALLOWED_IPS)
+		peer_disallow_older(p, begin);
 	for (size_t i = 0; i < pc->n_allowed; i++) {
 		if (pc->allowed[i].remove)
 			peer_disallow(p, &pc->allowed[i].cidr);
 		else
-			peer_allow(p, &pc->allowed[i].cidr);
+			err = peer_allow(p, &pc->allowed[i].cidr);
+		first = first ? first : err;
 	}
-	/* Last, so that what stays is never away. */
-	if (pc->set & PEER_REPLACE_ALLOWED_IPS)
-		disallow_others(p, pc);
+	if (replace)
+		peer_disallow_older(p, begin);
+	return first;
+}
+
+/* Everything of a peer but its allowed IPs. */
+static void set_peer(struct peer *p, const struct peer_config *pc)
+{
+	if (pc->set & PEER_SET_PRESHARED_KEY)
+		memcpy(p->handshake.preshared_key, pc->preshared_key, KEY_SIZE);
+	if (pc->set & PEER_SET_ENDPOINT)
+		remote_endpoint_set(&p->remote, &pc->endpoint);
 	if (pc->set & PEER_SET_KEEPALIVE)
 		set_keepalive(p, pc->keepalive);
 	peer_show(p);
 	/* It may have become reachable for what waits. */
-	if (d->up && atomic_load_explicit(&p->remote.staged, memory_order_relaxed)) {
+	if (p->device->up && atomic_load_explicit(&p->remote.staged, memory_order_relaxed)) {
 		protocol_initiate(p, clock_now(), HANDSHAKE_STARTED_OWNER);
 		peer_attention(p);
 	}
 }
 
-static void replace_peers(struct device *d)
+static int configure_peer(struct device *d, const struct peer_config *pc, struct peer **fresh)
 {
 	struct peer *p;
-
-	while ((p = TAILQ_FIRST(&d->peers)))
-		peer_withdraw(p);
-}
-
-int device_configure(struct device *d, const struct device_config *config)
-{
-	struct plan plan = {NULL};
-	const uint32_t fwmark = config->set & DEVICE_SET_FWMARK ? config->fwmark : d->fwmark;
 	int err;
 
+	rcu_thread_online();
+	p = peer_find(d, pc->public_key);
+	rcu_thread_offline();
+	if (pc->set & PEER_REMOVE) {
+		if (p)
+			peer_withdraw(p);
+		return 0;
+	}
+	if (!p) {
+		/* To be changed only, or our own key: nobody is a peer of itself. */
+		if (!*fresh || (d->identity.present &&
+				!memcmp(pc->public_key, d->identity.public_key, KEY_SIZE)))
+			return 0;
+		p = *fresh;
+		*fresh = NULL;
+		device_lock(d);
+		peer_publish(p);
+		device_unlock(d);
+	}
+	err = set_allowed(p, pc);
 	device_lock(d);
-	err = check(d, config);
-	if (!err)
-		err = prepare(d, config, &plan);
-	if (!err && config->set & DEVICE_SET_LISTEN_PORT &&
+	set_peer(p, pc);
+	device_unlock(d);
+	return err;
+}
+
+/* Port and mark: what the kernel may refuse. */
+static int set_sockets(struct device *d, const struct device_config *config)
+{
+	const uint32_t fwmark = config->set & DEVICE_SET_FWMARK ? config->fwmark : d->fwmark;
+	int err = 0;
+
+	if (config->set & DEVICE_SET_LISTEN_PORT &&
 	    (config->listen_port != d->listen_port || !d->up))
 		err = set_port(d, config->listen_port, fwmark);
 	if (!err && fwmark != d->fwmark) {
@@ -215,21 +221,56 @@ int device_configure(struct device *d, const struct device_config *config)
 		if (!err)
 			d->fwmark = fwmark;
 	}
-	if (err)
-		goto out;
-	if (config->set & DEVICE_SET_PRIVATE_KEY)
-		set_private_key(d, config->private_key);
-	if (config->set & DEVICE_REPLACE_PEERS)
-		replace_peers(d);
-	for (size_t i = 0; i < config->n_peers; i++)
-		configure_peer(d, &config->peers[i], &plan.fresh[i]);
+	return err;
+}
+
+static int carry_out(struct device *d, const struct device_config *config, struct peer **fresh)
+{
+	int err = 0, first = 0;
+
+	if (config->set & DEVICE_REPLACE_PEERS) {
+		while (!TAILQ_EMPTY(&d->peers))
+			peer_withdraw(TAILQ_FIRST(&d->peers));
+	}
+	for (size_t i = 0; i < config->n_peers; i++) {
+		err = configure_peer(d, &config->peers[i], &fresh[i]);
+		first = first ? first : err;
+	}
+	device_lock(d);
 	device_publish_settings(d);
 	if (config->n_peers)
 		datapath_answer(d->datapath);
 	d->version++;
-out:
-	plan_fini(&plan, config->n_peers);
 	device_unlock(d);
+	return first;
+}
+
+int device_configure(struct device *d, const struct device_config *config)
+{
+	struct noise_identity identity = d->identity;
+	struct config_plan plan;
+	struct peer **fresh = NULL;
+	int err = make_plan(d, config, &plan);
+
+	if (err)
+		return err;
+	if (config->set & DEVICE_SET_PRIVATE_KEY)
+		noise_identity_set(&identity, config->private_key);
+	err = make_peers(d, config, &plan, &identity, &fresh);
+	if (!err) {
+		device_lock(d);
+		err = peers_reserve(d, plan.max_peers);
+		if (!err)
+			err = set_sockets(d, config);
+		device_unlock(d);
+	}
+	if (!err) {
+		set_identity(d, &identity);
+		err = carry_out(d, config, fresh);
+	}
+	free_peers(fresh, config->n_peers);
+	config_plan_fini(&plan);
+	sodium_memzero(&identity, sizeof(identity));
 	return err;
 }
 

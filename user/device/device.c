@@ -22,6 +22,8 @@
 #define DEFAULT_MTU	1420
 /* A frame of 4096 bytes, less XDP's headroom and the Ethernet header. */
 #define PER_PACKET_MTU 3826
+/* So often the tunnel device is looked at where its news may not come. */
+#define RECHECK_SECONDS 1
 
 void device_lock(struct device *d)
 {
@@ -38,6 +40,11 @@ void device_unlock(struct device *d)
 const char *device_name(const struct device *d)
 {
 	return d->name;
+}
+
+const char *device_served_name(const struct device *d)
+{
+	return d->served_name;
 }
 
 int device_ifindex(const struct device *d)
@@ -70,24 +77,57 @@ static void lock_path(const char *name, char *out, size_t room)
 	snprintf(out, room, STATE_DIRECTORY "/%s.lock", name);
 }
 
-/* Held as long as we live: tells a device that is served from one that a dead process left. */
-static int take_lock(struct device *d)
+/* The lock of a name: tells a device that is served from one that a dead process left. The open file
+ * holds it. -EWOULDBLOCK: somebody serves a device of that name. */
+static int lock_name(const char *name)
 {
+	struct stat ours, there;
 	char path[128];
+	int fd, err;
 
 	if (mkdir(STATE_DIRECTORY, 0700) && errno != EEXIST)
 		return -errno;
-	lock_path(d->name, path, sizeof(path));
-	d->lock_file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	if (d->lock_file < 0)
-		return -errno;
-	if (flock(d->lock_file, LOCK_EX | LOCK_NB)) {
-		int err = -errno;
-
-		close(d->lock_file);
-		d->lock_file = -1; /* its file is somebody else's */
-		return err;
+	lock_path(name, path, sizeof(path));
+	for (;;) {
+		fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+		if (fd < 0)
+			return -errno;
+		err = flock(fd, LOCK_EX | LOCK_NB) || fstat(fd, &ours) ? -errno : 0;
+		if (err)
+			break;
+		/* Whoever had it may have removed the file in the meantime. */
+		if (!stat(path, &there) && there.st_ino == ours.st_ino &&
+		    there.st_dev == ours.st_dev)
+			return fd;
+		close(fd);
 	}
+	close(fd);
+	return err;
+}
+
+/* Gives up the lock that we have, if any. */
+static void unlock_name(struct device *d)
+{
+	char path[128];
+
+	if (d->lock_file < 0)
+		return;
+	lock_path(d->served_name, path, sizeof(path));
+	unlink(path);
+	close(d->lock_file);
+	d->lock_file = -1;
+}
+
+/* From now on served under this name, if nobody else is. */
+static int take_name(struct device *d, const char *name)
+{
+	int fd = lock_name(name);
+
+	if (fd < 0)
+		return fd;
+	unlock_name(d);
+	d->lock_file = fd;
+	snprintf(d->served_name, sizeof(d->served_name), "%s", name);
 	return 0;
 }
 
@@ -121,6 +161,10 @@ static int adopt_pair(struct device *d, const struct link_info *tunnel)
 	d->tunnel_ifindex = tunnel->ifindex;
 	d->inner_ifindex = inner.ifindex;
 	d->mtu = tunnel->mtu;
+	memcpy(d->mac, tunnel->mac, sizeof(d->mac));
+	err = link_set_mtu(d->inner_ifindex, LINK_INNER_MTU);
+	if (err)
+		return err;
 	if (inner.rx_queues < d->workers)
 		d->workers = inner.rx_queues;
 	err = link_set_offloads(d->name, d->superpackets);
@@ -156,6 +200,7 @@ static int make_pair(struct device *d)
 		return -ENODEV;
 	d->tunnel_ifindex = tunnel.ifindex;
 	d->inner_ifindex = inner.ifindex;
+	memcpy(d->mac, tunnel.mac, sizeof(d->mac));
 	return 0;
 }
 
@@ -225,17 +270,20 @@ static void follow_carrier(struct device *d, bool carrier)
 
 static void follow_rename(struct device *d, const char *name)
 {
-	char from[128], to[128];
+	char from[IF_NAMESIZE];
+	int err;
 
-	lock_path(d->name, from, sizeof(from));
-	lock_path(name, to, sizeof(to));
-	if (rename(from, to))
-		log_warn("lock file did not follow the device's name", "from=%s to=%s errno=%d",
-			 from, to, errno);
-	if (programs_rename(d->programs, name))
-		log_warn("pins did not follow the device's name", "from=%s to=%s", d->name, name);
-	log_info("device was renamed", "from=%s to=%s", d->name, name);
+	memcpy(from, d->name, sizeof(from));
 	snprintf(d->name, sizeof(d->name), "%s", name);
+	log_info("device was renamed", "from=%s to=%s", from, name);
+	err = strcmp(name, d->served_name) ? take_name(d, name) : -EALREADY;
+	if (err && err != -EALREADY)
+		log_error("socket and pins keep the name they had",
+			  "device=%s name=%s errno=%d problem=\"%s\"", name, d->served_name, -err,
+			  err == -EWOULDBLOCK ? "another podveil serves a device of that name"
+					      : strerror(-err));
+	else if (!err && programs_rename(d->programs, name))
+		log_warn("pins did not follow the device's name", "from=%s to=%s", from, name);
 	if (d->params.renamed)
 		d->params.renamed(d, d->params.context);
 }
@@ -255,50 +303,94 @@ static void follow_mtu(struct device *d, uint32_t mtu)
 	d->mtu = mtu;
 	check_mtu(d);
 	datapath_mtu(d->datapath, mtu);
-	/* Packets cross the inner end on their way back. */
-	link_set_mtu(d->inner_ifindex, mtu);
 }
+
+/* A new address comes from udevd, or whoever likes; what bears another one the kernel drops. */
+static void follow_mac(struct device *d, const uint8_t mac[6])
+{
+	memcpy(d->mac, mac, sizeof(d->mac));
+	datapath_mac(d->datapath, mac);
+}
+
+/* The one place where we learn what has become of the tunnel device, wherever it is. News says only
+ * that it is time to look. */
+static void look_at_tunnel(struct device *d)
+{
+	const struct timeval delay = {RECHECK_SECONDS, 0};
+	struct link_info inner, tunnel;
+
+	if (link_get_index(d->inner_ifindex, &inner)) {
+		d->ending = true;
+		return;
+	}
+	follow_carrier(d, inner.carrier);
+	/* It is on its way to another network namespace: there will be news, or the next check. */
+	if (!link_get_peer(&inner, &tunnel)) {
+		d->elsewhere = inner.peer_elsewhere;
+		d->tunnel_ifindex = tunnel.ifindex;
+		if (strcmp(tunnel.name, d->name) != 0)
+			follow_rename(d, tunnel.name);
+		if (tunnel.mtu != d->mtu)
+			follow_mtu(d, tunnel.mtu);
+		if (memcmp(tunnel.mac, d->mac, sizeof(d->mac)) != 0)
+			follow_mac(d, tunnel.mac);
+		if (!d->elsewhere && !programs_attached_tunnel(d->programs, d->tunnel_ifindex))
+			programs_attach_tunnel(d->programs, d->tunnel_ifindex);
+	}
+	if (d->elsewhere)
+		evtimer_add(d->recheck_event, &delay);
+}
+
+struct news {
+	struct device *device;
+	bool concerns_us;
+};
 
 static void on_link(void *context, enum link_event e, const struct link_info *link)
 {
-	struct device *d = context;
-	struct link_info now;
+	struct news *news = context;
+	struct device *d = news->device;
 
-	if (e == LINK_OVERRUN) {
-		/* What was missed shows in how things are. */
-		if (!link_get_index(d->inner_ifindex, &now))
-			on_link(d, LINK_CHANGED, &now);
-		else
-			d->ending = true;
-		if (!link_get_index(d->tunnel_ifindex, &now))
-			on_link(d, LINK_CHANGED, &now);
-		return;
+	switch (e) {
+	case LINK_OVERRUN:
+		news->concerns_us = true;
+		break;
+	case LINK_ELSEWHERE:
+		news->concerns_us |= d->elsewhere;
+		break;
+	case LINK_CHANGED:
+	case LINK_GONE:
+		if (link->ifindex == d->inner_ifindex && e == LINK_CHANGED)
+			follow_carrier(d, link->carrier); /* also if only for a moment */
+		if (link->ifindex == d->inner_ifindex ||
+		    (link->ifindex == d->tunnel_ifindex && !d->elsewhere))
+			news->concerns_us = true;
 	}
-	if (link->ifindex == d->inner_ifindex) {
-		if (e == LINK_GONE)
-			d->ending = true;
-		else
-			follow_carrier(d, link->carrier);
-	} else if (link->ifindex == d->tunnel_ifindex && e == LINK_CHANGED) {
-		/* Gone here means only: in another network namespace, unless the inner end goes. */
-		if (strcmp(link->name, d->name))
-			follow_rename(d, link->name);
-		if (link->mtu != d->mtu)
-			follow_mtu(d, link->mtu);
-		if (!programs_attached_tunnel(d->programs, d->tunnel_ifindex))
-			programs_attach_tunnel(d->programs, d->tunnel_ifindex);
-	}
+}
+
+static void look_again(struct device *d)
+{
+	look_at_tunnel(d);
+	if (d->ending && d->params.ended)
+		d->params.ended(d, d->params.context);
 }
 
 static void on_watch(evutil_socket_t fd, short what, void *context)
 {
-	struct device *d = context;
+	struct news news = {.device = context};
 
 	(void)fd;
 	(void)what;
-	link_watch_read(d->watch, on_link, d);
-	if (d->ending && d->params.ended)
-		d->params.ended(d, d->params.context);
+	link_watch_read(news.device->watch, on_link, &news);
+	if (news.concerns_us)
+		look_again(context);
+}
+
+static void on_recheck(evutil_socket_t fd, short what, void *context)
+{
+	(void)fd;
+	(void)what;
+	look_again(context);
 }
 
 bool device_ended(const struct device *d)
@@ -311,7 +403,7 @@ int device_mend(struct device *d)
 	struct link_info inner;
 	int mended = 0, err;
 
-	if (!programs_attached_tunnel(d->programs, d->tunnel_ifindex)) {
+	if (!d->elsewhere && !programs_attached_tunnel(d->programs, d->tunnel_ifindex)) {
 		err = programs_attach_tunnel(d->programs, d->tunnel_ifindex);
 		if (err)
 			return err;
@@ -402,19 +494,18 @@ static int start_session_news(struct device *d)
 
 static int start_watch(struct device *d)
 {
-	struct link_info inner;
 	int err = link_watch_new(&d->watch);
 
 	if (err)
 		return err;
 	d->watch_event = event_new(d->params.base, link_watch_fd(d->watch), EV_READ | EV_PERSIST,
 				   on_watch, d);
-	if (!d->watch_event || event_add(d->watch_event, NULL))
+	d->recheck_event = evtimer_new(d->params.base, on_recheck, d);
+	if (!d->watch_event || !d->recheck_event || event_add(d->watch_event, NULL))
 		return -ENOMEM;
-	err = link_get_index(d->inner_ifindex, &inner);
-	if (!err && inner.carrier)
-		follow_carrier(d, true);
-	return err;
+	/* What happened since it was made. */
+	look_at_tunnel(d);
+	return d->ending ? -ENODEV : 0;
 }
 
 static int start_programs(struct device *d)
@@ -444,6 +535,7 @@ static int start_datapath(struct device *d)
 		.workers = d->workers,
 		.superpackets = d->superpackets,
 		.mtu = d->mtu,
+		.mac = {d->mac[0], d->mac[1], d->mac[2], d->mac[3], d->mac[4], d->mac[5]},
 		.aead = d->params.aead,
 		.allowed_ips = d->allowed_ips,
 		/* Packets that come before the peers of a dead process are there again are not
@@ -496,7 +588,7 @@ int device_new(const struct device_params *params, struct device **out)
 	d->allowed_ips = allowed_ips_new();
 	if (!d->by_key || !d->by_index || !d->allowed_ips)
 		goto fail;
-	err = take_lock(d);
+	err = take_name(d, d->name);
 	if (err) {
 		step = err == -EWOULDBLOCK ? "lock (another podveil serves this device)" : "lock";
 		goto fail;
@@ -538,13 +630,12 @@ fail:
 
 void device_free(struct device *d, bool remove)
 {
-	struct peer *p, *next;
-	char path[128];
-
 	if (!d)
 		return;
 	if (d->watch_event)
 		event_free(d->watch_event);
+	if (d->recheck_event)
+		event_free(d->recheck_event);
 	link_watch_free(d->watch);
 	if (d->session_event)
 		event_free(d->session_event);
@@ -552,11 +643,9 @@ void device_free(struct device *d, bool remove)
 		device_lock(d);
 		d->up = false;
 		datapath_unlisten(d->datapath);
-		for (p = TAILQ_FIRST(&d->peers); p; p = next) {
-			next = TAILQ_NEXT(p, list);
-			peer_withdraw(p);
-		}
 		device_unlock(d);
+		while (!TAILQ_EMPTY(&d->peers))
+			peer_withdraw(TAILQ_FIRST(&d->peers));
 	}
 	handshaker_free(d->handshaker);
 	datapath_free(d->datapath);
@@ -572,11 +661,7 @@ void device_free(struct device *d, bool remove)
 		cds_lfht_destroy(d->by_index, NULL);
 	free(d->slots);
 	free(d->generations);
-	if (d->lock_file >= 0) {
-		lock_path(d->name, path, sizeof(path));
-		unlink(path);
-		close(d->lock_file);
-	}
+	unlock_name(d);
 	if (d->session_news >= 0)
 		close(d->session_news);
 	rcu_barrier();

@@ -56,7 +56,10 @@ int device_new(const struct device_params *params, struct device **out);
 void device_free(struct device *d, bool remove);
 
 const char *device_name(const struct device *d); /* follows renames */
-int device_ifindex(const struct device *d);	 /* of the tunnel device */
+/* Of lock, pins and socket: the device's own, but where somebody else serves a device of that name
+ * (in another network namespace) the one it had before. */
+const char *device_served_name(const struct device *d);
+int device_ifindex(const struct device *d); /* of the tunnel device */
 
 /* The tunnel device is gone (params.ended was called): nothing is left to do but device_free(). */
 bool device_ended(const struct device *d);
@@ -116,7 +119,8 @@ struct device_config {
 	size_t n_peers;
 };
 
-/* 0 or -errno: -EADDRINUSE, -ENOSPC, -ENOMEM, -EINVAL. Unless 0, nothing changed. */
+/* 0 or -errno: -EADDRINUSE, -ENOSPC, -ENOMEM, -EINVAL. Unless 0, nothing changed; but where the
+ * kernel has no memory for a map's entry, the rest of the request is done. */
 int device_configure(struct device *d, const struct device_config *config);
 void device_config_fini(struct device_config *config); /* frees the arrays, wipes the keys */
 /* How often it was configured: tells the agent that somebody else did. */
@@ -160,7 +164,7 @@ struct peer_view {
 	size_t n_allowed;
 };
 
-/* Takes the lock and calls back; the views live for the duration of the call. */
+/* Calls back, without the lock; the views live for the duration of the call. Control thread. */
 void device_look(struct device *d, void (*device)(const struct device_view *, void *context),
 		 void (*peer)(const struct peer_view *, void *context), void *context);
 /* Start a handshake with a peer, now or when the device is up, if it has no fresh session, or

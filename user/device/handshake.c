@@ -186,7 +186,8 @@ static void on_event(evutil_socket_t fd, short what, void *context)
 		const uint64_t now = clock_now();
 
 		if (e.type == DATAPATH_HANDSHAKE_MESSAGE)
-			protocol_receive(h->device, &e, under_load(h, now), h->limiter, now);
+			protocol_receive(h->device, &e.message, under_load(h, now), h->limiter,
+					 now);
 		else
 			on_signal(h, &e, now);
 	}

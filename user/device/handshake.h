@@ -24,14 +24,14 @@ void handshaker_wake(struct handshaker *h);
 
 /* --- protocol.c: what messages and timers do to a peer. Under the device's lock. --- */
 
-struct datapath_event;
+struct handshake_message;
 struct ratelimiter;
 
 /* Sends an initiation, unless one went out less than REKEY_TIMEOUT ago. `cause` is one of
  * HANDSHAKE_STARTED_; a retry belongs to the attempt before. */
 void protocol_initiate(struct peer *p, uint64_t now, enum handshake_count cause);
 /* One handshake message from the wire. Takes the lock itself, where it needs it. */
-void protocol_receive(struct device *d, const struct datapath_event *e, bool under_load,
+void protocol_receive(struct device *d, const struct handshake_message *e, bool under_load,
 		      struct ratelimiter *limiter, uint64_t now);
 /* Does what is due, and returns when to come again. */
 uint64_t protocol_timers(struct peer *p, uint64_t now);

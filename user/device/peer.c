@@ -57,8 +57,8 @@ struct peer *peer_find_pending(struct device *d, uint32_t index)
 	return node ? caa_container_of(node, struct peer, by_index) : NULL;
 }
 
-struct peer *peer_new(struct device *d, const uint8_t public_key[KEY_SIZE],
-		      const uint8_t preshared_key[KEY_SIZE])
+struct peer *peer_new(struct device *d, const struct noise_identity *identity,
+		      const uint8_t public_key[KEY_SIZE], const uint8_t preshared_key[KEY_SIZE])
 {
 	struct peer *p = aligned_alloc(64, (sizeof(*p) + 63) & ~(size_t)63);
 
@@ -67,7 +67,7 @@ struct peer *peer_new(struct device *d, const uint8_t public_key[KEY_SIZE],
 	memset(p, 0, sizeof(*p));
 	p->device = d;
 	memcpy(p->public_key, public_key, KEY_SIZE);
-	noise_handshake_init(&p->handshake, &d->identity, public_key, preshared_key);
+	noise_handshake_init(&p->handshake, identity, public_key, preshared_key);
 	cookie_jar_init(&p->jar, public_key);
 	return p;
 }
@@ -79,7 +79,6 @@ void peer_free(struct peer *p)
 	if (p->timer)
 		event_free(p->timer);
 	remote_fini(&p->remote);
-	free(p->allowed);
 	sodium_memzero(p, sizeof(*p));
 	free(p);
 }
@@ -94,14 +93,14 @@ static void counters_moved(void *context, uint32_t slot, struct pv_peer_counters
 		rcu_assign_pointer(d->slots[slot]->remote.counters, memory);
 }
 
-int peers_reserve(struct device *d, size_t more)
+int peers_reserve(struct device *d, size_t n_peers)
 {
 	uint32_t n = d->n_slots ? d->n_slots : 16;
 	struct peer **slots;
 	uint16_t *generations;
 	int err;
 
-	while (n < d->n_peers + more)
+	while (n < n_peers)
 		n *= 2;
 	if (n == d->n_slots)
 		return 0;
@@ -156,7 +155,8 @@ void peer_withdraw(struct peer *p)
 	struct device *d = p->device;
 
 	/* First nothing is sent to it any more, then nothing is taken from it. */
-	peer_disallow_all(p);
+	peer_disallow_older(p, UINT64_MAX);
+	device_lock(d);
 	datapath_remote_remove(d->datapath, &p->remote);
 	session_clear(p);
 	cds_lfht_del(d->by_key, &p->by_key);
@@ -171,6 +171,7 @@ void peer_withdraw(struct peer *p)
 	programs_peer_clear(d->programs, p->remote.slot);
 	TAILQ_INSERT_TAIL(&d->removals, p, removal);
 	handshaker_wake(d->handshaker);
+	device_unlock(d);
 }
 
 void peer_show(struct peer *p)
@@ -178,7 +179,7 @@ void peer_show(struct peer *p)
 	struct endpoint e;
 	struct pv_peer shown = {
 		.generation = p->remote.generation,
-		.allowed_ips = (uint32_t)p->n_allowed,
+		.allowed_ips = (uint32_t)p->remote.n_allowed,
 	};
 
 	memcpy(shown.public_key, p->public_key, KEY_SIZE);
@@ -240,39 +241,21 @@ static void map_disallow(struct device *d, const struct cidr *c)
 	}
 }
 
-static void forget(struct peer *p, const struct cidr *c)
-{
-	for (size_t i = 0; i < p->n_allowed; i++) {
-		if (cidr_compare(&p->allowed[i], c))
-			continue;
-		memmove(&p->allowed[i], &p->allowed[i + 1],
-			(p->n_allowed - i - 1) * sizeof(*p->allowed));
-		p->n_allowed--;
-		p->device->n_allowed--;
-		return;
-	}
-}
-
 int peer_allow(struct peer *p, const struct cidr *wanted)
 {
 	struct device *d = p->device;
 	const struct cidr c = cidr_masked(wanted);
 	struct remote *previous;
-	struct cidr *grown = realloc(p->allowed, (p->n_allowed + 1) * sizeof(*grown));
 	int err;
 
-	if (!grown)
-		return -ENOMEM;
-	p->allowed = grown;
+	rcu_thread_online();
 	err = allowed_ips_insert(d->allowed_ips, &c, &p->remote, &previous);
+	rcu_thread_offline();
 	if (err)
 		return err;
 	if (previous == &p->remote)
 		return 0;
-	if (previous)
-		forget(caa_container_of(previous, struct peer, remote), &c);
-	p->allowed[p->n_allowed++] = c;
-	d->n_allowed++;
+	d->n_allowed += !previous;
 	err = map_allow(d, &c, p);
 	if (err)
 		log_error("cannot write allowed_ips", "prefix_len=%u errno=%d", c.prefix_len, -err);
@@ -282,17 +265,24 @@ int peer_allow(struct peer *p, const struct cidr *wanted)
 void peer_disallow(struct peer *p, const struct cidr *unwanted)
 {
 	const struct cidr c = cidr_masked(unwanted);
+	int err;
 
-	if (allowed_ips_remove(p->device->allowed_ips, &c, &p->remote))
+	rcu_thread_online();
+	err = allowed_ips_remove(p->device->allowed_ips, &c, &p->remote);
+	rcu_thread_offline();
+	if (err)
 		return;
+	p->device->n_allowed--;
 	map_disallow(p->device, &c);
-	forget(p, &c);
 }
 
-void peer_disallow_all(struct peer *p)
+void peer_disallow_older(struct peer *p, uint64_t number)
 {
-	while (p->n_allowed)
-		peer_disallow(p, &p->allowed[p->n_allowed - 1]);
+	struct cidr oldest;
+	uint64_t its;
+
+	while (allowed_ips_oldest(&p->remote, &oldest, &its) && its < number)
+		peer_disallow(p, &oldest);
 }
 
 /* --- the initiation under way --- */

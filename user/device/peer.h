@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A device and its peers from the inside. Everything here lies under the device's lock, but what
- * remote.h gives to the workers. Internal to the folder.
+ * A device and its peers from the inside. Internal to the folder.
+ *
+ * What is whose: allowed IPs are the control thread's alone. The control thread alone changes the
+ * identity, and which peers there are, and does it under the lock, since the handshake thread looks
+ * at them: so it may look without. Everything else lies under the lock, but what remote.h gives to
+ * the workers. Whoever holds the lock holds up handshakes: never for a loop that users size.
  *
  * Lock and RCU: both threads that take the lock are registered with RCU and offline while they wait
  * for it or sleep, so that whoever holds it may wait for a grace period.
@@ -30,8 +34,6 @@ struct peer {
 	struct timespec last_handshake; /* Unix time */
 	uint64_t last_sent_handshake;	/* monotonic ns; 0: never */
 	uint16_t keepalive;		/* seconds */
-	struct cidr *allowed;
-	size_t n_allowed;
 
 	uint32_t pending_index; /* of our initiation under way */
 	bool pending;
@@ -48,7 +50,12 @@ TAILQ_HEAD(peer_list, peer);
 struct device {
 	struct device_params params;
 	char name[IF_NAMESIZE], inner_name[IF_NAMESIZE];
+	char served_name[IF_NAMESIZE]; /* of lock and pins */
 	int tunnel_ifindex, inner_ifindex;
+	/* The tunnel device is in another network namespace, whose news may not reach us. */
+	bool elsewhere;
+	struct event *recheck_event;
+	uint8_t mac[6]; /* of the tunnel device */
 	int lock_file;
 	uint32_t mtu;
 	unsigned int workers;
@@ -111,21 +118,24 @@ struct peer *peer_find(struct device *d, const uint8_t public_key[KEY_SIZE]);
 struct peer *peer_find_slot(struct device *d, uint32_t slot, uint16_t generation);
 /* The peer whose initiation of ours bears this index. */
 struct peer *peer_find_pending(struct device *d, uint32_t index);
-/* Makes a peer that nobody can see yet. NULL: no memory. */
-struct peer *peer_new(struct device *d, const uint8_t public_key[KEY_SIZE],
-		      const uint8_t preshared_key[KEY_SIZE]);
+/* Makes a peer that nobody can see yet, with a handshake of `identity`. NULL: no memory. */
+struct peer *peer_new(struct device *d, const struct noise_identity *identity,
+		      const uint8_t public_key[KEY_SIZE], const uint8_t preshared_key[KEY_SIZE]);
 void peer_free(struct peer *p);
-/* Room for so many more peers. 0 or -errno. */
-int peers_reserve(struct device *d, size_t more);
+/* Room for so many peers. 0 or -errno. */
+int peers_reserve(struct device *d, size_t n_peers);
 /* Makes it visible, in a slot that was reserved. */
 void peer_publish(struct peer *p);
-/* Takes it away from everybody; the handshake thread frees it after a grace period. */
+/* Takes it away from everybody; the handshake thread frees it after a grace period. Control thread,
+ * without the lock. */
 void peer_withdraw(struct peer *p);
 /* The `peers` map follows. */
 void peer_show(struct peer *p);
+/* Allowed IPs: control thread, the lock is not needed. */
 int peer_allow(struct peer *p, const struct cidr *cidr);
 void peer_disallow(struct peer *p, const struct cidr *cidr);
-void peer_disallow_all(struct peer *p);
+/* All with a lower number (allowed_ips.h). */
+void peer_disallow_older(struct peer *p, uint64_t number);
 /* A random local index that nobody uses, for the initiation under way. */
 void peer_pending_begin(struct peer *p);
 void peer_pending_end(struct peer *p);

@@ -99,12 +99,12 @@ static void handshake_done(struct peer *p)
 }
 
 /* Where an authentic handshake message came from is where the peer is. */
-static void received_from(struct peer *p, const struct datapath_event *e, uint64_t now)
+static void received_from(struct peer *p, const struct handshake_message *e, uint64_t now)
 {
 	struct endpoint known;
 
-	if (!remote_endpoint_get(&p->remote, &known) || !endpoint_equal(&known, &e->endpoint)) {
-		remote_endpoint_set(&p->remote, &e->endpoint);
+	if (!remote_endpoint_get(&p->remote, &known) || !endpoint_equal(&known, &e->from)) {
+		remote_endpoint_set(&p->remote, &e->from);
 		peer_show(p);
 	}
 	remote_count_received(&p->remote, PV_MAX_WORKERS, 1, e->length);
@@ -127,9 +127,9 @@ static enum handshake_count failure(int err, enum handshake_count unknown)
 	}
 }
 
-static void receive_initiation(struct device *d, const struct datapath_event *e, uint64_t now)
+static void receive_initiation(struct device *d, const struct handshake_message *e, uint64_t now)
 {
-	const struct message_initiation *in = (const void *)e->message;
+	const struct message_initiation *in = (const void *)e->bytes;
 	struct noise_handshake answer;
 	struct noise_identity identity;
 	struct noise_claim claim;
@@ -184,9 +184,9 @@ static void receive_initiation(struct device *d, const struct datapath_event *e,
 	sodium_memzero(&claim, sizeof(claim));
 }
 
-static void receive_response(struct device *d, const struct datapath_event *e, uint64_t now)
+static void receive_response(struct device *d, const struct handshake_message *e, uint64_t now)
 {
-	const struct message_response *in = (const void *)e->message;
+	const struct message_response *in = (const void *)e->bytes;
 	struct noise_keys keys;
 	struct peer *p;
 	int err;
@@ -217,9 +217,9 @@ static void receive_response(struct device *d, const struct datapath_event *e, u
 	device_unlock(d);
 }
 
-static void receive_cookie(struct device *d, const struct datapath_event *e, uint64_t now)
+static void receive_cookie(struct device *d, const struct handshake_message *e, uint64_t now)
 {
-	const struct message_cookie_reply *in = (const void *)e->message;
+	const struct message_cookie_reply *in = (const void *)e->bytes;
 	struct keypair *k;
 	struct peer *p;
 
@@ -251,25 +251,25 @@ static size_t source_bytes(const struct endpoint *e, uint8_t out[18])
 	return 6;
 }
 
-static bool may_proceed(struct device *d, const struct datapath_event *e, bool under_load,
+static bool may_proceed(struct device *d, const struct handshake_message *e, bool under_load,
 			struct ratelimiter *limiter, uint64_t now)
 {
 	struct message_cookie_reply reply;
 	enum cookie_verdict verdict;
 	uint8_t source[18];
-	const size_t source_len = source_bytes(&e->endpoint, source);
+	const size_t source_len = source_bytes(&e->from, source);
 	uint32_t sender;
 	bool answer;
 
 	device_lock(d);
-	verdict = cookie_check(&d->checker, e->message, e->length, source, source_len, now);
+	verdict = cookie_check(&d->checker, e->bytes, e->length, source, source_len, now);
 	answer = under_load && verdict == COOKIE_MAC1_ONLY;
 	if (answer) {
-		memcpy(&sender, e->message + offsetof(struct message_initiation, sender),
+		memcpy(&sender, e->bytes + offsetof(struct message_initiation, sender),
 		       sizeof(sender));
-		cookie_reply_create(&d->checker, e->message, e->length, le32toh(sender), source,
+		cookie_reply_create(&d->checker, e->bytes, e->length, le32toh(sender), source,
 				    source_len, now, &reply);
-		if (!datapath_send(d->datapath, &e->endpoint, &reply, sizeof(reply), HANDSHAKE_TOS))
+		if (!datapath_send(d->datapath, &e->from, &reply, sizeof(reply), HANDSHAKE_TOS))
 			device_count(d, HANDSHAKE_COOKIE_SENT);
 	}
 	device_unlock(d);
@@ -281,16 +281,16 @@ static bool may_proceed(struct device *d, const struct datapath_event *e, bool u
 		return true;
 	if (answer)
 		return false;
-	if (ratelimiter_allow(limiter, &e->endpoint.to.any, now))
+	if (ratelimiter_allow(limiter, &e->from.to.any, now))
 		return true;
 	device_count(d, HANDSHAKE_RATE_LIMITED);
 	return false;
 }
 
-void protocol_receive(struct device *d, const struct datapath_event *e, bool under_load,
+void protocol_receive(struct device *d, const struct handshake_message *e, bool under_load,
 		      struct ratelimiter *limiter, uint64_t now)
 {
-	switch (message_classify(e->message, e->length)) {
+	switch (message_classify(e->bytes, e->length)) {
 	case MESSAGE_INITIATION:
 		if (may_proceed(d, e, under_load, limiter, now))
 			receive_initiation(d, e, now);

@@ -2,6 +2,7 @@
 /* Looking at a device: for the wg(8) socket, status and metrics. */
 #include <errno.h>
 #include <sodium.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "datapath/clock.h"
@@ -40,8 +41,6 @@ static void view_peer(struct peer *p, struct peer_view *v, uint64_t now)
 		.session_age_ns = keypair_can_send(k, now) ? now - k->birth : UINT64_MAX,
 		.staged = p->remote.staged,
 		.attempts = p->remote.timers.attempts,
-		.allowed = p->allowed,
-		.n_allowed = p->n_allowed,
 	};
 	memcpy(v->public_key, p->public_key, KEY_SIZE);
 	memcpy(v->preshared_key, p->handshake.preshared_key, KEY_SIZE);
@@ -54,27 +53,59 @@ static void view_peer(struct peer *p, struct peer_view *v, uint64_t now)
 	}
 }
 
+/* A list that grows as it must. */
+struct prefixes {
+	struct cidr *all;
+	size_t n, room;
+};
+
+static void take_prefix(const struct cidr *c, void *context)
+{
+	struct prefixes *list = context;
+
+	if (list->n < list->room)
+		list->all[list->n++] = *c;
+}
+
+static void list_prefixes(const struct peer *p, struct prefixes *list)
+{
+	list->n = 0;
+	if (p->remote.n_allowed > list->room) {
+		free(list->all);
+		list->all = malloc(p->remote.n_allowed * sizeof(*list->all));
+		list->room = list->all ? p->remote.n_allowed : 0;
+	}
+	allowed_ips_each(&p->remote, take_prefix, list);
+}
+
 void device_look(struct device *d, void (*device)(const struct device_view *, void *context),
 		 void (*peer)(const struct peer_view *, void *context), void *context)
 {
 	const uint64_t now = clock_now();
+	struct prefixes list = {NULL};
 	struct device_view dv;
 	struct peer_view pv;
 	struct peer *p;
 
 	device_lock(d);
 	view_device(d, &dv);
+	device_unlock(d);
 	if (device)
 		device(&dv, context);
+	sodium_memzero(&dv, sizeof(dv));
+	if (!peer)
+		return;
 	TAILQ_FOREACH (p, &d->peers, list) {
-		if (!peer)
-			break;
+		device_lock(d);
 		view_peer(p, &pv, now);
+		device_unlock(d);
+		list_prefixes(p, &list);
+		pv.allowed = list.all;
+		pv.n_allowed = list.n;
 		peer(&pv, context);
 		sodium_memzero(pv.preshared_key, KEY_SIZE);
 	}
-	device_unlock(d);
-	sodium_memzero(&dv, sizeof(dv));
+	free(list.all);
 }
 
 int device_handshake(struct device *d, const uint8_t public_key[KEY_SIZE], bool anyway)

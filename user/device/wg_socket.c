@@ -6,6 +6,7 @@
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
 #include <event2/listener.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <sodium.h>
 #include <stdio.h>
@@ -22,14 +23,17 @@
 #define DIRECTORY "/var/run/wireguard"
 
 /* Ten thousand peers with ten prefixes each fit into a request. */
-#define MAX_REQUEST  (16u << 20)
+#define MAX_REQUEST (16u << 20)
+/* One more, and the one that has been idle for longest goes. */
 #define MAX_CLIENTS  32
 #define IDLE_SECONDS 30
 
 struct client {
 	struct wg_socket *socket;
 	struct bufferevent *stream;
-	LIST_ENTRY(client) list;
+	size_t searched; /* so many bytes of what came in hold no end of a request */
+	bool closing;	 /* as soon as the answer is written */
+	TAILQ_ENTRY(client) list;
 };
 
 struct wg_socket {
@@ -37,8 +41,9 @@ struct wg_socket {
 	struct device *device;
 	struct evconnlistener *listener;
 	unsigned int n_clients;
-	LIST_HEAD(client_list, client) clients;
+	TAILQ_HEAD(client_list, client) clients; /* idle for longest first */
 	char path[sizeof(((struct sockaddr_un *)NULL)->sun_path)];
+	struct stat file; /* ours, whatever is there later */
 };
 
 /* --- answering --- */
@@ -143,22 +148,9 @@ static void answer_set(struct client *c, const char *text, size_t len)
 static void client_free(struct client *c)
 {
 	c->socket->n_clients--;
-	LIST_REMOVE(c, list);
+	TAILQ_REMOVE(&c->socket->clients, c, list);
 	bufferevent_free(c->stream);
 	free(c);
-}
-
-static void on_written(struct bufferevent *stream, void *context)
-{
-	(void)stream;
-	client_free(context);
-}
-
-static void on_end(struct bufferevent *stream, short what, void *context)
-{
-	(void)stream;
-	(void)what;
-	client_free(context);
 }
 
 /* The last answer: close when it is written, and read no more. */
@@ -168,8 +160,8 @@ static void give_up(struct client *c, int err)
 
 	put_errno(bufferevent_get_output(c->stream), err);
 	bufferevent_disable(c->stream, EV_READ);
-	bufferevent_setcb(c->stream, NULL, on_written, on_end, c);
 	evbuffer_drain(in, evbuffer_get_length(in));
+	c->closing = true;
 }
 
 static bool starts_with(const char *text, size_t len, const char *line)
@@ -178,54 +170,105 @@ static bool starts_with(const char *text, size_t len, const char *line)
 }
 
 /* One request, up to and with its empty line. */
-static bool serve(struct client *c, char *text, size_t len)
+static void serve(struct client *c, const char *text, size_t len)
 {
 	if (starts_with(text, len, "get=1\n")) {
-		if (len != strlen("get=1\n\n")) {
+		if (len == strlen("get=1\n\n"))
+			answer_get(c);
+		else
 			give_up(c, -EINVAL);
-			return false;
-		}
-		answer_get(c);
-		return true;
-	}
-	if (starts_with(text, len, "set=1\n")) {
+	} else if (starts_with(text, len, "set=1\n")) {
 		answer_set(c, text + strlen("set=1\n"), len - strlen("set=1\n"));
-		return true;
+	} else {
+		log_warn("wg request was refused",
+			 "device=%s line=1 problem=\"neither get=1 nor set=1\"",
+			 device_name(c->socket->device));
+		give_up(c, -EINVAL);
 	}
-	log_warn("wg request was refused", "device=%s line=1 problem=\"neither get=1 nor set=1\"",
-		 device_name(c->socket->device));
-	give_up(c, -EINVAL);
-	return false;
 }
 
+/* Where the first request ends, or 0. What was searched is not searched again: a long request comes
+ * in a thousand parts. */
+static size_t request_length(struct client *c)
+{
+	struct evbuffer *in = bufferevent_get_input(c->stream);
+	struct evbuffer_ptr from, end;
+
+	evbuffer_ptr_set(in, &from, c->searched, EVBUFFER_PTR_SET);
+	end = evbuffer_search(in, "\n\n", 2, &from);
+	if (end.pos >= 0) {
+		c->searched = 0;
+		return (size_t)end.pos + 2;
+	}
+	/* The last byte may be half of an end. */
+	c->searched = evbuffer_get_length(in);
+	c->searched -= c->searched > 0;
+	return 0;
+}
+
+/* One request after the other, each when the answer to the one before was taken. */
 static void on_read(struct bufferevent *stream, void *context)
 {
+	const struct timeval idle = {.tv_sec = IDLE_SECONDS};
 	struct client *c = context;
 	struct evbuffer *in = bufferevent_get_input(stream);
+	struct evbuffer *out = bufferevent_get_output(stream);
+	size_t len;
+	char *text;
 
-	for (;;) {
-		struct evbuffer_ptr end = evbuffer_search(in, "\n\n", 2, NULL);
-		size_t len;
-		char *text;
-		bool more;
-
-		if (end.pos < 0) {
-			if (evbuffer_get_length(in) >= MAX_REQUEST)
-				give_up(c, -E2BIG);
-			return;
-		}
-		len = (size_t)end.pos + 2;
+	TAILQ_REMOVE(&c->socket->clients, c, list);
+	TAILQ_INSERT_TAIL(&c->socket->clients, c, list);
+	while (!c->closing && !evbuffer_get_length(out) && (len = request_length(c))) {
 		text = (char *)evbuffer_pullup(in, (ev_ssize_t)len);
 		if (!text) {
 			give_up(c, -ENOMEM);
-			return;
+			break;
 		}
-		more = serve(c, text, len);
-		if (!more)
-			return;
+		serve(c, text, len);
+		if (c->closing)
+			break;
 		sodium_memzero(text, len); /* keys were in it */
 		evbuffer_drain(in, len);
+		/* A client is not idle while it waits for us. */
+		bufferevent_set_timeouts(stream, &idle, &idle);
 	}
+	if (c->closing)
+		return;
+	if (evbuffer_get_length(out))
+		bufferevent_disable(stream, EV_READ);
+	else if (evbuffer_get_length(in) >= MAX_REQUEST)
+		give_up(c, -E2BIG);
+}
+
+static void on_written(struct bufferevent *stream, void *context)
+{
+	struct client *c = context;
+
+	if (c->closing) {
+		client_free(c);
+		return;
+	}
+	bufferevent_enable(stream, EV_READ);
+	on_read(stream, c);
+}
+
+static void on_end(struct bufferevent *stream, short what, void *context)
+{
+	struct client *c = context;
+
+	/* The rest of a request did not come: it is said why nothing was done. */
+	if (what & BEV_EVENT_TIMEOUT && what & BEV_EVENT_READING && !c->closing &&
+	    evbuffer_get_length(bufferevent_get_input(stream))) {
+		give_up(c, -ETIMEDOUT);
+		return;
+	}
+	/* It sends no more, and still wants the answers to what it sent. */
+	if (what & BEV_EVENT_EOF && what & BEV_EVENT_READING &&
+	    evbuffer_get_length(bufferevent_get_output(stream))) {
+		c->closing = true;
+		return;
+	}
+	client_free(c);
 }
 
 static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struct sockaddr *address,
@@ -233,7 +276,7 @@ static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struc
 {
 	const struct timeval idle = {.tv_sec = IDLE_SECONDS};
 	struct wg_socket *s = context;
-	struct client *c = s->n_clients < MAX_CLIENTS ? calloc(1, sizeof(*c)) : NULL;
+	struct client *c = calloc(1, sizeof(*c));
 
 	(void)listener;
 	(void)address;
@@ -245,10 +288,12 @@ static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struc
 		close(fd);
 		return;
 	}
+	if (s->n_clients == MAX_CLIENTS)
+		client_free(TAILQ_FIRST(&s->clients));
 	c->socket = s;
 	s->n_clients++;
-	LIST_INSERT_HEAD(&s->clients, c, list);
-	bufferevent_setcb(c->stream, on_read, NULL, on_end, c);
+	TAILQ_INSERT_TAIL(&s->clients, c, list);
+	bufferevent_setcb(c->stream, on_read, on_written, on_end, c);
 	bufferevent_setwatermark(c->stream, EV_READ, 0, MAX_REQUEST);
 	bufferevent_set_timeouts(c->stream, &idle, &idle);
 	bufferevent_enable(c->stream, EV_READ | EV_WRITE);
@@ -269,8 +314,10 @@ static int address_of(const char *path, struct sockaddr_un *out)
 /* Does somebody answer on this path? */
 static bool is_live(const struct sockaddr_un *address)
 {
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	bool live = fd >= 0 && !connect(fd, (const struct sockaddr *)address, sizeof(*address));
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	/* EAGAIN: it has more to accept than it can. */
+	bool live = fd >= 0 && (!connect(fd, (const struct sockaddr *)address, sizeof(*address)) ||
+				errno == EAGAIN);
 
 	if (fd >= 0)
 		close(fd);
@@ -304,16 +351,25 @@ static int open_listener(struct wg_socket *s)
 		return err;
 	}
 	s->listener = evconnlistener_new(s->base, on_accept, s, LEV_OPT_CLOSE_ON_FREE, -1, fd);
-	if (!s->listener) {
+	if (!s->listener || lstat(s->path, &s->file)) {
 		close(fd);
 		return -ENOMEM;
 	}
 	return 0;
 }
 
+/* What is at our path may be another's: somebody removed ours and came after us. */
+static bool is_ours(const struct wg_socket *s)
+{
+	struct stat now;
+
+	return !lstat(s->path, &now) && now.st_dev == s->file.st_dev &&
+	       now.st_ino == s->file.st_ino;
+}
+
 static void set_path(struct wg_socket *s)
 {
-	snprintf(s->path, sizeof(s->path), DIRECTORY "/%s.sock", device_name(s->device));
+	snprintf(s->path, sizeof(s->path), DIRECTORY "/%s.sock", device_served_name(s->device));
 }
 
 int wg_socket_new(struct event_base *base, struct device *d, struct wg_socket **out)
@@ -325,7 +381,7 @@ int wg_socket_new(struct event_base *base, struct device *d, struct wg_socket **
 		return -ENOMEM;
 	s->base = base;
 	s->device = d;
-	LIST_INIT(&s->clients);
+	TAILQ_INIT(&s->clients);
 	set_path(s);
 	err = open_listener(s);
 	if (err) {
@@ -344,10 +400,11 @@ void wg_socket_free(struct wg_socket *s)
 
 	if (!s)
 		return;
-	while ((c = LIST_FIRST(&s->clients)))
+	while ((c = TAILQ_FIRST(&s->clients)))
 		client_free(c);
 	evconnlistener_free(s->listener);
-	unlink(s->path);
+	if (is_ours(s))
+		unlink(s->path);
 	free(s);
 }
 
@@ -362,8 +419,24 @@ void wg_socket_remove(const char *name)
 int wg_socket_rename(struct wg_socket *s)
 {
 	char old[sizeof(s->path)];
+	struct sockaddr_un address;
+	int err;
 
 	memcpy(old, s->path, sizeof(old));
+	if (!is_ours(s))
+		return -ENOENT;
 	set_path(s);
-	return rename(old, s->path) ? -errno : 0;
+	if (!strcmp(old, s->path))
+		return 0;
+	err = address_of(s->path, &address);
+	if (!err && is_live(&address))
+		err = -EADDRINUSE;
+	/* What a dead process left goes; what comes in this moment stays. */
+	if (!err && unlink(s->path) && errno != ENOENT)
+		err = -errno;
+	if (!err && renameat2(AT_FDCWD, old, AT_FDCWD, s->path, RENAME_NOREPLACE))
+		err = -errno;
+	if (err)
+		memcpy(s->path, old, sizeof(old));
+	return err;
 }

@@ -5,10 +5,12 @@
 #include <errno.h>
 #include <linux/if_arp.h>
 #include <linux/if_link.h>
+#include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 #include <linux/veth.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 
 #include "netlink/ethtool.h"
@@ -59,6 +61,9 @@ static void read_link(const struct nlmsghdr *m, struct link_info *out)
 	if (table[IFLA_LINK])
 		out->peer_ifindex = (int)mnl_attr_get_u32(table[IFLA_LINK]);
 	out->peer_elsewhere = table[IFLA_LINK_NETNSID] != NULL;
+	out->peer_namespace = out->peer_elsewhere
+				      ? (int)mnl_attr_get_u32(table[IFLA_LINK_NETNSID])
+				      : -1;
 	if (table[IFLA_NUM_RX_QUEUES])
 		out->rx_queues = mnl_attr_get_u32(table[IFLA_NUM_RX_QUEUES]);
 	if (table[IFLA_NUM_TX_QUEUES])
@@ -97,6 +102,19 @@ int link_get_index(int ifindex, struct link_info *out)
 	struct ifinfomsg *header;
 
 	return rtnl_ask(link_message(buffer, RTM_GETLINK, 0, ifindex, &header), link_answer, out);
+}
+
+int link_get_peer(const struct link_info *l, struct link_info *out)
+{
+	char buffer[RTNL_BUFFER];
+	struct ifinfomsg *header;
+	struct nlmsghdr *m = link_message(buffer, RTM_GETLINK, 0, l->peer_ifindex, &header);
+
+	if (!l->peer_ifindex)
+		return -ENODEV;
+	if (l->peer_elsewhere)
+		mnl_attr_put_u32(m, IFLA_TARGET_NETNSID, (uint32_t)l->peer_namespace);
+	return rtnl_ask(m, link_answer, out);
 }
 
 struct visit {
@@ -142,6 +160,13 @@ int link_get(const char *name, struct link_info *out)
 static void put_end(struct nlmsghdr *m, const char *name, unsigned int rx_queues,
 		    unsigned int tx_queues, uint32_t mtu)
 {
+	uint8_t mac[6];
+
+	/* Random, of one device alone, and locally administered. */
+	if (getrandom(mac, sizeof(mac), 0) != sizeof(mac))
+		memset(mac, 0x42, sizeof(mac));
+	mac[0] = (uint8_t)((mac[0] & ~1) | 2);
+	mnl_attr_put(m, IFLA_ADDRESS, sizeof(mac), mac);
 	mnl_attr_put_strz(m, IFLA_IFNAME, name);
 	mnl_attr_put_u32(m, IFLA_MTU, mtu);
 	mnl_attr_put_u32(m, IFLA_NUM_RX_QUEUES, rx_queues);
@@ -189,7 +214,7 @@ static int create(const char *tunnel, const char *inner, unsigned int queues, ui
 	header->ifi_flags = IFF_NOARP;
 	header->ifi_change = IFF_NOARP;
 	m->nlmsg_len += MNL_ALIGN(sizeof(*header));
-	put_end(m, inner, queues, queues, mtu);
+	put_end(m, inner, queues, queues, LINK_INNER_MTU);
 	mnl_attr_nest_end(m, peer);
 	mnl_attr_nest_end(m, data);
 	mnl_attr_nest_end(m, info);
@@ -292,6 +317,9 @@ int link_watch_new(struct link_watch **out)
 	struct link_watch *w = calloc(1, sizeof(*w));
 	int err = w ? rtnl_listen(&group, 1, &w->socket) : -ENOMEM;
 
+	if (!err && mnl_socket_setsockopt(w->socket, NETLINK_LISTEN_ALL_NSID, &(int){1},
+					  sizeof(int)) < 0)
+		err = -errno;
 	if (err)
 		link_watch_free(w);
 	else
@@ -334,6 +362,30 @@ static int watched(const struct nlmsghdr *m, void *context)
 	return MNL_CB_OK;
 }
 
+/* A message, and whether it is of another network namespace: its numbers mean other devices. */
+static ssize_t receive(struct link_watch *w, void *buffer, size_t room, bool *elsewhere)
+{
+	union {
+		char room[CMSG_SPACE(sizeof(int))];
+		struct cmsghdr align;
+	} control;
+	struct iovec piece = {buffer, room};
+	struct msghdr m = {
+		.msg_iov = &piece,
+		.msg_iovlen = 1,
+		.msg_control = &control,
+		.msg_controllen = sizeof(control),
+	};
+	const ssize_t n = recvmsg(link_watch_fd(w), &m, MSG_DONTWAIT);
+	const struct cmsghdr *c = n >= 0 ? CMSG_FIRSTHDR(&m) : NULL;
+	int number = -1;
+
+	if (c && c->cmsg_level == SOL_NETLINK && c->cmsg_type == NETLINK_LISTEN_ALL_NSID)
+		memcpy(&number, CMSG_DATA(c), sizeof(number));
+	*elsewhere = number >= 0;
+	return n;
+}
+
 int link_watch_read(struct link_watch *w,
 		    void (*event)(void *context, enum link_event e, const struct link_info *link),
 		    void *context)
@@ -342,7 +394,8 @@ int link_watch_read(struct link_watch *w,
 	char buffer[RTNL_BUFFER];
 
 	for (;;) {
-		ssize_t n = mnl_socket_recvfrom(w->socket, buffer, sizeof(buffer));
+		bool elsewhere;
+		ssize_t n = receive(w, buffer, sizeof(buffer), &elsewhere);
 
 		if (n < 0 && errno == ENOBUFS) {
 			event(context, LINK_OVERRUN, NULL);
@@ -350,6 +403,9 @@ int link_watch_read(struct link_watch *w,
 		}
 		if (n < 0)
 			return errno == EAGAIN || errno == EINTR ? 0 : -errno;
-		mnl_cb_run(buffer, (size_t)n, 0, 0, watched, &watcher);
+		if (elsewhere)
+			event(context, LINK_ELSEWHERE, NULL);
+		else
+			mnl_cb_run(buffer, (size_t)n, 0, 0, watched, &watcher);
 	}
 }

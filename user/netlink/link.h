@@ -13,7 +13,8 @@
 struct link_info {
 	int ifindex;
 	int peer_ifindex;    /* IFLA_LINK; 0: none, or in another namespace */
-	bool peer_elsewhere; /* the other end is in another network namespace */
+	bool peer_elsewhere; /* the other end is in another network namespace ... */
+	int peer_namespace;  /* ... which has this number in ours; -1: none */
 	char name[IF_NAMESIZE];
 	char kind[16]; /* "veth", "wireguard", ... */
 	uint32_t mtu;
@@ -27,6 +28,8 @@ struct link_info {
 /* -ENODEV: no such device. */
 int link_get(const char *name, struct link_info *out);
 int link_get_index(int ifindex, struct link_info *out);
+/* The other end of a pair, wherever it is. */
+int link_get_peer(const struct link_info *l, struct link_info *out);
 
 /* All devices of this network namespace. */
 int link_each(void (*each)(void *context, const struct link_info *l), void *context);
@@ -39,9 +42,14 @@ const char *link_name_problem(const char *name);
  * (since Linux 5.18). So the tunnel end has one more, and classify leaves out the first. */
 #define LINK_TUNNEL_TX_QUEUES(queues) ((queues) > 1 ? (queues) + 1 : 1)
 
+/* The inner end takes whatever the worker or the kernel sends, so that nothing that the tunnel device
+ * would take is refused on the way. veth has no more. */
+#define LINK_INNER_MTU 65535
+
 /* Creates the pair, both ends down, with `queues` queues each way, NOARP, no IPv6 address
  * generation, and only those offloads on the tunnel end that the worker can undo (all of them off
- * where not `superpackets`). -EEXIST: a device of that name is there. On failure nothing stays. */
+ * where not `superpackets`). Both have MAC addresses that were given to them, not made by the
+ * kernel: those udevd would replace (MACAddressPolicy=persistent). -EEXIST: a device of that name is there. On failure nothing stays. */
 int link_pair_create(const char *tunnel, const char *inner, unsigned int queues, uint32_t mtu,
 		     bool superpackets);
 int link_delete(int ifindex);
@@ -54,7 +62,14 @@ int link_set_offloads(const char *name, bool superpackets);
 
 /* Watching. Readable fd; link_watch_read() drains it and calls back for each event. */
 struct link_watch;
-enum link_event { LINK_CHANGED, LINK_GONE, LINK_OVERRUN /* events lost: look at everything */ };
+enum link_event {
+	LINK_CHANGED,
+	LINK_GONE,
+	LINK_ELSEWHERE, /* something about a device of another network namespace; link: NULL */
+	LINK_OVERRUN,	/* events lost: look at everything; link: NULL */
+};
+/* Of other network namespaces, those tell that have a number here (link_get_peer() sees to it), and
+ * only whoever has CAP_NET_BROADCAST hears it. */
 int link_watch_new(struct link_watch **out);
 void link_watch_free(struct link_watch *w);
 int link_watch_fd(const struct link_watch *w);

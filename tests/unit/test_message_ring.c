@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Handshake messages between two threads: in order, whole, none twice, and counted. */
+#include <pthread.h>
+#include <sched.h>
+
+#include "check.h"
+#include "datapath/message_ring.h"
+
+#define MANY 300000u
+
+static bool put(struct message_ring *r, uint32_t number)
+{
+	const struct endpoint from = {.from_ifindex = (int)number};
+	uint8_t message[MESSAGE_MAX];
+	const size_t len = 4 + number % (sizeof(message) - 3);
+
+	memset(message, (uint8_t)number, sizeof(message));
+	memcpy(message, &number, sizeof(number));
+	return message_ring_put(r, &from, message, len);
+}
+
+static void check(const struct handshake_message *m, uint32_t number)
+{
+	uint32_t got;
+
+	memcpy(&got, m->bytes, sizeof(got));
+	assert_int_equal(got, number);
+	assert_int_equal(m->from.from_ifindex, number);
+	assert_int_equal(m->length, 4 + number % (MESSAGE_MAX - 3));
+	for (unsigned int i = sizeof(got); i < m->length; i++)
+		assert_int_equal(m->bytes[i], (uint8_t)number);
+}
+
+static void full_and_empty(void **state)
+{
+	struct message_ring *r = message_ring_new();
+	struct handshake_message m;
+
+	(void)state;
+	/* Around the end several times, also of the numbers that count. */
+	atomic_store(&r->written, UINT32_MAX - 1500);
+	atomic_store(&r->read, UINT32_MAX - 1500);
+	for (uint32_t round = 0; round < 5; round++) {
+		assert_false(message_ring_take(r, &m));
+		for (uint32_t i = 0; i < MESSAGE_RING_SIZE; i++) {
+			assert_int_equal(message_ring_waiting(r), i);
+			assert_true(put(r, i));
+		}
+		assert_false(put(r, 7));
+		for (uint32_t i = 0; i < MESSAGE_RING_SIZE; i++) {
+			assert_int_equal(message_ring_waiting(r), MESSAGE_RING_SIZE - i);
+			assert_true(message_ring_take(r, &m));
+			check(&m, i);
+		}
+	}
+	free(r);
+}
+
+static void *produce(void *context)
+{
+	for (uint32_t i = 0; i < MANY; i++) {
+		while (!put(context, i))
+			sched_yield();
+	}
+	return NULL;
+}
+
+static void between_threads(void **state)
+{
+	struct message_ring *r = message_ring_new();
+	struct handshake_message m;
+	pthread_t producer;
+
+	(void)state;
+	assert_int_equal(pthread_create(&producer, NULL, produce, r), 0);
+	for (uint32_t i = 0; i < MANY; i++) {
+		while (!message_ring_take(r, &m))
+			sched_yield();
+		check(&m, i);
+		assert_true(message_ring_waiting(r) <= MESSAGE_RING_SIZE);
+	}
+	pthread_join(producer, NULL);
+	assert_false(message_ring_take(r, &m));
+	free(r);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(full_and_empty),
+		cmocka_unit_test(between_threads),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Who keeps what, where packets wait for sessions. The AF_XDP socket below is a pair of counters. */
+#include <stdlib.h>
+
+#include "check.h"
+#include "datapath/stage.h"
+
+#define PEERS 600
+
+static struct remote *remotes[PV_MAX_PEERS];
+static unsigned int spare, released;
+
+unsigned int xsk_frames_spare(const struct xsk *x)
+{
+	(void)x;
+	return spare;
+}
+
+void xsk_release(struct xsk *x, const struct xsk_packet *packet)
+{
+	(void)x;
+	released += packet->n_frames;
+}
+
+struct fixture {
+	struct stage *stage;
+	struct remote *peers;
+	unsigned int frames_in;
+};
+
+static int begin(void **state)
+{
+	struct fixture *f = calloc(1, sizeof(*f));
+
+	f->stage = malloc(sizeof(*f->stage));
+	f->peers = aligned_alloc(64, PEERS * sizeof(*f->peers));
+	for (uint32_t i = 0; i < PEERS; i++) {
+		remote_init(&f->peers[i], i, 1);
+		remotes[i] = &f->peers[i];
+	}
+	spare = 1024;
+	released = 0;
+	stage_init(f->stage, NULL, remotes);
+	*state = f;
+	return 0;
+}
+
+static int end(void **state)
+{
+	struct fixture *f = *state;
+
+	/* No frame is lost, whatever was done. */
+	assert_int_equal(f->frames_in, f->stage->frames + released);
+	free(f->stage);
+	free(f->peers);
+	free(f);
+	return 0;
+}
+
+/* Its number is its length. Returns how many went for it. */
+static unsigned int hold(struct fixture *f, unsigned int peer, uint32_t frames, uint32_t number)
+{
+	const struct xsk_packet packet = {.length = number, .n_frames = frames};
+
+	f->frames_in += frames;
+	return stage_hold(f->stage, &packet, &f->peers[peer]);
+}
+
+struct seen {
+	uint32_t slot;
+	unsigned int n;
+	uint32_t numbers[STAGE_MAX];
+};
+
+static bool collect(void *context, const struct staged *p)
+{
+	struct seen *s = context;
+
+	if (p->share->slot != s->slot)
+		return false;
+	s->numbers[s->n++] = p->packet.length;
+	return true;
+}
+
+/* Those of one peer, in order; they are gone then. */
+static struct seen taken(struct fixture *f, uint32_t slot)
+{
+	struct seen s = {.slot = slot};
+
+	stage_sweep(f->stage, collect, &s);
+	assert_int_equal(f->peers[slot].staged, 0);
+	return s;
+}
+
+static void a_peer_keeps_its_newest(void **state)
+{
+	struct fixture *f = *state;
+	struct seen s;
+
+	for (uint32_t i = 0; i < 300; i++)
+		assert_int_equal(hold(f, 7, 1, i), i >= MAX_STAGED_PACKETS);
+	assert_int_equal(f->peers[7].staged, MAX_STAGED_PACKETS);
+	s = taken(f, 7);
+	assert_int_equal(s.n, MAX_STAGED_PACKETS);
+	for (uint32_t i = 0; i < s.n; i++)
+		assert_int_equal(s.numbers[i], 300 - MAX_STAGED_PACKETS + i);
+}
+
+/* Two peers that do not answer, and one that is about to. */
+static void the_silent_keep_nobody_out(void **state)
+{
+	struct fixture *f = *state;
+	struct seen s;
+
+	for (uint32_t i = 0; i < 128; i++) {
+		hold(f, 1, 1, i);
+		hold(f, 2, 1, i);
+	}
+	for (uint32_t i = 0; i < 10; i++)
+		assert_int_equal(hold(f, 3, 1, i), 1);
+	/* They go on, and lose their own. */
+	for (uint32_t i = 0; i < 1000; i++) {
+		hold(f, 1, 1, 128 + i);
+		hold(f, 2, 1, 128 + i);
+	}
+	s = taken(f, 3);
+	assert_int_equal(s.n, 10);
+	for (uint32_t i = 0; i < 10; i++)
+		assert_int_equal(s.numbers[i], i);
+	s = taken(f, 1);
+	assert_int_equal(s.n, 123);
+	assert_int_equal(s.numbers[s.n - 1], 1127);
+	s = taken(f, 2);
+	assert_int_equal(s.n, 123);
+	assert_int_equal(f->stage->n, 0);
+}
+
+/* Superpackets: what runs out is frames, and who has most of them pays. */
+static void frames_are_shared_too(void **state)
+{
+	struct fixture *f = *state;
+	struct seen s;
+
+	spare = 100;
+	for (uint32_t i = 0; i < 20; i++)
+		hold(f, 1, 18, i);
+	for (uint32_t i = 0; i < 40; i++)
+		hold(f, 2, 1, i);
+	hold(f, 3, 18, 1);
+	assert_true(f->stage->frames <= spare);
+	s = taken(f, 3);
+	assert_int_equal(s.n, 1);
+	s = taken(f, 2);
+	assert_int_equal(s.n, 40);
+	/* More than there are: nobody else suffers. */
+	hold(f, 4, 1, 1);
+	taken(f, 1);
+	assert_int_equal(hold(f, 5, 101, 1), 1);
+	assert_int_equal(f->peers[4].staged, 1);
+	assert_int_equal(f->peers[5].staged, 0);
+}
+
+static void more_peers_than_places(void **state)
+{
+	struct fixture *f = *state;
+	struct seen s;
+
+	for (uint32_t i = 0; i < PEERS; i++)
+		assert_int_equal(hold(f, i, 1, i), i >= STAGE_MAX);
+	for (uint32_t i = 0; i < PEERS; i++) {
+		s = taken(f, i);
+		assert_int_equal(s.n, i >= PEERS - STAGE_MAX);
+	}
+}
+
+/* A slot's next user does not pay for the one before. */
+static void removed_peers_are_not_counted(void **state)
+{
+	struct fixture *f = *state;
+	struct remote *next = aligned_alloc(64, sizeof(*next));
+
+	for (uint32_t i = 0; i < 100; i++)
+		hold(f, 9, 1, i);
+	remote_init(next, 9, 2);
+	remotes[9] = next;
+	for (uint32_t i = 0; i < 100; i++)
+		stage_hold(f->stage, &(struct xsk_packet){.n_frames = 1}, next);
+	f->frames_in += 100;
+	assert_int_equal(f->stage->n, 200);
+	for (uint32_t i = 0; i < 200; i++)
+		hold(f, 10, 1, i);
+	assert_int_equal(f->stage->n, STAGE_MAX);
+	assert_int_equal(f->peers[9].staged, 100); /* nobody looks there any more */
+	assert_true(next->staged <= 100 && f->peers[10].staged <= MAX_STAGED_PACKETS);
+	free(next);
+}
+
+/* Whatever comes: never more than there is, and each peer's count is what it has. */
+static void any_sequence(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t random = 5;
+
+	for (unsigned int i = 0; i < 20000; i++) {
+		const unsigned int peer = draw(&random) % (i % 3 ? 4 : PEERS);
+
+		spare = i < 10000 ? 1024 : 90;
+		hold(f, peer, draw(&random) % 4 ? 1 : 1 + draw(&random) % 18, i);
+		assert_true(f->stage->n <= STAGE_MAX);
+		if (i != 10000)
+			assert_true(f->stage->frames <= spare);
+		if (draw(&random) % 20 == 0)
+			taken(f, peer);
+	}
+	for (uint32_t i = 0; i < PEERS; i++)
+		taken(f, i);
+	assert_int_equal(f->stage->n, 0);
+	assert_int_equal(f->stage->frames, 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(a_peer_keeps_its_newest, begin, end),
+		cmocka_unit_test_setup_teardown(the_silent_keep_nobody_out, begin, end),
+		cmocka_unit_test_setup_teardown(frames_are_shared_too, begin, end),
+		cmocka_unit_test_setup_teardown(more_peers_than_places, begin, end),
+		cmocka_unit_test_setup_teardown(removed_peers_are_not_counted, begin, end),
+		cmocka_unit_test_setup_teardown(any_sequence, begin, end),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
