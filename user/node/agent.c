@@ -448,17 +448,28 @@ fail:
 	return err;
 }
 
+/* Our key goes from the store before our tunnels do. State and key, so that one write has both. */
+static void withdraw(struct agent *a)
+{
+	memset(a->self.record.key4, 0, sizeof(a->self.record.key4));
+	memset(a->self.record.key6, 0, sizeof(a->self.record.key6));
+	announcer_withdraw(a->store);
+	/* Whatever the store told last: a key of ours may be on its way there. */
+	a->published = false;
+	publish(a);
+	store_flush(a->store, FLUSH_MS);
+}
+
 void agent_free(struct agent *a, bool cleanup)
 {
 	if (!a)
 		return;
-	if (cleanup && a->store && a->synced) {
-		memset(a->self.record.key4, 0, sizeof(a->self.record.key4));
-		memset(a->self.record.key6, 0, sizeof(a->self.record.key6));
-		publish(a);
-		announcer_withdraw(a->store);
-		store_flush(a->store, FLUSH_MS);
-	}
+	/* First of all: store_flush() runs the event loop, and a pass within it, or a look at our
+	 * state, would publish what is being taken back. */
+	if (a->schedule)
+		schedule_stop(a->schedule);
+	if (cleanup && a->store && a->synced)
+		withdraw(a);
 	if (cleanup)
 		source_check_by_mark(false);
 	for (int i = 0; i < N_TUNNELS; i++) {
