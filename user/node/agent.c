@@ -313,6 +313,7 @@ static struct report_input describe(void *context)
 		.n_tunnels = N_TUNNELS,
 		.fence = a->fence,
 		.conflicts = a->conflicts,
+		.http = a->http ? a->params.http : NULL,
 		.failed = schedule_failing(a->schedule),
 	};
 }
