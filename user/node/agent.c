@@ -61,6 +61,28 @@ static bool enabled(const struct settings *s, int i)
 	return i == V4 ? s->enabled4 : s->enabled6;
 }
 
+/* --- status --- */
+
+static struct report_input describe(void *context)
+{
+	const struct agent *a = context;
+
+	return (struct report_input){
+		.node = a->params.node,
+		.uplink = a->self.uplink.name,
+		.store = a->store,
+		.synced = a->synced,
+		.settings = a->params.settings,
+		.tunnels = a->tunnels,
+		.plans = a->plans,
+		.n_tunnels = N_TUNNELS,
+		.fence = a->fence,
+		.conflicts = a->conflicts,
+		.http = a->http ? a->params.http : NULL,
+		.failed = schedule_failing(a->schedule),
+	};
+}
+
 /* --- one pass --- */
 
 static int publish(struct agent *a)
@@ -164,6 +186,7 @@ static int pass(void *context)
 	struct agent *a = context;
 	const struct settings *s = settings_get(a->params.settings);
 	const bool any = s->enabled4 || s->enabled6;
+	struct report_input in;
 	int err = self_find_uplink(&a->self), first = 0;
 
 	if (err && any) {
@@ -200,6 +223,10 @@ static int pass(void *context)
 	err = fence_settle(a->fence);
 	if (err && !first)
 		first = err;
+	/* Before the key, so that one write to the store has both. */
+	in = describe(a);
+	in.failed = first;
+	announcer_look(a->announcer, &in);
 	err = publish(a);
 	return first ? first : err;
 }
@@ -294,28 +321,6 @@ static void on_synced(void *context)
 		clear_leftovers(a);
 	a->synced = true;
 	schedule_start(a->schedule);
-}
-
-/* --- status --- */
-
-static struct report_input describe(void *context)
-{
-	const struct agent *a = context;
-
-	return (struct report_input){
-		.node = a->params.node,
-		.uplink = a->self.uplink.name,
-		.store = a->store,
-		.synced = a->synced,
-		.settings = a->params.settings,
-		.tunnels = a->tunnels,
-		.plans = a->plans,
-		.n_tunnels = N_TUNNELS,
-		.fence = a->fence,
-		.conflicts = a->conflicts,
-		.http = a->http ? a->params.http : NULL,
-		.failed = schedule_failing(a->schedule),
-	};
 }
 
 /* --- what others change, and what only time brings --- */
