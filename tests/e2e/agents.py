@@ -50,12 +50,12 @@ def write_record(c, document):
     os.rename(path + ".tmp", path)
 
 
-def get(node, path, method="GET"):
+def get(node, path, method="GET", address="127.0.0.1"):
     """(status, body)"""
     out = node.run(["python3", "-c", """
 import http.client, sys
-c = http.client.HTTPConnection("127.0.0.1", 9586, timeout=5)
+c = http.client.HTTPConnection(sys.argv[3], 9586, timeout=5)
 c.request(sys.argv[1], sys.argv[2]); r = c.getresponse(); print(r.status); print(r.read().decode(), end="")
-""", method, path])
+""", method, path, address])
     status, _, body = out.partition("\n")
     return int(status), body

@@ -14,13 +14,14 @@ from control_plane import on_host
 class FaultyProxy:
     """Listens on the control plane's host, at `port`; kubeconfig() leads there.
 
-    fault: None, ("status", 429), ("garbage",), ("cut", bytes), ("hang", bytes), ("delay", seconds);
-    what hangs goes on when the fault is taken away. `requests` are (method, path) of all that came.
+    fault: None, ("status", 429), ("garbage",), ("cut", bytes), ("hang", bytes), ("delay", seconds), ("hold", method):
+    the server has done it, but its answer does not come; what hangs or is held goes on when the fault is taken away.
+    `requests` are (method, path) of all that came, `written` (method, path, document) of those with a body.
     """
 
     def __init__(self, control, port=7443):
         self.control, self.port = control, port
-        self.fault, self.requests = None, []
+        self.fault, self.requests, self.written = None, [], []
         self.changed = threading.Condition()
         certificate, key = control.authority.issue("proxy", "proxy", names=control.names)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -86,6 +87,8 @@ class FaultyProxy:
         self.requests.append((client.command, client.path))
         length = int(client.headers.get("Content-Length") or 0)
         body = client.rfile.read(length) if length else None
+        if body:
+            self.written.append((client.command, client.path, json.loads(body)))
         fault = self.fault
         if fault and fault[0] == "status":
             return self._answer(client, fault[1], b'{"kind":"Status","message":"the proxy says no"}')
@@ -112,6 +115,8 @@ class FaultyProxy:
                        if k.lower() not in ("host", "connection", "accept-encoding", "content-length")}
             upstream.request(client.command, client.path, body, headers)
             answer = upstream.getresponse()
+            if fault == ("hold", client.command):
+                self._wait_until_well()
             client.send_response(answer.status)
             client.send_header("Content-Type", answer.headers.get("Content-Type", ""))
             client.send_header("Transfer-Encoding", "chunked")

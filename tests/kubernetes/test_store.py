@@ -54,7 +54,7 @@ def test_one_patch_encrypts_the_cluster_and_one_ends_it(kubernetes):
     for node in c.nodes:
         assert c.annotation(node) == public_key(node)
     assert all(allowed(worker)[public_key(n)] == {n.pods4} for n in c.nodes if n is not worker)
-    wait_for(lambda: "2 of 2 peers" in (c.condition(worker) or {}).get("message", ""), "the condition says so")
+    wait_for(lambda: "IPv4: encrypts" in (c.condition(worker) or {}).get("message", ""), "the condition says so")
     assert (c.condition(worker)["status"], c.condition(worker)["reason"]) == ("True", "Encrypting")
     c.set(wireguardEnabled=False)
     wait_for(lambda: not any(c.annotation(n) for n in c.nodes), "the keys are gone")

@@ -1,19 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The HTTP server against clients that mean no good, in one thread. */
+/* The HTTP server against clients that mean no good, and beside an owner that hangs. The server has
+ * its own thread; this one is the owner, and makes documents when it turns its loop. */
 #include "observe/http.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <event2/event.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "check.h"
+#include "observe/clients.h"
 
-#define LARGE (10u << 20)
+#define LARGE	  (10u << 20)
+#define PATIENCE  20 /* s, for what surely comes, on a loaded machine too */
+#define GET(path) "GET " path " HTTP/1.1\r\nConnection: close\r\n\r\n"
+
+static unsigned int made; /* times that a large one was */
 
 static char *small(void *context, int *status)
 {
@@ -28,6 +36,7 @@ static char *large(void *context, int *status)
 
 	(void)context;
 	(void)status;
+	made++;
 	memset(text, 'x', LARGE);
 	text[LARGE] = 0;
 	return text;
@@ -40,10 +49,20 @@ static char *nothing(void *context, int *status)
 	return strdup("");
 }
 
+static char *no_memory(void *context, int *status)
+{
+	(void)context;
+	(void)status;
+	return NULL;
+}
+
 static const struct http_document documents[] = {
-	{"/small", "text/plain", small},
-	{"/large", "text/plain", large},
-	{"/nothing", "text/plain", nothing},
+	{"/health", "text/plain", .make = NULL},
+	{"/small", "text/plain", .make = small},
+	{"/large", "text/plain", .make = large, .local = true},
+	{"/nothing", "text/plain", .make = nothing},
+	{"/memory", "text/plain", .make = no_memory},
+	{"/constant", "text/plain", .make = small, .constant = true},
 };
 
 struct server {
@@ -52,22 +71,39 @@ struct server {
 	unsigned short port;
 };
 
-static int start(void **state)
+static int start_with(void **state, unsigned int hang_ms)
 {
 	static struct server s;
+	char where[32];
+	const struct http_params params = {
+		.where = where,
+		.base = s.base = event_base_new(),
+		.documents = documents,
+		.n = COUNT_OF(documents),
+		.hang_ms = hang_ms,
+	};
 
 	signal(SIGPIPE, SIG_IGN);
-	s.base = event_base_new();
+	made = 0;
+	s.http = NULL;
 	/* A port that is free; another process may take it first, then the next. */
 	for (s.port = 39586; s.port < 39686; s.port++) {
-		char where[32];
-
 		snprintf(where, sizeof(where), "127.0.0.1:%u", s.port);
-		if (!http_new(s.base, where, documents, COUNT_OF(documents), NULL, &s.http))
+		if (!http_new(&params, &s.http))
 			break;
 	}
 	*state = &s;
 	return s.http ? 0 : -1;
+}
+
+static int start(void **state)
+{
+	return start_with(state, 3600 * 1000);
+}
+
+static int start_impatient(void **state)
+{
+	return start_with(state, 50);
 }
 
 static int stop(void **state)
@@ -79,177 +115,290 @@ static int stop(void **state)
 	return 0;
 }
 
-static void turn(struct server *s, unsigned int times)
+static void turn(struct server *s)
 {
-	while (times--)
-		event_base_loop(s->base, EVLOOP_NONBLOCK);
+	event_base_loop(s->base, EVLOOP_NONBLOCK);
 }
 
-/* Longer than the listeners rest after a burst. */
-static void rest(struct server *s)
-{
-	turn(s, 3);
-	usleep(200);
-	turn(s, 3);
-}
-
-static int client(struct server *s, const char *request)
+static int client_from(const struct server *s, const char *from, const char *request)
 {
 	struct sockaddr_in to = {.sin_family = AF_INET,
 				 .sin_port = htons(s->port),
 				 .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	struct sockaddr_in own = {.sin_family = AF_INET, .sin_addr.s_addr = inet_addr(from)};
 	int fd = socket(AF_INET, SOCK_STREAM, 0);
 
 	assert_true(fd >= 0);
+	assert_int_equal(bind(fd, (struct sockaddr *)&own, sizeof(own)), 0);
 	assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof(to)), 0);
-	fcntl(fd, F_SETFL, O_NONBLOCK);
-	rest(s);
 	assert_true(send(fd, request, strlen(request), 0) > 0);
-	turn(s, 3);
 	return fd;
 }
 
-/* Reads all that comes until the other end is silent; bytes. */
-static size_t take(struct server *s, int fd, char *head, size_t room)
+static int client(const struct server *s, const char *request)
 {
-	static char buffer[1 << 18];
+	return client_from(s, "127.0.0.1", request);
+}
+
+/* Takes up to `room` bytes, or all until the end; how many. `owner`: who makes documents meanwhile;
+ * NULL: nobody does. */
+static size_t take(struct server *owner, int fd, char *out, size_t room)
+{
+	static char rest[1 << 18];
+	const time_t end = time(NULL) + PATIENCE;
 	size_t total = 0;
 
-	for (int idle = 0; idle < 50;) {
+	while (time(NULL) < end && (!out || total < room)) {
+		struct pollfd ready = {.fd = fd, .events = POLLIN};
 		ssize_t got;
 
-		turn(s, 2);
-		got = recv(fd, buffer, sizeof(buffer), 0);
-		if (got <= 0) {
-			if (!got)
-				break;
-			idle++;
-			rest(s);
+		if (owner)
+			turn(owner);
+		if (poll(&ready, 1, 5) != 1)
 			continue;
-		}
-		idle = 0;
-		if (total + 1 < room) {
-			size_t n = (size_t)got < room - 1 - total ? (size_t)got : room - 1 - total;
-
-			memcpy(head + total, buffer, n);
-			head[total + n] = 0;
-		}
+		got = recv(fd, out ? out + total : rest, out ? room - total : sizeof(rest), 0);
+		if (got <= 0)
+			return total;
 		total += (size_t)got;
 	}
+	assert_true(time(NULL) < end);
 	return total;
+}
+
+static void expect(struct server *owner, int fd, const char *begins)
+{
+	char head[64] = "";
+
+	take(owner, fd, head, strlen(begins));
+	assert_string_equal(head, begins);
 }
 
 static void assert_answer(struct server *s, const char *request, const char *begins)
 {
-	char head[512] = "";
 	int fd = client(s, request);
 
-	take(s, fd, head, sizeof(head));
-	if (strncmp(head, begins, strlen(begins)))
-		fail_msg("%.60s... -> %s", request, head);
+	expect(s, fd, begins);
 	close(fd);
-	turn(s, 3);
 }
 
 static void requests(void **state)
 {
 	static char many[64 * 1024];
 
-	assert_answer(*state, "GET /small HTTP/1.1\r\n\r\n", "HTTP/1.1 200");
+	assert_answer(*state, GET("/small"), "HTTP/1.1 200");
 	assert_answer(*state, "GET /small?x=1 HTTP/1.0\r\n\r\n", "HTTP/1.0 200");
 	assert_answer(*state, "HEAD /large HTTP/1.1\r\n\r\n", "HTTP/1.1 200");
-	assert_answer(*state, "GET /nothing HTTP/1.1\r\n\r\n", "HTTP/1.1 503");
-	assert_answer(*state, "GET /other HTTP/1.1\r\n\r\n", "HTTP/1.1 404");
+	assert_answer(*state, GET("/nothing"), "HTTP/1.1 503");
+	assert_answer(*state, GET("/memory"), "HTTP/1.1 500");
+	assert_answer(*state, GET("/health"), "HTTP/1.1 200");
+	assert_answer(*state, GET("/other"), "HTTP/1.1 404");
 	assert_answer(*state, "DELETE /small HTTP/1.1\r\n\r\n", "HTTP/1.1 501");
-	assert_answer(*state, "GET /../../etc/passwd HTTP/1.1\r\n\r\n", "HTTP/1.1 404");
+	assert_answer(*state, GET("/../../etc/passwd"), "HTTP/1.1 404");
 	assert_answer(*state, "\x16\x03\x01\x02\r\n\r\n", "HTTP/1.1 ");
 	memset(many, 'a', sizeof(many) - 1);
 	memcpy(many, "GET /", 5);
-	assert_answer(*state, many, "");
+	close(client(*state, many));
+	assert_answer(*state, GET("/small"), "HTTP/1.1 200");
 }
 
-/* Many at once: the last one is served, and no more than 64 are held. */
+/* 128 clients ask for a large document and do not read: it is made once, and health is answered
+ * although its owner does nothing at all. */
+static void slow_readers(void **state)
+{
+	struct server *s = *state;
+	int slow[128];
+
+	for (size_t i = 0; i < COUNT_OF(slow); i++)
+		slow[i] = client(s, GET("/large"));
+	/* Whether the document is still to be made, or is stuck in their sockets. */
+	for (int i = 0; i < 2; i++) {
+		int fd = client(s, GET("/health"));
+
+		expect(NULL, fd, "HTTP/1.1 200");
+		close(fd);
+		fd = client(s, GET("/constant"));
+		expect(NULL, fd, "HTTP/1.1 200");
+		close(fd);
+		/* Now all have the beginning of it. */
+		for (size_t k = 0; k < COUNT_OF(slow) && !i; k++)
+			expect(s, slow[k], "HTTP/1.1 200");
+		assert_int_equal(made, 1);
+	}
+	for (size_t i = 0; i < COUNT_OF(slow); i++) {
+		if (i % 8 == 0)
+			assert_true(take(NULL, slow[i], NULL, 0) > LARGE);
+		close(slow[i]);
+	}
+	assert_int_equal(made, 1);
+}
+
+/* Many at once: the last one is served, no more than CLIENTS_MAX are held, and whoever has few is not
+ * the one that goes. */
 static void many_connections(void **state)
 {
 	struct server *s = *state;
+	int honest = client(s, "GET /small HTTP/1.1\r\nConnection: close\r\n");
 	int held[300];
 	unsigned int closed = 0;
+	const time_t end = time(NULL) + PATIENCE;
 
 	for (size_t i = 0; i < COUNT_OF(held); i++)
-		held[i] = client(s, "GET /small HTTP/1.1\r\nX: never ends");
-	assert_answer(s, "GET /small HTTP/1.1\r\n\r\n", "HTTP/1.1 200");
-	for (size_t i = 0; i < COUNT_OF(held); i++) {
-		char byte;
-		ssize_t got;
+		held[i] = client_from(s, "127.0.0.2", "GET /small HTTP/1.1\r\nX: never ends");
+	assert_answer(s, GET("/small"), "HTTP/1.1 200");
+	while (closed < COUNT_OF(held) - CLIENTS_MAX && time(NULL) < end) {
+		closed = 0;
+		for (size_t i = 0; i < COUNT_OF(held); i++) {
+			char byte;
 
-		turn(s, 1);
-		/* Sent away with an answer, or without one. */
-		got = recv(held[i], &byte, 1, 0);
-		closed += got >= 0 || errno != EAGAIN;
-		close(held[i]);
+			/* Sent away with an answer, or without one. */
+			closed += recv(held[i], &byte, 1, MSG_DONTWAIT | MSG_PEEK) >= 0 ||
+				  errno != EAGAIN;
+		}
 	}
-	turn(s, 500);
-	assert_in_range(closed, COUNT_OF(held) - 64, COUNT_OF(held));
-	assert_answer(s, "GET /small HTTP/1.1\r\n\r\n", "HTTP/1.1 200");
+	assert_in_range(closed, COUNT_OF(held) - CLIENTS_MAX, COUNT_OF(held) - CLIENTS_MAX + 2);
+	assert_int_equal(send(honest, "\r\n", 2, 0), 2);
+	expect(s, honest, "HTTP/1.1 200");
+	close(honest);
+	for (size_t i = 0; i < COUNT_OF(held); i++)
+		close(held[i]);
 }
 
-/* Who asks for much and takes nothing does not fill our memory. */
+/* Who asks for much and takes nothing does not fill our memory: so many versions, and no more. */
 static void untaken_answers(void **state)
 {
 	struct server *s = *state;
+	const time_t end = time(NULL) + PATIENCE;
 	int greedy[8];
-	char head[64];
-	unsigned int refused = 0;
+	size_t n = 0;
+	char head[13] = "";
 
-	for (size_t i = 0; i < COUNT_OF(greedy); i++)
-		greedy[i] = client(s, "GET /large HTTP/1.1\r\n\r\n");
-	/* Small ones fit all the same. */
-	assert_answer(s, "GET /small HTTP/1.1\r\n\r\n", "HTTP/1.1 200");
-	for (size_t i = COUNT_OF(greedy); i--;) {
-		take(s, greedy[i], head, sizeof(head));
-		refused += !strncmp(head, "HTTP/1.1 503", 12);
-		close(greedy[i]);
-	}
-	assert_int_equal(refused, COUNT_OF(greedy) - 3);
-	turn(s, 20);
-	/* And when they are gone, or have taken theirs, there is room again. */
-	for (int i = 0; i < 5; i++) {
-		int fd = client(s, "GET /large HTTP/1.1\r\n\r\n");
+	while (n < COUNT_OF(greedy) && time(NULL) < end) {
+		const unsigned int before = made;
 
-		assert_true(take(s, fd, head, sizeof(head)) > LARGE);
-		close(fd);
-		fd = client(s, "GET /large HTTP/1.1\r\n\r\n");
-		close(fd);
-		turn(s, 20);
+		greedy[n] = client(s, GET("/large"));
+		take(s, greedy[n], head, 12);
+		if (made > before) {
+			n++;
+			if (!strcmp(head, "HTTP/1.1 503"))
+				break;
+		} else {
+			close(greedy[n]); /* shares one that is there */
+		}
 	}
+	assert_string_equal(head, "HTTP/1.1 503");
+	assert_int_equal(made, 4); /* 30 MiB are held, and there is no room for the fourth */
+	/* Small ones are served all the same. */
+	assert_answer(s, GET("/small"), "HTTP/1.1 200");
+	/* And when they are gone there is room again. */
+	while (n)
+		close(greedy[--n]);
+	while (strcmp(head, "HTTP/1.1 200") && time(NULL) < end) {
+		int fd = client(s, GET("/large"));
+
+		take(s, fd, head, 12);
+		close(fd);
+	}
+	assert_string_equal(head, "HTTP/1.1 200");
 }
 
-/* The server goes while answers are on their way: nothing is freed twice, or too late. */
+/* An owner whose loop does not come round is told of, until it does. */
+static void owner_hangs(void **state)
+{
+	struct server *s = *state;
+	const time_t end = time(NULL) + PATIENCE;
+	char head[13] = "";
+	int waits = client(s, GET("/small"));
+
+	while (strcmp(head, "HTTP/1.1 503") && time(NULL) < end) {
+		int fd = client(s, GET("/health"));
+
+		take(NULL, fd, head, 12);
+		close(fd);
+	}
+	assert_string_equal(head, "HTTP/1.1 503");
+	while (strcmp(head, "HTTP/1.1 200") && time(NULL) < end) {
+		int fd = client(s, GET("/health"));
+
+		take(s, fd, head, 12);
+		close(fd);
+	}
+	assert_string_equal(head, "HTTP/1.1 200");
+	expect(s, waits, "HTTP/1.1 200");
+	close(waits);
+}
+
+/* Clients go, by themselves or because others come, while their document is not made yet. */
+static void clients_go_while_they_wait(void **state)
+{
+	struct server *s = *state;
+	int asking[CLIENTS_MAX + 60];
+	unsigned int served = 0;
+	int fd;
+
+	for (size_t i = 0; i < COUNT_OF(asking); i++)
+		asking[i] = client(s, GET("/small"));
+	for (size_t i = COUNT_OF(asking) - 20; i < COUNT_OF(asking); i++)
+		close(asking[i]);
+	fd = client(s, GET("/health"));
+	expect(NULL, fd, "HTTP/1.1 200"); /* so all before it have come */
+	close(fd);
+	for (size_t i = 0; i < COUNT_OF(asking) - 20; i++) {
+		char head[12];
+
+		served += take(s, asking[i], head, 12) == 12 && !memcmp(head, "HTTP/1.1 200", 12);
+		close(asking[i]);
+	}
+	assert_in_range(served, CLIENTS_MAX - 30, CLIENTS_MAX);
+}
+
+/* The server goes while answers are on their way or asked for: nothing is freed twice, or too late. */
 static void goes_with_answers_untaken(void **state)
 {
 	struct server *s = *state;
+	int fd[6];
 
-	for (int i = 0; i < 3; i++)
-		client(s, "GET /large HTTP/1.1\r\n\r\n");
+	for (int i = 0; i < 3; i++) {
+		fd[i] = client(s, GET("/large"));
+		expect(s, fd[i], "HTTP/1.1 200");
+	}
+	for (int i = 3; i < 6; i++)
+		fd[i] = client(s, GET("/small"));
+	expect(NULL, client(s, GET("/health")), "HTTP/1.1 200"); /* so the others are there, too */
+	close(fd[4]);
 }
 
 static void addresses(void **state)
 {
-	static const char *const wrong[] = {"",	     "9586",	":0",	      ":65536",	  ":http",
-					    "[::1:", "[]:9586", "127.0.0.1:", "name:1:2x"};
+	static const char *const wrong[] = {"",		 "9586",       ":0",	      ":65536",
+					    ":http",	 "[::1:",      "[]:9586",     "127.0.0.1:",
+					    "name:1:2x", ":9586,half", ":9586,full,", ":9586full"};
+	static const char *const good[] = {":9586", ":9586,full", "[::1]:1,full",
+					   "192.0.2.1:65535"};
 	struct server *s = *state;
 	struct http *h;
 
-	for (size_t i = 0; i < COUNT_OF(wrong); i++)
-		assert_int_equal(http_new(s->base, wrong[i], documents, 1, NULL, &h), -EINVAL);
+	for (size_t i = 0; i < COUNT_OF(wrong); i++) {
+		const struct http_params params = {
+			.base = s->base, .where = wrong[i], .documents = documents, .n = 1};
+
+		assert_int_equal(http_new(&params, &h), -EINVAL);
+		assert_false(http_where_valid(wrong[i]));
+	}
+	for (size_t i = 0; i < COUNT_OF(good); i++) {
+		assert_true(http_where_valid(good[i]));
+		assert_int_equal(http_where_full(good[i]), i == 1 || i == 2);
+	}
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(requests, start, stop),
+		cmocka_unit_test_setup_teardown(slow_readers, start, stop),
 		cmocka_unit_test_setup_teardown(many_connections, start, stop),
 		cmocka_unit_test_setup_teardown(untaken_answers, start, stop),
+		cmocka_unit_test_setup_teardown(owner_hangs, start_impatient, stop),
+		cmocka_unit_test_setup_teardown(clients_go_while_they_wait, start, stop),
 		cmocka_unit_test_setup_teardown(goes_with_answers_untaken, start, stop),
 		cmocka_unit_test_setup_teardown(addresses, start, stop),
 	};

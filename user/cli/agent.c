@@ -12,6 +12,7 @@
 
 #include "cli/cli.h"
 #include "cli/process.h"
+#include "observe/http.h"
 #include "observe/log.h"
 #include "store/store.h"
 
@@ -83,6 +84,13 @@ static bool apply(void *context, int option, const char *value)
 	case OPT_POD_CIDR:
 		return add_ranges(o, value);
 	case OPT_HTTP:
+		if (strcmp(value, "off") && !http_where_valid(value)) {
+			fprintf(stderr,
+				"podveil agent: --http %s: neither off nor [ADDRESS]:PORT such as "
+				":9586, with or without \",full\"\n",
+				value);
+			return false;
+		}
 		o->agent.http = strcmp(value, "off") ? value : NULL;
 		return true;
 	case OPT_LOG_LEVEL:

@@ -52,8 +52,11 @@ static const struct cli_option agent_options[] = {
 	 "of this node's pods, comma between or several times (default: what the store's record of "
 	 "this node says)",
 	 NULL},
-	{OPT_HTTP, 0, "http", "[ADDR]:PORT",
-	 "where page, metrics and status are served, or off (default: :9586)", "off :9586"},
+	{OPT_HTTP, 0, "http", "[ADDR]:PORT[,full]",
+	 "where metrics, health, page and status are served, or off (default: :9586). Page and status "
+	 "name peers with keys and endpoints: only whoever asks on this machine gets them, or with "
+	 "full everybody",
+	 "off :9586 :9586,full"},
 	LOG_LEVEL,
 	LOG_FORMAT,
 	{OPT_CLEANUP, 0, "cleanup", NULL,

@@ -8,6 +8,7 @@
 #include "cli/findings.h"
 #include "netlink/link.h"
 #include "observe/firewall.h"
+#include "observe/http.h"
 
 /* --- settings --- */
 
@@ -186,6 +187,23 @@ static void latency(struct report *r, const json_t *tunnels)
 	}
 }
 
+static void served(struct report *r, const json_t *status)
+{
+	const json_t *http = json_object_get(status, "http");
+
+	if (!http) /* an older agent */
+		return;
+	if (!json_is_string(http))
+		find(r, "HTTP", GOOD, "", "", "off");
+	else if (http_where_full(json_string_value(http)))
+		find(r, "HTTP", WORSE, "page and status for this machine alone",
+		     "take \",full\" from --http, or see that a firewall lets in only who may know",
+		     "%s: peers' keys and endpoints for everybody", json_string_value(http));
+	else
+		find(r, "HTTP", GOOD, "", "", "%s; page and status only on this machine",
+		     json_string_value(http));
+}
+
 void doctor_peers(struct report *r)
 {
 	json_t *status = ask_agent(NULL);
@@ -210,6 +228,7 @@ void doctor_peers(struct report *r)
 	}
 	wire(r, json_object_get(status, "tunnels"));
 	latency(r, json_object_get(status, "tunnels"));
+	served(r, status);
 	json_decref(status);
 	if (answered == n)
 		find(r, "peers", GOOD, "", "", "%zu of %zu answered", answered, n);

@@ -119,6 +119,7 @@ static const struct {
 	{"conflicts", "keys and ranges that two nodes claim, a text each"},
 	{"refused", "the setting that is refused, and why, or null"},
 	{"failed", "the last attempt to apply records and settings failed"},
+	{"http", "where the agent answers over HTTP, as --http has it, or null"},
 	{"settings.NAME.value, .from",
 	 "what is in force, and from where: default, cluster, node, environment or flag"},
 };

@@ -65,6 +65,28 @@ static bool enabled(const struct settings *s, int i)
 	return i == V4 ? s->enabled4 : s->enabled6;
 }
 
+/* --- status --- */
+
+static struct report_input describe(void *context)
+{
+	const struct agent *a = context;
+
+	return (struct report_input){
+		.node = a->params.node,
+		.uplink = a->self.uplink.name,
+		.store = a->store,
+		.synced = a->synced,
+		.settings = a->params.settings,
+		.tunnels = a->tunnels,
+		.plans = a->plans,
+		.n_tunnels = N_TUNNELS,
+		.fence = a->fence,
+		.conflicts = a->conflicts,
+		.http = a->http ? a->params.http : NULL,
+		.failed = schedule_failing(a->schedule),
+	};
+}
+
 /* --- one pass --- */
 
 /* Our node's key as the store has it; NULL: none. */
@@ -244,6 +266,7 @@ static int pass(void *context)
 	struct agent *a = context;
 	const struct settings *s = settings_get(a->params.settings);
 	const bool any = s->enabled4 || s->enabled6;
+	struct report_input in;
 	int err = self_find_uplink(&a->self), first = 0;
 
 	if (err && any) {
@@ -281,6 +304,10 @@ static int pass(void *context)
 	if (err && !first)
 		first = err;
 	sweep(a, !first || !any);
+	/* Before the key, so that one write to the store has both. */
+	in = describe(a);
+	in.failed = first;
+	announcer_look(a->announcer, &in);
 	err = publish(a);
 	return first ? first : err;
 }
@@ -349,27 +376,6 @@ static void on_synced(void *context)
 		report_kept_tunnels(a);
 	a->synced = true;
 	schedule_start(a->schedule);
-}
-
-/* --- status --- */
-
-static struct report_input describe(void *context)
-{
-	const struct agent *a = context;
-
-	return (struct report_input){
-		.node = a->params.node,
-		.uplink = a->self.uplink.name,
-		.store = a->store,
-		.synced = a->synced,
-		.settings = a->params.settings,
-		.tunnels = a->tunnels,
-		.plans = a->plans,
-		.n_tunnels = N_TUNNELS,
-		.fence = a->fence,
-		.conflicts = a->conflicts,
-		.failed = schedule_failing(a->schedule),
-	};
 }
 
 /* --- what others change, and what only time brings --- */
@@ -500,17 +506,28 @@ fail:
 	return err;
 }
 
+/* Our key goes from the store before our tunnels do. State and key, so that one write has both. */
+static void withdraw(struct agent *a)
+{
+	memset(a->self.record.key4, 0, sizeof(a->self.record.key4));
+	memset(a->self.record.key6, 0, sizeof(a->self.record.key6));
+	announcer_withdraw(a->store);
+	/* Whatever the store told last: a key of ours may be on its way there. */
+	a->published = false;
+	publish(a);
+	store_flush(a->store, FLUSH_MS);
+}
+
 void agent_free(struct agent *a, bool cleanup)
 {
 	if (!a)
 		return;
-	if (cleanup && a->store && a->synced) {
-		memset(a->self.record.key4, 0, sizeof(a->self.record.key4));
-		memset(a->self.record.key6, 0, sizeof(a->self.record.key6));
-		publish(a);
-		announcer_withdraw(a->store);
-		store_flush(a->store, FLUSH_MS);
-	}
+	/* First of all: store_flush() runs the event loop, and a pass within it, or a look at our
+	 * state, would publish what is being taken back. */
+	if (a->schedule)
+		schedule_stop(a->schedule);
+	if (cleanup && a->store && a->synced)
+		withdraw(a);
 	if (cleanup)
 		source_check_by_mark(false);
 	for (int i = 0; i < N_TUNNELS; i++) {

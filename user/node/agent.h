@@ -27,7 +27,7 @@ struct agent_params {
 	struct cidr address4, address6; /* AF_UNSPEC: the uplink's */
 	const struct cidr *pod_cidrs;	/* none: those in the store's record */
 	size_t n_pod_cidrs;
-	const char *http; /* "ADDRESS:PORT" for metrics and status; NULL: none */
+	const char *http; /* for metrics and status, as http_where_valid() wants it; NULL: none */
 	/* Environment and flags are in; the agent adds the store's. */
 	struct settings_stack *settings;
 };

@@ -43,18 +43,6 @@ static bool is_news(char **last, const char *text)
 	return text && *text;
 }
 
-struct peers {
-	unsigned int all, encrypting;
-};
-
-static void count_peer(void *context, const struct tunnel_peer_status *p)
-{
-	struct peers *to = context;
-
-	to->all++;
-	to->encrypting += p->encrypting;
-}
-
 static void see_mode(const struct device_view *v, void *context)
 {
 	*(bool *)context = v->superpackets;
@@ -69,6 +57,8 @@ static const char *first_problem(const struct report_input *in, const char **rea
 	return problem;
 }
 
+/* Nothing of the peers is in it (store/node_status.h): how many there are, and with how many traffic
+ * is encrypted, is in status and metrics. */
 static void tell_state(const struct report_input *in)
 {
 	static const char *const families[] = {"IPv4", "IPv6"};
@@ -79,22 +69,16 @@ static void tell_state(const struct report_input *in)
 
 	for (size_t i = 0; i < in->n_tunnels; i++) {
 		struct device *d = tunnel_device(in->tunnels[i]);
-		struct peers peers = {0, 0};
 		bool superpackets = false;
 
 		if (!d || tunnel_state(in->tunnels[i]) != TUNNEL_ON)
 			continue;
-		tunnel_look(in->tunnels[i], count_peer, &peers);
 		device_look(d, see_mode, NULL, &superpackets);
-		at += (size_t)snprintf(message + at, sizeof(message) - at,
-				       "%s%s: encrypts with %u of %u peers, %s", at ? "; " : "",
-				       families[i], peers.encrypting, peers.all,
+		at += (size_t)snprintf(message + at, sizeof(message) - at, "%s%s: encrypts, %s",
+				       at ? "; " : "", families[i],
 				       superpackets ? "superpackets" : "per packet");
 		state.reason = "Encrypting";
-		state.ready &= peers.encrypting == peers.all;
 	}
-	if (at && !state.ready)
-		state.reason = "PeersMissing";
 	if (in->failed)
 		state.reason = "NotEverythingDone";
 	problem = first_problem(in, &why);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a node tells its cluster of itself, through the store: whether it is ready and with how many
- * of its peers it encrypts, and events that somebody should look at (nodes that contradict each
+ * What a node tells its cluster of itself, through the store: whether it is ready and encrypts, and
+ * events that somebody should look at (nodes that contradict each
  * other, a leak, a setting that was refused). Thread: control.
  */
 #ifndef NODE_ANNOUNCER_H

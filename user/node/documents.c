@@ -10,6 +10,9 @@
 #include "observe/http.h"
 #include "observe/log.h"
 
+/* So long a control thread may be busy: the first reading of 5,000 nodes takes a few seconds. */
+#define HANG_MS 20000
+
 struct documents {
 	struct http *server;
 	struct report_input (*describe)(void *context);
@@ -60,13 +63,6 @@ static char *get_metrics(void *context, int *status)
 	return metrics_text(&in);
 }
 
-static char *get_health(void *context, int *status)
-{
-	(void)context;
-	(void)status;
-	return strdup("ok\n");
-}
-
 static char *get_readiness(void *context, int *status)
 {
 	const struct documents *d = context;
@@ -83,27 +79,37 @@ static char *get_readiness(void *context, int *status)
 	return strdup("ready\n");
 }
 
+/* Each time the first that is wanted is made: the cheap ones come first. Peers' keys and endpoints are
+ * in /metrics, too, by Calico's contract with Prometheus, which asks from elsewhere. */
 static const struct http_document table[] = {
-	{"/", "text/html; charset=utf-8", get_page},
-	{"/page.css", "text/css; charset=utf-8", get_css},
-	{"/page.js", "text/javascript; charset=utf-8", get_js},
-	{"/metrics", "text/plain; version=0.0.4; charset=utf-8", get_metrics},
-	{"/status", "application/json", get_status},
-	{"/healthz", "text/plain", get_health},
-	{"/readyz", "text/plain", get_readiness},
+	{"/healthz", "text/plain", .make = NULL},
+	{"/readyz", "text/plain", .make = get_readiness},
+	{"/metrics", "text/plain; version=0.0.4; charset=utf-8", .make = get_metrics},
+	{"/status", "application/json", .make = get_status, .local = true},
+	{"/", "text/html; charset=utf-8", .make = get_page, .local = true},
+	{"/page.css", "text/css; charset=utf-8", .make = get_css, .constant = true},
+	{"/page.js", "text/javascript; charset=utf-8", .make = get_js, .constant = true},
 };
 
 struct documents *documents_serve(struct event_base *base, const char *where,
 				  struct report_input (*describe)(void *context), void *context)
 {
 	struct documents *d = calloc(1, sizeof(*d));
+	const struct http_params params = {
+		.base = base,
+		.where = where,
+		.documents = table,
+		.n = sizeof(table) / sizeof(*table),
+		.context = d,
+		.hang_ms = HANG_MS,
+	};
 	int err;
 
 	if (!d)
 		return NULL;
 	d->describe = describe;
 	d->context = context;
-	err = http_new(base, where, table, sizeof(table) / sizeof(*table), d, &d->server);
+	err = http_new(&params, &d->server);
 	if (!err)
 		return d;
 	log_error("metrics are not served", "address=%s errno=%d error=\"%s\"", where, -err,

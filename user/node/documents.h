@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What the agent serves over HTTP: / for people, /metrics for Prometheus, /status (the same JSON as
- * `podveil status --json`), /healthz, and /readyz, which says 503 and why as long as the node is
- * not ready. Thread: control.
+ * `podveil status --json`), /healthz, which says 503 where the control thread hangs, and /readyz,
+ * which says 503 and why as long as the node is not ready. / and /status are for this machine alone
+ * unless `where` ends in ",full".
+ *
+ * Thread: control, which makes the documents; a thread of observe/http.h serves them.
  */
 #ifndef NODE_DOCUMENTS_H
 #define NODE_DOCUMENTS_H

@@ -312,6 +312,7 @@ json_t *report_document(const struct report_input *in)
 	json_object_set_new(o, "conflicts", conflict_list(in->conflicts));
 	json_object_set_new(o, "refused", refused ? any_text(refused) : json_null());
 	json_object_set_new(o, "failed", json_boolean(in->failed));
+	json_object_set_new(o, "http", in->http ? any_text(in->http) : json_null());
 	json_object_set_new(o, "settings", settings_status(in->settings));
 	return o;
 }

@@ -27,6 +27,7 @@ struct report_input {
 	size_t n_tunnels;
 	const struct fence *fence;
 	const char *conflicts; /* of report_conflicts(); NULL: none */
+	const char *http;      /* where it is served, as --http has it; NULL: nowhere */
 	bool failed;
 };
 

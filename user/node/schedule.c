@@ -18,6 +18,7 @@
 struct schedule {
 	struct schedule_params params;
 	bool started;
+	bool stopped; /* for good; wins over started */
 	struct route_watch *watch;
 	struct event *on_news, *on_settled, *on_tick, *on_change;
 	uint64_t mend_cost;    /* ns that the last look at the network took */
@@ -58,13 +59,20 @@ static void on_change(evutil_socket_t fd, short what, void *context)
 
 void schedule_pass(struct schedule *s)
 {
-	soon(s->on_change, 0);
+	if (!s->stopped)
+		soon(s->on_change, 0);
 }
 
 void schedule_start(struct schedule *s)
 {
-	s->started = true;
+	s->started = !s->stopped;
 	schedule_pass(s);
+}
+
+void schedule_stop(struct schedule *s)
+{
+	s->stopped = true;
+	s->started = false;
 }
 
 bool schedule_failing(const struct schedule *s)

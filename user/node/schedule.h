@@ -32,6 +32,9 @@ void schedule_free(struct schedule *s);
 
 /* The owner knows what it needs to: from now on everything above, a pass first. */
 void schedule_start(struct schedule *s);
+/* The owner leaves: nothing above is called any more, whatever news come and whoever asks for it, also
+ * where the event loop still runs. There is no way back. */
+void schedule_stop(struct schedule *s);
 /* There is news: a pass, from the event loop, one for all news until then. */
 void schedule_pass(struct schedule *s);
 /* The last pass failed, or one is needed because mending did. */

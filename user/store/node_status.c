@@ -11,18 +11,14 @@
 
 #include "observe/log.h"
 #include "store/backoff.h"
+#include "store/budget.h"
+#include "store/node_events.h"
 #include "store/patience.h"
 #include "store/status_object.h"
 
-#define CALL_MS 10000
-/* Peers come and go; each change of a Node is sent to every node of the cluster. So a condition is
- * written at most so often, and the more rarely the more there are. */
-#define CONDITION_MS	    2000
-#define CONDITION_MS_A_NODE 20
-#define EVENTS_REMEMBERED   16
-#define EVENT_AGAIN_S	    600
-#define KEY_TEXT	    sodium_base64_ENCODED_LEN(32, sodium_base64_VARIANT_ORIGINAL)
-#define TIME_TEXT	    32
+#define CALL_MS	  10000
+#define KEY_TEXT  sodium_base64_ENCODED_LEN(32, sodium_base64_VARIANT_ORIGINAL)
+#define TIME_TEXT 32
 
 struct node_status {
 	struct event_base *base;
@@ -41,12 +37,8 @@ struct node_status {
 		bool ready;
 		char reason[64], message[256], since[TIME_TEXT];
 	} condition;
-	bool condition_due, condition_waits;
-	struct {
-		uint64_t hash;
-		time_t when;
-	} events[EVENTS_REMEMBERED];
-	unsigned int next_event;
+	bool condition_due, sent_condition; /* the call under way has it */
+	struct node_events *events;
 };
 
 static void write_time(char out[TIME_TEXT])
@@ -105,7 +97,8 @@ static void on_patched(void *context, const struct rest_answer *a)
 		if (!s->troubled)
 			log_warn("our Node cannot be changed", "node=%s problem=\"%s\"", s->node,
 				 problem);
-		s->troubled = s->condition_due = true;
+		s->troubled = true;
+		s->condition_due |= s->sent_condition;
 		wait = backoff_next(&s->backoff, randombytes_random());
 		wait.tv_sec += a->retry_after;
 		evtimer_add(s->on_again, &wait);
@@ -113,10 +106,21 @@ static void on_patched(void *context, const struct rest_answer *a)
 	json_decref(o);
 }
 
-/* The keys as soon as they differ; the condition with them, or when it is its time. */
+/* Each change of a Node is sent to every node of the cluster. So a condition by itself waits for a
+ * scattered while, and so does the next one: all nodes together write at most 50 a second. */
+static void wait_for_turn(struct node_status *s)
+{
+	const uint32_t turn = budget_turn_ms(cluster_count(s->cluster));
+	const uint32_t ms = turn / 2 + randombytes_uniform(turn);
+	const struct timeval wait = {ms / 1000, ms % 1000 * 1000};
+
+	evtimer_add(s->on_condition, &wait);
+}
+
+/* The keys as soon as they differ; the condition with them, or when it is its turn. */
 static void push(struct node_status *s)
 {
-	const bool condition = s->condition_due && !s->condition_waits;
+	const bool condition = s->condition_due && !evtimer_pending(s->on_condition, NULL);
 	struct rest_request q = {
 		.method = "PATCH",
 		.content_type = "application/strategic-merge-patch+json",
@@ -138,15 +142,11 @@ static void push(struct node_status *s)
 	if (differs(s, true))
 		json_object_set_new(annotations, CLUSTER_KEY6, annotation(s->keys[1]));
 	json_object_set_new(o, "metadata", json_pack("{s:o}", "annotations", annotations));
+	s->sent_condition = s->condition_due;
 	if (s->condition_due) {
-		const long ms =
-			CONDITION_MS + CONDITION_MS_A_NODE * (long)cluster_count(s->cluster);
-		const struct timeval wait = {ms / 1000, ms % 1000 * 1000};
-
 		json_object_set_new(o, "status", make_condition(s));
 		s->condition_due = false;
-		s->condition_waits = true;
-		evtimer_add(s->on_condition, &wait);
+		wait_for_turn(s);
 	}
 	text = json_dumps(o, JSON_COMPACT);
 	json_decref(o);
@@ -169,12 +169,9 @@ static void on_again(evutil_socket_t fd, short what, void *context)
 
 static void on_condition(evutil_socket_t fd, short what, void *context)
 {
-	struct node_status *s = context;
-
 	(void)fd;
 	(void)what;
-	s->condition_waits = false;
-	push(s);
+	push(context);
 }
 
 void node_status_keys(struct node_status *s, const uint8_t key4[32], const uint8_t key6[32])
@@ -218,74 +215,13 @@ void node_status_condition(struct node_status *s, const struct store_state *stat
 	snprintf(s->condition.reason, sizeof(s->condition.reason), "%s", state->reason);
 	snprintf(s->condition.message, sizeof(s->condition.message), "%s", state->message);
 	s->condition_due = true;
-	push(s);
-}
-
-/* --- Events --- */
-
-static bool told_lately(struct node_status *s, const char *reason, const char *message)
-{
-	const time_t now = time(NULL);
-	uint8_t digest[crypto_generichash_BYTES_MIN];
-	char *text;
-	uint64_t hash;
-
-	if (asprintf(&text, "%s %s", reason, message) < 0)
-		return true;
-	crypto_generichash(digest, sizeof(digest), (const uint8_t *)text, strlen(text), NULL, 0);
-	memcpy(&hash, digest, sizeof(hash));
-	free(text);
-	for (int i = 0; i < EVENTS_REMEMBERED; i++)
-		if (s->events[i].hash == hash && now - s->events[i].when < EVENT_AGAIN_S)
-			return true;
-	s->events[s->next_event].hash = hash;
-	s->events[s->next_event].when = now;
-	s->next_event = (s->next_event + 1) % EVENTS_REMEMBERED;
-	return false;
-}
-
-static void on_event_sent(void *context, const struct rest_answer *a)
-{
-	const struct node_status *s = context;
-	char problem[STATUS_OBJECT_TEXT];
-
-	if (a->status / 100 == 2)
-		return;
-	status_object_explain(a, problem);
-	log_debug("an Event was not taken", "node=%s problem=\"%s\"", s->node, problem);
+	if (!evtimer_pending(s->on_condition, NULL))
+		wait_for_turn(s);
 }
 
 void node_status_event(struct node_status *s, const char *reason, const char *message)
 {
-	struct rest_request q = {
-		.method = "POST",
-		.path = "/api/v1/namespaces/default/events",
-		.content_type = "application/json",
-		.timeout_ms = CALL_MS,
-		.done = on_event_sent,
-		.context = s,
-	};
-	char name[300], now[TIME_TEXT], *text;
-	json_t *o;
-
-	if (told_lately(s, reason, message))
-		return;
-	write_time(now);
-	snprintf(name, sizeof(name), "%.200s.%08x%08x", s->node, randombytes_random(),
-		 randombytes_random());
-	o = json_pack("{s:s, s:s, s:{s:s, s:s}, s:{s:s, s:s, s:s, s:s}, s:s, s:s, s:s, "
-		      "s:{s:s, s:s}, s:s, s:s, s:i}",
-		      "apiVersion", "v1", "kind", "Event", "metadata", "name", name, "namespace",
-		      "default", "involvedObject", "apiVersion", "v1", "kind", "Node", "name",
-		      s->node, "uid", s->node, "type", "Warning", "reason", reason, "message",
-		      message, "source", "component", "podveil", "host", s->node, "firstTimestamp",
-		      now, "lastTimestamp", now, "count", 1);
-	text = json_dumps(o, JSON_COMPACT);
-	json_decref(o);
-	q.body = text;
-	if (text)
-		rest_start(s->rest, &q);
-	free(text);
+	node_events_add(s->events, reason, message);
 }
 
 /* --- making and freeing --- */
@@ -316,7 +252,8 @@ struct node_status *node_status_new(struct event_base *base, struct rest *rest,
 	s->node = strdup(node);
 	s->on_again = evtimer_new(base, on_again, s);
 	s->on_condition = evtimer_new(base, on_condition, s);
-	if (!s->node || !s->on_again || !s->on_condition) {
+	s->events = node_events_new(base, rest, cluster, node);
+	if (!s->node || !s->on_again || !s->on_condition || !s->events) {
 		node_status_free(s);
 		return NULL;
 	}
@@ -328,6 +265,7 @@ void node_status_free(struct node_status *s)
 	if (!s)
 		return;
 	rest_cancel(s->call);
+	node_events_free(s->events);
 	if (s->on_again)
 		event_free(s->on_again);
 	if (s->on_condition)

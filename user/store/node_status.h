@@ -1,8 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What a node says of itself in Kubernetes, and only on its own Node: its public keys as Calico's
- * annotations, put back when somebody changes them; a condition PodveilReady; Events. All of it is
- * tried until it succeeds, with waits that grow and are scattered.
+ * annotations, put back when somebody changes them; a condition PodveilReady; Events
+ * (node_events.h). Keys and condition are tried until they succeed, with waits that grow and are
+ * scattered.
+ *
+ * Whatever is written to a Node is sent to every node of the cluster: n nodes that write once cost
+ * n * n watch events. So a Node bears only what that node alone can say, and not what it sees of the
+ * others: of n nodes that see one come, none writes.
  *
  * Thread: control.
  */

@@ -4,6 +4,7 @@
 #include <curl/curl.h>
 #include <errno.h>
 #include <event2/event.h>
+#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,7 +26,7 @@ struct rest_call {
 	struct rest_request request;
 	char *answer; /* what is kept of it */
 	size_t len, room;
-	uint64_t heard; /* ms, monotonic */
+	uint64_t begun, heard; /* ms, monotonic; the second is not after the first: nothing yet */
 	bool overflow, refused, lost;
 	bool waiting;	/* was started by a data(): libcurl takes it when that is over */
 	bool cancelled; /* by a data(), likewise */
@@ -45,7 +46,8 @@ struct rest {
 	TAILQ_HEAD(, rest_call) calls;
 	struct rest_call *probing; /* asks whether anybody is there */
 	long probed;		   /* the local port that it was answered on */
-	bool *freed;		   /* set when the client is freed by a done() that it called */
+	uint64_t patience; /* ms without a word before somebody asks; drawn anew each time */
+	bool *freed;	   /* set when the client is freed by a done() that it called */
 };
 
 static uint64_t now_ms(void)
@@ -242,7 +244,7 @@ struct rest_call *rest_start(struct rest *r, const struct rest_request *q)
 		return NULL;
 	c->rest = r;
 	c->request = *q;
-	c->heard = now_ms();
+	c->begun = c->heard = now_ms();
 	TAILQ_INSERT_TAIL(&r->calls, c, in_list);
 	c->easy = curl_easy_init();
 	c->body = q->body ? strdup(q->body) : NULL;
@@ -434,6 +436,27 @@ static void on_probed(void *context, const struct rest_answer *a)
 			c->heard = now_ms();
 }
 
+/* When something was heard last for this call or for another one on its connection: in a busy cluster
+ * some watch always speaks, and nobody has to ask for the others. */
+static uint64_t heard_last(const struct rest *r, const struct rest_call *c)
+{
+	const long port = connections_port(c->easy);
+	const struct rest_call *other;
+	uint64_t last = c->heard;
+
+	TAILQ_FOREACH (other, &r->calls, in_list)
+		if (port && other->heard > other->begun && other->heard > last &&
+		    connections_port(other->easy) == port)
+			last = other->heard;
+	return last;
+}
+
+/* Thousands of watches that fall silent together are not asked for together. */
+static uint64_t draw_patience(void)
+{
+	return REST_QUIET_MS + randombytes_uniform(REST_QUIET_MS / 2);
+}
+
 static bool on_probe_data(void *context, const char *bytes, size_t n)
 {
 	struct rest *r = context;
@@ -463,11 +486,16 @@ static void on_watchman(evutil_socket_t fd, short what, void *context)
 	(void)fd;
 	(void)what;
 	TAILQ_FOREACH (c, &r->calls, in_list) {
+		uint64_t silence;
+
 		if (c->request.timeout_ms)
 			continue;
-		quiet |= now - c->heard > REST_QUIET_MS;
-		dead |= now - c->heard > REST_QUIET_MS + REST_PROBE_MS + 2000 * WATCHMAN_S;
+		silence = now - heard_last(r, c);
+		quiet |= silence > r->patience;
+		dead |= silence > r->patience + REST_PROBE_MS + 2000 * WATCHMAN_S;
 	}
+	if (quiet && !r->probing)
+		r->patience = draw_patience();
 	if (dead)
 		reset(r, "the connection is dead");
 	else if (quiet && !r->probing)
@@ -497,6 +525,7 @@ int rest_new(struct event_base *base, struct credentials *as, const char *probe,
 	memset(as, 0, sizeof(*as));
 	TAILQ_INIT(&r->calls);
 	r->probe = strdup(probe);
+	r->patience = draw_patience();
 	r->on_watchman = event_new(base, -1, EV_PERSIST, on_watchman, r);
 	r->on_deferred = evtimer_new(base, on_deferred, r);
 	r->connections = connections_new(base, on_ended, r);

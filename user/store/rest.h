@@ -4,9 +4,11 @@
  * HTTP/2 connection where the server speaks it. Answers that go on for ever (watches) are told from
  * those that end by their having no time limit.
  *
- * A connection that died without saying so (a peer gone, a proxy that hangs) is noticed within 30
- * s: when nothing was heard on a watch for REST_QUIET_MS, a small request asks on the same
- * connection whether anybody is there. In a busy cluster watches are never quiet, and nobody asks.
+ * A connection that died without saying so (a peer gone, a proxy that hangs) is noticed within 35
+ * s: when nothing was heard on it, by whichever watch, for REST_QUIET_MS and a scattered half more, a
+ * small request asks on the same connection whether anybody is there. In a busy cluster some watch
+ * always speaks, and nobody asks: n nodes whose kubelets write their Node every 5 minutes ask n / 17 *
+ * exp(-n / 20) times a second together, which is never more than 0.5.
  * HTTP/1 has no second request on a connection that a watch has: there it asks the server on
  * another one, and the kernel's keepalive says whether the watch's own is dead, within 25 s.
  *

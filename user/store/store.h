@@ -60,7 +60,7 @@ char *store_with_resource(const char *url, const char *resource);
 struct store_state {
 	bool ready;
 	const char *reason;  /* one word in CamelCase: "Encrypting" */
-	const char *message; /* "encrypts with 2 of 2 peers" */
+	const char *message; /* "IPv4: encrypts, superpackets"; nothing of other nodes */
 };
 
 /* "dir:PATH", "kubernetes", "kubernetes:RESOURCE" with the resource that holds the settings,

@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* How often a node writes to the API server, whatever it has to say: against a server that counts, in
+ * the same event loop. And the token bucket. */
+#include "store/node_status.h"
+
+#include <event2/buffer.h>
+#include <event2/event.h>
+#include <event2/http.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <time.h>
+
+#include "check.h"
+#include "store/budget.h"
+#include "store/node_events.h"
+
+#define PATIENCE_MS 20000
+
+struct api {
+	struct event_base *base;
+	struct evhttp *http;
+	struct rest *rest;
+	struct cluster *cluster;
+	struct node_status *status;
+	unsigned int patches, keys, conditions, both, events, most_count;
+	char key[64]; /* the Node's */
+};
+
+static uint64_t now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+static json_t *node_object(const struct api *a)
+{
+	json_t *annotations = json_object();
+
+	if (*a->key)
+		json_object_set_new(annotations, CLUSTER_KEY4, json_string(a->key));
+	return json_pack("{s:{s:s, s:o}}", "metadata", "name", "worker", "annotations",
+			 annotations);
+}
+
+static void patch(struct api *a, const json_t *o)
+{
+	const json_t *metadata = json_object_get(o, "metadata");
+	const json_t *key = json_object_get(json_object_get(metadata, "annotations"), CLUSTER_KEY4);
+	const bool condition = json_object_get(o, "status");
+
+	a->patches++;
+	a->keys += key != NULL;
+	a->conditions += condition;
+	a->both += key && condition;
+	if (key)
+		snprintf(a->key, sizeof(a->key), "%s",
+			 key && json_is_string(key) ? json_string_value(key) : "");
+}
+
+static void on_request(struct evhttp_request *r, void *context)
+{
+	struct evbuffer *in = evhttp_request_get_input_buffer(r), *out = evbuffer_new();
+	const size_t len = evbuffer_get_length(in);
+	json_t *o = json_loadb((char *)evbuffer_pullup(in, -1), len, 0, NULL), *answer;
+	struct api *a = context;
+	char *text;
+
+	if (evhttp_request_get_command(r) == EVHTTP_REQ_PATCH) {
+		patch(a, o);
+	} else {
+		const unsigned int count =
+			(unsigned int)json_integer_value(json_object_get(o, "count"));
+
+		a->events++;
+		if (count > a->most_count)
+			a->most_count = count;
+	}
+	answer = node_object(a);
+	text = json_dumps(answer, 0);
+	evbuffer_add_printf(out, "%s", text);
+	evhttp_send_reply(r, 200, "OK", out);
+	free(text);
+	json_decref(answer);
+	json_decref(o);
+	evbuffer_free(out);
+}
+
+static void on_node(void *context, const char *name, const struct node_record *r)
+{
+	(void)context;
+	(void)name;
+	(void)r;
+}
+
+static void on_problem(void *context, const char *object, const char *what)
+{
+	(void)context;
+	fail_msg("%s: %s", object, what);
+}
+
+static int start(void **state)
+{
+	static struct api a;
+	const struct cluster_events events = {.node = on_node, .problem = on_problem};
+	struct credentials as = {.insecure = false};
+	char url[64] = "";
+	json_t *node;
+
+	a = (struct api){.base = event_base_new()};
+	a.http = evhttp_new(a.base);
+	evhttp_set_allowed_methods(a.http, EVHTTP_REQ_PATCH | EVHTTP_REQ_POST);
+	evhttp_set_gencb(a.http, on_request, &a);
+	/* A port that is free; another process may take it first, then the next. */
+	for (int port = 39700; port < 39800 && !*url; port++)
+		if (!evhttp_bind_socket(a.http, "127.0.0.1", (uint16_t)port))
+			snprintf(url, sizeof(url), "http://127.0.0.1:%d", port);
+	as.server = strdup(url);
+	assert_int_equal(rest_new(a.base, &as, "/version", &a.rest), 0);
+	a.cluster = cluster_new(&events);
+	node = node_object(&a);
+	cluster_node(a.cluster, node, false);
+	json_decref(node);
+	a.status = node_status_new(a.base, a.rest, a.cluster, "worker");
+	*state = &a;
+	return a.status ? 0 : -1;
+}
+
+static int stop(void **state)
+{
+	struct api *a = *state;
+
+	node_status_free(a->status);
+	rest_free(a->rest);
+	cluster_free(a->cluster);
+	evhttp_free(a->http);
+	event_base_free(a->base);
+	return 0;
+}
+
+static void run_ms(struct api *a, unsigned int ms)
+{
+	const struct timeval so_long = {ms / 1000, (suseconds_t)(ms % 1000) * 1000};
+
+	event_base_loopexit(a->base, &so_long);
+	event_base_dispatch(a->base);
+}
+
+static void condition(struct api *a, unsigned int n)
+{
+	char message[32];
+	const struct store_state state = {
+		.ready = n % 2, .reason = "Encrypting", .message = message};
+
+	snprintf(message, sizeof(message), "state %u", n);
+	node_status_condition(a->status, &state);
+}
+
+/* A state that changes all the time, texts that change all the time, and one that comes often. */
+static void writes_are_bounded(void **state)
+{
+	struct api *a = *state;
+	const uint64_t begin = now_ms();
+	unsigned int n = 0;
+
+	/* At least until there were two conditions and all Events that may be. */
+	while (now_ms() - begin < PATIENCE_MS &&
+	       (a->conditions < 2 || a->events < NODE_EVENTS_BURST || now_ms() - begin < 2500)) {
+		char message[32];
+
+		condition(a, ++n);
+		snprintf(message, sizeof(message), "text %u", n < 14 ? n : 14);
+		node_status_event(a->status, "Reason", message);
+		node_status_event(a->status, "Often", "again");
+		node_status_event(a->status, "Often", "again");
+		run_ms(a, 20);
+	}
+	/* Of one node a turn is 2 s, and between half of it and one and a half lie between writes. */
+	assert_in_range(a->conditions, 2, (now_ms() - begin) / 1000);
+	assert_int_equal(a->patches, a->conditions);
+	assert_int_equal(a->events, NODE_EVENTS_BURST);
+	assert_true(a->most_count >= 2);
+}
+
+/* The key is written at once, and the condition with it; then neither again. */
+static void key_and_condition_are_one_write(void **state)
+{
+	static const uint8_t key[32] = {1}, none[32];
+	struct api *a = *state;
+	const uint64_t begin = now_ms();
+
+	condition(a, 1);
+	node_status_keys(a->status, key, none);
+	while (!a->patches && now_ms() - begin < PATIENCE_MS)
+		run_ms(a, 10);
+	assert_int_equal(a->both, 1);
+	node_status_flush(a->status, PATIENCE_MS);
+	run_ms(a, 3500); /* longer than a turn */
+	assert_int_equal(a->patches, 1);
+	node_status_keys(a->status, none, none);
+	node_status_flush(a->status, PATIENCE_MS);
+	assert_string_equal(a->key, "");
+	assert_int_equal(a->patches, 2);
+}
+
+static void token_bucket(void **state)
+{
+	struct budget b = {.most = 3};
+	uint64_t wait;
+
+	(void)state;
+	for (int i = 0; i < 3; i++)
+		assert_true(budget_take(&b, 1000, 100, &wait));
+	assert_false(budget_take(&b, 1000, 100, &wait));
+	assert_int_equal(wait, 100);
+	assert_false(budget_take(&b, 1099, 100, &wait));
+	assert_int_equal(wait, 1);
+	assert_true(budget_take(&b, 1100, 100, &wait));
+	assert_false(budget_take(&b, 1150, 100, &wait));
+	assert_int_equal(wait, 50);
+	/* In the long run one each 100 ms, and never more than three saved up. */
+	assert_true(budget_take(&b, 9000, 100, &wait));
+	assert_true(budget_take(&b, 9000, 100, &wait));
+	assert_true(budget_take(&b, 9000, 100, &wait));
+	assert_false(budget_take(&b, 9000, 100, &wait));
+	/* Of 5,000 nodes 49 a second together. */
+	assert_int_equal(budget_turn_ms(1), 2020);
+	assert_int_equal(budget_turn_ms(5000), 102000);
+	assert_true(budget_turn_ms(SIZE_MAX) > 102000);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(writes_are_bounded, start, stop),
+		cmocka_unit_test_setup_teardown(key_and_condition_are_one_write, start, stop),
+		cmocka_unit_test(token_bucket),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
