@@ -249,7 +249,9 @@ int main(void)
 
 	if (!own_machine("divert"))
 		return 0;
-	if (link_pair_create("up0", "up1", 1, 1500, false) || link_get("up0", &device) ||
+	/* Native XDP wants a peer whose packets fit into a page. */
+	if (link_pair_create("up0", "up1", 1, 1500, false) || link_get("up1", &device) ||
+	    link_set_mtu(device.ifindex, 1500) || link_get("up0", &device) ||
 	    link_set_up(device.ifindex, true) ||
 	    xsk_open(&(struct xsk_params){.ifindex = device.ifindex, .sends = true},
 		     &socket_of_queue))

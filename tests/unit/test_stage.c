@@ -177,7 +177,7 @@ static void more_peers_than_places(void **state)
 static void removed_peers_are_not_counted(void **state)
 {
 	struct fixture *f = *state;
-	struct remote *next = aligned_alloc(64, sizeof(*next));
+	struct remote *next = aligned_alloc(64, (sizeof(*next) + 63) & ~(size_t)63);
 
 	for (uint32_t i = 0; i < 100; i++)
 		hold(f, 9, 1, i);
