@@ -123,6 +123,14 @@ def test_cleanup_needs_no_settings(cluster, worker, strict):
     assert worker.run([PODVEIL, "agent", "--cleanup"]) == ""
     worker.run("ip route replace default via 172.18.0.1 dev eth0")
     assert not difference(worker, before)
+    # So does an agent that cleans up when it ends, after another that was killed.
+    c.start_agent(worker)
+    wait_for(lambda: c.encrypted([worker]), "it encrypts")
+    worker.agent.kill()
+    c.configure(podveilRouteTable=78)
+    c.start_agent(worker, "--cleanup-on-exit", ready=False)
+    wait_for(lambda: worker.agent.status(), "it runs")
+    assert worker.agent.stop() == 0 and not difference(worker, before), worker.agent.log()
     # And finds nothing the second time.
     assert worker.run([PODVEIL, "agent", "--cleanup"]) == "" and not difference(worker, before)
 

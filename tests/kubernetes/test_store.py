@@ -218,6 +218,22 @@ def test_what_the_schema_lets_through_the_agent_refuses(calico):
     wait_for(lambda: not worker.agent.status()["refused"], "all is well again")
 
 
+def test_a_device_of_somebody_else_has_the_name(calico):
+    """The condition and an Event say who, and what helps."""
+    c = calico
+    worker = c.node("wireguard-worker")
+    worker.agent.stop()
+    worker.run([PODVEIL, "agent", "--cleanup"])
+    worker.run("ip link add wireguard.cali type vxlan id 9 dstport 9999 dev eth0")
+    c.start_agent(worker, ready=False)
+    wait_for(lambda: (c.condition(worker) or {})["reason"] == "NameTaken", "the condition says so", 20)
+    assert c.condition(worker)["status"] == "False" and "ip link delete wireguard.cali" in c.condition(worker)["message"]
+    wait_for(lambda: events(c, worker, "NameTaken"), "an Event says so")
+    worker.run("ip link delete wireguard.cali")
+    c.wait_encrypted(30)
+    wait_for(lambda: c.condition(worker)["reason"] == "Encrypting", "all is well again", 20)
+
+
 BLOCK = {"apiVersion": "crd.projectcalico.org/v1", "kind": "IPAMBlock"}
 
 

@@ -12,6 +12,7 @@
 
 #include "cli/cli.h"
 #include "cli/process.h"
+#include "node/leftovers.h"
 #include "observe/http.h"
 #include "observe/log.h"
 #include "store/store.h"
@@ -162,16 +163,17 @@ static int serve(struct options *o)
 
 static int clean(void)
 {
-	char *left;
-	const int err = agent_cleanup(&left);
+	struct leftovers_remains r;
+	const int err = agent_cleanup(&r);
 
 	if (err == -EWOULDBLOCK)
 		fprintf(stderr,
 			"podveil agent: an agent is running on this machine: end it first\n");
 	else if (err)
-		fprintf(stderr, "podveil agent: cleanup: %s; still there:\n%s", strerror(-err),
-			left ? left : "(unknown)\n");
-	free(left);
+		fprintf(stderr,
+			"podveil agent: cleanup: %s; %zu things were there, still there:\n%s",
+			strerror(-err), r.were, r.left ? r.left : "(unknown)\n");
+	free(r.left);
 	return err ? EXIT_FAILED : EXIT_DONE;
 }
 

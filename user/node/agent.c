@@ -518,6 +518,17 @@ static void withdraw(struct agent *a)
 	store_flush(a->store, FLUSH_MS);
 }
 
+/* What the parts that this process knows of did not take away: an earlier agent's. */
+static void remove_rest(void)
+{
+	struct leftovers_remains r;
+
+	if (leftovers_clear(&r))
+		log_error("not everything could be removed",
+			  "of=%zu needs=\"podveil agent --cleanup, which names it\"", r.were);
+	free(r.left);
+}
+
 void agent_free(struct agent *a, bool cleanup)
 {
 	if (!a)
@@ -548,36 +559,25 @@ void agent_free(struct agent *a, bool cleanup)
 	record_fini(&a->self.record);
 	free(a->conflicts);
 	if (a->lock_file >= 0) {
-		if (cleanup)
+		if (cleanup) {
+			remove_rest();
 			unlink(LOCK);
+		}
 		close(a->lock_file);
 	}
 	free(a);
 }
 
-int agent_cleanup(char **left)
+int agent_cleanup(struct leftovers_remains *r)
 {
-	const struct leftovers_wanted nothing = {.guard = false};
-	char *before;
 	int lock, err = lock_file_take(LOCK, &lock);
 
-	*left = NULL;
+	*r = (struct leftovers_remains){.left = NULL};
 	if (err)
 		return err;
-	before = leftovers_list(&nothing);
-	err = leftovers_remove(&nothing);
-	*left = leftovers_list(&nothing);
-	if (before && *left && **left)
-		log_error("not everything could be removed", "before=\"%s\"", before);
+	err = leftovers_clear(r);
 	unlink(LOCK);
 	rmdir(STATE_DIRECTORY); /* stays where a bare device has its lock there */
 	close(lock);
-	if (!before || !*left)
-		err = -ENOMEM;
-	else if (!**left)
-		err = 0;
-	else if (!err)
-		err = -EBUSY;
-	free(before);
 	return err;
 }

@@ -18,6 +18,7 @@
 
 struct agent;
 struct event_base;
+struct leftovers_remains;
 
 struct agent_params {
 	struct event_base *base;
@@ -39,8 +40,7 @@ int agent_new(const struct agent_params *params, struct agent **out);
 void agent_free(struct agent *a, bool cleanup);
 
 /* Everything that an agent, now dead, left on this machine goes, and nothing else, whatever its
- * settings were. 0; -EWOULDBLOCK: an agent is running; else *left (allocated; NULL: unknown) says
- * what is still there, a line each. */
-int agent_cleanup(char **left);
+ * settings were. 0; -EWOULDBLOCK: an agent is running; else not all of it went. */
+int agent_cleanup(struct leftovers_remains *r);
 
 #endif

@@ -236,3 +236,26 @@ char *leftovers_list(const struct leftovers_wanted *wanted)
 	}
 	return text;
 }
+
+static size_t count_lines(const char *text)
+{
+	size_t n = 0;
+
+	for (; text && *text; text++)
+		n += *text == '\n';
+	return n;
+}
+
+int leftovers_clear(struct leftovers_remains *r)
+{
+	const struct leftovers_wanted nothing = {.guard = false};
+	char *before = leftovers_list(&nothing);
+	int err = leftovers_remove(&nothing);
+
+	r->were = count_lines(before);
+	r->left = leftovers_list(&nothing);
+	free(before);
+	if (!r->left)
+		return -ENOMEM;
+	return !*r->left ? 0 : err ? err : -EBUSY;
+}

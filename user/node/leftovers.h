@@ -17,6 +17,7 @@
 #define NODE_LEFTOVERS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /* What shall stay. The families are in the order IPv4, IPv6. */
@@ -34,5 +35,14 @@ int leftovers_remove(const struct leftovers_wanted *w);
 
 /* All that is there and not wanted, a line each; allocated, empty: nothing. NULL: no memory. */
 char *leftovers_list(const struct leftovers_wanted *w);
+
+/* What was there of agents, and what of it is left. */
+struct leftovers_remains {
+	size_t were;
+	char *left; /* a line each; allocated; NULL: unknown */
+};
+
+/* Everything goes. Then it is looked at again: 0 only if nothing is left. */
+int leftovers_clear(struct leftovers_remains *r);
 
 #endif
