@@ -35,6 +35,7 @@ test_packages() {
 	nftables: tests: what doctor says of a firewall
 	procps: tests
 	util-linux: tests: namespaces
+	python3-cryptography: tests: a peer of our own, and certificates
 	udev: tests: who gives network devices other addresses
 	netcat-openbsd: tests
 	iperf3: tests and benchmark

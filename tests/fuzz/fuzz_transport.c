@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Inner packets as they come out of transport messages: parsing, congestion marks, joining.
- * Whatever is joined must be cut into the same packets again.
+ * Inner packets as they come out of transport messages: parsing, congestion marks, joining, and what
+ * is above the MTU. Whatever is joined must be cut into the same packets again, and fragments must be
+ * right ones that hold all there was.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -11,6 +12,7 @@
 #include "datapath/ecn.h"
 #include "datapath/icmp.h"
 #include "datapath/join.h"
+#include "datapath/oversize.h"
 
 #define MAX_PACKETS 48
 
@@ -40,6 +42,46 @@ static void cut_again(const struct joined *r)
 		abort();
 }
 
+static void split(const uint8_t *data, const struct packet *p)
+{
+	const uint32_t mtu = 68 + p->length % 600;
+	uint8_t header[FRAGMENT_MAX_HEADER];
+	struct iovec payload;
+	struct fragmenter f;
+	uint32_t n, done;
+
+	if (!fragment_begin(&f, data, p->length, mtu, 1))
+		return;
+	done = f.begin;
+	while ((n = fragment_next(&f, header, &payload))) {
+		const uint32_t len = n + (uint32_t)payload.iov_len;
+		uint8_t *whole = malloc(len);
+		struct packet q;
+
+		memcpy(whole, header, n);
+		memcpy(whole + n, payload.iov_base, payload.iov_len);
+		if (len > mtu || packet_parse(&q, whole, len, len) || q.length != len ||
+		    payload.iov_base != data + done)
+			abort();
+		done += (uint32_t)payload.iov_len;
+		free(whole);
+	}
+	if (done != p->length)
+		abort();
+}
+
+static void segment(const uint8_t *data, const struct packet *p)
+{
+	struct iovec piece = {malloc(p->length), p->length};
+	struct joined j = {.length = p->length, .segments = 1, .n_pieces = 1, .pieces = &piece};
+
+	memcpy(piece.iov_base, data, p->length);
+	if (oversize_tcp(&j, 60 + p->length % 200) &&
+	    (!j.vnet.gso_size || j.vnet.hdr_len + j.vnet.gso_size > JOIN_ETHERNET + p->length))
+		abort();
+	free(piece.iov_base);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	uint8_t *memory[MAX_PACKETS], answer[1280];
@@ -64,6 +106,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		if (!packet_parse(&p, memory[n], len, len)) {
 			icmp_answer(answer, sizeof(answer), memory[n], len, len,
 				    ICMP_REASON_NO_PEER, 0);
+			split(memory[n], &p);
+			segment(memory[n], &p);
 			if (ecn_decapsulate(memory[n], &p, outer) && !join_add(j, memory[n], &p))
 				fed++;
 		}

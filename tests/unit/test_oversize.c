@@ -71,7 +71,8 @@ static void fragments_make_the_packet(void **state)
 		assert_int_equal(offset, 0);
 		assert_false(more);
 		/* All but what tells fragments apart, and lengths. */
-		assert_memory_equal(back + (s.version == 4 ? 12 : 8), data + (s.version == 4 ? 12 : 8),
+		assert_memory_equal(back + (s.version == 4 ? 12 : 8),
+				    data + (s.version == 4 ? 12 : 8),
 				    len - (s.version == 4 ? 12 : 8));
 	}
 }
@@ -135,7 +136,8 @@ static void what_is_wrong_is_not_made_right(void **state)
 	uint64_t random = 1;
 	uint32_t len = make_packet(data, &s, &random, false);
 	struct iovec piece = {data, len};
-	struct joined p = {.version = 4, .segments = 1, .n_pieces = 1, .length = len, .pieces = &piece};
+	struct joined p = {
+		.version = 4, .segments = 1, .n_pieces = 1, .length = len, .pieces = &piece};
 
 	(void)state;
 	data[11] ^= 1;

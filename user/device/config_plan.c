@@ -131,5 +131,5 @@ int config_plan_make(const struct device_config *config, const struct config_sta
 void config_plan_fini(struct config_plan *plan)
 {
 	free(plan->makes);
-	*plan = (struct config_plan){NULL};
+	*plan = (struct config_plan){.makes = NULL};
 }

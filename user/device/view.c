@@ -82,7 +82,7 @@ void device_look(struct device *d, void (*device)(const struct device_view *, vo
 		 void (*peer)(const struct peer_view *, void *context), void *context)
 {
 	const uint64_t now = clock_now();
-	struct prefixes list = {NULL};
+	struct prefixes list = {.all = NULL};
 	struct device_view dv;
 	struct peer_view pv;
 	struct peer *p;

@@ -22,7 +22,7 @@
 
 #define DIRECTORY "/var/run/wireguard"
 
-/* Ten thousand peers with ten prefixes each fit into a request. */
+/* Ten thousand peers with ten prefixes each fit into a request, and 260,000 prefixes of one. */
 #define MAX_REQUEST (16u << 20)
 /* One more, and the one that has been idle for longest goes. */
 #define MAX_CLIENTS  32
@@ -411,8 +411,10 @@ void wg_socket_free(struct wg_socket *s)
 void wg_socket_remove(const char *name)
 {
 	char path[sizeof(((struct sockaddr_un *)NULL)->sun_path)];
+	struct sockaddr_un address;
 
-	if (snprintf(path, sizeof(path), DIRECTORY "/%s.sock", name) < (int)sizeof(path))
+	if (snprintf(path, sizeof(path), DIRECTORY "/%s.sock", name) < (int)sizeof(path) &&
+	    !address_of(path, &address) && !is_live(&address))
 		unlink(path);
 }
 

@@ -15,7 +15,7 @@ struct wg_socket;
 /* -EADDRINUSE: another live process answers there; a dead one's socket file is replaced. */
 int wg_socket_new(struct event_base *base, struct device *d, struct wg_socket **out);
 void wg_socket_free(struct wg_socket *s); /* removes the file, where it is still ours */
-/* What a dead process left of a device of that name. */
+/* What a dead process left of a device of that name; where somebody answers, nothing. */
 void wg_socket_remove(const char *name);
 /* The device was renamed: the file follows. -EADDRINUSE: somebody else serves that name, in another
  * network namespace; then, and on every other error, the file keeps its name. */
