@@ -333,7 +333,7 @@ int datapath_keepalive(struct datapath *d, struct remote *r)
 	uint8_t message[MESSAGE_DATA_OVERHEAD];
 	struct message_data header = {.type = htole32(MESSAGE_DATA)};
 	struct aead_op op = {.src = message + sizeof(header), .dst = message + sizeof(header)};
-	struct keypair *k = rcu_dereference(r->current);
+	struct keypair *k = remote_sending_keypair(r);
 	struct endpoint to;
 	struct aead *aead;
 	int err;
@@ -357,6 +357,15 @@ int datapath_keepalive(struct datapath *d, struct remote *r)
 	if (!err)
 		remote_count_sent(r, PV_MAX_WORKERS, 1, sizeof(message));
 	return err;
+}
+
+void datapath_sleep(uint64_t ns)
+{
+	const struct timespec t = {(time_t)(ns / NSEC_PER_SEC), (long)(ns % NSEC_PER_SEC)};
+
+	rcu_thread_offline();
+	nanosleep(&t, NULL);
+	rcu_thread_online();
 }
 
 const char *datapath_aead(const struct datapath *d)

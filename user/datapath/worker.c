@@ -120,11 +120,7 @@ static bool trickles(struct trickle *t, const struct worker *w, bool busy)
 /* Lets more come, so that it is handled at once. */
 static void nap(struct worker *w)
 {
-	const struct timespec t = {.tv_nsec = NAP};
-
-	rcu_thread_offline();
-	nanosleep(&t, NULL);
-	rcu_thread_online();
+	datapath_sleep(NAP);
 	w->now = clock_now();
 }
 

@@ -25,10 +25,11 @@
 /* So often the tunnel device is looked at where its news may not come. */
 #define RECHECK_SECONDS 1
 
-void device_lock(struct device *d)
+uint64_t device_lock(struct device *d)
 {
 	pthread_mutex_lock(&d->lock);
 	rcu_thread_online();
+	return clock_now();
 }
 
 void device_unlock(struct device *d)
@@ -247,7 +248,7 @@ static void go_down(struct device *d)
 		timers_up(&p->remote.timers, false);
 		/* The other end goes on sending with a session that we forget: it has to hear of
 		 * a new one from us, or takes 15 s to notice. */
-		p->handshake_wanted |= p->remote.current != NULL;
+		p->handshake_wanted |= remote_sending_keypair(&p->remote) != NULL;
 		session_clear(p);
 		atomic_fetch_add(&p->remote.stage_epoch, 1);
 		atomic_store(&p->remote.handshake_asked, false);

@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "datapath/clock.h"
@@ -237,11 +236,9 @@ static int tell_program(struct uplink *u)
 
 static void drain(const struct uplink *u)
 {
-	const struct timespec step = {0, DRAIN_STEP};
-
 	for (unsigned int i = 0; i < DRAIN_STEPS && datapath_queues_waiting(u->device->datapath);
 	     i++)
-		nanosleep(&step, NULL);
+		datapath_sleep(DRAIN_STEP);
 }
 
 static void close_queues(struct uplink *u)
