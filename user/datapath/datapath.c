@@ -55,6 +55,11 @@ static int open_events(struct datapath *d)
 	return 0;
 }
 
+static void set_spin(struct datapath *d, unsigned int workers)
+{
+	d->spin = workers < (unsigned long)sysconf(_SC_NPROCESSORS_ONLN) ? SPIN : 0;
+}
+
 int datapath_new(const struct datapath_params *params, struct datapath **out)
 {
 	struct datapath *d = calloc(1, sizeof(*d));
@@ -65,7 +70,7 @@ int datapath_new(const struct datapath_params *params, struct datapath **out)
 	d->params = *params;
 	d->signals[0] = d->signals[1] = d->messages_wait = d->events = -1;
 	d->counters = programs_counters(params->programs);
-	d->spin = params->workers < (unsigned long)sysconf(_SC_NPROCESSORS_ONLN) ? SPIN : 0;
+	set_spin(d, params->workers);
 	atomic_store(&d->tunnel.mtu, params->mtu);
 	datapath_mac(d, params->mac);
 	atomic_store(&d->answer, params->answer);
@@ -93,7 +98,6 @@ void datapath_free(struct datapath *d)
 {
 	if (!d)
 		return;
-	atomic_store(&d->stopping, true);
 	for (unsigned int i = 0; i < d->n_workers; i++)
 		worker_free(d->workers[i]);
 	if (d->keypairs)
@@ -206,6 +210,82 @@ int datapath_listen(struct datapath *d, uint16_t *port, uint32_t fwmark)
 	if (!err)
 		replace_wires(d, fresh, d->workers[0]->wire);
 	return err;
+}
+
+/* --- more workers, and fewer --- */
+
+/* What is on its way to a worker is handled in so long at most, or lost. */
+#define DRAIN_STEPS 50
+#define DRAIN_STEP  NSEC_PER_MSEC
+
+static int add_worker(struct datapath *d)
+{
+	const unsigned int i = d->n_workers;
+	struct worker *w;
+	struct wire *wire = NULL;
+	int err = worker_new(d, i, &w);
+
+	if (err)
+		return err;
+	if (d->workers[0]->wire) {
+		err = wire_open_another(d->workers[0]->wire, &wire);
+		if (err) {
+			worker_free(w);
+			return err;
+		}
+	}
+	worker_wire(w, wire, NULL);
+	d->workers[i] = w;
+	d->n_workers = i + 1;
+	return 0;
+}
+
+/* Until nothing waits; the first step is for what is on its way in the kernel. */
+static void drain(const struct worker *w, bool (*waiting)(const struct worker *w))
+{
+	unsigned int steps = 0;
+
+	do
+		datapath_sleep(DRAIN_STEP);
+	while (waiting(w) && ++steps < DRAIN_STEPS);
+}
+
+static void remove_worker(struct datapath *d)
+{
+	struct worker *w = d->workers[d->n_workers - 1];
+
+	drain(w, worker_packets_waiting);
+	programs_divert_socket(d->params.programs, w->id, -1);
+	if (w->wire)
+		wire_leave_group(w->wire);
+	drain(w, worker_messages_waiting);
+	d->n_workers = d->n_workers - 1;
+	/* Who kicks all workers has seen the last of it; and it has handled what it had read. */
+	synchronize_rcu();
+	rcu_thread_offline();
+	worker_free(w);
+	rcu_thread_online();
+	d->workers[d->n_workers] = NULL;
+}
+
+int datapath_workers_add(struct datapath *d, unsigned int n)
+{
+	const unsigned int before = d->n_workers;
+	int err = 0;
+
+	while (d->n_workers < n && !err)
+		err = add_worker(d);
+	if (err)
+		datapath_workers_remove(d, before);
+	set_spin(d, d->n_workers);
+	return err;
+}
+
+void datapath_workers_remove(struct datapath *d, unsigned int n)
+{
+	while (d->n_workers > n)
+		remove_worker(d);
+	set_spin(d, d->n_workers);
 }
 
 void datapath_unlisten(struct datapath *d)

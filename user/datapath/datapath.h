@@ -55,6 +55,12 @@ int datapath_new(const struct datapath_params *params, struct datapath **out);
  * been withdrawn before. */
 void datapath_free(struct datapath *d);
 
+/* From as many workers as there are to n, which packets and messages may go to when this is done; all
+ * or nothing. */
+int datapath_workers_add(struct datapath *d, unsigned int n);
+/* Down to n, which nothing is steered to any more. What has come already is handled before. */
+void datapath_workers_remove(struct datapath *d, unsigned int n);
+
 /* Readable while events wait (level-triggered). Owned by the datapath. */
 int datapath_event_fd(const struct datapath *d);
 /* The next event, those about our own sessions before handshake messages from outside, so that a

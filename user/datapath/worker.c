@@ -2,6 +2,7 @@
 #include "datapath/worker.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -153,7 +154,7 @@ static void *run(void *context)
 	prctl(PR_SET_TIMERSLACK, 1); /* a nap is as long as it says */
 	rcu_register_thread();
 	w->now = clock_now();
-	while (!atomic_load_explicit(&w->datapath->stopping, memory_order_relaxed)) {
+	while (!atomic_load_explicit(&w->stopping, memory_order_relaxed)) {
 		bool busy;
 
 		if (w->kicked) {
@@ -248,7 +249,27 @@ fail:
 	return err;
 }
 
-/* The caller has set `stopping`. */
+static bool readable(int fd)
+{
+	struct pollfd p = {.fd = fd, .events = POLLIN};
+
+	return poll(&p, 1, 0) == 1;
+}
+
+bool worker_packets_waiting(const struct worker *w)
+{
+	return readable(xsk_fd(w->xsk));
+}
+
+bool worker_messages_waiting(const struct worker *w)
+{
+	bool any = false;
+
+	for (unsigned int part = 0; w->wire && part < WIRE_PARTS; part++)
+		any |= readable(wire_fd(w->wire, (enum wire_part)part));
+	return any;
+}
+
 void worker_free(struct worker *w)
 {
 	if (!w)
@@ -256,6 +277,7 @@ void worker_free(struct worker *w)
 	if (w->started) {
 		const uint64_t one = 1;
 
+		atomic_store(&w->stopping, true);
 		if (write(w->kick, &one, sizeof(one)) < 0 && errno != EAGAIN)
 			abort(); /* an eventfd that cannot be written is no eventfd */
 		pthread_join(w->thread, NULL);

@@ -166,8 +166,9 @@ static int adopt_pair(struct device *d, const struct link_info *tunnel)
 	err = link_set_mtu(d->inner_ifindex, LINK_INNER_MTU);
 	if (err)
 		return err;
-	if (inner.rx_queues < d->workers)
-		d->workers = inner.rx_queues;
+	d->queues = inner.rx_queues;
+	if (d->queues < d->workers)
+		d->workers = d->queues;
 	err = link_set_offloads(d->name, d->superpackets);
 	if (!err)
 		log_info("took over the tunnel device of a process that ended", "device=%s",
@@ -191,7 +192,7 @@ static int make_pair(struct device *d)
 	/* The far end of a pair whose tunnel device was renamed by a process now dead. */
 	if (!link_get(d->inner_name, &inner) && !strcmp(inner.kind, "veth"))
 		link_delete(inner.ifindex);
-	err = link_pair_create(d->name, d->inner_name, d->workers, d->mtu, d->superpackets);
+	err = link_pair_create(d->name, d->inner_name, d->queues, d->mtu, d->superpackets);
 	if (err) {
 		log_error("cannot create the tunnel device", "device=%s inner=%s mtu=%u errno=%d",
 			  d->name, d->inner_name, d->mtu, -err);
@@ -458,6 +459,44 @@ void device_low_latency(struct device *d, bool on)
 		log_info(on ? "low latency" : "no low latency any more", "device=%s", d->name);
 }
 
+/* One core is left to whom the packets are for: on two cores one worker carries as much as two (6.0
+ * and 6.1 Gbit/s) and answers faster (datapath.c: SPIN). */
+static unsigned int how_many(unsigned int wanted)
+{
+	const long cores = sysconf(_SC_NPROCESSORS_ONLN);
+
+	if (!wanted)
+		wanted = (unsigned int)(cores > 2 ? cores - 1 : 1);
+	return wanted < PV_MAX_WORKERS ? wanted : PV_MAX_WORKERS;
+}
+
+int device_workers(struct device *d, unsigned int workers)
+{
+	const unsigned int n = how_many(workers);
+	unsigned int before;
+	int err = 0;
+
+	if (n > d->queues)
+		return -ENOSPC;
+	device_lock(d);
+	before = d->workers;
+	if (n > before)
+		err = datapath_workers_add(d->datapath, n);
+	/* Packets go to queues that are served: to new ones from here on, to old ones no more. */
+	if (!err) {
+		d->workers = n;
+		err = device_publish_settings(d);
+	}
+	if (!err && n < before)
+		datapath_workers_remove(d->datapath, n);
+	handshaker_wake(d->handshaker); /* the uplink's queues follow */
+	device_unlock(d);
+	if (!err && n != before)
+		log_info("the number of workers changed", "device=%s workers=%u before=%u", d->name,
+			 n, before);
+	return err;
+}
+
 /* --- news of sessions --- */
 
 void device_session_news(struct device *d)
@@ -550,17 +589,12 @@ static int start_datapath(struct device *d)
 static void choose(struct device *d)
 {
 	struct programs_features features;
-	long cores = sysconf(_SC_NPROCESSORS_ONLN);
 
 	programs_features(&features);
 	d->superpackets = features.superpackets && !d->params.per_packet;
 	d->mtu = d->params.mtu ? d->params.mtu : DEFAULT_MTU;
-	/* One core is left to whom the packets are for: on two cores one worker carries as much as
-	 * two (6.0 and 6.1 Gbit/s) and answers faster (datapath.c: SPIN). */
-	d->workers =
-		d->params.workers ? d->params.workers : (unsigned int)(cores > 2 ? cores - 1 : 1);
-	if (d->workers > PV_MAX_WORKERS)
-		d->workers = PV_MAX_WORKERS;
+	d->workers = how_many(d->params.workers);
+	d->queues = d->params.queues > d->workers ? d->params.queues : d->workers;
 	d->wire = d->params.wire;
 	check_mtu(d);
 }

@@ -59,6 +59,7 @@ struct device {
 	int lock_file;
 	uint32_t mtu;
 	unsigned int workers;
+	unsigned int queues; /* of the pair: the most workers that it can have */
 	bool superpackets;
 	bool adopted; /* the pair was there before us, and stays where we fail to start */
 	bool ending;
