@@ -60,6 +60,23 @@ static void set_spin(struct datapath *d, unsigned int workers)
 	d->spin = workers < (unsigned long)sysconf(_SC_NPROCESSORS_ONLN) ? SPIN : 0;
 }
 
+/* The kernel gives a queue back some time after its socket was closed: that of a worker that was
+ * removed, or of a process that was killed. */
+#define QUEUE_FREE_STEPS 200
+#define QUEUE_FREE_STEP	 NSEC_PER_MSEC
+
+static int start_worker(struct datapath *d, unsigned int i, struct worker **out)
+{
+	unsigned int steps = 0;
+	int err = worker_new(d, i, out);
+
+	while (err == -EBUSY && steps++ < QUEUE_FREE_STEPS) {
+		datapath_sleep(QUEUE_FREE_STEP);
+		err = worker_new(d, i, out);
+	}
+	return err;
+}
+
 int datapath_new(const struct datapath_params *params, struct datapath **out)
 {
 	struct datapath *d = calloc(1, sizeof(*d));
@@ -82,7 +99,7 @@ int datapath_new(const struct datapath_params *params, struct datapath **out)
 	if (err)
 		goto fail;
 	for (unsigned int i = 0; i < params->workers; i++) {
-		err = worker_new(d, i, &d->workers[i]);
+		err = start_worker(d, i, &d->workers[i]);
 		if (err)
 			goto fail;
 		d->n_workers++;
@@ -223,7 +240,7 @@ static int add_worker(struct datapath *d)
 	const unsigned int i = d->n_workers;
 	struct worker *w;
 	struct wire *wire = NULL;
-	int err = worker_new(d, i, &w);
+	int err = start_worker(d, i, &w);
 
 	if (err)
 		return err;
@@ -442,10 +459,13 @@ int datapath_keepalive(struct datapath *d, struct remote *r)
 void datapath_sleep(uint64_t ns)
 {
 	const struct timespec t = {(time_t)(ns / NSEC_PER_SEC), (long)(ns % NSEC_PER_SEC)};
+	const bool online = urcu_qsbr_read_ongoing();
 
-	rcu_thread_offline();
+	if (online)
+		rcu_thread_offline();
 	nanosleep(&t, NULL);
-	rcu_thread_online();
+	if (online)
+		rcu_thread_online();
 }
 
 const char *datapath_aead(const struct datapath *d)
