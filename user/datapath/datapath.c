@@ -117,6 +117,8 @@ void datapath_free(struct datapath *d)
 		return;
 	for (unsigned int i = 0; i < d->n_workers; i++)
 		worker_free(d->workers[i]);
+	for (unsigned int i = 0; i < d->n_rings; i++)
+		free(d->rings[i]);
 	if (d->keypairs)
 		cds_lfht_destroy(d->keypairs, NULL);
 	free(d->remotes);
@@ -136,11 +138,11 @@ int datapath_event_fd(const struct datapath *d)
 
 static bool take_message(struct datapath *d, struct datapath_event *out)
 {
-	/* From all workers in turn. */
-	for (unsigned int i = 0; i < d->n_workers; i++) {
-		struct worker *w = d->workers[d->next_ring++ % d->n_workers];
+	const unsigned int n = d->n_rings;
 
-		if (message_ring_take(w->messages, &out->message)) {
+	/* From all workers in turn. */
+	for (unsigned int i = 0; i < n; i++) {
+		if (message_ring_take(d->rings[d->next_ring++ % n], &out->message)) {
 			out->type = DATAPATH_HANDSHAKE_MESSAGE;
 			return true;
 		}
@@ -171,8 +173,8 @@ unsigned int datapath_messages_waiting(struct datapath *d)
 {
 	unsigned int n = 0;
 
-	for (unsigned int i = 0; i < d->n_workers; i++)
-		n += message_ring_waiting(d->workers[i]->messages);
+	for (unsigned int i = 0; i < d->n_rings; i++)
+		n += message_ring_waiting(d->rings[i]);
 	return n;
 }
 

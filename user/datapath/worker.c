@@ -193,6 +193,17 @@ static void *run(void *context)
 	return NULL;
 }
 
+/* The ring that belongs to this number, also after who had it. */
+static struct message_ring *ring_of(struct datapath *d, unsigned int id)
+{
+	if (id < d->n_rings)
+		return d->rings[id];
+	d->rings[id] = message_ring_new();
+	if (d->rings[id])
+		d->n_rings = id + 1;
+	return d->rings[id];
+}
+
 int worker_new(struct datapath *d, unsigned int id, struct worker **out)
 {
 	const struct datapath_params *params = &d->params;
@@ -209,7 +220,7 @@ int worker_new(struct datapath *d, unsigned int id, struct worker **out)
 	w->kick = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	w->egress.buffer = aligned_alloc(4096, EGRESS_BUFFER);
 	w->buffers = wire_buffers_new();
-	w->messages = message_ring_new();
+	w->messages = ring_of(d, id);
 	w->join = join_new(params->superpackets);
 	if (w->epoll < 0 || w->kick < 0 || !w->egress.buffer || !w->buffers || !w->messages ||
 	    !w->join)
@@ -289,7 +300,6 @@ void worker_free(struct worker *w)
 	aead_free(w->aead);
 	join_free(w->join);
 	wire_buffers_free(w->buffers);
-	free(w->messages);
 	wire_close(w->wire);
 	wire_close(w->leaving);
 	wire_xdp_close(w->queue);

@@ -104,8 +104,11 @@ struct datapath {
 	uint32_t signals_read;	    /* the handshake thread's */
 	int messages_wait;	    /* eventfd: workers' rings hold messages from outside */
 	_Atomic bool messages_said; /* it was written, and not read yet */
-	unsigned int next_ring;	    /* the handshake thread's */
-	int events;		    /* epoll over both */
+	/* By worker. One that is removed leaves its ring behind, with what nobody has taken yet. */
+	struct message_ring *rings[PV_MAX_WORKERS];
+	_Atomic unsigned int n_rings;
+	unsigned int next_ring; /* the handshake thread's */
+	int events;		/* epoll over both */
 	struct cds_lfht *keypairs;
 	struct remote **remotes; /* (rcu) by slot, PV_MAX_PEERS of them */
 	/* Below n_workers they are there; whoever goes stays for a grace period. */
