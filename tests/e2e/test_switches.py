@@ -67,21 +67,26 @@ def test_no_request_is_lost_by_a_switch():
     with Cluster(2) as c:
         pods = [c.pod(c.nodes[0], f"client{i}") for i in range(2)] + [c.pod(c.nodes[1], f"server{i}") for i in range(2)]
         for node in c.nodes:
+            node.run("tc qdisc add dev eth0 clsact")  # making it drops what is under way: that is another matter
             c.start_agent(node)
+        datagrams = Requests(pods[0], pods[2], pods[2].address)
+        stream = Requests(pods[1], pods[3], pods[3].address, kind="tcp")
+        begun = [(time.time(), "enable")]
         c.podveil("enable")
         wait_for(c.encrypted, "both encrypt")
         indices = {n.name: link(n).split(":")[0] for n in c.nodes}
-        datagrams = Requests(pods[0], pods[2], pods[2].address)
-        stream = Requests(pods[1], pods[3], pods[3].address, kind="tcp")
-        begun = []
         for setting, value, shows in SWITCHES:
             begun.append((time.time(), f"{setting}={value}"))
             c.configure(**{setting: value})
             for node in c.nodes:
                 wait_for(lambda: shows(node), f"{setting} {value} on {node.name}")
+        assert c.encrypted()
+        assert indices == {n.name: link(n).split(":")[0] for n in c.nodes}, "a device was made anew"
+        begun.append((time.time(), "disable"))
+        c.podveil("disable")
+        for node in c.nodes:
+            wait_for(lambda: not link(node), f"the device of {node.name} goes", 20)
         udp, tcp = datagrams.stop(), stream.stop()
         blame = sorted({max(b for b in begun if b[0] <= at)[1] if at >= begun[0][0] else "before" for at in udp["lost_at"]})
         assert udp["lost"] == 0 and udp["refused"] == 0, (blame, udp["lost"])
         assert not tcp["broken"] and tcp["lost"] == 0
-        assert c.encrypted()
-        assert indices == {n.name: link(n).split(":")[0] for n in c.nodes}, "a device was made anew"

@@ -42,7 +42,7 @@ static int set_up(void **state)
 	noise_identity_set(&f->device.identity, key);
 	randombytes_buf(key, sizeof(key));
 	noise_identity_set(&other, key);
-	f->peer = peer_new(&f->device, other.public_key, no_psk);
+	f->peer = peer_new(&f->device, &f->device.identity, other.public_key, no_psk);
 	assert_non_null(f->peer);
 	remote_init(&f->peer->remote, 0, 1);
 	timers_up(&f->peer->remote.timers, true);

@@ -140,8 +140,8 @@ static void send_fragments(struct inject *i, const struct joined *p, uint32_t mt
 	while (!lost && headers) {
 		unsigned int n = 0;
 
-		while (n < BATCH &&
-		       (headers = fragment_next(&f, i->fragment_headers[n], &i->pieces[n][2]))) {
+		while (n < BATCH && (headers = fragment_next(&f, i->fragment_headers[n],
+							     &i->pieces[n][2]))) {
 			i->prefixes[n].vnet = (struct virtio_net_hdr){0};
 			i->prefixes[n].ethernet = p->version == 6 ? i->ethernet6 : i->ethernet4;
 			i->pieces[n][1] = (struct iovec){i->fragment_headers[n], headers};

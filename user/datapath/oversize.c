@@ -41,8 +41,8 @@ bool oversize_tcp(struct joined *p, uint32_t mtu)
 	memcpy(data + packet.l4 + TCP_CHECKSUM, &sum, sizeof(sum));
 	p->vnet = (struct virtio_net_hdr){
 		.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM,
-		.gso_type =
-			packet.version == 4 ? VIRTIO_NET_HDR_GSO_TCPV4 : VIRTIO_NET_HDR_GSO_TCPV6,
+		.gso_type = packet.version == 4 ? VIRTIO_NET_HDR_GSO_TCPV4
+						: VIRTIO_NET_HDR_GSO_TCPV6,
 		.hdr_len = (uint16_t)(JOIN_ETHERNET + packet.payload),
 		.gso_size = (uint16_t)(mtu - packet.payload),
 		.csum_start = (uint16_t)(JOIN_ETHERNET + packet.l4),
@@ -121,8 +121,8 @@ bool fragment_begin(struct fragmenter *f, const uint8_t *data, uint32_t length, 
 static void later_options(uint8_t *options, uint32_t len)
 {
 	for (uint32_t i = 0; i < len && options[i] != OPTION_END;) {
-		const uint32_t size =
-			options[i] == OPTION_NOTHING || i + 1 == len ? 1 : options[i + 1];
+		const uint32_t size = options[i] == OPTION_NOTHING || i + 1 == len ? 1
+										   : options[i + 1];
 
 		if (!size || size > len - i)
 			return;

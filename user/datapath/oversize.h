@@ -14,15 +14,15 @@
 #define FRAGMENT_MAX_HEADER 264
 
 struct fragmenter {
-	const uint8_t *data; /* what is to be split; the caller's */
-	uint32_t headers; /* bytes in front, repeated in each fragment, less the one of IPv6 ... */
-	uint32_t at, end; /* ... and the next byte behind them, and the first not to send */
-	uint32_t begin;	  /* where that counting began ... */
-	uint32_t offset;  /* ... which has this offset, where it is a fragment already */
-	uint32_t size;	  /* of all fragments but the last; a multiple of 8 */
-	uint32_t id;	  /* network byte order */
+	const uint8_t *data;  /* what is to be split; the caller's */
+	uint32_t headers;     /* bytes in front, repeated in each fragment, less the one of IPv6 ... */
+	uint32_t at, end;     /* ... and the next byte behind them, and the first not to send */
+	uint32_t begin;	      /* where that counting began ... */
+	uint32_t offset;      /* ... which has this offset, where it is a fragment already */
+	uint32_t size;	      /* of all fragments but the last; a multiple of 8 */
+	uint32_t id;	      /* network byte order */
 	uint8_t version, next; /* IPv6: what the fragments are of */
-	bool more;	       /* fragments of others follow */
+	bool more;	      /* fragments of others follow */
 };
 
 /* One whole packet, of one piece: says in p->vnet that TCP made one of several. False: it is no TCP,

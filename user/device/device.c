@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "crypto/aead.h"
 #include "datapath/clock.h"
 #include "device/peer.h"
 #include "netlink/link.h"
@@ -616,6 +617,8 @@ int device_new(const struct device_params *params, struct device **out)
 	TAILQ_INIT(&d->removals);
 	snprintf(d->name, sizeof(d->name), "%s", params->name);
 	derive_inner_name(d);
+	if (!params->aead)
+		aead_measure_ahead();
 	choose(d);
 	randombytes_buf(d->hash_key, sizeof(d->hash_key));
 	d->by_key = cds_lfht_new_flavor(64, 64, 0, CDS_LFHT_AUTO_RESIZE, &urcu_qsbr_flavor, NULL);
