@@ -48,6 +48,7 @@ struct pv_settings {
 	__u16 listen_port; /* host byte order */
 	__u16 strict;	   /* guard drops instead of counting */
 	__u32 workers;
+	__u32 queues; /* of the inner end: at least one a worker; the rest has no socket */
 };
 
 /* `divert_settings`: array of one. */

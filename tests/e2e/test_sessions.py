@@ -148,3 +148,39 @@ def test_the_largest_packets(peer_name):
             assert "mtu = 65475" in out
             assert counters(lab.a)["drop_too_big"] > before
         assert ping(lab.pod_a, "10.0.2.2") == 3
+
+
+def first_answers(capture):
+    """Of each session that the left node answered for: did its first data message belong to that
+    session? From the wire alone: a response bears both indices, data the receiver's."""
+    from scapy.layers.inet import IP, UDP
+    verdicts, theirs, confirmed = [], None, False
+    for p in capture.packets():
+        message = bytes(p[UDP].payload)
+        kind, from_left = message[0], p[IP].src == "172.18.0.1"
+        if kind == 2 and from_left:
+            ours, theirs, confirmed = message[4:8], message[8:12], False
+        elif theirs and kind == 4 and not from_left:
+            confirmed |= message[4:8] == ours
+        elif theirs and kind == 4 and confirmed:
+            verdicts.append(message[4:8] == theirs)
+            theirs = None
+    return verdicts
+
+
+def test_the_first_answer_belongs_to_the_session_that_it_answers(lab):
+    """Whitepaper 6.3: the responder sends with new keys as soon as a message came in on them. A peer
+    that begins anew has no others."""
+    left, right = Device(lab.a, PODVEIL), Device(lab.b, implementation("wireguard-go-new"))
+    lab.connect(left, right)
+    capture = Capture(lab.b, "eth0", f"udp port {PORT}")
+    answered = 0
+    for _ in range(40):
+        time.sleep(0.05)  # a peer may initiate once in 20 ms, with a time that counts in steps of 17 ms
+        right.set("peer", left.public, "remove")
+        right.set("peer", left.public, "endpoint", lab.endpoint(1), "allowed-ips", "10.0.1.0/24")
+        answered += ping(lab.pod_b, "10.0.1.2", count=1, deadline=1)
+    capture.stop()
+    verdicts = first_answers(capture)
+    assert len(verdicts) >= 40 and all(verdicts), f"{verdicts.count(False)} of {len(verdicts)} under old keys"
+    assert answered == 40

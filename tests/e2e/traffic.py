@@ -2,6 +2,8 @@
 """Traffic between hosts of the lab, with proof that what arrives is what was sent."""
 import json
 import re
+import subprocess
+import sys
 
 # Runs on a host: receives one TCP connection, prints "listening", then the SHA-256 of what came.
 _RECEIVE = """
@@ -51,6 +53,97 @@ for size in map(int, sys.argv[2:]):
     else: sys.exit(f'{size} bytes did not come back')
 print('ok')
 """
+
+# Echoes numbered requests; on the end of its input prints how many different ones came.
+_ANSWER = """
+import select, socket, sys
+kind, address = sys.argv[1], sys.argv[2]
+family = socket.AF_INET6 if ':' in address else socket.AF_INET
+s = socket.socket(family, socket.SOCK_DGRAM if kind == 'udp' else socket.SOCK_STREAM)
+s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+s.bind((address, 7002)); seen = set()
+if kind == 'udp': s.setsockopt(socket.SOL_SOCKET, 33, 8 << 20)  # SO_RCVBUFFORCE: the loss is not here
+else: s.listen()
+print('listening', flush=True)
+if kind == 'tcp':
+    s, _ = s.accept(); s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+while True:
+    ready, _, _ = select.select([s, sys.stdin], [], [])
+    if s in ready:
+        if kind == 'udp':
+            data, who = s.recvfrom(65536); seen.add(data); s.sendto(data, who)
+        else:
+            data = s.recv(65536)
+            if not data: break
+            s.sendall(data)
+    elif sys.stdin in ready: break
+print(len(seen))
+"""
+
+# A numbered request every millisecond until the end of its input; then waits for what is under way, and
+# tells as JSON what came back and when it did not.
+_REQUEST = """
+import json, select, socket, struct, sys, time
+kind, address, interval = sys.argv[1], sys.argv[2], float(sys.argv[3])
+family = socket.AF_INET6 if ':' in address else socket.AF_INET
+s = socket.socket(family, socket.SOCK_DGRAM if kind == 'udp' else socket.SOCK_STREAM)
+if kind == 'udp': s.setsockopt(socket.SOL_SOCKET, 33, 8 << 20)
+s.settimeout(10); s.connect((address, 7002)); s.setblocking(False)
+if kind == 'tcp': s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+sent, answered, refused, rest, gap, broken = [], set(), 0, b'', (0, 0), None
+print('asking', flush=True)
+last = due = time.monotonic(); end = None
+while end is None or (len(answered) < len(sent) and time.monotonic() < end and not broken):
+    now = time.monotonic()
+    if end is None and now >= due:
+        # Who was kept from running catches up with a few, not with a burst that queues cannot hold.
+        due = max(due + interval, now - 50 * interval)
+        try: s.send(struct.pack('!Q', len(sent))); sent.append(time.time())
+        except BlockingIOError: pass  # TCP: its window is full, the next one comes later
+        except OSError as e:
+            refused += 1; sent.append(time.time())
+            if kind == 'tcp': broken = str(e)
+    wait = 0.5 if end else max(0, due - time.monotonic())
+    ready, _, _ = select.select([s] + ([] if end else [sys.stdin]), [], [], wait)
+    if sys.stdin in ready: end = time.monotonic() + 2
+    if s not in ready: continue
+    try:
+        while True:
+            data = s.recv(65536)
+            if not data: broken = 'closed'; break
+            now = time.monotonic(); data = rest + data; whole = len(data) // 8 * 8; rest = data[whole:]
+            answered.update(n for n, in struct.iter_unpack('!Q', data[:whole]))
+            gap = max(gap, (now - last, time.time())); last = now
+    except BlockingIOError: pass
+    except OSError as e:
+        if kind == 'tcp': broken = str(e)
+missing = [n for n in range(len(sent)) if n not in answered]
+print(json.dumps({'sent': len(sent), 'lost': len(missing), 'refused': refused, 'broken': broken,
+    'gap_ms': round(gap[0] * 1000, 1), 'gap_at': gap[1], 'lost_at': [sent[n] for n in missing[:2000]]}))
+"""
+
+
+class Requests:
+    """A request a millisecond from one host to another, asking when the constructor returns, until
+    stop(). What is lost is neither repeated (UDP) nor dropped by the two ends: their buffers are large."""
+
+    def __init__(self, source, sink, address, kind="udp", interval=0.001):
+        self.server = sink.start([sys.executable, "-c", _ANSWER, kind, address], stdin=subprocess.PIPE)
+        assert self.server.stdout.readline() == "listening\n"
+        self.client = source.start([sys.executable, "-c", _REQUEST, kind, address, str(interval)],
+                                   stdin=subprocess.PIPE)
+        line = self.client.stdout.readline()
+        assert line == "asking\n", line + self.client.stdout.read()
+
+    def stop(self):
+        """sent, lost (of these, requests that never came: lost_requests, UDP), broken (TCP: why the
+        connection ended), gap_ms: the longest time without an answer, lost_at: Unix times."""
+        out, _ = self.client.communicate("\n", timeout=30)
+        result = json.loads(out)
+        received, _ = self.server.communicate("\n", timeout=30)
+        if not result["broken"]:
+            result["lost_requests"] = result["sent"] - int(received)
+        return result
 
 
 def transfer(source, sink, address, mebibytes):

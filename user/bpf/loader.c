@@ -2,11 +2,9 @@
 #include "bpf/loader.h"
 
 #include <bpf/bpf.h>
-#include <bpf/btf.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <linux/if_link.h>
 #include <linux/magic.h>
 #include <stdio.h>
@@ -15,7 +13,6 @@
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
-#include <sys/utsname.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -31,54 +28,6 @@
 /* Ours on the devices that we make; nobody else attaches there. */
 #define TC_HANDLE   1
 #define TC_PRIORITY 1
-
-/* Loaded, or among those that the kernel loads when they are needed. */
-static bool module_there(const char *name)
-{
-	char path[PATH_MAX], *line = NULL;
-	struct utsname kernel;
-	bool there;
-	size_t room = 0;
-	FILE *f;
-
-	snprintf(path, sizeof(path), "/sys/module/%s", name);
-	there = !access(path, F_OK);
-	if (there || uname(&kernel))
-		return there;
-	snprintf(path, sizeof(path), "/lib/modules/%s/modules.dep", kernel.release);
-	f = fopen(path, "re");
-	while (f && !there && getline(&line, &room, f) > 0) {
-		const char *at = strstr(line, name), *colon = strchr(line, ':');
-
-		there = at && colon && at < colon && at[strlen(name)] == '.';
-	}
-	free(line);
-	if (f)
-		fclose(f);
-	return there;
-}
-
-void programs_features(struct programs_features *out)
-{
-	struct btf *btf;
-
-	memset(out, 0, sizeof(*out));
-	out->tc = module_there("sch_ingress") && module_there("cls_bpf");
-	out->btf = !access(KERNEL_BTF, R_OK);
-	if (!out->btf)
-		return;
-	btf = btf__load_vmlinux_btf();
-	if (libbpf_get_error(btf))
-		return;
-	if (!out->tc)
-		out->tc = btf__find_by_name_kind(btf, "clsact_init", BTF_KIND_FUNC) > 0 &&
-			  btf__find_by_name_kind(btf, "cls_bpf_classify", BTF_KIND_FUNC) > 0;
-	/* The first came with fragments in generic XDP (Linux 6.9), the other with 6.2. */
-	out->superpackets =
-		btf__find_by_name_kind(btf, "skb_cow_data_for_xdp", BTF_KIND_FUNC) > 0 &&
-		btf__find_by_name_kind(btf, "bpf_cast_to_kern_ctx", BTF_KIND_FUNC) > 0;
-	btf__free(btf);
-}
 
 /* --- pins --- */
 

@@ -14,6 +14,7 @@
 #include "cli/probe.h"
 #include "datapath/clock.h"
 #include "netlink/link.h"
+#include "protocol/elapsed.h"
 #include "protocol/limits.h"
 
 #define DEFAULT_SECONDS 5
@@ -221,7 +222,7 @@ static void watch(struct verification *v)
 			if (rounds < ROUNDS)
 				next = v->begin + rounds * step;
 		}
-		if (poll(fds, 3, (int)((next - now) / NSEC_PER_MSEC) + 1) <= 0)
+		if (poll(fds, 3, (int)(elapsed(now, next) / NSEC_PER_MSEC) + 1) <= 0)
 			continue;
 		got = fds[0].revents ? wiretap_read(v->tap, see, v->evidence) : 0;
 		if (got < 0) {

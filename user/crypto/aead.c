@@ -124,6 +124,21 @@ static void measure(void)
 	qsort(speeds, n_speeds, sizeof(speeds[0]), by_speed);
 }
 
+static void *measure_once(void *unused)
+{
+	pthread_once(&measured, measure);
+	return unused;
+}
+
+void aead_measure_ahead(void)
+{
+	pthread_t thread;
+
+	/* Otherwise it is done when it is needed. */
+	if (!pthread_create(&thread, NULL, measure_once, NULL))
+		pthread_detach(thread);
+}
+
 size_t aead_measure(struct aead_speed *out, size_t room)
 {
 	pthread_once(&measured, measure);

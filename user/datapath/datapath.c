@@ -55,6 +55,28 @@ static int open_events(struct datapath *d)
 	return 0;
 }
 
+static void set_spin(struct datapath *d, unsigned int workers)
+{
+	d->spin = workers < (unsigned long)sysconf(_SC_NPROCESSORS_ONLN) ? SPIN : 0;
+}
+
+/* The kernel gives a queue back some time after its socket was closed: that of a worker that was
+ * removed, or of a process that was killed. */
+#define QUEUE_FREE_STEPS 200
+#define QUEUE_FREE_STEP	 NSEC_PER_MSEC
+
+static int start_worker(struct datapath *d, unsigned int i, struct worker **out)
+{
+	unsigned int steps = 0;
+	int err = worker_new(d, i, out);
+
+	while (err == -EBUSY && steps++ < QUEUE_FREE_STEPS) {
+		datapath_sleep(QUEUE_FREE_STEP);
+		err = worker_new(d, i, out);
+	}
+	return err;
+}
+
 int datapath_new(const struct datapath_params *params, struct datapath **out)
 {
 	struct datapath *d = calloc(1, sizeof(*d));
@@ -65,7 +87,7 @@ int datapath_new(const struct datapath_params *params, struct datapath **out)
 	d->params = *params;
 	d->signals[0] = d->signals[1] = d->messages_wait = d->events = -1;
 	d->counters = programs_counters(params->programs);
-	d->spin = params->workers < (unsigned long)sysconf(_SC_NPROCESSORS_ONLN) ? SPIN : 0;
+	set_spin(d, params->workers);
 	atomic_store(&d->tunnel.mtu, params->mtu);
 	datapath_mac(d, params->mac);
 	atomic_store(&d->answer, params->answer);
@@ -77,7 +99,7 @@ int datapath_new(const struct datapath_params *params, struct datapath **out)
 	if (err)
 		goto fail;
 	for (unsigned int i = 0; i < params->workers; i++) {
-		err = worker_new(d, i, &d->workers[i]);
+		err = start_worker(d, i, &d->workers[i]);
 		if (err)
 			goto fail;
 		d->n_workers++;
@@ -93,9 +115,10 @@ void datapath_free(struct datapath *d)
 {
 	if (!d)
 		return;
-	atomic_store(&d->stopping, true);
 	for (unsigned int i = 0; i < d->n_workers; i++)
 		worker_free(d->workers[i]);
+	for (unsigned int i = 0; i < d->n_rings; i++)
+		free(d->rings[i]);
 	if (d->keypairs)
 		cds_lfht_destroy(d->keypairs, NULL);
 	free(d->remotes);
@@ -115,11 +138,11 @@ int datapath_event_fd(const struct datapath *d)
 
 static bool take_message(struct datapath *d, struct datapath_event *out)
 {
-	/* From all workers in turn. */
-	for (unsigned int i = 0; i < d->n_workers; i++) {
-		struct worker *w = d->workers[d->next_ring++ % d->n_workers];
+	const unsigned int n = d->n_rings;
 
-		if (message_ring_take(w->messages, &out->message)) {
+	/* From all workers in turn. */
+	for (unsigned int i = 0; i < n; i++) {
+		if (message_ring_take(d->rings[d->next_ring++ % n], &out->message)) {
 			out->type = DATAPATH_HANDSHAKE_MESSAGE;
 			return true;
 		}
@@ -150,8 +173,8 @@ unsigned int datapath_messages_waiting(struct datapath *d)
 {
 	unsigned int n = 0;
 
-	for (unsigned int i = 0; i < d->n_workers; i++)
-		n += message_ring_waiting(d->workers[i]->messages);
+	for (unsigned int i = 0; i < d->n_rings; i++)
+		n += message_ring_waiting(d->rings[i]);
 	return n;
 }
 
@@ -206,6 +229,82 @@ int datapath_listen(struct datapath *d, uint16_t *port, uint32_t fwmark)
 	if (!err)
 		replace_wires(d, fresh, d->workers[0]->wire);
 	return err;
+}
+
+/* --- more workers, and fewer --- */
+
+/* What is on its way to a worker is handled in so long at most, or lost. */
+#define DRAIN_STEPS 50
+#define DRAIN_STEP  NSEC_PER_MSEC
+
+static int add_worker(struct datapath *d)
+{
+	const unsigned int i = d->n_workers;
+	struct worker *w;
+	struct wire *wire = NULL;
+	int err = start_worker(d, i, &w);
+
+	if (err)
+		return err;
+	if (d->workers[0]->wire) {
+		err = wire_open_another(d->workers[0]->wire, &wire);
+		if (err) {
+			worker_free(w);
+			return err;
+		}
+	}
+	worker_wire(w, wire, NULL);
+	d->workers[i] = w;
+	d->n_workers = i + 1;
+	return 0;
+}
+
+/* Until nothing waits; the first step is for what is on its way in the kernel. */
+static void drain(const struct worker *w, bool (*waiting)(const struct worker *w))
+{
+	unsigned int steps = 0;
+
+	do
+		datapath_sleep(DRAIN_STEP);
+	while (waiting(w) && ++steps < DRAIN_STEPS);
+}
+
+static void remove_worker(struct datapath *d)
+{
+	struct worker *w = d->workers[d->n_workers - 1];
+
+	drain(w, worker_packets_waiting);
+	programs_divert_socket(d->params.programs, w->id, -1);
+	if (w->wire)
+		wire_leave_group(w->wire);
+	drain(w, worker_messages_waiting);
+	d->n_workers = d->n_workers - 1;
+	/* Who kicks all workers has seen the last of it; and it has handled what it had read. */
+	synchronize_rcu();
+	rcu_thread_offline();
+	worker_free(w);
+	rcu_thread_online();
+	d->workers[d->n_workers] = NULL;
+}
+
+int datapath_workers_add(struct datapath *d, unsigned int n)
+{
+	const unsigned int before = d->n_workers;
+	int err = 0;
+
+	while (d->n_workers < n && !err)
+		err = add_worker(d);
+	if (err)
+		datapath_workers_remove(d, before);
+	set_spin(d, d->n_workers);
+	return err;
+}
+
+void datapath_workers_remove(struct datapath *d, unsigned int n)
+{
+	while (d->n_workers > n)
+		remove_worker(d);
+	set_spin(d, d->n_workers);
 }
 
 void datapath_unlisten(struct datapath *d)
@@ -333,7 +432,7 @@ int datapath_keepalive(struct datapath *d, struct remote *r)
 	uint8_t message[MESSAGE_DATA_OVERHEAD];
 	struct message_data header = {.type = htole32(MESSAGE_DATA)};
 	struct aead_op op = {.src = message + sizeof(header), .dst = message + sizeof(header)};
-	struct keypair *k = rcu_dereference(r->current);
+	struct keypair *k = remote_sending_keypair(r);
 	struct endpoint to;
 	struct aead *aead;
 	int err;
@@ -357,6 +456,18 @@ int datapath_keepalive(struct datapath *d, struct remote *r)
 	if (!err)
 		remote_count_sent(r, PV_MAX_WORKERS, 1, sizeof(message));
 	return err;
+}
+
+void datapath_sleep(uint64_t ns)
+{
+	const struct timespec t = {(time_t)(ns / NSEC_PER_SEC), (long)(ns % NSEC_PER_SEC)};
+	const bool online = urcu_qsbr_read_ongoing();
+
+	if (online)
+		rcu_thread_offline();
+	nanosleep(&t, NULL);
+	if (online)
+		rcu_thread_online();
 }
 
 const char *datapath_aead(const struct datapath *d)

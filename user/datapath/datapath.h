@@ -37,7 +37,7 @@ struct datapath_params {
 enum datapath_event_type {
 	DATAPATH_HANDSHAKE_MESSAGE, /* initiation, response or cookie reply arrived */
 	DATAPATH_WANT_SESSION,	    /* slot: packets are staged, or a session should be renewed */
-	DATAPATH_CONFIRMED,	    /* slot, index: the first message of a `next` keypair came in */
+	DATAPATH_CONFIRMED,	    /* slot, index: a `next` keypair has a message, and sends */
 	DATAPATH_WATCH_TIMERS,	    /* slot: timers.h: a report returned true */
 };
 
@@ -54,6 +54,12 @@ int datapath_new(const struct datapath_params *params, struct datapath **out);
 /* Stops and joins the workers, closes sockets, drops what is staged. Remotes and keypairs must have
  * been withdrawn before. */
 void datapath_free(struct datapath *d);
+
+/* From as many workers as there are to n, which packets and messages may go to when this is done; all
+ * or nothing. */
+int datapath_workers_add(struct datapath *d, unsigned int n);
+/* Down to n, which nothing is steered to any more. What has come already is handled before. */
+void datapath_workers_remove(struct datapath *d, unsigned int n);
 
 /* Readable while events wait (level-triggered). Owned by the datapath. */
 int datapath_event_fd(const struct datapath *d);
@@ -118,8 +124,12 @@ void datapath_kick(struct datapath *d);
  * 0 or -errno (-EDESTADDRREQ: no endpoint; -ENETDOWN: not listening). Any registered thread. */
 int datapath_send(struct datapath *d, const struct endpoint *to, const void *message, size_t len,
 		  uint8_t ecn_dscp);
-/* An empty transport message over the current keypair. -ENOKEY: none that can send. */
+/* An empty transport message over the keypair that sends. -ENOKEY: none that can send. */
 int datapath_keepalive(struct datapath *d, struct remote *r);
+
+/* Sleeps, or less where a signal comes. Whoever waits for a grace period does not wait for that.
+ * Registered threads, outside of read sides. */
+void datapath_sleep(uint64_t ns);
 
 /* What is in use, for status and doctor. */
 const char *datapath_aead(const struct datapath *d);

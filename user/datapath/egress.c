@@ -10,6 +10,7 @@
 #include "datapath/icmp.h"
 #include "datapath/worker.h"
 #include "podveil/stamp.h"
+#include "protocol/elapsed.h"
 
 /* What one message carries; outer IPv4 sets the limit. */
 #define INNER_MAX (WIRE_MAX_MESSAGE - (uint32_t)MESSAGE_DATA_OVERHEAD)
@@ -130,13 +131,13 @@ static void encrypt(struct worker *w, struct remote *r, struct keypair *k, struc
 	remote_count_sent(r, w->id, i, bytes);
 	if (timers_message_sent(&r->timers, true, w->now))
 		worker_signal(w, DATAPATH_WATCH_TIMERS, r, 0);
-	if (rekey_wanted_after_send(k->initiator, w->now - k->birth, counter))
+	if (rekey_wanted_after_send(k->initiator, elapsed(k->birth, w->now), counter))
 		worker_want_session(w, r);
 }
 
 static bool icmp_token(struct worker *w)
 {
-	if (w->now - w->icmp_tokens_at >= ICMP_TICK) {
+	if (elapsed(w->icmp_tokens_at, w->now) >= ICMP_TICK) {
 		w->icmp_tokens_at = w->now;
 		w->icmp_tokens = ICMP_PER_TICK;
 	}
@@ -251,7 +252,7 @@ static enum fate dispatch(struct worker *w, const struct xsk_packet *p, struct r
 		answer(w, &o, ICMP_REASON_NO_ENDPOINT);
 		return DONE;
 	}
-	struct keypair *k = rcu_dereference(r->current);
+	struct keypair *k = remote_sending_keypair(r);
 
 	if (!keypair_can_send(k, w->now)) {
 		*wait_for = r;

@@ -7,6 +7,7 @@
 
 #include "datapath/ecn.h"
 #include "datapath/worker.h"
+#include "protocol/elapsed.h"
 
 /* What a run of messages of one session adds up to. */
 struct tally {
@@ -37,11 +38,12 @@ static void settle(struct worker *w, struct tally *t)
 		remote_endpoint_set(r, &t->from->from);
 	if (timers_message_received(&r->timers, t->payload, w->now))
 		worker_signal(w, DATAPATH_WATCH_TIMERS, r, 0);
-	if (!atomic_load_explicit(&k->confirmed, memory_order_relaxed) &&
-	    !atomic_exchange_explicit(&k->confirmed, true, memory_order_relaxed) && !k->initiator &&
-	    !worker_signal(w, DATAPATH_CONFIRMED, r, k->local_index))
-		atomic_store_explicit(&k->confirmed, false, memory_order_relaxed);
-	if (rekey_wanted_after_receive(k->initiator, w->now - k->birth) &&
+	/* Nothing of this run is injected yet: its answers will find the new keys. */
+	if (keypair_confirm(k))
+		datapath_kick(w->datapath); /* what waits for a session can go */
+	if (keypair_report(k) && !worker_signal(w, DATAPATH_CONFIRMED, r, k->local_index))
+		keypair_report_failed(k);
+	if (rekey_wanted_after_receive(k->initiator, elapsed(k->birth, w->now)) &&
 	    !atomic_exchange_explicit(&k->renewal_asked, true, memory_order_relaxed))
 		worker_want_session(w, r);
 }

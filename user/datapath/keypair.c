@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "protocol/elapsed.h"
+
 struct keypair *keypair_new(const struct noise_keys *keys, struct remote *remote, uint64_t now)
 {
 	/* Aligned, so that the counter that all workers add to does not share a line with the keys.
@@ -21,6 +23,9 @@ struct keypair *keypair_new(const struct noise_keys *keys, struct remote *remote
 	k->initiator = keys->initiator;
 	k->birth = now;
 	k->remote = remote;
+	/* The response proved to the initiator that the other end has the keys. */
+	atomic_store_explicit(&k->trust, keys->initiator ? KEYPAIR_REPORTED : KEYPAIR_UNCONFIRMED,
+			      memory_order_relaxed);
 	cds_lfht_node_init(&k->node);
 	return k;
 }
@@ -44,7 +49,7 @@ void keypair_retire(struct keypair *k)
 static bool alive(const struct keypair *k, uint64_t now)
 {
 	return !atomic_load_explicit(&k->dead, memory_order_relaxed) &&
-	       now - k->birth < REJECT_AFTER_TIME;
+	       elapsed(k->birth, now) < REJECT_AFTER_TIME;
 }
 
 bool keypair_can_send(const struct keypair *k, uint64_t now)
@@ -72,4 +77,32 @@ bool keypair_reserve(struct keypair *k, uint32_t n, uint64_t *first)
 bool keypair_can_receive(const struct keypair *k, uint64_t now)
 {
 	return alive(k, now);
+}
+
+static bool change(struct keypair *k, int from, int to)
+{
+	/* Mostly it is REPORTED, and nothing is written. */
+	return atomic_load_explicit(&k->trust, memory_order_relaxed) == from &&
+	       atomic_compare_exchange_strong_explicit(&k->trust, &from, to, memory_order_acq_rel,
+						       memory_order_relaxed);
+}
+
+bool keypair_confirm(struct keypair *k)
+{
+	return change(k, KEYPAIR_UNCONFIRMED, KEYPAIR_CONFIRMED);
+}
+
+bool keypair_report(struct keypair *k)
+{
+	return change(k, KEYPAIR_CONFIRMED, KEYPAIR_REPORTED);
+}
+
+void keypair_report_failed(struct keypair *k)
+{
+	change(k, KEYPAIR_REPORTED, KEYPAIR_CONFIRMED);
+}
+
+bool keypair_withdraw(struct keypair *k)
+{
+	return change(k, KEYPAIR_UNCONFIRMED, KEYPAIR_WITHDRAWN);
 }

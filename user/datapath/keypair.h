@@ -21,6 +21,17 @@
 
 struct remote;
 
+/* Who may send with a keypair (whitepaper 6.3): an initiator at once, a responder from the first
+ * message on that came in on it. The worker that has this message decides it, by one
+ * compare-and-swap a session, so that whatever the message causes is already sent with it. The
+ * owner may decide that it shall not come to that. Only one of them can. */
+enum keypair_trust {
+	KEYPAIR_UNCONFIRMED, /* a responder's, and nothing has come in on it */
+	KEYPAIR_CONFIRMED,
+	KEYPAIR_REPORTED,  /* confirmed, and the owner has an event that says so */
+	KEYPAIR_WITHDRAWN, /* replaced before it was confirmed */
+};
+
 struct keypair {
 	uint8_t sending_key[KEY_SIZE];
 	uint8_t receiving_key[KEY_SIZE];
@@ -32,7 +43,7 @@ struct keypair {
 
 	_Atomic uint64_t sending_counter; /* next to use */
 	_Atomic bool dead;		  /* expired, replaced or wiped: neither way */
-	_Atomic bool confirmed;		  /* a message from the peer was authenticated with it */
+	_Atomic int trust;		  /* enum keypair_trust */
 	_Atomic bool renewal_asked;	  /* rekey event was sent for it */
 	atomic_flag receiving_busy;
 	struct replay replay;
@@ -51,5 +62,21 @@ bool keypair_can_send(const struct keypair *k, uint64_t now);
 /* Reserves n counters; false where that would pass REJECT_AFTER_MESSAGES. */
 bool keypair_reserve(struct keypair *k, uint32_t n, uint64_t *first);
 bool keypair_can_receive(const struct keypair *k, uint64_t now);
+
+/* A message was authenticated with it. True where it sends from now on, once a keypair. Workers. */
+bool keypair_confirm(struct keypair *k);
+/* Its confirmation has to be reported still, which is now up to the caller. Workers. */
+bool keypair_report(struct keypair *k);
+/* It could not be reported: somebody has to do it again. */
+void keypair_report_failed(struct keypair *k);
+/* Will never be confirmed from now on. False where it was. Owner. */
+bool keypair_withdraw(struct keypair *k);
+
+static inline bool keypair_confirmed(const struct keypair *k)
+{
+	const int trust = atomic_load_explicit(&k->trust, memory_order_acquire);
+
+	return trust == KEYPAIR_CONFIRMED || trust == KEYPAIR_REPORTED;
+}
 
 #endif

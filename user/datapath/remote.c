@@ -81,11 +81,18 @@ bool remote_endpoint_get(const struct remote *r, struct endpoint *out)
 
 void remote_endpoint_forget_source(struct remote *r)
 {
-	struct endpoint e;
+	struct endpoint_box *known = rcu_dereference(r->endpoint), *fresh;
 
-	if (!remote_endpoint_get(r, &e) || (!e.from_ifindex && IN6_IS_ADDR_UNSPECIFIED(&e.from.v6)))
+	if (!known ||
+	    (!known->endpoint.from_ifindex && IN6_IS_ADDR_UNSPECIFIED(&known->endpoint.from.v6)))
 		return;
-	memset(&e.from, 0, sizeof(e.from));
-	e.from_ifindex = 0;
-	remote_endpoint_set(r, &e);
+	fresh = calloc(1, sizeof(*fresh));
+	if (!fresh)
+		return;
+	fresh->endpoint.to = known->endpoint.to;
+	/* Where the peer was heard elsewhere meanwhile, that counts. */
+	if (rcu_cmpxchg_pointer(&r->endpoint, known, fresh) == known)
+		call_rcu(&known->rcu, release);
+	else
+		free(fresh);
 }

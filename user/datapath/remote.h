@@ -23,9 +23,11 @@ struct remote {
 	uint16_t generation; /* differs between two users of a slot */
 	struct timers timers;
 
-	struct keypair *current;  /* (rcu) sends and receives */
-	struct keypair *previous; /* (rcu) receives what is still under way */
-	struct keypair *next;	  /* (rcu) responder's, until the initiator confirms it */
+	/* (rcu) Who sends says remote_sending_keypair(). */
+	struct keypair *current;  /* sends and receives */
+	struct keypair *previous; /* receives what is still under way */
+	struct keypair
+		*next; /* responder's: sends once confirmed; then the owner moves it to `current` */
 
 	struct endpoint_box *endpoint; /* (rcu) NULL: none known */
 	_Atomic uint32_t staged;       /* packets held for it by all workers */
@@ -78,6 +80,16 @@ static inline struct remote *remote_of(struct remote *const *table, uint32_t slo
 	struct remote *r = slot < PV_MAX_PEERS ? rcu_dereference(table[slot]) : NULL;
 
 	return r && r->generation == generation ? r : NULL;
+}
+
+/* The keypair to send with, or NULL. RCU read side. */
+static inline struct keypair *remote_sending_keypair(const struct remote *r)
+{
+	/* The owner writes `current` before it clears `next`: read in the other order, the keypair
+	 * is in one of both. */
+	struct keypair *next = __atomic_load_n(&r->next, __ATOMIC_ACQUIRE);
+
+	return next && keypair_confirmed(next) ? next : rcu_dereference(r->current);
 }
 
 static inline void remote_count_sent(struct remote *r, unsigned int slot, uint64_t packets,

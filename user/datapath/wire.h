@@ -59,6 +59,10 @@ struct wire_xdp;
 /* Opens `n` wires on one port (0: any) and stores it. All or nothing. -EADDRINUSE also where
  * another socket shares the port with SO_REUSEPORT. IPv6 is left out where the kernel has none. */
 int wire_open_all(struct wire **out, unsigned int n, uint16_t *port, uint32_t fwmark);
+/* One more on the port of one that is open, with its mark. */
+int wire_open_another(const struct wire *like, struct wire **out);
+/* Datagrams go to the others on its port from now on; what it has can be received still. */
+void wire_leave_group(struct wire *w);
 void wire_close(struct wire *w);
 int wire_mark(struct wire *w, uint32_t fwmark);
 

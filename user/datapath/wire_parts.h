@@ -11,6 +11,7 @@
 struct wire {
 	int fd4, fd6;
 	uint16_t port;
+	uint32_t fwmark;
 	struct wire_xdp *queue; /* (rcu) NULL: none */
 };
 

@@ -161,14 +161,50 @@ int wire_open_all(struct wire **out, unsigned int n, uint16_t *port, uint32_t fw
 	if (err)
 		goto fail;
 	*port = chosen;
-	for (unsigned int i = 0; i < n; i++)
+	for (unsigned int i = 0; i < n; i++) {
 		wires[i]->port = chosen;
+		wires[i]->fwmark = fwmark;
+	}
 	memcpy(out, wires, n * sizeof(*wires));
 	return 0;
 fail:
 	for (unsigned int i = 0; i < n; i++)
 		wire_close(wires[i]);
 	return err;
+}
+
+int wire_open_another(const struct wire *like, struct wire **out)
+{
+	struct wire *w = calloc(1, sizeof(*w));
+	int err;
+
+	if (!w)
+		return -ENOMEM;
+	*w = (struct wire){.fd4 = -1, .fd6 = -1, .port = like->port, .fwmark = like->fwmark};
+	err = open_socket(AF_INET, w->port, w->fwmark, false, &w->fd4);
+	if (!err && like->fd6 >= 0)
+		err = open_socket(AF_INET6, w->port, w->fwmark, false, &w->fd6);
+	if (err)
+		wire_close(w);
+	else
+		*out = w;
+	return err;
+}
+
+void wire_leave_group(struct wire *w)
+{
+	const struct sockaddr_in to4 = {.sin_family = AF_INET,
+					.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+					.sin_port = htons(w->port)};
+	const struct sockaddr_in6 to6 = {.sin6_family = AF_INET6,
+					 .sin6_addr = IN6ADDR_LOOPBACK_INIT,
+					 .sin6_port = htons(w->port)};
+
+	/* A connected socket is none that the kernel chooses from; nothing comes from there. Where
+	 * there is no loopback, it stays and what comes until it is closed is lost. */
+	if (connect(w->fd4, (const struct sockaddr *)&to4, sizeof(to4)) ||
+	    (w->fd6 >= 0 && connect(w->fd6, (const struct sockaddr *)&to6, sizeof(to6))))
+		return;
 }
 
 void wire_close(struct wire *w)
@@ -185,6 +221,8 @@ int wire_mark(struct wire *w, uint32_t fwmark)
 
 	if (!err && w->fd6 >= 0)
 		err = set_int(w->fd6, SOL_SOCKET, SO_MARK, (int)fwmark);
+	if (!err)
+		w->fwmark = fwmark;
 	return err;
 }
 

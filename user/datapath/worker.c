@@ -2,6 +2,7 @@
 #include "datapath/worker.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -120,11 +121,7 @@ static bool trickles(struct trickle *t, const struct worker *w, bool busy)
 /* Lets more come, so that it is handled at once. */
 static void nap(struct worker *w)
 {
-	const struct timespec t = {.tv_nsec = NAP};
-
-	rcu_thread_offline();
-	nanosleep(&t, NULL);
-	rcu_thread_online();
+	datapath_sleep(NAP);
 	w->now = clock_now();
 }
 
@@ -157,7 +154,7 @@ static void *run(void *context)
 	prctl(PR_SET_TIMERSLACK, 1); /* a nap is as long as it says */
 	rcu_register_thread();
 	w->now = clock_now();
-	while (!atomic_load_explicit(&w->datapath->stopping, memory_order_relaxed)) {
+	while (!atomic_load_explicit(&w->stopping, memory_order_relaxed)) {
 		bool busy;
 
 		if (w->kicked) {
@@ -196,6 +193,17 @@ static void *run(void *context)
 	return NULL;
 }
 
+/* The ring that belongs to this number, also after who had it. */
+static struct message_ring *ring_of(struct datapath *d, unsigned int id)
+{
+	if (id < d->n_rings)
+		return d->rings[id];
+	d->rings[id] = message_ring_new();
+	if (d->rings[id])
+		d->n_rings = id + 1;
+	return d->rings[id];
+}
+
 int worker_new(struct datapath *d, unsigned int id, struct worker **out)
 {
 	const struct datapath_params *params = &d->params;
@@ -212,7 +220,7 @@ int worker_new(struct datapath *d, unsigned int id, struct worker **out)
 	w->kick = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	w->egress.buffer = aligned_alloc(4096, EGRESS_BUFFER);
 	w->buffers = wire_buffers_new();
-	w->messages = message_ring_new();
+	w->messages = ring_of(d, id);
 	w->join = join_new(params->superpackets);
 	if (w->epoll < 0 || w->kick < 0 || !w->egress.buffer || !w->buffers || !w->messages ||
 	    !w->join)
@@ -252,7 +260,27 @@ fail:
 	return err;
 }
 
-/* The caller has set `stopping`. */
+static bool readable(int fd)
+{
+	struct pollfd p = {.fd = fd, .events = POLLIN};
+
+	return poll(&p, 1, 0) == 1;
+}
+
+bool worker_packets_waiting(const struct worker *w)
+{
+	return readable(xsk_fd(w->xsk));
+}
+
+bool worker_messages_waiting(const struct worker *w)
+{
+	bool any = false;
+
+	for (unsigned int part = 0; w->wire && part < WIRE_PARTS; part++)
+		any |= readable(wire_fd(w->wire, (enum wire_part)part));
+	return any;
+}
+
 void worker_free(struct worker *w)
 {
 	if (!w)
@@ -260,6 +288,7 @@ void worker_free(struct worker *w)
 	if (w->started) {
 		const uint64_t one = 1;
 
+		atomic_store(&w->stopping, true);
 		if (write(w->kick, &one, sizeof(one)) < 0 && errno != EAGAIN)
 			abort(); /* an eventfd that cannot be written is no eventfd */
 		pthread_join(w->thread, NULL);
@@ -271,7 +300,6 @@ void worker_free(struct worker *w)
 	aead_free(w->aead);
 	join_free(w->join);
 	wire_buffers_free(w->buffers);
-	free(w->messages);
 	wire_close(w->wire);
 	wire_close(w->leaving);
 	wire_xdp_close(w->queue);

@@ -63,6 +63,7 @@ struct worker {
 	unsigned int id;
 	pthread_t thread;
 	bool started;
+	_Atomic bool stopping; /* this one alone */
 	int epoll;
 	int kick; /* eventfd; written by any thread */
 
@@ -94,8 +95,8 @@ struct worker {
 struct datapath {
 	struct datapath_params params;
 	struct inject_target tunnel;
-	_Atomic bool stopping, answer, low_latency;
-	uint64_t spin; /* ns that a worker without work looks for more before it sleeps */
+	_Atomic bool answer, low_latency;
+	_Atomic uint64_t spin; /* ns that a worker without work looks for more before it sleeps */
 	struct pv_counters *counters;
 	/* Workers write [1]: about our own sessions. Sent is counted behind each. */
 	int signals[2];
@@ -103,17 +104,24 @@ struct datapath {
 	uint32_t signals_read;	    /* the handshake thread's */
 	int messages_wait;	    /* eventfd: workers' rings hold messages from outside */
 	_Atomic bool messages_said; /* it was written, and not read yet */
-	unsigned int next_ring;	    /* the handshake thread's */
-	int events;		    /* epoll over both */
+	/* By worker. One that is removed leaves its ring behind, with what nobody has taken yet. */
+	struct message_ring *rings[PV_MAX_WORKERS];
+	_Atomic unsigned int n_rings;
+	unsigned int next_ring; /* the handshake thread's */
+	int events;		/* epoll over both */
 	struct cds_lfht *keypairs;
 	struct remote **remotes; /* (rcu) by slot, PV_MAX_PEERS of them */
-	unsigned int n_workers;
+	/* Below n_workers they are there; whoever goes stays for a grace period. */
+	_Atomic unsigned int n_workers;
 	struct worker *workers[PV_MAX_WORKERS];
 };
 
 int worker_new(struct datapath *d, unsigned int id, struct worker **out);
 /* Stops the thread and frees. */
 void worker_free(struct worker *w);
+/* Owner: does something wait in its AF_XDP socket, or in the wire's sockets? */
+bool worker_packets_waiting(const struct worker *w);
+bool worker_messages_waiting(const struct worker *w);
 /* Owner: another wire from now on (NULL: none), while the old one is received from or not. What is
  * neither may be closed after a grace period. */
 void worker_wire(struct worker *w, struct wire *wire, struct wire *leaving);

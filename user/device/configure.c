@@ -77,6 +77,7 @@ int device_publish_settings(struct device *d)
 		.fwmark_mask = d->fwmark,
 		.listen_port = d->listen_port,
 		.workers = d->workers,
+		.queues = d->queues,
 	};
 
 	return programs_settings(d->programs, &settings);

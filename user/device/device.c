@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "crypto/aead.h"
 #include "datapath/clock.h"
 #include "device/peer.h"
 #include "netlink/link.h"
@@ -25,10 +26,11 @@
 /* So often the tunnel device is looked at where its news may not come. */
 #define RECHECK_SECONDS 1
 
-void device_lock(struct device *d)
+uint64_t device_lock(struct device *d)
 {
 	pthread_mutex_lock(&d->lock);
 	rcu_thread_online();
+	return clock_now();
 }
 
 void device_unlock(struct device *d)
@@ -165,8 +167,9 @@ static int adopt_pair(struct device *d, const struct link_info *tunnel)
 	err = link_set_mtu(d->inner_ifindex, LINK_INNER_MTU);
 	if (err)
 		return err;
-	if (inner.rx_queues < d->workers)
-		d->workers = inner.rx_queues;
+	d->queues = inner.rx_queues;
+	if (d->queues < d->workers)
+		d->workers = d->queues;
 	err = link_set_offloads(d->name, d->superpackets);
 	if (!err)
 		log_info("took over the tunnel device of a process that ended", "device=%s",
@@ -190,7 +193,7 @@ static int make_pair(struct device *d)
 	/* The far end of a pair whose tunnel device was renamed by a process now dead. */
 	if (!link_get(d->inner_name, &inner) && !strcmp(inner.kind, "veth"))
 		link_delete(inner.ifindex);
-	err = link_pair_create(d->name, d->inner_name, d->workers, d->mtu, d->superpackets);
+	err = link_pair_create(d->name, d->inner_name, d->queues, d->mtu, d->superpackets);
 	if (err) {
 		log_error("cannot create the tunnel device", "device=%s inner=%s mtu=%u errno=%d",
 			  d->name, d->inner_name, d->mtu, -err);
@@ -247,7 +250,7 @@ static void go_down(struct device *d)
 		timers_up(&p->remote.timers, false);
 		/* The other end goes on sending with a session that we forget: it has to hear of
 		 * a new one from us, or takes 15 s to notice. */
-		p->handshake_wanted |= p->remote.current != NULL;
+		p->handshake_wanted |= remote_sending_keypair(&p->remote) != NULL;
 		session_clear(p);
 		atomic_fetch_add(&p->remote.stage_epoch, 1);
 		atomic_store(&p->remote.handshake_asked, false);
@@ -457,6 +460,44 @@ void device_low_latency(struct device *d, bool on)
 		log_info(on ? "low latency" : "no low latency any more", "device=%s", d->name);
 }
 
+/* One core is left to whom the packets are for: on two cores one worker carries as much as two (6.0
+ * and 6.1 Gbit/s) and answers faster (datapath.c: SPIN). */
+static unsigned int how_many(unsigned int wanted)
+{
+	const long cores = sysconf(_SC_NPROCESSORS_ONLN);
+
+	if (!wanted)
+		wanted = (unsigned int)(cores > 2 ? cores - 1 : 1);
+	return wanted < PV_MAX_WORKERS ? wanted : PV_MAX_WORKERS;
+}
+
+int device_workers(struct device *d, unsigned int workers)
+{
+	const unsigned int n = how_many(workers);
+	unsigned int before;
+	int err = 0;
+
+	if (n > d->queues)
+		return -ENOSPC;
+	device_lock(d);
+	before = d->workers;
+	if (n > before)
+		err = datapath_workers_add(d->datapath, n);
+	/* Packets go to queues that are served: to new ones from here on, to old ones no more. */
+	if (!err) {
+		d->workers = n;
+		err = device_publish_settings(d);
+	}
+	if (!err && n < before)
+		datapath_workers_remove(d->datapath, n);
+	handshaker_wake(d->handshaker); /* the uplink's queues follow */
+	device_unlock(d);
+	if (!err && n != before)
+		log_info("the number of workers changed", "device=%s workers=%u before=%u", d->name,
+			 n, before);
+	return err;
+}
+
 /* --- news of sessions --- */
 
 void device_session_news(struct device *d)
@@ -549,17 +590,12 @@ static int start_datapath(struct device *d)
 static void choose(struct device *d)
 {
 	struct programs_features features;
-	long cores = sysconf(_SC_NPROCESSORS_ONLN);
 
 	programs_features(&features);
 	d->superpackets = features.superpackets && !d->params.per_packet;
 	d->mtu = d->params.mtu ? d->params.mtu : DEFAULT_MTU;
-	/* One core is left to whom the packets are for: on two cores one worker carries as much as
-	 * two (6.0 and 6.1 Gbit/s) and answers faster (datapath.c: SPIN). */
-	d->workers =
-		d->params.workers ? d->params.workers : (unsigned int)(cores > 2 ? cores - 1 : 1);
-	if (d->workers > PV_MAX_WORKERS)
-		d->workers = PV_MAX_WORKERS;
+	d->workers = how_many(d->params.workers);
+	d->queues = d->params.queues > d->workers ? d->params.queues : d->workers;
 	d->wire = d->params.wire;
 	check_mtu(d);
 }
@@ -581,6 +617,8 @@ int device_new(const struct device_params *params, struct device **out)
 	TAILQ_INIT(&d->removals);
 	snprintf(d->name, sizeof(d->name), "%s", params->name);
 	derive_inner_name(d);
+	if (!params->aead)
+		aead_measure_ahead();
 	choose(d);
 	randombytes_buf(d->hash_key, sizeof(d->hash_key));
 	d->by_key = cds_lfht_new_flavor(64, 64, 0, CDS_LFHT_AUTO_RESIZE, &urcu_qsbr_flavor, NULL);

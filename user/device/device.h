@@ -31,6 +31,7 @@ struct device_params {
 	const char *name;	 /* of the tunnel device */
 	const char *inner_name;	 /* of the inner end; NULL: derived from name */
 	unsigned int workers;	 /* 0: one less than cores, 1 to PV_MAX_WORKERS */
+	unsigned int queues;	 /* room for so many workers later; less than `workers`: no more */
 	uint32_t mtu;		 /* 0: 1420 */
 	bool per_packet;	 /* no superpackets, even where the kernel can */
 	const char *aead;	 /* NULL: the fastest */
@@ -54,6 +55,10 @@ int device_new(const struct device_params *params, struct device **out);
 /* Stops. `remove`: the tunnel device, pins and socket go too; else they stay and packets into the
  * tunnel are dropped (fail closed). */
 void device_free(struct device *d, bool remove);
+
+/* So many workers from now on (as in the parameters), without losing a packet. -ENOSPC: the pair has
+ * not so many queues. */
+int device_workers(struct device *d, unsigned int workers);
 
 const char *device_name(const struct device *d); /* follows renames */
 /* Of lock, pins and socket: the device's own, but where somebody else serves a device of that name

@@ -137,13 +137,12 @@ static void on_wake(evutil_socket_t fd, short what, void *context)
 }
 
 /* An event about one of our peers. */
-static void on_signal(struct handshaker *h, const struct datapath_event *e, uint64_t now)
+static void on_signal(struct handshaker *h, const struct datapath_event *e)
 {
 	struct device *d = h->device;
-	struct peer *p;
+	const uint64_t now = device_lock(d);
+	struct peer *p = peer_find_slot(d, e->slot, e->generation);
 
-	device_lock(d);
-	p = peer_find_slot(d, e->slot, e->generation);
 	if (p && d->up) {
 		switch (e->type) {
 		case DATAPATH_WANT_SESSION:
@@ -156,7 +155,6 @@ static void on_signal(struct handshaker *h, const struct datapath_event *e, uint
 				atomic_store(&p->remote.handshake_asked, false);
 				device_count(d, HANDSHAKE_FINISHED_RESPONDER);
 				device_session_news(d);
-				datapath_kick(d->datapath);
 			}
 			break;
 		case DATAPATH_WATCH_TIMERS:
@@ -183,13 +181,11 @@ static void on_event(evutil_socket_t fd, short what, void *context)
 	(void)fd;
 	(void)what;
 	for (unsigned int i = 0; i < BATCH && !datapath_event_read(h->device->datapath, &e); i++) {
-		const uint64_t now = clock_now();
-
 		if (e.type == DATAPATH_HANDSHAKE_MESSAGE)
-			protocol_receive(h->device, &e.message, under_load(h, now), h->limiter,
-					 now);
+			protocol_receive(h->device, &e.message, under_load(h, clock_now()),
+					 h->limiter);
 		else
-			on_signal(h, &e, now);
+			on_signal(h, &e);
 	}
 }
 

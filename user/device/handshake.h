@@ -32,7 +32,7 @@ struct ratelimiter;
 void protocol_initiate(struct peer *p, uint64_t now, enum handshake_count cause);
 /* One handshake message from the wire. Takes the lock itself, where it needs it. */
 void protocol_receive(struct device *d, const struct handshake_message *e, bool under_load,
-		      struct ratelimiter *limiter, uint64_t now);
+		      struct ratelimiter *limiter);
 /* Does what is due, and returns when to come again. */
 uint64_t protocol_timers(struct peer *p, uint64_t now);
 void protocol_keepalive(struct peer *p, uint64_t now);

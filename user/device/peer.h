@@ -59,6 +59,7 @@ struct device {
 	int lock_file;
 	uint32_t mtu;
 	unsigned int workers;
+	unsigned int queues; /* of the pair: the most workers that it can have */
 	bool superpackets;
 	bool adopted; /* the pair was there before us, and stays where we fail to start */
 	bool ending;
@@ -98,8 +99,10 @@ struct device {
 	_Atomic uint64_t handshakes[HANDSHAKE_COUNTS];
 };
 
-/* Registered threads only; see above. */
-void device_lock(struct device *d);
+/* Registered threads only; see above. Returns the time (clock.h): whoever works with what the lock
+ * guards takes it from here, or reads the clock under the lock. A time that was read before, while
+ * another thread had the lock, lies before what that one did. */
+uint64_t device_lock(struct device *d);
 void device_unlock(struct device *d);
 
 static inline void device_count(struct device *d, enum handshake_count what)
@@ -150,8 +153,8 @@ void device_session_news(struct device *d);
 /* Keys of a finished handshake: whitepaper 6.3 says who may send with them, and when. 0 or -errno.
  */
 int session_install(struct peer *p, const struct noise_keys *keys, uint64_t now);
-/* The first message came in on keypair `index`: it is current from now on. True if it just became
- * so. */
+/* The first message came in on keypair `index`: it is current from now on. False where it was
+ * replaced or forgotten since. */
 bool session_confirm(struct peer *p, uint32_t index);
 /* Forgets all keypairs and the handshake under way. */
 void session_clear(struct peer *p);

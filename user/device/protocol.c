@@ -11,6 +11,7 @@
 
 #include "device/peer.h"
 #include "observe/log.h"
+#include "protocol/elapsed.h"
 #include "protocol/ratelimiter.h"
 
 /* Handshake messages leave with the precedence of network control, as the kernel's do (AF41). */
@@ -55,7 +56,7 @@ void protocol_initiate(struct peer *p, uint64_t now, enum handshake_count cause)
 
 	if (cause != HANDSHAKE_STARTED_RETRY)
 		timers->attempts = 0;
-	if (p->last_sent_handshake && now - p->last_sent_handshake < REKEY_TIMEOUT) {
+	if (p->last_sent_handshake && elapsed(p->last_sent_handshake, now) < REKEY_TIMEOUT) {
 		/* The one under way will be repeated; else the next packet asks again. */
 		if (timers->retransmit_at == TIMERS_NEVER)
 			asked_no_more(p);
@@ -127,7 +128,7 @@ static enum handshake_count failure(int err, enum handshake_count unknown)
 	}
 }
 
-static void receive_initiation(struct device *d, const struct handshake_message *e, uint64_t now)
+static void receive_initiation(struct device *d, const struct handshake_message *e)
 {
 	const struct message_initiation *in = (const void *)e->bytes;
 	struct noise_handshake answer;
@@ -136,6 +137,7 @@ static void receive_initiation(struct device *d, const struct handshake_message 
 	struct message_response out;
 	struct noise_keys keys;
 	struct peer *p;
+	uint64_t now;
 	int err;
 
 	/* The costly part needs nothing but our key, and so no lock. */
@@ -148,7 +150,7 @@ static void receive_initiation(struct device *d, const struct handshake_message 
 		device_count(d, HANDSHAKE_FAILED_AUTHENTICATION);
 		return;
 	}
-	device_lock(d);
+	now = device_lock(d);
 	p = peer_find(d, claim.remote_static);
 	err = p && d->up ? 0 : -ENOENT;
 	if (!err) {
@@ -184,15 +186,14 @@ static void receive_initiation(struct device *d, const struct handshake_message 
 	sodium_memzero(&claim, sizeof(claim));
 }
 
-static void receive_response(struct device *d, const struct handshake_message *e, uint64_t now)
+static void receive_response(struct device *d, const struct handshake_message *e)
 {
 	const struct message_response *in = (const void *)e->bytes;
+	const uint64_t now = device_lock(d);
+	struct peer *p = peer_find_pending(d, le32toh(in->receiver));
 	struct noise_keys keys;
-	struct peer *p;
 	int err;
 
-	device_lock(d);
-	p = peer_find_pending(d, le32toh(in->receiver));
 	err = p && d->up ? noise_response_accept(&p->handshake, &d->identity, in) : -ENOENT;
 	if (!err)
 		err = noise_keys_derive(&p->handshake, &keys);
@@ -217,14 +218,13 @@ static void receive_response(struct device *d, const struct handshake_message *e
 	device_unlock(d);
 }
 
-static void receive_cookie(struct device *d, const struct handshake_message *e, uint64_t now)
+static void receive_cookie(struct device *d, const struct handshake_message *e)
 {
 	const struct message_cookie_reply *in = (const void *)e->bytes;
+	const uint64_t now = device_lock(d);
+	struct peer *p = peer_find_pending(d, le32toh(in->receiver));
 	struct keypair *k;
-	struct peer *p;
 
-	device_lock(d);
-	p = peer_find_pending(d, le32toh(in->receiver));
 	/* An answer to our response bears the index of the keypair that the response made. */
 	if (!p) {
 		k = datapath_keypair_find(d->datapath, le32toh(in->receiver));
@@ -252,16 +252,17 @@ static size_t source_bytes(const struct endpoint *e, uint8_t out[18])
 }
 
 static bool may_proceed(struct device *d, const struct handshake_message *e, bool under_load,
-			struct ratelimiter *limiter, uint64_t now)
+			struct ratelimiter *limiter)
 {
 	struct message_cookie_reply reply;
 	enum cookie_verdict verdict;
 	uint8_t source[18];
 	const size_t source_len = source_bytes(&e->from, source);
 	uint32_t sender;
+	uint64_t now;
 	bool answer;
 
-	device_lock(d);
+	now = device_lock(d);
 	verdict = cookie_check(&d->checker, e->bytes, e->length, source, source_len, now);
 	answer = under_load && verdict == COOKIE_MAC1_ONLY;
 	if (answer) {
@@ -288,19 +289,19 @@ static bool may_proceed(struct device *d, const struct handshake_message *e, boo
 }
 
 void protocol_receive(struct device *d, const struct handshake_message *e, bool under_load,
-		      struct ratelimiter *limiter, uint64_t now)
+		      struct ratelimiter *limiter)
 {
 	switch (message_classify(e->bytes, e->length)) {
 	case MESSAGE_INITIATION:
-		if (may_proceed(d, e, under_load, limiter, now))
-			receive_initiation(d, e, now);
+		if (may_proceed(d, e, under_load, limiter))
+			receive_initiation(d, e);
 		break;
 	case MESSAGE_RESPONSE:
-		if (may_proceed(d, e, under_load, limiter, now))
-			receive_response(d, e, now);
+		if (may_proceed(d, e, under_load, limiter))
+			receive_response(d, e);
 		break;
 	case MESSAGE_COOKIE_REPLY:
-		receive_cookie(d, e, now);
+		receive_cookie(d, e);
 		break;
 	case MESSAGE_DATA:
 	case MESSAGE_INVALID:

@@ -2,7 +2,8 @@
 /*
  * Which keypair sends and which still receive (whitepaper 6.3). The initiator sends with a new
  * keypair at once, since the response proved that the other end has it. The responder keeps it as
- * `next` until a message comes in on it.
+ * `next` until a message comes in on it; the worker that has this message lets it send (keypair.h),
+ * and what happens here afterwards only gives it its place.
  */
 #include <errno.h>
 #include <sodium.h>
@@ -40,6 +41,16 @@ static void move(struct keypair **from, struct keypair **to)
 	rcu_assign_pointer(*from, NULL);
 }
 
+/* `next` sends; so it is current, and what was current is previous. */
+static void promote(struct peer *p)
+{
+	struct remote *r = &p->remote;
+
+	discard(p, &r->previous);
+	rcu_assign_pointer(r->previous, r->current);
+	move(&r->next, &r->current);
+}
+
 int session_install(struct peer *p, const struct noise_keys *keys, uint64_t now)
 {
 	struct remote *r = &p->remote;
@@ -53,11 +64,14 @@ int session_install(struct peer *p, const struct noise_keys *keys, uint64_t now)
 		keypair_retire(k);
 		return err;
 	}
+	/* Workers send with a `next` that was confirmed just now: it must not be lost. */
+	if (r->next && (keys->initiator ? keypair_confirmed(r->next) : !keypair_withdraw(r->next)))
+		promote(p);
 	discard(p, &r->previous);
 	if (keys->initiator) {
 		struct keypair *current = r->current;
 
-		/* A `next` that was never confirmed is newer than current. */
+		/* A `next` that was not confirmed yet is newer than current. */
 		if (r->next) {
 			move(&r->next, &r->previous);
 			rcu_assign_pointer(r->current, k);
@@ -78,14 +92,13 @@ int session_install(struct peer *p, const struct noise_keys *keys, uint64_t now)
 
 bool session_confirm(struct peer *p, uint32_t index)
 {
-	struct remote *r = &p->remote;
+	const struct remote *r = &p->remote;
 
-	if (!r->next || r->next->local_index != index)
-		return false;
-	discard(p, &r->previous);
-	rcu_assign_pointer(r->previous, r->current);
-	move(&r->next, &r->current);
-	return true;
+	if (r->next && keypair_confirmed(r->next))
+		promote(p);
+	/* Or another handshake ended meanwhile, and it has its place already. */
+	return (r->current && r->current->local_index == index) ||
+	       (r->previous && r->previous->local_index == index);
 }
 
 void session_clear(struct peer *p)

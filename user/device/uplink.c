@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "datapath/clock.h"
@@ -38,6 +37,7 @@ struct uplink {
 	uint64_t looked, look_cost; /* when, and what it took, ns */
 	enum wire_choice choice;    /* that was tried last ... */
 	int wanted_ifindex;	    /* ... on this device ... */
+	unsigned int workers;	    /* ... for so many ... */
 	bool final;		    /* ... and the answer will not change: no need to try again */
 
 	bool open;
@@ -237,11 +237,9 @@ static int tell_program(struct uplink *u)
 
 static void drain(const struct uplink *u)
 {
-	const struct timespec step = {0, DRAIN_STEP};
-
 	for (unsigned int i = 0; i < DRAIN_STEPS && datapath_queues_waiting(u->device->datapath);
 	     i++)
-		nanosleep(&step, NULL);
+		datapath_sleep(DRAIN_STEP);
 }
 
 static void close_queues(struct uplink *u)
@@ -359,6 +357,7 @@ static void try_open(struct uplink *u)
 
 	u->choice = d->wire;
 	u->wanted_ifindex = d->wire_ifindex;
+	u->workers = d->workers;
 	if (!suits(u))
 		return;
 	err = open_queues(u, true);
@@ -402,7 +401,8 @@ static void retry_later(struct uplink *u)
 
 static bool other_wishes(const struct uplink *u)
 {
-	return u->choice != u->device->wire || u->wanted_ifindex != u->device->wire_ifindex;
+	return u->choice != u->device->wire || u->wanted_ifindex != u->device->wire_ifindex ||
+	       u->workers != u->device->workers;
 }
 
 /* It is no longer what the queues were opened for. One that is down takes no frames. */

@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "datapath/clock.h"
 #include "device/peer.h"
+#include "protocol/elapsed.h"
 
 static void view_device(struct device *d, struct device_view *v)
 {
@@ -32,13 +32,13 @@ static void view_device(struct device *d, struct device_view *v)
 static void view_peer(struct peer *p, struct peer_view *v, uint64_t now)
 {
 	const struct pv_peer_counters *c = p->remote.counters;
-	const struct keypair *k = p->remote.current;
+	const struct keypair *k = remote_sending_keypair(&p->remote);
 
 	*v = (struct peer_view){
 		.has_preshared_key = !sodium_is_zero(p->handshake.preshared_key, KEY_SIZE),
 		.keepalive = p->keepalive,
 		.last_handshake = p->last_handshake,
-		.session_age_ns = keypair_can_send(k, now) ? now - k->birth : UINT64_MAX,
+		.session_age_ns = keypair_can_send(k, now) ? elapsed(k->birth, now) : UINT64_MAX,
 		.staged = p->remote.staged,
 		.attempts = p->remote.timers.attempts,
 	};
@@ -81,7 +81,6 @@ static void list_prefixes(const struct peer *p, struct prefixes *list)
 void device_look(struct device *d, void (*device)(const struct device_view *, void *context),
 		 void (*peer)(const struct peer_view *, void *context), void *context)
 {
-	const uint64_t now = clock_now();
 	struct prefixes list = {.all = NULL};
 	struct device_view dv;
 	struct peer_view pv;
@@ -96,7 +95,8 @@ void device_look(struct device *d, void (*device)(const struct device_view *, vo
 	if (!peer)
 		return;
 	TAILQ_FOREACH (p, &d->peers, list) {
-		device_lock(d);
+		const uint64_t now = device_lock(d);
+
 		view_peer(p, &pv, now);
 		device_unlock(d);
 		list_prefixes(p, &list);
@@ -110,14 +110,12 @@ void device_look(struct device *d, void (*device)(const struct device_view *, vo
 
 int device_handshake(struct device *d, const uint8_t public_key[KEY_SIZE], bool anyway)
 {
-	const uint64_t now = clock_now();
-	struct peer *p;
+	const uint64_t now = device_lock(d);
+	struct peer *p = peer_find(d, public_key);
 
-	device_lock(d);
-	p = peer_find(d, public_key);
 	if (p && !d->up)
 		p->handshake_wanted = true;
-	if (p && d->up && (anyway || !keypair_can_send(p->remote.current, now))) {
+	if (p && d->up && (anyway || !keypair_can_send(remote_sending_keypair(&p->remote), now))) {
 		protocol_initiate(p, now, HANDSHAKE_STARTED_OWNER);
 		peer_attention(p);
 	}

@@ -168,6 +168,7 @@ static int start_device(struct tunnel *t)
 		.name = name_of(t, s),
 		.inner_name = pair_inner_name(t->params.family),
 		.workers = s->workers,
+		.queues = PV_MAX_WORKERS,
 		.mtu = t->mtu,
 		.wire = WIRE_SOCKET, /* until the uplink is known */
 		.adopt = true,
@@ -322,7 +323,8 @@ int tunnel_enable(struct tunnel *t, const struct settings *s, uint32_t mtu, int 
 		steering_begin_anew(t->steering);
 	t->settings = *s;
 	t->mtu = mtu;
-	if (workers_changed) {
+	/* A pair of an agent before us may have fewer queues. */
+	if (workers_changed && device_workers(t->device, s->workers)) {
 		log_info("the tunnel device is made anew", "interface=%s workers=%u",
 			 device_name(t->device), s->workers);
 		stop_device(t, true);

@@ -6,6 +6,7 @@
 #include <sodium.h>
 #include <string.h>
 
+#include "protocol/elapsed.h"
 #include "protocol/kdf.h"
 #include "protocol/limits.h"
 
@@ -34,7 +35,7 @@ void cookie_checker_init(struct cookie_checker *c, const uint8_t our_public_key[
 static void make_cookie(struct cookie_checker *c, uint8_t out[COOKIE_SIZE], const void *source,
 			size_t source_len, uint64_t now)
 {
-	if (!c->secret_birth || now - c->secret_birth >= COOKIE_SECRET_MAX_AGE) {
+	if (!c->secret_birth || elapsed(c->secret_birth, now) >= COOKIE_SECRET_MAX_AGE) {
 		randombytes_buf(c->secret, sizeof(c->secret));
 		c->secret_birth = now;
 	}
@@ -60,7 +61,7 @@ enum cookie_verdict cookie_check(struct cookie_checker *c, const void *message, 
 	if (sodium_memcmp(expected, macs->mac1, COOKIE_SIZE))
 		return COOKIE_BAD_MAC1;
 	/* A secret that was never given out, or is too old, proves nothing. */
-	if (!c->secret_birth || now - c->secret_birth >= COOKIE_SECRET_MAX_AGE)
+	if (!c->secret_birth || elapsed(c->secret_birth, now) >= COOKIE_SECRET_MAX_AGE)
 		return COOKIE_MAC1_ONLY;
 	make_cookie(c, cookie, source, source_len, now);
 	mac(expected, cookie, sizeof(cookie), message, body + COOKIE_SIZE);
@@ -101,7 +102,7 @@ void cookie_jar_seal(struct cookie_jar *jar, void *message, size_t len, uint64_t
 	jar->last_mac1_sent = true;
 	/* The other end may have changed its secret a little before we let go of its cookie. */
 	if (jar->cookie_birth &&
-	    now - jar->cookie_birth < COOKIE_SECRET_MAX_AGE - COOKIE_SECRET_LATENCY)
+	    elapsed(jar->cookie_birth, now) < COOKIE_SECRET_MAX_AGE - COOKIE_SECRET_LATENCY)
 		mac(macs->mac2, jar->cookie, COOKIE_SIZE, message, body + COOKIE_SIZE);
 	else
 		memset(macs->mac2, 0, COOKIE_SIZE);

@@ -6,6 +6,7 @@
 #include <sodium.h>
 #include <string.h>
 
+#include "protocol/elapsed.h"
 #include "protocol/kdf.h"
 #include "protocol/limits.h"
 
@@ -244,7 +245,7 @@ int noise_initiation_accept(struct noise_handshake *h, const struct message_init
 		goto out;
 	}
 	if (h->last_initiation_received &&
-	    now - h->last_initiation_received < NSEC_PER_SEC / INITIATIONS_PER_SECOND) {
+	    elapsed(h->last_initiation_received, now) < NSEC_PER_SEC / INITIATIONS_PER_SECOND) {
 		err = -EBUSY;
 		goto out;
 	}

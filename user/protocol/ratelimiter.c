@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "protocol/elapsed.h"
 #include "protocol/limits.h"
 
 /* The kernel's numbers. */
@@ -82,14 +83,14 @@ bool ratelimiter_allow(struct ratelimiter *r, const struct sockaddr *source, uin
 	for (unsigned int i = 0; i < WAYS; i++) {
 		struct bucket *b = &set[i];
 
-		if (!b->last || now - b->last > FORGET) {
+		if (!b->last || elapsed(b->last, now) > FORGET) {
 			if (!unused)
 				unused = b;
 			continue;
 		}
 		if (b->network != network || b->family != family)
 			continue;
-		b->tokens += now - b->last;
+		b->tokens += elapsed(b->last, now);
 		if (b->tokens > MAX_TOKENS)
 			b->tokens = MAX_TOKENS;
 		b->last = now;

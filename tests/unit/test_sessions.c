@@ -1,0 +1,390 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What two threads share of a session: times that one read before the other wrote, which keypair
+ * sends while the owner puts them in their places, where the peer is while the source is forgotten.
+ */
+#include <pthread.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include "check.h"
+#include "datapath/clock.h"
+#include "datapath/worker.h"
+#include "device/peer.h"
+#include "protocol/elapsed.h"
+#include "protocol/ratelimiter.h"
+
+#define T0    (1000 * NSEC_PER_SEC)
+#define EARLY (T0 - 300000) /* read 0.3 ms before, used after */
+
+/* A device without sockets or programs, and a peer of it. */
+struct fixture {
+	struct datapath datapath;
+	struct device device;
+	struct peer *peer;
+};
+
+static int set_up(void **state)
+{
+	static const uint8_t no_psk[KEY_SIZE];
+	struct fixture *f = calloc(1, sizeof(*f));
+	struct noise_identity other;
+	uint8_t key[KEY_SIZE];
+
+	rcu_register_thread();
+	f->datapath.keypairs =
+		cds_lfht_new_flavor(64, 64, 0, CDS_LFHT_AUTO_RESIZE, &urcu_qsbr_flavor, NULL);
+	f->device.by_index =
+		cds_lfht_new_flavor(64, 64, 0, CDS_LFHT_AUTO_RESIZE, &urcu_qsbr_flavor, NULL);
+	f->device.datapath = &f->datapath;
+	f->device.up = true;
+	randombytes_buf(key, sizeof(key));
+	noise_identity_set(&f->device.identity, key);
+	randombytes_buf(key, sizeof(key));
+	noise_identity_set(&other, key);
+	f->peer = peer_new(&f->device, &f->device.identity, other.public_key, no_psk);
+	assert_non_null(f->peer);
+	remote_init(&f->peer->remote, 0, 1);
+	timers_up(&f->peer->remote.timers, true);
+	*state = f;
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	struct fixture *f = *state;
+
+	session_clear(f->peer);
+	rcu_quiescent_state();
+	peer_free(f->peer);
+	rcu_thread_offline();
+	rcu_barrier();
+	rcu_thread_online();
+	cds_lfht_destroy(f->datapath.keypairs, NULL);
+	cds_lfht_destroy(f->device.by_index, NULL);
+	rcu_unregister_thread();
+	free(f);
+	return 0;
+}
+
+static void nothing_is_older_than_time(void **state)
+{
+	(void)state;
+	assert_int_equal(elapsed(T0, T0 + 5), 5);
+	assert_int_equal(elapsed(T0, T0), 0);
+	assert_int_equal(elapsed(T0, EARLY), 0);
+	assert_int_equal(elapsed(UINT64_MAX, 0), 0);
+}
+
+/* --- times that were read too early --- */
+
+static void a_time_read_too_early_starts_no_second_handshake(void **state)
+{
+	struct fixture *f = *state;
+	struct peer *p = f->peer;
+	uint32_t index;
+
+	protocol_initiate(p, T0, HANDSHAKE_STARTED_OWNER);
+	index = p->pending_index;
+	assert_true(p->pending);
+	protocol_initiate(p, EARLY, HANDSHAKE_STARTED_TRAFFIC);
+	/* The peer answers the first of two, and only the last one's answer would be taken. */
+	assert_int_equal(p->pending_index, index);
+	assert_int_equal(f->device.handshakes[HANDSHAKE_STARTED_OWNER], 1);
+	assert_int_equal(f->device.handshakes[HANDSHAKE_STARTED_TRAFFIC], 0);
+}
+
+static struct keypair *install(struct fixture *f, bool initiator)
+{
+	struct noise_keys keys = {.initiator = initiator, .local_index = session_index(&f->device)};
+	struct keypair *k;
+
+	assert_int_equal(session_install(f->peer, &keys, T0), 0);
+	k = datapath_keypair_find(&f->datapath, keys.local_index);
+	assert_non_null(k);
+	return k;
+}
+
+static void a_session_is_good_for_who_read_the_time_before_it_stood(void **state)
+{
+	const struct keypair *k = install(*state, true);
+
+	assert_true(keypair_can_send(k, EARLY));
+	assert_true(keypair_can_receive(k, EARLY));
+	assert_false(keypair_can_send(k, T0 + REJECT_AFTER_TIME));
+	assert_false(keypair_can_receive(k, T0 + REJECT_AFTER_TIME));
+}
+
+static void a_source_has_its_tokens_whoever_read_the_time(void **state)
+{
+	const struct sockaddr_in from = {.sin_family = AF_INET,
+					 .sin_addr.s_addr = htonl(0xc0000201)};
+	struct ratelimiter *r = ratelimiter_new(64);
+	unsigned int allowed = 0;
+
+	(void)state;
+	for (int i = 0; i < 20; i++)
+		allowed += ratelimiter_allow(r, (const struct sockaddr *)&from, i % 2 ? EARLY : T0);
+	assert_int_equal(allowed, 5); /* a burst, and no more by going back in time */
+	ratelimiter_free(r);
+}
+
+static void a_cookie_holds_for_who_read_the_time_before_it_came(void **state)
+{
+	struct message_initiation m = {.type = MESSAGE_INITIATION};
+	struct message_cookie_reply reply;
+	uint8_t key[KEY_SIZE], source[6] = {192, 0, 2, 1, 1, 2};
+	struct cookie_checker checker;
+	struct cookie_jar jar;
+
+	(void)state;
+	randombytes_buf(key, sizeof(key));
+	cookie_checker_init(&checker, key);
+	cookie_jar_init(&jar, key);
+	cookie_jar_seal(&jar, &m, sizeof(m), T0);
+	cookie_reply_create(&checker, &m, sizeof(m), 1, source, sizeof(source), T0, &reply);
+	assert_int_equal(cookie_reply_consume(&jar, &reply, T0), 0);
+	cookie_jar_seal(&jar, &m, sizeof(m), EARLY);
+	assert_int_equal(cookie_check(&checker, &m, sizeof(m), source, sizeof(source), EARLY),
+			 COOKIE_MAC2_VALID);
+}
+
+/* --- who sends (whitepaper 6.3) --- */
+
+static void the_first_message_makes_a_responder_send_with_it(void **state)
+{
+	struct fixture *f = *state;
+	struct remote *r = &f->peer->remote;
+	struct keypair *old = install(f, true), *fresh = install(f, false);
+
+	assert_ptr_equal(remote_sending_keypair(r), old);
+	assert_true(keypair_confirm(fresh));
+	/* Before the owner has heard of it. */
+	assert_ptr_equal(remote_sending_keypair(r), fresh);
+	assert_false(keypair_confirm(fresh));
+	assert_true(keypair_report(fresh));
+	assert_false(keypair_report(fresh));
+	keypair_report_failed(fresh);
+	assert_true(keypair_report(fresh));
+	assert_true(session_confirm(f->peer, fresh->local_index));
+	assert_ptr_equal(remote_sending_keypair(r), fresh);
+	assert_ptr_equal(r->previous, old);
+	assert_null(r->next);
+}
+
+static void the_first_session_of_all_is_a_responders(void **state)
+{
+	struct fixture *f = *state;
+	struct keypair *first = install(f, false);
+
+	assert_null(remote_sending_keypair(&f->peer->remote));
+	assert_true(keypair_confirm(first));
+	assert_ptr_equal(remote_sending_keypair(&f->peer->remote), first);
+}
+
+static void an_initiators_keypair_needs_no_message(void **state)
+{
+	struct keypair *k = install(*state, true);
+
+	assert_true(keypair_confirmed(k));
+	assert_false(keypair_confirm(k));
+	assert_false(keypair_report(k));
+}
+
+/* Another handshake ends between the first message and the owner's hearing of it. */
+static void a_confirmed_keypair_is_not_lost_to_the_next_handshake(void **state)
+{
+	for (int initiator = 0; initiator < 2; initiator++) {
+		struct fixture *f = *state;
+		struct remote *r = &f->peer->remote;
+		struct keypair *old = install(f, true), *fresh = install(f, false), *newest;
+
+		assert_true(keypair_confirm(fresh));
+		newest = install(f, initiator);
+		assert_ptr_equal(remote_sending_keypair(r), initiator ? newest : fresh);
+		assert_null(datapath_keypair_find(&f->datapath, old->local_index));
+		/* The event comes late, and is about one that has its place. */
+		assert_true(session_confirm(f->peer, fresh->local_index));
+		assert_ptr_equal(remote_sending_keypair(r), initiator ? newest : fresh);
+		session_clear(f->peer);
+		assert_false(session_confirm(f->peer, fresh->local_index));
+	}
+}
+
+static void a_replaced_keypair_never_sends(void **state)
+{
+	struct fixture *f = *state;
+	struct keypair *old = install(f, true), *replaced = install(f, false);
+
+	install(f, false);
+	/* A worker had looked it up before. */
+	assert_false(keypair_confirm(replaced));
+	assert_ptr_equal(remote_sending_keypair(&f->peer->remote), old);
+	assert_false(session_confirm(f->peer, replaced->local_index));
+}
+
+struct race {
+	struct fixture *f;
+	_Atomic bool stop;
+	uint64_t rounds, none;
+};
+
+/* A worker: the first message of whatever `next` there is comes in, and something is sent. */
+static void *confirm_and_send(void *context)
+{
+	struct race *race = context;
+	const struct remote *r = &race->f->peer->remote;
+
+	rcu_register_thread();
+	while (!atomic_load(&race->stop)) {
+		struct keypair *next = rcu_dereference(r->next), *k;
+
+		if (next && keypair_confirm(next) && remote_sending_keypair(r) == NULL)
+			race->none++;
+		k = remote_sending_keypair(r);
+		/* The address sanitizer sees where it is freed already. */
+		race->rounds += k ? k->initiator || keypair_confirmed(k) : 0;
+		rcu_quiescent_state();
+	}
+	rcu_unregister_thread();
+	return NULL;
+}
+
+static void workers_confirm_while_the_owner_installs(void **state)
+{
+	struct race race = {.f = *state};
+	pthread_t workers[2];
+	uint64_t seed = 7;
+
+	install(race.f, true);
+	for (int i = 0; i < 2; i++)
+		pthread_create(&workers[i], NULL, confirm_and_send, &race);
+	for (int i = 0; i < 20000; i++) {
+		struct keypair *k = install(race.f, draw(&seed) % 4 == 0);
+
+		if (draw(&seed) % 2)
+			session_confirm(race.f->peer, k->local_index);
+		assert_non_null(remote_sending_keypair(&race.f->peer->remote));
+		if (i % 64 == 0)
+			rcu_quiescent_state();
+	}
+	atomic_store(&race.stop, true);
+	rcu_thread_offline();
+	for (int i = 0; i < 2; i++)
+		pthread_join(workers[i], NULL);
+	rcu_thread_online();
+	assert_int_equal(race.none, 0);
+}
+
+/* --- where the peer is --- */
+
+static void *forget_source(void *context)
+{
+	struct race *race = context;
+
+	rcu_register_thread();
+	while (!atomic_load(&race->stop)) {
+		remote_endpoint_forget_source(&race->f->peer->remote);
+		race->rounds++;
+		rcu_quiescent_state();
+	}
+	rcu_unregister_thread();
+	return NULL;
+}
+
+static void forgetting_the_source_never_brings_an_old_address_back(void **state)
+{
+	struct race race = {.f = *state};
+	struct remote *r = &race.f->peer->remote;
+	struct endpoint e = {.to.v4 = {.sin_family = AF_INET}, .from_ifindex = 1}, seen;
+	pthread_t other;
+
+	pthread_create(&other, NULL, forget_source, &race);
+	for (uint32_t i = 1; i < 300000; i++) {
+		e.to.v4.sin_addr.s_addr = i;
+		e.from.v4.s_addr = i;
+		remote_endpoint_set(r, &e);
+		assert_true(remote_endpoint_get(r, &seen));
+		assert_int_equal(seen.to.v4.sin_addr.s_addr, i);
+		assert_true(!seen.from.v4.s_addr || seen.from.v4.s_addr == i);
+		rcu_quiescent_state();
+	}
+	atomic_store(&race.stop, true);
+	rcu_thread_offline();
+	pthread_join(other, NULL);
+	rcu_thread_online();
+	/* And where nobody else is at it, it is forgotten. */
+	remote_endpoint_set(r, &e);
+	remote_endpoint_forget_source(r);
+	assert_true(remote_endpoint_get(r, &seen));
+	assert_int_equal(seen.to.v4.sin_addr.s_addr, e.to.v4.sin_addr.s_addr);
+	assert_int_equal(seen.from.v4.s_addr, 0);
+	assert_int_equal(seen.from_ifindex, 0);
+}
+
+/* --- sleeping --- */
+
+static void interrupt(int signal)
+{
+	(void)signal;
+}
+
+static void *sleep_long(void *context)
+{
+	struct race *race = context;
+
+	rcu_register_thread();
+	atomic_store(&race->stop, true); /* from here on it sleeps, or is about to */
+	datapath_sleep(600 * NSEC_PER_SEC);
+	atomic_store(&race->stop, false);
+	rcu_unregister_thread();
+	return NULL;
+}
+
+static void who_sleeps_holds_up_nobody(void **state)
+{
+	const struct sigaction action = {.sa_handler = interrupt};
+	struct race race = {.f = *state};
+	pthread_t other;
+
+	sigaction(SIGUSR1, &action, NULL);
+	pthread_create(&other, NULL, sleep_long, &race);
+	while (!atomic_load(&race.stop))
+		sched_yield();
+	synchronize_rcu();
+	/* It did not take the end of the sleep. */
+	assert_true(atomic_load(&race.stop));
+	rcu_thread_offline();
+	while (atomic_load(&race.stop)) {
+		pthread_kill(other, SIGUSR1);
+		usleep(1000);
+	}
+	pthread_join(other, NULL);
+	rcu_thread_online();
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(nothing_is_older_than_time),
+		TEST(a_time_read_too_early_starts_no_second_handshake),
+		TEST(a_session_is_good_for_who_read_the_time_before_it_stood),
+		TEST(a_source_has_its_tokens_whoever_read_the_time),
+		TEST(a_cookie_holds_for_who_read_the_time_before_it_came),
+		TEST(the_first_message_makes_a_responder_send_with_it),
+		TEST(the_first_session_of_all_is_a_responders),
+		TEST(an_initiators_keypair_needs_no_message),
+		TEST(a_confirmed_keypair_is_not_lost_to_the_next_handshake),
+		TEST(a_replaced_keypair_never_sends),
+		TEST(workers_confirm_while_the_owner_installs),
+		TEST(forgetting_the_source_never_brings_an_old_address_back),
+		TEST(who_sleeps_holds_up_nobody),
+	};
+
+	if (sodium_init() < 0)
+		return 1;
+	alarm(60); /* a thread that waits for itself */
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
