@@ -68,7 +68,7 @@ FAULTS = [
           "tests/e2e/test_repair.py::test_a_lost_key_is_replaced_and_peers_follow"),
     # --- guard and shield: what is in a packet ---
     fault("padding-is-read", "bpf/walk.h", "w->at + len > w->end || ", "", GUARD),
-    fault("udp-does-not-end", "bpf/walk.h", "\tif (length >= UDP_HEADER)\n\t\tends(w, begin, length);\n", "", GUARD),
+    fault("udp-does-not-end", "bpf/walk.h", "\t\tends(w, begin, length);\n", "\t\t(void)begin;\n", GUARD),
     fault("ip4-does-not-end", "bpf/walk.h", "\t\tends(w, begin, bpf_ntohs(h.total));\n", "\t\t(void)begin;\n", GUARD),
     fault("ip6-does-not-end", "bpf/walk.h", "\t\tends(w, w->at, bpf_ntohs(h.length));\n", "\t\t(void)w;\n", GUARD),
     fault("fragment-before-address", "bpf/walk.h",
@@ -108,7 +108,7 @@ FAULTS = [
     # --- and where they stand ---
     fault("tcx-behind-others", "user/bpf/tcx.c", "\t\t.flags = FLAG_BEFORE,\n", "", HOOK),
     fault("first-is-not-checked", "user/bpf/hook.c", "\th->first = !ours && e.n;\n", "\th->first = ours < e.n;\n", HOOK),
-    fault("link-not-pinned", "user/bpf/hook.c", "pins_mend_link(directory, h->link, pin) : 0;", "0 : (void)pin, 0;", HOOK),
+    fault("link-not-pinned", "user/bpf/hook.c", "pins_mend_link(directory, h->link, pin) : 0;", "*directory * *pin * 0 : 0;", HOOK),
     fault("old-filters-stay", "user/bpf/hook.c", "\t\terr = strip(h->ifindex, h->side, false);\n", "\t\terr = 0;\n", HOOK),
     fault("everybodys-is-ours", "user/bpf/hook.c", "ours = is_map(maps[i], A_MAP);", "ours = true;", HOOK),
     fault("others-are-not-left", "user/bpf/guard.c",
