@@ -77,9 +77,8 @@ static void read_link(const struct nlmsghdr *m, struct link_info *out)
 	if (table[IFLA_MASTER])
 		out->master = (int)mnl_attr_get_u32(table[IFLA_MASTER]);
 	out->peer_elsewhere = table[IFLA_LINK_NETNSID] != NULL;
-	out->peer_namespace = out->peer_elsewhere
-				      ? (int)mnl_attr_get_u32(table[IFLA_LINK_NETNSID])
-				      : -1;
+	out->peer_namespace =
+		out->peer_elsewhere ? (int)mnl_attr_get_u32(table[IFLA_LINK_NETNSID]) : -1;
 	if (table[IFLA_NUM_RX_QUEUES])
 		out->rx_queues = mnl_attr_get_u32(table[IFLA_NUM_RX_QUEUES]);
 	if (table[IFLA_NUM_TX_QUEUES])
@@ -334,8 +333,8 @@ int link_watch_new(struct link_watch **out)
 	struct link_watch *w = calloc(1, sizeof(*w));
 	int err = w ? rtnl_listen(&group, 1, &w->socket) : -ENOMEM;
 
-	if (!err && mnl_socket_setsockopt(w->socket, NETLINK_LISTEN_ALL_NSID, &(int){1},
-					  sizeof(int)) < 0)
+	if (!err &&
+	    mnl_socket_setsockopt(w->socket, NETLINK_LISTEN_ALL_NSID, &(int){1}, sizeof(int)) < 0)
 		err = -errno;
 	if (err)
 		link_watch_free(w);

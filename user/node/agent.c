@@ -476,11 +476,9 @@ int agent_new(const struct agent_params *params, struct agent **out)
 		if (!a->tunnels[i])
 			goto fail;
 	}
-	a->announcer = announcer_new();
-	if (!a->announcer)
-		goto fail;
 	step = "watching the node's devices";
-	err = fence_new(params->base, &a->fence);
+	a->announcer = announcer_new();
+	err = a->announcer ? fence_new(params->base, &a->fence) : -ENOMEM;
 	if (err)
 		goto fail;
 	step = "lock (another agent runs on this machine)";
