@@ -230,7 +230,7 @@ e2e: $(DEPS) $(B)/podveil
 	$(RUN) e2e sessions
 check-etcd: $(DEPS) $(B)/podveil
 	$(RUN) store
-check-vm: $(DEPS) $(B)/podveil
+check-vm: $(DEPS) $(B)/podveil $(B)/tests/bpf/test_guard $(B)/tests/bpf/test_hook
 	$(RUN) vm
 check-apiserver: $(DEPS) $(DEPS_KUBERNETES) $(B)/podveil
 	$(RUN) apiserver

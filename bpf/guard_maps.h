@@ -7,7 +7,6 @@
 
 #include <bpf/bpf_helpers.h>
 
-#include "parse.h"
 #include "podveil/guard.h"
 
 /* Weak, so that the linker makes one map of the declarations in several objects. */
@@ -51,8 +50,8 @@ struct {
 			__sync_fetch_and_add(&_c->field, 1);                                       \
 	} while (0)
 
-/* Is it an address of a pod on another node? */
-static __always_inline bool is_remote(__u8 version, const __u8 *address)
+/* What the longest range says that covers an address: enum pv_guard_kind, or 0. */
+static __always_inline __u32 kind_of(__u8 version, const __u8 *address)
 {
 	const struct pv_guard_range *range;
 
@@ -67,7 +66,7 @@ static __always_inline bool is_remote(__u8 version, const __u8 *address)
 		__builtin_memcpy(key.address, address, sizeof(key.address));
 		range = bpf_map_lookup_elem(&guard_ranges6, &key);
 	}
-	return range && range->kind == PV_GUARD_REMOTE;
+	return range ? range->kind : 0;
 }
 
 /* Other people's filters on the device still get their turn. */

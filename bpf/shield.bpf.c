@@ -1,25 +1,29 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * TC ingress of the uplink: what comes to the WireGuard ports and is no WireGuard message ends
- * here; plaintext in the name of a pod of another node is counted, and in strict mode dropped, so
- * that nobody talks to a pod past the encryption.
+ * TC ingress of the devices that lead out of the node: plaintext in the name of a pod of another
+ * node is counted, and in strict mode dropped, so that nobody talks to a pod past the encryption;
+ * so is then what cannot be read and may hide such a packet. What comes to a WireGuard port of the
+ * node itself and is no WireGuard message ends here.
  */
 #include <linux/bpf.h>
 #include <linux/pkt_cls.h>
 #include <stdbool.h>
 
 #include "guard_maps.h"
+#include "walk.h"
 
 enum { INITIATION = 1, RESPONSE, COOKIE_REPLY, DATA };
 enum { INITIATION_SIZE = 148, RESPONSE_SIZE = 92, COOKIE_REPLY_SIZE = 64, DATA_MIN = 32 };
-#define UDP_HEADER 8
+enum { FAMILY_IP4 = 2, FAMILY_IP6 = 10 }; /* AF_INET, AF_INET6 */
 
-/* `len` is that of the datagram; 0: several were joined, and only the first one's type is seen. */
-static __always_inline bool well_formed(struct cursor *c, __u32 len)
+static __always_inline bool well_formed(struct __sk_buff *skb, const struct datagram *d)
 {
+	/* 0: several were joined, and only the first one's type is seen. */
+	const __u32 len = skb->gso_size ? 0 : d->length - UDP_HEADER;
 	__u8 head[4];
 
-	if (!take(c, head, sizeof(head)) || head[1] || head[2] || head[3])
+	if (d->length < UDP_HEADER || bpf_skb_load_bytes(skb, d->content, head, sizeof(head)) ||
+	    head[1] || head[2] || head[3])
 		return false;
 	switch (head[0]) {
 	case INITIATION:
@@ -34,49 +38,77 @@ static __always_inline bool well_formed(struct cursor *c, __u32 len)
 	return false;
 }
 
-static __always_inline int plain(const struct pv_guard_settings *s)
+/* Is it addressed to the node itself? Routing knows all of its addresses. */
+static __always_inline bool is_for_node(struct __sk_buff *skb, const struct datagram *d)
 {
-	if (s->strict) {
+	struct bpf_fib_lookup to = {.ifindex = skb->ifindex, .l4_protocol = IPPROTO_UDP};
+	long found;
+
+	if (d->version == 4) {
+		to.family = FAMILY_IP4;
+		__builtin_memcpy(&to.ipv4_src, d->source, 4);
+		__builtin_memcpy(&to.ipv4_dst, d->destination, 4);
+	} else {
+		to.family = FAMILY_IP6;
+		__builtin_memcpy(to.ipv6_src, d->source, 16);
+		__builtin_memcpy(to.ipv6_dst, d->destination, 16);
+	}
+	found = bpf_fib_lookup(skb, &to, sizeof(to), 0);
+	return found == BPF_FIB_LKUP_RET_NOT_FWDED || found == BPF_FIB_LKUP_RET_FWD_DISABLED;
+}
+
+static __always_inline int on_message(struct __sk_buff *skb, const struct pv_guard_settings *s,
+				      const struct datagram *d)
+{
+	const bool good = well_formed(skb, d);
+
+	/* A pod may use the same port for what it likes. */
+	if ((good && !s->mark_ingress) || kind_of(d->version, d->destination) == PV_GUARD_LOCAL ||
+	    !is_for_node(skb, d))
+		return PASS;
+	if (!good) {
+		COUNT(drop_wire_short);
+		return TC_ACT_SHOT;
+	}
+	skb->mark |= s->fwmark;
+	return PASS;
+}
+
+static __always_inline int coming(struct __sk_buff *skb, enum header first)
+{
+	struct walk w = {.header = first, .inward = 1};
+	const struct pv_guard_settings *s;
+	enum finding found;
+	__u32 zero = 0;
+
+	s = bpf_map_lookup_elem(&guard_settings, &zero);
+	if (!s)
+		return PASS;
+	found = walk(skb, &w);
+	if (found != NO_POD && s->strict) {
 		COUNT(drop_plain_inward);
 		return TC_ACT_SHOT;
 	}
-	COUNT(plain_inward);
+	if (found == POD) {
+		COUNT(plain_inward);
+		return PASS;
+	}
+	if (w.outer.port && (w.outer.port == s->port4 || w.outer.port == s->port6))
+		return on_message(skb, s, &w.outer);
 	return PASS;
 }
 
 SEC("tc")
 int shield(struct __sk_buff *skb)
 {
-	struct cursor c = {.skb = skb};
-	const struct pv_guard_settings *s;
-	struct ip_view ip;
-	struct udp_view udp;
-	__be16 protocol;
-	__u32 zero = 0;
-	bool readable;
+	return coming(skb, ETHERNET);
+}
 
-	s = bpf_map_lookup_elem(&guard_settings, &zero);
-	if (!s || !parse_ethernet(&c, &protocol) || !parse_ip(&c, protocol, &ip))
-		return PASS;
-	if (is_remote(ip.version, ip.source))
-		return plain(s);
-	if (ip.protocol != IPPROTO_UDP || ip.fragment || !parse_udp(&c, &udp))
-		return PASS;
-	if (udp.destination && (udp.destination == s->port4 || udp.destination == s->port6)) {
-		if (udp.length < UDP_HEADER ||
-		    !well_formed(&c, skb->gso_size ? 0 : udp.length - UDP_HEADER)) {
-			COUNT(drop_wire_short);
-			return TC_ACT_SHOT;
-		}
-		if (s->mark_ingress)
-			skb->mark |= s->fwmark;
-		return PASS;
-	}
-	if (udp.destination != s->vxlan_port)
-		return PASS;
-	if (parse_vxlan(&c, &ip, &readable) && is_remote(ip.version, ip.source))
-		return plain(s);
-	return PASS;
+/* The same for devices whose packets begin with the IP header. */
+SEC("tc")
+int shield_ip(struct __sk_buff *skb)
+{
+	return coming(skb, BARE_IP);
 }
 
 char _license[] SEC("license") __weak = "Dual BSD/GPL";

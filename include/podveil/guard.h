@@ -15,22 +15,28 @@
 enum pv_guard_kind {
 	PV_GUARD_REMOTE = 1, /* pods of another node: plaintext from or to them is a leak */
 	PV_GUARD_LOCAL = 2,  /* our own pods: none of the guard's business */
+	/* A node's own address inside a range of pods, with host encryption: only WireGuard's own
+	 * packets, which bear the mark, go there in the open. */
+	PV_GUARD_NODE = 3,
 };
 
 struct pv_guard_range {
 	__u32 kind; /* enum pv_guard_kind */
 };
 
+#define PV_GUARD_PORTS 8
+
 struct pv_guard_settings {
-	__u32 fwmark; /* of outer packets: these pass */
+	__u32 fwmark; /* of outer packets; 0: none */
 	__u32 fwmark_mask;
 	__u16 port4; /* host byte order; UDP ports of our tunnels, 0: that tunnel is off */
 	__u16 port6;
-	__u16 vxlan_port;  /* host byte order: 4789 */
 	__u8 strict;	   /* drop plaintext instead of counting it */
 	__u8 mark_ingress; /* put the mark on arriving WireGuard messages (host encryption) */
-	__u8 made_clsact;  /* we made the qdisc, so cleanup may delete it */
-	__u8 reserved[3];
+	__u8 reserved[2];
+	/* UDP ports of overlays, host byte order; 0: no more. */
+	__u16 vxlan_ports[PV_GUARD_PORTS];
+	__u16 geneve_ports[PV_GUARD_PORTS];
 };
 
 #endif

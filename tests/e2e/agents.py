@@ -6,6 +6,8 @@ import os
 from cluster import leaks
 from hosts import wait_for
 
+# TCX programs of a device, see there.
+FILTERS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "filters.py")
 TABLE = "ip route show table 1"
 RULE = "99:\tnot from all fwmark 0x200000/0x200000 lookup 1"
 

@@ -4,7 +4,7 @@ import json
 import os
 import time
 
-from agents import RULE, TABLE, enable, guard, judge
+from agents import FILTERS, RULE, TABLE, enable, guard, judge
 from lab import PODVEIL, Capture, wait_for
 from traffic import counters, ping
 from workload import Steady
@@ -24,7 +24,7 @@ def test_strict_mode_leaks_nothing(cluster):
     assert guard(worker)["dropLeak"] >= before + 2
     for breaking in ("ip link del wireguard.cali", "ip route flush table 1",
                      "ip rule del priority 99", "ip link set wireguard.cali down",
-                     "ip addr flush dev wireguard.cali", "tc filter del dev eth0 egress",
+                     "ip addr flush dev wireguard.cali", f"{FILTERS} remove eth0 egress",
                      "ip link set pv4.xsk xdpgeneric off", "rm -r /sys/fs/bpf/podveil/*"):
         worker.run(breaking)
         time.sleep(0.2)

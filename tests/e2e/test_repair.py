@@ -4,7 +4,7 @@ import json
 import os
 import time
 
-from agents import RULE, TABLE, ask, enable, judge, peers_of, record, write_record
+from agents import FILTERS, RULE, TABLE, ask, enable, judge, peers_of, record, write_record
 from lab import Capture, Failed, wait_for
 
 
@@ -25,10 +25,9 @@ BREAKING = {
              lambda n: "wireguard.cali" in n.run("ip -br link")),
     "classifier": ("tc filter del dev wireguard.cali egress",
                    lambda n: "classify" in n.run("tc filter show dev wireguard.cali egress")),
-    "guard": ("tc filter del dev eth0 egress; tc filter del dev eth0 ingress",
-              lambda n: "guard" in n.run("tc filter show dev eth0 egress")
-              and "shield" in n.run("tc filter show dev eth0 ingress")),
-    "qdisc": ("tc qdisc del dev eth0 clsact", lambda n: "guard" in n.run("tc filter show dev eth0 egress")),
+    "guard": (f"{FILTERS} remove eth0 egress; {FILTERS} remove eth0 ingress",
+              lambda n: n.run([FILTERS, "list", "eth0", "egress"]) == "guard\n"
+              and n.run([FILTERS, "list", "eth0", "ingress"]) == "shield\n"),
     "steer": ("ip link set pv4.xsk xdpgeneric off", lambda n: "xdpgeneric" in n.run("ip link show pv4.xsk")),
     "pin": ("rm /sys/fs/bpf/podveil/wireguard.cali/peers",
             lambda n: "peers" in n.run("ls /sys/fs/bpf/podveil/wireguard.cali")),

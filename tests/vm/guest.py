@@ -51,7 +51,33 @@ def pair(arguments, initiator, psk=False):
             check("frames went through AF_XDP both ways",
                   total["wire_frames_sent"] > 1000 and total["wire_frames_received"] > 1000)
         check("nothing was dropped as damaged", not any(
-            total[r] for r in ("drop_bad_tag", "drop_badinner_layers", "drop_malformed", "drop_source")))
+            total[r] for r in ("drop_bad_tag", "drop_bad_inner", "drop_malformed", "drop_source")))
+
+
+# A packet of a pod's for one on another node, bare, past routing.
+LEAK = """
+import socket
+s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW); s.bind(("eth0", 0))
+ip = bytes.fromhex("450000140001000040110000") + socket.inet_aton("10.244.0.2") + socket.inet_aton("10.244.1.2")
+try: s.send(bytes.fromhex("020000000001020000000002" "0800") + ip)
+except OSError: pass
+"""
+
+
+def strict(node):
+    """The guard stands by what this kernel has, and drops."""
+    def guard():
+        return node.agent.status()["guard"]
+    wait_for(lambda: {"eth0", "vxlan.calico"} <= {d["device"] for d in guard()["devices"] if d["stands"]},
+             "the guard stands", 60)
+    check("TCX from Linux 6.6 on", guard()["method"] == ("tcx" if release() >= (6, 6) else "clsact"))
+    before = guard()["dropLeak"]
+    node.run(["python3", "-c", LEAK])
+    wait_for(lambda: guard()["dropLeak"] == before + 1, "the leak is dropped", 20)
+    if release() < (6, 6):
+        node.run("tc qdisc del dev eth0 clsact")
+        wait_for(lambda: "guard" in node.run("tc filter show dev eth0 egress"), "it comes back", 20)
+    check("strict mode", True)
 
 
 def agents():
@@ -66,6 +92,9 @@ def agents():
         transfer(left, right, right.address, 4)
         transfer(right, left, left.address, 4)
         echo(left, right, right.address, [0, 1, 100, 1392])
+        c.configure(podveilStrictMode=True)
+        strict(c.nodes[0])
+        check("ping in strict mode", ping(left, right.address, deadline=20) == 3)
 
 
 def plain(capture, pod):
@@ -140,7 +169,7 @@ def main():
         subprocess.run(["modprobe", "-a", "wireguard", "veth", "cls_bpf", "sch_ingress"], check=True)
         felix()
         return 0
-    subprocess.run(["modprobe", "-a", "wireguard", "veth", "cls_bpf", "sch_ingress"], check=True)
+    subprocess.run(["modprobe", "-a", "wireguard", "veth", "cls_bpf", "sch_ingress", "tun"], check=True)
     print(f"Linux {os.uname().release}", flush=True)
     pair([], True)
     pair([], False, psk=True)
@@ -148,6 +177,9 @@ def main():
     if release() >= (6, 9):
         pair(["--per-packet"], True)
     agents()
+    for program in ("test_guard", "test_hook"):
+        done = subprocess.run([os.path.join(ROOT, "build/tests/bpf", program)], capture_output=True, text=True)
+        check(f"{program} {done.stdout[-2000:] + done.stderr[-2000:] if done.returncode else ''}", done.returncode == 0)
     felix()
     return 0
 

@@ -18,7 +18,10 @@ static int visit_filter(const struct nlmsghdr *m, void *context)
 	const struct visit *v = context;
 	const struct tcmsg *t = mnl_nlmsg_get_payload(m);
 	const struct nlattr *a[TCA_MAX + 1] = {NULL}, *of_bpf[TCA_BPF_MAX + 1] = {NULL};
-	struct clsact_filter f = {.handle = t->tcm_handle};
+	struct clsact_filter f = {
+		.handle = t->tcm_handle,
+		.priority = (uint16_t)(TC_H_MAJ(t->tcm_info) >> 16),
+	};
 
 	rtnl_attributes(m, sizeof(*t), a, TCA_MAX);
 	if (a[TCA_KIND] && a[TCA_OPTIONS] && !strcmp(mnl_attr_get_str(a[TCA_KIND]), "bpf"))
@@ -46,22 +49,4 @@ int clsact_each(int ifindex, enum bpf_tc_attach_point side,
 	t->tcm_parent =
 		TC_H_MAKE(TC_H_CLSACT, side == BPF_TC_INGRESS ? TC_H_MIN_INGRESS : TC_H_MIN_EGRESS);
 	return rtnl_ask(m, visit_filter, &v);
-}
-
-static void count(void *context, const struct clsact_filter *f)
-{
-	(void)f;
-	++*(unsigned int *)context;
-}
-
-void clsact_release(int ifindex)
-{
-	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = ifindex,
-		    .attach_point = BPF_TC_INGRESS | BPF_TC_EGRESS);
-	unsigned int n = 0;
-
-	/* Not to be had: then there may be some. */
-	if (!clsact_each(ifindex, BPF_TC_INGRESS, count, &n) &&
-	    !clsact_each(ifindex, BPF_TC_EGRESS, count, &n) && !n)
-		bpf_tc_hook_destroy(&hook);
 }

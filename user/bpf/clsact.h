@@ -11,15 +11,14 @@
 #include <stdint.h>
 
 struct clsact_filter {
-	uint32_t handle;
+	uint32_t handle; /* 0: no filter, but the head of a list of them */
+	uint16_t priority;
 	uint32_t program; /* id; 0: no BPF program */
 	char name[64];	  /* "PROGRAM:[ID]" where libbpf attached it */
 };
 
-/* Calls back for each filter of one side. 0 also where there is none, nor a qdisc. */
+/* Calls back for each filter of one side, in the order in which they run. 0 also where there is none, nor a qdisc. */
 int clsact_each(int ifindex, enum bpf_tc_attach_point side,
 		void (*each)(void *context, const struct clsact_filter *f), void *context);
-/* Deletes the qdisc, unless somebody uses it. */
-void clsact_release(int ifindex);
 
 #endif

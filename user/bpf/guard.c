@@ -1,42 +1,49 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "bpf/guard.h"
 
-#include <arpa/inet.h>
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
+#include <dirent.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
-#include "bpf/clsact.h"
 #include "bpf/guard_programs.h"
+#include "bpf/hook.h"
 #include "bpf/libbpf_log.h"
 #include "bpf/pins.h"
 #include "bpf/program_id.h"
 #include "bpf/ranges.h"
+#include "bpf/tcx.h"
 #include "guard.skel.h"
 #include "netlink/link.h"
 
-#define PIN_NAME    "guard"
-#define TC_HANDLE   0x7076 /* "pv" */
-#define TC_PRIORITY 1
+#define PIN_NAME "guard"
+
+enum { EGRESS, INGRESS, N_SIDES };
+static const struct {
+	enum bpf_tc_attach_point point;
+	const char *pin; /* of the link, before the device's number */
+} sides[N_SIDES] = {{BPF_TC_EGRESS, "egress_"}, {BPF_TC_INGRESS, "ingress_"}};
+
+struct device {
+	struct guard_device is;
+	bool wanted;
+	struct hook hooks[N_SIDES];
+};
 
 struct guard {
 	struct guard_skeleton *skeleton;
-	int uplink;
-	struct pv_guard_settings settings;
+	bool tcx;
+	struct device *devices;
+	size_t n;
+	uint64_t displaced;
 	char pins[PATH_MAX]; /* empty: none */
 };
-
-static const struct side {
-	enum bpf_tc_attach_point point;
-	const char *program;
-} sides[] = {{BPF_TC_EGRESS, "guard"}, {BPF_TC_INGRESS, "shield"}};
-
-#define N_SIDES (sizeof(sides) / sizeof(*sides))
 
 int guard_program_fd(const struct guard *g)
 {
@@ -48,187 +55,288 @@ int shield_program_fd(const struct guard *g)
 	return bpf_program__fd(g->skeleton->progs.shield);
 }
 
-static int program_fd(const struct guard *g, size_t side)
+int guard_ip_program_fd(const struct guard *g)
 {
-	return side ? shield_program_fd(g) : guard_program_fd(g);
+	return bpf_program__fd(g->skeleton->progs.guard_ip);
+}
+
+int shield_ip_program_fd(const struct guard *g)
+{
+	return bpf_program__fd(g->skeleton->progs.shield_ip);
+}
+
+void guard_use_clsact(struct guard *g)
+{
+	g->tcx = false;
+}
+
+static int program_fd(const struct guard *g, const struct device *d, size_t side)
+{
+	if (side == EGRESS)
+		return d->is.ethernet ? guard_program_fd(g) : guard_ip_program_fd(g);
+	return d->is.ethernet ? shield_program_fd(g) : shield_ip_program_fd(g);
 }
 
 /* --- attaching --- */
 
-static int query(int uplink, size_t side, struct bpf_tc_opts *opts)
+/* The same programs once more, with the same maps. Those that are attached give way one by one. */
+static int renew(struct guard *g)
 {
-	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = uplink, .attach_point = sides[side].point);
+	struct guard_skeleton *fresh = guard_skeleton__open();
+	struct bpf_map *map, *old;
+	int err;
 
-	opts->handle = TC_HANDLE;
-	opts->priority = TC_PRIORITY;
-	return bpf_tc_query(&hook, opts);
-}
-
-static bool attached(const struct guard *g, size_t side)
-{
-	LIBBPF_OPTS(bpf_tc_opts, opts);
-
-	return !query(g->uplink, side, &opts) && opts.prog_id == program_id(program_fd(g, side));
-}
-
-static int attach(struct guard *g, size_t side)
-{
-	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = g->uplink,
-		    .attach_point = BPF_TC_INGRESS | BPF_TC_EGRESS);
-	LIBBPF_OPTS(bpf_tc_opts, opts, .prog_fd = program_fd(g, side), .handle = TC_HANDLE,
-		    .priority = TC_PRIORITY, .flags = BPF_TC_F_REPLACE);
-	int err = bpf_tc_hook_create(&hook);
-
-	if (err && err != -EEXIST)
-		return err;
-	if (!err) {
-		g->settings.made_clsact = 1;
-		err = guard_settings(g, &g->settings);
-		if (err)
-			return err;
+	if (!fresh)
+		return -errno;
+	bpf_object__for_each_map(map, fresh->obj)
+	{
+		old = bpf_object__find_map_by_name(g->skeleton->obj, bpf_map__name(map));
+		if (old && !bpf_map__is_internal(map))
+			bpf_map__reuse_fd(map, bpf_map__fd(old));
 	}
-	hook.attach_point = sides[side].point;
-	return bpf_tc_attach(&hook, &opts);
+	err = guard_skeleton__load(fresh);
+	if (err) {
+		guard_skeleton__destroy(fresh);
+		return err;
+	}
+	guard_skeleton__destroy(g->skeleton);
+	g->skeleton = fresh;
+	return 0;
+}
+
+static int mend_side(struct guard *g, struct device *d, size_t side)
+{
+	struct hook *h = &d->hooks[side];
+	const unsigned int before = h->displaced;
+	int fd = program_fd(g, d, side), done;
+	char pin[32];
+
+	snprintf(pin, sizeof(pin), "%s%d", sides[side].pin, d->is.ifindex);
+	done = hook_mend(h, g->tcx, fd, program_id(fd), g->pins, pin);
+	if (done == -EALREADY) {
+		done = renew(g);
+		if (done)
+			return done;
+		fd = program_fd(g, d, side);
+		done = hook_mend(h, g->tcx, fd, program_id(fd), g->pins, pin);
+	}
+	g->displaced += h->displaced - before;
+	return done;
+}
+
+static int mend_device(struct guard *g, struct device *d)
+{
+	int mended = 0;
+
+	for (size_t i = 0; i < N_SIDES; i++) {
+		int done = mend_side(g, d, i);
+
+		if (done < 0)
+			return done == -ENODEV || done == -ENXIO ? 0 : done;
+		mended += done;
+	}
+	return mended;
 }
 
 int guard_mend(struct guard *g)
 {
-	int mended = 0, err;
+	int mended = 0, first = 0, done;
+
+	for (size_t i = 0; i < g->n; i++) {
+		done = mend_device(g, &g->devices[i]);
+		if (done >= 0)
+			mended += done;
+		else if (!first)
+			first = done;
+	}
+	done = pins_mend(g->skeleton->obj, g->pins);
+	if (done >= 0)
+		mended += done;
+	else if (!first)
+		first = done;
+	return first ? first : mended;
+}
+
+/* --- which devices --- */
+
+static struct device *find(struct guard *g, int ifindex)
+{
+	for (size_t i = 0; i < g->n; i++)
+		if (g->devices[i].is.ifindex == ifindex)
+			return &g->devices[i];
+	return NULL;
+}
+
+static int want(struct guard *g, const struct guard_device *w)
+{
+	struct device *d = find(g, w->ifindex), *more;
+
+	if (!d) {
+		more = realloc(g->devices, (g->n + 1) * sizeof(*more));
+		if (!more)
+			return -ENOMEM;
+		g->devices = more;
+		d = &more[g->n++];
+		for (size_t i = 0; i < N_SIDES; i++)
+			hook_init(&d->hooks[i], w->ifindex, sides[i].point);
+	}
+	d->is = *w;
+	d->wanted = true;
+	return 0;
+}
+
+int guard_cover(struct guard *g, const struct guard_device *wanted, size_t n)
+{
+	int first = 0;
+
+	for (size_t i = 0; i < g->n; i++)
+		g->devices[i].wanted = false;
+	for (size_t i = 0; i < n; i++) {
+		int done = want(g, &wanted[i]);
+
+		if (!done)
+			done = mend_device(g, find(g, wanted[i].ifindex));
+		if (done < 0 && !first)
+			first = done;
+	}
+	return first;
+}
+
+static int strip_device(int ifindex)
+{
+	int first = 0;
 
 	for (size_t i = 0; i < N_SIDES; i++) {
-		if (attached(g, i))
+		int err = hook_strip(ifindex, sides[i].point);
+
+		first = first ? first : err;
+	}
+	return first;
+}
+
+struct stripping {
+	struct guard *keep; /* NULL: nothing */
+	int first;
+};
+
+static void strip_link(void *context, const struct link_info *l)
+{
+	struct stripping *s = context;
+	const struct device *d = s->keep ? find(s->keep, l->ifindex) : NULL;
+	int err = d && d->wanted ? 0 : strip_device(l->ifindex);
+
+	s->first = s->first ? s->first : err;
+}
+
+/* Links of devices that are not wanted, or not there any more. */
+static void unpin_others(struct guard *g)
+{
+	DIR *directory = *g->pins ? opendir(g->pins) : NULL;
+	struct dirent *entry;
+
+	if (!directory)
+		return;
+	while ((entry = readdir(directory)))
+		for (size_t i = 0; i < N_SIDES; i++) {
+			const size_t len = strlen(sides[i].pin);
+			const struct device *d;
+
+			if (strncmp(entry->d_name, sides[i].pin, len) != 0)
+				continue;
+			d = find(g, atoi(entry->d_name + len));
+			if (!d || !d->wanted)
+				pins_unlink(g->pins, entry->d_name);
+		}
+	closedir(directory);
+}
+
+int guard_leave_others(struct guard *g)
+{
+	struct stripping s = {.keep = g};
+	size_t kept = 0;
+	int err = link_each(strip_link, &s);
+
+	unpin_others(g);
+	for (size_t i = 0; i < g->n; i++) {
+		if (g->devices[i].wanted) {
+			g->devices[kept++] = g->devices[i];
 			continue;
-		err = attach(g, i);
-		if (err)
-			return err;
-		mended++;
+		}
+		for (size_t k = 0; k < N_SIDES; k++)
+			hook_fini(&g->devices[i].hooks[k]);
 	}
-	err = pins_mend(g->skeleton->obj, g->pins);
-	return err < 0 ? err : mended + err;
+	g->n = kept;
+	return err ? err : s.first;
 }
 
-/* --- detaching --- */
-
-/* Is it ours that is attached there? */
-static bool is_ours(int uplink, size_t side)
+int guard_cleanup(void)
 {
-	LIBBPF_OPTS(bpf_tc_opts, opts);
-	struct bpf_prog_info info = {0};
-	uint32_t len = sizeof(info);
-	bool same;
-	int fd;
+	struct stripping s = {.keep = NULL};
+	int err;
 
-	if (query(uplink, side, &opts))
-		return false;
-	fd = bpf_prog_get_fd_by_id(opts.prog_id);
-	if (fd < 0)
-		return false;
-	same = !bpf_obj_get_info_by_fd(fd, &info, &len) && !strcmp(info.name, sides[side].program);
-	close(fd);
-	return same;
-}
-
-static int detach(int uplink, size_t side)
-{
-	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = uplink, .attach_point = sides[side].point);
-	LIBBPF_OPTS(bpf_tc_opts, opts, .handle = TC_HANDLE, .priority = TC_PRIORITY);
-
-	return is_ours(uplink, side) ? bpf_tc_detach(&hook, &opts) : 0;
-}
-
-static int remove_all(int uplink, bool made_clsact)
-{
-	int err = 0;
-
-	for (size_t i = 0; i < N_SIDES; i++) {
-		int e = detach(uplink, i);
-
-		err = err ? err : e;
-	}
-	if (made_clsact)
-		clsact_release(uplink);
+	libbpf_log();
+	err = link_each(strip_link, &s);
 	pins_remove(PIN_NAME);
-	return err;
+	return err ? err : s.first;
 }
 
 struct sighting {
 	void (*each)(void *context, const char *device);
 	void *context;
-	int err;
 };
 
 static void see_device(void *context, const struct link_info *l)
 {
 	const struct sighting *s = context;
 
-	if (is_ours(l->ifindex, 0) || is_ours(l->ifindex, 1))
+	if (hook_has_ours(l->ifindex, BPF_TC_EGRESS) || hook_has_ours(l->ifindex, BPF_TC_INGRESS))
 		s->each(s->context, l->name);
 }
 
 int guard_devices(void (*each)(void *context, const char *device), void *context)
 {
-	struct sighting s = {each, context, 0};
+	struct sighting s = {each, context};
 
 	libbpf_log();
 	return link_each(see_device, &s);
 }
 
-/* Only the device that we made the qdisc for has one that nobody else uses. */
-static bool made_clsact(void)
-{
-	struct pv_guard_settings s = {.made_clsact = 0};
-	uint32_t zero = 0;
-	int fd = pins_get(PIN_NAME, "guard_settings");
+/* --- how it stands --- */
 
-	if (fd < 0)
-		return false;
-	if (bpf_map_lookup_elem(fd, &zero, &s))
-		s.made_clsact = 0;
-	close(fd);
-	return s.made_clsact;
+size_t guard_n_devices(const struct guard *g)
+{
+	return g->n;
 }
 
-static void release_device(void *context, const struct link_info *l)
+struct guard_state guard_device_state(const struct guard *g, size_t i)
 {
-	struct sighting *s = context;
-	const bool made = *(bool *)s->context;
-	bool ours = false;
+	const struct device *d = &g->devices[i];
+	const struct hook *of = d->hooks;
 
-	for (size_t i = 0; i < N_SIDES; i++) {
-		int err;
-
-		if (!is_ours(l->ifindex, i))
-			continue;
-		ours = true;
-		err = detach(l->ifindex, i);
-		s->err = s->err ? s->err : err;
-	}
-	if (ours && made)
-		clsact_release(l->ifindex);
+	return (struct guard_state){
+		.ifindex = d->is.ifindex,
+		.stands = of[EGRESS].first && of[INGRESS].first,
+		.before = *of[EGRESS].before ? of[EGRESS].before : of[INGRESS].before,
+	};
 }
 
-int guard_cleanup(void)
+const char *guard_method(const struct guard *g)
 {
-	bool made = made_clsact();
-	struct sighting s = {NULL, &made, 0};
-	int err;
+	return g->tcx ? "tcx" : "clsact";
+}
 
-	libbpf_log();
-	err = link_each(release_device, &s);
-	pins_remove(PIN_NAME);
-	return err ? err : s.err;
+uint64_t guard_displaced(const struct guard *g)
+{
+	return g->displaced;
 }
 
 /* --- content --- */
 
 int guard_settings(struct guard *g, const struct pv_guard_settings *settings)
 {
-	struct pv_guard_settings s = *settings;
 	uint32_t zero = 0;
 
-	s.made_clsact |= g->settings.made_clsact;
-	g->settings = s;
-	return bpf_map_update_elem(bpf_map__fd(g->skeleton->maps.guard_settings), &zero, &s,
+	return bpf_map_update_elem(bpf_map__fd(g->skeleton->maps.guard_settings), &zero, settings,
 				   BPF_ANY)
 		       ? -errno
 		       : 0;
@@ -295,17 +403,15 @@ void guard_counters(struct guard *g, struct pv_counters *sum)
 
 /* --- making and freeing --- */
 
-int guard_new(int uplink_ifindex, const struct pv_guard_settings *settings, struct guard **out)
+int guard_new(const struct pv_guard_settings *settings, struct guard **out)
 {
 	struct guard *g = calloc(1, sizeof(*g));
-	struct pv_guard_settings before = {.made_clsact = 0};
-	uint32_t zero = 0;
 	int err = -ENOMEM;
 
 	if (!g)
 		return -ENOMEM;
 	libbpf_log();
-	g->uplink = uplink_ifindex;
+	g->tcx = tcx_there();
 	g->skeleton = guard_skeleton__open();
 	if (!g->skeleton)
 		goto fail;
@@ -313,13 +419,11 @@ int guard_new(int uplink_ifindex, const struct pv_guard_settings *settings, stru
 	err = guard_skeleton__load(g->skeleton);
 	if (err)
 		goto fail;
-	/* Who made the qdisc is remembered across processes. */
-	if (!bpf_map_lookup_elem(bpf_map__fd(g->skeleton->maps.guard_settings), &zero, &before))
-		g->settings.made_clsact = before.made_clsact;
 	pins_make(g->skeleton->obj, PIN_NAME, g->pins, sizeof(g->pins));
+	/* A link that is pinned nowhere ends with the process, a filter does not. */
+	if (!*g->pins)
+		g->tcx = false;
 	err = guard_settings(g, settings);
-	for (size_t i = 0; i < N_SIDES && !err; i++)
-		err = attach(g, i);
 	if (err)
 		goto fail;
 	*out = g;
@@ -334,7 +438,11 @@ void guard_free(struct guard *g, bool remove)
 	if (!g)
 		return;
 	if (remove)
-		remove_all(g->uplink, g->settings.made_clsact);
+		guard_cleanup();
+	for (size_t i = 0; i < g->n; i++)
+		for (size_t k = 0; k < N_SIDES; k++)
+			hook_fini(&g->devices[i].hooks[k]);
+	free(g->devices);
 	guard_skeleton__destroy(g->skeleton);
 	free(g);
 }

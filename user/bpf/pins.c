@@ -195,27 +195,45 @@ static uint32_t map_id(int fd)
 	return fd < 0 || bpf_obj_get_info_by_fd(fd, &info, &len) ? 0 : info.id;
 }
 
-int pins_mend_one(const char *directory, int fd, const char *map)
+static uint32_t link_id(int fd)
+{
+	struct bpf_link_info info = {0};
+	uint32_t len = sizeof(info);
+
+	return fd < 0 || bpf_obj_get_info_by_fd(fd, &info, &len) ? 0 : info.id;
+}
+
+static int mend_one(const char *directory, int fd, const char *name, uint32_t (*id_of)(int fd))
 {
 	char path[PATH_MAX];
 	uint32_t id;
 	int there, err;
 
 	if (!*directory ||
-	    snprintf(path, sizeof(path), "%s/%s", directory, map) >= (int)sizeof(path))
+	    snprintf(path, sizeof(path), "%s/%s", directory, name) >= (int)sizeof(path))
 		return 0;
 	there = bpf_obj_get(path);
-	id = map_id(there);
+	id = id_of(there);
 	if (there >= 0)
 		close(there);
-	if (id && id == map_id(fd))
+	if (id && id == id_of(fd))
 		return 0;
 	err = make_root();
 	if (!err)
 		err = make_directory(directory, 0700);
 	if (!err)
-		err = pins_put(directory, fd, map);
+		err = pins_put(directory, fd, name);
 	return err ? err : 1;
+}
+
+int pins_mend_one(const char *directory, int fd, const char *map)
+{
+	return mend_one(directory, fd, map, map_id);
+}
+
+int pins_mend_link(const char *directory, int fd, const char *link)
+{
+	return mend_one(directory, fd, link, link_id);
 }
 
 int pins_mend(struct bpf_object *o, const char *directory)

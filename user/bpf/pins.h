@@ -13,7 +13,7 @@ struct bpf_object;
 
 /* The directory is made (mode 0700) and its path stored; empty where it cannot be. */
 int pins_directory(const char *name, char *out, size_t room);
-/* Pins one map, in place of whatever was there. Nothing to do where directory is empty. */
+/* Pins one map, or a link, in place of whatever was there. Nothing to do where directory is empty. */
 int pins_put(const char *directory, int fd, const char *map);
 /* Takes its name from one map. */
 void pins_unlink(const char *directory, const char *map);
@@ -25,6 +25,7 @@ void pins_reuse_one(struct bpf_map *map, const char *name);
 /* Pins again what is missing or another map. How many, or -errno. */
 int pins_mend(struct bpf_object *o, const char *directory);
 int pins_mend_one(const char *directory, int fd, const char *map);
+int pins_mend_link(const char *directory, int fd, const char *link);
 /* A pinned map's descriptor, or -errno. */
 int pins_get(const char *name, const char *map);
 void pins_remove(const char *name);

@@ -19,6 +19,7 @@
 
 #include "bpf/libbpf_log.h"
 #include "bpf/loader.h"
+#include "bpf/tcx.h"
 #include "cli/cli.h"
 #include "cli/felix.h"
 #include "cli/findings.h"
@@ -77,7 +78,9 @@ static void kernel(struct report *r)
 	     "use a kernel with CONFIG_DEBUG_INFO_BTF", "%s", features.btf ? "BTF" : "no BTF");
 	find(r, "TC", features.tc ? GOOD : BAD, "the clsact qdisc and BPF classifiers",
 	     "use a kernel with CONFIG_NET_SCH_INGRESS and CONFIG_NET_CLS_BPF", "%s",
-	     features.tc ? "clsact and cls_bpf" : "no clsact, or no cls_bpf");
+	     !features.tc  ? "no clsact, or no cls_bpf"
+	     : tcx_there() ? "clsact and cls_bpf; TCX"
+			   : "clsact and cls_bpf; no TCX (Linux 6.6)");
 	find(r, "superpackets", features.superpackets ? GOOD : WORSE, "Linux 6.9 or later",
 	     "a newer kernel is about twice as fast", "%s",
 	     features.superpackets ? "XDP fragments in generic mode" : "a packet at a time");
@@ -326,6 +329,7 @@ int doctor_main(int argc, char **argv)
 	port(&r, "port, IPv6 pods", s->port6);
 	doctor_firewall(&r, s);
 	agent(&r);
+	doctor_guard(&r);
 	doctor_peers(&r);
 	for (size_t i = 0; i < r.n; i++)
 		bad |= r.all[i].verdict == BAD;

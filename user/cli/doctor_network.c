@@ -204,6 +204,37 @@ static void served(struct report *r, const json_t *status)
 		     json_string_value(http));
 }
 
+void doctor_guard(struct report *r)
+{
+	json_t *status = ask_agent(NULL);
+	const json_t *guard = json_object_get(status, "guard"), *d;
+	const json_t *devices = json_object_get(guard, "devices");
+	char where[160] = "", others[120] = "";
+	size_t i;
+
+	json_array_foreach (devices, i, d) {
+		const char *device = ask_text(d, "device");
+		size_t used = strlen(where);
+
+		snprintf(where + used, sizeof(where) - used, " %s%s", device,
+			 ask_yes(d, "stands") ? "" : " (not)");
+		used = strlen(others);
+		if (json_is_string(json_object_get(d, "before")))
+			snprintf(others + used, sizeof(others) - used, "; before it on %s ran %s",
+				 device, ask_text(d, "before"));
+	}
+	if (json_array_size(devices))
+		find(r, "guard",
+		     !ask_yes(guard, "stands") ? BAD
+		     : *others		       ? WORSE
+					       : GOOD,
+		     "guard and shield on every device that leads out, before all other filters",
+		     "tc filter show dev DEVICE egress, or bpftool net show, says whose filter it is: "
+		     "let it come after ours, which is put first again each time",
+		     "by %s on%s%s", ask_text(guard, "method"), where, others);
+	json_decref(status);
+}
+
 void doctor_peers(struct report *r)
 {
 	json_t *status = ask_agent(NULL);

@@ -113,8 +113,11 @@ static const struct {
 	{"tunnels.ranges.cidr, .node, .peer, .host",
 	 "whose pods are where; peer: that node has a key; host: it is the node's own address"},
 	{"guard.stands, .leaks, .dropLeak, .plainInward, .dropPlainInward, .dropWireShort, .drops",
-	 "on the uplink: packets in plain that left, were kept from leaving, came in, were kept "
-	 "out; malformed messages"},
+	 "first on all devices that lead out of the node; packets in plain that left, were kept from "
+	 "leaving, came in, were kept out; malformed messages"},
+	{"guard.method, .devices.device, .stands, .before",
+	 "tcx or clsact; where, whether first there, and whose filter last ran before it, or null"},
+	{"guard.displaced", "how often such a filter was found, and the guard put first again"},
 	{"strict, wire", "podveilStrictMode; xdp where one of the tunnels has it, else socket"},
 	{"conflicts", "keys and ranges that two nodes claim, a text each"},
 	{"refused", "the setting that is refused, and why, or null"},

@@ -182,6 +182,31 @@ static void print_problems(const struct view *v)
 	fputs(v->paint.end, stdout);
 }
 
+/* Where it stands, and whom it met there. */
+static void print_guard(const json_t *guard)
+{
+	const json_t *devices = json_object_get(guard, "devices"), *d;
+	const size_t n = json_array_size(devices);
+	size_t i;
+
+	printf("guard: %s  leaks %lld, dropped %lld  inward: plain %lld, dropped %lld\n",
+	       ask_yes(guard, "stands") ? "stands"
+	       : n			? "DOES NOT STAND EVERYWHERE"
+					: "off",
+	       ask_number(guard, "leaks"), ask_number(guard, "dropLeak"),
+	       ask_number(guard, "plainInward"), ask_number(guard, "dropPlainInward"));
+	if (n)
+		printf("  on (%s):", ask_text(guard, "method"));
+	json_array_foreach (devices, i, d)
+		printf(" %s%s", ask_text(d, "device"), ask_yes(d, "stands") ? "" : " (NOT)");
+	if (n)
+		printf("\n");
+	json_array_foreach (devices, i, d)
+		if (json_is_string(json_object_get(d, "before")))
+			printf("  on %s the filter \"%s\" ran before it; it was put first again\n",
+			       ask_text(d, "device"), ask_text(d, "before"));
+}
+
 static void print(const struct view *v)
 {
 	const json_t *o = v->now, *store = json_object_get(o, "store");
@@ -192,10 +217,7 @@ static void print(const struct view *v)
 	       ask_text(store, "name"), ask_yes(store, "synced") ? "in sync" : "not read yet");
 	json_array_foreach (json_object_get(o, "tunnels"), i, t)
 		print_tunnel(v, i, t);
-	printf("guard: %s  leaks %lld, dropped %lld  inward: plain %lld, dropped %lld\n",
-	       ask_yes(guard, "stands") ? "stands" : "off", ask_number(guard, "leaks"),
-	       ask_number(guard, "dropLeak"), ask_number(guard, "plainInward"),
-	       ask_number(guard, "dropPlainInward"));
+	print_guard(guard);
 	json_array_foreach (json_object_get(o, "tunnels"), i, t)
 		print_drops(ask_text(t, "interface"), json_object_get(t, "drops"));
 	print_drops(ask_text(o, "uplink"), json_object_get(guard, "drops"));

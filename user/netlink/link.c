@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "netlink/link.h"
 
+#include <arpa/inet.h>
 #include <ctype.h>
 #include <errno.h>
 #include <linux/if_arp.h>
@@ -44,6 +45,18 @@ const char *link_name_problem(const char *name)
 
 /* --- reading --- */
 
+static uint16_t udp_port(const char *kind, const struct nlattr *data)
+{
+	const struct nlattr *a[IFLA_VXLAN_MAX + 1] = {NULL};
+	const uint16_t which = !strcmp(kind, "vxlan") ? IFLA_VXLAN_PORT : IFLA_GENEVE_PORT;
+
+	_Static_assert(IFLA_GENEVE_PORT <= IFLA_VXLAN_MAX, "one table for both");
+	if (!data || (strcmp(kind, "vxlan") && strcmp(kind, "geneve")))
+		return 0;
+	rtnl_nested(data, a, IFLA_VXLAN_MAX);
+	return a[which] ? ntohs(mnl_attr_get_u16(a[which])) : 0;
+}
+
 static void read_link(const struct nlmsghdr *m, struct link_info *out)
 {
 	const struct ifinfomsg *header = mnl_nlmsg_get_payload(m);
@@ -52,6 +65,7 @@ static void read_link(const struct nlmsghdr *m, struct link_info *out)
 	memset(out, 0, sizeof(*out));
 	rtnl_attributes(m, sizeof(*header), table, IFLA_MAX);
 	out->ifindex = header->ifi_index;
+	out->type = header->ifi_type;
 	out->up = header->ifi_flags & IFF_UP;
 	out->carrier = header->ifi_flags & LOWER_UP;
 	if (table[IFLA_IFNAME])
@@ -60,6 +74,8 @@ static void read_link(const struct nlmsghdr *m, struct link_info *out)
 		out->mtu = mnl_attr_get_u32(table[IFLA_MTU]);
 	if (table[IFLA_LINK])
 		out->peer_ifindex = (int)mnl_attr_get_u32(table[IFLA_LINK]);
+	if (table[IFLA_MASTER])
+		out->master = (int)mnl_attr_get_u32(table[IFLA_MASTER]);
 	out->peer_elsewhere = table[IFLA_LINK_NETNSID] != NULL;
 	out->peer_namespace =
 		out->peer_elsewhere ? (int)mnl_attr_get_u32(table[IFLA_LINK_NETNSID]) : -1;
@@ -75,6 +91,7 @@ static void read_link(const struct nlmsghdr *m, struct link_info *out)
 		rtnl_nested(table[IFLA_LINKINFO], info, IFLA_INFO_MAX);
 	if (info[IFLA_INFO_KIND])
 		strncpy(out->kind, mnl_attr_get_str(info[IFLA_INFO_KIND]), sizeof(out->kind) - 1);
+	out->udp_port = udp_port(out->kind, info[IFLA_INFO_DATA]);
 }
 
 static int link_answer(const struct nlmsghdr *m, void *context)

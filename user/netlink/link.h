@@ -21,7 +21,10 @@ struct link_info {
 	bool up;
 	bool carrier; /* of a veth: both ends are up */
 	unsigned int rx_queues, tx_queues;
-	bool ethernet; /* it has a MAC address */
+	uint16_t type;	   /* ARPHRD_... */
+	int master;	   /* ifindex of the bridge, bond, ... whose port it is; 0: none */
+	uint16_t udp_port; /* of a VXLAN or Geneve device, host byte order; 0: of another kind */
+	bool ethernet;	   /* it has a MAC address */
 	uint8_t mac[6];
 };
 

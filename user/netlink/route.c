@@ -301,8 +301,8 @@ int rule_delete_alike(int family, uint32_t priority, uint32_t table)
 /* --- addresses --- */
 
 struct address_dump {
-	int family, ifindex;
-	void (*each)(void *context, const struct cidr *a);
+	int family, ifindex; /* 0: all devices */
+	void (*each)(void *context, int ifindex, const struct cidr *a);
 	void *context;
 };
 
@@ -314,27 +314,57 @@ static int on_address(const struct nlmsghdr *m, void *context)
 	struct cidr c;
 
 	rtnl_attributes(m, sizeof(*header), a, IFA_MAX);
-	if (header->ifa_family != d->family || (int)header->ifa_index != d->ifindex ||
+	if (header->ifa_family != d->family ||
+	    (d->ifindex && (int)header->ifa_index != d->ifindex) ||
 	    header->ifa_scope == RT_SCOPE_LINK)
 		return MNL_CB_OK;
 	c = cidr_of(d->family, a[IFA_LOCAL] ? a[IFA_LOCAL] : a[IFA_ADDRESS], header->ifa_prefixlen);
-	d->each(d->context, &c);
+	d->each(d->context, (int)header->ifa_index, &c);
 	return MNL_CB_OK;
 }
 
-int address_each(int family, int ifindex, void (*each)(void *context, const struct cidr *a),
-		 void *context)
+static int dump_addresses(const struct address_dump *d)
 {
-	struct address_dump d = {family, ifindex, each, context};
+	struct address_dump dump = *d;
 	char buffer[RTNL_BUFFER];
 	void *body;
 	struct nlmsghdr *m =
 		rtnl_begin(buffer, RTM_GETADDR, NLM_F_DUMP, &body, sizeof(struct ifaddrmsg));
 	struct ifaddrmsg *header = body;
 
-	header->ifa_family = (uint8_t)family;
-	header->ifa_index = (uint32_t)ifindex;
-	return rtnl_ask(m, on_address, &d);
+	header->ifa_family = (uint8_t)d->family;
+	header->ifa_index = (uint32_t)d->ifindex;
+	return rtnl_ask(m, on_address, &dump);
+}
+
+int address_each_device(int family, void (*each)(void *context, int ifindex, const struct cidr *a),
+			void *context)
+{
+	const struct address_dump d = {family, 0, each, context};
+
+	return dump_addresses(&d);
+}
+
+struct address_visit {
+	void (*each)(void *context, const struct cidr *a);
+	void *context;
+};
+
+static void visit_address(void *context, int ifindex, const struct cidr *a)
+{
+	const struct address_visit *v = context;
+
+	(void)ifindex;
+	v->each(v->context, a);
+}
+
+int address_each(int family, int ifindex, void (*each)(void *context, const struct cidr *a),
+		 void *context)
+{
+	struct address_visit v = {each, context};
+	const struct address_dump d = {family, ifindex, visit_address, &v};
+
+	return dump_addresses(&d);
 }
 
 static int address_do(uint16_t type, uint16_t flags, int ifindex, const struct cidr *a)

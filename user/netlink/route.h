@@ -50,6 +50,9 @@ int rule_delete_alike(int family, uint32_t priority, uint32_t table);
 /* Addresses of a device of one family, but link-local ones. */
 int address_each(int family, int ifindex, void (*each)(void *context, const struct cidr *a),
 		 void *context);
+/* The same for all devices. */
+int address_each_device(int family, void (*each)(void *context, int ifindex, const struct cidr *a),
+			void *context);
 int address_add(int ifindex, const struct cidr *a); /* 0 also where it is there */
 int address_delete(int ifindex, const struct cidr *a);
 

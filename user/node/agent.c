@@ -283,7 +283,7 @@ static int pass(void *context)
 	/* The fence stands before the first packet, and falls before the last tunnel does. */
 	err = fence_raise(a->fence, any ? a->self.uplink.ifindex : 0, s, a->plans, N_TUNNELS);
 	if (err) {
-		log_error("the guard cannot be attached to the uplink",
+		log_error("the guard cannot be attached to the node's devices",
 			  "uplink=%s errno=%d error=\"%s\"", a->self.uplink.name, -err,
 			  strerror(-err));
 		if (s->strict && any)
@@ -401,7 +401,7 @@ static void mend_files(struct agent *a)
 static int mend(void *context, bool network)
 {
 	struct agent *a = context;
-	int err = 0;
+	int err = 0, fenced;
 
 	for (int i = 0; i < N_TUNNELS; i++) {
 		int mended = tunnel_mend(a->tunnels[i], network);
@@ -412,8 +412,11 @@ static int mend(void *context, bool network)
 		else if (mended < 0)
 			err = mended;
 	}
-	if (fence_mend(a->fence) > 0)
-		log_info("put back the guard's programs", "uplink=%s", a->self.uplink.name);
+	fenced = fence_mend(a->fence);
+	if (fenced > 0)
+		log_info("put back the guard's programs", "things=%d", fenced);
+	else if (fenced < 0)
+		err = fenced;
 	source_check_mend();
 	mend_files(a);
 	if (network && self_moved(&a->self))
@@ -473,9 +476,10 @@ int agent_new(const struct agent_params *params, struct agent **out)
 		if (!a->tunnels[i])
 			goto fail;
 	}
-	a->fence = fence_new();
+	step = "watching the node's devices";
 	a->announcer = announcer_new();
-	if (!a->fence || !a->announcer)
+	err = a->announcer ? fence_new(params->base, &a->fence) : -ENOMEM;
+	if (err)
 		goto fail;
 	step = "lock (another agent runs on this machine)";
 	err = lock_file_take(LOCK, &a->lock_file);

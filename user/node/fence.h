@@ -1,35 +1,53 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The fence around the node: guard and shield on the uplink (bpf/guard.h), with the ranges that
- * follow from the plans. It is raised before traffic is steered, with all that is new, and settled
- * after, when what is old may go; it stands as long as a tunnel is switched on, and outlives the
- * process. Thread: control.
+ * The fence around the node: guard and shield on all of its exits (bpf/guard.h, node/exits.h), with
+ * the ranges that follow from the plans. It is raised before traffic is steered, with all that is
+ * new, and settled after, when what is old may go; it stands as long as a tunnel is switched on,
+ * and outlives the process. A device that comes, or becomes an exit, has both programs at once.
+ * Thread: control.
  */
 #ifndef NODE_FENCE_H
 #define NODE_FENCE_H
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 
 #include "node/plan.h"
 #include "node/settings.h"
 #include "podveil/counters.h"
 
+struct event_base;
 struct fence;
 
-struct fence *fence_new(void); /* not raised; NULL: no memory */
+int fence_new(struct event_base *base, struct fence **out); /* not raised */
 void fence_free(struct fence *f, bool remove);
 
 /* uplink 0: it shall fall. Until fence_settle() it only lets more pass then. */
 int fence_raise(struct fence *f, int uplink, const struct settings *s, const struct plan *plans,
 		size_t n_plans);
 int fence_settle(struct fence *f);
-/* How many programs had to be attached again, or -errno. */
+/* How many programs had to be attached again, or put before others', or -errno. */
 int fence_mend(struct fence *f);
+/* On all exits, and first there. */
 bool fence_stands(const struct fence *f);
 void fence_counters(const struct fence *f,
 		    struct pv_counters *sum); /* zero where it does not stand */
+
+/* One exit; the texts are the fence's, until it changes. */
+struct fence_exit {
+	const char *name;
+	bool stands;
+	const char *before; /* somebody's program that last ran before ours; empty: never one */
+};
+size_t fence_n_exits(const struct fence *f);
+struct fence_exit fence_exit(const struct fence *f, size_t i);
+/* "tcx", "clsact", or empty: it does not stand. */
+const char *fence_method(const struct fence *f);
+/* How often somebody's program was found before ours, and ours was put first again. */
+uint64_t fence_displaced(const struct fence *f);
+
 /* What a dead process left, on whatever device, goes; or is listed, a line each. */
 int fence_cleanup(void);
 void fence_list(FILE *out);

@@ -100,7 +100,7 @@ static void look(struct writer *w)
 			device_worker_counters(device, k, &d->worker[k]);
 		w->n_devices++;
 	}
-	w->fence = fence_stands(w->in->fence);
+	w->fence = fence_n_exits(w->in->fence);
 	if (w->fence)
 		fence_counters(w->in->fence, &w->uplink);
 }
@@ -421,6 +421,27 @@ static void store(struct writer *w)
 	       "Files and answers that could not be used.", h ? (double)h->errors : 0);
 }
 
+static void guard(struct writer *w)
+{
+	const struct fence *f = w->in->fence;
+
+	single(w, "podveil_guard_up", "gauge",
+	       "1: guard and shield stand on all devices that lead out of the node, first, as they shall while a tunnel is on.",
+	       fence_stands(f));
+	family(w, "podveil_guard_device", "gauge",
+	       "1: guard and shield stand on this device, and no filter of others runs before them.");
+	for (size_t i = 0; i < fence_n_exits(f); i++) {
+		const struct fence_exit e = fence_exit(f, i);
+
+		fputs("podveil_guard_device{device=\"", w->f);
+		value(w->f, e.name);
+		fprintf(w->f, "\",method=\"%s\"} %d\n", fence_method(f), e.stands);
+	}
+	single(w, "podveil_guard_displaced_total", "counter",
+	       "Times that somebody's filter was found before guard or shield, which were put first again.",
+	       (double)fence_displaced(f));
+}
+
 static void node(struct writer *w)
 {
 	uint64_t lost, held_back;
@@ -461,9 +482,7 @@ static void node(struct writer *w)
 	EACH_DEVICE (w, d)
 		fprintf(w->f, "podveil_low_latency_lacking{iface=\"%s\"} %d\n", d->name,
 			*d->view.latency_lacks != 0);
-	single(w, "podveil_guard_up", "gauge",
-	       "1: guard and shield stand on the uplink, as they shall while a tunnel is on.",
-	       w->fence);
+	guard(w);
 	single(w, "podveil_failed", "gauge",
 	       "1: the last attempt to apply records and settings failed; the log says why.",
 	       w->in->failed);

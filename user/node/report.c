@@ -259,14 +259,30 @@ static json_t *settings_status(const struct settings_stack *s)
 	return all;
 }
 
+static json_t *guard_devices_status(const struct fence *f)
+{
+	json_t *all = json_array();
+
+	for (size_t i = 0; i < fence_n_exits(f); i++) {
+		const struct fence_exit e = fence_exit(f, i);
+
+		json_array_append_new(all, json_pack("{s:o, s:b, s:o}", "device", any_text(e.name),
+						     "stands", e.stands, "before",
+						     *e.before ? any_text(e.before) : json_null()));
+	}
+	return all;
+}
+
 static json_t *guard_status(const struct fence *f)
 {
 	struct pv_counters c;
 
 	fence_counters(f, &c);
-	return json_pack("{s:b, s:I, s:I, s:I, s:I, s:I, s:o}", "stands", fence_stands(f), "leaks",
-			 (json_int_t)c.leaks, "dropLeak", (json_int_t)c.drop_leak, "plainInward",
-			 (json_int_t)c.plain_inward, "dropPlainInward",
+	return json_pack("{s:b, s:s, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "stands",
+			 fence_stands(f), "method", fence_method(f), "devices",
+			 guard_devices_status(f), "displaced", (json_int_t)fence_displaced(f),
+			 "leaks", (json_int_t)c.leaks, "dropLeak", (json_int_t)c.drop_leak,
+			 "plainInward", (json_int_t)c.plain_inward, "dropPlainInward",
 			 (json_int_t)c.drop_plain_inward, "dropWireShort",
 			 (json_int_t)c.drop_wire_short, "drops", drop_list(&c));
 }
