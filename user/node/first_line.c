@@ -8,7 +8,6 @@
 
 #include "netlink/lookup_rule.h"
 #include "netlink/route.h"
-#include "node/ip_filter.h"
 #include "node/remote_ranges.h"
 #include "observe/log.h"
 
@@ -295,6 +294,7 @@ struct first_line_state first_line_look(const struct first_line *f)
 		.wanted = f->wanted,
 		.routing = f->routing,
 		.ip_filter = f->wanted && ip_filter_stands(f->filter),
+		.dropped = ip_filter_drops(f->filter),
 	};
 }
 

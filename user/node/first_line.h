@@ -22,6 +22,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "node/ip_filter.h"
 #include "node/plan.h"
 #include "node/settings.h"
 
@@ -54,8 +55,9 @@ int first_line_settle(struct first_line *f);
 int first_line_mend(struct first_line *f, bool network);
 
 struct first_line_state {
-	bool wanted;		 /* strict mode */
-	bool routing, ip_filter; /* stand */
+	bool wanted;			/* strict mode */
+	bool routing, ip_filter;	/* stand */
+	struct ip_filter_drops dropped; /* by ip_filter; routing tells the senders, not us */
 };
 struct first_line_state first_line_look(const struct first_line *f);
 

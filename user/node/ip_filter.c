@@ -253,13 +253,14 @@ bool ip_filter_stands(const struct ip_filter *f)
 	return f->stands;
 }
 
-struct ip_filter_drops ip_filter_drops(void)
+struct ip_filter_drops ip_filter_drops(const struct ip_filter *f)
 {
 	struct ip_filter_drops d = {0, 0, 0};
+	uint64_t *counts[N_CHAINS] = {&d.inward, &d.outward, &d.marked};
 
-	nft_counter(TABLE, chains[INWARD], &d.inward);
-	nft_counter(TABLE, chains[OUTWARD], &d.outward);
-	nft_counter(TABLE, chains[MARKED], &d.marked);
+	for (int i = 0; i < N_CHAINS && f->stands; i++)
+		if (has_chain(&f->now, i))
+			nft_counter(TABLE, chains[i], counts[i]);
 	return d;
 }
 

@@ -49,7 +49,7 @@ bool ip_filter_stands(const struct ip_filter *f);
 struct ip_filter_drops {
 	uint64_t inward, outward, marked;
 };
-struct ip_filter_drops ip_filter_drops(void);
+struct ip_filter_drops ip_filter_drops(const struct ip_filter *f);
 
 /* Whoever made it. */
 bool ip_filter_is_there(void);
