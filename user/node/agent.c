@@ -319,6 +319,10 @@ static int pass(void *context)
 	if (err && any) {
 		log_error("no uplink", "device=%s needs=\"--uplink, or a default route\"",
 			  a->params.uplink ? a->params.uplink : "(default route)");
+		/* This needs none, and stands before there is one. */
+		if (!self_describe(&a->self, nodes_find(&a->nodes, a->params.node), s) &&
+		    !make_plans(a))
+			raise_first_line(a);
 		return err;
 	}
 	err = self_describe(&a->self, nodes_find(&a->nodes, a->params.node), s);

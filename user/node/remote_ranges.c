@@ -7,21 +7,44 @@
 
 /* --- which ranges --- */
 
-/* The most specific published range around an address; NULL: none. */
-static const struct plan_range *around(const struct plan *plans, size_t n_plans,
+static int by_cidr(const void *a, const void *b)
+{
+	return cidr_compare(&((const struct plan_range *)a)->cidr,
+			    &((const struct plan_range *)b)->cidr);
+}
+
+/* Which lengths ranges have: a few, where there are thousands of them. */
+struct lengths {
+	bool of[129];
+};
+
+static struct lengths lengths_of(const struct plan *p)
+{
+	struct lengths l = {{false}};
+
+	for (size_t i = 0; i < p->n_ranges; i++)
+		l.of[p->ranges[i].cidr.prefix_len] = true;
+	return l;
+}
+
+/* The most specific published range around an address; NULL: none. A plan has those of one family,
+ * sorted. */
+static const struct plan_range *around(const struct plan *p, const struct lengths *lengths,
 				       const struct cidr *address)
 {
-	const struct plan_range *best = NULL;
+	for (int length = address->prefix_len; length >= 0 && p->n_ranges; length--) {
+		struct plan_range key = {.cidr = *address};
+		const struct plan_range *r;
 
-	for (size_t k = 0; k < n_plans; k++)
-		for (size_t i = 0; i < plans[k].n_ranges; i++) {
-			const struct plan_range *r = &plans[k].ranges[i];
-
-			if (!r->host && cidr_contains(&r->cidr, address) &&
-			    (!best || r->cidr.prefix_len > best->cidr.prefix_len))
-				best = r;
-		}
-	return best;
+		if (!lengths->of[length])
+			continue;
+		key.cidr.prefix_len = (uint8_t)length;
+		key.cidr = cidr_masked(&key.cidr);
+		r = bsearch(&key, p->ranges, p->n_ranges, sizeof(key), by_cidr);
+		if (r && !r->host)
+			return r;
+	}
+	return NULL;
 }
 
 static bool in_strict_range(const struct settings *s, const struct cidr *address)
@@ -32,14 +55,15 @@ static bool in_strict_range(const struct settings *s, const struct cidr *address
 	return false;
 }
 
-static int add_node(const struct settings *s, const struct plan *plans, size_t n_plans,
+/* `address`: of the plan's family, or none. */
+static int add_node(const struct settings *s, const struct plan *p, const struct lengths *lengths,
 		    const struct node_record *node, const struct cidr *address, struct marks *out)
 {
 	const struct plan_range *r;
 
 	if (!address->family)
 		return 0;
-	r = around(plans, n_plans, address);
+	r = around(p, lengths, address);
 	if (r ? strcmp(r->name, node->name) || r->cidr.prefix_len == address->prefix_len
 	      : !in_strict_range(s, address))
 		return 0;
@@ -62,10 +86,12 @@ int remote_ranges_collect(const struct settings *s, const struct plan *plans, si
 				err = marks_add(out, &r->cidr,
 						r->owner == PLAN_SELF ? RANGE_HERE : RANGE_REMOTE);
 		}
-	for (size_t i = 0; i < n_nodes && !err; i++) {
-		err = add_node(s, plans, n_plans, nodes[i], &nodes[i]->address4, out);
-		if (!err)
-			err = add_node(s, plans, n_plans, nodes[i], &nodes[i]->address6, out);
+	for (size_t k = 0; k < n_plans; k++) {
+		const struct lengths lengths = lengths_of(&plans[k]);
+
+		for (size_t i = 0; i < n_nodes && !err; i++)
+			err = add_node(s, &plans[k], &lengths, nodes[i],
+				       k ? &nodes[i]->address6 : &nodes[i]->address4, out);
 	}
 	marks_sort(out, RANGE_HERE);
 	return err;

@@ -17,7 +17,7 @@
 
 enum range_place { RANGE_HERE, RANGE_REMOTE }; /* the kind of a mark; here: or no pod's at all */
 
-/* `nodes`: all that are known, ourselves among them. Fills `out`, sorted, each range once.
+/* `plans`: of IPv4, and of IPv6. `nodes`: all that are known, ourselves among them. Fills `out`, sorted, each range once.
  * 0 or -ENOMEM. */
 int remote_ranges_collect(const struct settings *s, const struct plan *plans, size_t n_plans,
 			  const struct node_record *const *nodes, size_t n_nodes,
