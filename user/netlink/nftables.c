@@ -535,23 +535,23 @@ static int add_part(crypto_generichash_state *digest, uint16_t message, uint16_t
 	return ask(m, on_part, digest);
 }
 
-int nft_digest(const char *name, const char *const *chains, size_t n_chains,
+int nft_digest(const char *in_table, const char *const *chains, size_t n_chains,
 	       const char *const *sets, size_t n_sets, uint8_t out[NFT_DIGEST])
 {
 	crypto_generichash_state digest;
 	int err;
 
 	crypto_generichash_init(&digest, NULL, 0, NFT_DIGEST);
-	err = add_part(&digest, NFT_MSG_GETTABLE, 0, NFTA_TABLE_NAME, name, 0, NULL);
+	err = add_part(&digest, NFT_MSG_GETTABLE, 0, NFTA_TABLE_NAME, in_table, 0, NULL);
 	for (size_t i = 0; i < n_chains && !err; i++)
-		err = add_part(&digest, NFT_MSG_GETCHAIN, 0, NFTA_CHAIN_TABLE, name,
+		err = add_part(&digest, NFT_MSG_GETCHAIN, 0, NFTA_CHAIN_TABLE, in_table,
 			       NFTA_CHAIN_NAME, chains[i]);
 	if (!err)
-		err = add_part(&digest, NFT_MSG_GETRULE, NLM_F_DUMP, NFTA_RULE_TABLE, name, 0,
+		err = add_part(&digest, NFT_MSG_GETRULE, NLM_F_DUMP, NFTA_RULE_TABLE, in_table, 0,
 			       NULL);
 	for (size_t i = 0; i < n_sets && !err; i++)
 		err = add_part(&digest, NFT_MSG_GETSETELEM, NLM_F_DUMP, NFTA_SET_ELEM_LIST_TABLE,
-			       name, NFTA_SET_ELEM_LIST_SET, sets[i]);
+			       in_table, NFTA_SET_ELEM_LIST_SET, sets[i]);
 	crypto_generichash_final(&digest, out, NFT_DIGEST);
 	return err;
 }
@@ -570,13 +570,13 @@ static int on_counter(const struct nlmsghdr *m, void *context)
 	return MNL_CB_OK;
 }
 
-int nft_counter(const char *name, const char *counter, uint64_t *packets)
+int nft_counter(const char *in_table, const char *counter, uint64_t *packets)
 {
 	uint8_t buffer[1024];
 	struct nlmsghdr *m = put_header(buffer, type_of(NFT_MSG_GETOBJ), 0, NFPROTO_INET, 1);
 
 	*packets = 0;
-	mnl_attr_put_strz(m, NFTA_OBJ_TABLE, name);
+	mnl_attr_put_strz(m, NFTA_OBJ_TABLE, in_table);
 	mnl_attr_put_strz(m, NFTA_OBJ_NAME, counter);
 	mnl_attr_put_u32(m, NFTA_OBJ_TYPE, htonl(NFT_OBJECT_COUNTER));
 	return ask(m, on_counter, packets);

@@ -57,8 +57,9 @@ int nft_generation(uint32_t *out);
 /* A digest of table, chains, rules and elements of these sets as the kernel has them: it stays the
  * same as long as nobody changes them. -ENOENT: something is not there. */
 #define NFT_DIGEST 32
-int nft_digest(const char *table, const char *const *chains, size_t n_chains,
+int nft_digest(const char *in_table, const char *const *chains, size_t n_chains,
 	       const char *const *sets, size_t n_sets, uint8_t out[NFT_DIGEST]);
-int nft_counter(const char *table, const char *name, uint64_t *packets);
+/* Of a named counter. */
+int nft_counter(const char *in_table, const char *counter, uint64_t *packets);
 
 #endif

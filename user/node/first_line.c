@@ -132,7 +132,7 @@ static bool among(const struct lookup_rules *r, uint32_t priority)
 /* The wanted one (0: none) stands before others go. */
 static int set_rule(int family, uint32_t priority, int *done)
 {
-	struct lookup_rules there;
+	struct lookup_rules there = {.n = 0};
 	int err = lookup_rules_find(family, FIRST_LINE_TABLE, &there);
 	bool first = true;
 
@@ -323,7 +323,7 @@ void first_line_free(struct first_line *f)
 
 bool first_line_is_there(void)
 {
-	struct lookup_rules rules;
+	struct lookup_rules rules = {.n = 0};
 
 	for (size_t i = 0; i < N_FAMILIES; i++)
 		if (!lookup_rules_find(families[i], FIRST_LINE_TABLE, &rules) && rules.n)
