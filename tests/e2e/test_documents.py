@@ -14,7 +14,7 @@ BAD_SETTINGS = [
     ("wireguardMTU", 100, "576 to 65535"),
     ("wireguardInterfaceName", "a/b", "a device name"),
     ("wireguardInterfaceName", "name-that-is-too-long", "a device name"),
-    ("wireguardRoutingRulePriority", 0, "1 to 32765"),
+    ("wireguardRoutingRulePriority", 0, "1 to 32764"),
     ("wireguardKeepAlive", "soon", "a duration"),
     ("podveilStrictCIDRs", ["10.0.0.0/33"], "address ranges"),
     ("podveilWire", "carrier-pigeon", "auto, socket or xdp"),

@@ -13,6 +13,7 @@ def fault(name, file, before, after, *tests):
 
 
 SOURCES = "tests/e2e/test_sources.py"
+FIRST_LINE = "tests/e2e/test_first_line.py"
 TRUST = "tests/store/test_etcd_trust.py"
 
 GUARD = "build/tests/bpf/test_guard"
@@ -80,6 +81,22 @@ FAULTS = [
     fault("back-off-not-scattered", "user/store/backoff.h",
           "ms / 2 + (uint64_t)random % (ms / 2 + 1)", "ms + (uint64_t)random * 0",
           "build/tests/test_backoff"),
+    # --- strict mode's first line ---
+    fault("remote-pods-are-thrown", "user/node/first_line.c",
+          "m->kind == RANGE_REMOTE ? ROUTE_UNREACHABLE : ROUTE_THROW", "m->kind == RANGE_REMOTE ? ROUTE_THROW : ROUTE_THROW",
+          f"{FIRST_LINE}::test_nothing_leaves"),
+    fault("nftables-judges-no-source", "user/node/ip_filter.c",
+          "nft_match_address(b, chain == INWARD,", "nft_match_address(b, false,",
+          f"{FIRST_LINE}::test_nobody_is_heard_in_a_pods_name"),
+    fault("marked-packets-are-forwarded", "user/node/ip_filter.c",
+          ".drop_marked = want->drop_marked,", ".drop_marked = false,",
+          f"{FIRST_LINE}::test_a_marked_packet_is_for_this_node_or_for_nobody"),
+    fault("first-line-waits-for-the-store", "user/node/agent.c",
+          "\tbegin_first_line(a);\n\tstep = \"store\";", "\tstep = \"store\";",
+          f"{FIRST_LINE}::test_from_the_first_moment_to_the_last"),
+    fault("a-node-opens-anybodys-range", "user/node/remote_ranges.c",
+          "strcmp(r->name, node->name) || ", "",
+          "build/tests/test_remote_ranges"),
     # --- the node ---
     fault("anybody-may-ask-the-status-socket", "user/node/status.c",
           "chmod(STATUS_SOCKET, 0600)", "chmod(STATUS_SOCKET, 0666)",

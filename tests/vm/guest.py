@@ -80,6 +80,19 @@ def strict(node):
     check("strict mode", True)
 
 
+def first_line(c, left, right):
+    """Strict mode's routes and nftables, by what this kernel has."""
+    node = c.nodes[0]
+    c.configure(podveilStrictMode=True, podveilStrictCIDRs=["10.244.0.0/16", "fd00:10:244::/48"])
+    wait_for(lambda: (status := node.agent.status()) and status["firstLine"]["routing"]
+             and status["firstLine"]["nftables"], "the first line stands", 60)
+    check("what nobody published is unreachable",
+          "Unreachable" in left.run("ping -n -c 1 -W 2 10.244.77.7", check=False).stdout)
+    node.run(f"ping -n -c 1 -W 1 -I eth0 {right.address}", check=False)
+    check("who names a device is dropped by nftables", node.agent.status()["firstLine"]["dropOutward"] > 0)
+    check("ping in strict mode", ping(left, right.address, deadline=20) == 3)
+
+
 def agents():
     """Two agents, a pod each: what the programs on tunnel and uplink need of a kernel."""
     with Cluster(2) as c:
@@ -92,9 +105,8 @@ def agents():
         transfer(left, right, right.address, 4)
         transfer(right, left, left.address, 4)
         echo(left, right, right.address, [0, 1, 100, 1392])
-        c.configure(podveilStrictMode=True)
+        first_line(c, left, right)
         strict(c.nodes[0])
-        check("ping in strict mode", ping(left, right.address, deadline=20) == 3)
 
 
 def plain(capture, pod):

@@ -330,6 +330,7 @@ int doctor_main(int argc, char **argv)
 	doctor_firewall(&r, s);
 	agent(&r);
 	doctor_guard(&r);
+	doctor_first_line(&r);
 	doctor_peers(&r);
 	for (size_t i = 0; i < r.n; i++)
 		bad |= r.all[i].verdict == BAD;

@@ -235,6 +235,23 @@ void doctor_guard(struct report *r)
 	json_decref(status);
 }
 
+void doctor_first_line(struct report *r)
+{
+	json_t *status = ask_agent(NULL);
+	const json_t *line = json_object_get(status, "firstLine");
+	const bool routing = ask_yes(line, "routing"), nftables = ask_yes(line, "nftables");
+
+	if (ask_yes(line, "wanted"))
+		find(r, "first line", routing && nftables ? GOOD : BAD,
+		     "rule and routes of table 20566, and the table inet podveil of nftables",
+		     "see the agent's log; it tries again. Meanwhile the guard alone stands", "%s",
+		     routing && nftables ? "stands"
+		     : routing		 ? "nftables does not take it"
+		     : nftables		 ? "routing does not take it"
+					 : "neither routing nor nftables takes it");
+	json_decref(status);
+}
+
 void doctor_peers(struct report *r)
 {
 	json_t *status = ask_agent(NULL);

@@ -37,6 +37,7 @@ void doctor_other_tunnels(struct report *r, const struct settings *s);
 void doctor_firewall(struct report *r, const struct settings *s);
 /* These ask the agent, if one runs. */
 void doctor_guard(struct report *r);
+void doctor_first_line(struct report *r);
 void doctor_peers(struct report *r);
 
 #endif

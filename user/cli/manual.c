@@ -112,6 +112,9 @@ static const struct {
 	{"tunnels.peers.sent, .received", "bytes of WireGuard messages"},
 	{"tunnels.ranges.cidr, .node, .peer, .host",
 	 "whose pods are where; peer: that node has a key; host: it is the node's own address"},
+	{"firstLine.wanted, .routing, .nftables, .dropInward, .dropOutward, .dropMarked",
+	 "of strict mode: whether it is on, which part stands, and what the table podveil of nftables "
+	 "dropped since it was made"},
 	{"guard.stands, .leaks, .dropLeak, .plainInward, .dropPlainInward, .dropWireShort, .drops",
 	 "first on all devices that lead out of the node; packets in plain that left, were kept from "
 	 "leaving, came in, were kept out; malformed messages"},

@@ -207,6 +207,18 @@ static void print_guard(const json_t *guard)
 			       ask_text(d, "device"), ask_text(d, "before"));
 }
 
+static void print_first_line(const json_t *line)
+{
+	const bool routing = ask_yes(line, "routing"), nftables = ask_yes(line, "nftables");
+
+	if (!ask_yes(line, "wanted"))
+		return;
+	printf("first line: %s%s%s  dropped outward %lld, inward %lld\n",
+	       routing && nftables ? "stands" : "LACKS", routing ? "" : " routing",
+	       nftables ? "" : " nftables", ask_number(line, "dropOutward"),
+	       ask_number(line, "dropInward"));
+}
+
 static void print(const struct view *v)
 {
 	const json_t *o = v->now, *store = json_object_get(o, "store");
@@ -217,6 +229,7 @@ static void print(const struct view *v)
 	       ask_text(store, "name"), ask_yes(store, "synced") ? "in sync" : "not read yet");
 	json_array_foreach (json_object_get(o, "tunnels"), i, t)
 		print_tunnel(v, i, t);
+	print_first_line(json_object_get(o, "firstLine"));
 	print_guard(guard);
 	json_array_foreach (json_object_get(o, "tunnels"), i, t)
 		print_drops(ask_text(t, "interface"), json_object_get(t, "drops"));
@@ -251,7 +264,7 @@ static unsigned int peer_room(const json_t *status)
 		return 0;
 	json_array_foreach (json_object_get(status, "tunnels"), i, t)
 		tunnels += json_array_size(json_object_get(t, "peers")) > 0;
-	/* Beside them: node, tunnels with their heads, guard, drops, problems. */
+	/* Beside them: node, tunnels with their heads, first line, guard, drops, problems. */
 	return size.ws_row > 16 ? (size.ws_row - 12u) / (tunnels ? (unsigned int)tunnels : 1) : 4;
 }
 

@@ -58,6 +58,8 @@ static bool read_route(const struct nlmsghdr *m, const struct route_dump *d, str
 		out->kind = ROUTE_THROW;
 	else if (header->rtm_type == RTN_BLACKHOLE)
 		out->kind = ROUTE_BACKUP;
+	else if (header->rtm_type == RTN_UNREACHABLE)
+		out->kind = ROUTE_UNREACHABLE;
 	else
 		return false;
 	return true;
@@ -94,6 +96,12 @@ int route_each(int family, uint32_t table, int ifindex,
 static struct nlmsghdr *route_message(void *buffer, uint16_t type, uint16_t flags, uint32_t table,
 				      int ifindex, const struct route *r)
 {
+	static const uint8_t types[] = {
+		[ROUTE_THROW] = RTN_THROW,
+		[ROUTE_DEVICE] = RTN_UNICAST,
+		[ROUTE_BACKUP] = RTN_BLACKHOLE,
+		[ROUTE_UNREACHABLE] = RTN_UNREACHABLE,
+	};
 	void *body;
 	struct nlmsghdr *m = rtnl_begin(buffer, type, flags, &body, sizeof(struct rtmsg));
 	struct rtmsg *header = body;
@@ -105,9 +113,7 @@ static struct nlmsghdr *route_message(void *buffer, uint16_t type, uint16_t flag
 	header->rtm_protocol = r->kind == ROUTE_DEVICE ? RTPROT_BOOT : ROUTE_PROTOCOL;
 	header->rtm_scope = r->kind == ROUTE_DEVICE && r->to.family == AF_INET ? RT_SCOPE_LINK
 									       : RT_SCOPE_UNIVERSE;
-	header->rtm_type = r->kind == ROUTE_DEVICE  ? RTN_UNICAST
-			   : r->kind == ROUTE_THROW ? RTN_THROW
-						    : RTN_BLACKHOLE;
+	header->rtm_type = types[r->kind];
 	mnl_attr_put_u32(m, RTA_TABLE, table);
 	if (r->to.prefix_len)
 		mnl_attr_put(m, RTA_DST, size, r->to.address);

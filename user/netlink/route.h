@@ -17,9 +17,10 @@
 #define RULE_MARK	    0x200000
 
 enum route_kind {
-	ROUTE_THROW,  /* look in the next table */
-	ROUTE_DEVICE, /* through the tunnel device, scope link */
-	ROUTE_BACKUP, /* blackhole with a high metric, behind ROUTE_DEVICE */
+	ROUTE_THROW,	   /* look in the next table */
+	ROUTE_DEVICE,	   /* through the tunnel device, scope link */
+	ROUTE_BACKUP,	   /* blackhole with a high metric, behind ROUTE_DEVICE */
+	ROUTE_UNREACHABLE, /* ends here, and the sender is told */
 };
 
 struct route {

@@ -14,6 +14,7 @@
 #include "node/announcer.h"
 #include "node/documents.h"
 #include "node/fence.h"
+#include "node/first_line.h"
 #include "node/leftovers.h"
 #include "node/network.h"
 #include "node/pair.h"
@@ -51,6 +52,7 @@ struct agent {
 	struct self self;
 	struct tunnel *tunnels[N_TUNNELS];
 	struct plan plans[N_TUNNELS]; /* the last ones */
+	struct first_line *first_line;
 	struct fence *fence;
 	char *conflicts; /* as last logged */
 	struct schedule *schedule;
@@ -80,6 +82,7 @@ static struct report_input describe(void *context)
 		.tunnels = a->tunnels,
 		.plans = a->plans,
 		.n_tunnels = N_TUNNELS,
+		.first_line = a->first_line,
 		.fence = a->fence,
 		.conflicts = a->conflicts,
 		.http = a->http ? a->params.http : NULL,
@@ -222,6 +225,7 @@ static struct leftovers_wanted wanted(const struct agent *a)
 		.name = {s->interface4, s->interface6},
 		.priority = s->rule_priority,
 		.table = s->route_table,
+		.first_line = true, /* raise_first_line() removes it */
 		.guard = s->enabled4 || s->enabled6,
 		.files = true,
 	};
@@ -258,6 +262,49 @@ static void report_kept_tunnels(const struct agent *a)
 	}
 }
 
+/* --- the first line of strict mode --- */
+
+static bool is_strict(const struct settings *s)
+{
+	return s->strict && (s->enabled4 || s->enabled6);
+}
+
+/* As soon as settings are known, before the store was read. What fails is logged, and tried again
+ * by the first pass. */
+static void begin_first_line(struct agent *a)
+{
+	const struct settings *s = settings_get(a->params.settings);
+
+	if (a->synced || !is_strict(s))
+		return;
+	self_find_uplink(&a->self);
+	if (!self_describe(&a->self, nodes_find(&a->nodes, a->params.node), s))
+		first_line_begin(a->first_line, s, &a->self.record);
+}
+
+static int raise_first_line(struct agent *a)
+{
+	const struct settings *s = settings_get(a->params.settings);
+	const struct node_record **all;
+	struct first_line_input in = {.settings = s, .plans = a->plans, .n_plans = N_TUNNELS};
+	int err;
+
+	/* A store that says nothing has not switched strict mode off. */
+	if (!is_strict(s) && !a->told && first_line_is_there()) {
+		log_warn("the store has no settings: strict mode of an earlier agent stays",
+			 "needs=\"podveilStrictMode in the store, or podveil agent --cleanup\"");
+		return 0;
+	}
+	all = nodes_with(&a->nodes, &a->self.record);
+	if (!all)
+		return -ENOMEM;
+	in.nodes = all;
+	in.n_nodes = nodes_count_with(&a->nodes, a->params.node);
+	err = first_line_raise(a->first_line, &in);
+	free(all);
+	return err;
+}
+
 /* --- the whole --- */
 
 /* Everything is made as settings and records say. */
@@ -272,6 +319,10 @@ static int pass(void *context)
 	if (err && any) {
 		log_error("no uplink", "device=%s needs=\"--uplink, or a default route\"",
 			  a->params.uplink ? a->params.uplink : "(default route)");
+		/* This needs none, and stands before there is one. */
+		if (!self_describe(&a->self, nodes_find(&a->nodes, a->params.node), s) &&
+		    !make_plans(a))
+			raise_first_line(a);
 		return err;
 	}
 	err = self_describe(&a->self, nodes_find(&a->nodes, a->params.node), s);
@@ -280,6 +331,10 @@ static int pass(void *context)
 	if (err)
 		return err;
 	tell_conflicts(a);
+	/* The part that routes decide has to stand; without nftables the second line is left. */
+	first = raise_first_line(a);
+	if (first && is_strict(s) && !first_line_look(a->first_line).routing)
+		return first;
 	/* The fence stands before the first packet, and falls before the last tunnel does. */
 	err = fence_raise(a->fence, any ? a->self.uplink.ifindex : 0, s, a->plans, N_TUNNELS);
 	if (err) {
@@ -288,7 +343,7 @@ static int pass(void *context)
 			  strerror(-err));
 		if (s->strict && any)
 			return err;
-		first = err;
+		first = first ? first : err;
 	}
 	source_check_by_mark(any && s->host_encryption);
 	for (int i = 0; i < N_TUNNELS; i++) {
@@ -300,6 +355,9 @@ static int pass(void *context)
 		if (err && !first)
 			first = err;
 	}
+	err = first_line_settle(a->first_line);
+	if (err && !first)
+		first = err;
 	err = fence_settle(a->fence);
 	if (err && !first)
 		first = err;
@@ -335,6 +393,8 @@ static void on_node(void *context, const char *name, const struct node_record *r
 		log_error("no memory for a node's record", "node=%s", name);
 	if (a->synced)
 		schedule_pass(a->schedule);
+	else if (!strcmp(name, a->params.node))
+		begin_first_line(a);
 }
 
 /* At once, and only where the setting changes: a signal may have said otherwise meanwhile. */
@@ -366,6 +426,8 @@ static void on_settings(void *context, const char *node, const struct store_sett
 	a->told |= first;
 	if ((first || changed) && a->synced)
 		schedule_pass(a->schedule);
+	else if (changed)
+		begin_first_line(a);
 }
 
 static void on_synced(void *context)
@@ -401,8 +463,13 @@ static void mend_files(struct agent *a)
 static int mend(void *context, bool network)
 {
 	struct agent *a = context;
-	int err = 0, fenced;
+	int err = 0, fenced, mended_line = first_line_mend(a->first_line, network);
 
+	if (mended_line > 0)
+		log_info("put back what was changed",
+			 "what=\"first line of strict mode\" things=%d", mended_line);
+	else if (mended_line < 0)
+		err = mended_line;
 	for (int i = 0; i < N_TUNNELS; i++) {
 		int mended = tunnel_mend(a->tunnels[i], network);
 
@@ -477,8 +544,9 @@ int agent_new(const struct agent_params *params, struct agent **out)
 			goto fail;
 	}
 	step = "watching the node's devices";
+	a->first_line = first_line_new();
 	a->announcer = announcer_new();
-	err = a->announcer ? fence_new(params->base, &a->fence) : -ENOMEM;
+	err = a->first_line && a->announcer ? fence_new(params->base, &a->fence) : -ENOMEM;
 	if (err)
 		goto fail;
 	step = "lock (another agent runs on this machine)";
@@ -493,6 +561,7 @@ int agent_new(const struct agent_params *params, struct agent **out)
 	err = status_new(params->base, describe, a, &a->status);
 	if (err)
 		goto fail;
+	begin_first_line(a);
 	step = "store";
 	err = store_open(params->store, params->base, &events, &a->store);
 	if (err)
@@ -553,6 +622,9 @@ void agent_free(struct agent *a, bool cleanup)
 	}
 	if (!cleanup && a->store && store_is_remote(a->store))
 		release_hosts(a);
+	if (cleanup)
+		first_line_cleanup();
+	first_line_free(a->first_line);
 	fence_free(a->fence, cleanup);
 	documents_free(a->http);
 	status_free(a->status);

@@ -16,6 +16,8 @@
 #include "device/wg_socket.h"
 #include "netlink/ours.h"
 #include "node/fence.h"
+#include "node/first_line.h"
+#include "node/ip_filter.h"
 #include "node/pair.h"
 #include "node/source_check.h"
 #include "observe/log.h"
@@ -53,9 +55,11 @@ static void rules(struct walk *w, size_t family)
 
 	outcome(w, our_rules(families[family], &all, &n), "rules", "(cannot be read)");
 	for (size_t i = 0; i < n; i++) {
-		if (wanted->tunnel[family] &&
-		    (wanted->others ||
-		     (all[i].priority == wanted->priority && all[i].table == wanted->table)))
+		if (all[i].table == FIRST_LINE_TABLE
+			    ? wanted->first_line
+			    : wanted->tunnel[family] &&
+				      (wanted->others || (all[i].priority == wanted->priority &&
+							  all[i].table == wanted->table)))
 			continue;
 		snprintf(text, sizeof(text), "%u lookup %u (%s)", all[i].priority, all[i].table,
 			 family ? "IPv6" : "IPv4");
@@ -77,7 +81,10 @@ static void routes(struct walk *w, size_t family)
 	outcome(w, our_routes(families[family], pair_tunnel(families[family]), &all, &n), "routes",
 		"(cannot be read)");
 	for (size_t i = 0; i < n; i++) {
-		if (wanted->tunnel[family] && (wanted->others || all[i].table == wanted->table))
+		if (all[i].table == FIRST_LINE_TABLE
+			    ? wanted->first_line
+			    : wanted->tunnel[family] &&
+				      (wanted->others || all[i].table == wanted->table))
 			continue;
 		our_route_text(&all[i], text);
 		if (w->list)
@@ -184,7 +191,17 @@ static void files(struct walk *w)
 		closedir(d);
 }
 
-/* --- the guard --- */
+/* --- the lines of strict mode --- */
+
+static void nftables(struct walk *w)
+{
+	if (w->wanted->first_line || !ip_filter_is_there())
+		return;
+	if (w->list)
+		fprintf(w->list, "nftables table inet podveil\n");
+	else
+		outcome(w, ip_filter_remove(), "nftables table", "inet podveil");
+}
 
 static void guard(struct walk *w)
 {
@@ -206,6 +223,7 @@ static void walk(struct walk *w)
 		device(w, i);
 	}
 	pins_each(pins, w);
+	nftables(w);
 	guard(w);
 	files(w);
 }

@@ -5,6 +5,7 @@
  *
  *   rules, routes   bear our protocol number, or lead through our device (netlink/ours.h)
  *   devices         a veth pair with our inner end (node/pair.h)
+ *   the first line  table 20566 and the rules to it, `inet podveil` of nftables (node/first_line.h)
  *   guard, shield   programs of that name on any device (bpf/guard.h)
  *   pins, locks,    of a name that no living process serves, and whose device is not there or ours
  *   wg sockets
@@ -26,6 +27,7 @@ struct leftovers_wanted {
 	const char *name[2]; /* of the tunnel devices */
 	uint32_t priority, table;
 	bool others; /* rules and routes of a wanted tunnel in other tables: the new ones do not stand */
+	bool first_line;
 	bool guard;
 	bool files; /* keys and what else is in /run/podveil */
 };

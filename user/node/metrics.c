@@ -8,6 +8,7 @@
 
 #include "device/device.h"
 #include "node/fence.h"
+#include "node/first_line.h"
 #include "node/tunnel.h"
 #include "observe/counters.h"
 #include "observe/log.h"
@@ -442,6 +443,27 @@ static void guard(struct writer *w)
 	       (double)fence_displaced(f));
 }
 
+static void first_line(struct writer *w)
+{
+	const struct first_line_state s = first_line_look(w->in->first_line);
+
+	family(w, "podveil_first_line_up", "gauge",
+	       "1: this part of strict mode's first line stands; absent: no strict mode.");
+	if (s.wanted)
+		fprintf(w->f,
+			"podveil_first_line_up{part=\"routing\"} %d\n"
+			"podveil_first_line_up{part=\"nftables\"} %d\n",
+			s.routing, s.ip_filter);
+	family(w, "podveil_first_line_drops_total", "counter",
+	       "Packets that the table podveil of nftables dropped since it was made.");
+	fprintf(w->f,
+		"podveil_first_line_drops_total{direction=\"inward\"} %llu\n"
+		"podveil_first_line_drops_total{direction=\"outward\"} %llu\n"
+		"podveil_first_line_drops_total{direction=\"marked\"} %llu\n",
+		(unsigned long long)s.dropped.inward, (unsigned long long)s.dropped.outward,
+		(unsigned long long)s.dropped.marked);
+}
+
 static void node(struct writer *w)
 {
 	uint64_t lost, held_back;
@@ -483,6 +505,7 @@ static void node(struct writer *w)
 		fprintf(w->f, "podveil_low_latency_lacking{iface=\"%s\"} %d\n", d->name,
 			*d->view.latency_lacks != 0);
 	guard(w);
+	first_line(w);
 	single(w, "podveil_failed", "gauge",
 	       "1: the last attempt to apply records and settings failed; the log says why.",
 	       w->in->failed);

@@ -297,6 +297,7 @@ static void reasons(FILE *f, const char *where, const json_t *drops)
 static void losses(FILE *f, const json_t *status)
 {
 	const json_t *guard = json_object_get(status, "guard"), *t;
+	const json_t *line = json_object_get(status, "firstLine");
 	size_t i, n = json_object_size(json_object_get(guard, "drops"));
 
 	fputs("<section class=\"card\" aria-labelledby=\"losses\"><h2 id=\"losses\">Leaks and "
@@ -304,6 +305,11 @@ static void losses(FILE *f, const json_t *status)
 	      f);
 	fact(f, "Guard", yes(guard, "stands") ? "stands" : "off");
 	fact(f, "Strict mode", yes(status, "strict") ? "on" : "off");
+	if (yes(line, "wanted"))
+		fact(f, "First line",
+		     yes(line, "routing") && yes(line, "nftables") ? "stands"
+		     : yes(line, "routing")			   ? "lacks nftables"
+								   : "lacks routing");
 	fact_number(f, "Left in plain", number(guard, "leaks"));
 	fact_number(f, "Came in plain", number(guard, "plainInward"));
 	fputs("</dl>\n", f);

@@ -12,6 +12,7 @@
 
 #include "device/device.h"
 #include "node/fence.h"
+#include "node/first_line.h"
 #include "node/tunnel.h"
 #include "observe/counters.h"
 #include "observe/log.h"
@@ -287,6 +288,16 @@ static json_t *guard_status(const struct fence *f)
 			 (json_int_t)c.drop_wire_short, "drops", drop_list(&c));
 }
 
+static json_t *first_line_status(const struct first_line *f)
+{
+	const struct first_line_state s = first_line_look(f);
+
+	return json_pack("{s:b, s:b, s:b, s:I, s:I, s:I}", "wanted", s.wanted, "routing", s.routing,
+			 "nftables", s.ip_filter, "dropInward", (json_int_t)s.dropped.inward,
+			 "dropOutward", (json_int_t)s.dropped.outward, "dropMarked",
+			 (json_int_t)s.dropped.marked);
+}
+
 /* What one tunnel has, none of the others has: a queue belongs to one socket. */
 static const char *wire_of(const json_t *tunnels)
 {
@@ -322,6 +333,7 @@ json_t *report_document(const struct report_input *in)
 	for (size_t i = 0; i < in->n_tunnels; i++)
 		json_array_append_new(tunnels, tunnel_status(in, i));
 	json_object_set_new(o, "tunnels", tunnels);
+	json_object_set_new(o, "firstLine", first_line_status(in->first_line));
 	json_object_set_new(o, "guard", guard_status(in->fence));
 	json_object_set_new(o, "strict", json_boolean(settings_get(in->settings)->strict));
 	json_object_set_new(o, "wire", json_string(wire_of(tunnels)));

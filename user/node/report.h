@@ -14,6 +14,7 @@
 #include "node/settings.h"
 
 struct fence;
+struct first_line;
 struct store;
 struct tunnel;
 
@@ -25,6 +26,7 @@ struct report_input {
 	struct tunnel *const *tunnels;
 	const struct plan *plans; /* one a tunnel */
 	size_t n_tunnels;
+	const struct first_line *first_line;
 	const struct fence *fence;
 	const char *conflicts; /* of report_conflicts(); NULL: none */
 	const char *http;      /* where it is served, as --http has it; NULL: nowhere */

@@ -41,7 +41,7 @@ enum kind {
 	X(wireguardMTU, MTU, mtu4, "0 or 576 to 65535", "0", "of the tunnel; 0: uplink - 60")      \
 	X(wireguardMTUV6, MTU_V6, mtu6, "0 or 1280 to 65535", "0",                                 \
 	  "of the tunnel; 0: uplink - 80")                                                         \
-	X(wireguardRoutingRulePriority, PRIORITY, rule_priority, "1 to 32765", "99",               \
+	X(wireguardRoutingRulePriority, PRIORITY, rule_priority, "1 to 32764", "99",               \
 	  "of the rule that leads into the tunnel's table")                                        \
 	X(wireguardHostEncryptionEnabled, BOOLEAN, host_encryption, "true or false", "false",      \
 	  "encrypt what nodes send to each other, too")                                            \
@@ -223,7 +223,7 @@ static int parse(size_t i, const char *text, struct settings *out)
 		*(uint32_t *)to = (uint32_t)n;
 		return 0;
 	case PRIORITY:
-		if (parse_number(text, 1, 32765, &n))
+		if (parse_number(text, 1, 32764, &n))
 			return -EINVAL;
 		*(uint32_t *)to = (uint32_t)n;
 		return 0;

@@ -25,7 +25,7 @@ struct settings {
 	uint16_t port4, port6;	      /* wireguardListeningPort 51820, ...V6 51821; 1..65535 */
 	uint32_t mtu4,
 		mtu6; /* wireguardMTU, ...V6; 0: uplink - 60, - 80; else 576 (V6: 1280)..65535 */
-	uint32_t rule_priority; /* wireguardRoutingRulePriority 99; 1..32765 */
+	uint32_t rule_priority; /* wireguardRoutingRulePriority 99; 1..32764 */
 	bool host_encryption;	/* wireguardHostEncryptionEnabled */
 	uint16_t keepalive;	/* wireguardKeepAlive, seconds; "0s", "25s", "1m30s", "25"; at most
 				   65535 s */
