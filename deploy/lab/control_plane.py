@@ -176,31 +176,41 @@ class ControlPlane:
                 data.append(base64.b64encode(f.read()).decode())
         return self._write_kubeconfig(name, {"client-certificate-data": data[0], "client-key-data": data[1]})
 
-    def token(self, account, namespace="default", seconds=3600):
-        """A bound token of a service account, which the server takes for so long. Below ten minutes, which its
+    def token(self, account, namespace="default", seconds=3600, pod=None):
+        """A token of a service account, bound to a pod of that name if there is one, which the server takes for so long. Below ten minutes, which its
         API would refuse, it is signed here, as the server signs its own; the server grants a minute more than a
         token says, and remembers for ten seconds that one was good."""
+        bound = {}
+        if pod:
+            found = self.get(f"/api/v1/namespaces/{namespace}/pods/{pod}")
+            bound = {"name": pod, "uid": found["metadata"]["uid"]}
         if seconds >= 600:
             answer = self.request("POST", f"/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token", {
                 "apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest",
-                "spec": {"expirationSeconds": seconds}})
+                "spec": {"expirationSeconds": seconds,
+                         **({"boundObjectRef": {"kind": "Pod", "apiVersion": "v1", **bound}} if bound else {})}})
             return answer["status"]["token"]
         uid = self.get(f"/api/v1/namespaces/{namespace}/serviceaccounts/{account}")["metadata"]["uid"]
+        claims = {"namespace": namespace, "serviceaccount": {"name": account, "uid": uid}}
+        if pod:
+            node = self.get(f"/api/v1/nodes/{found['spec']['nodeName']}")["metadata"]
+            claims.update(pod=bound, node={"name": node["name"], "uid": node["uid"]})
         return self.tokens.token({
             "iss": ISSUER, "aud": [ISSUER], "sub": f"system:serviceaccount:{namespace}:{account}",
-            "kubernetes.io": {"namespace": namespace, "serviceaccount": {"name": account, "uid": uid}}}, seconds - 60)
+            "kubernetes.io": claims}, seconds - 60)
 
-    def token_file(self, account, namespace="default", seconds=3600):
+    def token_file(self, account, namespace="default", seconds=3600, pod=None):
         """A file with a token, as a pod has it mounted; called again, it is replaced in one step."""
-        path = os.path.join(self.directory, f"{namespace}.{account}.token")
-        pki.replace(path, self.token(account, namespace, seconds).encode())
+        path = os.path.join(self.directory, f"{namespace}.{pod or account}.token")
+        pki.replace(path, self.token(account, namespace, seconds, pod).encode())
         return path
 
-    def service_account_kubeconfig(self, account, namespace="default", seconds=3600, file=False):
-        """The path of a kubeconfig with a service account's token, in it or (file) in a file beside it."""
-        name = f"{namespace}.{account}"
-        user = ({"tokenFile": self.token_file(account, namespace, seconds)} if file
-                else {"token": self.token(account, namespace, seconds)})
+    def service_account_kubeconfig(self, account, namespace="default", seconds=3600, file=False, pod=None):
+        """The path of a kubeconfig with a service account's token, in it or (file) in a file beside it; bound to a pod,
+        where one is named."""
+        name = f"{namespace}.{pod or account}"
+        user = ({"tokenFile": self.token_file(account, namespace, seconds, pod)} if file
+                else {"token": self.token(account, namespace, seconds, pod)})
         return self._write_kubeconfig(name, user)
 
     # --- talking to it ---

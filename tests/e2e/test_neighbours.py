@@ -8,22 +8,82 @@ from traffic import ping
 from workload import Steady
 
 
-def test_two_nodes_with_one_key(cluster):
-    """Neither is a peer of the third one, which names both, until one of them changes."""
-    c, worker = cluster, cluster.nodes[1]
+# What a hostile node may say in its record, and the reason that is told. Its name comes first, its key is its own, unless
+# it says otherwise; worker2's pods are in 10.244.2.0/26, the server at .2 among them.
+HOSTILE = [
+    ("key_held", {"wireguardPublicKey": None}),  # None: worker2's key
+    ("range_held", {"podCIDRs": ["10.244.2.0/26"]}),
+    ("range_held", {"podCIDRs": ["10.244.2.2/32"]}),
+    ("range_held", {"podCIDRs": ["10.0.0.0/8", "10.192.0.0/10"]}),
+    ("range_held", {"tunnelIPv4": "10.244.2.2"}),
+    ("range_held", {"wireguardPublicKey": "", "podCIDRs": ["10.244.2.2/32"]}),
+    ("never_pods", {"podCIDRs": ["0.0.0.0/0", "127.0.0.0/8", "169.254.169.254/32"]}),
+    ("never_pods", {"podCIDRs": ["0.0.0.0/1", "128.0.0.0/1"]}),
+    ("node_address", {"podCIDRs": ["172.18.0.0/16"]}),
+    ("node_address", {"podCIDRs": ["172.18.0.4/32", "172.18.0.3/32"]}),
+    ("in_pods", {"ipv4": "10.244.2.2"}),
+]
+
+
+def test_no_node_speaks_for_another(cluster):
+    """Whatever a record claims of another node's: that node's traffic goes on, encrypted, and the claim is named."""
+    c, worker, worker2 = cluster, cluster.nodes[1], cluster.nodes[2]
+    c.configure(wireguardHostEncryptionEnabled=True)
     enable(c)
-    key = record(c, c.nodes[2])["wireguardPublicKey"]
-    write_record(c, {"name": "impostor", "ipv4": "172.18.0.99", "podCIDRs": ["10.244.99.0/26"],
-                     "wireguardPublicKey": key})
-    wait_for(lambda: key not in peers_of(worker), "neither is a peer")
-    wait_for(lambda: "throw 10.244.2.0/26" in worker.run(TABLE), "no route without a peer")
-    conflict = worker.agent.status()["conflicts"]
-    assert len(conflict) == 1 and "impostor" in conflict[0] and "wireguard-worker2" in conflict[0]
-    assert "impostor" in worker.agent.log()
-    assert "conflict: " in worker.run([PODVEIL, "status"])
-    write_record(c, {"name": "impostor", "ipv4": "172.18.0.99", "podCIDRs": ["10.244.99.0/26"]})
-    wait_for(c.encrypted, "repaired")
+    key = record(c, worker2)["wireguardPublicKey"]
+    wait_for(lambda: "proved.json" in worker.run("ls /run/podveil"), "what was proved is remembered", 20)
+    hostile = {"name": "a-hostile", "ipv4": "172.18.0.99", "podCIDRs": ["10.244.99.0/26"],
+               "wireguardPublicKey": "02SvAih31XdL9qORFXcuxgHFHHO9sDmv0WZqk4kssE0="}
+    write_record(c, hostile)
+    wait_for(lambda: "10.244.99.0/26" in worker.run(TABLE), "it is a node like others")
+    wait_for(lambda: "172.18.0.4 dev wireguard.cali" in worker.run(TABLE), "nodes' addresses are routed")
+    routes = set(worker.run(TABLE).splitlines())
+    steady, capture = Steady(c.client, c.server.address, rate=300), Capture(worker, "eth0")
+
+    def reasons():
+        return {r["reason"] for r in worker.agent.status()["recordsRefused"] if r["node"] == "a-hostile"}
+    for reason, says in HOSTILE:
+        write_record(c, {**hostile, **says, **({"wireguardPublicKey": key} if None in says.values() else {})})
+        wait_for(lambda: reasons() == {reason}, f"{says} is refused as {reason}")
+        steady.more()
+        assert "10.244.2.0/26 dev wireguard.cali" in worker.run(TABLE), says
+        assert f"{key}\t10.244.2.0/26 {worker2.address}/32" in worker.run("wg show wireguard.cali allowed-ips"), says
+        assert set(worker.run(TABLE).splitlines()) <= routes, says
+    # An agent that starts now has only what it remembers.
+    worker.agent.kill()
+    write_record(c, {**hostile, "podCIDRs": ["10.244.2.2/32"], "wireguardPublicKey": key})
+    c.start_agent(worker)
+    wait_for(lambda: {"key_held", "range_held"} == reasons(), "it knows whose is what")
+    wait_for(lambda: ping(c.client, c.server.address, count=1, deadline=1) == 1, "the session is back")
+    assert f"{key}\t10.244.2.0/26" in worker.run("wg show wireguard.cali allowed-ips")
+    said = worker.run([PODVEIL, "status"])
+    assert "conflict: 10.244.2.2 of a-hostile: the range is another node's (wireguard-worker2)" in said
+    assert "nodes contradict each other" in worker.agent.log()
+    assert 'podveil_records_refused{reason="range_held"} 1' in worker.run("curl -s http://127.0.0.1:9586/metrics")
+    write_record(c, hostile)
     wait_for(lambda: not worker.agent.status()["conflicts"], "no conflict is left")
+    steady.more()
+    leaked, ports = judge(capture)
+    assert not leaked and ports == {51820}
+
+
+def test_a_key_that_is_lost_is_held_and_one_that_is_taken_back_is_not(cluster):
+    c, worker, worker2 = cluster, cluster.nodes[1], cluster.nodes[2]
+    enable(c)
+    worker2.agent.kill()  # nobody puts it back
+    document = record(c, worker2)
+    del document["wireguardPublicKey"]
+    write_record(c, document)
+    wait_for(lambda: [r["reason"] for r in worker.agent.status()["recordsRefused"]] == ["key_missing"], "it is held")
+    assert "10.244.2.0/26 dev wireguard.cali" in worker.run(TABLE)
+    write_record(c, {**document, "wireguardEnabled": False})
+    wait_for(lambda: "throw 10.244.2.0/26" in worker.run(TABLE), "it left")
+    assert worker.agent.status()["recordsRefused"] == []
+    c.start_agent(worker2)
+    wait_for(c.encrypted, "it is back")
+    assert "wireguardEnabled" not in record(c, worker2)
+    c.podveil("disable")
+    wait_for(lambda: record(c, worker2).get("wireguardEnabled") is False, "it says that it leaves")
 
 
 def test_ranges_move_and_tunnel_addresses_change(cluster):

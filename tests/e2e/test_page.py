@@ -115,7 +115,7 @@ def test_page_without_javascript_and_with_trouble(cluster):
         assert ("rowheader", "wireguard-worker2") in said and ("rowheader", "twin") in said
         names = " ".join(n for _, n in said)
         assert ("rowheader", "silent") == next(x for x in said if x[0] == "rowheader"), "what is in plain comes first"
-        assert "Encrypting with 3 of 4 peers: with the others traffic is in plain" in names
+        assert "Encrypting with 2 of 4 peers: with the others traffic is in plain" in names
         assert name in names and "Conflict" in names
         # Refreshed by the browser itself.
         assert b.call("Runtime.evaluate", expression="document.querySelector('noscript') !== null",

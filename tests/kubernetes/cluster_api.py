@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Nodes out of namespaces whose agents have a real API server for their store."""
+import json
 import os
 
 from cluster import Cluster
@@ -30,10 +31,10 @@ class KubernetesCluster(Cluster):
             self.control.apply_kustomization(os.path.join(MANIFESTS, base))
             self.resource, self.settings_path = RESOURCES[base]
             self.store_url = "kubernetes"
-            self.kubeconfig = self.control.service_account_kubeconfig(
-                "podveil", "podveil-system", file=True)
             for node in self.nodes:
                 self.register(node)
+            self.kubeconfigs = {node.name: self.agent_kubeconfig(node) for node in self.nodes}
+            self.policy_is_in_force()
         except BaseException:
             self.close()
             raise
@@ -51,12 +52,47 @@ class KubernetesCluster(Cluster):
             "status": {"addresses": [{"type": "InternalIP", "address": node.address},
                                      {"type": "InternalIP", "address": node.address6}]}})
 
-    def environment(self, kubeconfig=None):
-        return {"KUBECONFIG": kubeconfig or self.kubeconfig, "PODVEIL_CONFIG_RESOURCE": self.resource}
+    def agent_kubeconfig(self, node, seconds=3600):
+        """The path of a kubeconfig with the token, in a file beside it, that a pod of the agent has on the node: it is
+        bound to the pod, and says on which node that is. Called again, the token is replaced."""
+        pod = f"agent-{node.name}"
+        pods = "/api/v1/namespaces/podveil-system/pods"
+        if pod not in {p["metadata"]["name"] for p in self.control.get(pods)["items"]}:
+            self.control.post(pods, {
+                "apiVersion": "v1", "kind": "Pod", "metadata": {"name": pod, "namespace": "podveil-system"},
+                "spec": {"nodeName": node.name, "serviceAccountName": "podveil",
+                         "containers": [{"name": "c", "image": "none"}]}})
+        return self.control.service_account_kubeconfig("podveil", "podveil-system", seconds, file=True, pod=pod)
+
+    def token(self, node):
+        with open(json.load(open(self.kubeconfigs[node.name]))["users"][0]["user"]["tokenFile"]) as f:
+            return f.read()
+
+    def as_agent(self, node, method, path, body, content_type="application/merge-patch+json"):
+        """What the agent of the node would get for it: the answer's code and text."""
+        connection = self.control.connection(admin=False)
+        try:
+            connection.request(method, path, json.dumps(body), {
+                "Content-Type": content_type, "Authorization": f"Bearer {self.token(node)}"})
+            answer = connection.getresponse()
+            return answer.status, answer.read().decode()
+        finally:
+            connection.close()
+
+    def policy_is_in_force(self):
+        """A moment after it was made. A patch for show, which only the policy refuses."""
+        node = self.nodes[0]
+        wait_for(lambda: self.as_agent(node, "PATCH", f"/api/v1/nodes/{node.name}/status?dryRun=All",
+                                       {"metadata": {"labels": {"podveil.io/probe": "1"}}})[0] == 422,
+                 "the admission policy is in force", 30)
+
+    def environment(self, kubeconfig=None, node=None):
+        return {"KUBECONFIG": kubeconfig or self.kubeconfigs[(node or self.nodes[0]).name],
+                "PODVEIL_CONFIG_RESOURCE": self.resource}
 
     def start_agent(self, node, *arguments, env=None, ready=True, kubeconfig=None):
         return super().start_agent(node, *arguments, pod_cidrs=False,
-                                   env={**self.environment(kubeconfig), **(env or {})}, ready=ready)
+                                   env={**self.environment(kubeconfig, node), **(env or {})}, ready=ready)
 
     def start_agents(self):
         for node in self.nodes:

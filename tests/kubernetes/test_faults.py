@@ -131,8 +131,8 @@ def test_a_token_that_expires(kubernetes):
     c = kubernetes
     node = c.nodes[0]
     node.agent.kill()
-    kubeconfig = c.control.service_account_kubeconfig("podveil", "podveil-system", seconds=20, file=True)
-    c.start_agent(node, kubeconfig=kubeconfig)
+    kubeconfig = c.agent_kubeconfig(node, seconds=20)
+    c.start_agent(node)
     c.wait_encrypted()
     wait_for(lambda: "must be logged in" in c.control.kubectl("get", "nodes", kubeconfig=kubeconfig,
                                                               check=False).stderr, "the token expires", 60)
@@ -141,7 +141,7 @@ def test_a_token_that_expires(kubernetes):
     c.control.apiserver.start()
     wait_for(lambda: "Unauthorized" in node.agent.log(), "the agent is refused")
     assert c.encrypted()
-    c.control.token_file("podveil", "podveil-system")
+    c.agent_kubeconfig(node)
     change(c, 1406)
     arrives(c, 1406, 15)
 
@@ -156,7 +156,7 @@ def test_between_agent_and_server(kubernetes, fault):
     c = kubernetes
     node = c.nodes[1]
     with FaultyProxy(c.control) as proxy:
-        kubeconfig = proxy.kubeconfig(c.kubeconfig)
+        kubeconfig = proxy.kubeconfig(c.kubeconfigs[node.name])
         node.agent.kill()
         proxy.set(*fault)
         c.start_agent(node, kubeconfig=kubeconfig, ready=False)
@@ -185,7 +185,7 @@ def test_watches_are_no_polling(kubernetes):
     node = c.nodes[1]
     with FaultyProxy(c.control) as proxy:
         node.agent.kill()
-        c.start_agent(node, kubeconfig=proxy.kubeconfig(c.kubeconfig))
+        c.start_agent(node, kubeconfig=proxy.kubeconfig(c.kubeconfigs[node.name]))
         c.wait_encrypted()
         wait_for(lambda: sum("watch=true" in path for _, path in proxy.requests) == 2, "two watches stand")
         asked = len(proxy.requests)

@@ -82,37 +82,89 @@ def test_events_need_their_right_too(kubernetes):
         c.control.delete(f"/api/v1/nodes/{name}")
 
 
-def test_an_agent_may_change_its_own_node_only(tmp_path):
-    """The strict manifests: admission looks at the node of the pod that the token is bound to."""
-    with KubernetesCluster(tmp_path, nodes=2, base="strict") as c:
-        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "agent", "namespace": "podveil-system"},
-               "spec": {"nodeName": c.nodes[0].name, "serviceAccountName": "podveil",
-                        "containers": [{"name": "c", "image": "none"}]}}
-        made = c.control.post("/api/v1/namespaces/podveil-system/pods", pod)
-        answer = c.control.post("/api/v1/namespaces/podveil-system/serviceaccounts/podveil/token", {
-            "apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"boundObjectRef": {
-                "kind": "Pod", "apiVersion": "v1", "name": "agent", "uid": made["metadata"]["uid"]}}})
-        with open(c.kubeconfig) as f:
+NODE = "/api/v1/nodes/{}/status"
+# What one agent's token could do to a Node, and what it is told now. Merge patches of the agent's own Node.
+FORBIDDEN = [
+    ("labels", {"metadata": {"labels": {"node-role.kubernetes.io/control-plane": ""}}}),
+    ("labels", {"metadata": {"labels": {"node-restriction.kubernetes.io/team": "blue"}}}),
+    ("labels", {"metadata": {"labels": {"there": None}}}),
+    ("labels", {"metadata": {"finalizers": ["podveil.io/stay"]}}),
+    ("no others", {"metadata": {"annotations": {"projectcalico.org/IPv4Address": "172.18.0.99/16"}}}),
+    ("no others", {"metadata": {"annotations": {"projectcalico.org/IPv4VXLANTunnelAddr": "10.244.9.9"}}}),
+    ("no others", {"metadata": {"annotations": {"projectcalico.org/IPv4WireguardInterfaceAddr": "10.96.0.1"}}}),
+    ("no others", {"metadata": {"annotations": {"there": "changed"}}}),
+    ("no others", {"metadata": {"annotations": {"there": None}}}),
+    ("no others", {"metadata": {"annotations": {KEY: "A" * 65}}}),
+    ("nothing else", {"status": {"addresses": [{"type": "InternalIP", "address": "172.18.0.99"}]}}),
+    ("nothing else", {"status": {"addresses": None}}),
+    ("nothing else", {"status": {"capacity": {"cpu": "999"}}}),
+    ("nothing else", {"status": {"allocatable": {"podveil.io/thing": "1"}}}),
+    ("nothing else", {"status": {"nodeInfo": {"kubeletVersion": "v9"}}}),
+    ("nothing else", {"status": {"daemonEndpoints": {"kubeletEndpoint": {"Port": 7}}}}),
+    ("and no other", {"status": {"conditions": [{"type": "Ready", "status": "False", "reason": "x"}]}}),
+    ("and no other", {"status": {"conditions": []}}),
+    ("and no other", {"status": {"conditions": [{"type": "Ready", "status": "True", "reason": "KubeletReady"},
+                                                {"type": "Bad", "status": "True"}]}}),
+]
+ALLOWED = [
+    {"metadata": {"annotations": {KEY: "A" * 43 + "="}}},
+    {"metadata": {"annotations": {KEY: None, "podveil.io/WireguardPublicKey": "off"}}},
+    {"status": {"conditions": [{"type": "Ready", "status": "True", "reason": "KubeletReady"},
+                               {"type": "PodveilReady", "status": "True", "reason": "Encrypting"}]}},
+]
+
+
+@pytest.mark.parametrize("base", ["plain", "calico", "strict"])
+def test_an_agent_changes_its_keys_and_condition_and_nothing_else(base, tmp_path):
+    """With the token that a pod of the agent has, in every base."""
+    with KubernetesCluster(tmp_path, nodes=2, base=base) as c:
+        mine, other = c.nodes
+        for node in c.nodes:
+            path = f"/api/v1/nodes/{node.name}"
+            c.control.patch(path, {"metadata": {"labels": {"there": "1"}, "annotations": {"there": "1"}}})
+            c.control.patch(f"{path}/status", {"status": {
+                "capacity": {"cpu": "2"}, "images": [{"names": [f"registry/{i}:v{i}", f"registry/{i}@sha256:{i:064}"],
+                                                      "sizeBytes": i} for i in range(50)],
+                "conditions": [{"type": "Ready", "status": "True", "reason": "KubeletReady"}]}})
+        before = [c.control.get(f"/api/v1/nodes/{n.name}") for n in c.nodes]
+        for says, patch in FORBIDDEN:
+            code, text = c.as_agent(mine, "PATCH", NODE.format(mine.name), patch)
+            assert code == 422 and says in text, (patch, code, text)
+        for patch in [p for _, p in FORBIDDEN] + ALLOWED:
+            code, text = c.as_agent(mine, "PATCH", NODE.format(other.name), patch)
+            assert code == 422 and "and no other" in text, (patch, code, text)
+        for method, path in (("PATCH", "/api/v1/nodes/" + mine.name), ("PUT", NODE.format(mine.name)),
+                             ("DELETE", "/api/v1/nodes/" + mine.name), ("POST", "/api/v1/nodes")):
+            assert c.as_agent(mine, method, path, before[0])[0] in (403, 415), (method, path)
+        assert [c.control.get(f"/api/v1/nodes/{n.name}") for n in c.nodes] == before
+        for patch in ALLOWED:
+            code, text = c.as_agent(mine, "PATCH", NODE.format(mine.name), patch)
+            assert code == 200, (patch, text)
+        # A token that is bound to no pod says of no node that it is the agent's own.
+        with open(c.kubeconfigs[mine.name]) as f:
             path = json.load(f)["users"][0]["user"]["tokenFile"]
         with open(path, "w") as f:
-            f.write(answer["status"]["token"])
-        token = answer["status"]["token"]
-
-        def refused():
-            """A patch of the other node, as the agent would send it, but for show."""
-            connection = c.control.connection(admin=False)
-            connection.request("PATCH", f"/api/v1/nodes/{c.nodes[1].name}/status?dryRun=All",
-                               '{"metadata":{"annotations":{"a":"b"}}}', {
-                                   "Content-Type": "application/merge-patch+json", "Authorization": f"Bearer {token}"})
-            return b"and no other" in connection.getresponse().read()
-        wait_for(refused, "the policy is in force, a moment after it was made", 20)
-        c.start_agent(c.nodes[1], ready=False)
-        wait_for(lambda: "and no other" in c.nodes[1].agent.log(), "not the other node", 20)
-        assert not c.annotation(c.nodes[1])
-        c.nodes[1].agent.kill()
-        c.start_agent(c.nodes[0])
-        wait_for(lambda: c.annotation(c.nodes[0]), "its own", 20)
-        assert c.nodes[0].agent.status()["settings"]["podveilStrictMode"]["value"] in ("true", "false")
+            f.write(c.control.token("podveil", "podveil-system"))
+        code, text = c.as_agent(mine, "PATCH", NODE.format(mine.name), ALLOWED[0])
+        assert code == 422 and "and no other" in text, text
+        c.agent_kubeconfig(mine)
+        # Events.
+        event = {"apiVersion": "v1", "kind": "Event", "metadata": {"name": "e", "namespace": "default"},
+                 "involvedObject": {"apiVersion": "v1", "kind": "Node", "name": mine.name}, "type": "Warning",
+                 "reason": "PlaintextLeft", "source": {"component": "podveil"}}
+        for change in ({"involvedObject": {**event["involvedObject"], "name": other.name}}, {"type": "Normal"},
+                       {"involvedObject": {"apiVersion": "v1", "kind": "Pod", "name": mine.name}},
+                       {"source": {"component": "kubelet"}}, {"source": None}, {"involvedObject": {}}):
+            code, text = c.as_agent(mine, "POST", "/api/v1/namespaces/default/events", {**event, **change},
+                                    "application/json")
+            assert code == 422 and "in its own name" in text, (change, code, text)
+        assert c.as_agent(mine, "POST", "/api/v1/namespaces/default/events", event, "application/json")[0] == 201
+        # And an agent does with that all that it has to.
+        c.start_agent(other)
+        c.set(wireguardEnabled=True)
+        wait_for(lambda: c.annotation(other), "its key", 20)
+        wait_for(lambda: c.condition(other), "its condition", 20)
+        assert c.annotation(other, "podveil.io/WireguardPublicKey") == c.annotation(other)
 
 
 def test_server_side_dry_run(kubernetes, tmp_path):

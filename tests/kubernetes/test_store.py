@@ -106,6 +106,68 @@ def test_our_key_is_put_back(kubernetes):
     c.wait_encrypted()
 
 
+OWN = "podveil.io/WireguardPublicKey"
+
+
+def reasons(node, of):
+    return {r["reason"] for r in node.agent.status()["recordsRefused"] if r["node"] == of.name}
+
+
+def test_a_key_that_vanishes_is_held(kubernetes):
+    """Felix removes Calico's annotation when it starts; a node leaves encryption by saying so."""
+    c = kubernetes
+    control, worker, worker2 = c.nodes
+    key = public_key(worker2)
+    assert c.annotation(worker2, OWN) == key
+    wait_for(lambda: (c.condition(worker2) or {}).get("reason") == "Encrypting", "its condition says so")
+    worker2.agent.kill()  # nobody puts it back
+    c.annotate(worker2, value=None)
+    c.annotate(worker2, "podveil.io/probe", "1")
+    wait_for(lambda: worker.agent.status()["store"]["synced"] and key in allowed(worker), "our own is there")
+    assert reasons(worker, worker2) == set()
+    c.annotate(worker2, OWN, None)
+    wait_for(lambda: reasons(worker, worker2) == {"key_missing"}, "neither is there")
+    assert allowed(worker)[key] == {worker2.pods4}
+    # An agent that starts now, too.
+    wait_for(lambda: key in worker.run("cat /run/podveil/proved.json || true"), "what was proved is kept", 20)
+    worker.agent.kill()
+    c.start_agent(worker)
+    wait_for(lambda: reasons(worker, worker2) == {"key_missing"}, "it remembers")
+    assert allowed(worker)[key] == {worker2.pods4}
+    c.annotate(worker2, OWN, "off")
+    wait_for(lambda: key not in allowed(worker) and key not in allowed(control), "it left")
+    assert reasons(worker, worker2) == set()
+    c.start_agent(worker2)
+    c.wait_encrypted()
+    assert c.annotation(worker2, OWN) == c.annotation(worker2) == key
+
+
+def test_no_node_speaks_for_another(kubernetes):
+    """What an agent may say of its own Node, and what Calico's annotations may say, against another node's pods."""
+    c = kubernetes
+    control, worker, worker2 = c.nodes
+    c.wait_encrypted()
+    key, hostile, victims = public_key(worker2), public_key(worker), {worker2.pods4}
+    worker.agent.kill()
+    for reason, name, value in (
+            ("key_held", KEY, key),
+            ("not_assigned", "projectcalico.org/IPv4VXLANTunnelAddr", worker2.pods4.replace(".0/", ".2/")),
+            ("not_assigned", "projectcalico.org/IPv4IPIPTunnelAddr", "10.96.0.1"),
+            ("node_address", "projectcalico.org/IPv4WireguardInterfaceAddr", control.address),
+            ("not_assigned", "projectcalico.org/IPv4WireguardInterfaceAddr", "172.18.0.1"),  # the API server
+            ("never_pods", "projectcalico.org/IPv4WireguardInterfaceAddr", "169.254.169.254"),
+            ("in_pods", "projectcalico.org/IPv4Address", worker2.pods4.replace(".0/", ".2/"))):
+        before = c.annotation(worker, name)
+        c.annotate(worker, name, value.split("/")[0])
+        wait_for(lambda: reasons(control, worker) == {reason}, f"{name}: {value} is refused as {reason}")
+        assert allowed(control) == {key: victims, hostile: {worker.pods4}}, (name, value)
+        assert f"{worker2.pods4} dev wireguard.cali" in control.run("ip route show table 1")
+        c.annotate(worker, name, before)
+        wait_for(lambda: not reasons(control, worker), "taken back")
+    c.start_agent(worker)
+    c.wait_encrypted()
+
+
 def test_a_node_deleted_and_made_again(kubernetes):
     c = kubernetes
     worker = c.node("wireguard-worker")
@@ -129,7 +191,8 @@ def test_two_nodes_with_one_key(kubernetes):
             "status": {"addresses": [{"type": "InternalIP", "address": f"172.18.0.{last}"}]}})
     wait_for(lambda: events(c, worker, "NodesContradict"), "an Event says so")
     assert "double-one" in events(c, worker, "NodesContradict")[-1]["message"]
-    assert key not in allowed(worker)
+    # Who has the private key can read what is for either, and nobody else; nothing of it goes in plain.
+    assert allowed(worker)[key] == {"10.244.201.0/26", "10.244.202.0/26"}
     c.control.delete("/api/v1/nodes/double-two")
     wait_for(lambda: allowed(worker2).get(key) == {"10.244.201.0/26"}, "the other one is a peer")
     c.control.delete("/api/v1/nodes/double-one")
@@ -166,7 +229,8 @@ def test_addresses_of_calico_come_before_kubernetes(kubernetes):
         "status": {"addresses": [{"type": "InternalIP", "address": "172.18.0.98"}]}})
     wait_for(lambda: key in allowed(worker), "it is a peer")
     assert f"{key}\t172.18.0.99:51820" in worker.run("wg show wireguard.cali endpoints")
-    assert allowed(worker)[key] == {"10.244.77.0/29", "10.244.77.9/32"}
+    assert allowed(worker)[key] == {"10.244.77.0/29"}, "a tunnel's address that nobody gave to it"
+    assert [(r["reason"], r["node"]) for r in worker.agent.status()["recordsRefused"]] == [("not_assigned", "stranger")]
     c.control.delete("/api/v1/nodes/stranger")
 
 

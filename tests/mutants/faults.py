@@ -14,6 +14,9 @@ def fault(name, file, before, after, *tests):
 
 SOURCES = "tests/e2e/test_sources.py"
 FIRST_LINE = "tests/e2e/test_first_line.py"
+REGISTRY = "build/tests/test_registry"
+ADMISSION = "deploy/kubernetes/admission/own-node.yaml"
+RIGHTS = "tests/kubernetes/test_rights.py::test_an_agent_changes_its_keys_and_condition_and_nothing_else[plain]"
 TRUST = "tests/store/test_etcd_trust.py"
 
 GUARD = "build/tests/bpf/test_guard"
@@ -97,6 +100,45 @@ FAULTS = [
     fault("a-node-opens-anybodys-range", "user/node/remote_ranges.c",
           "strcmp(r->name, node->name) || ", "",
           "build/tests/test_remote_ranges"),
+    # --- no node speaks for another ---
+    fault("a-proof-does-not-count", "user/node/claims.c",
+          "if (!a->proof == !b->proof)", "if (!a->own && !b->own)", REGISTRY),
+    fault("wide-ranges-taken", "user/node/claims.c",
+          " || cidr_contains(range, &never[i].range)", "", REGISTRY),
+    fault("who-answers-takes-over-at-once", "user/node/claims.c",
+          "return holder->silent && other->answers;", "return holder->proof && other->answers;", REGISTRY),
+    fault("a-victims-key-is-anybodys", "user/node/review_keys.c",
+          "\tif (holder == i)\n\t\treturn;", "\tif (holder == i || f == REGISTRY_IPV4)\n\t\treturn;", REGISTRY),
+    fault("a-shared-key-proves", "user/node/registry.c",
+          "\t\tif (!p->shared)\n\t\t\tprove(", "\t\tif (p)\n\t\t\tprove(", REGISTRY),
+    fault("a-missing-key-is-no-key", "user/node/review_keys.c",
+          "if (none(key) && held) {", "if (none(key) && held && p->shared) {", REGISTRY),
+    fault("a-condition-does-not-count", "user/node/review_keys.c",
+          "(p->unanswered && !r->encrypts)", "(p->unanswered && *r->name)", REGISTRY),
+    fault("who-leaves-is-held", "user/node/review_keys.c",
+          "none(p->key) || left ||", "none(p->key) || (left && !r) ||", REGISTRY),
+    fault("tunnels-addresses-taken-as-said", "user/node/review_ranges.c",
+          "if (!r->assigned || covered(r, address)) {", "if (!r->assigned || *r->name) {",
+          REGISTRY),
+    fault("a-tunnels-address-outlives-its-range", "user/node/review_ranges.c",
+          "\tif (c->tunnel)\n\t\t*tunnel", "\tif (c->tunnel && contested)\n\t\t*tunnel", REGISTRY),
+    fault("addresses-among-pods", "user/node/review_addresses.c",
+          "p->order && !again ? p->address", "p->order ? p->address", REGISTRY),
+    fault("what-was-proved-is-forgotten", "user/node/holdings.c",
+          "\t\terr = take(h, sorted[i]);", "\t\terr = n ? 0 : take(h, sorted[i]);", REGISTRY),
+    fault("any-node", ADMISSION, '\n        request.userInfo.extra["authentication.kubernetes.io/node-name"][0] == request.name',
+          "\n        true", RIGHTS),
+    fault("any-label", ADMISSION, "k in oldObject.metadata && object.metadata[k] == oldObject.metadata[k]", "true", RIGHTS),
+    fault("any-annotation", ADMISSION, "k in variables.oldAnnotations && variables.annotations[k] == variables.oldAnnotations[k]",
+          "true", RIGHTS),
+    fault("annotations-removed", ADMISSION, "k in variables.ours || k in variables.annotations", "true", RIGHTS),
+    fault("any-status", ADMISSION, "k in variables.oldStatus && variables.status[k] == variables.oldStatus[k]", "true", RIGHTS),
+    fault("status-removed", ADMISSION, 'k == "conditions" || k in variables.status)', "true)", RIGHTS),
+    fault("any-condition", ADMISSION, 'c.type == "PodveilReady" || c in variables.oldConditions', "true", RIGHTS),
+    fault("conditions-removed", ADMISSION, 'c.type == "PodveilReady" || c in variables.conditions', "true", RIGHTS),
+    fault("events-of-any-node", "deploy/kubernetes/admission/own-events.yaml",
+          'object.involvedObject.?name.orValue("") == request.userInfo.extra["authentication.kubernetes.io/node-name"][0]',
+          "true", RIGHTS),
     # --- the node ---
     fault("anybody-may-ask-the-status-socket", "user/node/status.c",
           "chmod(STATUS_SOCKET, 0600)", "chmod(STATUS_SOCKET, 0666)",

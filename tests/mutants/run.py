@@ -85,6 +85,7 @@ def failing(tests, verbose=False):
         command = [test] if test.startswith("build/") else [
             sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q", "-x", test]
         code, out = run(command)
+        # pytest's code; of a program it says how many failed.
         if not test.startswith("build/") and (code == 5 or "no tests ran" in out):
             raise SystemExit(f"{test}: no such test")
         if code:

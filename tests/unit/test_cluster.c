@@ -38,8 +38,20 @@ static void on_node(void *context, const char *name, const struct node_record *r
 	for (size_t i = 0; r && i < r->n_pod_cidrs; i++)
 		at += snprintf(at, (size_t)(end - at), " %s",
 			       cidr_format(&r->pod_cidrs[i], false, text));
+	for (size_t i = 0; r && i < r->n_granted; i++)
+		at += snprintf(at, (size_t)(end - at), " granted %s",
+			       cidr_format(&r->granted[i], true, text));
+	for (size_t i = 0; r && i < 4; i++)
+		if (r->overlays[i].family)
+			at += snprintf(at, (size_t)(end - at), " says %s",
+				       cidr_format(&r->overlays[i], true, text));
 	if (r && r->key4[0])
 		at += snprintf(at, (size_t)(end - at), " key");
+	if (r)
+		at += snprintf(at, (size_t)(end - at), "%s%s%s", r->left4 ? " left" : "",
+			       r->left6 ? " left6" : "", r->encrypts ? " encrypts" : "");
+	if (r && !r->assigned)
+		fail_msg("ranges of a cluster are assigned");
 	snprintf(at, (size_t)(end - at), "\n");
 }
 
@@ -168,7 +180,8 @@ static void annotations_come_first(void **state)
 		"'projectcalico.org/IPv4VXLANTunnelAddr':'10.1.0.6',"
 		"'projectcalico.org/WireguardPublicKey':'not a key'}},"
 		"'status':{'addresses':[{'type':'InternalIP','address':'172.18.0.1'}]}}");
-	expect(&t, "a 192.0.2.7 tunnel 10.1.0.5 10.1.0.6/32\n");
+	/* What it says of its tunnels is no range of it. */
+	expect(&t, "a 192.0.2.7 tunnel 10.1.0.5 says 10.1.0.6\n");
 	assert_string_equal(cluster_key(c, "a", false), "not a key");
 	cluster_free(c);
 }
@@ -192,7 +205,7 @@ static void blocks_say_whose_addresses_are(void **state)
 	/* The first block: podCIDRs count no more, for anybody. */
 	block(c, BORROWED);
 	expect(&t, "a 172.18.0.1 10.1.0.0/26\n"
-		   "b 172.18.0.2 10.1.0.2/32 10.1.0.3/32\n");
+		   "b 172.18.0.2 10.1.0.2/32 10.1.0.3/32 granted 10.1.0.2 granted 10.1.0.3\n");
 	/* The same again: no news. */
 	block(c, BORROWED);
 	expect(&t, "");
@@ -200,7 +213,7 @@ static void blocks_say_whose_addresses_are(void **state)
 	block(c,
 	      "{'metadata':{'name':'10-1-0-0-26'},'spec':{'cidr':'10.1.0.0/26',"
 	      "'affinity':'host:b','allocations':[0],'attributes':[{'secondary':{'node':'a'}}]}}");
-	expect(&t, "a 172.18.0.1 10.1.0.0/32\nb 172.18.0.2 10.1.0.0/26\n");
+	expect(&t, "a 172.18.0.1 10.1.0.0/32 granted 10.1.0.0\nb 172.18.0.2 10.1.0.0/26\n");
 	/* Released: nobody's, and no address of it is anybody's. */
 	block(c, "{'metadata':{'name':'other'},'spec':{'cidr':'10.1.1.0/26','affinity':"
 		 "'virtual:load-balancer'}}");
@@ -226,7 +239,7 @@ static void blocks_may_come_before_their_nodes(void **state)
 	simple(c, "b", 2);
 	expect(&t, "");
 	cluster_listed(c, CLUSTER_NODES);
-	expect(&t, "b 172.18.0.2 10.1.0.2/32 10.1.0.3/32\n");
+	expect(&t, "b 172.18.0.2 10.1.0.2/32 10.1.0.3/32 granted 10.1.0.2 granted 10.1.0.3\n");
 	simple(c, "a", 1);
 	expect(&t, "a 172.18.0.1 10.1.0.0/26\n");
 	/* Gone and made again: its block was its own all the time. */
@@ -251,7 +264,8 @@ static void a_new_list_forgets_what_is_not_in_it(void **state)
 	simple(c, "b", 2);
 	expect(&t, "");
 	cluster_listed(c, CLUSTER_NODES);
-	expect(&t, "a gone\nb 172.18.0.2 10.1.0.2/32 10.1.0.3/32\n");
+	expect(&t, "a gone\n"
+		   "b 172.18.0.2 10.1.0.2/32 10.1.0.3/32 granted 10.1.0.2 granted 10.1.0.3\n");
 	cluster_listing(c, CLUSTER_BLOCKS);
 	cluster_listed(c, CLUSTER_BLOCKS);
 	expect(&t, "b 172.18.0.2 10.244.2.0/24\n");
@@ -267,9 +281,9 @@ static void with_blocks_tunnels_have_assigned_addresses_only(void **state)
 	all_listed(c);
 	node(c, "{'metadata':{'name':'a','annotations':{'projectcalico.org/IPv4VXLANTunnelAddr':"
 		"'10.1.0.9','projectcalico.org/IPv6IPIPTunnelAddr':'zz'}}}");
-	expect(&t, "a tunnel 10.1.0.9 10.1.0.9/32\n");
+	expect(&t, "a tunnel 10.1.0.9 says 10.1.0.9\n");
 	block(c, BORROWED);
-	expect(&t, "a tunnel 10.1.0.9 10.1.0.0/26\n");
+	expect(&t, "a tunnel 10.1.0.9 10.1.0.0/26 says 10.1.0.9\n");
 	assert_non_null(
 		strstr(t.problems, "nodes/a: annotation projectcalico.org/IPv6IPIPTunnelAddr"));
 	cluster_free(c);
@@ -298,6 +312,63 @@ static void nonsense_is_named_and_harms_nobody(void **state)
 	cluster_free(c);
 }
 
+/* Calico allocates tunnels' addresses like a pod's: the block says whose they are. */
+static void a_tunnels_address_out_of_anothers_block(void **state)
+{
+	struct told t;
+	struct cluster *c = make(&t);
+
+	(void)state;
+	all_listed(c);
+	node(c, "{'metadata':{'name':'b','annotations':{'projectcalico.org/IPv4VXLANTunnelAddr':"
+		"'10.1.0.1'}}}");
+	block(c, "{'metadata':{'name':'10-1-0-0-26'},'spec':{'cidr':'10.1.0.0/26','affinity':"
+		 "'host:a','allocations':[null,0],'attributes':[{'handle_id':'vxlan-tunnel-addr-b',"
+		 "'secondary':{'node':'b','type':'vxlanTunnelAddress'}}]}}");
+	expect(&t, "b tunnel 10.1.0.1 says 10.1.0.1\n"
+		   "b tunnel 10.1.0.1 10.1.0.1/32 granted 10.1.0.1 says 10.1.0.1\n");
+	cluster_free(c);
+}
+
+#define OURS "podveil.io/WireguardPublicKey"
+#define CONDITION(reason)                                                                          \
+	"'status':{'conditions':[{'type':'Ready','reason':'Encrypting'},"                          \
+	"{'type':'PodveilReady','status':'True','reason':'" reason "'}]}"
+
+static void a_key_goes_by_being_taken_back(void **state)
+{
+	struct told t;
+	struct cluster *c = make(&t);
+
+	(void)state;
+	all_listed(c);
+	node(c, "{'metadata':{'name':'a','annotations':{'" CLUSTER_KEY4 "':'" KEY "','" OURS
+		"':'" KEY "','" OURS "V6':'off'}}," CONDITION("Encrypting") "}");
+	expect(&t, "a key left6 encrypts\n");
+	/* Felix removes its annotation when it starts. */
+	node(c, "{'metadata':{'name':'a','annotations':{'" OURS "':'" KEY
+		"'}}," CONDITION("PeersMissing") "}");
+	expect(&t, "a key encrypts\n");
+	assert_string_equal(cluster_key(c, "a", false), "");
+	assert_string_equal(cluster_own_key(c, "a", false), KEY);
+	/* Everything is lost but the condition. */
+	node(c, "{'metadata':{'name':'a'}," CONDITION("NotEverythingDone") "}");
+	expect(&t, "a encrypts\n");
+	/* It leaves: by its annotation, or, an agent of before, by its condition. */
+	node(c, "{'metadata':{'name':'a','annotations':{'" OURS
+		"':'off'}}," CONDITION("Encrypting") "}");
+	expect(&t, "a left encrypts\n");
+	node(c, "{'metadata':{'name':'a'}," CONDITION("EncryptionOff") "}");
+	expect(&t, "a left left6\n");
+	node(c, "{'metadata':{'name':'a'}," CONDITION("Removed") "}");
+	expect(&t, "a left left6\n");
+	/* Felix encrypts there now. */
+	node(c, "{'metadata':{'name':'a','annotations':{'" CLUSTER_KEY4 "':'" KEY "','" OURS
+		"':'off'}}}");
+	expect(&t, "a key left\n");
+	cluster_free(c);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -308,6 +379,8 @@ int main(void)
 		cmocka_unit_test(a_new_list_forgets_what_is_not_in_it),
 		cmocka_unit_test(with_blocks_tunnels_have_assigned_addresses_only),
 		cmocka_unit_test(nonsense_is_named_and_harms_nobody),
+		cmocka_unit_test(a_tunnels_address_out_of_anothers_block),
+		cmocka_unit_test(a_key_goes_by_being_taken_back),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -26,6 +26,7 @@ static void what_is_written_is_read(void **state)
 				   "  ],\n"
 				   "  \"wireguardPublicKey\": \"" KEY "\",\n"
 				   "  \"wireguardPublicKeyV6\": \"" KEY "\",\n"
+				   "  \"wireguardEnabledV6\": false,\n"
 				   "  \"tunnelIPv4\": \"10.244.1.0\",\n"
 				   "  \"tunnelIPv6\": \"fd00:10:244:1::\",\n"
 				   "  \"port\": 51820,\n"
@@ -38,6 +39,8 @@ static void what_is_written_is_read(void **state)
 	assert_int_equal(parse(text, &r, problem), 0);
 	assert_int_equal(r.n_pod_cidrs, 2);
 	assert_int_equal(r.port6, 51821);
+	assert_false(r.left4);
+	assert_true(r.left6);
 	again = record_format(&r);
 	assert_string_equal(again, text);
 	free(again);
@@ -47,6 +50,16 @@ static void what_is_written_is_read(void **state)
 	assert_false(record_equal(&copy, &r));
 	copy.pod_cidrs[1].address[0] ^= 1;
 	copy.key6[31] ^= 1;
+	assert_false(record_equal(&copy, &r));
+	copy.key6[31] ^= 1;
+	copy.left4 = true;
+	assert_false(record_equal(&copy, &r));
+	copy.left4 = false;
+	copy.assigned = true;
+	assert_false(record_equal(&copy, &r));
+	copy.assigned = false;
+	copy.n_granted = 1;
+	copy.granted[0] = copy.pod_cidrs[0];
 	assert_false(record_equal(&copy, &r));
 	record_fini(&copy);
 	record_fini(&r);
@@ -118,6 +131,8 @@ static void what_is_wrong_is_named(void **state)
 		{"{\"name\":\"a\",\"port\":65536}", "port: not a number from 0 to 65535"},
 		{"{\"name\":\"a\",\"port\":\"51820\"}", "port: "},
 		{"{\"name\":\"a\",\"portV6\":-1}", "portV6: "},
+		{"{\"name\":\"a\",\"wireguardEnabled\":0}",
+		 "wireguardEnabled: neither true nor false"},
 	};
 
 	(void)state;

@@ -122,7 +122,10 @@ static const struct {
 	 "tcx or clsact; where, whether first there, and whose filter last ran before it, or null"},
 	{"guard.displaced", "how often such a filter was found, and the guard put first again"},
 	{"strict, wire", "podveilStrictMode; xdp where one of the tunnels has it, else socket"},
-	{"conflicts", "keys and ranges that two nodes claim, a text each"},
+	{"conflicts", "keys, ranges and addresses that several nodes claim, a text each"},
+	{"recordsRefused.node, .reason, .range, .other, .text",
+	 "parts of nodes' records that are refused, the first hundred; a range that is empty: a "
+	 "key"},
 	{"refused", "the setting that is refused, and why, or null"},
 	{"failed", "the last attempt to apply records and settings failed"},
 	{"http", "where the agent answers over HTTP, as --http has it, or null"},

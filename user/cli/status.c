@@ -153,6 +153,18 @@ static void print_tunnel(const struct view *v, size_t i, const json_t *t)
 	print_peers(v, i, json_object_get(t, "peers"));
 }
 
+/* It is said already. */
+static bool names_conflict(const json_t *o, const char *text)
+{
+	const json_t *conflict;
+	size_t i;
+
+	json_array_foreach (json_object_get(o, "conflicts"), i, conflict)
+		if (!strcmp(json_string_value(conflict), text))
+			return true;
+	return false;
+}
+
 static void print_problems(const struct view *v)
 {
 	const json_t *o = v->now, *store = json_object_get(o, "store"), *conflict, *t;
@@ -172,6 +184,9 @@ static void print_problems(const struct view *v)
 			printf("%s: %s\n", ask_text(t, "family"), ask_text(t, "problem"));
 	json_array_foreach (json_object_get(o, "conflicts"), i, conflict)
 		printf("conflict: %s\n", json_string_value(conflict));
+	json_array_foreach (json_object_get(o, "recordsRefused"), i, t)
+		if (!names_conflict(o, ask_text(t, "text")))
+			printf("record refused: %s\n", ask_text(t, "text"));
 	if (json_is_string(json_object_get(o, "refused")))
 		printf("refused: %s\n", ask_text(o, "refused"));
 	if (ask_number(store, "errors"))

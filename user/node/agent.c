@@ -19,6 +19,8 @@
 #include "node/network.h"
 #include "node/pair.h"
 #include "node/plan.h"
+#include "node/proofs.h"
+#include "node/registry.h"
 #include "node/report.h"
 #include "node/schedule.h"
 #include "node/self.h"
@@ -49,6 +51,7 @@ struct agent {
 	bool told;  /* the store has said something about the cluster's settings */
 	bool swept; /* what earlier agents left and is not wanted is gone */
 	struct nodes nodes;
+	struct registry *registry;
 	struct self self;
 	struct tunnel *tunnels[N_TUNNELS];
 	struct plan plans[N_TUNNELS]; /* the last ones */
@@ -60,6 +63,7 @@ struct agent {
 	struct documents *http;
 	enum log_level log_level; /* as set last */
 	struct announcer *announcer;
+	unsigned int ticks;
 };
 
 static bool enabled(const struct settings *s, int i)
@@ -84,6 +88,7 @@ static struct report_input describe(void *context)
 		.n_tunnels = N_TUNNELS,
 		.first_line = a->first_line,
 		.fence = a->fence,
+		.registry = a->registry,
 		.conflicts = a->conflicts,
 		.http = a->http ? a->params.http : NULL,
 		.failed = schedule_failing(a->schedule),
@@ -135,31 +140,61 @@ static int publish(struct agent *a)
 	return err;
 }
 
-static int make_plans(struct agent *a)
+static int review(struct agent *a, const struct node_record *const *all, uint8_t keys[][32])
 {
 	const struct settings *s = settings_get(a->params.settings);
+	struct cidr own[SELF_ADDRESSES];
+	struct registry_input in = {
+		.self = a->params.node,
+		.nodes = all,
+		.n_nodes = nodes_count_with(&a->nodes, a->params.node),
+		.own = own,
+		.n_own = self_addresses(&a->self, own),
+		.host_encryption = s->host_encryption,
+	};
+	char *conflicts;
+	int err = 0;
+
+	for (int i = 0; i < N_TUNNELS && !err; i++) {
+		if (!enabled(s, i))
+			continue;
+		err = tunnel_key(a->tunnels[i], keys[i]);
+		in.own_keys[i] = keys[i];
+	}
+	cidr_parse_address(store_peer(a->store), &in.store);
+	proofs_see(a->registry, a->tunnels);
+	if (!err)
+		err = registry_review(a->registry, &in);
+	if (err)
+		return err;
+	registry_log(a->registry);
+	conflicts = report_conflicts(a->registry);
+	if (conflicts) {
+		free(a->conflicts);
+		a->conflicts = conflicts;
+	}
+	return 0;
+}
+
+static int make_plans(struct agent *a)
+{
 	const struct node_record **all = nodes_with(&a->nodes, &a->self.record);
 	struct plan fresh[N_TUNNELS] = {{.n_peers = 0}};
 	uint8_t keys[N_TUNNELS][32];
-	int err = all ? 0 : -ENOMEM;
+	int err = all ? review(a, all, keys) : -ENOMEM;
 
+	free(all);
 	for (int i = 0; i < N_TUNNELS && !err; i++) {
 		struct plan_input in = {
 			.family = families[i],
 			.self = a->params.node,
-			.nodes = all,
-			.n_nodes = nodes_count_with(&a->nodes, a->params.node),
-			.settings = s,
+			.settings = settings_get(a->params.settings),
 		};
 
-		if (enabled(s, i)) {
-			err = tunnel_key(a->tunnels[i], keys[i]);
-			in.own_key = keys[i];
-		}
-		if (!err)
-			err = plan_make(&in, &fresh[i]);
+		in.nodes = registry_nodes(a->registry, &in.n_nodes);
+		in.contested = registry_contested(a->registry, &in.n_contested);
+		err = plan_make(&in, &fresh[i]);
 	}
-	free(all);
 	for (int i = 0; i < N_TUNNELS; i++) {
 		if (err) {
 			plan_fini(&fresh[i]);
@@ -169,21 +204,6 @@ static int make_plans(struct agent *a)
 		a->plans[i] = fresh[i];
 	}
 	return err;
-}
-
-static void tell_conflicts(struct agent *a)
-{
-	char *text = report_conflicts(a->plans, N_TUNNELS);
-
-	if (!text)
-		return;
-	if (!a->conflicts || strcmp(text, a->conflicts)) {
-		report_log_conflicts(text);
-		free(a->conflicts);
-		a->conflicts = text;
-	} else {
-		free(text);
-	}
 }
 
 static uint32_t tunnel_mtu(const struct agent *a, const struct settings *s, int i)
@@ -285,8 +305,9 @@ static void begin_first_line(struct agent *a)
 static int raise_first_line(struct agent *a)
 {
 	const struct settings *s = settings_get(a->params.settings);
-	const struct node_record **all;
 	struct first_line_input in = {.settings = s, .plans = a->plans, .n_plans = N_TUNNELS};
+	const struct registry_node *admitted = registry_nodes(a->registry, &in.n_nodes);
+	const struct node_record **records;
 	int err;
 
 	/* A store that says nothing has not switched strict mode off. */
@@ -295,13 +316,14 @@ static int raise_first_line(struct agent *a)
 			 "needs=\"podveilStrictMode in the store, or podveil agent --cleanup\"");
 		return 0;
 	}
-	all = nodes_with(&a->nodes, &a->self.record);
-	if (!all)
+	records = calloc(in.n_nodes ? in.n_nodes : 1, sizeof(*records));
+	if (!records)
 		return -ENOMEM;
-	in.nodes = all;
-	in.n_nodes = nodes_count_with(&a->nodes, a->params.node);
+	for (size_t i = 0; i < in.n_nodes; i++)
+		records[i] = admitted[i].record;
+	in.nodes = records;
 	err = first_line_raise(a->first_line, &in);
-	free(all);
+	free(records);
 	return err;
 }
 
@@ -330,7 +352,6 @@ static int pass(void *context)
 		err = make_plans(a);
 	if (err)
 		return err;
-	tell_conflicts(a);
 	/* The part that routes decide has to stand; without nftables the second line is left. */
 	first = raise_first_line(a);
 	if (first && is_strict(s) && !first_line_look(a->first_line).routing)
@@ -362,10 +383,12 @@ static int pass(void *context)
 	if (err && !first)
 		first = err;
 	sweep(a, !first || !any);
-	/* Before the key, so that one write to the store has both. */
+	/* Before the key, so that one write to the store has both; but a store that was told of no record
+	 * yet does not know whose news it is, and they would be lost. */
 	in = describe(a);
 	in.failed = first;
-	announcer_look(a->announcer, &in);
+	if (a->published)
+		announcer_look(a->announcer, &in);
 	err = publish(a);
 	return first ? first : err;
 }
@@ -498,6 +521,9 @@ static void tick(void *context)
 
 	for (int i = 0; i < N_TUNNELS; i++)
 		tunnel_tick(a->tunnels[i]);
+	/* Proofs come with sessions, and doubts with silence. */
+	if (proofs_tick(a->registry, a->tunnels, ++a->ticks))
+		schedule_pass(a->schedule);
 	in = describe(a);
 	announcer_look(a->announcer, &in);
 }
@@ -553,6 +579,10 @@ int agent_new(const struct agent_params *params, struct agent **out)
 	err = lock_file_take(LOCK, &a->lock_file);
 	if (err)
 		goto fail;
+	err = -ENOMEM;
+	a->registry = registry_new(REGISTRY_FILE);
+	if (!a->registry)
+		goto fail;
 	step = "watching the network";
 	err = schedule_new(&sp, &a->schedule);
 	if (err)
@@ -584,6 +614,7 @@ static void withdraw(struct agent *a)
 {
 	memset(a->self.record.key4, 0, sizeof(a->self.record.key4));
 	memset(a->self.record.key6, 0, sizeof(a->self.record.key6));
+	a->self.record.left4 = a->self.record.left6 = true;
 	announcer_withdraw(a->store);
 	/* Whatever the store told last: a key of ours may be on its way there. */
 	a->published = false;
@@ -631,6 +662,11 @@ void agent_free(struct agent *a, bool cleanup)
 	announcer_free(a->announcer);
 	store_close(a->store);
 	schedule_free(a->schedule);
+	if (a->registry && !cleanup)
+		registry_save(a->registry);
+	if (cleanup)
+		unlink(REGISTRY_FILE);
+	registry_free(a->registry);
 	nodes_fini(&a->nodes);
 	record_fini(&a->self.record);
 	free(a->conflicts);

@@ -410,6 +410,17 @@ static void settings(struct writer *w)
 	}
 }
 
+static void records(struct writer *w)
+{
+	const size_t *counts = registry_counts(w->in->registry);
+
+	family(w, "podveil_records_refused", "gauge",
+	       "Parts of nodes' records that are refused now, by reason; status names them.");
+	for (int i = 0; i < REGISTRY_REASON_COUNT; i++)
+		fprintf(w->f, "podveil_records_refused{reason=\"%s\"} %zu\n",
+			registry_reason_name(i), counts[i]);
+}
+
 static void store(struct writer *w)
 {
 	const struct store_health *h = w->in->store ? store_health(w->in->store) : NULL;
@@ -469,8 +480,9 @@ static void node(struct writer *w)
 	uint64_t lost, held_back;
 	size_t conflicts = 0;
 
-	for (const char *c = w->in->conflicts; c && *c; c++)
-		conflicts += *c == '\n';
+	for (int i = 0; i < REGISTRY_REASON_COUNT; i++)
+		if (registry_reason_is_conflict(i))
+			conflicts += registry_counts(w->in->registry)[i];
 	family(w, "podveil_build_info", "gauge", "Version; always 1.");
 	fprintf(w->f, "podveil_build_info{version=\"%s\",compiler=\"%s\"} 1\n", PODVEIL_VERSION,
 		__VERSION__);
@@ -509,8 +521,8 @@ static void node(struct writer *w)
 	single(w, "podveil_failed", "gauge",
 	       "1: the last attempt to apply records and settings failed; the log says why.",
 	       w->in->failed);
-	single(w, "podveil_conflicts", "gauge", "Keys and ranges that two nodes claim.",
-	       (double)conflicts);
+	single(w, "podveil_conflicts", "gauge",
+	       "Keys, ranges and addresses that several nodes claim.", (double)conflicts);
 	log_losses(&lost, &held_back);
 	single(w, "podveil_log_lines_lost_total", "counter",
 	       "Lines of the log that nobody took: its reader stopped, or the disk is full.",
@@ -518,6 +530,7 @@ static void node(struct writer *w)
 	single(w, "podveil_log_lines_held_back_total", "counter",
 	       "Lines of the log that the rate limit held back.", (double)held_back);
 	store(w);
+	records(w);
 	settings(w);
 	process_metrics(w->f);
 }

@@ -35,70 +35,6 @@ struct cidr plan_tunnel_address(const struct node_record *r, int family, bool ho
 	return a;
 }
 
-/* --- keys --- */
-
-struct claim {
-	const uint8_t *key;
-	size_t node;
-};
-
-static int by_key(const void *a, const void *b)
-{
-	const struct claim *x = a, *y = b;
-	int order = memcmp(x->key, y->key, 32);
-
-	return order ? order : (x->node > y->node) - (x->node < y->node);
-}
-
-static int add_conflict(struct plan *p, const struct node_record *one,
-			const struct node_record *other, const struct cidr *range)
-{
-	struct plan_conflict *more =
-		realloc(p->conflicts, (p->n_conflicts + 1) * sizeof(*p->conflicts));
-
-	if (!more)
-		return -ENOMEM;
-	p->conflicts = more;
-	p->conflicts[p->n_conflicts++] = (struct plan_conflict){
-		.one = one,
-		.other = other,
-		.range = range ? *range : (struct cidr){.family = AF_UNSPEC},
-	};
-	return 0;
-}
-
-/* Which nodes have a key that nobody else claims. Ourselves count with the key that we have,
- * whatever our record says. */
-static int find_keys(const struct plan_input *in, struct plan *p, bool *usable)
-{
-	struct claim *claims = calloc(in->n_nodes ? in->n_nodes : 1, sizeof(*claims));
-	size_t n = 0;
-	int err = 0;
-
-	if (!claims)
-		return -ENOMEM;
-	for (size_t i = 0; i < in->n_nodes; i++) {
-		const bool self = !strcmp(in->nodes[i]->name, in->self);
-		const uint8_t *key =
-			self && in->own_key ? in->own_key : plan_key(in->nodes[i], in->family);
-
-		if (!sodium_is_zero(key, 32))
-			claims[n++] = (struct claim){.key = key, .node = i};
-	}
-	qsort(claims, n, sizeof(*claims), by_key);
-	for (size_t i = 0, next; i < n && !err; i = next) {
-		for (next = i + 1; next < n && !memcmp(claims[i].key, claims[next].key, 32); next++)
-			;
-		if (next == i + 1)
-			usable[claims[i].node] = true;
-		for (size_t k = i + 1; k < next && !err; k++)
-			err = add_conflict(p, in->nodes[claims[i].node], in->nodes[claims[k].node],
-					   NULL);
-	}
-	free(claims);
-	return err;
-}
-
 /* --- ranges --- */
 
 static int by_range(const void *a, const void *b)
@@ -110,7 +46,7 @@ static int by_range(const void *a, const void *b)
 		return order;
 	if (x->owner != y->owner)
 		return x->owner == PLAN_SELF ? -1 : 1;
-	return strcmp(x->node->name, y->node->name);
+	return strcmp(x->name, y->name);
 }
 
 static bool covered(const struct node_record *r, const struct cidr *address)
@@ -122,27 +58,29 @@ static bool covered(const struct node_record *r, const struct cidr *address)
 }
 
 /* All that a node has in this family. */
-static void collect(const struct plan_input *in, const struct node_record *r, const char *name,
-		    size_t peer, struct plan *p)
+static void collect(const struct plan_input *in, size_t i, const char *name, size_t peer,
+		    struct plan *p)
 {
+	const struct node_record *r = in->nodes[i].record;
+	const bool host_refused = in->nodes[i].host_refused[in->family == AF_INET6];
 	const enum plan_owner owner = strcmp(r->name, in->self) ? PLAN_OTHER : PLAN_SELF;
-	const struct plan_range base = {.node = r, .name = name, .owner = owner, .peer = peer};
+	const struct plan_range base = {.name = name, .owner = owner, .peer = peer};
 	struct plan_range *to = p->ranges + p->n_ranges;
 	const struct cidr tunnel = plan_tunnel_address(r, in->family, false);
 	const struct cidr *host = address_of(r, in->family);
 
-	for (size_t i = 0; i < r->n_pod_cidrs; i++) {
-		if (r->pod_cidrs[i].family != in->family)
+	for (size_t k = 0; k < r->n_pod_cidrs; k++) {
+		if (r->pod_cidrs[k].family != in->family)
 			continue;
 		*to = base;
-		to++->cidr = r->pod_cidrs[i];
+		to++->cidr = r->pod_cidrs[k];
 	}
 	if (tunnel.family && !covered(r, &tunnel)) {
 		*to = base;
 		to++->cidr = tunnel;
 	}
 	if (in->settings->host_encryption && host->family && owner == PLAN_OTHER &&
-	    peer != PLAN_NO_PEER) {
+	    peer != PLAN_NO_PEER && !host_refused) {
 		*to = base;
 		to->host = true;
 		to++->cidr = *host;
@@ -150,23 +88,33 @@ static void collect(const struct plan_input *in, const struct node_record *r, co
 	p->n_ranges = (size_t)(to - p->ranges);
 }
 
-/* Each range once: the first claim stays. */
-static int settle(struct plan *p)
+static void collect_contested(const struct plan_input *in, char *name, struct plan *p)
+{
+	for (size_t i = 0; i < in->n_contested; i++) {
+		if (in->contested[i].cidr.family != in->family)
+			continue;
+		strcpy(name, in->contested[i].name);
+		p->ranges[p->n_ranges++] = (struct plan_range){
+			.cidr = in->contested[i].cidr,
+			.name = name,
+			.owner = PLAN_OTHER,
+			.peer = PLAN_NO_PEER,
+		};
+		name += strlen(name) + 1;
+	}
+}
+
+/* Each range once, in order. */
+static void sort_ranges(struct plan *p)
 {
 	size_t kept = 0;
-	int err = 0;
 
-	qsort(p->ranges, p->n_ranges, sizeof(*p->ranges), by_range);
-	for (size_t i = 0; i < p->n_ranges && !err; i++) {
-		struct plan_range *last = kept ? &p->ranges[kept - 1] : NULL;
-
-		if (!last || cidr_compare(&last->cidr, &p->ranges[i].cidr))
+	if (p->n_ranges)
+		qsort(p->ranges, p->n_ranges, sizeof(*p->ranges), by_range);
+	for (size_t i = 0; i < p->n_ranges; i++)
+		if (!kept || cidr_compare(&p->ranges[kept - 1].cidr, &p->ranges[i].cidr))
 			p->ranges[kept++] = p->ranges[i];
-		else if (last->node != p->ranges[i].node)
-			err = add_conflict(p, last->node, p->ranges[i].node, &last->cidr);
-	}
 	p->n_ranges = kept;
-	return err;
 }
 
 static struct endpoint endpoint_at(const struct cidr *address, uint16_t port)
@@ -209,56 +157,73 @@ static int allow(struct plan *p)
 	return 0;
 }
 
+/* Nodes with a key and an address, but ourselves; `peers`: the index of each node's own. */
+static void find_peers(const struct plan_input *in, struct plan *p, size_t *peers)
+{
+	char *name = p->names;
+
+	for (size_t i = 0; i < in->n_nodes; i++, name += strlen(name) + 1) {
+		const struct node_record *r = in->nodes[i].record;
+		const struct cidr *address = address_of(r, in->family);
+		const uint16_t port = in->family == AF_INET ? r->port4 : r->port6;
+
+		strcpy(name, r->name);
+		peers[i] = PLAN_NO_PEER;
+		if (!strcmp(r->name, in->self)) {
+			p->address =
+				plan_tunnel_address(r, in->family, in->settings->host_encryption);
+			continue;
+		}
+		/* With another's key: that one's peer has its ranges. */
+		if (in->nodes[i].peer[in->family == AF_INET6] != i || !address->family ||
+		    sodium_is_zero(plan_key(r, in->family), 32))
+			continue;
+		peers[i] = p->n_peers++;
+		p->peers[peers[i]] = (struct plan_peer){
+			.node = r,
+			.name = name,
+			.tunnel = plan_tunnel_address(r, in->family, in->settings->host_encryption),
+			.endpoint = endpoint_at(address, port ? port : p->port),
+		};
+	}
+}
+
+static int make_room(const struct plan_input *in, struct plan *p)
+{
+	size_t room = in->n_contested + 1, letters = 1;
+
+	for (size_t i = 0; i < in->n_nodes; i++) {
+		room += in->nodes[i].record->n_pod_cidrs + 2;
+		letters += strlen(in->nodes[i].record->name) + 1;
+	}
+	for (size_t i = 0; i < in->n_contested; i++)
+		letters += strlen(in->contested[i].name) + 1;
+	p->names = calloc(1, letters);
+	p->peers = calloc(in->n_nodes ? in->n_nodes : 1, sizeof(*p->peers));
+	p->ranges = calloc(room, sizeof(*p->ranges));
+	return p->names && p->peers && p->ranges ? 0 : -ENOMEM;
+}
+
 int plan_make(const struct plan_input *in, struct plan *out)
 {
 	struct plan p = {
 		.port = in->family == AF_INET ? in->settings->port4 : in->settings->port6,
 	};
-	bool *usable = calloc(in->n_nodes ? in->n_nodes : 1, sizeof(*usable));
-	size_t room = 0, letters = 1;
+	size_t *peers = calloc(in->n_nodes ? in->n_nodes : 1, sizeof(*peers));
 	char *name;
-	int err = -ENOMEM;
+	int err = peers ? make_room(in, &p) : -ENOMEM;
 
-	for (size_t i = 0; i < in->n_nodes; i++) {
-		room += in->nodes[i]->n_pod_cidrs + 2;
-		letters += strlen(in->nodes[i]->name) + 1;
-	}
-	p.names = name = malloc(letters);
-	p.peers = calloc(in->n_nodes ? in->n_nodes : 1, sizeof(*p.peers));
-	p.ranges = calloc(room ? room : 1, sizeof(*p.ranges));
-	if (!usable || !p.peers || !p.ranges || !p.names)
-		goto out;
-	err = find_keys(in, &p, usable);
 	if (err)
 		goto out;
-	for (size_t i = 0; i < in->n_nodes; i++) {
-		const struct node_record *r = in->nodes[i];
-		const struct cidr *address = address_of(r, in->family);
-		const uint16_t port = in->family == AF_INET ? r->port4 : r->port6;
-		size_t peer = PLAN_NO_PEER;
-
-		strcpy(name, r->name);
-		if (!strcmp(r->name, in->self)) {
-			p.address =
-				plan_tunnel_address(r, in->family, in->settings->host_encryption);
-		} else if (usable[i] && address->family) {
-			peer = p.n_peers++;
-			p.peers[peer] = (struct plan_peer){
-				.node = r,
-				.name = name,
-				.tunnel = plan_tunnel_address(r, in->family,
-							      in->settings->host_encryption),
-				.endpoint = endpoint_at(address, port ? port : p.port),
-			};
-		}
-		collect(in, r, name, peer, &p);
-		name += strlen(name) + 1;
-	}
-	err = settle(&p);
-	if (!err)
-		err = allow(&p);
+	find_peers(in, &p, peers);
+	name = p.names;
+	for (size_t i = 0; i < in->n_nodes; i++, name += strlen(name) + 1)
+		collect(in, i, name, peers[in->nodes[i].peer[in->family == AF_INET6]], &p);
+	collect_contested(in, name, &p);
+	sort_ranges(&p);
+	err = allow(&p);
 out:
-	free(usable);
+	free(peers);
 	if (err)
 		plan_fini(&p);
 	else
@@ -272,7 +237,6 @@ void plan_fini(struct plan *p)
 		free(p->peers[i].allowed);
 	free(p->peers);
 	free(p->ranges);
-	free(p->conflicts);
 	free(p->names);
 	memset(p, 0, sizeof(*p));
 }

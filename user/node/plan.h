@@ -2,11 +2,10 @@
 /*
  * What one tunnel of a node shall look like, worked out of records and settings alone: which nodes
  * are peers with which allowed IPs, and which address ranges belong to whom. Pure: the same input
- * gives the same plan, and nothing here knows how things are at the moment.
+ * gives the same plan, and nothing here knows how things are at the moment. Nodes do not contradict
+ * each other any more: node/registry.h saw to that.
  *
- * Calico's rules: a node without a key, without an address of the tunnel's family or with a key
- * that another node claims as well is no peer. A range that two nodes claim is the one's whose name
- * comes first, but one's own ranges are always one's own.
+ * Calico's rules: a node without a key or without an address of the tunnel's family is no peer.
  */
 #ifndef NODE_PLAN_H
 #define NODE_PLAN_H
@@ -15,17 +14,18 @@
 #include <stddef.h>
 
 #include "datapath/endpoint.h"
+#include "node/registry.h"
 #include "node/settings.h"
 #include "store/record.h"
 
 struct plan_input {
 	int family; /* AF_INET: the tunnel for IPv4 pods; AF_INET6: for IPv6 pods */
 	const char *self;
-	const struct node_record *const
-		*nodes; /* sorted by name, each once, ourselves among them */
+	const struct registry_node *nodes; /* sorted by name, each once, ourselves among them */
 	size_t n_nodes;
+	const struct registry_range *contested; /* some other node's, and no peer's */
+	size_t n_contested;
 	const struct settings *settings;
-	const uint8_t *own_key; /* public; NULL: none yet */
 };
 
 #define PLAN_NO_PEER SIZE_MAX
@@ -43,17 +43,10 @@ enum plan_owner { PLAN_SELF, PLAN_OTHER };
 
 struct plan_range {
 	struct cidr cidr;
-	const struct node_record *node;
-	const char *name; /* the plan's own */
+	const char *name; /* of the node; the plan's own */
 	enum plan_owner owner;
 	size_t peer; /* index, or PLAN_NO_PEER */
 	bool host;   /* a node's own address (host encryption), not pods */
-};
-
-/* Two nodes that claim the same key or the same range. */
-struct plan_conflict {
-	const struct node_record *one, *other;
-	struct cidr range; /* AF_UNSPEC: it is a key */
 };
 
 struct plan {
@@ -63,13 +56,11 @@ struct plan {
 	size_t n_peers;
 	struct plan_range *ranges; /* sorted by range, each once */
 	size_t n_ranges;
-	struct plan_conflict *conflicts;
-	size_t n_conflicts;
 	char *names;
 };
 
-/* 0 or -ENOMEM. `node` and conflicts point into the input's records, which may go before the plan
- * does; all else is the plan's own. */
+/* 0 or -ENOMEM. A peer's `node` points into the input's records, which may go before the plan does;
+ * all else is the plan's own. */
 int plan_make(const struct plan_input *in, struct plan *out);
 void plan_fini(struct plan *p);
 

@@ -35,27 +35,24 @@ static json_t *any_text(const char *text)
 	return o ? o : json_string("");
 }
 
-/* --- conflicts --- */
+/* --- records --- */
 
-char *report_conflicts(const struct plan *plans, size_t n_plans)
+/* A hostile record has thousands; the first ones are enough to act on. */
+#define MAX_REFUSALS 100
+
+char *report_conflicts(const struct registry *r)
 {
-	char *text = NULL, range[CIDR_TEXT];
-	size_t len;
+	char *text = NULL, line[REGISTRY_TEXT];
+	size_t len, n;
+	const struct registry_refusal *all = registry_refusals(r, &n);
 	FILE *f = open_memstream(&text, &len);
 
 	if (!f)
 		return NULL;
-	for (size_t k = 0; k < n_plans; k++)
-		for (size_t i = 0; i < plans[k].n_conflicts; i++) {
-			const struct plan_conflict *c = &plans[k].conflicts[i];
-
-			if (c->range.family)
-				fprintf(f, "range %s is claimed by %s and %s: it is %s's\n",
-					cidr_format(&c->range, false, range), c->one->name,
-					c->other->name, c->one->name);
-			else
-				fprintf(f, "one key is claimed by %s and %s: neither is a peer\n",
-					c->one->name, c->other->name);
+	for (size_t i = 0, told = 0; i < n && told < MAX_REFUSALS; i++)
+		if (registry_reason_is_conflict(all[i].reason)) {
+			fprintf(f, "%s\n", registry_explain(&all[i], line));
+			told++;
 		}
 	if (fclose(f)) {
 		free(text);
@@ -64,19 +61,23 @@ char *report_conflicts(const struct plan *plans, size_t n_plans)
 	return text;
 }
 
-void report_log_conflicts(const char *conflicts)
+static json_t *refusal_list(const struct registry *r)
 {
-	const char *line = conflicts;
+	char range[CIDR_TEXT], line[REGISTRY_TEXT];
+	size_t n;
+	const struct registry_refusal *all = registry_refusals(r, &n);
+	json_t *list = json_array();
 
-	if (!*line)
-		log_debug("no conflicts", "nodes=all");
-	while (*line) {
-		const char *end = strchrnul(line, '\n');
-
-		log_error("nodes contradict each other", "conflict=\"%.*s\"", (int)(end - line),
-			  line);
-		line = *end ? end + 1 : end;
-	}
+	for (size_t i = 0; i < n && i < MAX_REFUSALS; i++)
+		json_array_append_new(
+			list,
+			json_pack("{s:s, s:s, s:s, s:s, s:o}", "node", all[i].node, "reason",
+				  registry_reason_name(all[i].reason), "range",
+				  all[i].range.family ? cidr_format(&all[i].range, false, range)
+						      : "",
+				  "other", all[i].other ? all[i].other : "", "text",
+				  any_text(registry_explain(&all[i], line))));
+	return list;
 }
 
 /* --- status --- */
@@ -338,6 +339,7 @@ json_t *report_document(const struct report_input *in)
 	json_object_set_new(o, "strict", json_boolean(settings_get(in->settings)->strict));
 	json_object_set_new(o, "wire", json_string(wire_of(tunnels)));
 	json_object_set_new(o, "conflicts", conflict_list(in->conflicts));
+	json_object_set_new(o, "recordsRefused", refusal_list(in->registry));
 	json_object_set_new(o, "refused", refused ? any_text(refused) : json_null());
 	json_object_set_new(o, "failed", json_boolean(in->failed));
 	json_object_set_new(o, "http", in->http ? any_text(in->http) : json_null());

@@ -28,6 +28,7 @@ struct report_input {
 	size_t n_tunnels;
 	const struct first_line *first_line;
 	const struct fence *fence;
+	const struct registry *registry;
 	const char *conflicts; /* of report_conflicts(); NULL: none */
 	const char *http;      /* where it is served, as --http has it; NULL: nowhere */
 	bool failed;
@@ -47,9 +48,7 @@ char *report_status(const struct report_input *in);
  * Allocated; NULL: no memory. */
 char *report_unready(const struct report_input *in);
 
-/* One line each: "key of one is claimed by other as well ...". Empty: none. Allocated; NULL: no
- * memory. */
-char *report_conflicts(const struct plan *plans, size_t n_plans);
-void report_log_conflicts(const char *conflicts);
+/* How nodes contradict each other, a line each. Empty: they do not. Allocated; NULL: no memory. */
+char *report_conflicts(const struct registry *r);
 
 #endif

@@ -21,6 +21,9 @@ int self_find_uplink(struct self *s);
 /* Without keys: what we are ourselves, and what others wrote into our record (`there`; NULL: none).
  */
 int self_describe(struct self *s, const struct node_record *there, const struct settings *settings);
+/* Our addresses, as described and the uplink's. How many. */
+#define SELF_ADDRESSES 16
+size_t self_addresses(const struct self *s, struct cidr out[SELF_ADDRESSES]);
 /* Looks whether the uplink is another device, or has another name, MTU or address than when it was
  * described: what was made for it has to follow. */
 bool self_moved(struct self *s);

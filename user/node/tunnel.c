@@ -489,6 +489,12 @@ const char *tunnel_problem(struct tunnel *t, const char **reason)
 	return t->deleter;
 }
 
+void tunnel_ask(struct tunnel *t, const uint8_t key[32])
+{
+	if (t->state == TUNNEL_ON && t->device)
+		device_handshake(t->device, key, false);
+}
+
 enum tunnel_state tunnel_state(const struct tunnel *t)
 {
 	return t->state;
@@ -511,6 +517,7 @@ void tunnel_look(struct tunnel *t, void (*peer)(void *context, const struct tunn
 			.encrypting = m->through,
 			.encrypting_since = m->through ? m->through_since : 0,
 			.session = m->session,
+			.unanswered = m->unanswered,
 			.awaited = steering_awaits(m),
 			.since = m->last_handshake / NSEC_PER_SEC,
 			.session_age = m->session ? m->session_age : UINT64_MAX,

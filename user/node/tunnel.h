@@ -64,6 +64,9 @@ void tunnel_tick(struct tunnel *t);
 
 /* What people should see to, and in one word; NULL: nothing. Valid until the next call. */
 const char *tunnel_problem(struct tunnel *t, const char **reason);
+/* Asks a peer for a handshake: does it still answer? */
+void tunnel_ask(struct tunnel *t, const uint8_t key[32]);
+
 enum tunnel_state tunnel_state(const struct tunnel *t);
 struct device *tunnel_device(const struct tunnel *t); /* NULL: off */
 
@@ -74,6 +77,7 @@ struct tunnel_peer_status {
 	bool encrypting;	   /* its routes go through the tunnel */
 	uint64_t encrypting_since; /* Unix time, s; at the earliest when this agent took it over */
 	bool session;		   /* a session stands */
+	bool unanswered;	   /* it was asked for a session, in vain so far */
 	bool awaited;		   /* never answered yet, and may still do so at any moment */
 	uint64_t since;		   /* Unix time of the last handshake, 0: never */
 	uint64_t session_age;	   /* ns; UINT64_MAX: no session */

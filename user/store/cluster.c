@@ -19,6 +19,7 @@ struct member;
 /* A range that is a node's because of a block. */
 struct claim {
 	struct cidr cidr;
+	bool granted;
 	const struct block *block;
 };
 
@@ -38,6 +39,7 @@ struct member {
 struct share {
 	struct member *member;
 	struct cidr cidr;
+	bool granted; /* single addresses */
 };
 
 struct block {
@@ -115,24 +117,26 @@ static void parse_key(const char *text, uint8_t key[32])
 		memset(key, 0, 32);
 }
 
-static bool covers(const struct node_record *r, const struct cidr *c)
+/* Calico's annotation, or our own, which stays when Felix removes its one. */
+static void take_keys(struct node_record *r, const struct node_object *says)
 {
-	for (size_t i = 0; i < r->n_pod_cidrs; i++)
-		if (cidr_contains(&r->pod_cidrs[i], c))
-			return true;
-	return false;
-}
-
-static void add_tunnel(struct node_record *r, const struct cidr *c)
-{
-	if (c->family && !covers(r, c))
-		r->pod_cidrs[r->n_pod_cidrs++] = *c;
+	parse_key(says->key4, r->key4);
+	if (sodium_is_zero(r->key4, 32))
+		parse_key(says->own4, r->key4);
+	parse_key(says->key6, r->key6);
+	if (sodium_is_zero(r->key6, 32))
+		parse_key(says->own6, r->key6);
+	r->left4 = !strcmp(says->own4, CLUSTER_LEFT) ||
+		   (!*says->own4 && says->condition == CONDITION_OFF);
+	r->left6 = !strcmp(says->own6, CLUSTER_LEFT) ||
+		   (!*says->own6 && says->condition == CONDITION_OFF);
+	r->encrypts = says->condition == CONDITION_ENCRYPTS;
 }
 
 static void tell(struct cluster *c, struct member *m)
 {
-	const size_t room = m->says.n_spec + m->n_claims + 4;
-	struct node_record r = {.tunnels_assigned = c->with_blocks};
+	const size_t room = m->says.n_spec + m->n_claims + 1;
+	struct node_record r = {.tunnels_assigned = c->with_blocks, .assigned = true};
 
 	m->stale = false;
 	if (!m->present) {
@@ -148,20 +152,24 @@ static void tell(struct cluster *c, struct member *m)
 			      first_of(&m->says.overlays[0], &m->says.overlays[1]));
 	r.tunnel6 = *first_of(&m->says.wireguard6,
 			      first_of(&m->says.overlays[2], &m->says.overlays[3]));
-	parse_key(m->says.key4, r.key4);
-	parse_key(m->says.key6, r.key6);
+	take_keys(&r, &m->says);
+	memcpy(r.overlays, m->says.overlays, sizeof(r.overlays));
 	r.pod_cidrs = calloc(room, sizeof(*r.pod_cidrs));
-	if (!r.pod_cidrs)
+	r.granted = calloc(room, sizeof(*r.granted));
+	if (!r.pod_cidrs || !r.granted) {
+		record_fini(&r);
 		return;
+	}
 	if (c->with_blocks) {
-		for (size_t i = 0; i < m->n_claims; i++)
+		for (size_t i = 0; i < m->n_claims; i++) {
 			r.pod_cidrs[r.n_pod_cidrs++] = m->claims[i].cidr;
+			if (m->claims[i].granted)
+				r.granted[r.n_granted++] = m->claims[i].cidr;
+		}
 	} else if (m->says.n_spec) {
 		memcpy(r.pod_cidrs, m->says.spec, m->says.n_spec * sizeof(*m->says.spec));
 		r.n_pod_cidrs = m->says.n_spec;
 	}
-	for (size_t i = 0; i < 4; i++)
-		add_tunnel(&r, &m->says.overlays[i]);
 	record_normalise(&r);
 	c->events.node(c->events.context, m->name, &r);
 	m->told = true;
@@ -316,7 +324,7 @@ struct shares {
 };
 
 static void add_share(struct cluster *c, struct shares *s, const char *node,
-		      const struct cidr *cidr)
+		      const struct cidr *cidr, bool granted)
 {
 	struct member *m = member(c, node);
 
@@ -330,7 +338,7 @@ static void add_share(struct cluster *c, struct shares *s, const char *node,
 		s->room = room;
 	}
 	if (m)
-		s->all[s->n++] = (struct share){m, *cidr};
+		s->all[s->n++] = (struct share){m, *cidr, granted};
 }
 
 /* What whom gets of the block. */
@@ -343,14 +351,14 @@ static struct shares divide(struct cluster *c, const json_t *spec, const struct 
 	size_t i;
 
 	if (owner)
-		add_share(c, &s, owner, range);
+		add_share(c, &s, owner, range, false);
 	json_array_foreach (allocations, i, v) {
 		const char *user = user_of(v, attributes);
 		struct cidr address;
 
 		if (user && (!owner || strcmp(user, owner) != 0) && !node_name_problem(user) &&
 		    address_at(range, i, &address))
-			add_share(c, &s, user, &address);
+			add_share(c, &s, user, &address, true);
 	}
 	return s;
 }
@@ -361,6 +369,7 @@ static bool same_shares(const struct block *b, const struct shares *s)
 		return false;
 	for (size_t i = 0; i < s->n; i++)
 		if (b->shares[i].member != s->all[i].member ||
+		    b->shares[i].granted != s->all[i].granted ||
 		    cidr_compare(&b->shares[i].cidr, &s->all[i].cidr))
 			return false;
 	return true;
@@ -377,7 +386,7 @@ static void withdraw(struct member *m, const struct block *b)
 	m->n_claims = kept;
 }
 
-static bool claim(struct member *m, const struct cidr *cidr, const struct block *b)
+static bool claim(struct member *m, const struct share *s, const struct block *b)
 {
 	if (m->n_claims == m->claim_room) {
 		const size_t room = m->claim_room ? m->claim_room * 2 : 2;
@@ -388,7 +397,7 @@ static bool claim(struct member *m, const struct cidr *cidr, const struct block 
 		m->claims = more;
 		m->claim_room = room;
 	}
-	m->claims[m->n_claims++] = (struct claim){*cidr, b};
+	m->claims[m->n_claims++] = (struct claim){s->cidr, s->granted, b};
 	m->stale = true;
 	return true;
 }
@@ -403,7 +412,7 @@ static void divide_anew(struct cluster *c, struct block *b, const struct shares 
 	b->shares = s->all;
 	b->n_shares = 0;
 	for (size_t i = 0; i < s->n; i++)
-		if (claim(s->all[i].member, &s->all[i].cidr, b))
+		if (claim(s->all[i].member, &s->all[i], b))
 			b->shares[b->n_shares++] = s->all[i];
 	/* The first block of all, or the last: that concerns every node. */
 	if (c->with_blocks != (c->n_blocks > 0))
@@ -533,6 +542,13 @@ const char *cluster_key(const struct cluster *c, const char *node, bool v6)
 	const struct member *m = find_member(c, node);
 
 	return !m || !m->present ? NULL : v6 ? m->says.key6 : m->says.key4;
+}
+
+const char *cluster_own_key(const struct cluster *c, const char *node, bool v6)
+{
+	const struct member *m = find_member(c, node);
+
+	return !m || !m->present ? NULL : v6 ? m->says.own6 : m->says.own4;
 }
 
 size_t cluster_count(const struct cluster *c)

@@ -5,11 +5,13 @@
  * Pure.
  *
  *   address      projectcalico.org/IPv4Address (IPv6Address), else the Node's InternalIP
- *   key          projectcalico.org/WireguardPublicKey (…KeyV6)
+ *   key          projectcalico.org/WireguardPublicKey (…KeyV6), else podveil.io/WireguardPublicKey
+ *                (…KeyV6), which Felix does not remove; "off" there: it encrypts no more
  *   tunnel       projectcalico.org/IPv4WireguardInterfaceAddr, else its VXLAN or IPIP address;
- * where there is no Calico, the first address of the first pod range pod ranges   the blocks that
- * are affine to it, addresses of other nodes' blocks that live on it and its tunnel addresses;
- * where there are no blocks, spec.podCIDRs
+ *                where there is no Calico, the first address of the first pod range
+ *   pod ranges   the blocks that are affine to it and addresses of other nodes' blocks that live on
+ *                it (tunnels' addresses are allocated like a pod's); where there are no blocks,
+ *                spec.podCIDRs
  */
 #ifndef STORE_CLUSTER_H
 #define STORE_CLUSTER_H
@@ -20,8 +22,11 @@
 
 #include "store/record.h"
 
-#define CLUSTER_KEY4 "projectcalico.org/WireguardPublicKey"
-#define CLUSTER_KEY6 "projectcalico.org/WireguardPublicKeyV6"
+#define CLUSTER_KEY4	 "projectcalico.org/WireguardPublicKey"
+#define CLUSTER_KEY6	 "projectcalico.org/WireguardPublicKeyV6"
+#define CLUSTER_OWN_KEY4 "podveil.io/WireguardPublicKey"
+#define CLUSTER_OWN_KEY6 "podveil.io/WireguardPublicKeyV6"
+#define CLUSTER_LEFT	 "off"
 
 struct cluster;
 
@@ -47,8 +52,9 @@ void cluster_listing(struct cluster *c, enum cluster_kind kind);
 void cluster_listed(struct cluster *c, enum cluster_kind kind);
 
 /* The annotation with a node's key as it is, for IPv4 (V6: the other) tunnels; "" where there is
- * none, NULL where the node is not there. */
+ * none, NULL where the node is not there. Calico's, and our own. */
 const char *cluster_key(const struct cluster *c, const char *node, bool v6);
+const char *cluster_own_key(const struct cluster *c, const char *node, bool v6);
 size_t cluster_count(const struct cluster *c); /* nodes */
 
 #endif

@@ -528,7 +528,13 @@ static const struct store_health *health(const void *self)
 	return &((const struct etcd *)self)->health;
 }
 
+static const char *peer(const void *self)
+{
+	return etcd_peer(((const struct etcd *)self)->client);
+}
+
 const struct store_kind store_etcd = {
+	.peer = peer,
 	.remote = true,
 	.prefix = "etcd:",
 	.open = open_etcd,

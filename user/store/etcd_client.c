@@ -205,6 +205,11 @@ void etcd_forget_token(struct etcd_client *c)
 	c->authenticated = false;
 }
 
+const char *etcd_peer(const struct etcd_client *c)
+{
+	return rest_peer(c->rest);
+}
+
 const char *etcd_refusal(const struct etcd_client *c)
 {
 	return c->refused ? c->problem : NULL;

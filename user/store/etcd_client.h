@@ -32,6 +32,9 @@ struct rest_call *etcd_start(struct etcd_client *c, const char *path, json_t *bo
  * failed; empty: it did not. The answer's object, a new reference; NULL: it failed. */
 json_t *etcd_answer(struct etcd_client *c, const struct rest_answer *a, char *out, size_t room);
 
+/* The address of the member that answered last; empty: none did yet. */
+const char *etcd_peer(const struct etcd_client *c);
+
 /* A watch was refused within a good answer: the next request fetches a new token. */
 void etcd_forget_token(struct etcd_client *c);
 /* Likewise: who answered this is cut off from the other members. The next request goes elsewhere.

@@ -519,8 +519,14 @@ static void foreign_keys(void *self, bool v4, bool v6)
 		node_status_foreign_keys(k->own, v4, v6);
 }
 
+static const char *peer(const void *self)
+{
+	return rest_peer(((const struct kubernetes *)self)->rest);
+}
+
 const struct store_kind store_kubernetes = {
 	.foreign_keys = foreign_keys,
+	.peer = peer,
 	.remote = true,
 	.prefix = "kubernetes",
 	.open = open_kubernetes,

@@ -98,6 +98,27 @@ static void take_key(const json_t *node, const char *name, char out[64])
 	snprintf(out, 64, "%s", strlen(text) < 64 ? text : "(too long)");
 }
 
+/* What the last agent said of itself: its reasons are announcer.c's. */
+static void take_condition(struct node_object *out, const json_t *node)
+{
+	const json_t *all = json_object_get(json_object_get(node, "status"), "conditions"), *v;
+	size_t i;
+
+	out->condition = CONDITION_NONE;
+	json_array_foreach (all, i, v) {
+		const char *type = json_string_value(json_object_get(v, "type"));
+		const char *reason = json_string_value(json_object_get(v, "reason"));
+
+		if (!type || strcmp(type, "PodveilReady") != 0 || !reason)
+			continue;
+		if (!strcmp(reason, "EncryptionOff") || !strcmp(reason, "Removed"))
+			out->condition = CONDITION_OFF;
+		else if (!strcmp(reason, "Encrypting") || !strcmp(reason, "PeersMissing") ||
+			 !strcmp(reason, "NotEverythingDone"))
+			out->condition = CONDITION_ENCRYPTS;
+	}
+}
+
 void node_object_read(struct node_object *out, const json_t *node,
 		      void (*problem)(void *context, const char *what), void *context)
 {
@@ -118,6 +139,9 @@ void node_object_read(struct node_object *out, const json_t *node,
 		take_address(&r, overlays[i].name, overlays[i].family, &out->overlays[i]);
 	take_key(node, CLUSTER_KEY4, out->key4);
 	take_key(node, CLUSTER_KEY6, out->key6);
+	take_key(node, CLUSTER_OWN_KEY4, out->own4);
+	take_key(node, CLUSTER_OWN_KEY6, out->own6);
+	take_condition(out, node);
 	take_internal(out, node);
 	take_spec(&r, out);
 }

@@ -14,8 +14,10 @@ struct node_object {
 	struct cidr internal4, internal6;   /* the first InternalIP of each family */
 	struct cidr wireguard4, wireguard6; /* tunnel addresses */
 	struct cidr overlays[4];	    /* VXLAN, IPIP; IPv4, then IPv6 */
-	char key4[64], key6[64];	    /* annotations as they are; empty: none */
-	struct cidr *spec;		    /* spec.podCIDRs; allocated */
+	char key4[64], key6[64];	    /* Calico's annotations as they are; empty: none */
+	char own4[64], own6[64];	    /* ours likewise: a key, or CLUSTER_LEFT */
+	enum { CONDITION_NONE, CONDITION_ENCRYPTS, CONDITION_OFF } condition; /* PodveilReady */
+	struct cidr *spec; /* spec.podCIDRs; allocated */
 	size_t n_spec;
 };
 

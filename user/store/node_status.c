@@ -52,17 +52,33 @@ static void write_time(char out[TIME_TEXT])
 
 /* --- patching our Node --- */
 
-/* False where the node's annotation is what it should be. Absent and empty are the same. */
+/* Ours: the key, or that we have none and that this is meant. */
+static const char *own_key(const struct node_status *s, bool v6)
+{
+	return *s->keys[v6] && !s->foreign[v6] ? s->keys[v6] : CLUSTER_LEFT;
+}
+
+/* False where the node's annotations are what they should be. Absent and empty are the same. */
 static bool differs(const struct node_status *s, bool v6)
 {
 	const char *there = cluster_key(s->cluster, s->node, v6);
+	const char *own = cluster_own_key(s->cluster, s->node, v6);
 
-	return s->has_keys && !s->foreign[v6] && there && strcmp(there, s->keys[v6]) != 0;
+	if (!s->has_keys || !there || !own)
+		return false;
+	return (!s->foreign[v6] && strcmp(there, s->keys[v6]) != 0) ||
+	       strcmp(own, own_key(s, v6)) != 0;
 }
 
-static json_t *annotation(const char *key)
+static void put_keys(const struct node_status *s, bool v6, json_t *annotations)
 {
-	return *key ? json_string(key) : json_null();
+	if (!differs(s, v6))
+		return;
+	if (!s->foreign[v6])
+		json_object_set_new(annotations, v6 ? CLUSTER_KEY6 : CLUSTER_KEY4,
+				    *s->keys[v6] ? json_string(s->keys[v6]) : json_null());
+	json_object_set_new(annotations, v6 ? CLUSTER_OWN_KEY6 : CLUSTER_OWN_KEY4,
+			    json_string(own_key(s, v6)));
 }
 
 static json_t *make_condition(const struct node_status *s)
@@ -137,10 +153,8 @@ static void push(struct node_status *s)
 		return;
 	o = json_object();
 	annotations = json_object();
-	if (differs(s, false))
-		json_object_set_new(annotations, CLUSTER_KEY4, annotation(s->keys[0]));
-	if (differs(s, true))
-		json_object_set_new(annotations, CLUSTER_KEY6, annotation(s->keys[1]));
+	put_keys(s, false, annotations);
+	put_keys(s, true, annotations);
 	json_object_set_new(o, "metadata", json_pack("{s:o}", "annotations", annotations));
 	s->sent_condition = s->condition_due;
 	if (s->condition_due) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What a node says of itself in Kubernetes, and only on its own Node: its public keys as Calico's
- * annotations, put back when somebody changes them; a condition PodveilReady; Events
+ * annotations and as our own, put back when somebody changes them; a condition PodveilReady; Events
  * (node_events.h). Keys and condition are tried until they succeed, with waits that grow and are
  * scattered.
  *
@@ -28,7 +28,7 @@ struct node_status *node_status_new(struct event_base *base, struct rest *rest,
 				    const char *node); /* NULL: no memory */
 void node_status_free(struct node_status *s);
 
-/* From now on these are our keys; all zero: none. */
+/* From now on these are our keys; all zero: none, which our annotation says. */
 void node_status_keys(struct node_status *s, const uint8_t key4[32], const uint8_t key6[32]);
 /* The keys of these families are another WireGuard's on this node (Felix's): they stay as they are. */
 void node_status_foreign_keys(struct node_status *s, bool v4, bool v6);

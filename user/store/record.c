@@ -88,6 +88,19 @@ static int port_of(const json_t *o, const char *member, uint16_t *out, const str
 	return 0;
 }
 
+/* A node that encrypts says nothing, or true. */
+static int left_of(const json_t *o, const char *member, bool *out, const struct problem *p)
+{
+	const json_t *v = json_object_get(o, member);
+
+	if (!v || json_is_null(v))
+		return 0;
+	if (!json_is_boolean(v))
+		return problem_say(p, "%s: neither true nor false", member);
+	*out = json_is_false(v);
+	return 0;
+}
+
 static int ranges_of(const json_t *o, struct node_record *r, const struct problem *p)
 {
 	const json_t *list = json_object_get(o, "podCIDRs"), *v;
@@ -133,6 +146,8 @@ static int members_of(const json_t *o, struct node_record *r, const struct probl
 	err = err ? err : key_of(o, "wireguardPublicKeyV6", r->key6, p);
 	err = err ? err : address_of(o, "tunnelIPv4", AF_INET, &r->tunnel4, p);
 	err = err ? err : address_of(o, "tunnelIPv6", AF_INET6, &r->tunnel6, p);
+	err = err ? err : left_of(o, "wireguardEnabled", &r->left4, p);
+	err = err ? err : left_of(o, "wireguardEnabledV6", &r->left6, p);
 	err = err ? err : port_of(o, "port", &r->port4, p);
 	return err ? err : port_of(o, "portV6", &r->port6, p);
 }
@@ -185,6 +200,12 @@ static void put_port(json_t *o, const char *member, uint16_t port)
 		json_object_set_new(o, member, json_integer(port));
 }
 
+static void put_left(json_t *o, const char *member, bool left)
+{
+	if (left)
+		json_object_set_new(o, member, json_false());
+}
+
 char *record_format(const struct node_record *r)
 {
 	json_t *o = json_object(), *list = json_array();
@@ -200,6 +221,8 @@ char *record_format(const struct node_record *r)
 	json_object_set_new(o, "podCIDRs", list);
 	put_key(o, "wireguardPublicKey", r->key4);
 	put_key(o, "wireguardPublicKeyV6", r->key6);
+	put_left(o, "wireguardEnabled", r->left4);
+	put_left(o, "wireguardEnabledV6", r->left6);
 	put_address(o, "tunnelIPv4", &r->tunnel4);
 	put_address(o, "tunnelIPv6", &r->tunnel6);
 	put_port(o, "port", r->port4);
@@ -214,24 +237,47 @@ char *record_format(const struct node_record *r)
 
 /* --- handling --- */
 
+static struct cidr *copy_ranges(const struct cidr *from, size_t n)
+{
+	struct cidr *to = calloc(n ? n : 1, sizeof(*to));
+
+	if (to && n)
+		memcpy(to, from, n * sizeof(*to));
+	return to;
+}
+
 int record_copy(struct node_record *to, const struct node_record *from)
 {
-	struct cidr *ranges = calloc(from->n_pod_cidrs ? from->n_pod_cidrs : 1, sizeof(*ranges));
+	struct cidr *ranges = copy_ranges(from->pod_cidrs, from->n_pod_cidrs);
+	struct cidr *granted = copy_ranges(from->granted, from->n_granted);
 
-	if (!ranges)
+	if (!ranges || !granted) {
+		free(ranges);
+		free(granted);
 		return -ENOMEM;
-	if (from->n_pod_cidrs)
-		memcpy(ranges, from->pod_cidrs, from->n_pod_cidrs * sizeof(*ranges));
+	}
 	*to = *from;
 	to->pod_cidrs = ranges;
+	to->granted = granted;
 	return 0;
 }
 
 void record_fini(struct node_record *r)
 {
 	free(r->pod_cidrs);
-	r->pod_cidrs = NULL;
-	r->n_pod_cidrs = 0;
+	free(r->granted);
+	r->pod_cidrs = r->granted = NULL;
+	r->n_pod_cidrs = r->n_granted = 0;
+}
+
+static bool same_ranges(const struct cidr *a, size_t n, const struct cidr *b, size_t m)
+{
+	if (n != m)
+		return false;
+	for (size_t i = 0; i < n; i++)
+		if (cidr_compare(&a[i], &b[i]))
+			return false;
+	return true;
 }
 
 bool record_equal(const struct node_record *a, const struct node_record *b)
@@ -240,12 +286,12 @@ bool record_equal(const struct node_record *a, const struct node_record *b)
 	    cidr_compare(&a->address6, &b->address6) || cidr_compare(&a->tunnel4, &b->tunnel4) ||
 	    cidr_compare(&a->tunnel6, &b->tunnel6) || memcmp(a->key4, b->key4, 32) ||
 	    memcmp(a->key6, b->key6, 32) || a->tunnels_assigned != b->tunnels_assigned ||
-	    a->port4 != b->port4 || a->port6 != b->port6 || a->n_pod_cidrs != b->n_pod_cidrs)
+	    a->left4 != b->left4 || a->left6 != b->left6 || a->port4 != b->port4 ||
+	    a->port6 != b->port6 || a->assigned != b->assigned || a->encrypts != b->encrypts)
 		return false;
-	for (size_t i = 0; i < a->n_pod_cidrs; i++)
-		if (cidr_compare(&a->pod_cidrs[i], &b->pod_cidrs[i]))
-			return false;
-	return true;
+	return same_ranges(a->pod_cidrs, a->n_pod_cidrs, b->pod_cidrs, b->n_pod_cidrs) &&
+	       same_ranges(a->granted, a->n_granted, b->granted, b->n_granted) &&
+	       same_ranges(a->overlays, 4, b->overlays, 4);
 }
 
 static int by_range(const void *a, const void *b)
@@ -253,14 +299,20 @@ static int by_range(const void *a, const void *b)
 	return cidr_compare(a, b);
 }
 
-void record_normalise(struct node_record *r)
+static size_t normalise(struct cidr *all, size_t n)
 {
 	size_t kept = 0;
 
-	if (r->n_pod_cidrs)
-		qsort(r->pod_cidrs, r->n_pod_cidrs, sizeof(*r->pod_cidrs), by_range);
-	for (size_t i = 0; i < r->n_pod_cidrs; i++)
-		if (!kept || cidr_compare(&r->pod_cidrs[kept - 1], &r->pod_cidrs[i]))
-			r->pod_cidrs[kept++] = r->pod_cidrs[i];
-	r->n_pod_cidrs = kept;
+	if (n)
+		qsort(all, n, sizeof(*all), by_range);
+	for (size_t i = 0; i < n; i++)
+		if (!kept || cidr_compare(&all[kept - 1], &all[i]))
+			all[kept++] = all[i];
+	return kept;
+}
+
+void record_normalise(struct node_record *r)
+{
+	r->n_pod_cidrs = normalise(r->pod_cidrs, r->n_pod_cidrs);
+	r->n_granted = normalise(r->granted, r->n_granted);
 }

@@ -6,7 +6,8 @@
  *    "wireguardPublicKey": "base64", "wireguardPublicKeyV6": "base64",
  *    "tunnelIPv4": "10.244.1.0", "tunnelIPv6": "fd00:1::", "port": 51820, "portV6": 51821}
  *
- * Everything but the name may be absent.
+ * Everything but the name may be absent. "wireguardEnabled": false (wireguardEnabledV6) says that
+ * the node encrypts no more: without it, a key that is missing is one that got lost.
  */
 #ifndef STORE_RECORD_H
 #define STORE_RECORD_H
@@ -29,9 +30,18 @@ struct node_record {
 	uint8_t key4[32], key6[32];	/* all zero: none; of the tunnels for IPv4 and IPv6 pods */
 	bool tunnels_assigned;		/* whoever assigns addresses assigns those of tunnels, too:
 					   where there is none, none is worked out. Not in the JSON */
+	bool left4, left6;		/* it says that it encrypts no more */
 	uint16_t port4, port6;		/* 0: as everybody's */
 	struct cidr *pod_cidrs;		/* sorted, no duplicates */
 	size_t n_pod_cidrs;
+
+	/* What a store knows that has somebody above the nodes (Kubernetes). Not in the JSON. */
+	bool assigned;	      /* pod_cidrs were given to the node, which did not choose them */
+	bool encrypts;	      /* its condition says that it encrypts, with a key or without */
+	struct cidr *granted; /* those of pod_cidrs that lie in ranges of other nodes, and that
+				     the owner of the wider range gave to this one; sorted */
+	size_t n_granted;
+	struct cidr overlays[4]; /* VXLAN, IPIP (IPv4, then IPv6): what the node says of itself */
 };
 
 /* Lower-case letters, digits, - and ., not first nor last: NULL, or what is wrong with it. */
@@ -46,7 +56,7 @@ char *record_format(const struct node_record *r);
 int record_copy(struct node_record *to, const struct node_record *from);
 void record_fini(struct node_record *r);
 bool record_equal(const struct node_record *a, const struct node_record *b);
-/* Sorts and removes duplicates after pod_cidrs was filled by hand. */
+/* Sorts and removes duplicates after pod_cidrs and granted were filled by hand. */
 void record_normalise(struct node_record *r);
 
 #endif

@@ -46,6 +46,7 @@ struct rest {
 	TAILQ_HEAD(, rest_call) calls;
 	struct rest_call *probing; /* asks whether anybody is there */
 	long probed;		   /* the local port that it was answered on */
+	char peer[64];		   /* address that the last answer came from */
 	uint64_t patience; /* ms without a word before somebody asks; drawn anew each time */
 	bool *freed;	   /* set when the client is freed by a done() that it called */
 };
@@ -380,6 +381,11 @@ static const char *explain(const struct rest_call *c, CURLcode result, long stat
 
 /* --- the end of calls and of connections --- */
 
+const char *rest_peer(const struct rest *r)
+{
+	return r->peer;
+}
+
 static bool on_ended(void *context, CURL *easy, CURLcode result);
 
 /* All connections go, and with them all calls: when one is found dead, because libcurl would hand
@@ -409,10 +415,13 @@ static bool on_ended(void *context, CURL *easy, CURLcode result)
 	char room[CURL_ERROR_SIZE], error[CURL_ERROR_SIZE];
 	struct rest *r = context;
 	struct rest_call *c;
+	const char *peer;
 	long status = 0;
 
 	curl_easy_getinfo(easy, CURLINFO_PRIVATE, &c);
 	curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
+	if (result == CURLE_OK && !curl_easy_getinfo(easy, CURLINFO_PRIMARY_IP, &peer) && peer)
+		snprintf(r->peer, sizeof(r->peer), "%s", peer);
 	snprintf(error, sizeof(error), "%s", explain(c, result, status, room));
 	if (!end(c, result == CURLE_OK ? status : 0, error))
 		return false;

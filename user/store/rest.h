@@ -68,6 +68,9 @@ struct rest_call *rest_start(struct rest *r, const struct rest_request *q);
 /* done() will not be called. NULL: nothing. */
 void rest_cancel(struct rest_call *c);
 
+/* The address that the last answer came from; empty: there was none yet. */
+const char *rest_peer(const struct rest *r);
+
 /* Calls that are started from now on go to this server; -ENOMEM: they go where they went. */
 int rest_move(struct rest *r, const char *server);
 /* Calls that are started from now on have this Authorization; NULL: none. It is copied, and wiped

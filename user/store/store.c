@@ -128,6 +128,11 @@ const struct store_health *store_health(const struct store *s)
 	return s->kind->health(s->self);
 }
 
+const char *store_peer(const struct store *s)
+{
+	return s->kind->peer ? s->kind->peer(s->self) : "";
+}
+
 const char *store_name(const struct store *s)
 {
 	return s->name;

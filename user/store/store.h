@@ -93,6 +93,8 @@ void store_flush(struct store *s, unsigned int ms);
 /* It is reached over a network. */
 bool store_is_remote(const struct store *s);
 const struct store_health *store_health(const struct store *s);
+/* The address at which it answered last; empty: at none. */
+const char *store_peer(const struct store *s);
 /* As the user named it. */
 const char *store_name(const struct store *s);
 
@@ -114,6 +116,7 @@ struct store_kind {
 	void (*event)(void *self, const char *reason, const char *message);
 	void (*flush)(void *self, unsigned int ms);
 	void (*foreign_keys)(void *self, bool v4, bool v6);
+	const char *(*peer)(const void *self); /* NULL: it is on this machine */
 };
 
 extern const struct store_kind store_directory, store_kubernetes, store_etcd;

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Whatever a hostile node says in its record: what an honest one has proved stays its own, and
+ * encrypted. */
+#include <stdlib.h>
+
+#include "hostile.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	const char *wrong = hostile_run(data, size);
+
+	if (wrong) {
+		fprintf(stderr, "%s\n", wrong);
+		abort();
+	}
+	return 0;
+}

@@ -1,0 +1,623 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* No node speaks for another: what is taken of records, and what is refused, and why. */
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "hostile.h"
+#include "node/registry.h"
+#include "records.h"
+
+static struct world world;
+static struct registry *registry;
+static struct registry_input in;
+static uint8_t own_key[32];
+static struct cidr own[1];
+static uint64_t now;
+
+static int setup(void **state)
+{
+	(void)state;
+	memset(own_key, 200, sizeof(own_key));
+	in = (struct registry_input){.self = "me", .own_keys = {own_key, own_key}, .own = own};
+	registry = registry_new(NULL);
+	now = 1000;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	registry_free(registry);
+	world_fini(&world);
+	return 0;
+}
+
+static void review(void)
+{
+	in.nodes = world.nodes;
+	in.n_nodes = world.n;
+	assert_int_equal(registry_review(registry, &in), 0);
+}
+
+static const struct registry_node *node(const char *name)
+{
+	size_t n;
+	const struct registry_node *all = registry_nodes(registry, &n);
+
+	for (size_t i = 0; i < n; i++)
+		if (!strcmp(all[i].record->name, name))
+			return &all[i];
+	fail_msg("%s is not there", name);
+	return NULL;
+}
+
+static uint8_t key_of(const char *name)
+{
+	return node(name)->record->key4[0];
+}
+
+/* A device says that the node with this key answers, or does not. */
+static void see(const char *name, uint8_t key, bool session, bool unanswered)
+{
+	uint8_t whole[32];
+	const struct registry_sight s = {
+		.node = name,
+		.family = REGISTRY_IPV4,
+		.key = whole,
+		.session = session,
+		.unanswered = unanswered,
+		.now = now,
+	};
+
+	memset(whole, key, sizeof(whole));
+	registry_see(registry, &s);
+}
+
+static void prove(const char *name, uint8_t key)
+{
+	review();
+	see(name, key, true, false);
+	review();
+}
+
+/* "10.0.0.0/24,10.1.0.0/24", of what the node was admitted with. */
+static void assert_admitted(const char *name, const char *wanted)
+{
+	const struct node_record *r = node(name)->record;
+	char got[512] = "", range[CIDR_TEXT];
+
+	for (size_t i = 0; i < r->n_pod_cidrs; i++)
+		snprintf(got + strlen(got), sizeof(got) - strlen(got), "%s%s", i ? "," : "",
+			 cidr_format(&r->pod_cidrs[i], true, range));
+	assert_string_equal(got, wanted);
+}
+
+/* "range_held b a|..." : reason, whose, whom it contradicts. */
+static void assert_refusals(const char *wanted)
+{
+	size_t n;
+	const struct registry_refusal *all = registry_refusals(registry, &n);
+	char got[1024] = "";
+
+	for (size_t i = 0; i < n; i++)
+		snprintf(got + strlen(got), sizeof(got) - strlen(got), "%s%s %s%s%s", i ? "|" : "",
+			 registry_reason_name(all[i].reason), all[i].node, all[i].other ? " " : "",
+			 all[i].other ? all[i].other : "");
+	assert_string_equal(got, wanted);
+}
+
+static size_t n_contested(void)
+{
+	size_t n;
+
+	registry_contested(registry, &n);
+	return n;
+}
+
+/* --- what never can be --- */
+
+static void what_no_pod_has_is_refused(void **state)
+{
+	static const char *const never[] = {
+		"0.0.0.0/0", "0.0.0.0/1",	"128.0.0.0/1",	 "127.0.0.0/8",
+		"127.0.0.1", "169.254.0.0/16",	"224.0.0.0/4",	 "255.255.255.255",
+		"0.0.0.0",   "169.254.169.254", "::/0",		 "::1",
+		"::",	     "fe80::/10",	"fe80::1",	 "ff02::1",
+		"8000::/1",  "::ffff:10.0.0.1", "fd00:ec2::254", "126.0.0.0/7",
+	};
+
+	(void)state;
+	add(&world, "a", "172.18.0.2", 1, "");
+	add(&world, "me", "172.18.0.1", 0, "10.0.0.0/24");
+	for (size_t i = 0; i < COUNT_OF(never); i++) {
+		set_ranges(&world.records[0], never[i]);
+		review();
+		assert_admitted("a", "");
+		assert_refusals("never_pods a");
+		assert_int_equal(registry_counts(registry)[REGISTRY_NEVER_PODS], 1);
+	}
+	/* Ours as well, and a tunnel's address. */
+	set_ranges(&world.records[0], "10.0.1.0/24");
+	set_ranges(&world.records[1], "0.0.0.0/0");
+	set_address(&world.records[0].tunnel4, "127.0.0.1");
+	review();
+	assert_refusals("never_pods a|never_pods me");
+	assert_admitted("a", "10.0.1.0/24");
+	assert_int_equal(node("a")->record->tunnel4.family, AF_UNSPEC);
+	/* What some clouds give to pods is none of these. */
+	set_ranges(&world.records[0], "100.64.0.0/10,240.0.0.0/5,fd00:1::/64");
+	world.records[0].tunnel4.family = AF_UNSPEC;
+	set_ranges(&world.records[1], "10.0.0.0/24");
+	review();
+	assert_refusals("");
+}
+
+static void no_range_contains_a_node_or_the_store(void **state)
+{
+	(void)state;
+	add(&world, "a", "172.18.0.2", 1, "172.18.0.0/16");
+	add(&world, "b", "172.18.0.3", 2, "172.18.0.2,10.0.2.0/24");
+	add(&world, "me", "172.18.0.1", 0, "10.0.0.0/24");
+	set_address(&in.store, "192.0.2.7");
+	set_address(&own[0], "192.0.2.200"); /* of our uplink's */
+	in.n_own = 1;
+	review();
+	assert_admitted("a", "");
+	assert_admitted("b", "10.0.2.0/24");
+	assert_refusals("node_address a me|node_address b a");
+	set_ranges(&world.records[0], "192.0.2.0/24,10.0.1.0/24");
+	set_ranges(&world.records[1], "192.0.2.7");
+	review();
+	assert_admitted("a", "10.0.1.0/24");
+	assert_refusals("node_address a|node_address b");
+	/* Who has it may have the store for a pod. */
+	world.records[1].assigned = true;
+	review();
+	assert_refusals("node_address a");
+	set_ranges(&world.records[1], "192.0.2.128/25");
+	review();
+	assert_refusals("node_address a|node_address b");
+}
+
+static void an_address_cannot_take_away_a_range(void **state)
+{
+	char text[CIDR_TEXT];
+
+	(void)state;
+	add(&world, "a", "172.18.0.2", 1, "10.0.1.0/24");
+	add(&world, "b", "172.18.0.3", 2, "10.0.2.0/24");
+	add(&world, "me", "172.18.0.1", 0, "10.0.0.0/24");
+	prove("a", 1);
+	prove("b", 2);
+	/* b says that it lives in the middle of a's pods. */
+	set_address(&world.records[1].address4, "10.0.1.7");
+	review();
+	assert_admitted("a", "10.0.1.0/24");
+	assert_refusals("in_pods b a");
+	assert_string_equal(cidr_format(&node("b")->record->address4, true, text), "172.18.0.3");
+}
+
+/* --- ranges --- */
+
+static void who_proved_a_range_keeps_it(void **state)
+{
+	static const char *const claims[] = {"10.0.1.0/24", "10.0.1.7", "10.0.1.128/25",
+					     "10.0.0.0/16", "10.0.1.0/24,10.0.1.5"};
+
+	(void)state;
+	add(&world, "a", "172.18.0.2", 1, "10.9.0.0/24"); /* a name that comes first */
+	add(&world, "b", "172.18.0.3", 2, "10.0.1.0/24");
+	add(&world, "me", "172.18.0.1", 0, "10.7.0.0/24");
+	prove("a", 1);
+	prove("b", 2);
+	for (size_t i = 0; i < COUNT_OF(claims); i++) {
+		set_ranges(&world.records[0], claims[i]);
+		review();
+		see("a", 1, true, false);
+		review();
+		assert_admitted("b", "10.0.1.0/24");
+		assert_admitted("a", "");
+		assert_int_equal(registry_refusals(registry, &(size_t){0})->reason,
+				 REGISTRY_RANGE_HELD);
+		assert_int_equal(n_contested(), 0);
+	}
+	/* Nor the address of its tunnel, in whatever form. */
+	set_ranges(&world.records[0], "");
+	set_address(&world.records[0].tunnel4, "10.0.1.9");
+	review();
+	assert_refusals("range_held a b");
+	assert_int_equal(node("a")->record->tunnel4.family, AF_UNSPEC);
+}
+
+static void what_nobody_proved_is_nobodys(void **state)
+{
+	size_t n;
+	const struct registry_range *c;
+
+	(void)state;
+	add(&world, "a", "172.18.0.2", 1, "10.0.1.0/24");
+	add(&world, "b", "172.18.0.3", 2, "10.0.1.7,10.0.2.0/24");
+	add(&world, "me", "172.18.0.1", 0, "10.7.0.0/24");
+	review();
+	assert_admitted("a", "");
+	assert_admitted("b", "10.0.2.0/24");
+	assert_refusals("range_contested a b|range_contested b a");
+	c = registry_contested(registry, &n);
+	assert_int_equal(n, 2);
+	assert_string_equal(c[0].name, "a");
+	/* That their keys answer decides nothing. */
+	see("a", 1, true, false);
+	see("b", 2, true, false);
+	review();
+	assert_admitted("a", "");
+	/* One of them gives it up. */
+	set_ranges(&world.records[1], "10.0.2.0/24");
+	review();
+	assert_admitted("a", "10.0.1.0/24");
+	assert_refusals("");
+}
+
+static void our_own_is_ours(void **state)
+{
+	(void)state;
+	add(&world, "a", "172.18.0.2", 1, "10.7.0.0/24,10.7.0.5,10.0.0.0/8,10.99.0.0/24");
+	add(&world, "me", "172.18.0.1", 0, "10.7.0.0/24");
+	review();
+	assert_admitted("me", "10.7.0.0/24");
+	assert_admitted("a", "10.99.0.0/24");
+	/* What another proved before we said that it is ours stays its own. */
+	prove("a", 1);
+	set_ranges(&world.records[0], "10.99.0.0/24");
+	set_ranges(&world.records[1], "10.0.0.0/8");
+	review();
+	assert_admitted("a", "10.99.0.0/24");
+	assert_admitted("me", "10.0.0.0/8");
+}
+
+static void the_owner_of_a_range_may_give_of_it(void **state)
+{
+	struct node_record *a, *b;
+
+	(void)state;
+	a = add(&world, "a", "172.18.0.2", 1, "10.0.1.0/26");
+	b = add(&world, "b", "172.18.0.3", 2, "10.0.1.7,10.0.2.0/26");
+	add(&world, "me", "172.18.0.1", 0, "10.7.0.0/26");
+	a->assigned = b->assigned = true;
+	b->granted = calloc(1, sizeof(*b->granted));
+	b->n_granted = 1;
+	set_address(&b->granted[0], "10.0.1.7");
+	prove("a", 1);
+	assert_admitted("b", "10.0.1.7,10.0.2.0/26");
+	assert_admitted("a", "10.0.1.0/26");
+	/* An agent that starts may hear of the grant later. */
+	see("b", 2, true, false);
+	b->n_granted = 0;
+	b->assigned = a->assigned = false;
+	review();
+	assert_admitted("b", "10.0.1.7,10.0.2.0/26");
+	assert_admitted("a", "10.0.1.0/26");
+	b->n_granted = 1;
+	b->assigned = a->assigned = true;
+	/* And a tunnel's address likewise, whoever says it first. */
+	set_address(&b->tunnel4, "10.0.1.7");
+	set_address(&b->overlays[0], "10.0.2.1");
+	review();
+	assert_refusals("");
+	set_address(&b->tunnel4, "10.0.1.8");
+	set_address(&b->overlays[0], "10.0.9.9");
+	review();
+	assert_refusals("not_assigned b|not_assigned b");
+	assert_int_equal(node("b")->record->tunnel4.family, AF_UNSPEC);
+}
+
+static void what_is_assigned_beats_what_is_said(void **state)
+{
+	(void)state;
+	add(&world, "a", "172.18.0.2", 1, "10.0.1.0/24");
+	add(&world, "b", "172.18.0.3", 2, "10.0.1.0/24")->assigned = true;
+	add(&world, "me", "172.18.0.1", 0, "10.7.0.0/24");
+	review();
+	assert_admitted("b", "10.0.1.0/24");
+	assert_refusals("range_held a b");
+}
+
+/* --- keys --- */
+
+static void a_victims_key_is_the_victims(void **state)
+{
+	(void)state;
+	add(&world, "a", "172.18.0.2", 1, "10.0.1.0/24");
+	add(&world, "b", "172.18.0.3", 2, "10.0.2.0/24");
+	add(&world, "me", "172.18.0.1", 0, "10.7.0.0/24");
+	prove("a", 1);
+	prove("b", 2);
+	set_key(&world.records[0], 2); /* the first name, too */
+	review();
+	assert_int_equal(key_of("b"), 2);
+	assert_int_equal(node("b")->peer[0], 1);
+	assert_admitted("b", "10.0.2.0/24");
+	/* And its own traffic goes on as it was. */
+	assert_int_equal(key_of("a"), 1);
+	assert_refusals("key_held a b|key_shared b a");
+	/* Ours. */
+	set_key(&world.records[0], 200);
+	review();
+	assert_int_equal(key_of("a"), 1);
+	/* Who never had one has none, then. */
+	add(&world, "z", "172.18.0.9", 2, "10.0.9.0/24");
+	review();
+	assert_int_equal(key_of("z"), 0);
+	assert_int_equal(key_of("b"), 2);
+}
+
+static void a_key_that_nobody_proved_is_one_peer(void **state)
+{
+	(void)state;
+	add(&world, "a", "172.18.0.2", 7, "10.0.1.0/24");
+	add(&world, "b", "172.18.0.3", 7, "10.0.2.0/24");
+	add(&world, "me", "172.18.0.1", 0, "10.7.0.0/24");
+	review();
+	assert_int_equal(node("a")->peer[0], 0);
+	assert_int_equal(node("b")->peer[0], 0);
+	assert_refusals("key_shared b a|key_shared b a");
+	/* That it answers says nothing of whose it is. */
+	see("a", 7, true, false);
+	set_key(&world.records[0], 0);
+	world.records[0].left4 = world.records[0].left6 = true;
+	prove("b", 7);
+	set_key(&world.records[0], 7);
+	review();
+	assert_int_equal(node("b")->peer[0], 1);
+	assert_int_equal(key_of("a"), 0);
+}
+
+static void keys_are_rotated_and_nodes_made_anew(void **state)
+{
+	(void)state;
+	add(&world, "a", "172.18.0.2", 1, "10.0.1.0/24");
+	add(&world, "b", "172.18.0.3", 2, "10.0.2.0/24");
+	add(&world, "me", "172.18.0.1", 0, "10.7.0.0/24");
+	prove("a", 1);
+	prove("b", 2);
+	set_key(&world.records[0], 11);
+	set_ranges(&world.records[1], "10.0.1.5,10.0.2.0/24");
+	review(); /* before the new key has answered: the range is a's all the same */
+	assert_int_equal(key_of("a"), 11);
+	assert_admitted("a", "10.0.1.0/24");
+	assert_admitted("b", "10.0.2.0/24");
+	see("a", 11, true, false);
+	/* The old one is free. */
+	set_key(&world.records[1], 1);
+	review();
+	assert_int_equal(key_of("b"), 1);
+	/* Two that exchange their keys are not believed. */
+	see("b", 1, true, false);
+	set_key(&world.records[0], 1);
+	set_key(&world.records[1], 11);
+	review();
+	assert_int_equal(key_of("a"), 11);
+	assert_int_equal(key_of("b"), 1);
+}
+
+/* A node was renamed, with a new key; its old record is still there, and its device is not. */
+static void a_renamed_node_takes_over(void **state)
+{
+	(void)state;
+	add(&world, "a", "172.18.0.2", 1, "10.0.1.0/24");
+	add(&world, "me", "172.18.0.1", 0, "10.7.0.0/24");
+	prove("a", 1);
+	add(&world, "new", "172.18.0.2", 5, "10.0.1.0/24");
+	review();
+	see("a", 1, false, true);
+	see("new", 5, true, false);
+	registry_needs_review(registry);
+	review();
+	assert_admitted("a", "10.0.1.0/24"); /* it may come back any moment */
+	assert_admitted("new", "");
+	now += REGISTRY_SILENCE_S - 1;
+	see("a", 1, false, true);
+	assert_false(registry_needs_review(registry));
+	now++;
+	see("a", 1, false, true);
+	assert_true(registry_needs_review(registry));
+	review();
+	assert_admitted("new", "10.0.1.0/24");
+	assert_admitted("a", "");
+	/* Who is back late has to wait, too. */
+	see("new", 5, true, false);
+	see("a", 1, true, false);
+	review();
+	assert_admitted("new", "10.0.1.0/24");
+	/* Without anybody who answers, it would have stayed where it was. */
+	now += 10 * REGISTRY_SILENCE_S;
+	see("new", 5, false, true);
+	now += REGISTRY_SILENCE_S;
+	see("a", 1, false, true);
+	see("new", 5, false, true);
+	review();
+	assert_admitted("new", "10.0.1.0/24");
+	/* The record goes: what it had is free at once. */
+	world_fini(&world);
+	add(&world, "a", "172.18.0.2", 1, "10.0.1.0/24");
+	add(&world, "me", "172.18.0.1", 0, "10.7.0.0/24");
+	review();
+	assert_admitted("a", "10.0.1.0/24");
+}
+
+/* --- silence --- */
+
+static void a_key_that_vanishes_is_held(void **state)
+{
+	struct node_record *a;
+
+	(void)state;
+	a = add(&world, "a", "172.18.0.2", 1, "10.0.1.0/24");
+	add(&world, "me", "172.18.0.1", 0, "10.7.0.0/24");
+	prove("a", 1);
+	set_key(a, 0);
+	review();
+	assert_int_equal(key_of("a"), 1);
+	assert_refusals("key_missing a");
+	/* Idle is not silent. */
+	see("a", 1, false, false);
+	assert_false(registry_needs_review(registry));
+	review();
+	assert_int_equal(key_of("a"), 1);
+	/* It answers no more: then it has none. */
+	see("a", 1, false, true);
+	assert_true(registry_needs_review(registry));
+	review();
+	assert_int_equal(key_of("a"), 0);
+	/* But not while its condition says that it encrypts. */
+	set_key(a, 1);
+	prove("a", 1);
+	set_key(a, 0);
+	a->encrypts = true;
+	review();
+	see("a", 1, false, true);
+	review();
+	assert_int_equal(key_of("a"), 1);
+	/* A node that leaves says so. */
+	a->left4 = true;
+	see("a", 1, true, false);
+	review();
+	assert_int_equal(key_of("a"), 0);
+	a->left4 = false;
+	review();
+	assert_int_equal(key_of("a"), 0);
+}
+
+static void a_key_that_nobody_knew_is_not_made_up(void **state)
+{
+	(void)state;
+	add(&world, "a", "172.18.0.2", 0, "10.0.1.0/24")->encrypts = true;
+	add(&world, "me", "172.18.0.1", 0, "10.7.0.0/24");
+	review();
+	assert_int_equal(key_of("a"), 0);
+	assert_refusals("");
+}
+
+/* --- addresses of nodes --- */
+
+static void host_encryption_is_for_the_nodes_own_address(void **state)
+{
+	(void)state;
+	add(&world, "a", "172.18.0.2", 1, "10.0.1.0/24");
+	add(&world, "b", "172.18.0.3", 2, "10.0.2.0/24");
+	add(&world, "me", "172.18.0.1", 0, "10.7.0.0/24");
+	in.host_encryption = true;
+	prove("b", 2);
+	set_address(&world.records[0].address4, "172.18.0.3");
+	review();
+	assert_true(node("a")->host_refused[0]);
+	assert_false(node("b")->host_refused[0]);
+	assert_refusals("address_held a b");
+	set_address(&world.records[0].address4, "172.18.0.1");
+	review();
+	assert_true(node("a")->host_refused[0]);
+	assert_false(node("me")->host_refused[0]);
+}
+
+/* --- across restarts --- */
+
+static void what_was_proved_outlives_us(void **state)
+{
+	char file[] = "/tmp/podveil-registry-XXXXXX";
+	int fd = mkstemp(file);
+	FILE *f;
+
+	(void)state;
+	assert_true(fd >= 0);
+	close(fd);
+	unlink(file);
+	registry_free(registry);
+	registry = registry_new(file);
+	add(&world, "a", "172.18.0.2", 1, "10.0.1.0/24");
+	add(&world, "b", "172.18.0.3", 2, "10.0.2.0/24");
+	add(&world, "me", "172.18.0.1", 0, "10.7.0.0/24");
+	prove("b", 2);
+	assert_int_equal(registry_save(registry), 0);
+	registry_free(registry);
+	registry = registry_new(file);
+	set_key(&world.records[0], 2);
+	set_ranges(&world.records[0], "10.0.2.0/24");
+	review();
+	assert_admitted("b", "10.0.2.0/24");
+	assert_int_equal(key_of("b"), 2);
+	assert_int_equal(key_of("a"), 0);
+	set_key(&world.records[1], 0);
+	review();
+	assert_int_equal(key_of("b"), 2);
+	/* Nonsense in it is no reason not to start. */
+	registry_free(registry);
+	f = fopen(file, "w");
+	fputs("[{\"name\":\"b\"},{\"name\":\"b\"}]", f);
+	fclose(f);
+	registry = registry_new(file);
+	assert_non_null(registry);
+	review();
+	unlink(file);
+}
+
+static void refusals_are_explained(void **state)
+{
+	char text[REGISTRY_TEXT];
+	size_t n;
+
+	(void)state;
+	add(&world, "a", "172.18.0.2", 1, "127.0.0.0/8");
+	add(&world, "me", "172.18.0.1", 0, "10.7.0.0/24");
+	review();
+	assert_string_equal(registry_explain(registry_refusals(registry, &n), text),
+			    "127.0.0.0/8 of a: no pod can have such an address: loopback "
+			    "addresses");
+	assert_false(registry_reason_is_conflict(REGISTRY_NEVER_PODS));
+	assert_true(registry_reason_is_conflict(REGISTRY_RANGE_HELD));
+}
+
+/* --- a hostile node --- */
+
+static void whatever_a_hostile_node_says(void **state)
+{
+	(void)state;
+	for (uint64_t seed = 1; seed <= 300; seed++) {
+		uint8_t bytes[4000];
+		uint64_t s = seed;
+		const char *wrong;
+
+		for (size_t i = 0; i < sizeof(bytes); i++)
+			bytes[i] = (uint8_t)draw(&s);
+		wrong = hostile_run(bytes, sizeof(bytes));
+		if (wrong)
+			fail_msg("seed %llu: %s", (unsigned long long)seed, wrong);
+	}
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(what_no_pod_has_is_refused),
+		TEST(no_range_contains_a_node_or_the_store),
+		TEST(an_address_cannot_take_away_a_range),
+		TEST(who_proved_a_range_keeps_it),
+		TEST(what_nobody_proved_is_nobodys),
+		TEST(our_own_is_ours),
+		TEST(the_owner_of_a_range_may_give_of_it),
+		TEST(what_is_assigned_beats_what_is_said),
+		TEST(a_victims_key_is_the_victims),
+		TEST(a_key_that_nobody_proved_is_one_peer),
+		TEST(keys_are_rotated_and_nodes_made_anew),
+		TEST(a_renamed_node_takes_over),
+		TEST(a_key_that_vanishes_is_held),
+		TEST(a_key_that_nobody_knew_is_not_made_up),
+		TEST(host_encryption_is_for_the_nodes_own_address),
+		TEST(what_was_proved_outlives_us),
+		TEST(refusals_are_explained),
+		TEST(whatever_a_hostile_node_says),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
