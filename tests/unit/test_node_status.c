@@ -23,8 +23,16 @@ struct api {
 	struct cluster *cluster;
 	struct node_status *status;
 	unsigned int patches, keys, conditions, both, events, most_count;
-	char key[64]; /* the Node's */
+	json_t *annotations; /* the Node's */
+	bool strips;	     /* somebody takes them away on their way */
 };
+
+static const char *key_of(const struct api *a)
+{
+	const char *key = json_string_value(json_object_get(a->annotations, CLUSTER_KEY4));
+
+	return key ? key : "";
+}
 
 static uint64_t now_ms(void)
 {
@@ -36,27 +44,23 @@ static uint64_t now_ms(void)
 
 static json_t *node_object(const struct api *a)
 {
-	json_t *annotations = json_object();
-
-	if (*a->key)
-		json_object_set_new(annotations, CLUSTER_KEY4, json_string(a->key));
-	return json_pack("{s:{s:s, s:o}}", "metadata", "name", "worker", "annotations",
-			 annotations);
+	return json_pack("{s:{s:s, s:O}}", "metadata", "name", "worker", "annotations",
+			 a->annotations);
 }
 
 static void patch(struct api *a, const json_t *o)
 {
 	const json_t *metadata = json_object_get(o, "metadata");
-	const json_t *key = json_object_get(json_object_get(metadata, "annotations"), CLUSTER_KEY4);
+	json_t *annotations = json_object_get(metadata, "annotations");
+	const json_t *key = json_object_get(annotations, CLUSTER_KEY4);
 	const bool condition = json_object_get(o, "status");
 
 	a->patches++;
 	a->keys += key != NULL;
 	a->conditions += condition;
 	a->both += key && condition;
-	if (key)
-		snprintf(a->key, sizeof(a->key), "%s",
-			 key && json_is_string(key) ? json_string_value(key) : "");
+	if (!a->strips)
+		json_object_update(a->annotations, annotations);
 }
 
 static void on_request(struct evhttp_request *r, void *context)
@@ -108,7 +112,7 @@ static int start(void **state)
 	char url[64] = "";
 	json_t *node;
 
-	a = (struct api){.base = event_base_new()};
+	a = (struct api){.base = event_base_new(), .annotations = json_object()};
 	a.http = evhttp_new(a.base);
 	evhttp_set_allowed_methods(a.http, EVHTTP_REQ_PATCH | EVHTTP_REQ_POST);
 	evhttp_set_gencb(a.http, on_request, &a);
@@ -136,6 +140,7 @@ static int stop(void **state)
 	cluster_free(a->cluster);
 	evhttp_free(a->http);
 	event_base_free(a->base);
+	json_decref(a->annotations);
 	return 0;
 }
 
@@ -200,8 +205,27 @@ static void key_and_condition_are_one_write(void **state)
 	assert_int_equal(a->patches, 1);
 	node_status_keys(a->status, none, none);
 	node_status_flush(a->status, PATIENCE_MS);
-	assert_string_equal(a->key, "");
+	assert_string_equal(key_of(a), "");
+	assert_string_equal(json_string_value(json_object_get(a->annotations, CLUSTER_OWN_KEY4)),
+			    CLUSTER_LEFT);
 	assert_int_equal(a->patches, 2);
+}
+
+/* An annotation that somebody takes away on its way is not written without end. */
+static void what_does_not_stay_is_written_with_patience(void **state)
+{
+	static const uint8_t key[32] = {1}, none[32];
+	struct api *a = *state;
+
+	a->strips = true;
+	node_status_keys(a->status, key, none);
+	run_ms(a, 1500);
+	assert_in_range(a->patches, 1, 10);
+	a->strips = false;
+	node_status_flush(a->status, PATIENCE_MS);
+	assert_string_not_equal(key_of(a), "");
+	assert_string_equal(json_string_value(json_object_get(a->annotations, CLUSTER_OWN_KEY4)),
+			    key_of(a));
 }
 
 static void token_bucket(void **state)
@@ -235,6 +259,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(writes_are_bounded, start, stop),
 		cmocka_unit_test_setup_teardown(key_and_condition_are_one_write, start, stop),
+		cmocka_unit_test_setup_teardown(what_does_not_stay_is_written_with_patience, start,
+						stop),
 		cmocka_unit_test(token_bucket),
 	};
 

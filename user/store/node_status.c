@@ -103,11 +103,17 @@ static void on_patched(void *context, const struct rest_answer *a)
 
 	s->call = NULL;
 	if (o) {
-		backoff_reset(&s->backoff);
 		s->troubled = false;
 		/* The watch will say so, too; but we know it now. */
 		cluster_node(s->cluster, o, false);
+	}
+	if (o && !differs(s, false) && !differs(s, true)) {
+		backoff_reset(&s->backoff);
 		push(s);
+	} else if (o) {
+		/* Changed meanwhile, or somebody takes it away on its way: not again and again. */
+		wait = backoff_next(&s->backoff, randombytes_random());
+		evtimer_add(s->on_again, &wait);
 	} else {
 		status_object_explain(a, problem);
 		if (!s->troubled)
