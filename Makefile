@@ -269,6 +269,7 @@ ifeq ($(BENCH),full)
 	$(PYTHON) tests/bench/scaling.py
 	$(PYTHON) tests/bench/bench_agent.py
 	$(PYTHON) tests/bench/bench_latency.py
+	$(PYTHON) tests/bench/bench_flood.py
 endif
 
 bench-kubernetes: $(DEPS) $(DEPS_KUBERNETES) $(B)/podveil

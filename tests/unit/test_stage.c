@@ -33,7 +33,7 @@ static int begin(void **state)
 	struct fixture *f = calloc(1, sizeof(*f));
 
 	f->stage = malloc(sizeof(*f->stage));
-	f->peers = aligned_alloc(64, PEERS * sizeof(*f->peers));
+	f->peers = malloc(PEERS * sizeof(*f->peers));
 	for (uint32_t i = 0; i < PEERS; i++) {
 		remote_init(&f->peers[i], i, 1);
 		remotes[i] = &f->peers[i];
