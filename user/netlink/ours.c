@@ -41,16 +41,26 @@ static uint32_t number(const struct nlattr *a, uint32_t otherwise)
 	return a ? mnl_attr_get_u32(a) : otherwise;
 }
 
-/* All that one kind of request dumps, of one family. */
+/* A dump during which something changed is not complete; so often it is tried again. */
+#define ATTEMPTS 20
+
+/* All that one kind of request dumps, of one family; nothing where the kernel does not have it. */
 static int dump(struct found *f, uint16_t type, size_t header, mnl_cb_t each)
 {
-	char buffer[RTNL_BUFFER];
-	void *body;
-	struct nlmsghdr *m = rtnl_begin(buffer, type, NLM_F_DUMP, &body, header);
-	int err;
+	int err = -EINTR;
 
-	*(uint8_t *)body = (uint8_t)f->family; /* the first member of both headers */
-	err = rtnl_ask(m, each, f);
+	for (int i = 0; i < ATTEMPTS && err == -EINTR; i++) {
+		char buffer[RTNL_BUFFER];
+		void *body;
+		struct nlmsghdr *m = rtnl_begin(buffer, type, NLM_F_DUMP, &body, header);
+
+		*(uint8_t *)body = (uint8_t)f->family; /* the first member of both headers */
+		f->n = 0;
+		f->err = 0;
+		err = rtnl_ask(m, each, f);
+	}
+	if (err == -EAFNOSUPPORT || err == -EOPNOTSUPP)
+		return 0;
 	return err ? err : f->err;
 }
 

@@ -254,17 +254,21 @@ static struct leftovers_wanted wanted(const struct agent *a)
 /* Switched off, or set otherwise, while nobody was there to do it. It is done when all that is
  * wanted stands: from then on we know ourselves what was before. A store that says nothing at all has not
  * switched anything off: then what is there stays, and drops. */
-static void sweep(struct agent *a, bool stands)
+static int sweep(struct agent *a, bool stands)
 {
 	struct leftovers_wanted w = wanted(a);
 
+	int err;
+
 	if (!a->told || a->swept)
-		return;
+		return 0;
 	for (int i = 0; i < N_TUNNELS; i++)
 		if (tunnel_state(a->tunnels[i]) == TUNNEL_LINGERING)
-			return; /* it goes by itself */
+			return 0; /* it goes by itself */
 	w.others = !stands;
-	a->swept = !leftovers_remove(&w) && stands;
+	err = leftovers_remove(&w);
+	a->swept = !err && stands;
+	return err;
 }
 
 static void report_kept_tunnels(const struct agent *a)
@@ -382,7 +386,9 @@ static int pass(void *context)
 	err = fence_settle(a->fence);
 	if (err && !first)
 		first = err;
-	sweep(a, !first || !any);
+	err = sweep(a, !first || !any);
+	if (err && !first)
+		first = err;
 	/* Before the key, so that one write to the store has both; but a store that was told of no record
 	 * yet does not know whose news it is, and they would be lost. */
 	in = describe(a);

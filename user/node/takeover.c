@@ -12,6 +12,7 @@
 #include "netlink/ours.h"
 #include "netlink/route.h"
 #include "netlink/wireguard.h"
+#include "node/keys.h"
 #include "node/pair.h"
 #include "observe/log.h"
 
@@ -80,19 +81,24 @@ static int drop_behind(const struct felix *f)
 	return err;
 }
 
-static int take(const struct felix *f, uint8_t private_key[32])
+static int take(const struct felix *f, const char *key_name, uint8_t private_key[32])
 {
 	int err = drop_behind(f);
 
+	/* In such an order that whoever comes after us, should we die here, can go on. */
 	if (!err)
 		err = rule_add(f->family, f->priority, f->table);
-	if (!err)
-		err = rule_delete_alike(f->family, f->priority, f->table);
-	if (!err)
-		err = link_delete(f->device.ifindex);
-	if (!err)
-		memcpy(private_key, f->wireguard.private_key, 32);
-	return err;
+	if (err)
+		return err;
+	/* Without the file it is the next agent that has to make a key. */
+	if (keys_keep(key_name, f->wireguard.private_key) < 0)
+		log_warn("the key that was taken over cannot be kept", "key=%s", key_name);
+	err = link_delete(f->device.ifindex);
+	if (err)
+		return err;
+	memcpy(private_key, f->wireguard.private_key, 32);
+	rule_delete_alike(f->family, f->priority, f->table);
+	return 0;
 }
 
 static bool is_ours(int family, const struct link_info *l)
@@ -100,7 +106,7 @@ static bool is_ours(int family, const struct link_info *l)
 	return !strcmp(l->kind, "veth") && pair_tunnel(family) == l->ifindex;
 }
 
-static enum takeover take_or_refuse(struct felix *f, const uint8_t *published,
+static enum takeover take_or_refuse(struct felix *f, const char *key_name, const uint8_t *published,
 				    uint8_t private_key[32], char *why, size_t room)
 {
 	const char *name = f->device.name;
@@ -120,7 +126,7 @@ static enum takeover take_or_refuse(struct felix *f, const uint8_t *published,
 			name, name);
 		return TAKEOVER_REFUSED;
 	}
-	err = take(f, private_key);
+	err = take(f, key_name, private_key);
 	if (err) {
 		snprintf(why, room, "%s, abandoned by Felix, cannot be taken over: %s", name,
 			 strerror(-err));
@@ -131,8 +137,9 @@ static enum takeover take_or_refuse(struct felix *f, const uint8_t *published,
 	return TAKEOVER_DONE;
 }
 
-enum takeover takeover_name(int family, const char *name, const uint8_t *published,
-			    uint8_t private_key[32], char *why, size_t room)
+enum takeover takeover_name(int family, const char *name, const char *key_name,
+			    const uint8_t *published, uint8_t private_key[32], char *why,
+			    size_t room)
 {
 	struct felix f = {.family = family};
 	enum takeover result;
@@ -147,7 +154,7 @@ enum takeover takeover_name(int family, const char *name, const uint8_t *publish
 			name, *f.device.kind ? f.device.kind : "physical", name);
 		return TAKEOVER_REFUSED;
 	}
-	result = take_or_refuse(&f, published, private_key, why, room);
+	result = take_or_refuse(&f, key_name, published, private_key, why, room);
 	forget_felix(&f);
 	return result;
 }

@@ -25,9 +25,10 @@ enum takeover {
 };
 
 /* `published`: our node's public key in the store (NULL: none): as long as it is that of the device,
- * whoever made the device uses it. `why`: with TAKEOVER_REFUSED who has it and what helps. */
-enum takeover takeover_name(int family, const char *name, const uint8_t *published,
-			    uint8_t private_key[32], char *why, size_t room);
+ * whoever made the device uses it. `key_name`: of our key's file (node/keys.h). `why`: with TAKEOVER_REFUSED who has it and what helps. */
+enum takeover takeover_name(int family, const char *name, const char *key_name,
+			    const uint8_t *published, uint8_t private_key[32], char *why,
+			    size_t room);
 
 /* Does a WireGuard device of the kernel's on this node, of whatever name, have this key? */
 bool takeover_key_in_use(const uint8_t public_key[32]);

@@ -294,16 +294,15 @@ static int claim_name(struct tunnel *t, const uint8_t *published)
 {
 	char why[sizeof(t->problem)];
 	const enum takeover result = takeover_name(t->params.family, name_of(t, &t->settings),
-						   published, t->private_key, why, sizeof(why));
+						   key_name(t->params.family), published,
+						   t->private_key, why, sizeof(why));
 	const bool news = strcmp(why, t->problem) != 0;
 
 	memcpy(t->problem, why, sizeof(why));
 	if (result == TAKEOVER_REFUSED && news)
 		log_error("the tunnel device cannot be made", "problem=\"%s\"", why);
-	if (result == TAKEOVER_DONE) {
+	if (result == TAKEOVER_DONE)
 		crypto_scalarmult_base(t->public_key, t->private_key);
-		mend_key(t);
-	}
 	return result == TAKEOVER_REFUSED ? -EEXIST : 0;
 }
 
