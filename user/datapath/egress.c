@@ -297,6 +297,20 @@ void egress_unstage(struct worker *w)
 	xsk_refill(w->xsk);
 }
 
+static bool drop_staged(void *context, const struct staged *p)
+{
+	struct worker *w = context;
+
+	(void)p;
+	w->count->drop_staged_expired++;
+	return true;
+}
+
+void egress_end(struct worker *w)
+{
+	stage_sweep(&w->stage, drop_staged, w);
+}
+
 bool egress_poll(struct worker *w)
 {
 	struct egress *e = &w->egress;

@@ -189,6 +189,7 @@ static void *run(void *context)
 			nap(w);
 		take_turn(&precedence, w);
 	}
+	egress_end(w);
 	rcu_unregister_thread();
 	return NULL;
 }

@@ -143,6 +143,8 @@ bool egress_poll(struct worker *w);
 bool ingress_poll(struct worker *w);
 /* Sends what is staged and can go; drops what no longer may wait. */
 void egress_unstage(struct worker *w);
+/* The worker ends: what still waits for a session is dropped, and no longer counts as waiting. */
+void egress_end(struct worker *w);
 
 /* Tells the handshake thread. False where it cannot take more now. */
 bool worker_signal(struct worker *w, enum datapath_event_type type, const struct remote *r,
