@@ -316,7 +316,9 @@ int hook_mend(struct hook *h, bool tcx, int program, uint32_t id, const char *di
 	if (err > 0)
 		err = 0;
 	/* What an older agent made is in the way of nobody, but there twice. */
-	if (!err && tcx)
+	if (!err && tcx && !h->swept) {
 		err = strip(h->ifindex, h->side, false);
+		h->swept = !err;
+	}
 	return err ? err : did;
 }
