@@ -298,8 +298,6 @@ static __always_inline enum finding on_vxlan(struct __sk_buff *skb, struct walk 
 
 	if (!take(skb, w, h, sizeof(h)))
 		return UNREADABLE;
-	if (!(h[0] & 0x08)) /* without a network identifier nobody takes it */
-		return NO_POD;
 	if (!(h[0] & 0x04)) {
 		w->header = ETHERNET;
 		return GOES_ON;

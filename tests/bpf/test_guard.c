@@ -236,7 +236,15 @@ static void an_address_is_judged_before_all_that_follows(void **state)
 		bytes(&p)[14] = 0x41; /* a header of four bytes */
 		assert_int_equal(run(i ? guard_program_fd(g) : shield_program_fd(g), &p), DROP);
 	}
-	/* Between nodes, too, nobody needs options that do not end. */
+	/* Between nodes, too, nobody needs such a header, or options that do not end. */
+	for (int i = 0; i < 2; i++) {
+		struct packet odd = inner(NODE4, OURS4);
+
+		ethernet(&odd, 0, 0x0800);
+		bytes(&odd)[14] = i ? 0x44 : 0x55;
+		assert_int_equal(run(guard_program_fd(g), &odd), DROP);
+		assert_int_equal(run(shield_program_fd(g), &odd), DROP);
+	}
 	struct packet p = {.len = 0};
 
 	before(&p, truncated, 8);

@@ -4,7 +4,9 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <linux/bpf.h>
+#include <linux/capability.h>
 #include <stdio.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "bpf/clsact.h"
@@ -163,6 +165,27 @@ static int end(void **state)
 	return shell("ip link del up0 2>/dev/null; ip link del tun0") ? 0 : 1;
 }
 
+/* As in a pod that names its capabilities. What it starts has all of them again. */
+static void without_sys_admin(void)
+{
+	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct data[2];
+
+	assert_int_equal(syscall(__NR_capget, &header, data), 0);
+	data[0].effective &= ~(1u << CAP_SYS_ADMIN);
+	assert_int_equal(syscall(__NR_capset, &header, data), 0);
+}
+
+static void with_sys_admin(void)
+{
+	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct data[2];
+
+	assert_int_equal(syscall(__NR_capget, &header, data), 0);
+	data[0].effective |= 1u << CAP_SYS_ADMIN;
+	assert_int_equal(syscall(__NR_capset, &header, data), 0);
+}
+
 /* --- the tests, each by both ways --- */
 
 static void both_stand_and_fall(void **state)
@@ -256,6 +279,28 @@ static void nobody_stands_before_us(void **state)
 	}
 }
 
+static void it_needs_no_cap_sys_admin(void **state)
+{
+	(void)state;
+	guard_free(g, false);
+	without_sys_admin();
+	raise_guard(2);
+	assert_stand(2);
+	attach_foreign(devices[0].ifindex, 0, 1);
+	assert_int_equal(guard_mend(g), 1);
+	assert_stand(2);
+	assert_int_equal(attached(devices[0].ifindex, 0).n, 2);
+	guard_free(g, false);
+	raise_guard(2);
+	assert_stand(2);
+	assert_int_equal(attached(devices[0].ifindex, 0).n, 2);
+	guard_free(g, true);
+	assert_int_equal(attached(devices[0].ifindex, 0).n, 1);
+	assert_int_equal(attached(devices[1].ifindex, 1).n, 0);
+	raise_guard(2);
+	with_sys_admin();
+}
+
 static void a_device_that_is_no_exit_any_more_is_left(void **state)
 {
 	(void)state;
@@ -343,6 +388,7 @@ int main(void)
 		CLSACT(the_next_process_takes_over),
 		CLSACT(what_is_detached_is_mended),
 		CLSACT(nobody_stands_before_us),
+		CLSACT(it_needs_no_cap_sys_admin),
 		CLSACT(a_device_that_is_no_exit_any_more_is_left),
 		CLSACT(a_device_that_goes_and_comes_again),
 		CLSACT(cleanup_finds_what_is_ours_and_nothing_else),
@@ -352,6 +398,7 @@ int main(void)
 		TCX(the_next_process_takes_over),
 		TCX(what_is_detached_is_mended),
 		TCX(nobody_stands_before_us),
+		TCX(it_needs_no_cap_sys_admin),
 		TCX(a_device_that_is_no_exit_any_more_is_left),
 		TCX(a_device_that_goes_and_comes_again),
 		TCX(cleanup_finds_what_is_ours_and_nothing_else),

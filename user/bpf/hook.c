@@ -3,7 +3,9 @@
 
 #include <bpf/bpf.h>
 #include <errno.h>
+#include <limits.h>
 #include <linux/pkt_cls.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -34,7 +36,7 @@ static bool is_map(uint32_t id, const char *name)
 	return same;
 }
 
-/* Its name, "?" where there is none, and whether it is ours. */
+/* Its name, if it has one, and whether it is ours. */
 static bool is_ours(uint32_t program, char name[BPF_OBJ_NAME_LEN])
 {
 	uint32_t maps[8] = {0}, len = sizeof(struct bpf_prog_info);
@@ -42,7 +44,6 @@ static bool is_ours(uint32_t program, char name[BPF_OBJ_NAME_LEN])
 	int fd = program ? bpf_prog_get_fd_by_id(program) : -1;
 	bool ours = false;
 
-	strcpy(name, "?");
 	if (fd < 0)
 		return false;
 	if (!bpf_obj_get_info_by_fd(fd, &info, &len)) {
@@ -66,29 +67,44 @@ struct entry {
 
 struct entries {
 	struct entry all[MAX_ENTRIES];
-	uint32_t n, known; /* a program that is ours */
+	uint32_t n, known, known_link; /* a program and a link that are ours; 0: none */
 	char first[BPF_OBJ_NAME_LEN];
 	bool too_many;
 };
 
-static void add(struct entries *e, struct entry one)
+static void add(struct entries *e, const struct entry *one, const char *name)
 {
-	char name[BPF_OBJ_NAME_LEN] = "";
-
 	if (e->n == MAX_ENTRIES) {
 		e->too_many = true;
 		return;
 	}
-	one.ours = (one.program && one.program == e->known) || is_ours(one.program, name);
 	if (!e->n)
-		memcpy(e->first, name, sizeof(name));
-	e->all[e->n++] = one;
+		snprintf(e->first, sizeof(e->first), "%s", name);
+	e->all[e->n++] = *one;
+}
+
+/* Programs of others can be seen with CAP_SYS_ADMIN alone; what we know ourselves needs none. */
+static void add_link(struct entries *e, const struct tcx_entry *there)
+{
+	char name[BPF_OBJ_NAME_LEN] = "?";
+	struct entry one = {.program = there->program, .at = there->link};
+
+	one.ours = (one.program && one.program == e->known) ||
+		   (one.at && one.at == e->known_link) || is_ours(one.program, name);
+	add(e, &one, name);
 }
 
 static void add_filter(void *context, const struct clsact_filter *f)
 {
-	if (f->handle)
-		add(context, (struct entry){f->program, f->handle, f->priority, false});
+	struct entry one = {f->program, f->handle, f->priority, false};
+	char name[BPF_OBJ_NAME_LEN];
+
+	if (!f->handle)
+		return;
+	one.ours = (f->handle == HANDLE || f->handle == HANDLE_OTHER) &&
+		   (!strncmp(f->name, "guard", 5) || !strncmp(f->name, "shield", 6));
+	snprintf(name, sizeof(name), "%.*s", (int)strcspn(f->name, ":"), f->name);
+	add(context, &one, *name ? name : "?");
 }
 
 static int read_entries(struct entries *e, int ifindex, enum bpf_tc_attach_point side, bool tcx)
@@ -104,7 +120,7 @@ static int read_entries(struct entries *e, int ifindex, enum bpf_tc_attach_point
 	else
 		err = tcx_list(ifindex, side, there, &n);
 	for (uint32_t i = 0; tcx && !err && i < n; i++)
-		add(e, (struct entry){there[i].program, there[i].link, 0, false});
+		add_link(e, &there[i]);
 	return err ? err : e->too_many ? -ENOSPC : 0;
 }
 
@@ -168,6 +184,14 @@ static int attach_filter(const struct hook *h, int program, uint32_t handle, boo
 	return bpf_tc_attach(&hook, &opts);
 }
 
+static uint32_t link_id(int fd)
+{
+	struct bpf_link_info info = {0};
+	uint32_t len = sizeof(info);
+
+	return fd < 0 || bpf_obj_get_info_by_fd(fd, &info, &len) ? 0 : info.id;
+}
+
 static void take_link(struct hook *h, int link)
 {
 	if (h->link >= 0)
@@ -186,6 +210,9 @@ static int attach_first(struct hook *h, bool tcx, int program, bool other_handle
 	link = tcx_attach_first(h->ifindex, h->side, program);
 	if (link < 0)
 		return link;
+	/* The one behind somebody else's. */
+	if (h->link >= 0)
+		bpf_link_detach(h->link);
 	take_link(h, link);
 	return 0;
 }
@@ -197,11 +224,13 @@ static int update(struct hook *h, bool tcx, int program, const struct entry *e)
 
 	if (!tcx)
 		return attach_filter(h, program, e->at, true);
-	link = bpf_link_get_fd_by_id(e->at);
-	if (link < 0)
-		return -errno;
-	take_link(h, link);
-	return bpf_link_update(link, program, NULL) ? -errno : 0;
+	if (e->at != link_id(h->link)) {
+		link = bpf_link_get_fd_by_id(e->at);
+		if (link < 0)
+			return -errno;
+		take_link(h, link);
+	}
+	return bpf_link_update(h->link, program, NULL) ? -errno : 0;
 }
 
 /* --- all of it --- */
@@ -231,7 +260,10 @@ static int remove_rest(struct hook *h, bool tcx, const struct entries *e, uint32
 	int first = 0;
 
 	for (uint32_t i = from; i < e->n; i++) {
-		int err = e->all[i].ours ? remove_entry(h->ifindex, h->side, tcx, &e->all[i]) : 0;
+		const bool gone = tcx && e->all[i].at == e->known_link; /* detached already */
+		int err = e->all[i].ours && !gone
+				  ? remove_entry(h->ifindex, h->side, tcx, &e->all[i])
+				  : 0;
 
 		first = first ? first : err;
 	}
@@ -240,7 +272,7 @@ static int remove_rest(struct hook *h, bool tcx, const struct entries *e, uint32
 
 static int stand(struct hook *h, bool tcx, int program, uint32_t id)
 {
-	struct entries e = {.known = id};
+	struct entries e = {.known = id, .known_link = tcx ? link_id(h->link) : 0};
 	int err = read_entries(&e, h->ifindex, h->side, tcx);
 	uint32_t ours;
 
@@ -250,7 +282,7 @@ static int stand(struct hook *h, bool tcx, int program, uint32_t id)
 	ours = first_of_ours(&e);
 	h->first = !ours && e.n;
 	if (h->first) {
-		if (e.all[0].program != id || (tcx && h->link < 0))
+		if (e.all[0].program != id || (tcx && e.all[0].at != e.known_link))
 			err = update(h, tcx, program, &e.all[0]);
 		return err ? err : remove_rest(h, tcx, &e, 1);
 	}
@@ -271,8 +303,12 @@ static int stand(struct hook *h, bool tcx, int program, uint32_t id)
 int hook_mend(struct hook *h, bool tcx, int program, uint32_t id, const char *directory,
 	      const char *pin)
 {
-	int did = stand(h, tcx, program, id), err;
+	char path[PATH_MAX];
+	int did, err;
 
+	if (tcx && h->link < 0 && snprintf(path, sizeof(path), "%s/%s", directory, pin) > 0)
+		h->link = bpf_obj_get(path); /* of the process before us */
+	did = stand(h, tcx, program, id);
 	if (did < 0)
 		return did;
 	/* The pin keeps the link when the process ends. */
@@ -280,7 +316,9 @@ int hook_mend(struct hook *h, bool tcx, int program, uint32_t id, const char *di
 	if (err > 0)
 		err = 0;
 	/* What an older agent made is in the way of nobody, but there twice. */
-	if (!err && tcx)
+	if (!err && tcx && !h->swept) {
 		err = strip(h->ifindex, h->side, false);
+		h->swept = !err;
+	}
 	return err ? err : did;
 }

@@ -20,6 +20,7 @@ struct hook {
 	int ifindex;
 	enum bpf_tc_attach_point side;
 	int link;   /* descriptor of the TCX link; -1: none */
+	bool swept; /* no filters of an older agent are left beside the link */
 	bool first; /* as seen last: nobody runs before ours */
 	/* Who last ran before ours, "?" where the kernel has no name for it; empty: nobody ever. */
 	char before[16];
