@@ -27,7 +27,7 @@ LIST
 in_root() {
 	echo libcmocka-dev libasan8 libubsan1
 	echo busybox-static dash coreutils grep sed hostname util-linux mount kmod procps
-	echo iproute2 iputils-ping wireguard-tools bpftool python3
+	echo iproute2 iputils-ping nftables wireguard-tools bpftool python3
 }
 
 # apt as if for a machine on which nothing is installed: with everything that a package needs.

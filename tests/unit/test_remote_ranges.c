@@ -71,14 +71,17 @@ static void node(const char *name, const char *address, const char *ranges)
 static struct marks collect(void)
 {
 	static const int families[] = {AF_INET, AF_INET6};
+	struct registry_node admitted[MAX_NODES] = {{.record = NULL}};
 	struct marks m = {NULL, 0, 0};
 	struct plan plans[2];
 
+	for (size_t i = 0; i < n_nodes; i++)
+		admitted[i] = (struct registry_node){.record = nodes[i], .peer = {i, i}};
 	for (size_t i = 0; i < 2; i++) {
 		const struct plan_input in = {
 			.family = families[i],
 			.self = "a",
-			.nodes = nodes,
+			.nodes = admitted,
 			.n_nodes = n_nodes,
 			.settings = &settings,
 		};

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The table of nftables that is half of strict mode's first line: made, kept, taken away. */
+#include <sched.h>
+#include <stdio.h>
+#include <sys/socket.h>
+
+#include "check.h"
+#include "machine.h"
+#include "node/ip_filter.h"
+#include "node/remote_ranges.h"
+
+#define TABLE "inet podveil"
+
+static struct ip_filter *filter;
+static struct marks ranges;
+
+/* So many ranges of both families, none of which touches another. */
+static void remote(unsigned int n)
+{
+	for (unsigned int i = 0; i < n; i++) {
+		const unsigned int at = i * 2;
+		const struct cidr four = {.family = AF_INET,
+					  .prefix_len = 26,
+					  .address = {(uint8_t)(10 + (at >> 18)),
+						      (uint8_t)(at >> 10), (uint8_t)(at >> 2),
+						      (uint8_t)((at & 3) << 6)}};
+		const struct cidr six = {
+			.family = AF_INET6,
+			.prefix_len = 40,
+			.address = {0xfd, 0, (uint8_t)(at >> 16), (uint8_t)(at >> 8), (uint8_t)at}};
+
+		assert_int_equal(marks_add(&ranges, &four, RANGE_REMOTE), 0);
+		assert_int_equal(marks_add(&ranges, &six, RANGE_REMOTE), 0);
+	}
+	marks_sort(&ranges, RANGE_HERE);
+}
+
+/* With a name that is a pattern to nft(8), and to us is not. */
+static void apply(void)
+{
+	const struct ip_filter_want want = {.ranges = &ranges,
+					    .drop_marked = true,
+					    .tunnel4 = "wireguard.cali",
+					    .tunnel6 = "a\"b*"};
+
+	assert_int_equal(ip_filter_apply(filter, &want), 0);
+	assert_true(ip_filter_stands(filter));
+}
+
+static int setup(void **state)
+{
+	(void)state;
+	if (unshare(CLONE_NEWNET))
+		return -1;
+	filter = ip_filter_new();
+	return filter ? 0 : -1;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	marks_fini(&ranges);
+	ip_filter_free(filter);
+	return 0;
+}
+
+static void says(const char *command, const char *wanted)
+{
+	FILE *f = popen(command, "r");
+	char text[256] = "";
+
+	assert_non_null(f);
+	text[fread(text, 1, sizeof(text) - 1, f)] = 0;
+	pclose(f);
+	assert_string_equal(text, wanted);
+}
+
+static void whatever_is_changed_is_put_back(void **state)
+{
+	static const char *const changes[] = {
+		"nft flush ruleset",
+		"nft delete table " TABLE,
+		"nft 'add table " TABLE " { flags dormant; }'",
+		"nft flush chain " TABLE " inward",
+		"nft insert rule " TABLE " outward accept",
+		"nft insert rule " TABLE " inward iifname eth0 accept",
+		"nft delete rule " TABLE " marked handle $(nft -a list chain " TABLE
+		" marked | sed -n 's/.* drop # handle //p')",
+		"nft flush set " TABLE " remote4",
+		"nft delete element " TABLE " remote6 '{ fd00::/40 }'",
+		"nft 'add chain " TABLE " inward { policy drop; }'",
+	};
+
+	(void)state;
+	remote(3);
+	apply();
+	assert_int_equal(ip_filter_mend(filter), 0);
+	for (size_t i = 0; i < COUNT_OF(changes); i++) {
+		assert_int_equal(system(changes[i]), 0);
+		if (ip_filter_mend(filter) != 1)
+			fail_msg("not noticed: %s", changes[i]);
+		assert_true(ip_filter_stands(filter));
+		assert_int_equal(ip_filter_mend(filter), 0);
+	}
+	/* Other people's are theirs. */
+	assert_int_equal(system("nft add table inet other"), 0);
+	assert_int_equal(ip_filter_mend(filter), 0);
+	assert_int_equal(ip_filter_remove(), 0);
+	assert_false(ip_filter_is_there());
+	says("nft list tables", "table inet other\n");
+	assert_int_equal(ip_filter_remove(), 0);
+}
+
+static void ranges_that_are_many(void **state)
+{
+	(void)state;
+	remote(10000);
+	apply();
+	says("nft list set " TABLE " remote4 | grep -o '10[.0-9/]*' | wc -l", "10000\n");
+	says("nft list set " TABLE " remote6 | grep -o 'fd00::*[0-9a-f:]*/40' | wc -l", "10000\n");
+}
+
+/* A tunnel that is being renamed passes under both names, until it is done. */
+static void a_name_that_changes(void **state)
+{
+	struct ip_filter_want want = {.ranges = &ranges, .tunnel4 = "old", .tunnel6 = "six"};
+	static const char names[] = "nft list chain " TABLE
+				    " inward | sed -n 's/.*iifname \"\\(.*\\)\" accept/\\1/p' | tr "
+				    "'\\n' ' '";
+
+	(void)state;
+	remote(1);
+	assert_int_equal(ip_filter_apply(filter, &want), 0);
+	says(names, "lo old six ");
+	strcpy(want.tunnel4, "new");
+	assert_int_equal(ip_filter_apply(filter, &want), 0);
+	says(names, "lo new old six ");
+	assert_int_equal(ip_filter_settle(filter), 0);
+	says(names, "lo new six ");
+	want.ranges = NULL;
+	assert_int_equal(ip_filter_apply(filter, &want), 0);
+	assert_false(ip_filter_is_there());
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(whatever_is_changed_is_put_back, setup, teardown),
+		cmocka_unit_test_setup_teardown(ranges_that_are_many, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_name_that_changes, setup, teardown),
+	};
+
+	if (!own_machine("ip_filter"))
+		return 0;
+	if (!shell("command -v nft >/dev/null")) {
+		printf("1..1\nok 1 - ip_filter # SKIP nft is not there\n");
+		return 0;
+	}
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
