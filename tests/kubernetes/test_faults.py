@@ -280,7 +280,7 @@ def test_what_the_server_has_lost_stands(kubernetes):
             c.pod(n, f"pod-{n.name}")
     c.set(podveilStrictMode=True)
     with FaultyProxy(c.control) as proxy:
-        proxied = proxy.kubeconfig(c.kubeconfig)
+        proxied = proxy.kubeconfig(c.kubeconfigs[node.name])
         node.agent.kill()
         c.start_agent(node, kubeconfig=proxied)
         c.wait_encrypted()
