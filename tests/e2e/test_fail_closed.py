@@ -118,10 +118,11 @@ def test_sigterm_stays_closed_and_cleanup_removes_all(cluster):
 
 
 def test_a_store_that_says_nothing_switches_nothing_off(cluster):
-    """Not mounted when the agent starts: the tunnel stays closed until the store speaks."""
+    """Not mounted when an agent starts that remembers nothing: the tunnel stays closed until the store speaks."""
     c, worker = cluster, cluster.nodes[1]
     enable(c)
     worker.agent.kill()
+    worker.run("rm /run/podveil/store.json")
     for folder in ("nodes", "config"):
         os.rename(os.path.join(c.store, folder), os.path.join(c.store, folder + ".away"))
     capture = Capture(worker, "eth0", "udp port 4789 or net 10.244.0.0/16")

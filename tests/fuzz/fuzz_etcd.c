@@ -8,28 +8,27 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static void on_key(void *context, const char *key, const char *value, size_t len, int64_t lease)
+static void on_key(void *context, const struct etcd_key *k)
 {
 	(void)context;
-	(void)lease;
-	if (!key || (value && strnlen(value, len) > len) || (!value && len))
+	if (!k->key || (k->value && strnlen(k->value, k->len) > k->len) || (!k->value && k->len))
 		abort();
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	const struct etcd_watch_params p = {.key = on_key};
-	int64_t revision = 7;
+	struct etcd_place at = {.cluster = "3", .revision = 7};
 	char why[200] = "";
 	json_t *v;
 	char *text;
 	size_t len;
 
-	if (etcd_watch_event(&p, (const char *)data, size, &revision, why, sizeof(why)) ==
+	if (etcd_watch_event(&p, (const char *)data, size, &at, why, sizeof(why)) ==
 		    ETCD_WATCH_STANDS &&
 	    *why)
 		abort();
-	if (revision < 7)
+	if (at.revision < 7)
 		abort();
 	v = json_stringn((const char *)data, size);
 	text = v ? etcd_text(v, &len) : NULL;

@@ -65,7 +65,7 @@ static struct world split(const char *member, const uint8_t *data, size_t size, 
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	const struct cluster_events events = {on_node, on_problem, NULL};
+	const struct cluster_events events = {.node = on_node, .problem = on_problem};
 	struct credentials as = {.insecure = false};
 	char problem[300] = "", *whole, *pieces;
 	const char *member = size && data[0] % 2 ? "items" : NULL;
@@ -83,11 +83,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		size--;
 	}
 	cluster_listing(c, CLUSTER_NODES);
-	cluster_listed(c, CLUSTER_NODES);
-	cluster_listed(c, CLUSTER_BLOCKS);
+	cluster_listed(c, CLUSTER_NODES, true);
+	cluster_listed(c, CLUSTER_BLOCKS, true);
 	a = split(member, data, size, size ? size : 1, c, &whole);
 	cluster_listing(c, CLUSTER_BLOCKS);
-	cluster_listed(c, CLUSTER_BLOCKS);
+	cluster_listed(c, CLUSTER_BLOCKS, true);
 	b = split(member, data, size, 1 + size / 7, NULL, &pieces);
 	if (a.objects != b.objects || a.bytes != b.bytes || strcmp(whole, pieces) != 0)
 		abort();

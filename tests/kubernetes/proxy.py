@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """An HTTPS proxy before an API server that does to answers what networks and load balancers do."""
+import contextlib
 import http.client
 import http.server
 import json
@@ -15,13 +16,17 @@ class FaultyProxy:
     """Listens on the control plane's host, at `port`; kubeconfig() leads there.
 
     fault: None, ("status", 429), ("garbage",), ("cut", bytes), ("hang", bytes), ("delay", seconds), ("hold", method):
-    the server has done it, but its answer does not come; what hangs or is held goes on when the fault is taken away.
-    `requests` are (method, path) of all that came, `written` (method, path, document) of those with a body.
+    the server has done it, but its answer does not come; ("rewrite", function); what hangs or is held goes on when the
+    fault is taken away. `requests` are (method, path) of all that came, `written` (method, path, document) of those with a
+    body.
+
+    A function gets (path, status, object) of each list and returns (status, object); watches, those that stand too, are
+    told that they are too old (410), so that lists come again and again.
     """
 
     def __init__(self, control, port=7443):
         self.control, self.port = control, port
-        self.fault, self.requests, self.written = None, [], []
+        self.fault, self.requests, self.written, self.watches = None, [], [], set()
         self.changed = threading.Condition()
         certificate, key = control.authority.issue("proxy", "proxy", names=control.names)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -78,6 +83,10 @@ class FaultyProxy:
         with self.changed:
             self.fault = fault if fault and fault[0] else None
             self.changed.notify_all()
+        if self.fault and self.fault[0] == "rewrite":
+            for connection in list(self.watches):
+                with contextlib.suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)
 
     def _wait_until_well(self):
         with self.changed:
@@ -97,7 +106,27 @@ class FaultyProxy:
         if fault and fault[0] == "delay":
             with self.changed:
                 self.changed.wait_for(lambda: self.fault != fault, fault[1])
-        self._forward(client, body, fault)
+        if fault and fault[0] == "rewrite" and client.command == "GET" and client.path != "/version":
+            return self._rewrite(client, fault[1])
+        watch = "watch=true" in client.path
+        if watch:
+            self.watches.add(client.connection)
+        try:
+            self._forward(client, body, fault)
+        finally:
+            self.watches.discard(client.connection)
+
+    def _rewrite(self, client, function):
+        if "watch=true" in client.path:
+            return self._answer(client, 410, b'{"kind":"Status","message":"too old"}')
+        upstream = self.control.connection(timeout=20, admin=False)
+        try:
+            upstream.request("GET", client.path, headers={"Authorization": client.headers.get("Authorization", "")})
+            answer = upstream.getresponse()
+            status, document = function(client.path.partition("?")[0], answer.status, json.loads(answer.read()))
+        finally:
+            upstream.close()
+        self._answer(client, status, json.dumps(document).encode())
 
     @staticmethod
     def _answer(client, code, body):

@@ -5,8 +5,9 @@ import time
 
 import pytest
 
+from cluster import leaks
 from cluster_api import KubernetesCluster
-from hosts import wait_for
+from hosts import PODVEIL, Capture, wait_for
 from proxy import FaultyProxy
 
 
@@ -195,4 +196,163 @@ def test_watches_are_no_polling(kubernetes):
         assert [r for r in proxy.requests[asked:] if r[0] == "GET" and r[1] != "/version"] == []
         node.agent.kill()
     c.start_agent(node)
+    c.wait_encrypted()
+
+
+# --- a server that has lost something ---
+
+NODES, BLOCKS = "/api/v1/nodes", "/apis/crd.projectcalico.org/v1/ipamblocks"
+NOT_FOUND = 404, {"kind": "Status", "message": "the server could not find the requested resource"}
+
+
+def only(path, change):
+    """Of this path's lists alone."""
+    return lambda at, status, document: change(status, document) if at == path else (status, document)
+
+
+def items(keep):
+    return lambda status, document: (status, {**document, "items": [o for o in document["items"] if keep(o)]})
+
+
+def backup(own):
+    """As of before the others' Nodes and the settings were there."""
+    return lambda _, status, document: (status, document if "items" not in document else {
+        **document, "metadata": {"resourceVersion": "1"},
+        "items": [o for o in document["items"] if o["metadata"]["name"] == own]})
+
+
+def padded(c):
+    """The other node's object grows beyond what is read."""
+    def pad(status, document):
+        for o in document["items"]:
+            if o["metadata"]["name"] == c.nodes[0].name:
+                o["metadata"].setdefault("annotations", {})["pad"] = "x" * (3 << 20)
+        return status, document
+    return pad
+
+
+def blocks(c):
+    """As Calico would have given out the nodes' ranges."""
+    return lambda *_: (200, {"kind": "IPAMBlockList", "metadata": {"resourceVersion": "1000000"}, "items": [
+        {"metadata": {"name": n.name}, "spec": {"cidr": f"10.244.{n.index}.0/27", "affinity": f"host:{n.name}"}}
+        for n in c.nodes]})
+
+
+def lost(c):
+    other, own = c.nodes[0].name, c.nodes[1].name
+    settings = c.settings_path
+    return [
+        ("every list is empty", lambda _, status, o: (status, {**o, "items": []} if "items" in o else o), "not in the list"),
+        ("no nodes", only(NODES, items(lambda o: False)), "not in the list"),
+        ("the others' only", only(NODES, items(lambda o: o["metadata"]["name"] != own)), "not in the list"),
+        ("settings empty", only(settings, items(lambda o: False)), "holds nothing"),
+        ("settings not installed", only(settings, lambda *_: NOT_FOUND), "not installed"),
+        ("an old backup", backup(own), "older than it was"),
+        ("an object too large", only(NODES, padded(c)), "more than 2 MiB"),
+        ("no version", only(NODES, lambda status, o: (status, {**o, "metadata": {"resourceVersion": ""}})),
+         "no resourceVersion"),
+        ("another cluster's", only(NODES, lambda status, o: (status, {**o, "items": [
+            {**n, "metadata": {**n["metadata"], "uid": "another"}} for n in o["items"]
+            if n["metadata"]["name"] != other]})), "another one"),
+    ]
+
+
+def trouble(node):
+    return ((node.agent.status() or {}).get("store", {}).get("trouble") or {}).get("why", "")
+
+
+def in_order(node):
+    store = (node.agent.status() or {}).get("store")
+    return store and store["synced"] and store["trouble"] is None and not store["held"]
+
+
+def ranges(node):
+    status = node.agent.status()
+    return sorted(r["cidr"] for r in status["tunnels"][0]["ranges"]) if status else []
+
+
+def test_what_the_server_has_lost_stands(kubernetes):
+    """Each way to lose it, with an agent that is killed and started in the midst: nothing in plain, no setting falls."""
+    c = kubernetes
+    node = c.nodes[1]
+    if not any(n.pods for n in c.nodes):
+        for n in c.nodes:
+            c.pod(n, f"pod-{n.name}")
+    c.set(podveilStrictMode=True)
+    with FaultyProxy(c.control) as proxy:
+        proxied = proxy.kubeconfig(c.kubeconfigs[node.name])
+        node.agent.kill()
+        c.start_agent(node, kubeconfig=proxied)
+        c.wait_encrypted()
+        wait_for(lambda: in_order(node), "in order")
+        capture = Capture(node, "eth0")
+        traffic = node.pods[0].start(["ping", "-n", "-q", "-i", "0.01", c.nodes[0].pods[0].address])
+        for what, rewrite, says in lost(c):
+            before = len(proxy.requests)
+            proxy.set("rewrite", rewrite)
+            wait_for(lambda: says in trouble(node), f"{what}: status says {says}", 15)
+            assert c.encrypted(), what
+            node.agent.kill()
+            c.start_agent(node, kubeconfig=proxied, ready=False)
+            wait_for(c.encrypted, f"{what}: encrypted after a restart")
+            wait_for(lambda: says in trouble(node), f"{what}: status still says {says}", 15)
+            assert node.agent.status()["settings"]["podveilStrictMode"]["value"] == "true", what
+            assert len(proxy.requests) - before < 150, f"{what}: it waits between attempts"
+            proxy.set(None)
+            wait_for(lambda: in_order(node), f"{what}: in order again", 90 if "installed" in what else 20)
+        # Blocks that were there and are not: ranges stay as they said, also over a restart.
+        proxy.set("rewrite", only(BLOCKS, blocks(c)))
+        node.agent.kill()  # it would look for what was not there a minute later
+        c.start_agent(node, kubeconfig=proxied, ready=False)
+        wait_for(lambda: f"10.244.{c.nodes[0].index}.0/27" in ranges(node), "the blocks are known")
+        for fault in (lambda *_: NOT_FOUND, lambda *_: (200, {"metadata": {"resourceVersion": "1000001"}, "items": []})):
+            proxy.set("rewrite", only(BLOCKS, fault))
+            wait_for(lambda: "there were blocks" in trouble(node), "status says so")
+            node.agent.kill()
+            c.start_agent(node, kubeconfig=proxied, ready=False)
+            wait_for(c.encrypted, "encrypted after a restart")
+            mark = len(proxy.requests)
+            wait_for(lambda: sum(at.startswith(BLOCKS) for _, at in proxy.requests[mark:]) > 2, "it asks again", 30)
+            assert "there were blocks" in trouble(node)
+            assert f"10.244.{c.nodes[0].index}.0/27" in ranges(node)
+        traffic.send_signal(2)
+        traffic.communicate(timeout=10)
+        capture.stop()
+        assert not leaks(capture.packets())
+        node.agent.stop()
+    node.run([PODVEIL, "agent", "--cleanup"])
+    c.start_agent(node)
+    c.wait_encrypted()
+
+
+def test_what_its_owner_deletes_goes(kubernetes):
+    """A setting, all settings, one Node of two; and a resource that is taken out of the cluster with its objects is not
+    an owner's word."""
+    c = kubernetes
+    node = c.nodes[1]
+    value = lambda name: node.agent.status()["settings"][name]["value"]  # noqa: E731
+    c.set(podveilStrictMode=True, wireguardMTU=1380)
+    wait_for(lambda: value("podveilStrictMode") == "true" and value("wireguardMTU") == "1380", "it is known")
+    c.set(wireguardMTU=None)
+    wait_for(lambda: value("wireguardMTU") == "0", "lowered to what it is without")
+    definition = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/podveilconfigurations.podveil.io"
+    there = c.control.get(definition)
+    c.control.delete(definition)
+    wait_for(lambda: "not installed" in trouble(node), "it is gone", 30)
+    assert value("podveilStrictMode") == value("wireguardEnabled") == "true"
+    c.control.apply({"apiVersion": there["apiVersion"], "kind": there["kind"],
+                     "metadata": {"name": there["metadata"]["name"]}, "spec": there["spec"]})
+    wait_for(lambda: "holds nothing" in trouble(node) or "not installed" in trouble(node), "it is back, and empty", 90)
+    assert value("podveilStrictMode") == "true"
+    wait_for(lambda: c.set(wireguardEnabled=True, podveilStrictMode=True) or True, "its owner says it again")
+    wait_for(lambda: in_order(node), "in order", 90)
+    c.control.delete(f"{c.settings_path}/default")
+    wait_for(lambda: value("podveilStrictMode") == "false" and value("wireguardEnabled") == "false", "deleted", 20)
+    c.nodes[0].agent.kill()
+    c.control.delete(f"{NODES}/{c.nodes[0].name}")
+    wait_for(lambda: node.agent.status() and not ranges(node), "the node is gone")
+    assert in_order(node)
+    c.register(c.nodes[0])
+    c.set(wireguardEnabled=True)
+    c.start_agent(c.nodes[0])
     c.wait_encrypted()

@@ -155,7 +155,7 @@ def test_a_node_cut_off_from_etcd_is_no_stranger(etcd):
         assert "5 received" in client.run(["ping", "-c", "5", "-i", "0.1", server.address])
         # Somebody else has its pods' range now: it is not coming back.
         c.etcd.ctl("put", "/podveil/nodes/heir", json.dumps({
-            "name": "heir", "ipv4": "172.18.0.88", "podCIDRs": [right.pods4], "wireguardPublicKey": "A" * 42 + "E="}))
+            "name": "heir", "ipv4": "172.18.0.88", "podCIDRs": [right.pods4, right.pods6], "wireguardPublicKey": "A" * 42 + "E="}))
         wait_for(lambda: "172.18.0.4:51820" not in peers(left), "then it is forgotten")
         c.etcd.ctl("del", "/podveil/nodes/heir")
         wait_for(lambda: "172.18.0.88" not in peers(left), "what is deleted is gone at once")

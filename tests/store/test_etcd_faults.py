@@ -7,8 +7,9 @@ import time
 
 import pytest
 
+from cluster import leaks
 from etcd import CONFIG, NODES, EtcdCluster, EtcdMembers
-from hosts import wait_for
+from hosts import Capture, wait_for
 
 
 def key_of(node):
@@ -30,6 +31,19 @@ def peers(node):
 
 def store_of(node):
     return node.agent.status()["store"]
+
+
+def setting(node, name):
+    return node.agent.status()["settings"][name]["value"]
+
+
+def trouble(node):
+    return (store_of(node)["trouble"] or {}).get("why", "")
+
+
+def in_order(node):
+    store = store_of(node)
+    return store["synced"] and store["trouble"] is None and not store["held"]
 
 
 def start(c, env=None, enable=True):
@@ -97,14 +111,44 @@ def test_plain_http_quiet_for_long_and_all_data_lost():
         key = new_key()
         c.etcd.put(NODES + "late", stranger("late", 97, key))
         wait_for(lambda: all(key in peers(n) for n in c.nodes), "the watch stands")
-        # Another etcd in its place, at an earlier revision.
+        # Another etcd in its place, at an earlier revision: it has lost all, and deleted nothing.
+        c.configure(wireguardEnabled=True, podveilStrictMode=True)
+        wait_for(lambda: all(setting(n, "podveilStrictMode") == "true" for n in c.nodes), "strict")
+        left, right = c.nodes
+        client, server = c.pod(left, "client"), c.pod(right, "server")
+        capture = Capture(left, "eth0")
+        traffic = client.start(["ping", "-n", "-q", "-i", "0.01", server.address])
         c.etcd.daemon.stop()
         c.switch.run("rm -rf /run/etcd")
+        left.agent.kill()  # with etcd away
+        c.start_agent(left, ready=False)
+        wait_for(c.encrypted, "encrypted with all after a restart")
+        assert setting(left, "podveilStrictMode") == "true"
         c.etcd.daemon.start()
-        c.etcd.put(CONFIG + "default", '{"wireguardEnabled": true}')
-        wait_for(lambda: not any(key in peers(n) for n in c.nodes), "what it has not is gone", 20)
+        for node in c.nodes:
+            wait_for(lambda: "settings: 1 that" in trouble(node), f"{node.name} says what is lost", 20)
         wait_for(lambda: all(c.etcd.get(key_of(n)) for n in c.nodes), "records are put again", 20)
-        wait_for(c.encrypted, "encrypted with all", 20)
+        left.agent.kill()  # with an etcd that has lost its settings
+        c.start_agent(left)
+        wait_for(c.encrypted, "encrypted with all after a restart")
+        assert "settings: 1 that" in trouble(left)
+        for node in c.nodes:
+            assert setting(node, "podveilStrictMode") == setting(node, "wireguardEnabled") == "true"
+            assert key in peers(node)
+        # Whoever owns them says it again; what nobody wants any more is put and deleted.
+        c.configure(wireguardEnabled=True, podveilStrictMode=False)
+        c.etcd.put(NODES + "late", stranger("late", 97, key))
+        wait_for(lambda: all(in_order(n) for n in c.nodes), "in order", 20)
+        assert setting(left, "podveilStrictMode") == "false"
+        c.etcd.delete(NODES + "late")
+        wait_for(lambda: not any(key in peers(n) for n in c.nodes), "it is gone")
+        traffic.send_signal(2)
+        traffic.communicate(timeout=10)
+        capture.stop()
+        assert not leaks(capture.packets())
+        # All settings are deleted by their owner.
+        c.etcd.delete(CONFIG + "default")
+        wait_for(lambda: all(setting(n, "wireguardEnabled") == "false" for n in c.nodes), "off")
 
 
 def test_a_member_that_lost_the_others():

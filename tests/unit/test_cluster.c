@@ -65,7 +65,7 @@ static void on_problem(void *context, const char *object, const char *what)
 
 static struct cluster *make(struct told *t)
 {
-	const struct cluster_events events = {on_node, on_problem, t};
+	const struct cluster_events events = {.node = on_node, .problem = on_problem, .context = t};
 
 	memset(t, 0, sizeof(*t));
 	return cluster_new(&events);
@@ -134,8 +134,8 @@ static void simple(struct cluster *c, const char *name, int i)
 static void all_listed(struct cluster *c)
 {
 	cluster_listing(c, CLUSTER_BLOCKS);
-	cluster_listed(c, CLUSTER_BLOCKS);
-	cluster_listed(c, CLUSTER_NODES);
+	cluster_listed(c, CLUSTER_BLOCKS, true);
+	cluster_listed(c, CLUSTER_NODES, true);
 }
 
 static void expect(struct told *t, const char *text)
@@ -234,11 +234,11 @@ static void blocks_may_come_before_their_nodes(void **state)
 	(void)state;
 	cluster_listing(c, CLUSTER_BLOCKS);
 	block(c, BORROWED);
-	cluster_listed(c, CLUSTER_BLOCKS);
+	cluster_listed(c, CLUSTER_BLOCKS, true);
 	cluster_listing(c, CLUSTER_NODES);
 	simple(c, "b", 2);
 	expect(&t, "");
-	cluster_listed(c, CLUSTER_NODES);
+	cluster_listed(c, CLUSTER_NODES, true);
 	expect(&t, "b 172.18.0.2 10.1.0.2/32 10.1.0.3/32 granted 10.1.0.2 granted 10.1.0.3\n");
 	simple(c, "a", 1);
 	expect(&t, "a 172.18.0.1 10.1.0.0/26\n");
@@ -263,11 +263,11 @@ static void a_new_list_forgets_what_is_not_in_it(void **state)
 	cluster_listing(c, CLUSTER_NODES);
 	simple(c, "b", 2);
 	expect(&t, "");
-	cluster_listed(c, CLUSTER_NODES);
+	cluster_listed(c, CLUSTER_NODES, true);
 	expect(&t, "a gone\n"
 		   "b 172.18.0.2 10.1.0.2/32 10.1.0.3/32 granted 10.1.0.2 granted 10.1.0.3\n");
 	cluster_listing(c, CLUSTER_BLOCKS);
-	cluster_listed(c, CLUSTER_BLOCKS);
+	cluster_listed(c, CLUSTER_BLOCKS, true);
 	expect(&t, "b 172.18.0.2 10.244.2.0/24\n");
 	cluster_free(c);
 }

@@ -3,7 +3,9 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <fcntl.h>
+#include <stdarg.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -13,7 +15,9 @@
 /* What was told, as lines. */
 struct told {
 	char text[65536];
-	char path[64];
+	char path[64];	  /* the store is below it */
+	const char *node; /* ours; NULL: nobody's */
+	char memory[80];  /* empty: none */
 	struct event_base *base;
 	struct store *store;
 };
@@ -55,7 +59,7 @@ static void write_file(const struct told *t, const char *name, const char *text)
 	char path[200];
 	FILE *f;
 
-	snprintf(path, sizeof(path), "%s/%s", t->path, name);
+	snprintf(path, sizeof(path), "%s/store/%s", t->path, name);
 	f = fopen(path, "w");
 	assert_non_null(f);
 	fputs(text, f);
@@ -66,7 +70,7 @@ static void delete_file(const struct told *t, const char *name)
 {
 	char path[200];
 
-	snprintf(path, sizeof(path), "%s/%s", t->path, name);
+	snprintf(path, sizeof(path), "%s/store/%s", t->path, name);
 	assert_int_equal(unlink(path), 0);
 }
 
@@ -100,12 +104,51 @@ static void settle(struct told *t)
 
 static void open_store(struct told *t)
 {
-	const struct store_events events = {on_node, on_settings, on_synced, t};
 	char url[80];
+	const struct store_params p = {
+		.url = url,
+		.base = t->base,
+		.events = {on_node, on_settings, on_synced, t},
+		.node = t->node,
+		.memory = *t->memory ? t->memory : NULL,
+	};
 
-	snprintf(url, sizeof(url), "dir:%s", t->path);
-	assert_int_equal(store_open(url, t->base, &events, &t->store), 0);
+	snprintf(url, sizeof(url), "dir:%s/store", t->path);
+	assert_int_equal(store_open(&p, &t->store), 0);
 	assert_string_equal(t->text, ""); /* never from inside */
+}
+
+static void shell(const struct told *t, const char *format, ...)
+{
+	char command[600], whole[700];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(command, sizeof(command), format, args);
+	va_end(args);
+	snprintf(whole, sizeof(whole), "cd %s && { %s; }", t->path, command);
+	assert_int_equal(system(whole), 0);
+}
+
+/* Runs the loop until the store's troubles say this; NULL: until it is in order. 10 s at most. */
+static void expect_trouble(struct told *t, const char *what)
+{
+	char *text = NULL;
+
+	for (int i = 0; i < 1000; i++) {
+		const struct timeval pause = {0, 10000};
+
+		free(text);
+		text = health_text(store_health(t->store));
+		if (what ? strstr(text, what) != NULL : !*text)
+			break;
+		event_base_loopexit(t->base, &pause);
+		event_base_dispatch(t->base);
+	}
+	if (what ? !strstr(text, what) : *text)
+		fail_msg("trouble \"%s\" expected, but:\n%s", what ? what : "", text);
+	assert_int_equal(what != NULL, health_stale_since(store_health(t->store)) > 0);
+	free(text);
 }
 
 static int setup(void **state)
@@ -182,7 +225,7 @@ static void what_we_write_comes_back(void **state)
 	expect(t, "synced");
 	assert_int_equal(store_publish(t->store, &r), 0);
 	expect(t, "node me is 9");
-	snprintf(path, sizeof(path), "%s/nodes/me.json", t->path);
+	snprintf(path, sizeof(path), "%s/store/nodes/me.json", t->path);
 	assert_int_equal(stat(path, &before), 0);
 	/* The same again is not written again. */
 	assert_int_equal(store_publish(t->store, &r), 0);
@@ -238,11 +281,11 @@ static void bad_files_change_nothing(void **state)
 	/* Neither do things that are no files, files that are too large, and files of others. */
 	write_file(t, "nodes/.a.json.swp", "x");
 	write_file(t, "nodes/README", "x");
-	snprintf(path, sizeof(path), "%s/nodes/d.json", t->path);
+	snprintf(path, sizeof(path), "%s/store/nodes/d.json", t->path);
 	assert_int_equal(mkdir(path, 0755), 0);
-	snprintf(path, sizeof(path), "%s/nodes/p.json", t->path);
+	snprintf(path, sizeof(path), "%s/store/nodes/p.json", t->path);
 	assert_int_equal(mkfifo(path, 0644), 0);
-	snprintf(path, sizeof(path), "%s/nodes/l.json", t->path);
+	snprintf(path, sizeof(path), "%s/store/nodes/l.json", t->path);
 	assert_int_equal(symlink("l.json", path), 0);
 	huge = malloc(RECORD_MAX_BYTES + 2);
 	memset(huge, ' ', RECORD_MAX_BYTES + 1);
@@ -256,45 +299,213 @@ static void bad_files_change_nothing(void **state)
 	expect(t, "node a is 8");
 }
 
-static void directories_may_vanish(void **state)
+/* --- a store that is gone is not one that is empty --- */
+
+/* A cluster of two, we are a: both records and strict settings are there, and remembered. */
+static void open_two(struct told *t)
+{
+	const struct node_record us = {.name = "a", .port4 = 1};
+
+	t->node = "a";
+	snprintf(t->memory, sizeof(t->memory), "%s/memory", t->path);
+	open_store(t);
+	expect(t, "synced");
+	assert_int_equal(store_publish(t->store, &us), 0);
+	expect(t, "node a is 1");
+	write_file(t, "nodes/b.json", "{\"name\":\"b\",\"port\":2}");
+	write_file(t, "config/default.json", "{\"podveilStrictMode\":true}");
+	expect(t, "node b is 2");
+	expect(t, "settings * podveilStrictMode=true");
+	settle(t);
+	expect_trouble(t, NULL);
+	t->text[0] = 0;
+}
+
+static void again(struct told *t)
+{
+	store_close(t->store);
+	t->text[0] = 0;
+	open_store(t);
+}
+
+static void nothing_went(const struct told *t)
+{
+	if (strstr(t->text, "gone") || strstr(t->text, "settings *\n"))
+		fail_msg("something went:\n%s", t->text);
+}
+
+/* What the owner deletes is gone, in a cluster of two as well. */
+static void what_is_deleted_is_gone(void **state)
 {
 	struct told *t = *state;
-	char command[300];
 
-	open_store(t);
-	write_file(t, "nodes/a.json", "{\"name\":\"a\",\"port\":7}");
-	expect(t, "node a is 7");
-	t->text[0] = 0;
-	snprintf(command, sizeof(command), "rm -rf %s/nodes", t->path);
-	assert_int_equal(system(command), 0);
-	expect(t, "node a gone 0");
-	expect(t, "synced");
-	write_file(t, "nodes/b.json", "{\"name\":\"b\",\"port\":1}");
-	expect(t, "node b is 1");
-	/* Moved away, with another in its place. */
-	t->text[0] = 0;
-	snprintf(command, sizeof(command), "mv %s/nodes %s/old && mkdir %s/nodes", t->path, t->path,
-		 t->path);
-	assert_int_equal(system(command), 0);
+	open_two(t);
+	delete_file(t, "nodes/b.json");
 	expect(t, "node b gone 0");
-	write_file(t, "old/x.json", "{\"name\":\"x\"}");
+	delete_file(t, "config/default.json");
+	expect(t, "settings *");
+	/* Our own, and nobody else's: it is put again. */
+	delete_file(t, "nodes/a.json");
+	expect(t, "node a gone 0");
+	expect_trouble(t, NULL);
+	/* Renamed away, and not: a file is written anew by deletion and renaming. */
+	write_file(t, "nodes/a.json", "{\"name\":\"a\",\"port\":1}");
+	write_file(t, "nodes/b.json", "{\"name\":\"b\",\"port\":3}");
+	expect(t, "node b is 3");
+	t->text[0] = 0;
+	shell(t, "cd store/nodes; cp b.json b.tmp; rm b.json; mv b.tmp b.json");
+	settle(t);
+	sleep(1);
+	settle(t);
+	nothing_went(t);
+	shell(t, "mv store/nodes/b.json b.json");
+	expect(t, "node b gone 0");
+	/* While nobody looked. */
+	shell(t, "mv b.json store/nodes/b.json");
+	expect(t, "node b is 3");
+	write_file(t, "config/default.json", "{\"podveilStrictMode\":true}");
+	expect(t, "settings * podveilStrictMode=true");
+	store_close(t->store);
+	t->store = NULL;
+	t->text[0] = 0;
+	shell(t, "rm store/nodes/b.json store/config/default.json");
+	open_store(t);
+	assert_int_equal(store_remember(t->store), 4); /* the mark, too */
+	expect(t, "synced");
+	expect(t, "node b gone 0");
+	expect(t, "settings *");
+}
+
+/* Each way to lose sight of a store, and what it says. While it is so, and after a restart in the
+ * midst of it, all stands; and what comes back is as it was. */
+static const struct {
+	const char *break_it, *mend_it, *says;
+} losses[] = {
+	{"mv store away", "mv away store", "No such file"},
+	{"mv store/nodes away", "mv away store/nodes", "No such file"},
+	{"mv store/config away", "mv away store/config", "No such file"},
+	{"cp -a store away; rm -rf store", "mv away store", "No such file"},
+	{"mv store away; touch store", "rm store; mv away store", "Not a directory"},
+	{"mv store away; mkdir -p store/nodes store/config", "rm -r store; mv away store",
+	 ".identity is gone"},
+	{"mv store/nodes away; mkdir store/nodes", "rmdir store/nodes; mv away store/nodes",
+	 "another one"},
+	{"cp -r store away; rm store/nodes/*", "cp away/nodes/* store/nodes", "records: 2 that"},
+	{"cp -r store away; rm store/nodes/* store/config/*",
+	 "cp away/nodes/* store/nodes; cp away/config/* store/config", "lost with it"},
+	{"cp -r store away; rm store/nodes/a.json store/nodes/b.json; echo '{\"name\":\"c\"}' > "
+	 "store/nodes/c.json",
+	 "cp away/nodes/* store/nodes", "our own record went with it"},
+	{"cp -r store away; rm -r store/nodes store/config", "cp -r away/* store", "No such file"},
+	{"ln store/nodes/b.json kept; : > store/nodes/b.json",
+	 "echo "
+	 "'{\"name\":\"b\",\"port\":2}' > store/nodes/b.json",
+	 "b.json: line"},
+	{"cp store/nodes/b.json kept; truncate -s 2M store/nodes/b.json",
+	 "cp kept store/nodes/b.json", "larger than 1 MiB"},
+	{"cp store/nodes/b.json kept; ln -sf nowhere store/nodes/b.json",
+	 "rm store/nodes/b.json; cp kept store/nodes/b.json", "No such file"},
+	{"cd store/nodes; mv a.json x; mv b.json a.json; mv x b.json",
+	 "cd store/nodes; mv a.json x; mv b.json a.json; mv x b.json", "is not that of the file"},
+	{"mv store/config/default.json kept; mkdir store/config/default.json",
+	 "rmdir store/config/default.json; mv kept store/config/default.json", "Is a directory"},
+	{"cp store/config/default.json kept; echo '[' > store/config/default.json",
+	 "cp kept store/config/default.json", "default.json: line"},
+};
+
+static void what_is_lost_stands(void **state)
+{
+	struct told *t = *state;
+
+	open_two(t);
+	for (size_t i = 0; i < COUNT_OF(losses); i++) {
+		print_message("%s\n", losses[i].break_it);
+		t->text[0] = 0;
+		shell(t, "%s", losses[i].break_it);
+		expect_trouble(t, losses[i].says);
+		nothing_went(t);
+		again(t);
+		store_remember(t->store);
+		/* Before the store has said a word. */
+		assert_non_null(strstr(t->text, "settings * podveilStrictMode=true\n"));
+		assert_non_null(strstr(t->text, "node b is 2\n"));
+		expect_trouble(t, losses[i].says);
+		nothing_went(t);
+		shell(t, "%s", losses[i].mend_it);
+		expect_trouble(t, NULL);
+		nothing_went(t);
+		shell(t, "rm -rf away kept");
+	}
+}
+
+static void what_was_lost_can_be_deleted(void **state)
+{
+	struct told *t = *state;
+
+	open_two(t);
+	shell(t, "rm store/nodes/*");
+	expect_trouble(t, "records: 2 that");
+	assert_false(store_shows(t->store, "a"));
+	assert_string_equal(t->text, "node a is 1\n"); /* to be published again */
+	write_file(t, "nodes/a.json", "{\"name\":\"a\",\"port\":1}");
+	settle(t);
+	nothing_went(t);
+	write_file(t, "nodes/b.json", "{\"name\":\"b\",\"port\":2}");
+	expect_trouble(t, NULL);
+	delete_file(t, "nodes/b.json");
+	expect(t, "node b gone 0");
+}
+
+/* Without descriptors nothing can be read; the same again when there are some. */
+static void without_descriptors(void **state)
+{
+	struct told *t = *state;
+	char from[200], to[200];
+	struct rlimit all, none;
+	int fd;
+
+	open_two(t);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &all), 0);
+	fd = dup(0);
+	close(fd);
+	none = (struct rlimit){(rlim_t)fd, all.rlim_max};
+	/* Somebody deletes a node: now all should be read. */
 	write_file(t, "nodes/c.json", "{\"name\":\"c\",\"port\":3}");
 	expect(t, "node c is 3");
-	assert_null(strstr(t->text, "node x"));
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	delete_file(t, "nodes/c.json");
+	expect_trouble(t, "/store: Too many open files");
+	nothing_went(t);
+	assert_true(store_health(t->store)->blind);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &all), 0);
+	expect(t, "node c gone 0");
+	expect_trouble(t, NULL);
+	assert_null(strstr(t->text, "node b gone"));
+	/* A record that changes is read when that can be. */
+	write_file(t, "fresh", "{\"name\":\"b\",\"port\":9}");
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	snprintf(from, sizeof(from), "%s/store/fresh", t->path);
+	snprintf(to, sizeof(to), "%s/store/nodes/b.json", t->path);
+	assert_int_equal(rename(from, to), 0);
+	expect_trouble(t, "b.json: Too many open files");
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &all), 0);
+	expect(t, "node b is 9");
+	expect_trouble(t, NULL);
 }
 
 static void bad_stores_are_refused(void **state)
 {
-	const struct store_events events = {on_node, on_settings, on_synced, *state};
 	static const char *const bad[] = {"",	     "etcd",	     "cloud:9",
 					  "dir:",    "dir:relative", "dir:/proc/nowhere/store",
 					  "/var/lib"};
 	struct told *t = *state;
+	struct store_params p = {.base = t->base, .events = {on_node, on_settings, on_synced, t}};
 
 	for (size_t i = 0; i < COUNT_OF(bad); i++) {
 		struct store *s = NULL;
 
-		assert_true(store_open(bad[i], t->base, &events, &s) < 0);
+		p.url = bad[i];
+		assert_true(store_open(&p, &s) < 0);
 		assert_null(s);
 	}
 }
@@ -307,7 +518,10 @@ int main(void)
 						teardown),
 		cmocka_unit_test_setup_teardown(what_we_write_comes_back, setup, teardown),
 		cmocka_unit_test_setup_teardown(bad_files_change_nothing, setup, teardown),
-		cmocka_unit_test_setup_teardown(directories_may_vanish, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_is_deleted_is_gone, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_is_lost_stands, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_was_lost_can_be_deleted, setup, teardown),
+		cmocka_unit_test_setup_teardown(without_descriptors, setup, teardown),
 		cmocka_unit_test_setup_teardown(bad_stores_are_refused, setup, teardown),
 	};
 

@@ -10,26 +10,27 @@ struct told {
 	char text[200];
 };
 
-static void on_key(void *context, const char *key, const char *value, size_t len, int64_t lease)
+static void on_key(void *context, const struct etcd_key *k)
 {
 	struct told *t = context;
 	const size_t at = strlen(t->text);
 
-	assert_true(!value || strlen(value) == len);
-	snprintf(t->text + at, sizeof(t->text) - at, "%s=%s/%lld|", key, value ? value : "gone",
-		 (long long)lease);
+	assert_true(!k->value || strlen(k->value) == k->len);
+	snprintf(t->text + at, sizeof(t->text) - at, "%s=%s/%lld@%lld|", k->key,
+		 k->value ? k->value : "gone", (long long)k->lease, (long long)k->revision);
 }
 
 /* The revision after it; else, negative, what became of the watch. */
 static int64_t hear(const char *text, int64_t revision, struct told *t)
 {
 	const struct etcd_watch_params p = {.key = on_key, .context = t};
+	struct etcd_place at = {.cluster = "77", .revision = revision};
 	enum etcd_watch_state state;
 	char why[200] = "";
 
 	*t->text = 0;
-	state = etcd_watch_event(&p, text, strlen(text), &revision, why, sizeof(why));
-	return state == ETCD_WATCH_STANDS ? revision : -(int64_t)state;
+	state = etcd_watch_event(&p, text, strlen(text), &at, why, sizeof(why));
+	return state == ETCD_WATCH_STANDS ? at.revision : -(int64_t)state;
 }
 
 #define KEY "\"key\":\"L3BvZHZlaWwvYQ==\""
@@ -55,7 +56,7 @@ static void events_move_on_to_what_they_tell(void **state)
 			      "{\"kv\":{" KEY ",\"mod_revision\":\"6\"}}]}}",
 			      3, &t),
 			 6);
-	assert_string_equal(t.text, "/podveil/a=hello/7|/podveil/a=gone/0|/podveil/a=/0|");
+	assert_string_equal(t.text, "/podveil/a=hello/7@4|/podveil/a=gone/0@5|/podveil/a=/0@6|");
 }
 
 static void progress_moves_on(void **state)
@@ -88,6 +89,12 @@ static void what_cannot_go_on(void **state)
 			 -ETCD_WATCH_AWAY);
 	assert_int_equal(hear("{\"error\":{\"grpc_code\":7,\"message\":\"denied\"}}", 3, &t),
 			 -ETCD_WATCH_OVER);
+	/* Another etcd behind the same address: what it says is not told. */
+	assert_int_equal(hear("{\"result\":{\"header\":{\"cluster_id\":\"78\",\"revision\":\"9\"},"
+			      "\"events\":[{\"type\":\"DELETE\",\"kv\":{" KEY "}}]}}",
+			      3, &t),
+			 -ETCD_WATCH_FORGOTTEN);
+	assert_string_equal(t.text, "");
 	assert_int_equal(hear("[]", 3, &t), -ETCD_WATCH_OVER);
 	assert_int_equal(hear("{", 3, &t), -ETCD_WATCH_OVER);
 }

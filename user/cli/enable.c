@@ -33,10 +33,14 @@ static void ignore_sync(void *context)
 
 static int write_setting(const char *url, const char *node, const struct store_setting *s)
 {
-	const struct store_events nothing = {ignore_node, ignore_settings, ignore_sync, NULL};
 	struct event_base *base = event_base_new();
+	const struct store_params p = {
+		.url = url,
+		.base = base,
+		.events = {ignore_node, ignore_settings, ignore_sync, NULL},
+	};
 	struct store *store = NULL;
-	int err = base ? store_open(url, base, &nothing, &store) : -ENOMEM;
+	int err = base ? store_open(&p, &store) : -ENOMEM;
 
 	if (!err)
 		err = store_set(store, node, s, 1);

@@ -93,9 +93,16 @@ static const struct {
 	{"time", "now; all times are Unix times in seconds, 0: never"},
 	{"node, uplink", "of this node"},
 	{"store.name, .synced, .lastSync, .errors, .lastError",
-	 "where records and settings are from, and how it went"},
+	 "where records and settings are from, and how it went; synced: all was read, and changes "
+	 "are seen"},
+	{"store.trouble, .since, .why, .count",
+	 "null, or what is wrong with it now, and how many things that are"},
+	{"store.held, .kind, .node, .why",
+	 "what stands though the store does not show it any more: a record, or settings (of the "
+	 "cluster: node is null)"},
 	{"tunnels", "two: that of IPv4 pods and that of IPv6 pods"},
 	{"tunnels.family, .state", "ipv4 or ipv6; off, on, or ending (still decrypts)"},
+	{"tunnels.problem", "null, or what keeps it from being as the settings say"},
 	{"tunnels.interface, .address, .publicKey, .port, .mtu, .workers, .cipher, .superpackets, "
 	 ".drops",
 	 "where there is a device; drops is an object of the reasons that occurred, with how "

@@ -165,6 +165,20 @@ static bool names_conflict(const json_t *o, const char *text)
 	return false;
 }
 
+static void print_store_trouble(const json_t *o, const json_t *trouble)
+{
+	const char *line = ask_text(trouble, "why");
+
+	printf("store: something is wrong for %lld s; what is known stands\n",
+	       ask_number(o, "time") - ask_number(trouble, "since"));
+	while (*line) {
+		const size_t len = strcspn(line, "\n");
+
+		printf("  %.*s\n", (int)len, line);
+		line += len + (line[len] != 0);
+	}
+}
+
 static void print_problems(const struct view *v)
 {
 	const json_t *o = v->now, *store = json_object_get(o, "store"), *conflict, *t;
@@ -189,9 +203,8 @@ static void print_problems(const struct view *v)
 			printf("record refused: %s\n", ask_text(t, "text"));
 	if (json_is_string(json_object_get(o, "refused")))
 		printf("refused: %s\n", ask_text(o, "refused"));
-	if (ask_number(store, "errors"))
-		printf("store errors: %lld, last: %s\n", ask_number(store, "errors"),
-		       ask_text(store, "lastError"));
+	if (json_is_object(json_object_get(store, "trouble")))
+		print_store_trouble(o, json_object_get(store, "trouble"));
 	if (ask_yes(o, "failed"))
 		printf("not everything could be done: see the agent's log; it tries again\n");
 	fputs(v->paint.end, stdout);
@@ -241,7 +254,10 @@ static void print(const struct view *v)
 	size_t i;
 
 	printf("node: %s  uplink: %s  store: %s %s\n", ask_text(o, "node"), ask_text(o, "uplink"),
-	       ask_text(store, "name"), ask_yes(store, "synced") ? "in sync" : "not read yet");
+	       ask_text(store, "name"),
+	       ask_yes(store, "synced")	       ? "in sync"
+	       : ask_number(store, "lastSync") ? "out of sight"
+					       : "not read yet");
 	json_array_foreach (json_object_get(o, "tunnels"), i, t)
 		print_tunnel(v, i, t);
 	print_first_line(json_object_get(o, "firstLine"));

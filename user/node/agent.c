@@ -34,6 +34,7 @@
 
 #define STATE_DIRECTORY "/run/podveil"
 #define LOCK		STATE_DIRECTORY "/agent.lock"
+#define MEMORY		STATE_DIRECTORY "/store.json"
 
 /* A store over a network may need so long to take back our key. */
 #define FLUSH_MS 3000
@@ -47,6 +48,7 @@ struct agent {
 	int files_error; /* -errno: lock or status socket cannot be made again */
 	struct store *store;
 	bool synced;
+	bool acting; /* what is known is enough to act on: the store was read, or it is remembered */
 	bool published;
 	bool told;  /* the store has said something about the cluster's settings */
 	bool swept; /* what earlier agents left and is not wanted is gone */
@@ -130,7 +132,8 @@ static int publish(struct agent *a)
 
 	/* Once in any case: the record may hang on the lease of the agent before, and go with it.
 	 */
-	if (a->published && there && record_equal(there, &a->self.record))
+	if (a->published && there && store_shows(a->store, a->params.node) &&
+	    record_equal(there, &a->self.record))
 		return 0;
 	err = store_publish(a->store, &a->self.record);
 	if (err)
@@ -416,11 +419,11 @@ static void on_node(void *context, const char *name, const struct node_record *r
 
 	/* A store may tell of much that does not concern us: a kubelet's heartbeat, for instance.
 	 */
-	if (r && there && record_equal(r, there))
+	if (r && there && record_equal(r, there) && store_shows(a->store, name))
 		return;
 	if (nodes_set(&a->nodes, name, r))
 		log_error("no memory for a node's record", "node=%s", name);
-	if (a->synced)
+	if (a->acting)
 		schedule_pass(a->schedule);
 	else if (!strcmp(name, a->params.node))
 		begin_first_line(a);
@@ -437,6 +440,33 @@ static void follow_log(struct agent *a)
 	log_format_set(s->log_format);
 }
 
+struct good_settings {
+	struct store_setting all[SETTINGS_MAX];
+	unsigned int n;
+};
+
+static void add_good(void *context, const char *name, const char *value)
+{
+	struct good_settings *to = context;
+
+	if (to->n < SETTINGS_MAX)
+		to->all[to->n++] = (struct store_setting){name, value};
+}
+
+/* Where one is refused, the last good one is not in the store, and would not be known any more after
+ * a restart. */
+static void keep_good_settings(const struct agent *a, const char *node, enum settings_layer layer)
+{
+	struct good_settings good = {.n = 0};
+
+	if (settings_layer_refused(a->params.settings, layer)) {
+		settings_layer_each(a->params.settings, layer, add_good, &good);
+		store_good_settings(a->store, node, good.all, good.n);
+	} else {
+		store_good_settings(a->store, node, NULL, 0);
+	}
+}
+
 static void on_settings(void *context, const char *node, const struct store_setting *all,
 			unsigned int n, const char *source)
 {
@@ -451,9 +481,10 @@ static void on_settings(void *context, const char *node, const struct store_sett
 	for (unsigned int i = 0; i < n; i++)
 		settings_layer_set(stack, all[i].name, all[i].value);
 	changed = settings_layer_end(stack);
+	keep_good_settings(a, node, node ? SETTINGS_NODE : SETTINGS_CLUSTER);
 	follow_log(a);
 	a->told |= first;
-	if ((first || changed) && a->synced)
+	if ((first || changed) && a->acting)
 		schedule_pass(a->schedule);
 	else if (changed)
 		begin_first_line(a);
@@ -465,7 +496,7 @@ static void on_synced(void *context)
 
 	if (!a->synced && !a->told)
 		report_kept_tunnels(a);
-	a->synced = true;
+	a->synced = a->acting = true;
 	schedule_start(a->schedule);
 }
 
@@ -547,11 +578,30 @@ static void release_hosts(const struct agent *a)
 		network_release_hosts(families[i]);
 }
 
+/* Nothing waits for the store: what was known when the last agent ended stands until the store says
+ * otherwise. */
+static void remember(struct agent *a)
+{
+	const size_t n = store_remember(a->store);
+
+	if (!n)
+		return;
+	log_info("what is known of the store is remembered", "things=%zu strict=%s", n,
+		 settings_get(a->params.settings)->strict ? "true" : "false");
+	a->acting = true;
+	schedule_start(a->schedule);
+}
+
 int agent_new(const struct agent_params *params, struct agent **out)
 {
 	struct agent *a = calloc(1, sizeof(*a));
-	struct store_events events = {
-		.node = on_node, .settings = on_settings, .synced = on_synced, .context = a};
+	const struct store_params store = {
+		.url = params->store,
+		.base = params->base,
+		.events = {on_node, on_settings, on_synced, a},
+		.node = params->node,
+		.memory = MEMORY,
+	};
 	const struct schedule_params sp = {
 		.base = params->base, .pass = pass, .mend = mend, .tick = tick, .context = a};
 	const char *step = "memory";
@@ -599,9 +649,10 @@ int agent_new(const struct agent_params *params, struct agent **out)
 		goto fail;
 	begin_first_line(a);
 	step = "store";
-	err = store_open(params->store, params->base, &events, &a->store);
+	err = store_open(&store, &a->store);
 	if (err)
 		goto fail;
+	remember(a);
 	if (store_is_remote(a->store))
 		release_hosts(a);
 	if (a->params.http)
@@ -667,6 +718,8 @@ void agent_free(struct agent *a, bool cleanup)
 	status_free(a->status);
 	announcer_free(a->announcer);
 	store_close(a->store);
+	if (cleanup && a->lock_file >= 0)
+		unlink(MEMORY);
 	schedule_free(a->schedule);
 	if (a->registry && !cleanup)
 		registry_save(a->registry);

@@ -242,7 +242,7 @@ int holdings_save(struct holdings *h, const char *file)
 			err = -ENOMEM;
 	}
 	if (!err)
-		err = file_write(file, text, len);
+		err = file_write(file, 0600, text, len);
 	free(text);
 	h->changed &= err != 0;
 	return err;

@@ -20,7 +20,7 @@ static void path_of(const char *name, const char *suffix, char out[128])
 	snprintf(out, 128, DIRECTORY "/%s.key%s", name, suffix);
 }
 
-/* -ENOENT: none; -EINVAL: not a key; -EACCES: others can read it. */
+/* -ENOENT: none; -EINVAL: not a key; -EPERM: others could read or have written it. */
 static int read_key(const char *name, uint8_t key[32])
 {
 	char path[128], text[KEY_TEXT + 2];
@@ -34,10 +34,10 @@ static int read_key(const char *name, uint8_t key[32])
 	if (fd < 0)
 		return -errno;
 	n = read(fd, text, sizeof(text));
-	if (fstat(fd, &s) || !S_ISREG(s.st_mode) || s.st_uid != geteuid())
-		err = -EACCES;
-	else if (s.st_mode & 077)
-		err = -EACCES;
+	if (n < 0 || fstat(fd, &s))
+		err = -errno;
+	else if (!S_ISREG(s.st_mode) || s.st_uid != geteuid() || s.st_mode & 077)
+		err = -EPERM;
 	else if (n < KEY_TEXT || n > KEY_TEXT + 1 || (n > KEY_TEXT && text[KEY_TEXT] != '\n') ||
 		 sodium_base642bin(key, 32, text, KEY_TEXT, NULL, &decoded, NULL,
 				   sodium_base64_VARIANT_ORIGINAL) ||
@@ -76,17 +76,10 @@ static int write_key(const char *name, const uint8_t key[32])
 	return err;
 }
 
-int keys_load(const char *name, uint8_t private_key[32])
+static int make_key(const char *name, uint8_t private_key[32])
 {
-	int err = read_key(name, private_key);
+	int err;
 
-	if (!err)
-		return 0;
-	if (err != -ENOENT)
-		log_error("private key cannot be used, a new one is made",
-			  "file=" DIRECTORY "/%s.key needs=\"%s\"", name,
-			  err == -EACCES ? "a regular file of mode 0600"
-					 : "44 characters of base64, as wg genkey prints");
 	randombytes_buf(private_key, 32);
 	private_key[0] &= 248;
 	private_key[31] = (uint8_t)((private_key[31] & 127) | 64);
@@ -96,6 +89,27 @@ int keys_load(const char *name, uint8_t private_key[32])
 			  -err);
 	else
 		log_info("made a private key", "interface=%s", name);
+	return err;
+}
+
+/* Peers have to learn a new key, and what cannot be read now may be read a moment later: so there
+ * is a new one only where there is none, or where the old one is known to others. */
+int keys_load(const char *name, uint8_t private_key[32])
+{
+	int err = read_key(name, private_key);
+
+	if (!err || err == -ENOENT)
+		return err ? make_key(name, private_key) : 0;
+	sodium_memzero(private_key, 32);
+	if (err == -EPERM) {
+		log_error("private key may be known to others, a new one is made",
+			  "file=" DIRECTORY "/%s.key needs=\"a regular file of mode 0600\"", name);
+		return make_key(name, private_key);
+	}
+	log_error("private key cannot be used: repair it, or delete it and a new one is made",
+		  "file=" DIRECTORY "/%s.key errno=%d error=\"%s\" needs=\"44 characters of "
+		  "base64, as wg genkey prints\"",
+		  name, -err, strerror(-err));
 	return err;
 }
 

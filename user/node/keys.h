@@ -9,8 +9,9 @@
 
 #include <stdint.h>
 
-/* Loads the key of a tunnel, or makes one where there is none or it cannot be read (which is
- * logged: peers will have to learn the new one). 0 or -errno. The caller wipes it. */
+/* Loads the key of a tunnel, or makes one where there is none, or others could read it. One that is
+ * there but cannot be read (no descriptors, no key in it) is left alone: -errno, and a line logged.
+ * The caller wipes it. */
 int keys_load(const char *name, uint8_t private_key[32]);
 /* Puts the file back where somebody removed or changed it. 0: it was there, 1: put back, or -errno.
  */

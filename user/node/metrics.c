@@ -421,16 +421,36 @@ static void records(struct writer *w)
 			registry_reason_name(i), counts[i]);
 }
 
+static void count_held(void *context, bool settings, const char *name, const char *why)
+{
+	(void)settings;
+	(void)name;
+	(void)why;
+	++*(size_t *)context;
+}
+
 static void store(struct writer *w)
 {
-	const struct store_health *h = w->in->store ? store_health(w->in->store) : NULL;
+	static const struct store_health none;
+	const struct store_health *h = w->in->store ? store_health(w->in->store) : &none;
+	size_t held = 0;
 
-	single(w, "podveil_store_synced", "gauge", "1: the store was read completely.",
-	       w->in->synced);
+	if (w->in->store)
+		store_each_held(w->in->store, count_held, &held);
+	single(w, "podveil_store_synced", "gauge",
+	       "1: the store was read completely, and its changes are seen.", report_synced(w->in));
 	single(w, "podveil_store_last_sync_seconds", "gauge",
-	       "Unix time of the last complete reading.", h ? (double)h->last_sync : 0);
+	       "Unix time of the last complete reading.", (double)h->last_sync);
 	single(w, "podveil_store_errors_total", "counter",
-	       "Files and answers that could not be used.", h ? (double)h->errors : 0);
+	       "Files and answers that could not be used.", (double)h->errors);
+	single(w, "podveil_store_troubles", "gauge",
+	       "What is wrong with the store now; status tells what.", (double)h->n_troubles);
+	single(w, "podveil_store_stale_since_seconds", "gauge",
+	       "Unix time since when something is wrong; 0: all is in order.",
+	       (double)health_stale_since(h));
+	single(w, "podveil_store_held", "gauge",
+	       "Records and settings that stand though the store does not show them any more.",
+	       (double)held);
 }
 
 static void guard(struct writer *w)

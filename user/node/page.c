@@ -160,19 +160,20 @@ static void problems(FILE *f, const json_t *status)
 {
 	const json_t *store = json_object_get(status, "store"), *conflict;
 	const json_t *conflicts = json_object_get(status, "conflicts");
+	const json_t *trouble = json_object_get(store, "trouble");
 	const bool refused = json_is_string(json_object_get(status, "refused"));
 	size_t i;
 
-	if (yes(store, "synced") && !number(store, "errors") && !json_array_size(conflicts) &&
+	if (yes(store, "synced") && !json_is_object(trouble) && !json_array_size(conflicts) &&
 	    !refused && !yes(status, "failed"))
 		return;
 	fputs("<section class=\"card problems\" aria-labelledby=\"problems\">"
 	      "<h2 id=\"problems\">Problems</h2>\n<ul>\n",
 	      f);
-	if (!yes(store, "synced"))
+	if (json_is_object(trouble))
+		problem(f, "Store", text(trouble, "why"));
+	else if (!yes(store, "synced"))
 		problem(f, "Store not read yet", text(store, "name"));
-	if (number(store, "errors"))
-		problem(f, "Store", text(store, "lastError"));
 	json_array_foreach (conflicts, i, conflict)
 		problem(f, "Conflict", json_string_value(conflict));
 	if (refused)

@@ -314,9 +314,50 @@ static const char *wire_of(const json_t *tunnels)
 	return "socket";
 }
 
+/* --- the store --- */
+
+static void add_held(void *context, bool settings, const char *name, const char *why)
+{
+	json_array_append_new(
+		context, json_pack("{s:s, s:o?, s:o}", "kind", settings ? "settings" : "record",
+				   "node", name ? any_text(name) : NULL, "why", any_text(why)));
+}
+
+/* NULL: nothing is wrong. */
+static json_t *store_trouble(const struct store_health *h)
+{
+	char *text = health_text(h);
+	json_t *o = text && *text ? json_pack("{s:I, s:o, s:I}", "since",
+					      (json_int_t)health_stale_since(h), "why",
+					      any_text(text), "count", (json_int_t)h->n_troubles)
+				  : NULL;
+
+	free(text);
+	return o;
+}
+
+bool report_synced(const struct report_input *in)
+{
+	return in->synced && in->store && !store_health(in->store)->blind;
+}
+
+static json_t *store_status(const struct report_input *in)
+{
+	static const struct store_health none;
+	const struct store_health *h = in->store ? store_health(in->store) : &none;
+	json_t *held = json_array();
+
+	if (in->store)
+		store_each_held(in->store, add_held, held);
+	return json_pack("{s:o, s:b, s:I, s:I, s:o, s:o?, s:o}", "name",
+			 any_text(in->store ? store_name(in->store) : ""), "synced",
+			 report_synced(in), "lastSync", (json_int_t)h->last_sync, "errors",
+			 (json_int_t)h->errors, "lastError", any_text(h->last_error), "trouble",
+			 store_trouble(h), "held", held);
+}
+
 json_t *report_document(const struct report_input *in)
 {
-	const struct store_health *h = in->store ? store_health(in->store) : NULL;
 	const char *refused = settings_refused(in->settings);
 	json_t *o = json_object(), *tunnels = json_array();
 
@@ -325,12 +366,7 @@ json_t *report_document(const struct report_input *in)
 	json_object_set_new(o, "time", json_integer((json_int_t)time(NULL)));
 	json_object_set_new(o, "node", json_string(in->node));
 	json_object_set_new(o, "uplink", any_text(in->uplink));
-	json_object_set_new(o, "store",
-			    json_pack("{s:o, s:b, s:I, s:I, s:o}", "name",
-				      any_text(in->store ? store_name(in->store) : ""), "synced",
-				      in->synced, "lastSync", h ? (json_int_t)h->last_sync : 0,
-				      "errors", h ? (json_int_t)h->errors : 0, "lastError",
-				      any_text(h ? h->last_error : "")));
+	json_object_set_new(o, "store", store_status(in));
 	for (size_t i = 0; i < in->n_tunnels; i++)
 		json_array_append_new(tunnels, tunnel_status(in, i));
 	json_object_set_new(o, "tunnels", tunnels);

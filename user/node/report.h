@@ -21,7 +21,7 @@ struct tunnel;
 struct report_input {
 	const char *node, *uplink;
 	struct store *store;
-	bool synced;
+	bool synced; /* the store was read completely since the agent started */
 	const struct settings_stack *settings;
 	struct tunnel *const *tunnels;
 	const struct plan *plans; /* one a tunnel */
@@ -38,6 +38,9 @@ struct report_input {
 #define REPORT_ENDPOINT 64
 struct endpoint;
 const char *report_endpoint(const struct endpoint *e, char out[REPORT_ENDPOINT]);
+
+/* The store was read completely, and its changes are seen. */
+bool report_synced(const struct report_input *in);
 
 /* The status document as an object and as text, both the caller's; NULL: no memory. */
 json_t *report_document(const struct report_input *in);

@@ -83,6 +83,7 @@ static const struct {
 };
 
 #define N_FIELDS (sizeof(fields) / sizeof(*fields))
+_Static_assert(N_FIELDS <= SETTINGS_MAX, "SETTINGS_MAX");
 
 /* What one layer says: values as text that were found good. */
 struct layer {
@@ -397,6 +398,20 @@ bool settings_layer_end(struct settings_stack *s)
 		l->fresh[i] = NULL;
 	}
 	return memcmp(&before, &s->now, sizeof(before)) != 0;
+}
+
+void settings_layer_each(const struct settings_stack *s, enum settings_layer layer,
+			 void (*value)(void *context, const char *name, const char *value),
+			 void *context)
+{
+	for (size_t i = 0; i < N_FIELDS; i++)
+		if (s->layers[layer].values[i])
+			value(context, fields[i].name, s->layers[layer].values[i]);
+}
+
+bool settings_layer_refused(const struct settings_stack *s, enum settings_layer layer)
+{
+	return s->layers[layer].problem != NULL;
 }
 
 /* PODVEIL_WIREGUARDENABLED; what is Podveil's own does not say so twice. */

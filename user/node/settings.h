@@ -16,6 +16,7 @@
 #include "netlink/cidr.h"
 #include "observe/log.h"
 
+#define SETTINGS_MAX			  64 /* there are fewer */
 #define SETTINGS_MAX_STRICT_CIDRS 64
 
 struct settings {
@@ -66,6 +67,12 @@ int settings_layer_set(struct settings_stack *s, const char *name, const char *v
 /* Returns whether settings_get() differs from before. Combinations that cannot work (the same
  * interface name or the same port twice) are refused as a whole, and the last valid layer stays. */
 bool settings_layer_end(struct settings_stack *s);
+/* Each value that a layer holds, by name. */
+void settings_layer_each(const struct settings_stack *s, enum settings_layer layer,
+			 void (*value)(void *context, const char *name, const char *value),
+			 void *context);
+/* A value of this layer is refused. */
+bool settings_layer_refused(const struct settings_stack *s, enum settings_layer layer);
 /* All PODVEIL_ variables of the environment: PODVEIL_WIREGUARDENABLED=true. */
 bool settings_environment(struct settings_stack *s, char **environment);
 

@@ -512,23 +512,25 @@ void cluster_listing(struct cluster *c, enum cluster_kind kind)
 			b->seen = false;
 }
 
-void cluster_listed(struct cluster *c, enum cluster_kind kind)
+static bool stays(const struct cluster *c, const struct member *m)
+{
+	return m->seen || (c->events.keep && c->events.keep(c->events.context, m->name));
+}
+
+void cluster_listed(struct cluster *c, enum cluster_kind kind, bool complete)
 {
 	struct member *m, *next_m;
 	struct block *b, *next_b;
 
-	if (kind == CLUSTER_NODES) {
-		for (m = TAILQ_FIRST(&c->members); m; m = next_m) {
-			next_m = TAILQ_NEXT(m, in_list);
-			if (!m->seen)
-				drop_node(c, m);
-		}
-	} else {
-		for (b = TAILQ_FIRST(&c->blocks); b; b = next_b) {
-			next_b = TAILQ_NEXT(b, in_list);
-			if (!b->seen)
-				drop_block(c, b);
-		}
+	for (m = TAILQ_FIRST(&c->members); m && complete && kind == CLUSTER_NODES; m = next_m) {
+		next_m = TAILQ_NEXT(m, in_list);
+		if (!stays(c, m))
+			drop_node(c, m);
+	}
+	for (b = TAILQ_FIRST(&c->blocks); b && complete && kind == CLUSTER_BLOCKS; b = next_b) {
+		next_b = TAILQ_NEXT(b, in_list);
+		if (!b->seen)
+			drop_block(c, b);
 	}
 	c->listing[kind] = false;
 	c->listed[kind] = true;
@@ -554,6 +556,11 @@ const char *cluster_own_key(const struct cluster *c, const char *node, bool v6)
 size_t cluster_count(const struct cluster *c)
 {
 	return c->n_present;
+}
+
+size_t cluster_blocks(const struct cluster *c)
+{
+	return c->n_blocks;
 }
 
 struct cluster *cluster_new(const struct cluster_events *events)

@@ -33,6 +33,8 @@ struct cluster;
 struct cluster_events {
 	/* A record is there or has changed (r), or is gone (NULL); not during a listing. */
 	void (*node)(void *context, const char *name, const struct node_record *r);
+	/* A list ended that does not have this node: does it stay all the same? NULL: none does. */
+	bool (*keep)(void *context, const char *name);
 	/* An object is not used, or a part of it; what it said before stays. */
 	void (*problem)(void *context, const char *object, const char *what);
 	void *context;
@@ -46,15 +48,16 @@ void cluster_node(struct cluster *c, const json_t *node, bool gone);
 void cluster_block(struct cluster *c, const json_t *block, bool gone);
 
 enum cluster_kind { CLUSTER_NODES, CLUSTER_BLOCKS };
-/* A list begins, and ends: what was not given in between is gone. Nothing is told until both kinds
- * were listed once, or found missing. */
+/* A list begins, and ends: what was not given in between is gone, if it was `complete`. Nothing is
+ * told until both kinds were listed once, or found missing. */
 void cluster_listing(struct cluster *c, enum cluster_kind kind);
-void cluster_listed(struct cluster *c, enum cluster_kind kind);
+void cluster_listed(struct cluster *c, enum cluster_kind kind, bool complete);
 
 /* The annotation with a node's key as it is, for IPv4 (V6: the other) tunnels; "" where there is
  * none, NULL where the node is not there. Calico's, and our own. */
 const char *cluster_key(const struct cluster *c, const char *node, bool v6);
 const char *cluster_own_key(const struct cluster *c, const char *node, bool v6);
-size_t cluster_count(const struct cluster *c); /* nodes */
+size_t cluster_count(const struct cluster *c);	/* nodes */
+size_t cluster_blocks(const struct cluster *c); /* IPAM blocks */
 
 #endif

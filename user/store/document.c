@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "store/memory.h"
+
 #define CLUSTER "default"
 #define PREFIX	"node."
 
@@ -35,8 +37,7 @@ static char *scalar(const json_t *v)
 	return text;
 }
 
-void document_tell(const struct store_events *events, const char *node, const json_t *o,
-		   const char *source)
+void document_tell(struct memory *m, const char *node, const json_t *o, const char *source)
 {
 	const size_t n = json_object_size(o);
 	struct store_setting *all = calloc(n ? n : 1, sizeof(*all));
@@ -54,7 +55,7 @@ void document_tell(const struct store_events *events, const char *node, const js
 		if (text)
 			all[k++] = (struct store_setting){name, text};
 	}
-	events->settings(events->context, node, all, k, source);
+	memory_settings(m, node, all, k, source);
 	while (k)
 		free((char *)(uintptr_t)all[--k].value);
 	free(all);

@@ -9,11 +9,12 @@
 
 #include "store/store.h"
 
-/* Tells `events` of the settings in object `o` (NULL: there are none) for a node, or the cluster
+struct memory;
+
+/* Tells the memory of the settings in object `o` (NULL: there are none) for a node, or the cluster
  * (NULL). Numbers, booleans and lists become text; what is no setting's value (an object) is told
  * as it is, to be refused by name. `source` as in struct store_events. */
-void document_tell(const struct store_events *events, const char *node, const json_t *o,
-		   const char *source);
+void document_tell(struct memory *m, const char *node, const json_t *o, const char *source);
 
 /* Which node a document of this name is for: "default" *node NULL, "node.NAME" NAME, within `name`.
  * False: neither. */

@@ -6,10 +6,10 @@
  *   /podveil/config/default     settings of the cluster: one flat JSON object
  *   /podveil/config/node.NAME   settings of a node
  *
- * A record that goes because its lease ran out is not told as gone at once: a node that is cut off
- * from etcd may be well otherwise, and to forget it would be to talk to its pods in plain. It
- * counts for HOLD_S more, unless it comes back, or somebody else publishes one of its ranges. A
- * record that somebody deletes is gone in that moment.
+ * A record that goes because its lease ran out was deleted by nobody: a node that is cut off from
+ * etcd may be well otherwise, and to forget it would be to talk to its pods in plain. It stands
+ * until it comes back, or somebody else publishes its ranges. A record that somebody deletes is
+ * gone in that moment; so are settings.
  */
 #include <errno.h>
 #include <event2/event.h>
@@ -26,6 +26,7 @@
 #include "store/etcd_lease.h"
 #include "store/etcd_set.h"
 #include "store/etcd_watch.h"
+#include "store/memory.h"
 #include "store/patience.h"
 #include "store/store.h"
 
@@ -33,45 +34,35 @@
 #define NODES	     PREFIX "nodes/"
 #define CONFIG	     PREFIX "config/"
 #define CALL_MS	     5000
-#define HOLD_S	     3600
 #define ASK_AGAIN_MS 300
 #define ASK_TRIES    20
+#define RAN_OUT	     "its lease ran out: its agent does not reach etcd"
 
 struct etcd;
 
-/* A key that was told. */
+/* The key of a node's record, as it was told. */
 struct known {
 	char *key;
-	int64_t lease;
-	bool seen;		   /* in the list under way */
-	bool has_key;		   /* the record has one for WireGuard */
-	struct node_record record; /* of a node */
-	struct rest_call *asking;  /* whether its lease ran out */
-	struct event *ask_again;   /* NULL: nobody asks */
+	int64_t lease, revision;
+	bool has_key;		  /* the record has one for WireGuard */
+	struct rest_call *asking; /* whether its lease ran out */
+	struct event *ask_again;  /* NULL: nobody asks */
 	unsigned int tries;
-	struct event *held; /* it did: until then it counts */
 	struct etcd *e;
 	TAILQ_ENTRY(known) in_list;
 };
 
 struct etcd {
-	struct event_base *base;
-	struct store_events events;
-	struct store_health health;
+	const struct store_place *place;
 	struct etcd_client *client;
 	struct etcd_watch *watch;
 	struct etcd_lease *own;
 	char *own_key;
+	bool own_seen; /* in the list under way */
+	bool older;    /* so is something that is older than it was */
 	struct event *on_begin;
 	TAILQ_HEAD(, known) known;
 };
-
-static void complain(struct etcd *e, const char *what, const char *problem)
-{
-	e->health.errors++;
-	snprintf(e->health.last_error, sizeof(e->health.last_error), "%.200s: %.300s", what,
-		 problem);
-}
 
 static struct known *find(struct etcd *e, const char *key)
 {
@@ -83,9 +74,9 @@ static struct known *find(struct etcd *e, const char *key)
 	return NULL;
 }
 
-static bool is_node(const struct known *k)
+static const char *node_of(const struct known *k)
 {
-	return !strncmp(k->key, NODES, strlen(NODES));
+	return k->key + strlen(NODES);
 }
 
 /* Its record is there, or it is forgotten. */
@@ -96,9 +87,6 @@ static void stop_asking(struct known *k)
 	if (k->ask_again)
 		event_free(k->ask_again);
 	k->ask_again = NULL;
-	if (k->held)
-		event_free(k->held);
-	k->held = NULL;
 	k->tries = 0;
 }
 
@@ -106,49 +94,25 @@ static void forget(struct known *k)
 {
 	TAILQ_REMOVE(&k->e->known, k, in_list);
 	stop_asking(k);
-	record_fini(&k->record);
 	free(k->key);
 	free(k);
 }
 
-static void tell_gone(struct known *k)
-{
-	struct etcd *e = k->e;
-	const char *node;
-
-	if (is_node(k))
-		e->events.node(e->events.context, k->record.name, NULL);
-	else if (document_node(k->key + strlen(CONFIG), &node))
-		e->events.settings(e->events.context, node, NULL, 0, k->key);
-	forget(k);
-}
-
 /* --- leases that ran out --- */
 
-static void on_held_long_enough(evutil_socket_t fd, short what, void *context)
+static void deleted(struct known *k)
 {
-	struct known *k = context;
-
-	(void)fd;
-	(void)what;
-	log_info("a node is forgotten", "node=%s silent=%ds", k->record.name, HOLD_S);
-	tell_gone(k);
+	memory_deleted(k->e->place->memory, MEMORY_NODES, node_of(k));
+	forget(k);
 }
 
 static void hold(struct known *k)
 {
-	const struct timeval so_long = {HOLD_S, 0};
-
-	if (k->held)
-		return;
-	k->held = evtimer_new(k->e->base, on_held_long_enough, k);
-	if (!k->held || evtimer_add(k->held, &so_long)) {
-		tell_gone(k);
-		return;
-	}
-	log_warn("a node's record has run out: its agent does not reach etcd, and counts for an "
-		 "hour more",
-		 "node=%s", k->record.name);
+	log_warn("a node's record has run out: its agent does not reach etcd, and what is known of "
+		 "it stands",
+		 "node=%s", node_of(k));
+	memory_hold(k->e->place->memory, MEMORY_NODES, node_of(k), RAN_OUT);
+	forget(k);
 }
 
 static void ask_about_lease(struct known *k);
@@ -182,7 +146,7 @@ static void on_lease_asked(void *context, const struct rest_answer *a)
 	else if (etcd_number(o, "TTL") <= 0)
 		hold(k);
 	else
-		tell_gone(k);
+		deleted(k);
 	json_decref(o);
 }
 
@@ -201,39 +165,17 @@ static void ask_about_lease(struct known *k)
 /* A record went. One without a key is no peer: nothing can be lost by forgetting it. */
 static void went(struct known *k)
 {
-	if (!is_node(k) || !k->has_key || !k->lease) {
-		tell_gone(k);
+	if (!k->has_key || !k->lease) {
+		deleted(k);
 		return;
 	}
-	if (k->held || k->ask_again)
+	if (k->ask_again)
 		return;
-	k->ask_again = evtimer_new(k->e->base, on_ask_again, k);
+	k->ask_again = evtimer_new(k->e->place->base, on_ask_again, k);
 	if (k->ask_again)
 		ask_about_lease(k);
 	else
 		hold(k);
-}
-
-/* Somebody has the ranges of a node that is only held: it is not coming back. */
-static void release_claims(struct etcd *e, const struct known *of)
-{
-	struct known *k, *next;
-
-	for (k = TAILQ_FIRST(&e->known); k; k = next) {
-		bool claimed = false;
-
-		next = TAILQ_NEXT(k, in_list);
-		if (!k->held || k == of)
-			continue;
-		for (size_t i = 0; i < k->record.n_pod_cidrs; i++)
-			for (size_t j = 0; j < of->record.n_pod_cidrs; j++)
-				claimed |= cidr_contains(&k->record.pod_cidrs[i],
-							 &of->record.pod_cidrs[j]) ||
-					   cidr_contains(&of->record.pod_cidrs[j],
-							 &k->record.pod_cidrs[i]);
-		if (claimed)
-			tell_gone(k);
-	}
 }
 
 /* --- what the watch says --- */
@@ -257,97 +199,124 @@ static struct known *know(struct etcd *e, const char *key)
 	return k;
 }
 
-static int tell_record(struct etcd *e, const char *key, const char *value, size_t len,
-		       int64_t lease, char *problem, size_t room)
+static bool has_key(const struct node_record *r)
 {
 	static const uint8_t none[32];
+
+	return memcmp(r->key4, none, 32) != 0 || memcmp(r->key6, none, 32) != 0;
+}
+
+static int tell_record(struct etcd *e, const struct etcd_key *at, char *problem, size_t room)
+{
 	struct node_record r;
 	struct known *k;
-	int err = record_parse(value, len, &r, problem, room);
+	int err = record_parse(at->value, at->len, &r, problem, room);
 
 	if (err)
 		return err;
-	if (strcmp(r.name, key + strlen(NODES)) != 0) {
+	if (strcmp(r.name, at->key + strlen(NODES)) != 0) {
 		snprintf(problem, room, "name: \"%.80s\" is not that of the key", r.name);
 		record_fini(&r);
 		return -EINVAL;
 	}
-	k = know(e, key);
-	if (!k) {
-		record_fini(&r);
-		return -ENOMEM;
+	k = know(e, at->key);
+	if (k) {
+		k->lease = at->lease;
+		k->has_key = has_key(&r);
+		stop_asking(k);
+		memory_node(e->place->memory, &r);
 	}
-	record_fini(&k->record);
-	k->record = r;
-	k->lease = lease;
-	k->has_key = memcmp(r.key4, none, 32) != 0 || memcmp(r.key6, none, 32) != 0;
-	k->seen = true;
-	stop_asking(k);
-	release_claims(e, k);
-	e->events.node(e->events.context, r.name, &k->record);
-	return 0;
+	record_fini(&r);
+	return k ? 0 : -ENOMEM;
 }
 
-static int tell_settings(struct etcd *e, const char *key, const char *value, size_t len,
-			 char *problem, size_t room)
+static int tell_settings(struct etcd *e, const struct etcd_key *at, char *problem, size_t room)
 {
 	json_error_t error;
 	const char *node;
-	struct known *k;
 	json_t *o;
 
-	if (!document_node(key + strlen(CONFIG), &node)) {
+	if (!document_node(at->key + strlen(CONFIG), &node)) {
 		snprintf(problem, room, "the name is neither default nor node.NAME");
 		return -EINVAL;
 	}
-	o = json_loadb(value, len, JSON_REJECT_DUPLICATES, &error);
-	k = json_is_object(o) ? know(e, key) : NULL;
-	if (!k) {
+	o = json_loadb(at->value, at->len, JSON_REJECT_DUPLICATES, &error);
+	if (!json_is_object(o)) {
 		snprintf(problem, room, "line %d: %s", o ? 1 : error.line,
 			 o ? "not a JSON object" : error.text);
 		json_decref(o);
 		return -EINVAL;
 	}
-	k->seen = true;
-	document_tell(&e->events, node, o, key);
+	document_tell(e->place->memory, node, o, at->key);
 	json_decref(o);
 	return 0;
+}
+
+/* Whose it is: of a node's record, or of settings ("": the cluster's). False: nobody's. */
+static bool name_of(const char *key, enum memory_kind *kind, const char **name)
+{
+	if (!strncmp(key, NODES, strlen(NODES))) {
+		*kind = MEMORY_NODES;
+		*name = key + strlen(NODES);
+		return true;
+	}
+	*kind = MEMORY_SETTINGS;
+	return !strncmp(key, CONFIG, strlen(CONFIG)) && document_node(key + strlen(CONFIG), name);
 }
 
 /* What was good before stays in force. */
 static void not_used(struct etcd *e, const char *key, const char *problem)
 {
-	struct known *k = find(e, key);
+	enum memory_kind kind;
+	const char *name;
 
-	if (k)
-		k->seen = true;
-	if (!problem)
-		return;
-	complain(e, key, problem);
-	log_warn("store: a key is not used", "key=%.200s problem=\"%s\"", key, problem);
+	if (name_of(key, &kind, &name))
+		memory_there(e->place->memory, kind, name);
+	if (health_trouble(e->place->health, HEALTH_PART, key, problem))
+		log_warn("store: a key is not used", "key=%.200s problem=\"%s\"", key, problem);
 }
 
-static void on_key(void *context, const char *key, const char *value, size_t len, int64_t lease)
+static void gone(struct etcd *e, const char *key)
+{
+	struct known *k = find(e, key);
+	enum memory_kind kind;
+	const char *name;
+
+	health_well(e->place->health, key);
+	if (k)
+		went(k);
+	else if (name_of(key, &kind, &name) && kind == MEMORY_SETTINGS)
+		memory_deleted(e->place->memory, kind, name);
+}
+
+static void on_key(void *context, const struct etcd_key *at)
 {
 	struct etcd *e = context;
 	char problem[200] = "it is not below nodes/ or config/";
-	struct known *k = find(e, key);
+	struct known *k = find(e, at->key);
 	int err = -EINVAL;
 
-	e->health.last_sync = (uint64_t)time(NULL);
-	if (e->own && !strcmp(key, e->own_key))
-		etcd_lease_look(e->own, value, lease);
-	if (!value) {
-		if (k)
-			went(k);
+	e->place->health->last_sync = (uint64_t)time(NULL);
+	if (e->own && !strcmp(at->key, e->own_key)) {
+		e->own_seen = true;
+		etcd_lease_look(e->own, at->value, at->lease);
+	}
+	if (!at->value) {
+		gone(e, at->key);
 		return;
 	}
-	if (!strncmp(key, NODES, strlen(NODES)))
-		err = tell_record(e, key, value, len, lease, problem, sizeof(problem));
-	else if (!strncmp(key, CONFIG, strlen(CONFIG)))
-		err = tell_settings(e, key, value, len, problem, sizeof(problem));
+	e->older |= k && at->revision < k->revision;
+	if (!strncmp(at->key, NODES, strlen(NODES)))
+		err = tell_record(e, at, problem, sizeof(problem));
+	else if (!strncmp(at->key, CONFIG, strlen(CONFIG)))
+		err = tell_settings(e, at, problem, sizeof(problem));
 	if (err)
-		not_used(e, key, problem);
+		not_used(e, at->key, problem);
+	else if (health_well(e->place->health, at->key))
+		log_info("store: in order again", "key=%.200s", at->key);
+	k = find(e, at->key);
+	if (k)
+		k->revision = at->revision;
 }
 
 static void on_too_large(void *context, const char *key, bool again)
@@ -355,54 +324,83 @@ static void on_too_large(void *context, const char *key, bool again)
 	struct etcd *e = context;
 	char problem[80];
 
+	(void)again; /* health knows what was said */
 	if (e->own && !strcmp(key, e->own_key))
 		etcd_lease_look(e->own, "", 0);
 	snprintf(problem, sizeof(problem), "its value is larger than %u MiB",
 		 ETCD_WATCH_MAX_BYTES >> 20);
-	not_used(e, key, again ? NULL : problem);
+	not_used(e, key, problem);
 }
 
 static void on_listing(void *context)
 {
 	struct etcd *e = context;
-	struct known *k;
 
-	TAILQ_FOREACH (k, &e->known, in_list)
-		k->seen = false;
+	e->own_seen = e->older = false;
+	memory_listing(e->place->memory, MEMORY_NODES);
+	memory_listing(e->place->memory, MEMORY_SETTINGS);
 }
 
-static void on_listed(void *context)
+/* A record that is not in the list: of one that was remembered nobody knows the lease any more. */
+static bool was_deleted(void *context, const struct memory_entry *entry)
+{
+	char key[sizeof(NODES) + NODE_NAME_MAX];
+	struct etcd *e = context;
+	struct known *k;
+
+	snprintf(key, sizeof(key), NODES "%s", entry->name);
+	k = find(e, key);
+	if (k && k->has_key && k->lease) {
+		went(k);
+		return false;
+	}
+	if (k) {
+		forget(k);
+		return true;
+	}
+	if (has_key(&entry->record))
+		memory_hold(e->place->memory, MEMORY_NODES, entry->name, RAN_OUT);
+	return !has_key(&entry->record);
+}
+
+static void on_listed(void *context, const struct etcd_place *at)
 {
 	struct etcd *e = context;
-	struct known *k, *next;
+	struct memory_list l = {
+		.identity = at->cluster,
+		.revision = (uint64_t)at->revision,
+		.doubt = e->older ? "etcd is older than it was" : NULL,
+		.ours_may_miss = true,
+		.deleted = was_deleted,
+		.context = e,
+	};
 
-	e->health.last_sync = (uint64_t)time(NULL);
-	for (k = TAILQ_FIRST(&e->known); k; k = next) {
-		next = TAILQ_NEXT(k, in_list);
-		if (k->seen)
-			continue;
-		if (e->own && !strcmp(k->key, e->own_key))
-			etcd_lease_look(e->own, NULL, 0);
-		went(k);
-	}
-	e->events.synced(e->events.context);
+	e->place->health->last_sync = (uint64_t)time(NULL);
+	if (e->own && !e->own_seen)
+		etcd_lease_look(e->own, NULL, 0);
+	memory_listed(e->place->memory, MEMORY_NODES, &l);
+	l.deleted = NULL;
+	memory_listed(e->place->memory, MEMORY_SETTINGS, &l);
+	e->place->synced(e->place->context);
 }
 
 static void on_trouble(void *context, const char *what)
 {
+	struct etcd *e = context;
+
 	if (!what) {
-		log_info("store: in order again", "store=etcd");
-		return;
+		if (health_well(e->place->health, "etcd"))
+			log_info("store: in order again", "store=etcd");
+	} else if (health_trouble(e->place->health, HEALTH_BLIND, "etcd", what)) {
+		log_warn("store: etcd cannot be read", "problem=\"%s\"", what);
 	}
-	complain(context, "etcd", what);
-	log_warn("store: etcd cannot be read", "problem=\"%s\"", what);
 }
 
 static void on_begin(evutil_socket_t fd, short what, void *context)
 {
 	struct etcd *e = context;
 	const struct etcd_watch_params p = {
-		.base = e->base,
+		.base = e->place->base,
 		.client = e->client,
 		.prefix = PREFIX,
 		.key = on_key,
@@ -440,8 +438,7 @@ static void close_etcd(void *self)
 	free(e);
 }
 
-static int open_etcd(const char *where, struct event_base *base, const struct store_events *events,
-		     void **self)
+static int open_etcd(const char *where, const struct store_place *place, void **self)
 {
 	const struct timeval now = {0, 0};
 	struct etcd *e = calloc(1, sizeof(*e));
@@ -449,12 +446,11 @@ static int open_etcd(const char *where, struct event_base *base, const struct st
 
 	if (!e)
 		return -ENOMEM;
-	e->base = base;
-	e->events = *events;
+	e->place = place;
 	TAILQ_INIT(&e->known);
-	err = etcd_client_new(base, where, &e->client);
+	err = etcd_client_new(place->base, where, &e->client);
 	if (!err) {
-		e->on_begin = evtimer_new(base, on_begin, e);
+		e->on_begin = evtimer_new(place->base, on_begin, e);
 		err = e->on_begin && !evtimer_add(e->on_begin, &now) ? 0 : -ENOMEM;
 	}
 	if (err)
@@ -471,7 +467,7 @@ static int own(struct etcd *e, const char *name)
 		return -ENOMEM;
 	}
 	if (!e->own)
-		e->own = etcd_lease_new(e->base, e->client, e->own_key);
+		e->own = etcd_lease_new(e->place->base, e->client, e->own_key);
 	return e->own ? 0 : -ENOMEM;
 }
 
@@ -506,7 +502,7 @@ static void flush(void *self, unsigned int ms)
 {
 	struct etcd *e = self;
 
-	patience_wait(e->base, ms, is_settled, e);
+	patience_wait(e->place->base, ms, is_settled, e);
 }
 
 static int set(void *self, const char *node, const struct store_setting *changes, unsigned int n)
@@ -517,15 +513,10 @@ static int set(void *self, const char *node, const struct store_setting *changes
 
 	evtimer_del(e->on_begin); /* nobody needs to know the nodes for this */
 	if (name && asprintf(&key, CONFIG "%s", name) >= 0)
-		err = etcd_set(e->base, e->client, key, changes, n);
+		err = etcd_set(e->place->base, e->client, key, changes, n);
 	free(key);
 	free(name);
 	return err;
-}
-
-static const struct store_health *health(const void *self)
-{
-	return &((const struct etcd *)self)->health;
 }
 
 static const char *peer(const void *self)
@@ -542,6 +533,5 @@ const struct store_kind store_etcd = {
 	.publish = publish,
 	.withdraw = withdraw,
 	.set = set,
-	.health = health,
 	.flush = flush,
 };

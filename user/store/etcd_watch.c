@@ -9,7 +9,6 @@
 
 #include "store/backoff.h"
 #include "store/splitter.h"
-#include "store/trouble.h"
 
 #define PAGE	512
 #define LIST_MS 20000
@@ -21,9 +20,10 @@ struct etcd_watch {
 	struct event *on_again;
 	struct backoff backoff;
 	struct splitter splitter;
-	int64_t revision; /* told up to here; 0: a list is due */
-	int64_t listing;  /* the revision of the list under way; 0: none */
-	char *last;	  /* its last key so far */
+	struct etcd_place at;
+	char cluster[ETCD_CLUSTER]; /* of the list under way */
+	int64_t listing;	    /* its revision; 0: none is */
+	char *last;		    /* its last key so far */
 	size_t last_len;
 	int page;	    /* keys at a time; fewer where they are large */
 	bool key_alone;	    /* of the one that comes next, whose value is too large */
@@ -31,7 +31,6 @@ struct etcd_watch {
 	enum etcd_watch_state state;
 	bool heard;
 	char why[200]; /* it does not stand any more */
-	struct trouble trouble;
 };
 
 static void start(struct etcd_watch *w);
@@ -41,14 +40,14 @@ static void failed(struct etcd_watch *w, const char *what)
 	struct timeval wait = backoff_next(&w->backoff, randombytes_random());
 
 	if (*what)
-		trouble_begins(&w->trouble, what);
+		w->params.trouble(w->params.context, what);
 	evtimer_add(w->on_again, &wait);
 }
 
 static void well(struct etcd_watch *w)
 {
 	backoff_reset(&w->backoff);
-	trouble_ends(&w->trouble);
+	w->params.trouble(w->params.context, NULL);
 }
 
 static void tell(const struct etcd_watch_params *p, const json_t *kv, bool gone)
@@ -56,17 +55,28 @@ static void tell(const struct etcd_watch_params *p, const json_t *kv, bool gone)
 	size_t key_len, len = 0;
 	char *key = etcd_text(json_object_get(kv, "key"), &key_len);
 	char *value = NULL;
+	struct etcd_key k = {
+		.key = key,
+		.lease = etcd_number(kv, "lease"),
+		.revision = etcd_number(kv, "mod_revision"),
+	};
 
 	if (!gone && json_object_get(kv, "value"))
 		value = etcd_text(json_object_get(kv, "value"), &len);
+	k.value = gone ? NULL : value ? value : "";
+	k.len = len;
 	if (key && strlen(key) == key_len)
-		p->key(p->context, key,
-		       gone    ? NULL
-		       : value ? value
-			       : "",
-		       len, etcd_number(kv, "lease"));
+		p->key(p->context, &k);
 	free(value);
 	free(key);
+}
+
+/* As text: it has all of 64 bits. */
+static void cluster_of(const json_t *header, char out[ETCD_CLUSTER])
+{
+	const char *id = json_string_value(json_object_get(header, "cluster_id"));
+
+	snprintf(out, ETCD_CLUSTER, "%s", id ? id : "");
 }
 
 /* --- listing --- */
@@ -101,19 +111,21 @@ static void pass_over(struct etcd_watch *w, const json_t *kv)
 	free(key);
 }
 
-static void list_begins(struct etcd_watch *w, int64_t revision)
+static void list_begins(struct etcd_watch *w, const json_t *header)
 {
-	w->listing = revision;
-	if (w->large_told > revision)
+	w->listing = etcd_number(header, "revision");
+	cluster_of(header, w->cluster);
+	if (w->large_told > w->listing)
 		w->large_told = 0; /* it is another etcd, or was restored */
 	w->params.listing(w->params.context);
 }
 
 static void list_ends(struct etcd_watch *w)
 {
-	w->revision = w->large_told = w->listing;
+	w->at.revision = w->large_told = w->listing;
+	memcpy(w->at.cluster, w->cluster, sizeof(w->at.cluster));
 	w->listing = 0;
-	w->params.listed(w->params.context);
+	w->params.listed(w->params.context, &w->at);
 }
 
 static void on_page(void *context, const struct rest_answer *a)
@@ -137,7 +149,7 @@ static void on_page(void *context, const struct rest_answer *a)
 		return;
 	}
 	if (first)
-		list_begins(w, etcd_number(json_object_get(o, "header"), "revision"));
+		list_begins(w, json_object_get(o, "header"));
 	if (key_alone && first) {
 		/* Its value may have become another in between: once more, as of this revision. */
 		json_decref(o);
@@ -191,17 +203,24 @@ static enum etcd_watch_state on_error(const json_t *error, char *why, size_t roo
 }
 
 enum etcd_watch_state etcd_watch_event(const struct etcd_watch_params *p, const char *text,
-				       size_t len, int64_t *revision, char *why, size_t room)
+				       size_t len, struct etcd_place *at, char *why, size_t room)
 {
 	json_t *o = json_loadb(text, len, 0, NULL), *result = json_object_get(o, "result"), *e;
 	const json_t *events = json_object_get(result, "events");
-	const int64_t at = etcd_number(json_object_get(result, "header"), "revision");
+	const json_t *header = json_object_get(result, "header");
+	const int64_t now = etcd_number(header, "revision");
 	enum etcd_watch_state state = ETCD_WATCH_STANDS;
+	char cluster[ETCD_CLUSTER];
 	size_t i;
 
+	cluster_of(header, cluster);
 	if (!json_is_object(result))
 		state = on_error(json_object_get(o, "error"), why, room);
-
+	if (*cluster && *at->cluster && strcmp(cluster, at->cluster) != 0) {
+		snprintf(why, room, "another etcd answers");
+		json_decref(o);
+		return ETCD_WATCH_FORGOTTEN;
+	}
 	json_array_foreach (events, i, e) {
 		const char *type = json_string_value(json_object_get(e, "type"));
 
@@ -209,8 +228,8 @@ enum etcd_watch_state etcd_watch_event(const struct etcd_watch_params *p, const 
 
 		tell(p, json_object_get(e, "kv"), type && !strcmp(type, "DELETE"));
 		/* The header is ahead of what was told where a watch catches up. */
-		if (changed > *revision)
-			*revision = changed;
+		if (changed > at->revision)
+			at->revision = changed;
 	}
 	if (json_is_true(json_object_get(result, "canceled"))) {
 		const char *reason = json_string_value(json_object_get(result, "cancel_reason"));
@@ -221,12 +240,12 @@ enum etcd_watch_state etcd_watch_event(const struct etcd_watch_params *p, const 
 	} else if (json_is_true(json_object_get(result, "created"))) {
 		/* What was between comes after this. One that is behind us has been restored, or
 		 * is another one: all we know may be wrong. */
-		if (at < *revision) {
+		if (now < at->revision) {
 			state = ETCD_WATCH_FORGOTTEN;
 			snprintf(why, room, "etcd has gone back in time");
 		}
-	} else if (!state && !json_array_size(events) && at > *revision) {
-		*revision = at; /* progress: until there, nothing happened */
+	} else if (!state && !json_array_size(events) && now > at->revision) {
+		at->revision = now; /* progress: until there, nothing happened */
 	}
 	json_decref(o);
 	return state;
@@ -238,8 +257,7 @@ static void on_object(void *context, const char *text, size_t len)
 
 	w->heard = true;
 	if (w->state == ETCD_WATCH_STANDS)
-		w->state = etcd_watch_event(&w->params, text, len, &w->revision, w->why,
-					    sizeof(w->why));
+		w->state = etcd_watch_event(&w->params, text, len, &w->at, w->why, sizeof(w->why));
 }
 
 static bool on_piece(void *context, const char *bytes, size_t n)
@@ -263,7 +281,7 @@ static void on_watch_ended(void *context, const struct rest_answer *a)
 	w->call = NULL;
 	switch (w->state) {
 	case ETCD_WATCH_FORGOTTEN:
-		w->revision = 0;
+		w->at.revision = 0;
 		backoff_reset(&w->backoff);
 		break;
 	case ETCD_WATCH_OVER:
@@ -289,7 +307,7 @@ static void on_watch_ended(void *context, const struct rest_answer *a)
 
 static void start(struct etcd_watch *w)
 {
-	const bool watch = w->revision && !w->listing;
+	const bool watch = w->at.revision && !w->listing;
 	struct rest_request q = {
 		.timeout_ms = watch ? 0 : LIST_MS,
 		.data = watch ? on_piece : NULL,
@@ -305,7 +323,7 @@ static void start(struct etcd_watch *w)
 	*w->why = 0;
 	if (watch) {
 		body = etcd_prefix(w->prefix);
-		json_object_set_new(body, "start_revision", json_integer(w->revision + 1));
+		json_object_set_new(body, "start_revision", json_integer(w->at.revision + 1));
 		json_object_set_new(body, "progress_notify", json_true());
 		body = json_pack("{s:o}", "create_request", body);
 	} else {
@@ -331,7 +349,6 @@ struct etcd_watch *etcd_watch_new(const struct etcd_watch_params *p)
 	if (!w)
 		return NULL;
 	w->params = *p;
-	w->trouble = (struct trouble){.tell = p->trouble, .context = p->context};
 	w->page = PAGE;
 	w->backoff = (struct backoff){.first_ms = 100, .most_ms = 10000};
 	w->prefix = strdup(p->prefix);

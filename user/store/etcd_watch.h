@@ -14,19 +14,36 @@
 
 struct etcd_watch;
 
+#define ETCD_CLUSTER 24
+
+/* Where in which etcd a list or a watch is. */
+struct etcd_place {
+	char cluster[ETCD_CLUSTER]; /* its id; empty: not known */
+	int64_t revision;	    /* told up to here; 0: a list is due */
+};
+
+/* A key as it was told. */
+struct etcd_key {
+	const char *key;
+	const char *value; /* NULL: it is gone */
+	size_t len;
+	int64_t lease;	  /* that it hangs on; 0: none */
+	int64_t revision; /* of its last change */
+};
+
 struct etcd_watch_params {
 	struct event_base *base;
 	struct etcd_client *client;
 	const char *prefix; /* "/podveil/" */
-	/* A key has a value; NULL: it is gone. `lease`: that it hangs on, 0: none. */
-	void (*key)(void *context, const char *key, const char *value, size_t len, int64_t lease);
+	/* A key has a value, or is gone. */
+	void (*key)(void *context, const struct etcd_key *k);
 	/* Its value is larger than ETCD_WATCH_MAX_BYTES and was not read. `again`: as an earlier
 	 * list has told. */
 	void (*too_large)(void *context, const char *key, bool again);
-	/* A list begins: what is not told until listed() is gone. */
+	/* A list begins: what is not told until listed() is not in it. */
 	void (*listing)(void *context);
-	void (*listed)(void *context);
-	/* Something went wrong, said once until it is well again; NULL: it is. */
+	void (*listed)(void *context, const struct etcd_place *at);
+	/* Something goes wrong, said each time; NULL: all is well. */
 	void (*trouble)(void *context, const char *what);
 	void *context;
 };
@@ -47,6 +64,6 @@ enum etcd_watch_state {
 /* What an answer of the watch, one JSON object, says: keys are told; the revision moves on. Where
  * it does not stand any more, `why` is what etcd says, if it says something. */
 enum etcd_watch_state etcd_watch_event(const struct etcd_watch_params *p, const char *text,
-				       size_t len, int64_t *revision, char *why, size_t room);
+				       size_t len, struct etcd_place *at, char *why, size_t room);
 
 #endif

@@ -75,7 +75,7 @@ static int write_all(int fd, const char *from, size_t len)
 	return 0;
 }
 
-int file_write(const char *path, const char *text, size_t len)
+int file_write(const char *path, unsigned int mode, const char *text, size_t len)
 {
 	const char *name = strrchr(path, '/');
 	char aside[PATH_MAX];
@@ -89,7 +89,7 @@ int file_write(const char *path, const char *text, size_t len)
 	if (fd < 0)
 		return -errno;
 	err = write_all(fd, text, len);
-	if (!err && (fchmod(fd, 0644) || fsync(fd)))
+	if (!err && (fchmod(fd, mode) || fsync(fd)))
 		err = -errno;
 	close(fd);
 	if (!err && rename(aside, path))
@@ -127,7 +127,8 @@ int directory_list(const char *path, char ***names, size_t *n)
 	*n = 0;
 	if (!d)
 		return -errno;
-	while (!err && (entry = readdir(d))) {
+	/* readdir() says by errno alone that it failed, and has not come to the end. */
+	while (!err && (errno = 0, entry = readdir(d))) {
 		if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, ".."))
 			continue;
 		if (*n == room) {
@@ -146,6 +147,8 @@ int directory_list(const char *path, char ***names, size_t *n)
 		else
 			err = -ENOMEM;
 	}
+	if (!err && errno)
+		err = -errno;
 	closedir(d);
 	if (err) {
 		while (*n)

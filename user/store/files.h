@@ -9,8 +9,8 @@
 /* A regular file of at most `limit` bytes, with a zero behind the last one; allocated. *text is
  * NULL unless 0. -EFBIG: larger; -EISDIR, -ENOTSUP: a directory, no regular file. */
 int file_read(const char *path, size_t limit, char **text, size_t *len);
-/* Mode 0644. Either all of it is there afterwards, or what was there before. */
-int file_write(const char *path, const char *text, size_t len);
+/* Either all of it is there afterwards, or what was there before. */
+int file_write(const char *path, unsigned int mode, const char *text, size_t len);
 /* With its parents, mode 0755; 0 also where it is there. */
 int directory_make(const char *path);
 /* Names of its entries but . and ..; all allocated. */

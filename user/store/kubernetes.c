@@ -18,23 +18,25 @@
 #include <time.h>
 
 #include "observe/log.h"
+#include "store/backoff.h"
 #include "store/cluster.h"
 #include "store/document.h"
 #include "store/kubeconfig.h"
+#include "store/kubernetes_set.h"
+#include "store/memory.h"
 #include "store/node_status.h"
 #include "store/reflector.h"
 #include "store/rest.h"
 #include "store/status_object.h"
 #include "store/store.h"
 
-#define CALL_MS 10000
+/* A resource that is taken out of the cluster tells first that its objects were deleted. */
+#define CONFIRM_MS 3000
+/* What a list has lost another one may show: asked for ever more rarely. */
+#define LOST_FIRST_MS 4000
+#define LOST_MOST_MS  (30 * 60 * 1000)
 
-static const struct resource {
-	const char *name; /* plural.group */
-	const char *path; /* of the settings */
-	const char *kind, *api_version;
-	const char *blocks; /* path of Calico's IPAM blocks beside it */
-} resources[] = {
+static const struct kubernetes_resource resources[] = {
 	{"podveilconfigurations.podveil.io", "/apis/podveil.io/v1/podveilconfigurations",
 	 "PodveilConfiguration", "podveil.io/v1", "/apis/crd.projectcalico.org/v1/ipamblocks"},
 	{"felixconfigurations.crd.projectcalico.org",
@@ -52,37 +54,49 @@ struct kubernetes;
 struct collection {
 	struct kubernetes *k;
 	const char *what;
-	bool listed, missing;
+	bool listed;	/* once, or found missing */
+	size_t objects; /* in the list under way */
+	struct reflector_list last;
+	struct backoff backoff; /* of lists that lost something */
 	struct reflector *reflector;
 };
 
-/* A settings object that was told. */
-struct told {
-	char *name;
-	bool seen;
-	struct told *next;
-};
-
 struct kubernetes {
-	struct event_base *base;
-	struct store_events events;
-	struct store_health health;
-	const struct resource *resource;
+	const struct store_place *place;
+	const struct kubernetes_resource *resource;
 	struct rest *rest;
 	struct cluster *cluster;
 	struct collection collections[N_COLLECTIONS];
-	struct told *told;
 	struct event *on_begin;
 	bool foreign[2]; /* see store_foreign_keys() */
 	struct node_status *own;
+	char uid[64];	   /* of our own Node */
+	bool seen;	   /* it is in the list under way */
+	bool there;	   /* it is there */
+	size_t problems;   /* of the object that is being read */
+	bool settings_due; /* a list of them waits to be judged */
+	uint64_t blocks_revision;
 	bool synced;
 };
 
-static void complain(struct kubernetes *k, const char *what, const char *problem)
+/* True: it is news. */
+static bool complain(struct kubernetes *k, enum health_extent extent, const char *what,
+		     const char *problem)
 {
-	k->health.errors++;
-	snprintf(k->health.last_error, sizeof(k->health.last_error), "%.250s: %.250s", what,
-		 problem);
+	return health_trouble(k->place->health, extent, what, problem);
+}
+
+static void list_again_if(struct collection *c, bool lost)
+{
+	struct timeval wait;
+
+	if (!lost) {
+		backoff_reset(&c->backoff);
+		return;
+	}
+	wait = backoff_next(&c->backoff, randombytes_random());
+	reflector_list_again(c->reflector,
+			     (unsigned int)(wait.tv_sec * 1000 + wait.tv_usec / 1000));
 }
 
 /* --- nodes and blocks --- */
@@ -91,151 +105,249 @@ static void on_record(void *context, const char *name, const struct node_record 
 {
 	struct kubernetes *k = context;
 
-	k->events.node(k->events.context, name, r);
+	if (r)
+		memory_node(k->place->memory, r);
+	else
+		memory_deleted(k->place->memory, MEMORY_NODES, name);
 	if (k->own)
 		node_status_look(k->own, name);
 }
 
+/* What a list does not have, but is known, stays. */
+static bool keep(void *context, const char *name)
+{
+	const struct kubernetes *k = context;
+
+	return memory_find(k->place->memory, MEMORY_NODES, name);
+}
+
 static void on_problem(void *context, const char *object, const char *what)
 {
-	complain(context, object, what);
-	log_warn("store: a part of an object is not used", "object=%s problem=\"%s\"", object,
-		 what);
+	struct kubernetes *k = context;
+
+	/* One at a time: the next one is told when this one is mended. */
+	if (!k->problems++ && complain(k, HEALTH_PART, object, what))
+		log_warn("store: a part of an object is not used", "object=%s problem=\"%s\"",
+			 object, what);
+}
+
+static const char *text_of(const json_t *o, const char *member)
+{
+	return json_string_value(json_object_get(json_object_get(o, "metadata"), member));
+}
+
+static void on_node(struct kubernetes *k, const json_t *o, bool gone)
+{
+	const char *name = text_of(o, "name"), *uid = text_of(o, "uid");
+	const bool ours = name && k->place->node && !strcmp(name, k->place->node);
+
+	cluster_node(k->cluster, o, gone);
+	if (!name)
+		return;
+	if (ours) {
+		snprintf(k->uid, sizeof(k->uid), "%s", uid ? uid : "");
+		k->seen = k->there = !gone;
+	}
+	if (gone)
+		memory_deleted(k->place->memory, MEMORY_NODES, name);
+	else
+		memory_there(k->place->memory, MEMORY_NODES, name);
+}
+
+static bool ours_missing(const struct kubernetes *k)
+{
+	return k->place->node && !k->there;
+}
+
+static void nodes_listed(struct kubernetes *k, const struct reflector_list *l)
+{
+	struct memory_list list = {.revision = l->revision};
+
+	k->there = k->seen;
+	if (k->there)
+		list.identity = k->uid;
+	if (l->passed_over)
+		list.doubt = "an object in the list could not be read";
+	else if (ours_missing(k))
+		list.doubt = "our own Node is not in the list";
+	memory_listed(k->place->memory, MEMORY_NODES, &list);
+	list_again_if(&k->collections[NODES], memory_lost(k->place->memory, MEMORY_NODES));
+	cluster_listed(k->cluster, CLUSTER_NODES, true);
+}
+
+static void see_block_ranges(void *context, const struct memory_entry *e)
+{
+	if (e->kind == MEMORY_NODES && e->record.tunnels_assigned && !e->lost)
+		*(bool *)context = true;
+}
+
+/* Whose the addresses are is asked of blocks where there are any: where there were some, a server
+ * that has none has lost them. */
+static void blocks_listed(struct kubernetes *k, const struct reflector_list *l)
+{
+	const bool older = l->there && l->revision < k->blocks_revision;
+	struct collection *c = &k->collections[BLOCKS];
+	bool expected = cluster_blocks(k->cluster) > 0, none = !l->there || !c->objects;
+	const char *why = none	  ? "there were blocks, and now there are none"
+			  : older ? "the server's data are older than they were"
+				  : NULL;
+
+	/* Ranges that are remembered were those of blocks, and stay so until blocks are read. */
+	if (!expected)
+		memory_each(k->place->memory, see_block_ranges, &expected);
+	if (l->there)
+		k->blocks_revision = l->revision;
+	if (expected && why) {
+		if (complain(k, HEALTH_BLIND, "IPAM blocks", why))
+			log_warn("store: IPAM blocks are gone, and nobody deleted them: what is "
+				 "known stands",
+				 "resource=%s problem=\"%s\"", c->what, why);
+	} else if (health_well(k->place->health, "IPAM blocks")) {
+		log_info("store: in order again", "resource=%s", c->what);
+	}
+	list_again_if(c, expected && why);
+	/* Where nothing of them was read yet, records go on as they are remembered. */
+	if (!expected || !none || cluster_blocks(k->cluster))
+		cluster_listed(k->cluster, CLUSTER_BLOCKS, !l->passed_over && !(expected && why));
 }
 
 /* --- settings --- */
 
-static void tell_settings(struct kubernetes *k, const char *name, const json_t *spec)
-{
-	char source[400];
-	const char *node;
-
-	snprintf(source, sizeof(source), "%s/%.253s", k->resource->name, name);
-	if (document_node(name, &node))
-		document_tell(&k->events, node, spec, source);
-}
-
 static void on_settings(struct kubernetes *k, const json_t *o, bool gone)
 {
-	const json_t *metadata = json_object_get(o, "metadata");
-	const char *name = json_string_value(json_object_get(metadata, "name")), *node;
-	struct told **at = &k->told, *t;
+	struct collection *c = &k->collections[CONFIG];
+	const char *name = text_of(o, "name"), *node;
+	char source[400];
 
 	if (!name || !document_node(name, &node))
 		return;
-	while (*at && strcmp((*at)->name, name) != 0)
-		at = &(*at)->next;
-	t = *at;
-	if (gone && t) {
-		*at = t->next;
-		free(t->name);
-		free(t);
-	} else if (!gone && !t) {
-		t = calloc(1, sizeof(*t));
-		if (!t)
-			return;
-		t->name = strdup(name);
-		*at = t;
+	if (gone) {
+		memory_deleted_probably(k->place->memory, MEMORY_SETTINGS, node);
+		reflector_list_again(c->reflector, CONFIRM_MS);
+		return;
 	}
-	if (!gone)
-		t->seen = true;
-	tell_settings(k, name, gone ? NULL : json_object_get(o, "spec"));
+	snprintf(source, sizeof(source), "%s/%.253s", k->resource->name, name);
+	document_tell(k->place->memory, node, json_object_get(o, "spec"), source);
 }
 
-static void forget_unseen_settings(struct kubernetes *k)
+/* Our own Node says whether the server is the one it was, so it has to be known. */
+static void judge_settings(struct kubernetes *k)
 {
-	struct told **at = &k->told;
+	const struct reflector_list *l = &k->collections[CONFIG].last;
+	const struct memory_list list = {
+		.identity = k->there ? k->uid : NULL,
+		.revision = l->revision,
+		.doubt = !l->there	   ? "the resource is not installed"
+			 : l->passed_over  ? "an object in the list could not be read"
+			 : ours_missing(k) ? "our own Node is not there"
+					   : NULL,
+	};
 
-	while (*at) {
-		struct told *t = *at;
+	if (!k->settings_due || !k->collections[NODES].listed)
+		return;
+	k->settings_due = false;
+	memory_listed(k->place->memory, MEMORY_SETTINGS, &list);
+	list_again_if(&k->collections[CONFIG], memory_lost(k->place->memory, MEMORY_SETTINGS));
+}
 
-		if (t->seen) {
-			at = &t->next;
-			continue;
-		}
-		*at = t->next;
-		tell_settings(k, t->name, NULL);
-		free(t->name);
-		free(t);
-	}
+static void settings_listed(struct kubernetes *k, const struct reflector_list *l)
+{
+	const bool known = memory_count(k->place->memory, MEMORY_SETTINGS) > 0;
+
+	k->settings_due = true;
+	if (l->there)
+		health_well(k->place->health, k->resource->kind);
+	else if (complain(k, known ? HEALTH_BLIND : HEALTH_PART, k->resource->kind,
+			  "its resource is not installed"))
+		log_warn("store: the resource with the settings is not installed",
+			 "resource=%s needs=\"its CustomResourceDefinition\"%s", k->resource->name,
+			 known ? " settings=\"as they were\"" : "");
 }
 
 /* --- what the reflectors say --- */
 
 static void on_object(void *context, const json_t *o, bool gone)
 {
-	const struct collection *c = context;
+	struct collection *c = context;
 	struct kubernetes *k = c->k;
 
-	k->health.last_sync = (uint64_t)time(NULL);
+	const char *name = text_of(o, "name");
+	char object[300];
+
+	k->place->health->last_sync = (uint64_t)time(NULL);
+	c->objects++;
+	k->problems = 0;
 	if (c == &k->collections[NODES])
-		cluster_node(k->cluster, o, gone);
+		on_node(k, o, gone);
 	else if (c == &k->collections[BLOCKS])
 		cluster_block(k->cluster, o, gone);
 	else
 		on_settings(k, o, gone);
+	snprintf(object, sizeof(object), "%s/%.253s", c->what, name ? name : "");
+	if (!k->problems)
+		health_well(k->place->health, object);
 }
 
 static void on_listing(void *context)
 {
-	const struct collection *c = context;
+	struct collection *c = context;
 	struct kubernetes *k = c->k;
 
-	if (c == &k->collections[NODES])
+	c->objects = 0;
+	if (c == &k->collections[NODES]) {
+		k->seen = false;
+		memory_listing(k->place->memory, MEMORY_NODES);
 		cluster_listing(k->cluster, CLUSTER_NODES);
-	else if (c == &k->collections[BLOCKS])
+	} else if (c == &k->collections[BLOCKS]) {
 		cluster_listing(k->cluster, CLUSTER_BLOCKS);
-	else
-		for (struct told *t = k->told; t; t = t->next)
-			t->seen = false;
+	} else {
+		memory_listing(k->place->memory, MEMORY_SETTINGS);
+	}
 }
 
-static void on_listed(void *context, bool there)
+static void on_listed(void *context, const struct reflector_list *l)
 {
 	struct collection *c = context;
 	struct kubernetes *k = c->k;
 	bool all = true;
 
-	k->health.last_sync = (uint64_t)time(NULL);
+	k->place->health->last_sync = (uint64_t)time(NULL);
 	if (c == &k->collections[NODES])
-		cluster_listed(k->cluster, CLUSTER_NODES);
+		nodes_listed(k, l);
 	else if (c == &k->collections[BLOCKS])
-		cluster_listed(k->cluster, CLUSTER_BLOCKS);
+		blocks_listed(k, l);
 	else
-		forget_unseen_settings(k);
-	if (!there && !c->missing && c == &k->collections[CONFIG]) {
-		complain(k, k->resource->name, "is not installed");
-		log_warn("store: the resource with the settings is not installed",
-			 "resource=%s needs=\"its CustomResourceDefinition\"", k->resource->name);
-	}
-	c->missing = !there;
+		settings_listed(k, l);
+	c->last = *l;
 	c->listed = true;
+	judge_settings(k);
 	for (int i = 0; i < N_COLLECTIONS; i++)
 		all &= k->collections[i].listed;
 	if (!all)
 		return;
 	k->synced = true;
-	k->events.synced(k->events.context);
+	k->place->synced(k->place->context);
 }
 
-static void on_trouble(void *context, const char *what)
+static void on_trouble(void *context, bool blind, const char *what)
 {
 	const struct collection *c = context;
 
 	if (!what) {
-		log_info("store: in order again", "resource=%s", c->what);
+		if (health_well(c->k->place->health, c->what))
+			log_info("store: in order again", "resource=%s", c->what);
 		return;
 	}
-	complain(c->k, c->what, what);
-	log_warn("store: the API server cannot be read", "resource=%s problem=\"%s\"", c->what,
-		 what);
+	if (complain(c->k, blind ? HEALTH_BLIND : HEALTH_PART, c->what, what))
+		log_warn("store: the API server cannot be read", "resource=%s problem=\"%s\"",
+			 c->what, what);
 }
 
 static int watch(struct kubernetes *k, int which, const char *what, const char *path)
 {
 	struct collection *c = &k->collections[which];
 	const struct reflector_params p = {
-		.base = k->base,
+		.base = k->place->base,
 		.rest = k->rest,
 		.path = path,
 		.optional = which != NODES,
@@ -248,6 +360,7 @@ static int watch(struct kubernetes *k, int which, const char *what, const char *
 
 	c->k = k;
 	c->what = what;
+	c->backoff = (struct backoff){.first_ms = LOST_FIRST_MS, .most_ms = LOST_MOST_MS};
 	c->reflector = reflector_new(&p);
 	return c->reflector ? 0 : -ENOMEM;
 }
@@ -269,7 +382,6 @@ static void on_begin(evutil_socket_t fd, short what, void *context)
 static void close_kubernetes(void *self)
 {
 	struct kubernetes *k = self;
-	struct told *next;
 
 	if (!k)
 		return;
@@ -280,15 +392,10 @@ static void close_kubernetes(void *self)
 		reflector_free(k->collections[i].reflector);
 	rest_free(k->rest);
 	cluster_free(k->cluster);
-	for (struct told *t = k->told; t; t = next) {
-		next = t->next;
-		free(t->name);
-		free(t);
-	}
 	free(k);
 }
 
-static const struct resource *resource_of(const char *where)
+static const struct kubernetes_resource *resource_of(const char *where)
 {
 	const size_t n = sizeof(resources) / sizeof(*resources);
 
@@ -303,20 +410,19 @@ static const struct resource *resource_of(const char *where)
 	return NULL;
 }
 
-static int open_kubernetes(const char *where, struct event_base *base,
-			   const struct store_events *events, void **self)
+static int open_kubernetes(const char *where, const struct store_place *place, void **self)
 {
 	const struct timeval now = {0, 0};
 	struct kubernetes *k = calloc(1, sizeof(*k));
-	struct cluster_events nodes = {.node = on_record, .problem = on_problem, .context = k};
+	struct cluster_events nodes = {
+		.node = on_record, .keep = keep, .problem = on_problem, .context = k};
 	struct credentials as = {.insecure = false};
 	char problem[500] = "";
 	int err = -EINVAL;
 
 	if (!k)
 		return -ENOMEM;
-	k->base = base;
-	k->events = *events;
+	k->place = place;
 	k->resource = resource_of(where);
 	if (!k->resource)
 		goto fail;
@@ -326,12 +432,12 @@ static int open_kubernetes(const char *where, struct event_base *base,
 			  "store=kubernetes problem=\"%s\"", problem);
 		goto fail;
 	}
-	err = rest_new(base, &as, "/version", &k->rest);
+	err = rest_new(place->base, &as, "/version", &k->rest);
 	if (err)
 		goto fail;
 	err = -ENOMEM;
 	k->cluster = cluster_new(&nodes);
-	k->on_begin = evtimer_new(base, on_begin, k);
+	k->on_begin = evtimer_new(place->base, on_begin, k);
 	if (!k->cluster || !k->on_begin || evtimer_add(k->on_begin, &now))
 		goto fail;
 	*self = k;
@@ -344,7 +450,7 @@ fail:
 static int own(struct kubernetes *k, const char *name)
 {
 	if (!k->own)
-		k->own = node_status_new(k->base, k->rest, k->cluster, name);
+		k->own = node_status_new(k->place->base, k->rest, k->cluster, name);
 	return k->own ? 0 : -ENOMEM;
 }
 
@@ -396,117 +502,12 @@ static void flush(void *self, unsigned int ms)
 		node_status_flush(k->own, ms);
 }
 
-/* --- writing settings: what a person's command does, so it may wait --- */
-
-struct outcome {
-	bool done;
-	long status;
-	char error[STATUS_OBJECT_TEXT];
-};
-
-static void on_outcome(void *context, const struct rest_answer *a)
-{
-	struct outcome *to = context;
-
-	to->done = true;
-	to->status = a->status;
-	status_object_explain(a, to->error);
-}
-
-static int call(struct kubernetes *k, const char *method, const char *path, const char *type,
-		const char *body, struct outcome *out)
-{
-	const struct rest_request q = {
-		.method = method,
-		.path = path,
-		.content_type = type,
-		.body = body,
-		.timeout_ms = CALL_MS,
-		.done = on_outcome,
-		.context = out,
-	};
-
-	*out = (struct outcome){.done = false};
-	if (!rest_start(k->rest, &q))
-		return -ENOMEM;
-	while (!out->done)
-		if (event_base_loop(k->base, EVLOOP_ONCE) < 0)
-			return -EIO;
-	return 0;
-}
-
-static int errno_of(const struct outcome *o)
-{
-	switch (o->status) {
-	case 0:
-		return -EHOSTUNREACH;
-	case 401:
-	case 403:
-		return -EACCES;
-	case 404:
-		return -ENOENT;
-	case 422:
-		return -EINVAL;
-	default:
-		return o->status / 100 == 2 ? 0 : -EIO;
-	}
-}
-
-/* An object with the changes, made new: those that remove something have nothing to do. */
-static char *fresh_object(const struct kubernetes *k, const char *name, json_t *spec)
-{
-	json_t *o = json_pack("{s:s, s:s, s:{s:s}, s:O}", "apiVersion", k->resource->api_version,
-			      "kind", k->resource->kind, "metadata", "name", name, "spec", spec);
-	const char *member;
-	char *text;
-	json_t *v;
-	void *next;
-
-	json_object_foreach_safe(json_object_get(o, "spec"), next, member, v) if (json_is_null(v))
-		json_object_del(json_object_get(o, "spec"), member);
-	text = json_dumps(o, JSON_COMPACT);
-	json_decref(o);
-	return text;
-}
-
 static int set(void *self, const char *node, const struct store_setting *changes, unsigned int n)
 {
 	struct kubernetes *k = self;
-	json_t *spec = json_object(), *patch;
-	char *name = document_name(node), *path = NULL, *text = NULL;
-	struct outcome o = {.status = 0};
-	int err = -ENOMEM;
 
 	evtimer_del(k->on_begin); /* nobody needs to know the nodes for this */
-	for (unsigned int i = 0; i < n; i++)
-		json_object_set_new(spec, changes[i].name,
-				    changes[i].value ? document_value(&changes[i]) : json_null());
-	patch = json_pack("{s:O}", "spec", spec);
-	text = json_dumps(patch, JSON_COMPACT);
-	json_decref(patch);
-	if (name && text && asprintf(&path, "%s/%s", k->resource->path, name) >= 0)
-		err = call(k, "PATCH", path, "application/merge-patch+json", text, &o);
-	if (!err && o.status == 404) {
-		free(text);
-		text = fresh_object(k, name, spec);
-		err = text ? call(k, "POST", k->resource->path, "application/json", text, &o)
-			   : -ENOMEM;
-	}
-	if (!err && errno_of(&o)) {
-		err = errno_of(&o);
-		log_error("the settings were not changed", "resource=%s/%s problem=\"%s\"",
-			  k->resource->name, name, o.error);
-	}
-	json_decref(spec);
-	free(text);
-	free(path);
-	free(name);
-	return err;
-}
-
-static const struct store_health *health(const void *self)
-{
-	return &((const struct kubernetes *)self)->health;
+	return kubernetes_set(k->place->base, k->rest, k->resource, node, changes, n);
 }
 
 static void foreign_keys(void *self, bool v4, bool v6)
@@ -534,7 +535,6 @@ const struct store_kind store_kubernetes = {
 	.publish = publish,
 	.withdraw = withdraw,
 	.set = set,
-	.health = health,
 	.state = state,
 	.event = event,
 	.flush = flush,

@@ -152,10 +152,22 @@ static int members_of(const json_t *o, struct node_record *r, const struct probl
 	return err ? err : port_of(o, "portV6", &r->port6, p);
 }
 
-int record_parse(const char *text, size_t len, struct node_record *out, char *problem, size_t room)
+int record_from(const json_t *o, struct node_record *out, char *problem, size_t room)
 {
 	const struct problem p = {problem, room};
 	struct node_record r = {.name = ""};
+	int err = json_is_object(o) ? members_of(o, &r, &p) : problem_say(&p, "not a JSON object");
+
+	if (err)
+		record_fini(&r);
+	else
+		*out = r;
+	return err;
+}
+
+int record_parse(const char *text, size_t len, struct node_record *out, char *problem, size_t room)
+{
+	const struct problem p = {problem, room};
 	json_error_t error;
 	json_t *o;
 	int err;
@@ -165,12 +177,8 @@ int record_parse(const char *text, size_t len, struct node_record *out, char *pr
 	o = json_loadb(text, len, JSON_REJECT_DUPLICATES, &error);
 	if (!o)
 		return problem_say(&p, "line %d: %s", error.line, error.text);
-	err = json_is_object(o) ? members_of(o, &r, &p) : problem_say(&p, "not a JSON object");
+	err = record_from(o, out, problem, room);
 	json_decref(o);
-	if (err)
-		record_fini(&r);
-	else
-		*out = r;
 	return err;
 }
 
@@ -206,10 +214,9 @@ static void put_left(json_t *o, const char *member, bool left)
 		json_object_set_new(o, member, json_false());
 }
 
-char *record_format(const struct node_record *r)
+json_t *record_object(const struct node_record *r)
 {
 	json_t *o = json_object(), *list = json_array();
-	char *text, *whole = NULL;
 	char range[CIDR_TEXT];
 
 	json_object_set_new(o, "name", json_string(r->name));
@@ -227,7 +234,14 @@ char *record_format(const struct node_record *r)
 	put_address(o, "tunnelIPv6", &r->tunnel6);
 	put_port(o, "port", r->port4);
 	put_port(o, "portV6", r->port6);
-	text = json_dumps(o, JSON_INDENT(2));
+	return o;
+}
+
+char *record_format(const struct node_record *r)
+{
+	json_t *o = record_object(r);
+	char *text = json_dumps(o, JSON_INDENT(2)), *whole = NULL;
+
 	json_decref(o);
 	if (text && asprintf(&whole, "%s\n", text) < 0)
 		whole = NULL;

@@ -12,6 +12,7 @@
 #ifndef STORE_RECORD_H
 #define STORE_RECORD_H
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -51,6 +52,10 @@ const char *node_name_problem(const char *name);
  * address range"). Unknown members are ignored. A key that is empty, unparsable or zero is no key
  * (Calico's rule), not an error; but a value of the wrong type is one. Nothing to free unless 0. */
 int record_parse(const char *text, size_t len, struct node_record *out, char *problem, size_t room);
+/* The same of what was parsed already. */
+int record_from(const json_t *o, struct node_record *out, char *problem, size_t room);
+/* A new reference. */
+json_t *record_object(const struct node_record *r);
 /* Allocated; the caller frees. NULL: no memory. Ends with a newline; stable order of members. */
 char *record_format(const struct node_record *r);
 int record_copy(struct node_record *to, const struct node_record *from);

@@ -101,9 +101,15 @@ static size_t on_data(char *bytes, size_t size, size_t n, void *context)
 static size_t on_header(char *bytes, size_t size, size_t n, void *context)
 {
 	struct rest_call *c = context;
+	long status = 0;
 
-	(void)bytes;
 	c->heard = now_ms();
+	/* An empty line ends the headers. */
+	if (*bytes != '\r' && *bytes != '\n')
+		return size * n;
+	curl_easy_getinfo(c->easy, CURLINFO_RESPONSE_CODE, &status);
+	if (status / 100 == 2 && c->request.answered && !c->cancelled)
+		c->request.answered(c->request.context);
 	return size * n;
 }
 
@@ -410,6 +416,10 @@ static bool reset(struct rest *r, const char *why)
 	return true;
 }
 
+static void probe(struct rest *r);
+
+/* A call that took too long says nothing of the others: their connection is asked. Only when that
+ * is not answered either is everything dead. */
 static bool on_ended(void *context, CURL *easy, CURLcode result)
 {
 	char room[CURL_ERROR_SIZE], error[CURL_ERROR_SIZE];
@@ -417,15 +427,22 @@ static bool on_ended(void *context, CURL *easy, CURLcode result)
 	struct rest_call *c;
 	const char *peer;
 	long status = 0;
+	bool probed;
 
 	curl_easy_getinfo(easy, CURLINFO_PRIVATE, &c);
 	curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
 	if (result == CURLE_OK && !curl_easy_getinfo(easy, CURLINFO_PRIMARY_IP, &peer) && peer)
 		snprintf(r->peer, sizeof(r->peer), "%s", peer);
+	probed = c == r->probing;
 	snprintf(error, sizeof(error), "%s", explain(c, result, status, room));
 	if (!end(c, result == CURLE_OK ? status : 0, error))
 		return false;
-	return result != CURLE_OPERATION_TIMEDOUT || !reset(r, "the server does not answer");
+	if (result != CURLE_OPERATION_TIMEDOUT)
+		return true;
+	if (probed)
+		return !reset(r, "the server does not answer");
+	probe(r);
+	return true;
 }
 
 /* --- the watchman --- */
@@ -477,16 +494,23 @@ static bool on_probe_data(void *context, const char *bytes, size_t n)
 	return true;
 }
 
-static void on_watchman(evutil_socket_t fd, short what, void *context)
+static void probe(struct rest *r)
 {
-	const struct rest_request probe = {
+	const struct rest_request q = {
 		.method = "GET",
-		.path = ((struct rest *)context)->probe,
+		.path = r->probe,
 		.timeout_ms = REST_PROBE_MS,
 		.data = on_probe_data,
 		.done = on_probed,
-		.context = context,
+		.context = r,
 	};
+
+	if (!r->probing)
+		r->probing = rest_start(r, &q);
+}
+
+static void on_watchman(evutil_socket_t fd, short what, void *context)
+{
 	struct rest *r = context;
 	const uint64_t now = now_ms();
 	bool quiet = false, dead = false;
@@ -507,8 +531,8 @@ static void on_watchman(evutil_socket_t fd, short what, void *context)
 		r->patience = draw_patience();
 	if (dead)
 		reset(r, "the connection is dead");
-	else if (quiet && !r->probing)
-		r->probing = rest_start(r, &probe);
+	else if (quiet)
+		probe(r);
 }
 
 /* --- making and freeing --- */

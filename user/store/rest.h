@@ -49,6 +49,8 @@ struct rest_request {
 	const char *header;	  /* one more, "Name: value"; NULL: none */
 	const char *body;	  /* copied; NULL: none */
 	unsigned int timeout_ms;  /* for all of it; 0: as long as something comes or may come */
+	/* A good answer has begun; NULL: nobody wants to know. May not start or cancel calls. */
+	void (*answered)(void *context);
 	/* Takes the body of a good answer in pieces, as it comes; NULL: it is kept for done().
 	 * False: end the call. May start and cancel calls, itself too. */
 	bool (*data)(void *context, const char *bytes, size_t n);

@@ -4,9 +4,8 @@
 #define STORE_STATUS_OBJECT_H
 
 #include "store/rest.h"
-#include "store/trouble.h"
 
-#define STATUS_OBJECT_TEXT TROUBLE_TEXT /* a policy may have a lot to say */
+#define STATUS_OBJECT_TEXT 300 /* a policy may have a lot to say */
 
 /* Why there is no good answer: "HTTP status 403: nodes is forbidden ..." where the server says it,
  * else what is known without it. */

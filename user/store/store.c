@@ -7,11 +7,16 @@
 #include <string.h>
 
 #include "observe/log.h"
+#include "store/memory.h"
 
 struct store {
 	const struct store_kind *kind;
 	void *self;
 	char *name;
+	struct store_events events;
+	struct store_health health;
+	struct memory *memory;
+	struct store_place place;
 };
 
 static const struct store_kind *const kinds[] = {&store_directory, &store_kubernetes, &store_etcd};
@@ -42,40 +47,75 @@ char *store_with_resource(const char *url, const char *resource)
 	return asprintf(&whole, "%s:%s", url, resource) < 0 ? NULL : whole;
 }
 
-int store_open(const char *url, struct event_base *base, const struct store_events *events,
-	       struct store **out)
+static void on_synced(void *context)
 {
-	const struct store_kind *kind = kind_of(url);
+	struct store *s = context;
+
+	s->events.synced(s->events.context);
+}
+
+int store_open(const struct store_params *p, struct store **out)
+{
+	const struct store_kind *kind = kind_of(p->url);
+	struct memory_params mp = {.base = p->base, .path = p->memory, .self = p->node};
 	struct store *s;
-	int err;
+	int err = -ENOMEM;
 
 	if (!kind) {
 		log_error("no such kind of store",
-			  "store=%s needs=\"dir:PATH, kubernetes or etcd:https://HOST:PORT\"", url);
+			  "store=%s needs=\"dir:PATH, kubernetes or etcd:https://HOST:PORT\"",
+			  p->url);
 		return -EINVAL;
 	}
 	s = calloc(1, sizeof(*s));
 	if (!s)
 		return -ENOMEM;
 	s->kind = kind;
-	s->name = strdup(url);
-	err = s->name ? kind->open(url + strlen(kind->prefix), base, events, &s->self) : -ENOMEM;
-	if (err) {
-		free(s->name);
-		free(s);
-		return err;
+	s->events = p->events;
+	s->name = strdup(p->url);
+	mp.events = &s->events;
+	mp.health = &s->health;
+	if (s->name)
+		err = memory_new(&mp, &s->memory);
+	if (!err) {
+		s->place = (struct store_place){
+			.base = p->base,
+			.memory = s->memory,
+			.health = &s->health,
+			.node = p->node,
+			.synced = on_synced,
+			.context = s,
+		};
+		err = kind->open(p->url + strlen(kind->prefix), &s->place, &s->self);
 	}
-	*out = s;
-	return 0;
+	if (err)
+		store_close(s);
+	else
+		*out = s;
+	return err;
 }
 
 void store_close(struct store *s)
 {
 	if (!s)
 		return;
-	s->kind->close(s->self);
+	if (s->self)
+		s->kind->close(s->self);
+	memory_free(s->memory);
+	health_fini(&s->health);
 	free(s->name);
 	free(s);
+}
+
+size_t store_remember(struct store *s)
+{
+	return memory_tell(s->memory);
+}
+
+void store_good_settings(struct store *s, const char *node, const struct store_setting *all,
+			 unsigned int n)
+{
+	memory_good_settings(s->memory, node, all, n);
 }
 
 int store_publish(struct store *s, const struct node_record *r)
@@ -125,7 +165,34 @@ bool store_is_remote(const struct store *s)
 
 const struct store_health *store_health(const struct store *s)
 {
-	return s->kind->health(s->self);
+	return &s->health;
+}
+
+bool store_shows(const struct store *s, const char *node)
+{
+	return memory_shows(s->memory, MEMORY_NODES, node);
+}
+
+struct held_reader {
+	void (*held)(void *context, bool settings, const char *name, const char *why);
+	void *context;
+};
+
+static void see_entry(void *context, const struct memory_entry *e)
+{
+	const struct held_reader *r = context;
+
+	if (*e->why)
+		r->held(r->context, e->kind == MEMORY_SETTINGS, *e->name ? e->name : NULL, e->why);
+}
+
+void store_each_held(const struct store *s,
+		     void (*held)(void *context, bool settings, const char *name, const char *why),
+		     void *context)
+{
+	struct held_reader r = {held, context};
+
+	memory_each(s->memory, see_entry, &r);
 }
 
 const char *store_peer(const struct store *s)

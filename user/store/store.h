@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "store/health.h"
 #include "store/record.h"
 
 #define STORE_DEFAULT "dir:/var/lib/podveil/store"
@@ -29,24 +30,16 @@ struct store_setting {
 };
 
 struct store_events {
-	/* A node's record is there or has changed (r), or is gone (r NULL). Each name once after
-	 * store_open() and after each resync; unchanged records may come again. */
+	/* A node's record is there or has changed (r), or was deleted (r NULL): what is merely not
+	 * to be seen any more is not told. Unchanged records may come again. */
 	void (*node)(void *context, const char *name, const struct node_record *r);
 	/* All settings that are written down for the cluster (node NULL) or for one node: they
-	 * replace what was said before. n 0: none, or the document is gone. `source` names file or
-	 * resource. */
+	 * replace what was said before. n 0: none any more. `source` names file or resource. */
 	void (*settings)(void *context, const char *node, const struct store_setting *all,
 			 unsigned int n, const char *source);
-	/* What the store holds has been told completely: after opening, and after each resync, when
-	 * those that were not told again have been told as gone. */
+	/* What the store holds has been told completely; may come again. */
 	void (*synced)(void *context);
 	void *context;
-};
-
-struct store_health {
-	uint64_t last_sync; /* Unix time, s; 0: never */
-	uint64_t errors;    /* since opening */
-	char last_error[512];
 };
 
 /* Where nobody names a store: PODVEIL_STORE of the environment, else STORE_DEFAULT. */
@@ -63,12 +56,28 @@ struct store_state {
 	const char *message; /* "IPv4: encrypts, superpackets"; nothing of other nodes */
 };
 
-/* "dir:PATH", "kubernetes", "kubernetes:RESOURCE" with the resource that holds the settings,
- * "etcd:URL". -EINVAL with a line logged for what is no store. Begins to watch; callbacks come
- * from the event loop, the first ones within its first pass. */
-int store_open(const char *url, struct event_base *base, const struct store_events *events,
-	       struct store **out);
+struct store_params {
+	/* "dir:PATH", "kubernetes", "kubernetes:RESOURCE" with the resource that holds the
+	 * settings, "etcd:URL". */
+	const char *url;
+	struct event_base *base;
+	struct store_events events;
+	const char *node;   /* ours; NULL: nobody's */
+	const char *memory; /* file in which what is known is kept; NULL: none */
+};
+
+/* -EINVAL with a line logged for what is no store. Begins to watch; callbacks come from the event
+ * loop, the first ones within its first pass. */
+int store_open(const struct store_params *p, struct store **out);
 void store_close(struct store *s);
+/* Tells at once what was known when the last agent ended, settings first: it stands until the store
+ * says otherwise. How much it was. */
+size_t store_remember(struct store *s);
+
+/* One of the settings that were told for a node, or the cluster (NULL), is refused: these stand in
+ * their place, and do so after a restart. NULL: none is refused. */
+void store_good_settings(struct store *s, const char *node, const struct store_setting *all,
+			 unsigned int n);
 
 /* Makes `r` the record of node r->name. Done when it returns 0 (directory), or tried until it
  * succeeds (stores over a network). The record comes back through `node`. */
@@ -95,22 +104,39 @@ bool store_is_remote(const struct store *s);
 const struct store_health *store_health(const struct store *s);
 /* The address at which it answered last; empty: at none. */
 const char *store_peer(const struct store *s);
+/* The store has the record of this node. */
+bool store_shows(const struct store *s, const char *node);
+/* Each record (`settings` false; name: the node's) and document of settings (name NULL: the
+ * cluster's) that the store does not show any more, but that stands, and why. */
+void store_each_held(const struct store *s,
+		     void (*held)(void *context, bool settings, const char *name, const char *why),
+		     void *context);
 /* As the user named it. */
 const char *store_name(const struct store *s);
 
 /* --- for the kinds of store --- */
 
+struct memory;
+
+/* What a kind of store works with; all outlives it. */
+struct store_place {
+	struct event_base *base;
+	struct memory *memory; /* takes what the store says (store/memory.h) */
+	struct store_health *health;
+	const char *node; /* ours; NULL: nobody's */
+	void (*synced)(void *context);
+	void *context;
+};
+
 struct store_kind {
 	bool remote;
 	const char *prefix; /* "dir:"; without a colon: the name, and a colon before `where` */
-	int (*open)(const char *where, struct event_base *base, const struct store_events *events,
-		    void **self);
+	int (*open)(const char *where, const struct store_place *place, void **self);
 	void (*close)(void *self);
 	int (*publish)(void *self, const struct node_record *r);
 	int (*withdraw)(void *self, const char *name);
 	int (*set)(void *self, const char *node, const struct store_setting *changes,
 		   unsigned int n);
-	const struct store_health *(*health)(const void *self);
 	/* NULL: it has no place for it, or nothing to wait for. */
 	void (*state)(void *self, const struct store_state *state);
 	void (*event)(void *self, const char *reason, const char *message);

@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What is known of a store: what a list does not have was deleted, or was lost; and what was kept
+ * is there again afterwards. */
+#include <event2/event.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "check.h"
+#include "store/memory.h"
+
+struct world {
+	char text[4096]; /* what was told, as lines */
+	char path[64];
+	struct event_base *base;
+	struct store_events events;
+	struct store_health health;
+	struct memory *memory;
+};
+
+static void note(struct world *w, const char *what, const char *name, const char *is)
+{
+	snprintf(w->text + strlen(w->text), sizeof(w->text) - strlen(w->text), "%s %s %s\n", what,
+		 name, is);
+}
+
+static void on_node(void *context, const char *name, const struct node_record *r)
+{
+	char is[40] = "gone";
+
+	if (r)
+		snprintf(is, sizeof(is), "%zu", r->n_pod_cidrs);
+	note(context, "node", name, is);
+}
+
+static void on_settings(void *context, const char *node, const struct store_setting *all,
+			unsigned int n, const char *source)
+{
+	assert_string_equal(source, "here");
+	note(context, "settings", node ? node : "*", n ? all[0].value : "none");
+}
+
+static void open_memory(struct world *w)
+{
+	struct memory_params p = {
+		.base = w->base,
+		.path = w->path,
+		.self = "a",
+		.events = &w->events,
+		.health = &w->health,
+	};
+
+	w->events = (struct store_events){.node = on_node, .settings = on_settings, .context = w};
+	assert_int_equal(memory_new(&p, &w->memory), 0);
+}
+
+/* The agent ends and another one starts. */
+static size_t restart(struct world *w)
+{
+	memory_free(w->memory);
+	health_fini(&w->health);
+	w->text[0] = 0;
+	open_memory(w);
+	return memory_tell(w->memory);
+}
+
+static void node(struct world *w, const char *name, const char *range)
+{
+	struct cidr ranges[2];
+	struct node_record r = {.pod_cidrs = ranges};
+
+	snprintf(r.name, sizeof(r.name), "%s", name);
+	for (int i = 0; i < 2 && range; i++, range = strchr(range, ' ')) {
+		char one[40];
+
+		range += *range == ' ';
+		snprintf(one, sizeof(one), "%.*s", (int)strcspn(range, " "), range);
+		assert_int_equal(cidr_parse(one, &ranges[r.n_pod_cidrs++]), 0);
+	}
+	memory_node(w->memory, &r);
+}
+
+static void settings(struct world *w, const char *of, const char *value)
+{
+	const struct store_setting s = {"podveilStrictMode", value};
+
+	memory_settings(w->memory, of, &s, 1, "here");
+}
+
+/* A complete list of these nodes, one letter each. */
+static bool list(struct world *w, const char *names, const struct memory_list *l)
+{
+	memory_listing(w->memory, MEMORY_NODES);
+	for (; *names; names++)
+		memory_there(w->memory, MEMORY_NODES, (char[]){*names, 0});
+	w->text[0] = 0;
+	return memory_listed(w->memory, MEMORY_NODES, l);
+}
+
+static const struct memory_list first = {.identity = "one", .revision = 10};
+
+static int setup(void **state)
+{
+	struct world *w = calloc(1, sizeof(*w));
+	int fd;
+
+	strcpy(w->path, "/tmp/podveil-memory-XXXXXX");
+	fd = mkstemp(w->path);
+	assert_true(fd >= 0);
+	close(fd);
+	unlink(w->path);
+	w->base = event_base_new();
+	open_memory(w);
+	node(w, "a", "10.0.1.0/24");
+	node(w, "b", "10.0.2.0/24 fd00:2::/64");
+	node(w, "c", "10.0.3.0/24");
+	settings(w, NULL, "true");
+	assert_false(list(w, "abc", &first));
+	*state = w;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct world *w = *state;
+
+	memory_free(w->memory);
+	health_fini(&w->health);
+	event_base_free(w->base);
+	unlink(w->path);
+	free(w);
+	return 0;
+}
+
+static void a_list_of_the_same_store_deletes(void **state)
+{
+	const struct memory_list later = {.identity = "one", .revision = 11};
+	struct world *w = *state;
+
+	assert_false(list(w, "ab", &later));
+	assert_string_equal(w->text, "node c gone\n");
+	assert_false(list(w, "a", &later)); /* one of two */
+	assert_string_equal(w->text, "node b gone\n");
+}
+
+static void what_speaks_against_it_holds(void **state)
+{
+	static const struct {
+		const char *names;
+		struct memory_list l;
+		const char *says;
+	} cases[] = {
+		{"ab", {.identity = "two", .revision = 11}, "another one"},
+		{"ab", {.identity = "one", .revision = 9}, "older"},
+		{"ab", {.identity = "one", .revision = 11, .doubt = "a doubt"}, "a doubt"},
+		{"", {.identity = "one", .revision = 11}, "holds nothing"},
+		{"b", {.identity = "one", .revision = 11}, "our own record"},
+	};
+	struct world *w = *state;
+
+	for (size_t i = 0; i < COUNT_OF(cases); i++) {
+		char *text;
+
+		teardown(state);
+		setup(state);
+		w = *state;
+		assert_true(list(w, cases[i].names, &cases[i].l));
+		assert_null(strstr(w->text, "gone"));
+		text = health_text(&w->health);
+		assert_non_null(strstr(text, cases[i].says));
+		free(text);
+		/* Not deleted later either, by the same store or after a restart. */
+		list(w, "ab",
+		     &(struct memory_list){.identity = cases[i].l.identity, .revision = 99});
+		assert_null(strstr(w->text, "gone"));
+		assert_int_equal(restart(w), 4);
+		assert_non_null(strstr(w->text, "node c 1\n"));
+		assert_int_equal(w->health.n_troubles, 1);
+		list(w, "ab",
+		     &(struct memory_list){.identity = cases[i].l.identity, .revision = 100});
+		assert_null(strstr(w->text, "gone"));
+		/* It comes back, and then it can be deleted. */
+		node(w, "c", "10.0.3.0/24");
+		assert_int_equal(w->health.n_troubles, 0);
+		list(w, "ab",
+		     &(struct memory_list){.identity = cases[i].l.identity, .revision = 101});
+		assert_string_equal(w->text, "node c gone\n");
+	}
+}
+
+/* Deleted in one go, though some are back when the list is made. */
+static void all_went_and_some_are_back(void **state)
+{
+	struct world *w = *state;
+
+	memory_listing(w->memory, MEMORY_NODES);
+	for (const char *name = "abc"; *name; name++)
+		memory_deleted_probably(w->memory, MEMORY_NODES, (char[]){*name, 0});
+	node(w, "a", "10.0.1.0/24");
+	node(w, "b", "10.0.2.0/24 fd00:2::/64");
+	w->text[0] = 0;
+	assert_true(memory_listed(w->memory, MEMORY_NODES, &first));
+	assert_string_equal(w->text, "");
+	assert_false(memory_shows(w->memory, MEMORY_NODES, "c"));
+	assert_true(memory_shows(w->memory, MEMORY_NODES, "b"));
+}
+
+/* Who has the ranges of a node that fell silent: it is not coming back. */
+static void ranges_of_the_held_may_be_taken(void **state)
+{
+	struct world *w = *state;
+
+	memory_hold(w->memory, MEMORY_NODES, "b", "its lease ran out");
+	assert_int_equal(w->health.n_troubles, 0);
+	assert_int_equal(memory_held(w->memory, MEMORY_NODES), 1);
+	w->text[0] = 0;
+	node(w, "d", "10.0.2.0/26 10.0.0.0/16"); /* a part, and all of it: anybody may claim */
+	assert_string_equal(w->text, "node d 2\n");
+	node(w, "d", "10.0.2.0/24");
+	assert_non_null(strstr(w->text, "node b 1\n"));
+	node(w, "d", "10.0.2.0/24 fd00:2::/64");
+	assert_non_null(strstr(w->text, "node b gone\n"));
+	assert_null(strstr(w->text, "node c"));
+	/* What the store has lost says nothing of the node. */
+	assert_true(list(w, "ad", &(struct memory_list){.identity = "two"}));
+	node(w, "d", "10.0.3.0/24");
+	assert_null(strstr(w->text, "node c"));
+}
+
+static void settings_go_by_their_owners_word_alone(void **state)
+{
+	const struct memory_list l = {.identity = "one", .revision = 11};
+	struct world *w = *state;
+
+	settings(w, "a", "false");
+	memory_listing(w->memory, MEMORY_SETTINGS);
+	w->text[0] = 0;
+	assert_true(memory_listed(w->memory, MEMORY_SETTINGS, &l));
+	assert_string_equal(w->text, "");
+	memory_listing(w->memory, MEMORY_SETTINGS);
+	settings(w, NULL, "false");
+	assert_string_equal(w->text, "settings * false\n");
+	memory_listed(w->memory, MEMORY_SETTINGS, &l);
+	assert_int_equal(memory_held(w->memory, MEMORY_SETTINGS), 1);
+	w->text[0] = 0;
+	memory_deleted(w->memory, MEMORY_SETTINGS, "a");
+	assert_string_equal(w->text, "settings a none\n");
+	assert_int_equal(restart(w), 4);
+	assert_true(!strncmp(w->text, "settings * false\nnode", 21));
+}
+
+/* A value that is refused: the last good one is told before it. */
+static void good_settings_are_told_first(void **state)
+{
+	const struct store_setting good = {"podveilStrictMode", "true"};
+	struct world *w = *state;
+
+	settings(w, NULL, "treu");
+	memory_good_settings(w->memory, NULL, &good, 1);
+	restart(w);
+	assert_true(!strncmp(w->text, "settings * true\nsettings * treu\nnode", 36));
+	restart(w);
+	assert_true(!strncmp(w->text, "settings * true\nsettings * treu\nnode", 36));
+	memory_good_settings(w->memory, NULL, NULL, 0);
+	restart(w);
+	assert_true(!strncmp(w->text, "settings * treu\nnode", 20));
+}
+
+static void a_file_that_is_none_is_passed_over(void **state)
+{
+	static const char *const bad[] = {
+		"",
+		"{",
+		"[]",
+		"{\"version\":1}",
+		"{\"version\":2,\"nodes\":{\"identity\":\"\"},\"settings\":{\"identity\":\"\"},\"known\":[]}",
+		"{\"version\":1,\"nodes\":{\"identity\":\"\"},\"settings\":{\"identity\":\"\"},\"known\":[{}]}",
+		"{\"version\":1,\"nodes\":{\"identity\":\"\"},\"settings\":{\"identity\":\"\"},\"known\":["
+		"{\"record\":{\"name\":\"a\"}},{\"record\":{\"name\":\"../a\"}}]}"};
+	struct world *w = *state;
+	struct stat s;
+
+	memory_free(w->memory);
+	assert_int_equal(stat(w->path, &s), 0);
+	assert_int_equal(s.st_mode & 0777, 0600);
+	for (size_t i = 0; i < COUNT_OF(bad); i++) {
+		FILE *f = fopen(w->path, "w");
+
+		fputs(bad[i], f);
+		fclose(f);
+		w->text[0] = 0;
+		open_memory(w);
+		assert_int_equal(memory_tell(w->memory), 0);
+		assert_string_equal(w->text, "");
+		if (i + 1 < COUNT_OF(bad))
+			memory_free(w->memory);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(a_list_of_the_same_store_deletes, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_speaks_against_it_holds, setup, teardown),
+		cmocka_unit_test_setup_teardown(all_went_and_some_are_back, setup, teardown),
+		cmocka_unit_test_setup_teardown(ranges_of_the_held_may_be_taken, setup, teardown),
+		cmocka_unit_test_setup_teardown(settings_go_by_their_owners_word_alone, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(good_settings_are_told_first, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_file_that_is_none_is_passed_over, setup,
+						teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A collection listed and watched, from a server in the same loop that does what servers do on bad
+ * days. */
+#include <event2/buffer.h>
+#include <event2/event.h>
+#include <event2/http.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "check.h"
+#include "store/reflector.h"
+
+#define LARGE (3u << 20) /* more than is read */
+
+struct world {
+	struct event_base *base;
+	struct evhttp *server;
+	struct rest *rest;
+	struct reflector *reflector;
+	char text[4096];  /* what was told */
+	char version[20]; /* of lists */
+	bool large;	  /* b is */
+	bool refuse;	  /* watches are refused */
+	bool probed;	  /* somebody asked whether anybody is there */
+	struct evhttp_request *watch;
+	unsigned int lists, watches;
+};
+
+static void note(struct world *w, const char *what)
+{
+	snprintf(w->text + strlen(w->text), sizeof(w->text) - strlen(w->text), "%s\n", what);
+}
+
+/* --- the server --- */
+
+static void add_object(struct evbuffer *to, const char *name, bool large)
+{
+	evbuffer_add_printf(
+		to, "{\"metadata\":{\"name\":\"%s\",\"resourceVersion\":\"9\"},\"pad\":\"", name);
+	if (large) {
+		char *pad = malloc(LARGE);
+
+		memset(pad, 'x', LARGE);
+		evbuffer_add(to, pad, LARGE);
+		free(pad);
+	}
+	evbuffer_add_printf(to, "\"}");
+}
+
+static void send_list(struct world *w, struct evhttp_request *q)
+{
+	struct evbuffer *to = evbuffer_new();
+
+	w->lists++;
+	evbuffer_add_printf(to, "{\"metadata\":{\"resourceVersion\":\"%s\"},\"items\":[",
+			    w->version);
+	add_object(to, "a", false);
+	evbuffer_add_printf(to, ",");
+	add_object(to, "b", w->large);
+	evbuffer_add_printf(to, "]}");
+	evhttp_send_reply(q, 200, "OK", to);
+	evbuffer_free(to);
+}
+
+static void serve(struct evhttp_request *q, void *context)
+{
+	const char *uri = evhttp_request_get_uri(q);
+	struct world *w = context;
+
+	if (strstr(uri, "/slow"))
+		return; /* never answered */
+	if (strstr(uri, "/alive")) {
+		w->probed = true;
+		evhttp_send_reply(q, 200, "OK", NULL);
+	} else if (!strstr(uri, "watch=true")) {
+		send_list(w, q);
+	} else if (w->refuse) {
+		w->watches++;
+		evhttp_send_error(q, 500, "no");
+	} else {
+		w->watches++;
+		w->watch = q;
+		evhttp_send_reply_start(q, 200, "OK");
+	}
+}
+
+static void send_event(struct world *w, const char *name, bool large)
+{
+	struct evbuffer *to = evbuffer_new();
+
+	evbuffer_add_printf(to, "{\"type\":\"MODIFIED\",\"object\":");
+	add_object(to, name, large);
+	evbuffer_add_printf(to, "}");
+	evhttp_send_reply_chunk(w->watch, to);
+	evbuffer_free(to);
+}
+
+/* --- what is told --- */
+
+static void on_object(void *context, const json_t *o, bool gone)
+{
+	char line[80];
+
+	snprintf(line, sizeof(line), "%s%s",
+		 json_string_value(json_object_get(json_object_get(o, "metadata"), "name")),
+		 gone ? " gone" : "");
+	note(context, line);
+}
+
+static void on_listing(void *context)
+{
+	note(context, "listing");
+}
+
+static void on_listed(void *context, const struct reflector_list *l)
+{
+	char line[80];
+
+	snprintf(line, sizeof(line), "listed %llu%s", (unsigned long long)l->revision,
+		 l->passed_over ? " but one" : "");
+	note(context, line);
+}
+
+static void on_trouble(void *context, bool blind, const char *what)
+{
+	char line[200];
+
+	snprintf(line, sizeof(line), "%s%s", what ? blind ? "blind: " : "part: " : "well",
+		 what ? what : "");
+	note(context, line);
+}
+
+static void run(struct world *w, unsigned int ms)
+{
+	const struct timeval pause = {ms / 1000, ms % 1000 * 1000};
+
+	event_base_loopexit(w->base, &pause);
+	event_base_dispatch(w->base);
+}
+
+static void expect(struct world *w, const char *line)
+{
+	char whole[200];
+
+	snprintf(whole, sizeof(whole), "%s\n", line);
+	for (int i = 0; i < 1000 && !strstr(w->text, whole); i++)
+		run(w, 10);
+	if (!strstr(w->text, whole))
+		fail_msg("\"%s\" was not told, but:\n%s", line, w->text);
+}
+
+static void expect_watches(struct world *w, unsigned int n)
+{
+	for (int i = 0; i < 1000 && w->watches < n; i++)
+		run(w, 10);
+	assert_int_equal(w->watches, n);
+}
+
+static void begin(struct world *w)
+{
+	const struct reflector_params p = {
+		.base = w->base,
+		.rest = w->rest,
+		.path = "/things",
+		.object = on_object,
+		.listing = on_listing,
+		.listed = on_listed,
+		.trouble = on_trouble,
+		.context = w,
+	};
+
+	w->reflector = reflector_new(&p);
+	assert_non_null(w->reflector);
+}
+
+static int setup(void **state)
+{
+	struct credentials as = {.insecure = false};
+	struct world *w = calloc(1, sizeof(*w));
+	struct evhttp_bound_socket *socket;
+	struct sockaddr_in at;
+	socklen_t len = sizeof(at);
+
+	signal(SIGPIPE, SIG_IGN);
+	strcpy(w->version, "7");
+	w->base = event_base_new();
+	w->server = evhttp_new(w->base);
+	evhttp_set_gencb(w->server, serve, w);
+	socket = evhttp_bind_socket_with_handle(w->server, "127.0.0.1", 0);
+	assert_non_null(socket);
+	getsockname(evhttp_bound_socket_get_fd(socket), (struct sockaddr *)&at, &len);
+	assert_true(asprintf(&as.server, "http://127.0.0.1:%u", ntohs(at.sin_port)) > 0);
+	assert_int_equal(rest_new(w->base, &as, "/alive", &w->rest), 0);
+	*state = w;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct world *w = *state;
+
+	reflector_free(w->reflector);
+	rest_free(w->rest);
+	evhttp_free(w->server);
+	event_base_free(w->base);
+	free(w);
+	return 0;
+}
+
+static void a_list_and_a_watch(void **state)
+{
+	struct world *w = *state;
+
+	begin(w);
+	expect_watches(w, 1);
+	expect(w, "listed 7");
+	assert_true(!strncmp(w->text, "listing\na\nb\nlisted 7\n", 21));
+	send_event(w, "c", false);
+	expect(w, "c");
+	assert_int_equal(w->lists, 1);
+}
+
+/* One call that takes too long is no reason to begin all others anew. */
+static void on_slow(void *context, const struct rest_answer *a)
+{
+	assert_int_equal(a->status, 0);
+	note(context, "slow ended");
+}
+
+static void a_slow_call_ends_alone(void **state)
+{
+	struct world *w = *state;
+	const struct rest_request q = {
+		.method = "GET", .path = "/slow", .timeout_ms = 200, .done = on_slow, .context = w};
+
+	begin(w);
+	expect_watches(w, 1);
+	assert_non_null(rest_start(w->rest, &q));
+	expect(w, "slow ended");
+	for (int i = 0; i < 500 && !w->probed; i++)
+		run(w, 10);
+	assert_true(w->probed); /* the others were asked after */
+	run(w, 100);
+	assert_null(strstr(w->text, "blind"));
+	assert_int_equal(w->watches, 1);
+	send_event(w, "c", false);
+	expect(w, "c");
+}
+
+/* A list without a version cannot be watched from: asked for again after ever longer waits. */
+static void a_list_without_a_version(void **state)
+{
+	struct world *w = *state;
+
+	*w->version = 0;
+	begin(w);
+	expect(w, "blind: the list ended early, or has no resourceVersion");
+	run(w, 1000);
+	assert_in_range(w->lists, 2, 6);
+	assert_null(strstr(w->text, "listed"));
+	strcpy(w->version, "8");
+	expect(w, "listed 8");
+	expect(w, "well");
+}
+
+/* Lists that come, and watches that do not stand: that is no reason to list without a pause. */
+static void watches_that_are_refused(void **state)
+{
+	struct world *w = *state;
+
+	w->refuse = true;
+	begin(w);
+	expect(w, "listed 7");
+	run(w, 1500);
+	assert_in_range(w->watches, 2, 8);
+	assert_non_null(strstr(w->text, "blind: "));
+	assert_null(strstr(w->text, "well"));
+	w->refuse = false;
+	expect(w, "well");
+	assert_int_equal(w->lists, 1);
+}
+
+static void an_object_that_is_too_large(void **state)
+{
+	struct world *w = *state;
+
+	w->large = true;
+	begin(w);
+	expect(w, "listed 7 but one");
+	expect(w, "part: an object of more than 2 MiB is passed over: what it said before stands");
+	expect_watches(w, 1);
+	/* On a watch: what it said is to be found in a list, at once. */
+	w->large = false;
+	w->text[0] = 0;
+	send_event(w, "b", true);
+	expect(w, "listed 7");
+	assert_int_equal(w->lists, 2);
+	expect(w, "well");
+}
+
+static void a_list_on_demand(void **state)
+{
+	struct world *w = *state;
+
+	begin(w);
+	expect_watches(w, 1);
+	w->text[0] = 0;
+	reflector_list_again(w->reflector, 50);
+	expect(w, "listed 7");
+	expect_watches(w, 2);
+	send_event(w, "c", false);
+	expect(w, "c");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(a_list_and_a_watch, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_slow_call_ends_alone, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_list_without_a_version, setup, teardown),
+		cmocka_unit_test_setup_teardown(watches_that_are_refused, setup, teardown),
+		cmocka_unit_test_setup_teardown(an_object_that_is_too_large, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_list_on_demand, setup, teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

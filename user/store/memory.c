@@ -1,0 +1,565 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "store/memory.h"
+
+#include <errno.h>
+#include <search.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "observe/log.h"
+#include "store/memory_keeper.h"
+
+struct memory {
+	struct memory_params params;
+	char *self;
+	struct memory_keeper *keeper; /* NULL: nothing is kept */
+	struct memory_content content;
+	void *index; /* of tsearch(3), by kind and name */
+	size_t counts[MEMORY_KINDS], held[MEMORY_KINDS], lost[MEMORY_KINDS];
+	size_t in_list[MEMORY_KINDS]; /* things in the list under way */
+	bool telling;
+};
+
+static int by_name(const void *a, const void *b)
+{
+	const struct memory_entry *x = a, *y = b;
+
+	return x->kind != y->kind ? (int)x->kind - (int)y->kind : strcmp(x->name, y->name);
+}
+
+static struct memory_entry *find(const struct memory *m, enum memory_kind kind, const char *name)
+{
+	const struct memory_entry key = {.kind = kind,
+					 .name = (char *)(uintptr_t)(name ? name : "")};
+	void *const *found = tfind(&key, &m->index, by_name);
+
+	return found ? *found : NULL;
+}
+
+static void changed(struct memory *m, enum memory_kind kind)
+{
+	memory_keeper_changed(m->keeper, kind == MEMORY_SETTINGS);
+}
+
+static bool add(struct memory *m, struct memory_entry *e)
+{
+	if (find(m, e->kind, e->name) || !tsearch(e, &m->index, by_name))
+		return false;
+	TAILQ_INSERT_TAIL(&m->content.entries, e, in_list);
+	m->counts[e->kind]++;
+	m->held[e->kind] += *e->why != 0;
+	m->lost[e->kind] += e->lost;
+	return true;
+}
+
+static void judge(struct memory *m, enum memory_kind kind);
+
+static int load(struct memory *m, const char *path)
+{
+	struct memory_content c = {.shelves = {{.revision = 0}}};
+	struct memory_entry *e;
+	int err;
+
+	TAILQ_INIT(&c.entries);
+	err = memory_keeper_load(path, &c);
+	if (err)
+		return err;
+	memcpy(m->content.shelves, c.shelves, sizeof(c.shelves));
+	while ((e = TAILQ_FIRST(&c.entries))) {
+		TAILQ_REMOVE(&c.entries, e, in_list);
+		if (!add(m, e))
+			memory_entry_free(e);
+	}
+	for (int kind = 0; kind < MEMORY_KINDS; kind++)
+		if (m->lost[kind])
+			judge(m, kind);
+	return 0;
+}
+
+/* --- telling --- */
+
+static void tell(struct memory *m, struct memory_entry *e)
+{
+	const struct store_events *to = m->params.events;
+
+	e->told = true;
+	if (e->kind == MEMORY_NODES)
+		to->node(to->context, e->name, &e->record);
+	else
+		to->settings(to->context, *e->name ? e->name : NULL, e->all, e->n, e->source);
+}
+
+static void tell_gone(struct memory *m, const struct memory_entry *e)
+{
+	const struct store_events *to = m->params.events;
+
+	if (!e->told)
+		return;
+	if (e->kind == MEMORY_NODES)
+		to->node(to->context, e->name, NULL);
+	else
+		to->settings(to->context, *e->name ? e->name : NULL, NULL, 0, e->source);
+}
+
+static void tell_good(struct memory *m, const struct memory_entry *e)
+{
+	const struct store_events *to = m->params.events;
+
+	m->telling = true;
+	if (e->good)
+		to->settings(to->context, *e->name ? e->name : NULL, e->good, e->n_good, e->source);
+	m->telling = false;
+}
+
+size_t memory_tell(struct memory *m)
+{
+	struct memory_entry *e;
+	size_t n = 0;
+
+	for (int kind = MEMORY_SETTINGS; kind >= MEMORY_NODES; kind--)
+		TAILQ_FOREACH (e, &m->content.entries, in_list)
+			if ((int)e->kind == kind) {
+				tell_good(m, e);
+				tell(m, e);
+				n++;
+			}
+	return n;
+}
+
+/* --- what the store does not show --- */
+
+static const char *const words[MEMORY_KINDS] = {"records", "settings"};
+
+/* Once there is no more of it, the trouble is over. */
+static void judge(struct memory *m, enum memory_kind kind)
+{
+	const struct memory_entry *e;
+	const char *why = "";
+	char what[MEMORY_WHY + 80];
+
+	if (!m->lost[kind]) {
+		if (health_well(m->params.health, words[kind]))
+			log_info("store: it shows all that is known again", "what=%s", words[kind]);
+		return;
+	}
+	TAILQ_FOREACH (e, &m->content.entries, in_list)
+		if (e->kind == kind && e->lost)
+			why = e->why;
+	snprintf(what, sizeof(what), "%zu that the store does not show any more stand: %s",
+		 m->lost[kind], why);
+	if (health_trouble(m->params.health, HEALTH_PART, words[kind], what))
+		log_warn("store: what it held is not there, and nobody deleted it: what is known "
+			 "stands",
+			 "what=%s count=%zu problem=\"%s\"", words[kind], m->lost[kind], why);
+}
+
+static void hold(struct memory *m, struct memory_entry *e, const char *why, bool lost)
+{
+	e->deleted = false;
+	m->held[e->kind] += !*e->why;
+	m->lost[e->kind] += lost - e->lost;
+	e->lost = lost;
+	snprintf(e->why, sizeof(e->why), "%s", why);
+	changed(m, e->kind);
+	/* Whoever publishes it sees that it is not there. */
+	if (m->self && e->told && e->kind == MEMORY_NODES && !strcmp(e->name, m->self))
+		tell(m, e);
+}
+
+static void release(struct memory *m, struct memory_entry *e)
+{
+	const bool lost = e->lost;
+
+	if (!*e->why)
+		return;
+	*e->why = 0;
+	e->lost = false;
+	m->held[e->kind]--;
+	m->lost[e->kind] -= lost;
+	changed(m, e->kind);
+	if (lost && !m->lost[e->kind])
+		judge(m, e->kind);
+}
+
+/* --- what is there --- */
+
+static struct memory_entry *find_or_add(struct memory *m, enum memory_kind kind, const char *name)
+{
+	struct memory_entry *e = find(m, kind, name);
+
+	if (e)
+		return e;
+	e = calloc(1, sizeof(*e));
+	if (!e)
+		return NULL;
+	e->kind = kind;
+	e->name = strdup(name ? name : "");
+	if (!e->name || !add(m, e)) {
+		memory_entry_free(e);
+		return NULL;
+	}
+	return e;
+}
+
+static void forget(struct memory *m, struct memory_entry *e)
+{
+	release(m, e);
+	TAILQ_REMOVE(&m->content.entries, e, in_list);
+	tdelete(e, &m->index, by_name);
+	m->counts[e->kind]--;
+	changed(m, e->kind);
+	memory_entry_free(e);
+}
+
+static void there(struct memory *m, struct memory_entry *e)
+{
+	release(m, e);
+	e->seen = true;
+	e->deleted = false;
+	e->incarnation = m->content.shelves[e->kind].incarnation;
+}
+
+/* Of a node that fell silent, a range that was given to another one is that one's: the same range,
+ * not a wider one that somebody merely claims. */
+static bool shrink(struct memory_entry *held, const struct node_record *by)
+{
+	struct node_record *r = &held->record;
+	size_t kept = 0;
+
+	for (size_t i = 0; i < r->n_pod_cidrs; i++) {
+		bool taken = false;
+
+		for (size_t k = 0; k < by->n_pod_cidrs; k++)
+			taken |= !cidr_compare(&by->pod_cidrs[k], &r->pod_cidrs[i]);
+		if (!taken)
+			r->pod_cidrs[kept++] = r->pod_cidrs[i];
+	}
+	if (kept == r->n_pod_cidrs)
+		return false;
+	r->n_pod_cidrs = kept;
+	return true;
+}
+
+static void release_ranges(struct memory *m, const struct memory_entry *to)
+{
+	struct memory_entry *e, *next;
+
+	for (e = TAILQ_FIRST(&m->content.entries); e && m->held[MEMORY_NODES]; e = next) {
+		next = TAILQ_NEXT(e, in_list);
+		if (e->kind != MEMORY_NODES || !*e->why || e->lost || e == to ||
+		    !shrink(e, &to->record))
+			continue;
+		log_info("store: another node has the ranges of one that is not in the store any "
+			 "more",
+			 "node=%s was=%s", to->name, e->name);
+		changed(m, MEMORY_NODES);
+		if (e->record.n_pod_cidrs) {
+			tell(m, e);
+		} else {
+			tell_gone(m, e);
+			forget(m, e);
+		}
+	}
+}
+
+void memory_node(struct memory *m, const struct node_record *r)
+{
+	struct memory_entry *e = find_or_add(m, MEMORY_NODES, r->name);
+	struct node_record copy;
+
+	m->in_list[MEMORY_NODES]++;
+	if (!e || record_copy(&copy, r)) {
+		log_error("no memory for a node's record", "node=%s", r->name);
+		return;
+	}
+	if (!record_equal(&e->record, &copy))
+		changed(m, MEMORY_NODES);
+	record_fini(&e->record);
+	e->record = copy;
+	there(m, e);
+	release_ranges(m, e);
+	tell(m, e);
+}
+
+static bool same_settings(const struct store_setting *a, unsigned int n_a,
+			  const struct store_setting *b, unsigned int n_b)
+{
+	if (n_a != n_b || !a != !b)
+		return false;
+	for (unsigned int i = 0; i < n_a; i++)
+		if (strcmp(a[i].name, b[i].name) != 0 || strcmp(a[i].value, b[i].value) != 0)
+			return false;
+	return true;
+}
+
+void memory_good_settings(struct memory *m, const char *node, const struct store_setting *all,
+			  unsigned int n)
+{
+	struct memory_entry *e = find(m, MEMORY_SETTINGS, node);
+	struct store_setting *copy;
+
+	if (!e || m->telling || same_settings(e->good, e->n_good, all, n))
+		return;
+	copy = all ? memory_copy_settings(all, n) : NULL;
+	if (all && !copy)
+		return;
+	memory_free_settings(e->good, e->n_good);
+	e->good = copy;
+	e->n_good = n;
+	changed(m, MEMORY_SETTINGS);
+}
+
+void memory_settings(struct memory *m, const char *node, const struct store_setting *all,
+		     unsigned int n, const char *source)
+{
+	struct memory_entry *e = find_or_add(m, MEMORY_SETTINGS, node);
+	struct store_setting *copy;
+	char *from;
+
+	m->in_list[MEMORY_SETTINGS]++;
+	if (e && e->source && !strcmp(e->source, source) && same_settings(e->all, e->n, all, n)) {
+		there(m, e);
+		if (!e->told)
+			tell(m, e);
+		return;
+	}
+	copy = memory_copy_settings(all, n);
+	from = strdup(source);
+	if (!e || !copy || !from) {
+		log_error("no memory for settings", "source=%s", source);
+		memory_free_settings(copy, n);
+		free(from);
+		return;
+	}
+	memory_free_settings(e->all, e->n);
+	free(e->source);
+	e->all = copy;
+	e->n = n;
+	e->source = from;
+	there(m, e);
+	changed(m, MEMORY_SETTINGS);
+	tell(m, e);
+}
+
+void memory_there(struct memory *m, enum memory_kind kind, const char *name)
+{
+	struct memory_entry *e = find(m, kind, name);
+
+	m->in_list[kind]++;
+	if (e)
+		there(m, e);
+}
+
+/* --- what is not --- */
+
+void memory_deleted(struct memory *m, enum memory_kind kind, const char *name)
+{
+	struct memory_entry *e = find(m, kind, name);
+
+	if (!e)
+		return;
+	tell_gone(m, e);
+	forget(m, e);
+}
+
+void memory_deleted_probably(struct memory *m, enum memory_kind kind, const char *name)
+{
+	struct memory_entry *e = find(m, kind, name);
+
+	if (e)
+		e->deleted = e->went = true;
+}
+
+void memory_hold(struct memory *m, enum memory_kind kind, const char *name, const char *why)
+{
+	struct memory_entry *e = find(m, kind, name);
+
+	if (e)
+		hold(m, e, why, false);
+}
+
+/* --- lists --- */
+
+void memory_listing(struct memory *m, enum memory_kind kind)
+{
+	struct memory_entry *e;
+
+	m->in_list[kind] = 0;
+	TAILQ_FOREACH (e, &m->content.entries, in_list)
+		if (e->kind == kind)
+			e->seen = false;
+}
+
+/* It is another store than that in which all was seen, or it went back in time. */
+static void follow(struct memory *m, enum memory_kind kind, const struct memory_list *l)
+{
+	struct memory_shelf *s = &m->content.shelves[kind];
+	const bool named = l->identity && *l->identity;
+	const bool fresh = named && strcmp(l->identity, s->identity) != 0;
+	const bool other = fresh && *s->identity;
+	const bool older = l->revision && l->revision < s->revision;
+
+	if (named)
+		snprintf(s->identity, sizeof(s->identity), "%s", l->identity);
+	if (l->revision)
+		s->revision = l->revision;
+	if (other || older)
+		s->incarnation++;
+	if (fresh || older)
+		changed(m, kind);
+}
+
+static bool is_missing(const struct memory_entry *e)
+{
+	return !e->seen || e->went;
+}
+
+/* Things went together that nobody deletes together; some may be back already, as their owners
+ * publish them again. */
+static const char *gone_together(const struct memory *m, enum memory_kind kind,
+				 const struct memory_list *l)
+{
+	const struct memory_entry *e, *ours = m->self ? find(m, kind, m->self) : NULL;
+	size_t missing = 0;
+
+	TAILQ_FOREACH (e, &m->content.entries, in_list)
+		missing += e->kind == kind && is_missing(e) && !*e->why;
+	if (kind == MEMORY_NODES && !l->ours_may_miss && ours && is_missing(ours) && missing > 1)
+		return "our own record went with it";
+	return NULL;
+}
+
+/* Why one that is missing is not deleted; NULL: it is. */
+static const char *reason(const struct memory *m, const struct memory_entry *e,
+			  const struct memory_list *l, const char *together)
+{
+	if (l->doubt)
+		return l->doubt;
+	if (e->incarnation != m->content.shelves[e->kind].incarnation)
+		return "the store is another one, or older than it was";
+	if (!m->in_list[e->kind] && !e->deleted)
+		return "the store holds nothing any more";
+	return together;
+}
+
+bool memory_listed(struct memory *m, enum memory_kind kind, const struct memory_list *l)
+{
+	const char *together = gone_together(m, kind, l), *why;
+	struct memory_entry *e, *next;
+	bool lost = together;
+
+	follow(m, kind, l);
+	for (e = TAILQ_FIRST(&m->content.entries); e; e = next) {
+		next = TAILQ_NEXT(e, in_list);
+		if (e->kind == kind)
+			e->went = false;
+		if (e->kind != kind || (!e->seen && *e->why))
+			continue;
+		if (e->seen) {
+			e->incarnation = m->content.shelves[kind].incarnation;
+			continue;
+		}
+		why = reason(m, e, l, together);
+		if (why) {
+			hold(m, e, why, true);
+			lost = true;
+		} else if (!l->deleted || l->deleted(l->context, e)) {
+			tell_gone(m, e);
+			forget(m, e);
+		}
+	}
+	if (lost)
+		judge(m, kind);
+	return lost;
+}
+
+/* --- asking --- */
+
+const struct memory_entry *memory_find(const struct memory *m, enum memory_kind kind,
+				       const char *name)
+{
+	return find(m, kind, name);
+}
+
+bool memory_shows(const struct memory *m, enum memory_kind kind, const char *name)
+{
+	const struct memory_entry *e = find(m, kind, name);
+
+	return e && !*e->why;
+}
+
+size_t memory_count(const struct memory *m, enum memory_kind kind)
+{
+	return m->counts[kind];
+}
+
+size_t memory_held(const struct memory *m, enum memory_kind kind)
+{
+	return m->held[kind];
+}
+
+size_t memory_lost(const struct memory *m, enum memory_kind kind)
+{
+	return m->lost[kind];
+}
+
+const struct memory_shelf *memory_shelf(const struct memory *m, enum memory_kind kind)
+{
+	return &m->content.shelves[kind];
+}
+
+void memory_each(const struct memory *m, void (*entry)(void *context, const struct memory_entry *e),
+		 void *context)
+{
+	const struct memory_entry *e;
+
+	TAILQ_FOREACH (e, &m->content.entries, in_list)
+		entry(context, e);
+}
+
+/* --- making and freeing --- */
+
+int memory_new(const struct memory_params *p, struct memory **out)
+{
+	struct memory *m = calloc(1, sizeof(*m));
+	int err = -ENOMEM;
+
+	if (!m)
+		return -ENOMEM;
+	m->params = *p;
+	TAILQ_INIT(&m->content.entries);
+	m->self = p->self ? strdup(p->self) : NULL;
+	if (p->self && !m->self)
+		goto fail;
+	if (p->path) {
+		err = load(m, p->path);
+		if (err)
+			goto fail;
+		m->keeper = memory_keeper_new(p->base, p->path, &m->content, p->health);
+		err = -ENOMEM;
+		if (!m->keeper)
+			goto fail;
+	}
+	*out = m;
+	return 0;
+fail:
+	memory_free(m);
+	return err;
+}
+
+static void keep_node(void *node)
+{
+	(void)node; /* the list frees it */
+}
+
+void memory_free(struct memory *m)
+{
+	if (!m)
+		return;
+	memory_keeper_free(m->keeper);
+	tdestroy(m->index, keep_node);
+	memory_content_fini(&m->content);
+	free(m->self);
+	free(m);
+}

@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "store/memory_keeper.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "observe/log.h"
+#include "store/files.h"
+
+/* Settings are written at once, records as well where that costs little: writing takes a twentieth
+ * of the time. */
+#define WRITE_SHARE    20
+#define WRITE_AGAIN_MS 5000
+#define MISSED_MS      5000
+
+struct memory_keeper {
+	char *path;
+	const struct memory_content *content;
+	struct store_health *health;
+	struct event *on_write, *on_missed;
+	long write_ms; /* that the last one took */
+	bool due;
+};
+
+static void write_in(struct memory_keeper *k, long ms)
+{
+	const struct timeval wait = {ms / 1000, ms % 1000 * 1000};
+
+	evtimer_add(k->on_write, &wait);
+	k->due = true;
+}
+
+static long now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+static void write_now(struct memory_keeper *k)
+{
+	const long begin = now_ms();
+	char *text = memory_format(k->content);
+	int err = text ? file_write(k->path, 0600, text, strlen(text)) : -ENOMEM;
+
+	free(text);
+	k->write_ms = now_ms() - begin;
+	k->due = false;
+	if (!err) {
+		if (health_well(k->health, k->path))
+			log_info("what is known of the store is kept again", "file=%s", k->path);
+		return;
+	}
+	if (health_trouble(k->health, HEALTH_PART, k->path, strerror(-err)))
+		log_warn("what is known of the store cannot be kept: an agent that starts anew "
+			 "has to wait for the store",
+			 "file=%s errno=%d error=\"%s\"", k->path, -err, strerror(-err));
+	write_in(k, WRITE_AGAIN_MS);
+}
+
+static void on_write(evutil_socket_t fd, short what, void *context)
+{
+	(void)fd;
+	(void)what;
+	write_now(context);
+}
+
+/* Somebody may have removed it. */
+static void on_missed(evutil_socket_t fd, short what, void *context)
+{
+	struct memory_keeper *k = context;
+
+	(void)fd;
+	(void)what;
+	if (!k->due && !TAILQ_EMPTY(&k->content->entries) && access(k->path, F_OK))
+		write_in(k, 0);
+}
+
+void memory_keeper_changed(struct memory_keeper *k, bool now)
+{
+	if (k && (now || !k->due))
+		write_in(k, now ? 0 : k->write_ms * WRITE_SHARE);
+}
+
+int memory_keeper_load(const char *path, struct memory_content *out)
+{
+	char problem[300] = "", *text;
+	size_t len;
+	int err = file_read(path, MEMORY_MAX_BYTES, &text, &len);
+
+	if (err)
+		return err == -ENOENT ? 0 : err;
+	err = memory_parse(text, len, out, problem, sizeof(problem));
+	free(text);
+	if (err)
+		log_error("what was known of the store cannot be understood: nothing is known "
+			  "until the store answers",
+			  "file=%s problem=\"%s\"", path, problem);
+	return 0;
+}
+
+struct memory_keeper *memory_keeper_new(struct event_base *base, const char *path,
+					const struct memory_content *content,
+					struct store_health *health)
+{
+	const struct timeval often = {MISSED_MS / 1000, 0};
+	struct memory_keeper *k = calloc(1, sizeof(*k));
+
+	if (!k)
+		return NULL;
+	k->content = content;
+	k->health = health;
+	k->path = strdup(path);
+	k->on_write = evtimer_new(base, on_write, k);
+	k->on_missed = event_new(base, -1, EV_PERSIST, on_missed, k);
+	if (!k->path || !k->on_write || !k->on_missed || event_add(k->on_missed, &often)) {
+		memory_keeper_free(k);
+		return NULL;
+	}
+	return k;
+}
+
+void memory_keeper_free(struct memory_keeper *k)
+{
+	if (!k)
+		return;
+	if (k->due)
+		write_now(k);
+	if (k->on_write)
+		event_free(k->on_write);
+	if (k->on_missed)
+		event_free(k->on_missed);
+	free(k->path);
+	free(k);
+}
