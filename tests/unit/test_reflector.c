@@ -25,6 +25,8 @@ struct world {
 	bool refuse;	  /* watches are refused */
 	bool probed;	  /* somebody asked whether anybody is there */
 	struct evhttp_request *watch;
+	struct evhttp_request *open[64]; /* begun and not ended: the server does not free them */
+	size_t n_open;
 	unsigned int lists, watches;
 };
 
@@ -64,13 +66,21 @@ static void send_list(struct world *w, struct evhttp_request *q)
 	evbuffer_free(to);
 }
 
+static void keep_open(struct world *w, struct evhttp_request *q)
+{
+	assert_true(w->n_open < COUNT_OF(w->open));
+	w->open[w->n_open++] = q;
+}
+
 static void serve(struct evhttp_request *q, void *context)
 {
 	const char *uri = evhttp_request_get_uri(q);
 	struct world *w = context;
 
-	if (strstr(uri, "/slow"))
-		return; /* never answered */
+	if (strstr(uri, "/slow")) {
+		keep_open(w, q); /* never answered */
+		return;
+	}
 	if (strstr(uri, "/alive")) {
 		w->probed = true;
 		evhttp_send_reply(q, 200, "OK", NULL);
@@ -82,6 +92,7 @@ static void serve(struct evhttp_request *q, void *context)
 	} else {
 		w->watches++;
 		w->watch = q;
+		keep_open(w, q);
 		evhttp_send_reply_start(q, 200, "OK");
 	}
 }
@@ -203,6 +214,9 @@ static int teardown(void **state)
 
 	reflector_free(w->reflector);
 	rest_free(w->rest);
+	run(w, 50); /* so that the server sees them go */
+	for (size_t i = 0; i < w->n_open; i++)
+		evhttp_send_reply_end(w->open[i]);
 	evhttp_free(w->server);
 	event_base_free(w->base);
 	free(w);

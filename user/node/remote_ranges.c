@@ -119,7 +119,8 @@ void remote_ranges_reduce(struct marks *m)
 
 	if (!all)
 		return; /* it stays longer than need be */
-	memcpy(all, m->all, m->n * sizeof(*all));
+	if (m->n)
+		memcpy(all, m->all, m->n * sizeof(*all));
 	for (size_t i = 0; i < m->n; i++) {
 		leave_behind(&nest, &all[i]);
 		if (all[i].kind != (nest.depth ? nest.around[nest.depth - 1]->kind : RANGE_HERE))
