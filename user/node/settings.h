@@ -16,7 +16,7 @@
 #include "netlink/cidr.h"
 #include "observe/log.h"
 
-#define SETTINGS_MAX			  64 /* there are fewer */
+#define SETTINGS_MAX		  64 /* there are fewer */
 #define SETTINGS_MAX_STRICT_CIDRS 64
 
 struct settings {
