@@ -99,8 +99,8 @@ static int take_more(const json_t *o, size_t at, struct node_record *r, const st
 	if (json_array_size(granted) > RECORD_MAX_CIDRS || json_array_size(overlays) > N_OVERLAYS)
 		return problem_say(p, "known[%zu]: too many ranges", at);
 	json_array_foreach (overlays, i, v)
-		if (json_string_length(v) && cidr_parse_address(json_string_value(v),
-								 &r->overlays[i]))
+		if (json_string_length(v) &&
+		    cidr_parse_address(json_string_value(v), &r->overlays[i]))
 			return problem_say(p, "known[%zu].overlays[%zu]: no address", at, i);
 	if (!json_array_size(granted))
 		return 0;
@@ -261,8 +261,8 @@ static void put_more(json_t *o, const struct node_record *r)
 	if (r->n_granted) {
 		list = json_array();
 		for (size_t i = 0; i < r->n_granted; i++)
-			json_array_append_new(list, json_string(cidr_format(&r->granted[i], false,
-									    text)));
+			json_array_append_new(
+				list, json_string(cidr_format(&r->granted[i], false, text)));
 		json_object_set_new(o, "granted", list);
 	}
 	list = json_array();
