@@ -250,6 +250,35 @@ static void settings_go_by_their_owners_word_alone(void **state)
 	assert_true(!strncmp(w->text, "settings * false\nnode", 21));
 }
 
+/* What a record has besides its JSON form is kept, too. */
+static void a_record_comes_back_whole(void **state)
+{
+	struct cidr ranges[2], granted;
+	struct node_record r = {.name = "e",
+				.pod_cidrs = ranges,
+				.n_pod_cidrs = 2,
+				.granted = &granted,
+				.n_granted = 1,
+				.tunnels_assigned = true,
+				.assigned = true,
+				.encrypts = true};
+	const struct memory_entry *e;
+	struct world *w = *state;
+
+	assert_int_equal(cidr_parse("10.0.5.0/24", &ranges[0]), 0);
+	assert_int_equal(cidr_parse("10.0.2.9/32", &ranges[1]), 0);
+	granted = ranges[1];
+	assert_int_equal(cidr_parse_address("10.0.5.1", &r.overlays[1]), 0);
+	assert_int_equal(cidr_parse_address("172.18.0.9", &r.address4), 0);
+	memset(r.key4, 7, sizeof(r.key4));
+	record_normalise(&r);
+	memory_node(w->memory, &r);
+	restart(w);
+	e = memory_find(w->memory, MEMORY_NODES, "e");
+	assert_non_null(e);
+	assert_true(record_equal(&e->record, &r));
+}
+
 /* A value that is refused: the last good one is told before it. */
 static void good_settings_are_told_first(void **state)
 {
@@ -307,6 +336,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(ranges_of_the_held_may_be_taken, setup, teardown),
 		cmocka_unit_test_setup_teardown(settings_go_by_their_owners_word_alone, setup,
 						teardown),
+		cmocka_unit_test_setup_teardown(a_record_comes_back_whole, setup, teardown),
 		cmocka_unit_test_setup_teardown(good_settings_are_told_first, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_file_that_is_none_is_passed_over, setup,
 						teardown),
