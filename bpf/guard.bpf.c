@@ -21,7 +21,6 @@ static __always_inline int leaving(struct __sk_buff *skb, enum header first)
 	s = bpf_map_lookup_elem(&guard_settings, &zero);
 	if (!s)
 		return PASS;
-	w.marked = s->fwmark && (skb->mark & s->fwmark_mask) == (s->fwmark & s->fwmark_mask);
 	found = walk(skb, &w);
 	if (found == NO_POD)
 		return PASS;

@@ -63,8 +63,7 @@ static __always_inline int on_message(struct __sk_buff *skb, const struct pv_gua
 	const bool good = well_formed(skb, d);
 
 	/* A pod may use the same port for what it likes. */
-	if ((good && !s->mark_ingress) || kind_of(d->version, d->destination) == PV_GUARD_LOCAL ||
-	    !is_for_node(skb, d))
+	if ((good && !s->mark_ingress) || !is_for_node(skb, d))
 		return PASS;
 	if (!good) {
 		COUNT(drop_wire_short);

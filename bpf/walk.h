@@ -56,7 +56,6 @@ struct walk {
 	__u8 version;  /* of the IP header before */
 	__u8 wrapped;  /* that one was inside another packet */
 	__u8 inward;   /* sources are judged; else destinations */
-	__u8 marked;   /* it bears the mark of outer packets */
 	struct datagram outer;
 };
 
@@ -75,12 +74,9 @@ static __always_inline void ends(struct walk *w, __u32 begin, __u32 len)
 		w->end = begin + len;
 }
 
-static __always_inline bool is_remote(const struct walk *w, __u8 version, const __u8 *address)
+static __always_inline bool is_remote(__u8 version, const __u8 *address)
 {
-	const __u32 kind = kind_of(version, address);
-
-	return kind == PV_GUARD_REMOTE ||
-	       (kind == PV_GUARD_NODE && (w->inward || w->wrapped || !w->marked));
+	return kind_of(version, address) == PV_GUARD_REMOTE;
 }
 
 /* By EtherType. */
@@ -154,7 +150,7 @@ static __always_inline enum finding on_ip4(struct __sk_buff *skb, struct walk *w
 
 	if (!take(skb, w, &h, sizeof(h)))
 		return UNREADABLE;
-	if (is_remote(w, 4, w->inward ? h.source : h.destination))
+	if (is_remote(4, w->inward ? h.source : h.destination))
 		return POD;
 	if (h.version_length >> 4 != 4 || (h.version_length & 15) < 5)
 		return UNREADABLE;
@@ -181,7 +177,7 @@ static __always_inline enum finding on_ip6(struct __sk_buff *skb, struct walk *w
 
 	if (!take(skb, w, &h, sizeof(h)))
 		return UNREADABLE;
-	if (is_remote(w, 6, w->inward ? h.source : h.destination))
+	if (is_remote(6, w->inward ? h.source : h.destination))
 		return POD;
 	if (h.version_class[0] >> 4 != 6)
 		return UNREADABLE;
@@ -199,7 +195,7 @@ static __always_inline bool leads_to_a_pod(struct __sk_buff *skb, struct walk *w
 {
 	__u8 last[16];
 
-	return bpf_skb_load_bytes(skb, begin + 8, last, sizeof(last)) || is_remote(w, 6, last);
+	return bpf_skb_load_bytes(skb, begin + 8, last, sizeof(last)) || is_remote(6, last);
 }
 
 static __always_inline enum finding on_extension(struct __sk_buff *skb, struct walk *w)
@@ -379,7 +375,7 @@ __attribute__((noinline)) __weak int on_header(struct __sk_buff *skb, struct wal
 	return UNREADABLE;
 }
 
-/* NO_POD, POD or UNREADABLE. `w`: header (of the device), inward and marked. */
+/* NO_POD, POD or UNREADABLE. `w`: header (of the device) and inward. */
 static __always_inline enum finding walk(struct __sk_buff *skb, struct walk *w)
 {
 	w->end = skb->len;

@@ -14,10 +14,7 @@
 
 enum pv_guard_kind {
 	PV_GUARD_REMOTE = 1, /* pods of another node: plaintext from or to them is a leak */
-	PV_GUARD_LOCAL = 2,  /* our own pods: none of the guard's business */
-	/* A node's own address inside a range of pods, with host encryption: only WireGuard's own
-	 * packets, which bear the mark, go there in the open. */
-	PV_GUARD_NODE = 3,
+	PV_GUARD_LOCAL = 2,  /* our own pods, or a node's own address: none of the guard's business */
 };
 
 struct pv_guard_range {
@@ -27,8 +24,7 @@ struct pv_guard_range {
 #define PV_GUARD_PORTS 8
 
 struct pv_guard_settings {
-	__u32 fwmark; /* of outer packets; 0: none */
-	__u32 fwmark_mask;
+	__u32 fwmark; /* of outer packets */
 	__u16 port4; /* host byte order; UDP ports of our tunnels, 0: that tunnel is off */
 	__u16 port6;
 	__u8 strict;	   /* drop plaintext instead of counting it */

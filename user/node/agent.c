@@ -309,11 +309,36 @@ static void begin_first_line(struct agent *a)
 		first_line_begin(a->first_line, s, &a->self.record);
 }
 
+/* Of all nodes that are admitted; NULL: no memory. The caller's to free. */
+static const struct node_record **all_records(const struct agent *a, size_t *n)
+{
+	const struct registry_node *admitted = registry_nodes(a->registry, n);
+	const struct node_record **records = calloc(*n ? *n : 1, sizeof(*records));
+
+	for (size_t i = 0; records && i < *n; i++)
+		records[i] = admitted[i].record;
+	return records;
+}
+
+/* `any`: a tunnel is switched on. */
+static int raise_fence(struct agent *a, const struct settings *s, bool any)
+{
+	struct fence_input in = {.settings = s, .plans = a->plans, .n_plans = N_TUNNELS};
+	const struct node_record **records = all_records(a, &in.n_nodes);
+	int err;
+
+	if (!records)
+		return -ENOMEM;
+	in.nodes = records;
+	err = fence_raise(a->fence, any ? a->self.uplink.ifindex : 0, &in);
+	free(records);
+	return err;
+}
+
 static int raise_first_line(struct agent *a)
 {
 	const struct settings *s = settings_get(a->params.settings);
 	struct first_line_input in = {.settings = s, .plans = a->plans, .n_plans = N_TUNNELS};
-	const struct registry_node *admitted = registry_nodes(a->registry, &in.n_nodes);
 	const struct node_record **records;
 	int err;
 
@@ -323,11 +348,9 @@ static int raise_first_line(struct agent *a)
 			 "needs=\"podveilStrictMode in the store, or podveil agent --cleanup\"");
 		return 0;
 	}
-	records = calloc(in.n_nodes ? in.n_nodes : 1, sizeof(*records));
+	records = all_records(a, &in.n_nodes);
 	if (!records)
 		return -ENOMEM;
-	for (size_t i = 0; i < in.n_nodes; i++)
-		records[i] = admitted[i].record;
 	in.nodes = records;
 	err = first_line_raise(a->first_line, &in);
 	free(records);
@@ -364,7 +387,7 @@ static int pass(void *context)
 	if (first && is_strict(s) && !first_line_look(a->first_line).routing)
 		return first;
 	/* The fence stands before the first packet, and falls before the last tunnel does. */
-	err = fence_raise(a->fence, any ? a->self.uplink.ifindex : 0, s, a->plans, N_TUNNELS);
+	err = raise_fence(a, s, any);
 	if (err) {
 		log_error("the guard cannot be attached to the node's devices",
 			  "uplink=%s errno=%d error=\"%s\"", a->self.uplink.name, -err,

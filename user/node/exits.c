@@ -71,9 +71,11 @@ static bool is_pods(const struct marks *ranges, const struct cidr *a)
 	struct cidr host = *a;
 
 	host.prefix_len = (uint8_t)(cidr_address_size(a->family) * 8);
+	/* A node's own address in a range of pods is there by itself. */
+	if (marks_find(ranges, &host))
+		return false;
 	for (size_t i = 0; i < ranges->n; i++)
-		if (ranges->all[i].kind != PV_GUARD_NODE &&
-		    cidr_contains(&ranges->all[i].range, &host))
+		if (cidr_contains(&ranges->all[i].range, &host))
 			return true;
 	return false;
 }

@@ -14,6 +14,7 @@
 #include "netlink/rtnl.h"
 #include "node/exits.h"
 #include "node/marks.h"
+#include "node/remote_ranges.h"
 #include "observe/log.h"
 
 struct fence {
@@ -28,39 +29,14 @@ struct fence {
 	struct event *on_news;
 };
 
-static bool is_covered(const struct marks *m, size_t n, const struct cidr *range)
+/* As strict mode's first line sees them, too. */
+static int collect(struct marks *m, const struct fence_input *in)
 {
-	for (size_t i = 0; i < n; i++)
-		if (cidr_contains(&m->all[i].range, range))
-			return true;
-	return false;
-}
+	int err = remote_ranges_collect(in->settings, in->plans, in->n_plans, in->nodes,
+					in->n_nodes, m);
 
-static int add_range(struct marks *m, size_t n_strict, const struct plan_range *r)
-{
-	if (r->host) {
-		/* Between nodes there is more than pods' traffic. */
-		if (r->owner == PLAN_SELF || !is_covered(m, n_strict, &r->cidr))
-			return 0;
-		return marks_add(m, &r->cidr, PV_GUARD_NODE);
-	}
-	return marks_add(m, &r->cidr, r->owner == PLAN_SELF ? PV_GUARD_LOCAL : PV_GUARD_REMOTE);
-}
-
-/* Our own ranges, those of others, and in strict mode those that might be others'. */
-static int collect(struct marks *m, const struct settings *s, const struct plan *plans,
-		   size_t n_plans)
-{
-	int err = 0;
-
-	m->n = 0;
-	for (size_t i = 0; i < s->n_strict_cidrs && !err; i++)
-		err = marks_add(m, &s->strict_cidrs[i], PV_GUARD_REMOTE);
-	for (size_t k = 0; k < n_plans; k++)
-		for (size_t i = 0; i < plans[k].n_ranges && !err; i++)
-			err = add_range(m, s->n_strict_cidrs, &plans[k].ranges[i]);
-	/* Of two that mark the same range, the one for our own pods counts. */
-	marks_sort(m, PV_GUARD_LOCAL);
+	for (size_t i = 0; i < m->n; i++)
+		m->all[i].kind = m->all[i].kind == RANGE_REMOTE ? PV_GUARD_REMOTE : PV_GUARD_LOCAL;
 	return err;
 }
 
@@ -157,15 +133,14 @@ static int set_ranges(struct fence *f)
 	return err;
 }
 
-int fence_raise(struct fence *f, int uplink, const struct settings *s, const struct plan *plans,
-		size_t n_plans)
+int fence_raise(struct fence *f, int uplink, const struct fence_input *in)
 {
+	const struct settings *s = in->settings;
 	int err;
 
 	f->uplink = uplink;
 	f->settings = (struct pv_guard_settings){
 		.fwmark = RULE_MARK,
-		.fwmark_mask = RULE_MARK,
 		.port4 = s->enabled4 ? s->port4 : 0,
 		.port6 = s->enabled6 ? s->port6 : 0,
 		.strict = s->strict && uplink,
@@ -177,7 +152,7 @@ int fence_raise(struct fence *f, int uplink, const struct settings *s, const str
 	}
 	memcpy(f->tunnels[0], s->interface4, sizeof(f->tunnels[0]));
 	memcpy(f->tunnels[1], s->interface6, sizeof(f->tunnels[1]));
-	err = collect(&f->want, s, plans, n_plans);
+	err = collect(&f->want, in);
 	if (!err)
 		err = find_exits(f);
 	if (!err && !f->guard)

@@ -24,9 +24,16 @@ struct fence;
 int fence_new(struct event_base *base, struct fence **out); /* not raised */
 void fence_free(struct fence *f, bool remove);
 
+struct fence_input {
+	const struct settings *settings;
+	const struct plan *plans; /* of IPv4, and of IPv6 */
+	size_t n_plans;
+	const struct node_record *const *nodes; /* all, ourselves among them */
+	size_t n_nodes;
+};
+
 /* uplink 0: it shall fall. Until fence_settle() it only lets more pass then. */
-int fence_raise(struct fence *f, int uplink, const struct settings *s, const struct plan *plans,
-		size_t n_plans);
+int fence_raise(struct fence *f, int uplink, const struct fence_input *in);
 int fence_settle(struct fence *f);
 /* How many programs had to be attached again, or put before others', or -errno. */
 int fence_mend(struct fence *f);
