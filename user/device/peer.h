@@ -110,6 +110,21 @@ static inline void device_count(struct device *d, enum handshake_count what)
 	atomic_fetch_add_explicit(&d->handshakes[what], 1, memory_order_relaxed);
 }
 
+/* --- device.c --- */
+
+/* From now on served under this name, if nobody else is: -EWOULDBLOCK. */
+int device_take_name(struct device *d, const char *name);
+
+/* --- follow.c --- */
+
+/* Learns from now on what becomes of the tunnel device, and what has become of it until now. */
+int device_follow(struct device *d);
+void device_follow_no_more(struct device *d);
+/* The inner end has carrier while both ends are up, wherever the tunnel device is. */
+void device_follow_carrier(struct device *d, bool carrier);
+/* A packet has to fit into one AF_XDP frame where they do not come as chains. */
+void device_check_mtu(const struct device *d);
+
 /* --- configure.c --- */
 
 /* The programs follow mark and port. */
