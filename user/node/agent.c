@@ -116,8 +116,10 @@ static void spare_foreign_key(struct agent *a, int i, bool foreign[N_TUNNELS])
 	uint8_t *ours = i == V4 ? a->self.record.key4 : a->self.record.key6;
 
 	foreign[i] = key && sodium_is_zero(ours, 32) && takeover_key_in_use(key);
-	if (foreign[i])
-		memcpy(ours, key, 32);
+	if (!foreign[i])
+		return;
+	memcpy(ours, key, 32);
+	*(i == V4 ? &a->self.record.left4 : &a->self.record.left6) = false;
 }
 
 static int publish(struct agent *a)
@@ -260,7 +262,6 @@ static struct leftovers_wanted wanted(const struct agent *a)
 static int sweep(struct agent *a, bool stands)
 {
 	struct leftovers_wanted w = wanted(a);
-
 	int err;
 
 	if (!a->told || a->swept)

@@ -52,10 +52,13 @@ static void write_time(char out[TIME_TEXT])
 
 /* --- patching our Node --- */
 
-/* Ours: the key, or that we have none and that this is meant. */
+/* Ours: the key, or that we have none and that this is meant. Nothing where another WireGuard has
+ * one: should that go, it is not we who leave. */
 static const char *own_key(const struct node_status *s, bool v6)
 {
-	return *s->keys[v6] && !s->foreign[v6] ? s->keys[v6] : CLUSTER_LEFT;
+	if (s->foreign[v6])
+		return "";
+	return *s->keys[v6] ? s->keys[v6] : CLUSTER_LEFT;
 }
 
 /* False where the node's annotations are what they should be. Absent and empty are the same. */
@@ -72,13 +75,15 @@ static bool differs(const struct node_status *s, bool v6)
 
 static void put_keys(const struct node_status *s, bool v6, json_t *annotations)
 {
+	const char *own = own_key(s, v6);
+
 	if (!differs(s, v6))
 		return;
 	if (!s->foreign[v6])
 		json_object_set_new(annotations, v6 ? CLUSTER_KEY6 : CLUSTER_KEY4,
 				    *s->keys[v6] ? json_string(s->keys[v6]) : json_null());
 	json_object_set_new(annotations, v6 ? CLUSTER_OWN_KEY6 : CLUSTER_OWN_KEY4,
-			    json_string(own_key(s, v6)));
+			    *own ? json_string(own) : json_null());
 }
 
 static json_t *make_condition(const struct node_status *s)
