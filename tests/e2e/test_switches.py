@@ -67,7 +67,6 @@ def test_no_request_is_lost_by_a_switch():
     with Cluster(2) as c:
         pods = [c.pod(c.nodes[0], f"client{i}") for i in range(2)] + [c.pod(c.nodes[1], f"server{i}") for i in range(2)]
         for node in c.nodes:
-            node.run("tc qdisc add dev eth0 clsact")  # making it drops what is under way: that is another matter
             c.start_agent(node)
         datagrams = Requests(pods[0], pods[2], pods[2].address)
         stream = Requests(pods[1], pods[3], pods[3].address, kind="tcp")
