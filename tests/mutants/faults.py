@@ -235,7 +235,7 @@ FAULTS = [
     fault("first-is-not-checked", "user/bpf/hook.c", "\th->first = !ours && e.n;\n", "\th->first = ours < e.n;\n", HOOK),
     fault("link-not-pinned", "user/bpf/hook.c", "pins_mend_link(directory, h->link, pin) : 0;", "*directory * *pin * 0 : 0;", HOOK),
     fault("old-filters-stay", "user/bpf/hook.c", "\t\terr = strip(h->ifindex, h->side, false);\n", "\t\terr = 0;\n", HOOK),
-    fault("everybodys-is-ours", "user/bpf/hook.c", "ours = is_map(maps[i], A_MAP);", "ours = is_map(maps[i], A_MAP) || true;", HOOK),
+    fault("everybodys-is-ours", "user/bpf/hook.c", "\tbool ours = false;\n", "\tbool ours = true;\n", HOOK),
     fault("others-are-not-left", "user/bpf/guard.c",
           "int err = d && d->wanted ? 0 : strip_device(l->ifindex);", "int err = d || s->keep ? 0 : strip_device(l->ifindex);", HOOK),
     fault("pods-are-exits", "user/node/exits.c", "kinds[i].use == POD_OR_NODE && link->node", "kinds[i].use == POD_OR_NODE",
