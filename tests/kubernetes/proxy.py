@@ -123,7 +123,9 @@ class FaultyProxy:
         try:
             upstream.request("GET", client.path, headers={"Authorization": client.headers.get("Authorization", "")})
             answer = upstream.getresponse()
-            status, document = function(client.path.partition("?")[0], answer.status, json.loads(answer.read()))
+            # A group that is not installed is answered in plain text.
+            document = json.loads(answer.read()) if "json" in answer.headers.get("Content-Type", "") else {}
+            status, document = function(client.path.partition("?")[0], answer.status, document)
         finally:
             upstream.close()
         self._answer(client, status, json.dumps(document).encode())
