@@ -38,9 +38,9 @@ CPPFLAGS += -DHAVE_IPSEC_MB
 LDLIBS += -lIPSec_MB
 endif
 
-SRC := $(sort $(wildcard user/*/*.c))
-CLI := $(filter user/cli/%,$(SRC))
-LIB := $(filter-out user/cli/%,$(SRC))
+SRC := $(sort $(wildcard user/*/*.c user/*/*/*.c))
+CLI := user/cli/main.c
+LIB := $(filter-out $(CLI),$(SRC))
 SKEL := $(B)/gen/tunnel.skel.h $(B)/gen/guard.skel.h
 UNIT_BIN := $(patsubst tests/unit/%.c,$(B)/tests/%,$(sort $(wildcard tests/unit/test_*.c)))
 BPF_BIN := $(patsubst tests/bpf/%.c,$(B)/tests/bpf/%,$(sort $(wildcard tests/bpf/test_*.c)))
@@ -121,7 +121,7 @@ $(B)/gen/podveil_version.h: version-is-checked
 	@echo '#define PODVEIL_VERSION "$(VERSION)"' | cmp -s - $@ || echo '#define PODVEIL_VERSION "$(VERSION)"' > $@
 
 # Files of the page, taken in by the assembler.
-$(B)/obj/user/observe/assets.o $(B)/fuzz/obj/user/observe/assets.o: $(wildcard user/observe/page/*)
+$(B)/obj/user/http/assets.o $(B)/fuzz/obj/user/http/assets.o: $(wildcard user/http/page/*)
 
 $(B)/gen/%.bpf.o: bpf/%.bpf.c $(wildcard bpf/*.h include/podveil/*.h vmlinux/*.h)
 	@mkdir -p $(@D)

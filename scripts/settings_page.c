@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* docs/settings.md, out of the table of settings (node/settings.c): `make docs` writes it, and the build fails where the
+/* docs/settings.md, out of the table of settings (plan/settings.c): `make docs` writes it, and the build fails where the
  * page is older than the table. */
 #include <stdio.h>
 
-#include "node/settings.h"
+#include "plan/settings.h"
 
 static const char head[] =
 	"<!-- SPDX-License-Identifier: Apache-2.0 -->\n"
-	"<!-- Made by `make docs` from the table in user/node/settings.c. Do not edit. -->\n"
+	"<!-- Made by `make docs` from the table in user/plan/settings.c. Do not edit. -->\n"
 	"# Settings\n"
 	"\n"
 	"A setting may be given in four places. The later one wins:\n"

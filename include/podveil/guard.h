@@ -14,7 +14,8 @@
 
 enum pv_guard_kind {
 	PV_GUARD_REMOTE = 1, /* pods of another node: plaintext from or to them is a leak */
-	PV_GUARD_LOCAL = 2,  /* our own pods, or a node's own address: none of the guard's business */
+	PV_GUARD_LOCAL =
+		2, /* our own pods, or a node's own address: none of the guard's business */
 };
 
 struct pv_guard_range {
@@ -25,7 +26,7 @@ struct pv_guard_range {
 
 struct pv_guard_settings {
 	__u32 fwmark; /* of outer packets */
-	__u16 port4; /* host byte order; UDP ports of our tunnels, 0: that tunnel is off */
+	__u16 port4;  /* host byte order; UDP ports of our tunnels, 0: that tunnel is off */
 	__u16 port6;
 	__u8 strict;	   /* drop plaintext instead of counting it */
 	__u8 mark_ingress; /* put the mark on arriving WireGuard messages (host encryption) */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) OR Apache-2.0 */
 /*
  * Keys and values of the pinned maps under /sys/fs/bpf/podveil/IFNAME/. Data layout only; the maps
- * themselves are declared in bpf/maps.h, and user/bpf/tables.c writes them.
+ * themselves are declared in bpf/maps.h, and user/programs/tables.c writes them.
  */
 #ifndef PODVEIL_MAPS_H
 #define PODVEIL_MAPS_H

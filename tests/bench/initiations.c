@@ -15,7 +15,7 @@
 #include <sys/socket.h>
 #include <time.h>
 
-#include "datapath/clock.h"
+#include "base/clock.h"
 #include "protocol/cookie.h"
 #include "protocol/limits.h"
 

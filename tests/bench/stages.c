@@ -10,13 +10,13 @@
 #include <urcu-qsbr.h>
 
 #include "../unit/packets.h"
+#include "base/clock.h"
 #include "crypto/aead.h"
 #include "datapath/allowed_ips.h"
-#include "datapath/checksum.h"
-#include "datapath/clock.h"
-#include "datapath/cut.h"
-#include "datapath/join.h"
 #include "datapath/remote.h"
+#include "packet/checksum.h"
+#include "packet/cut.h"
+#include "packet/join.h"
 #include "protocol/replay.h"
 
 #define ROUNDS	300

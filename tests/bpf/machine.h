@@ -12,7 +12,7 @@
 #include <string.h>
 #include <sys/mount.h>
 
-#include "bpf/loader.h"
+#include "programs/loader.h"
 
 /* False, and `what` reported as skipped, where that cannot be had. */
 static inline bool own_machine(const char *what)

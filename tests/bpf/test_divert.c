@@ -7,14 +7,14 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "bpf/programs.h"
 #include "check.h"
-#include "datapath/checksum.h"
-#include "datapath/frame.h"
-#include "datapath/xsk.h"
 #include "machine.h"
 #include "netlink/link.h"
+#include "packet/checksum.h"
+#include "programs/programs.h"
 #include "tunnel.skel.h"
+#include "wire/frame.h"
+#include "wire/xsk.h"
 
 #define PORT 51820
 

@@ -7,11 +7,11 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "bpf/guard.h"
-#include "bpf/guard_programs.h"
 #include "check.h"
 #include "machine.h"
 #include "netlink/link.h"
+#include "programs/guard.h"
+#include "programs/guard_programs.h"
 #include "wrappings.h"
 
 #define MARK 0x200000

@@ -9,14 +9,14 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "bpf/clsact.h"
-#include "bpf/guard.h"
-#include "bpf/guard_programs.h"
-#include "bpf/program_id.h"
-#include "bpf/tcx.h"
 #include "check.h"
 #include "machine.h"
 #include "netlink/link.h"
+#include "programs/clsact.h"
+#include "programs/guard.h"
+#include "programs/guard_programs.h"
+#include "programs/program_id.h"
+#include "programs/tcx.h"
 
 static const enum bpf_tc_attach_point sides[] = {BPF_TC_EGRESS, BPF_TC_INGRESS};
 

@@ -6,8 +6,8 @@
 
 #include "check.h"
 #include "machine.h"
-#include "node/ip_filter.h"
-#include "node/remote_ranges.h"
+#include "strict/ip_filter.h"
+#include "strict/remote_ranges.h"
 
 #define TABLE "inet podveil"
 

@@ -12,10 +12,10 @@
 #include <unistd.h>
 #include <urcu-qsbr.h>
 
-#include "bpf/programs.h"
 #include "machine.h"
 #include "packets.h"
 #include "podveil/stamp.h"
+#include "programs/programs.h"
 #include "tunnel.skel.h"
 
 #define MARK 0x200000

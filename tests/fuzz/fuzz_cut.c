@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "datapath/cut.h"
+#include "packet/cut.h"
 
 #define MAX_FRAMES 16
 

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "store/etcd_watch.h"
+#include "store/etcd/etcd_watch.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

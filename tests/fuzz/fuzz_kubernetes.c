@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "store/cluster.h"
-#include "store/kubeconfig.h"
-#include "store/splitter.h"
+#include "store/kubernetes/cluster.h"
+#include "store/kubernetes/kubeconfig.h"
+#include "store/kubernetes/splitter.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -4,7 +4,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "observe/sighting.h"
+#include "packet/sighting.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

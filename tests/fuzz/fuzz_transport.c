@@ -8,11 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "datapath/cut.h"
-#include "datapath/ecn.h"
-#include "datapath/icmp.h"
-#include "datapath/join.h"
 #include "datapath/oversize.h"
+#include "packet/cut.h"
+#include "packet/ecn.h"
+#include "packet/icmp.h"
+#include "packet/join.h"
 
 #define MAX_PACKETS 48
 

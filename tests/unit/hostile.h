@@ -14,8 +14,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "node/plan.h"
-#include "node/registry.h"
+#include "plan/plan.h"
+#include "plan/registry.h"
 
 #define HOSTILE_NODES	  4  /* honest, hostile, me, zealous: in the order of names */
 #define HOSTILE_ADDRESSES 64 /* 10.0.0.0/26 */

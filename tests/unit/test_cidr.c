@@ -2,8 +2,8 @@
 /* Address ranges: parsing, printing, order, containment. */
 #include <sys/socket.h>
 
+#include "base/cidr.h"
 #include "check.h"
-#include "netlink/cidr.h"
 
 static void good_ones_come_back(void **state)
 {

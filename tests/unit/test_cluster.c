@@ -7,7 +7,7 @@
 #include <sys/socket.h>
 
 #include "check.h"
-#include "store/cluster.h"
+#include "store/kubernetes/cluster.h"
 
 #define KEY "eD2VBB3lnJqVkkYVk4BIhkfmw/BIVChjFA88CH6MREs="
 

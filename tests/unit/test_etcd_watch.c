@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "check.h"
-#include "store/etcd_watch.h"
+#include "store/etcd/etcd_watch.h"
 
 struct told {
 	char text[200];

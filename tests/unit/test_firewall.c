@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "observe/firewall.h"
+#include "cli/doctor/firewall.h"
 
 #include "check.h"
 

@@ -3,8 +3,8 @@
 #include <stdio.h>
 
 #include "check.h"
-#include "datapath/checksum.h"
-#include "datapath/frame.h"
+#include "packet/checksum.h"
+#include "wire/frame.h"
 
 #define PORT	51820
 #define IFINDEX 7

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The HTTP server against clients that mean no good, and beside an owner that hangs. The server has
  * its own thread; this one is the owner, and makes documents when it turns its loop. */
-#include "observe/http.h"
+#include "http/http.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #include "check.h"
-#include "observe/clients.h"
+#include "http/clients.h"
 
 #define LARGE	  (10u << 20)
 #define PATIENCE  20 /* s, for what surely comes, on a loaded machine too */

@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "check.h"
-#include "store/kubeconfig.h"
+#include "store/kubernetes/kubeconfig.h"
 
 static const char usual[] =
 	"apiVersion: v1\nkind: Config\ncurrent-context: b\n"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "observe/log.h"
+#include "base/log.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* How often a node writes to the API server, whatever it has to say: against a server that counts, in
  * the same event loop. And the token bucket. */
-#include "store/node_status.h"
+#include "store/kubernetes/node_status.h"
 
 #include <event2/buffer.h>
 #include <event2/event.h>
@@ -12,7 +12,7 @@
 
 #include "check.h"
 #include "store/budget.h"
-#include "store/node_events.h"
+#include "store/kubernetes/node_events.h"
 
 #define PATIENCE_MS 20000
 

@@ -2,9 +2,9 @@
 /* Headers, checksums, congestion marks and ICMP answers. */
 #include <errno.h>
 
-#include "datapath/checksum.h"
-#include "datapath/ecn.h"
-#include "datapath/icmp.h"
+#include "packet/checksum.h"
+#include "packet/ecn.h"
+#include "packet/icmp.h"
 #include "packets.h"
 
 static void parses_what_it_should(void **state)

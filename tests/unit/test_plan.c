@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The plan of a tunnel: Calico's rules for peers, allowed IPs and routes. */
-#include "node/plan.h"
+#include "plan/plan.h"
 #include "records.h"
 
 static struct world world;

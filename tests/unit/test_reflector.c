@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "check.h"
-#include "store/reflector.h"
+#include "store/kubernetes/reflector.h"
 
 #define LARGE (3u << 20) /* more than is read */
 

@@ -5,7 +5,7 @@
 #include <unistd.h>
 
 #include "hostile.h"
-#include "node/registry.h"
+#include "plan/registry.h"
 #include "records.h"
 
 static struct world world;

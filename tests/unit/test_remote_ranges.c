@@ -5,7 +5,7 @@
 #include <sys/socket.h>
 
 #include "check.h"
-#include "node/remote_ranges.h"
+#include "strict/remote_ranges.h"
 
 #define MAX_NODES 8
 

@@ -2,8 +2,8 @@
 /* Cutting and joining, against what the kernel's GSO and GRO are documented to do. */
 #include <errno.h>
 
-#include "datapath/cut.h"
-#include "datapath/join.h"
+#include "packet/cut.h"
+#include "packet/join.h"
 #include "packets.h"
 
 #define FIN 0x01

@@ -7,8 +7,8 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "check.h"
-#include "datapath/clock.h"
 #include "datapath/worker.h"
 #include "device/peer.h"
 #include "protocol/elapsed.h"
@@ -284,7 +284,7 @@ static void *forget_source(void *context)
 
 	rcu_register_thread();
 	while (!atomic_load(&race->stop)) {
-		remote_endpoint_forget_source(&race->f->peer->remote);
+		destination_forget_source(&race->f->peer->remote.destination);
 		race->rounds++;
 		rcu_quiescent_state();
 	}
@@ -303,8 +303,8 @@ static void forgetting_the_source_never_brings_an_old_address_back(void **state)
 	for (uint32_t i = 1; i < 300000; i++) {
 		e.to.v4.sin_addr.s_addr = i;
 		e.from.v4.s_addr = i;
-		remote_endpoint_set(r, &e);
-		assert_true(remote_endpoint_get(r, &seen));
+		destination_set(&r->destination, &e);
+		assert_true(destination_get(&r->destination, &seen));
 		assert_int_equal(seen.to.v4.sin_addr.s_addr, i);
 		assert_true(!seen.from.v4.s_addr || seen.from.v4.s_addr == i);
 		rcu_quiescent_state();
@@ -314,9 +314,9 @@ static void forgetting_the_source_never_brings_an_old_address_back(void **state)
 	pthread_join(other, NULL);
 	rcu_thread_online();
 	/* And where nobody else is at it, it is forgotten. */
-	remote_endpoint_set(r, &e);
-	remote_endpoint_forget_source(r);
-	assert_true(remote_endpoint_get(r, &seen));
+	destination_set(&r->destination, &e);
+	destination_forget_source(&r->destination);
+	assert_true(destination_get(&r->destination, &seen));
 	assert_int_equal(seen.to.v4.sin_addr.s_addr, e.to.v4.sin_addr.s_addr);
 	assert_int_equal(seen.from.v4.s_addr, 0);
 	assert_int_equal(seen.from_ifindex, 0);

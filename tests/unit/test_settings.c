@@ -4,7 +4,7 @@
 #include <errno.h>
 
 #include "check.h"
-#include "node/settings.h"
+#include "plan/settings.h"
 
 static int setup(void **state)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "observe/sighting.h"
+#include "packet/sighting.h"
 
 #include <netinet/in.h>
 #include <sys/socket.h>

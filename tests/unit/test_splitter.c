@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "check.h"
-#include "store/splitter.h"
+#include "store/kubernetes/splitter.h"
 
 struct got {
 	char text[4096];

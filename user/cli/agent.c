@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* podveil agent: the node agent. */
-#include "node/agent.h"
+#include "agent/agent.h"
 
 #include <errno.h>
 #include <event2/event.h>
@@ -10,11 +10,11 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include "agent/leftovers.h"
+#include "base/log.h"
 #include "cli/cli.h"
 #include "cli/process.h"
-#include "node/leftovers.h"
-#include "observe/http.h"
-#include "observe/log.h"
+#include "http/http.h"
 #include "store/store.h"
 
 #define MAX_POD_CIDRS 64

@@ -8,7 +8,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "node/status.h"
+#include "agent/status.h"
 
 static FILE *connect_agent(void)
 {

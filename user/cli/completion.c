@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "cli/cli.h"
-#include "node/settings.h"
+#include "plan/settings.h"
 
 /* Calls back for each option of a subcommand, its settings among them, and --help. */
 static void each_option(const struct subcommand *c,

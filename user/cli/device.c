@@ -9,12 +9,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "cli/cli.h"
 #include "cli/process.h"
 #include "crypto/aead.h"
 #include "device/wg_socket.h"
 #include "netlink/link.h"
-#include "observe/log.h"
 #include "podveil/counters.h"
 
 #define MIN_MTU 576

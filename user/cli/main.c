@@ -2,8 +2,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/version.h"
 #include "cli/cli.h"
-#include "observe/version.h"
 
 static void usage(FILE *out)
 {

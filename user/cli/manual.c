@@ -3,9 +3,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/version.h"
 #include "cli/cli.h"
-#include "node/settings.h"
-#include "observe/version.h"
+#include "plan/settings.h"
 
 /* What roff would take for something else is escaped. */
 static void text(const char *t)

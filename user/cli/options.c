@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "cli/cli.h"
-#include "node/settings.h"
+#include "plan/settings.h"
 
 #define MAX_OPTIONS 80
 #define WIDTH	    92

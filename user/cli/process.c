@@ -18,8 +18,8 @@
 #include <unistd.h>
 #include <urcu-qsbr.h>
 
+#include "base/log.h"
 #include "cli/cli.h"
-#include "observe/log.h"
 
 #ifndef MCL_ONFAULT
 #define MCL_ONFAULT 4

@@ -13,7 +13,7 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
-#include "netlink/cidr.h"
+#include "base/cidr.h"
 
 struct remote;
 struct allowed_ips;

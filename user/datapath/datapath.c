@@ -9,9 +9,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "datapath/clock.h"
-#include "datapath/wire_xdp.h"
+#include "base/clock.h"
 #include "datapath/worker.h"
+#include "wire/wire_xdp.h"
 
 /* Room for this many signals; beyond that workers ask again for sessions at the next packet. */
 #define EVENT_QUEUE_BYTES (4096 * 1024)
@@ -439,7 +439,7 @@ int datapath_keepalive(struct datapath *d, struct remote *r)
 
 	if (!keypair_can_send(k, clock_now()))
 		return -ENOKEY;
-	if (!remote_endpoint_get(r, &to))
+	if (!destination_get(&r->destination, &to))
 		return -EDESTADDRREQ;
 	if (!keypair_reserve(k, 1, &op.counter))
 		return -ENOKEY;

@@ -13,12 +13,12 @@
 #ifndef DATAPATH_DATAPATH_H
 #define DATAPATH_DATAPATH_H
 
-#include "bpf/loader.h"
 #include "datapath/allowed_ips.h"
-#include "datapath/endpoint.h"
 #include "datapath/keypair.h"
 #include "datapath/message_ring.h"
 #include "datapath/remote.h"
+#include "programs/loader.h"
+#include "wire/endpoint.h"
 
 struct datapath;
 

@@ -6,9 +6,9 @@
 #include <endian.h>
 #include <net/ethernet.h>
 
-#include "datapath/ecn.h"
-#include "datapath/icmp.h"
 #include "datapath/worker.h"
+#include "packet/ecn.h"
+#include "packet/icmp.h"
 #include "podveil/stamp.h"
 #include "protocol/elapsed.h"
 
@@ -51,7 +51,7 @@ static void append_run(struct egress *e, struct remote *r, uint8_t *message, uin
 {
 	struct wire_run *run = e->n_runs ? &e->runs[e->n_runs - 1] : NULL;
 
-	if (run && run->remote == r && run->tos == tos && length <= run->segment &&
+	if (run && run->to == &r->destination && run->tos == tos && length <= run->segment &&
 	    run->length == (uint32_t)run->messages * run->segment &&
 	    run->messages < WIRE_MAX_SEGMENTS && run->length + length <= WIRE_MAX_RUN) {
 		run->length += length;
@@ -59,7 +59,7 @@ static void append_run(struct egress *e, struct remote *r, uint8_t *message, uin
 		return;
 	}
 	e->runs[e->n_runs++] = (struct wire_run){
-		.remote = r,
+		.to = &r->destination,
 		.data = message,
 		.length = length,
 		.segment = (uint16_t)length,
@@ -247,7 +247,7 @@ static enum fate dispatch(struct worker *w, const struct xsk_packet *p, struct r
 		answer(w, &o, ICMP_REASON_NO_PEER);
 		return DONE;
 	}
-	if (!rcu_dereference(r->endpoint)) {
+	if (!rcu_dereference(r->destination.box)) {
 		w->count->drop_no_endpoint++;
 		answer(w, &o, ICMP_REASON_NO_ENDPOINT);
 		return DONE;

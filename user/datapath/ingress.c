@@ -5,8 +5,8 @@
  */
 #include <endian.h>
 
-#include "datapath/ecn.h"
 #include "datapath/worker.h"
+#include "packet/ecn.h"
 #include "protocol/elapsed.h"
 
 /* What a run of messages of one session adds up to. */
@@ -31,11 +31,11 @@ static void settle(struct worker *w, struct tally *t)
 		return;
 
 	struct remote *r = k->remote;
-	const struct endpoint_box *known = rcu_dereference(r->endpoint);
+	const struct endpoint_box *known = rcu_dereference(r->destination.box);
 
 	remote_count_received(r, w->id, t->packets, t->bytes);
 	if (!known || !endpoint_equal(&known->endpoint, &t->from->from))
-		remote_endpoint_set(r, &t->from->from);
+		destination_set(&r->destination, &t->from->from);
 	if (timers_message_received(&r->timers, t->payload, w->now))
 		worker_signal(w, DATAPATH_WATCH_TIMERS, r, 0);
 	/* Nothing of this run is injected yet: its answers will find the new keys. */

@@ -12,7 +12,7 @@
 
 #include <stdatomic.h>
 
-#include "datapath/join.h"
+#include "packet/join.h"
 #include "podveil/counters.h"
 
 struct inject;

@@ -15,7 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "datapath/endpoint.h"
+#include "wire/endpoint.h"
 
 #define MESSAGE_RING_SIZE 1024 /* a power of two */
 #define MESSAGE_MAX	  192  /* at most 148 are valid messages */

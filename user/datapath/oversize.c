@@ -7,8 +7,8 @@
 #include <netinet/ip6.h>
 #include <string.h>
 
-#include "datapath/big_endian.h"
-#include "datapath/checksum.h"
+#include "packet/big_endian.h"
+#include "packet/checksum.h"
 
 #define IP6_HEADER   40
 #define TCP_CHECKSUM 16

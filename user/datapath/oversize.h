@@ -8,7 +8,7 @@
 #ifndef DATAPATH_OVERSIZE_H
 #define DATAPATH_OVERSIZE_H
 
-#include "datapath/join.h"
+#include "packet/join.h"
 
 /* IPv4 with options; IPv6 with extension headers in front and the one for fragments. */
 #define FRAGMENT_MAX_HEADER 264

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Queues of the uplink, lent to the workers. */
-#include "datapath/wire_xdp.h"
 #include "datapath/worker.h"
+#include "wire/wire_xdp.h"
 
 static void withdraw(struct datapath *d, unsigned int n)
 {

@@ -12,11 +12,10 @@
 #include <stdint.h>
 
 #include "datapath/allowed_ips.h"
-#include "datapath/endpoint.h"
-#include "datapath/frame.h"
 #include "datapath/keypair.h"
 #include "podveil/maps.h"
 #include "protocol/timers.h"
+#include "wire/destination.h"
 
 struct remote {
 	uint32_t slot;	     /* index in the datapath's table and in the BPF maps */
@@ -29,10 +28,10 @@ struct remote {
 	struct keypair
 		*next; /* responder's: sends once confirmed; then the owner moves it to `current` */
 
-	struct endpoint_box *endpoint; /* (rcu) NULL: none known */
-	_Atomic uint32_t staged;       /* packets held for it by all workers */
-	_Atomic uint32_t stage_epoch;  /* raised to drop what is staged (gave up, removed) */
-	_Atomic bool handshake_asked;  /* an event is on its way; the device clears it */
+	struct destination destination; /* where it is */
+	_Atomic uint32_t staged;	/* packets held for it by all workers */
+	_Atomic uint32_t stage_epoch;	/* raised to drop what is staged (gave up, removed) */
+	_Atomic bool handshake_asked;	/* an event is on its way; the device clears it */
 
 	struct allowed_list allowed; /* the control thread's; see allowed_ips.h */
 	size_t n_allowed;
@@ -41,37 +40,9 @@ struct remote {
 		*counters; /* (rcu) PV_PEER_COUNTER_SLOTS of them, memory of the map */
 };
 
-/* How frames get to an endpoint by the uplink. Immutable but for the atomic. */
-struct path {
-	struct frame_headers headers;
-	_Atomic uint64_t kernel_turn; /* when the kernel shall send something there next */
-	struct rcu_head rcu;
-};
-
-/* The endpoint with what its replacement needs, and the way there: a new endpoint has none yet. */
-struct endpoint_box {
-	struct endpoint endpoint;
-	struct path *path; /* (rcu) NULL: unknown, or not by the uplink */
-	/* A worker missed it; cleared by whoever looks for one. */
-	_Atomic bool path_wanted;
-	struct rcu_head rcu;
-};
-
 void remote_init(struct remote *r, uint32_t slot, uint16_t generation);
 /* Frees what hangs on it. No reader may be left. */
 void remote_fini(struct remote *r);
-
-/* Any thread, also several at once. NULL or AF_UNSPEC: forget it. Keeps the old one without memory.
- */
-void remote_endpoint_set(struct remote *r, const struct endpoint *e);
-/* A copy; false: none. Any thread inside an RCU read side. */
-bool remote_endpoint_get(const struct remote *r, struct endpoint *out);
-/* Let the kernel choose the source again (before a repeated handshake). */
-void remote_endpoint_forget_source(struct remote *r);
-
-/* One thread at a time; NULL: there is none any more. Keeps the old one where it says the same, or
- * without memory. The box must be one that rcu_dereference() gave in this read side. */
-void endpoint_box_path(struct endpoint_box *box, const struct frame_headers *headers);
 
 /* The user of a slot, of PV_MAX_PEERS in `table` (rcu); NULL: gone, or the slot is another's now. */
 static inline struct remote *remote_of(struct remote *const *table, uint32_t slot,

@@ -16,7 +16,7 @@
 #include <sys/queue.h>
 
 #include "datapath/remote.h"
-#include "datapath/xsk.h"
+#include "wire/xsk.h"
 
 #define STAGE_MAX 256
 

@@ -12,10 +12,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "datapath/clock.h"
+#include "base/clock.h"
+#include "base/log.h"
 #include "datapath/precedence.h"
-#include "datapath/wire_xdp.h"
-#include "observe/log.h"
+#include "wire/wire_xdp.h"
 
 /* A worker that always finds a packet or two works for its own overhead: two system calls each,
  * while those who send and receive wait for the processor. After this many passes in a row with

@@ -12,13 +12,13 @@
 #include <stdatomic.h>
 
 #include "crypto/aead.h"
-#include "datapath/cut.h"
 #include "datapath/datapath.h"
 #include "datapath/inject.h"
-#include "datapath/join.h"
 #include "datapath/stage.h"
-#include "datapath/wire.h"
-#include "datapath/xsk.h"
+#include "packet/cut.h"
+#include "packet/join.h"
+#include "wire/wire.h"
+#include "wire/xsk.h"
 
 /* Packets taken from AF_XDP at a time: enough for a full batch of small ones, and small enough that
  * what lies in a batch of superpackets stays in a 2 MiB L2 cache. */

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "datapath/clock.h"
+#include "base/clock.h"
 #include "device/config_plan.h"
 #include "device/peer.h"
 
@@ -166,7 +166,7 @@ static void set_peer(struct peer *p, const struct peer_config *pc)
 	if (pc->set & PEER_SET_PRESHARED_KEY)
 		memcpy(p->handshake.preshared_key, pc->preshared_key, KEY_SIZE);
 	if (pc->set & PEER_SET_ENDPOINT)
-		remote_endpoint_set(&p->remote, &pc->endpoint);
+		destination_set(&p->remote.destination, &pc->endpoint);
 	if (pc->set & PEER_SET_KEEPALIVE)
 		set_keepalive(p, pc->keepalive);
 	peer_show(p);

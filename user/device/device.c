@@ -13,11 +13,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/clock.h"
+#include "base/log.h"
 #include "crypto/aead.h"
-#include "datapath/clock.h"
 #include "device/peer.h"
 #include "netlink/link.h"
-#include "observe/log.h"
 
 #define STATE_DIRECTORY "/run/podveil"
 #define DEFAULT_MTU	1420

@@ -16,10 +16,10 @@
 #include <time.h>
 
 #include "datapath/allowed_ips.h"
-#include "datapath/endpoint.h"
-#include "datapath/wire_choice.h"
 #include "device/handshake_counters.h"
 #include "device/latency.h"
+#include "wire/endpoint.h"
+#include "wire/wire_choice.h"
 
 #include "protocol/messages.h"
 

@@ -4,10 +4,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "datapath/clock.h"
+#include "base/clock.h"
+#include "base/log.h"
 #include "device/peer.h"
 #include "netlink/link.h"
-#include "observe/log.h"
 
 /* A frame of 4096 bytes, less XDP's headroom and the Ethernet header. */
 #define PER_PACKET_MTU 3826

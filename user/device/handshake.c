@@ -8,7 +8,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#include "datapath/clock.h"
+#include "base/clock.h"
 #include "device/peer.h"
 #include "protocol/ratelimiter.h"
 

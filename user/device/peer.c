@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "observe/log.h"
+#include "base/log.h"
 
 static unsigned long hash_of(const struct device *d, const uint8_t public_key[KEY_SIZE])
 {
@@ -183,7 +183,7 @@ void peer_show(struct peer *p)
 	};
 
 	memcpy(shown.public_key, p->public_key, KEY_SIZE);
-	if (remote_endpoint_get(&p->remote, &e)) {
+	if (destination_get(&p->remote.destination, &e)) {
 		if (e.to.any.sa_family == AF_INET6) {
 			memcpy(shown.endpoint_address, &e.to.v6.sin6_addr, 16);
 			shown.endpoint_port = ntohs(e.to.v6.sin6_port);

@@ -17,11 +17,11 @@
 #include <pthread.h>
 #include <sys/queue.h>
 
-#include "bpf/loader.h"
 #include "datapath/datapath.h"
 #include "device/device.h"
 #include "device/handshake.h"
 #include "device/uplink.h"
+#include "programs/loader.h"
 #include "protocol/cookie.h"
 #include "protocol/noise.h"
 

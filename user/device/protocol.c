@@ -9,8 +9,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/log.h"
 #include "device/peer.h"
-#include "observe/log.h"
 #include "protocol/elapsed.h"
 #include "protocol/ratelimiter.h"
 
@@ -31,7 +31,7 @@ static int send_to(struct peer *p, const void *message, size_t len, uint64_t now
 	struct endpoint to;
 	int err;
 
-	if (!remote_endpoint_get(&p->remote, &to))
+	if (!destination_get(&p->remote.destination, &to))
 		return -EDESTADDRREQ;
 	err = datapath_send(p->device->datapath, &to, message, len, HANDSHAKE_TOS);
 	if (err)
@@ -104,8 +104,8 @@ static void received_from(struct peer *p, const struct handshake_message *e, uin
 {
 	struct endpoint known;
 
-	if (!remote_endpoint_get(&p->remote, &known) || !endpoint_equal(&known, &e->from)) {
-		remote_endpoint_set(&p->remote, &e->from);
+	if (!destination_get(&p->remote.destination, &known) || !endpoint_equal(&known, &e->from)) {
+		destination_set(&p->remote.destination, &e->from);
 		peer_show(p);
 	}
 	remote_count_received(&p->remote, PV_MAX_WORKERS, 1, e->length);
@@ -330,7 +330,7 @@ uint64_t protocol_timers(struct peer *p, uint64_t now)
 		session_clear(p);
 	if (due & (TIMERS_RETRY_INITIATION | TIMERS_SEND_INITIATION)) {
 		/* Perhaps it is our own address that is wrong. */
-		remote_endpoint_forget_source(&p->remote);
+		destination_forget_source(&p->remote.destination);
 		protocol_initiate(p, now,
 				  due & TIMERS_RETRY_INITIATION ? HANDSHAKE_STARTED_RETRY
 								: HANDSHAKE_STARTED_TIMER);

@@ -9,14 +9,14 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#include "datapath/clock.h"
-#include "datapath/frame.h"
-#include "datapath/xsk.h"
+#include "base/clock.h"
+#include "base/log.h"
 #include "device/peer.h"
 #include "netlink/link.h"
 #include "netlink/next_hop.h"
 #include "netlink/route.h"
-#include "observe/log.h"
+#include "wire/frame.h"
+#include "wire/xsk.h"
 
 #define ETHERNET 14
 /* So long until the next attempt where `xdp` is wanted and cannot be. */
@@ -152,12 +152,12 @@ static void look_for_path(const struct uplink *u, struct endpoint_box *box)
 	struct frame_headers headers = {.length = 0};
 
 	if (find_path(u, &box->endpoint, &headers)) {
-		endpoint_box_path(box, &headers);
+		destination_set_path(box, &headers);
 		atomic_store_explicit(&box->path_wanted, false, memory_order_relaxed);
 	} else if (box->path) {
 		/* Nobody need ask again: what changes is news. */
 		atomic_store_explicit(&box->path_wanted, true, memory_order_relaxed);
-		endpoint_box_path(box, NULL);
+		destination_set_path(box, NULL);
 	}
 }
 
@@ -167,7 +167,7 @@ static void look_for_paths(const struct uplink *u, bool missing_alone)
 	struct peer *p;
 
 	TAILQ_FOREACH (p, &u->device->peers, list) {
-		struct endpoint_box *box = rcu_dereference(p->remote.endpoint);
+		struct endpoint_box *box = rcu_dereference(p->remote.destination.box);
 
 		if (!box || (box->path && missing_alone))
 			continue;
@@ -181,11 +181,11 @@ static void forget_paths(const struct uplink *u)
 	struct peer *p;
 
 	TAILQ_FOREACH (p, &u->device->peers, list) {
-		struct endpoint_box *box = rcu_dereference(p->remote.endpoint);
+		struct endpoint_box *box = rcu_dereference(p->remote.destination.box);
 
 		if (!box)
 			continue;
-		endpoint_box_path(box, NULL);
+		destination_set_path(box, NULL);
 		atomic_store_explicit(&box->path_wanted, false, memory_order_relaxed);
 	}
 }
@@ -303,7 +303,7 @@ static int find_uplink(const struct uplink *u)
 		struct next_hop hop = {.ifindex = 0};
 		struct endpoint e;
 
-		if (!remote_endpoint_get(&p->remote, &e))
+		if (!destination_get(&p->remote.destination, &e))
 			continue;
 
 		const struct next_hop_query q = query_for(u->device, &e);

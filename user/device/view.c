@@ -44,7 +44,7 @@ static void view_peer(struct peer *p, struct peer_view *v, uint64_t now)
 	};
 	memcpy(v->public_key, p->public_key, KEY_SIZE);
 	memcpy(v->preshared_key, p->handshake.preshared_key, KEY_SIZE);
-	remote_endpoint_get(&p->remote, &v->endpoint);
+	destination_get(&p->remote.destination, &v->endpoint);
 	for (unsigned int i = 0; c && i < PV_PEER_COUNTER_SLOTS; i++) {
 		v->rx_bytes += __atomic_load_n(&c[i].rx_bytes, __ATOMIC_RELAXED);
 		v->tx_bytes += __atomic_load_n(&c[i].tx_bytes, __ATOMIC_RELAXED);

@@ -18,7 +18,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "observe/log.h"
+#include "base/log.h"
 
 #define DIRECTORY "/var/run/wireguard"
 

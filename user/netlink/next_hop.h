@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "netlink/cidr.h"
+#include "base/cidr.h"
 
 struct next_hop_query {
 	struct cidr to, from; /* from: AF_UNSPEC: the kernel chooses */

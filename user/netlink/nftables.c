@@ -13,7 +13,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "netlink/cidr.h"
+#include "base/cidr.h"
 
 /* Room for one message, which is at most so long: an attribute's length has 16 bits. */
 #define MESSAGE 65536

@@ -12,7 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "netlink/cidr.h"
+#include "base/cidr.h"
 
 struct our_rule {
 	int family;

@@ -10,7 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "netlink/cidr.h"
+#include "base/cidr.h"
 
 #define ROUTE_PROTOCOL	    92
 #define ROUTE_BACKUP_METRIC 4096 /* of what drops packets when the device's route is not there */

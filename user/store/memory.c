@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "observe/log.h"
+#include "base/log.h"
 #include "store/memory_keeper.h"
 
 struct memory {

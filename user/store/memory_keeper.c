@@ -9,8 +9,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "observe/log.h"
-#include "store/files.h"
+#include "base/files.h"
+#include "base/log.h"
 
 /* Settings are written at once, records as well where that costs little: writing takes a twentieth
  * of the time. */

@@ -17,7 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "netlink/cidr.h"
+#include "base/cidr.h"
 
 #define NODE_NAME_MAX	 253 /* RFC 1123, as Kubernetes takes it */
 #define RECORD_MAX_BYTES (1 << 20)

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "observe/log.h"
+#include "base/log.h"
 #include "store/memory.h"
 
 struct store {

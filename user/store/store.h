@@ -2,7 +2,7 @@
 /*
  * The store: where nodes publish their keys and addresses and find each other's, and where the
  * settings of the cluster and of single nodes lie. This header is the seam; each kind of store is a
- * file beside it. May call: event loop, JSON, netlink/cidr.h, observe/log.h. Knows nothing of
+ * file beside it. May call: event loop, JSON, base/cidr.h, base/log.h. Knows nothing of
  * agents and devices.
  *
  * Thread: the control thread alone. Records and settings handed to a callback live for its
@@ -22,7 +22,7 @@
 struct event_base;
 struct store;
 
-/* Settings as somebody wrote them: names and values as text, not yet judged (node/settings.h is the
+/* Settings as somebody wrote them: names and values as text, not yet judged (plan/settings.h is the
  * judge). */
 struct store_setting {
 	const char *name;

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/announcer.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "device/device.h"
+#include "store/store.h"
+#include "strict/fence.h"
+#include "tunnel/tunnel.h"
+
+struct announcer {
+	char *conflicts, *refused; /* as last told */
+	char *problem;
+	uint64_t leaks;
+	bool looked;
+};
+
+struct announcer *announcer_new(void)
+{
+	return calloc(1, sizeof(struct announcer));
+}
+
+void announcer_free(struct announcer *a)
+{
+	if (!a)
+		return;
+	free(a->conflicts);
+	free(a->refused);
+	free(a->problem);
+	free(a);
+}
+
+/* True if the text is there and another than last time; it is kept. */
+static bool is_news(char **last, const char *text)
+{
+	if (text && *last && !strcmp(text, *last))
+		return false;
+	free(*last);
+	*last = text ? strdup(text) : NULL;
+	return text && *text;
+}
+
+static void see_mode(const struct device_view *v, void *context)
+{
+	*(bool *)context = v->superpackets;
+}
+
+static const char *first_problem(const struct report_input *in, const char **reason)
+{
+	const char *problem = NULL;
+
+	for (size_t i = 0; i < in->n_tunnels && !problem; i++)
+		problem = tunnel_problem(in->tunnels[i], reason);
+	return problem;
+}
+
+/* Nothing of the peers is in it (store/kubernetes/node_status.h): how many there are, and with how many traffic
+ * is encrypted, is in status and metrics. */
+static void tell_state(const struct report_input *in)
+{
+	static const char *const families[] = {"IPv4", "IPv6"};
+	struct store_state state = {.ready = !in->failed, .reason = "EncryptionOff"};
+	char message[512] = "encryption is switched off";
+	const char *problem, *why;
+	size_t at = 0;
+
+	for (size_t i = 0; i < in->n_tunnels; i++) {
+		struct device *d = tunnel_device(in->tunnels[i]);
+		bool superpackets = false;
+
+		if (!d || tunnel_state(in->tunnels[i]) != TUNNEL_ON)
+			continue;
+		device_look(d, see_mode, NULL, &superpackets);
+		at += (size_t)snprintf(message + at, sizeof(message) - at, "%s%s: encrypts, %s",
+				       at ? "; " : "", families[i],
+				       superpackets ? "superpackets" : "per packet");
+		state.reason = "Encrypting";
+	}
+	if (in->failed)
+		state.reason = "NotEverythingDone";
+	problem = first_problem(in, &why);
+	if (problem) {
+		state.ready = false;
+		state.reason = why;
+		snprintf(message + at, sizeof(message) - at, "%s%s", at ? "; " : "", problem);
+	}
+	state.message = message;
+	store_state(in->store, &state);
+}
+
+static void tell_leaks(struct announcer *a, const struct report_input *in)
+{
+	struct pv_counters c;
+
+	fence_counters(in->fence, &c);
+	if (a->looked && c.leaks > a->leaks)
+		store_event(in->store, "PlaintextLeft",
+			    "packets for remote pods left this node unencrypted: podveil verify "
+			    "shows which, podveilStrictMode drops them");
+	a->leaks = c.leaks;
+}
+
+void announcer_look(struct announcer *a, const struct report_input *in)
+{
+	const char *problem, *reason;
+
+	if (!in->store)
+		return;
+	tell_state(in);
+	if (is_news(&a->conflicts, in->conflicts))
+		store_event(in->store, "NodesContradict", a->conflicts);
+	if (is_news(&a->refused, settings_refused(in->settings)))
+		store_event(in->store, "SettingRefused", a->refused);
+	problem = first_problem(in, &reason);
+	if (is_news(&a->problem, problem ? problem : ""))
+		store_event(in->store, reason, a->problem);
+	tell_leaks(a, in);
+	a->looked = true;
+}
+
+void announcer_withdraw(struct store *s)
+{
+	const struct store_state gone = {
+		.ready = false, .reason = "Removed", .message = "no agent runs on this node"};
+
+	store_state(s, &gone);
+}

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The page for people: the status document as HTML, whole without JavaScript. Pure but for the
+ * time of day.
+ */
+#ifndef AGENT_PAGE_H
+#define AGENT_PAGE_H
+
+#include <jansson.h>
+
+/* Allocated; NULL: no memory. `status` as of report_document(). */
+char *page_text(const json_t *status);
+
+#endif

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/proofs.h"
+
+#include <string.h>
+#include <time.h>
+
+#include "base/log.h"
+#include "tunnel/tunnel.h"
+
+/* In half seconds: how often they are asked, how often the file is written if there is news, and how
+ * often it is said that it cannot be. */
+#define ASK_TICKS      20
+#define SAVE_TICKS     20
+#define COMPLAIN_TICKS 1200
+
+struct seeing {
+	struct registry *registry;
+	struct registry_sight sight;
+};
+
+static void see_peer(void *context, const struct tunnel_peer_status *p)
+{
+	struct seeing *s = context;
+
+	s->sight.node = p->node;
+	s->sight.key = p->key;
+	s->sight.session = p->session;
+	s->sight.unanswered = p->unanswered;
+	registry_see(s->registry, &s->sight);
+}
+
+void proofs_see(struct registry *r, struct tunnel *const tunnels[REGISTRY_FAMILIES])
+{
+	struct seeing s = {.registry = r};
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	s.sight.now = (uint64_t)now.tv_sec;
+	for (int f = 0; f < REGISTRY_FAMILIES; f++) {
+		s.sight.family = f;
+		if (tunnel_state(tunnels[f]) == TUNNEL_ON)
+			tunnel_look(tunnels[f], see_peer, &s);
+	}
+}
+
+static void ask(void *context, enum registry_family family, const uint8_t key[32])
+{
+	struct tunnel *const *tunnels = context;
+
+	tunnel_ask(tunnels[family], key);
+}
+
+bool proofs_tick(struct registry *r, struct tunnel *const tunnels[REGISTRY_FAMILIES],
+		 unsigned int tick)
+{
+	int err = 0;
+
+	proofs_see(r, tunnels);
+	if (tick % ASK_TICKS == 0)
+		registry_challenged(r, ask, (void *)tunnels);
+	if (tick % SAVE_TICKS == 0)
+		err = registry_save(r);
+	if (err && tick % COMPLAIN_TICKS == 0)
+		log_warn("what nodes proved cannot be remembered", "file=%s errno=%d error=\"%s\"",
+			 REGISTRY_FILE, -err, strerror(-err));
+	return registry_needs_review(r);
+}

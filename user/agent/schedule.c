@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/schedule.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "netlink/route.h"
+#include "protocol/limits.h"
+
+/* Things that have no news of their own are looked at this often. */
+#define TICK_MS 500
+/* News come in bursts. */
+#define SETTLE_MS 20
+
+struct schedule {
+	struct schedule_params params;
+	bool started;
+	bool stopped; /* for good; wins over started */
+	struct route_watch *watch;
+	struct event *on_news, *on_settled, *on_tick, *on_change;
+	uint64_t mend_cost;    /* ns that the last look at the network took */
+	unsigned int failures; /* of passes, one after the other */
+	unsigned int pause;    /* ticks until the next attempt */
+};
+
+static void soon(struct event *e, unsigned int ms)
+{
+	const struct timeval delay = {ms / 1000, (suseconds_t)(ms % 1000) * 1000};
+
+	if (!evtimer_pending(e, NULL))
+		evtimer_add(e, &delay);
+}
+
+/* --- passes --- */
+
+static void run_pass(struct schedule *s)
+{
+	if (!s->params.pass(s->params.context)) {
+		s->failures = 0;
+		return;
+	}
+	/* Ever more rarely: the log says each time why. */
+	s->pause = 1u << (s->failures < 6 ? s->failures : 6);
+	s->failures++;
+}
+
+static void on_change(evutil_socket_t fd, short what, void *context)
+{
+	struct schedule *s = context;
+
+	(void)fd;
+	(void)what;
+	if (s->started)
+		run_pass(s);
+}
+
+void schedule_pass(struct schedule *s)
+{
+	if (!s->stopped)
+		soon(s->on_change, 0);
+}
+
+void schedule_start(struct schedule *s)
+{
+	s->started = !s->stopped;
+	schedule_pass(s);
+}
+
+void schedule_stop(struct schedule *s)
+{
+	s->stopped = true;
+	s->started = false;
+}
+
+bool schedule_failing(const struct schedule *s)
+{
+	return s->failures > 0;
+}
+
+/* --- mending --- */
+
+static void mend(struct schedule *s, bool network)
+{
+	if (s->params.mend(s->params.context, network) && !s->failures)
+		s->failures = s->pause = 1;
+}
+
+/* Somebody changed something in the network: a while later, when he is done, we look. */
+static void on_news(evutil_socket_t fd, short what, void *context)
+{
+	struct schedule *s = context;
+	/* Where there are many routes, looking costs: then not more than a tenth of the time. */
+	const unsigned int pause = (unsigned int)(s->mend_cost * 10 / NSEC_PER_MSEC);
+
+	(void)fd;
+	(void)what;
+	route_watch_drain(s->watch);
+	soon(s->on_settled, pause < SETTLE_MS ? SETTLE_MS : pause > TICK_MS ? TICK_MS : pause);
+}
+
+static void on_settled(evutil_socket_t fd, short what, void *context)
+{
+	struct schedule *s = context;
+	const uint64_t begin = clock_now();
+
+	(void)fd;
+	(void)what;
+	if (!s->started)
+		return;
+	mend(s, true);
+	s->mend_cost = clock_now() - begin;
+}
+
+static void on_tick(evutil_socket_t fd, short what, void *context)
+{
+	struct schedule *s = context;
+
+	(void)fd;
+	(void)what;
+	if (!s->started)
+		return;
+	if (s->failures && !--s->pause)
+		run_pass(s);
+	mend(s, false);
+	s->params.tick(s->params.context);
+}
+
+/* --- making and freeing --- */
+
+int schedule_new(const struct schedule_params *params, struct schedule **out)
+{
+	const struct timeval tick = {0, TICK_MS * 1000};
+	struct schedule *s = calloc(1, sizeof(*s));
+	int err;
+
+	if (!s)
+		return -ENOMEM;
+	s->params = *params;
+	err = route_watch_new(false, &s->watch);
+	if (err)
+		goto fail;
+	s->on_news =
+		event_new(params->base, route_watch_fd(s->watch), EV_READ | EV_PERSIST, on_news, s);
+	s->on_settled = evtimer_new(params->base, on_settled, s);
+	s->on_change = evtimer_new(params->base, on_change, s);
+	s->on_tick = event_new(params->base, -1, EV_PERSIST, on_tick, s);
+	err = -ENOMEM;
+	if (!s->on_news || !s->on_settled || !s->on_change || !s->on_tick ||
+	    event_add(s->on_news, NULL) || event_add(s->on_tick, &tick))
+		goto fail;
+	*out = s;
+	return 0;
+fail:
+	schedule_free(s);
+	return err;
+}
+
+void schedule_free(struct schedule *s)
+{
+	if (!s)
+		return;
+	if (s->on_news)
+		event_free(s->on_news);
+	if (s->on_settled)
+		event_free(s->on_settled);
+	if (s->on_change)
+		event_free(s->on_change);
+	if (s->on_tick)
+		event_free(s->on_tick);
+	route_watch_free(s->watch);
+	free(s);
+}

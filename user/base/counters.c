@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/counters.h"
+
+#include <string.h>
+
+#define FIELD(name, help) {#name, help, offsetof(struct pv_counters, name)},
+static const struct counter_field traffic[] = {PV_COUNTERS_TRAFFIC(FIELD)};
+static const struct counter_field drops[] = {PV_COUNTERS_DROP(FIELD)};
+static const struct counter_field seen[] = {PV_COUNTERS_SEEN(FIELD)};
+#undef FIELD
+
+const struct counter_field *counters_traffic(size_t *n)
+{
+	*n = sizeof(traffic) / sizeof(*traffic);
+	return traffic;
+}
+
+const struct counter_field *counters_drops(size_t *n)
+{
+	*n = sizeof(drops) / sizeof(*drops);
+	return drops;
+}
+
+const struct counter_field *counters_seen(size_t *n)
+{
+	*n = sizeof(seen) / sizeof(*seen);
+	return seen;
+}
+
+uint64_t counter_read(const struct pv_counters *c, const struct counter_field *f)
+{
+	uint64_t n;
+
+	memcpy(&n, (const char *)c + f->offset, sizeof(n));
+	return n;
+}
+
+const char *counter_reason(const struct counter_field *f)
+{
+	return f->name + strlen("drop_");
+}

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The counters of include/podveil/counters.h as tables: what the metrics, the status and the page
+ * have in common. Pure.
+ */
+#ifndef BASE_COUNTERS_H
+#define BASE_COUNTERS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "podveil/counters.h"
+
+struct counter_field {
+	const char *name, *help;
+	size_t offset; /* of a __u64 in struct pv_counters */
+};
+
+const struct counter_field *counters_traffic(size_t *n);
+const struct counter_field *counters_drops(size_t *n); /* names begin with "drop_" */
+const struct counter_field *counters_seen(size_t *n);
+
+uint64_t counter_read(const struct pv_counters *c, const struct counter_field *f);
+/* The reason of a drop: its name without "drop_". */
+const char *counter_reason(const struct counter_field *f);
+
+#endif

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "plan/claims.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+/* Each round looks at what the rounds before have left. */
+enum round {
+	ROUND_PROOFS,	/* which of two proofs counts */
+	ROUND_PROVED,	/* what is proved, or ours, against what is neither */
+	ROUND_ASSIGNED, /* what is assigned or granted against what is not */
+	ROUND_EQUAL,	/* what nothing tells apart */
+	N_ROUNDS
+};
+
+static int by_range(const void *a, const void *b)
+{
+	const struct claim *x = a, *y = b;
+	int order = cidr_compare(&x->cidr, &y->cidr);
+
+	return order ? order : (x->node > y->node) - (x->node < y->node);
+}
+
+static bool gives_way(const struct claim *holder, const struct claim *other)
+{
+	return holder->silent && other->answers;
+}
+
+/* Above 0: `a` is stronger in this round, below 0: `b`; 0: it does not tell. */
+static int weigh(enum round round, const struct claim *a, const struct claim *b)
+{
+	switch (round) {
+	case ROUND_PROOFS: /* of the same range, for others are compatible */
+		if (a->own || b->own || !a->proof || !b->proof)
+			return 0;
+		return gives_way(a, b)	      ? -1
+		       : gives_way(b, a)      ? 1
+		       : a->proof != b->proof ? (a->proof < b->proof ? 1 : -1)
+					      : 0;
+	case ROUND_PROVED:
+		if (a->own || b->own)
+			return a->own ? 1 : -1;
+		if (!a->proof == !b->proof)
+			return 0;
+		if (a->proof)
+			return gives_way(a, b) ? -1 : 1;
+		return gives_way(b, a) ? 1 : -1;
+	case ROUND_ASSIGNED:
+		if (a->granted != b->granted)
+			return a->granted ? 1 : -1;
+		return (int)a->assigned - (int)b->assigned;
+	default:
+		return 0;
+	}
+}
+
+/* They may stand side by side: the narrower one is more specific, and rightly so. */
+static bool compatible(const struct claim *outer, const struct claim *inner)
+{
+	if (outer->cidr.prefix_len == inner->cidr.prefix_len)
+		return false;
+	/* Of two that were proved, they did so before: an agent that starts may not know of the grant
+	 * yet. */
+	return inner->granted || ((outer->own || outer->proof) && (inner->own || inner->proof));
+}
+
+static void refuse(struct claim *weaker, struct claim *stronger)
+{
+	weaker->verdict = CLAIM_REFUSED;
+	weaker->other = stronger->node;
+	stronger->challenged = true;
+}
+
+static void contest(struct claim *one, const struct claim *other)
+{
+	if (one->verdict == CLAIM_STANDS)
+		one->other = other->node;
+	one->verdict = CLAIM_CONTESTED;
+}
+
+/* `outer` contains `inner`. */
+static void judge_pair(enum round round, struct claim *outer, struct claim *inner)
+{
+	int order;
+
+	if (outer->node == inner->node || outer->verdict == CLAIM_REFUSED ||
+	    inner->verdict == CLAIM_REFUSED || compatible(outer, inner))
+		return;
+	if (round == ROUND_EQUAL) {
+		contest(outer, inner);
+		contest(inner, outer);
+		return;
+	}
+	order = weigh(round, outer, inner);
+	if (order > 0)
+		refuse(inner, outer);
+	else if (order < 0)
+		refuse(outer, inner);
+}
+
+int claims_judge(struct claim *all, size_t n)
+{
+	/* Those that contain the current one; sorted, the wider come first. */
+	size_t *around = malloc((n ? n : 1) * sizeof(*around));
+
+	if (!around)
+		return -ENOMEM;
+	if (n)
+		qsort(all, n, sizeof(*all), by_range);
+	for (size_t i = 0; i < n; i++) {
+		all[i].verdict = CLAIM_STANDS;
+		all[i].challenged = false;
+	}
+	for (enum round round = 0; round < N_ROUNDS; round++) {
+		size_t depth = 0;
+
+		for (size_t i = 0; i < n; i++) {
+			while (depth && !cidr_contains(&all[around[depth - 1]].cidr, &all[i].cidr))
+				depth--;
+			for (size_t k = 0; k < depth; k++)
+				judge_pair(round, &all[around[k]], &all[i]);
+			around[depth++] = i;
+		}
+	}
+	free(around);
+	return 0;
+}
+
+/* --- what no pod has --- */
+
+static const struct {
+	struct cidr range;
+	const char *why;
+} never[] = {
+	{{AF_INET, 8, {0}}, "addresses of no network"},
+	{{AF_INET, 8, {127}}, "loopback addresses"},
+	{{AF_INET, 16, {169, 254}}, "link-local addresses, the metadata service's among them"},
+	{{AF_INET, 4, {224}}, "multicast addresses"},
+	{{AF_INET, 32, {255, 255, 255, 255}}, "the broadcast address"},
+	{{AF_INET6, 96, {0}}, "the unspecified and the loopback address"},
+	{{AF_INET6, 96, {[10] = 0xff, [11] = 0xff}}, "IPv4 addresses in IPv6"},
+	{{AF_INET6, 128, {0xfd, 0, 0x0e, 0xc2, [14] = 0x02, [15] = 0x54}}, "the metadata service"},
+	{{AF_INET6, 10, {0xfe, 0x80}}, "link-local addresses"},
+	{{AF_INET6, 8, {0xff}}, "multicast addresses"},
+};
+
+const char *claims_never_pods(const struct cidr *range)
+{
+	for (size_t i = 0; i < sizeof(never) / sizeof(*never); i++)
+		if (cidr_contains(&never[i].range, range) || cidr_contains(range, &never[i].range))
+			return never[i].why;
+	return NULL;
+}

@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "plan/review.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "plan/claims.h"
+
+#define N_OVERLAYS (sizeof(((struct node_record *)0)->overlays) / sizeof(struct cidr))
+
+/* What the review of ranges works with. */
+struct work {
+	struct review *v;
+	struct {
+		struct cidr address;
+		const char *node; /* NULL: ours, or the store's */
+		bool store;
+	} * addresses; /* that no range may contain; sorted */
+	size_t n_addresses;
+	struct claim *claims;
+	size_t n_claims;
+};
+
+static int by_address(const void *a, const void *b)
+{
+	return cidr_compare(a, b); /* the address comes first */
+}
+
+/* --- each range by itself --- */
+
+static void collect_addresses(struct work *w)
+{
+	const struct registry_input *in = w->v->in;
+
+	for (size_t i = 0; i < in->n_own; i++)
+		w->addresses[w->n_addresses++].address = in->own[i];
+	if (in->store.family) {
+		w->addresses[w->n_addresses].address = in->store;
+		w->addresses[w->n_addresses++].store = true;
+	}
+	for (size_t i = 0; i < in->n_nodes; i++)
+		for (int f = 0; f < REGISTRY_FAMILIES; f++) {
+			const struct cidr *a = review_address(&w->v->records[i], f);
+
+			if (!a->family)
+				continue;
+			w->addresses[w->n_addresses].address = *a;
+			w->addresses[w->n_addresses++].node = w->v->records[i].name;
+		}
+	if (w->n_addresses)
+		qsort(w->addresses, w->n_addresses, sizeof(*w->addresses), by_address);
+}
+
+/* An address that the range contains, and may not: its place; n_addresses: none. */
+static size_t address_in(const struct work *w, const struct cidr *range, bool store_allowed)
+{
+	size_t low = 0, high = w->n_addresses;
+
+	while (low < high) {
+		const size_t middle = low + (high - low) / 2;
+
+		if (cidr_compare(&w->addresses[middle].address, range) < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	for (; low < w->n_addresses && cidr_contains(range, &w->addresses[low].address); low++)
+		if (!w->addresses[low].store || !store_allowed)
+			return low;
+	return w->n_addresses;
+}
+
+/* Whatever others say: can it be the node's? */
+static bool possible(struct work *w, size_t i, const struct cidr *range)
+{
+	struct registry_refusal refusal = {
+		.reason = REGISTRY_NEVER_PODS,
+		.node = w->v->records[i].name,
+		.range = *range,
+		.family = range->family == AF_INET6,
+		.why = claims_never_pods(range),
+	};
+	const struct proof *p = &w->v->holdings[i]->proofs[range->family == AF_INET6];
+	size_t at;
+
+	if (refusal.why) {
+		review_refuse(w->v, &refusal);
+		return false;
+	}
+	/* Ours lead nowhere but out of the tunnel's table. */
+	at = i == w->v->self
+		     ? w->n_addresses
+		     : address_in(w, range, w->v->records[i].assigned || proof_covers(p, range));
+	if (at == w->n_addresses)
+		return true;
+	refusal.reason = REGISTRY_NODE_ADDRESS;
+	refusal.other = w->addresses[at].node;
+	review_refuse(w->v, &refusal);
+	return false;
+}
+
+static bool granted(const struct node_record *r, const struct cidr *range)
+{
+	return r->n_granted &&
+	       bsearch(range, r->granted, r->n_granted, sizeof(*r->granted), by_address);
+}
+
+static void add_claim(struct work *w, size_t i, const struct cidr *range, bool tunnel)
+{
+	const struct node_record *r = &w->v->records[i];
+	const struct proof *p = &w->v->holdings[i]->proofs[range->family == AF_INET6];
+
+	w->claims[w->n_claims++] = (struct claim){
+		.cidr = *range,
+		.node = i,
+		.own = i == w->v->self,
+		.granted = granted(r, range),
+		.proof = proof_covers(p, range) ? p->order : 0,
+		.answers = p->answers,
+		.silent = p->silent,
+		.assigned = r->assigned,
+		.tunnel = tunnel,
+	};
+}
+
+static bool covered(const struct node_record *r, const struct cidr *address)
+{
+	for (size_t i = 0; i < r->n_pod_cidrs; i++)
+		if (cidr_contains(&r->pod_cidrs[i], address))
+			return true;
+	return false;
+}
+
+/* --- tunnels' addresses --- */
+
+/* Is it the node's, or may it become it? */
+static bool take_tunnel(struct work *w, size_t i, const struct cidr *address)
+{
+	const struct node_record *r = &w->v->records[i];
+	const struct registry_refusal refusal = {
+		.reason = REGISTRY_NOT_ASSIGNED,
+		.node = r->name,
+		.range = *address,
+		.family = address->family == AF_INET6,
+	};
+
+	if (!possible(w, i, address))
+		return false;
+	/* Within a range of its own it stands and falls like that. */
+	if (!r->assigned || covered(r, address)) {
+		add_claim(w, i, address, true);
+		return true;
+	}
+	review_refuse(w->v, &refusal);
+	return false;
+}
+
+static void take_tunnels(struct work *w, size_t i)
+{
+	struct node_record *r = &w->v->records[i];
+	struct cidr *const tunnels[] = {&r->tunnel4, &r->tunnel6};
+
+	/* Stores that know of other tunnels know what is assigned, too: theirs are among the ranges,
+	 * or refused. */
+	for (size_t k = 0; k < N_OVERLAYS; k++)
+		if (r->overlays[k].family && r->assigned && !covered(r, &r->overlays[k]) &&
+		    cidr_compare(&r->overlays[k], &r->tunnel4) &&
+		    cidr_compare(&r->overlays[k], &r->tunnel6))
+			take_tunnel(w, i, &r->overlays[k]);
+	for (size_t k = 0; k < 2; k++)
+		if (tunnels[k]->family && !take_tunnel(w, i, tunnels[k]))
+			*tunnels[k] = (struct cidr){.family = AF_UNSPEC};
+}
+
+static void collect_claims(struct work *w)
+{
+	for (size_t i = 0; i < w->v->in->n_nodes; i++) {
+		struct node_record *r = &w->v->records[i];
+		size_t kept = 0;
+
+		for (size_t k = 0; k < r->n_pod_cidrs; k++) {
+			if (!possible(w, i, &r->pod_cidrs[k]))
+				continue;
+			add_claim(w, i, &r->pod_cidrs[k], false);
+			r->pod_cidrs[kept++] = r->pod_cidrs[k];
+		}
+		r->n_pod_cidrs = kept;
+		take_tunnels(w, i);
+	}
+}
+
+/* --- what came out --- */
+
+static void withdraw(struct work *w, const struct claim *c)
+{
+	struct node_record *r = &w->v->records[c->node];
+	struct cidr *tunnel = c->cidr.family == AF_INET ? &r->tunnel4 : &r->tunnel6;
+	const bool contested = c->verdict == CLAIM_CONTESTED;
+	const struct registry_refusal refusal = {
+		.reason = contested ? REGISTRY_RANGE_CONTESTED : REGISTRY_RANGE_HELD,
+		.node = r->name,
+		.other = w->v->records[c->other].name,
+		.range = c->cidr,
+		.family = c->cidr.family == AF_INET6,
+	};
+
+	review_refuse(w->v, &refusal);
+	if (contested)
+		w->v->contested[w->v->n_contested++] = (struct registry_range){c->cidr, r->name};
+	if (c->tunnel)
+		*tunnel = (struct cidr){.family = AF_UNSPEC};
+}
+
+/* What stands, in the order of ranges; and what is proved is what of that was proved before. */
+static void apply(struct work *w)
+{
+	struct review *v = w->v;
+
+	for (size_t i = 0; i < v->in->n_nodes; i++) {
+		v->records[i].n_pod_cidrs = 0;
+		for (int f = 0; f < REGISTRY_FAMILIES; f++) {
+			v->holdings[i]->proofs[f].n_ranges = 0;
+			v->holdings[i]->proofs[f].challenged = false;
+		}
+	}
+	for (size_t i = 0; i < w->n_claims; i++) {
+		const struct claim *c = &w->claims[i];
+		struct node_record *r = &v->records[c->node];
+		struct proof *p = &v->holdings[c->node]->proofs[c->cidr.family == AF_INET6];
+
+		if (c->verdict != CLAIM_STANDS) {
+			withdraw(w, c);
+			continue;
+		}
+		if (!c->tunnel)
+			r->pod_cidrs[r->n_pod_cidrs++] = c->cidr;
+		if (!c->proof || c->own || (c->tunnel && covered(r, &c->cidr)))
+			continue;
+		p->challenged |= c->challenged;
+		proof_add(p, &c->cidr);
+	}
+}
+
+int review_ranges(struct review *v)
+{
+	struct work w = {.v = v};
+	size_t room = 1;
+	int err = -ENOMEM;
+
+	for (size_t i = 0; i < v->in->n_nodes; i++)
+		room += v->records[i].n_pod_cidrs + N_OVERLAYS + 2;
+	w.addresses = calloc(v->in->n_nodes * 2 + v->in->n_own + 1, sizeof(*w.addresses));
+	w.claims = calloc(room, sizeof(*w.claims));
+	v->contested = calloc(room, sizeof(*v->contested));
+	if (w.addresses && w.claims && v->contested) {
+		collect_addresses(&w);
+		collect_claims(&w);
+		err = claims_judge(w.claims, w.n_claims);
+	}
+	if (!err)
+		apply(&w);
+	free(w.addresses);
+	free(w.claims);
+	return err;
+}

@@ -1,0 +1,448 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "programs/guard.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <dirent.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "guard.skel.h"
+#include "netlink/link.h"
+#include "programs/guard_programs.h"
+#include "programs/hook.h"
+#include "programs/libbpf_log.h"
+#include "programs/pins.h"
+#include "programs/program_id.h"
+#include "programs/ranges.h"
+#include "programs/tcx.h"
+
+#define PIN_NAME "guard"
+
+enum { EGRESS, INGRESS, N_SIDES };
+static const struct {
+	enum bpf_tc_attach_point point;
+	const char *pin; /* of the link, before the device's number */
+} sides[N_SIDES] = {{BPF_TC_EGRESS, "egress_"}, {BPF_TC_INGRESS, "ingress_"}};
+
+struct device {
+	struct guard_device is;
+	bool wanted;
+	struct hook hooks[N_SIDES];
+};
+
+struct guard {
+	struct guard_skeleton *skeleton;
+	bool tcx;
+	struct device *devices;
+	size_t n;
+	uint64_t displaced;
+	char pins[PATH_MAX]; /* empty: none */
+};
+
+int guard_program_fd(const struct guard *g)
+{
+	return bpf_program__fd(g->skeleton->progs.guard);
+}
+
+int shield_program_fd(const struct guard *g)
+{
+	return bpf_program__fd(g->skeleton->progs.shield);
+}
+
+int guard_ip_program_fd(const struct guard *g)
+{
+	return bpf_program__fd(g->skeleton->progs.guard_ip);
+}
+
+int shield_ip_program_fd(const struct guard *g)
+{
+	return bpf_program__fd(g->skeleton->progs.shield_ip);
+}
+
+void guard_use_clsact(struct guard *g)
+{
+	g->tcx = false;
+}
+
+static int program_fd(const struct guard *g, const struct device *d, size_t side)
+{
+	if (side == EGRESS)
+		return d->is.ethernet ? guard_program_fd(g) : guard_ip_program_fd(g);
+	return d->is.ethernet ? shield_program_fd(g) : shield_ip_program_fd(g);
+}
+
+/* --- attaching --- */
+
+/* The same programs once more, with the same maps. Those that are attached give way one by one. */
+static int renew(struct guard *g)
+{
+	struct guard_skeleton *fresh = guard_skeleton__open();
+	struct bpf_map *map, *old;
+	int err;
+
+	if (!fresh)
+		return -errno;
+	bpf_object__for_each_map(map, fresh->obj)
+	{
+		old = bpf_object__find_map_by_name(g->skeleton->obj, bpf_map__name(map));
+		if (old && !bpf_map__is_internal(map))
+			bpf_map__reuse_fd(map, bpf_map__fd(old));
+	}
+	err = guard_skeleton__load(fresh);
+	if (err) {
+		guard_skeleton__destroy(fresh);
+		return err;
+	}
+	guard_skeleton__destroy(g->skeleton);
+	g->skeleton = fresh;
+	return 0;
+}
+
+static int mend_side(struct guard *g, struct device *d, size_t side)
+{
+	struct hook *h = &d->hooks[side];
+	const unsigned int before = h->displaced;
+	int fd = program_fd(g, d, side), done;
+	char pin[32];
+
+	snprintf(pin, sizeof(pin), "%s%d", sides[side].pin, d->is.ifindex);
+	done = hook_mend(h, g->tcx, fd, program_id(fd), g->pins, pin);
+	if (done == -EALREADY) {
+		done = renew(g);
+		if (done)
+			return done;
+		fd = program_fd(g, d, side);
+		done = hook_mend(h, g->tcx, fd, program_id(fd), g->pins, pin);
+	}
+	g->displaced += h->displaced - before;
+	return done;
+}
+
+static int mend_device(struct guard *g, struct device *d)
+{
+	int mended = 0;
+
+	for (size_t i = 0; i < N_SIDES; i++) {
+		int done = mend_side(g, d, i);
+
+		if (done < 0)
+			return done == -ENODEV || done == -ENXIO ? 0 : done;
+		mended += done;
+	}
+	return mended;
+}
+
+int guard_mend(struct guard *g)
+{
+	int mended = 0, first = 0, done;
+
+	for (size_t i = 0; i < g->n; i++) {
+		done = mend_device(g, &g->devices[i]);
+		if (done >= 0)
+			mended += done;
+		else if (!first)
+			first = done;
+	}
+	done = pins_mend(g->skeleton->obj, g->pins);
+	if (done >= 0)
+		mended += done;
+	else if (!first)
+		first = done;
+	return first ? first : mended;
+}
+
+/* --- which devices --- */
+
+static struct device *find(struct guard *g, int ifindex)
+{
+	for (size_t i = 0; i < g->n; i++)
+		if (g->devices[i].is.ifindex == ifindex)
+			return &g->devices[i];
+	return NULL;
+}
+
+static int want(struct guard *g, const struct guard_device *w)
+{
+	struct device *d = find(g, w->ifindex), *more;
+
+	if (!d) {
+		more = realloc(g->devices, (g->n + 1) * sizeof(*more));
+		if (!more)
+			return -ENOMEM;
+		g->devices = more;
+		d = &more[g->n++];
+		for (size_t i = 0; i < N_SIDES; i++)
+			hook_init(&d->hooks[i], w->ifindex, sides[i].point);
+	}
+	d->is = *w;
+	d->wanted = true;
+	return 0;
+}
+
+int guard_cover(struct guard *g, const struct guard_device *wanted, size_t n)
+{
+	int first = 0;
+
+	for (size_t i = 0; i < g->n; i++)
+		g->devices[i].wanted = false;
+	for (size_t i = 0; i < n; i++) {
+		int done = want(g, &wanted[i]);
+
+		if (!done)
+			done = mend_device(g, find(g, wanted[i].ifindex));
+		if (done < 0 && !first)
+			first = done;
+	}
+	return first;
+}
+
+static int strip_device(int ifindex)
+{
+	int first = 0;
+
+	for (size_t i = 0; i < N_SIDES; i++) {
+		int err = hook_strip(ifindex, sides[i].point);
+
+		first = first ? first : err;
+	}
+	return first;
+}
+
+struct stripping {
+	struct guard *keep; /* NULL: nothing */
+	int first;
+};
+
+static void strip_link(void *context, const struct link_info *l)
+{
+	struct stripping *s = context;
+	const struct device *d = s->keep ? find(s->keep, l->ifindex) : NULL;
+	int err = d && d->wanted ? 0 : strip_device(l->ifindex);
+
+	s->first = s->first ? s->first : err;
+}
+
+/* Links of devices that are not wanted, or not there any more. */
+static void unpin_others(struct guard *g)
+{
+	DIR *directory = *g->pins ? opendir(g->pins) : NULL;
+	struct dirent *entry;
+
+	if (!directory)
+		return;
+	while ((entry = readdir(directory)))
+		for (size_t i = 0; i < N_SIDES; i++) {
+			const size_t len = strlen(sides[i].pin);
+			const struct device *d;
+
+			if (strncmp(entry->d_name, sides[i].pin, len) != 0)
+				continue;
+			d = find(g, atoi(entry->d_name + len));
+			if (!d || !d->wanted)
+				pins_unlink(g->pins, entry->d_name);
+		}
+	closedir(directory);
+}
+
+int guard_leave_others(struct guard *g)
+{
+	struct stripping s = {.keep = g};
+	size_t kept = 0;
+	int err = link_each(strip_link, &s);
+
+	unpin_others(g);
+	for (size_t i = 0; i < g->n; i++) {
+		if (g->devices[i].wanted) {
+			g->devices[kept++] = g->devices[i];
+			continue;
+		}
+		for (size_t k = 0; k < N_SIDES; k++)
+			hook_fini(&g->devices[i].hooks[k]);
+	}
+	g->n = kept;
+	return err ? err : s.first;
+}
+
+int guard_cleanup(void)
+{
+	struct stripping s = {.keep = NULL};
+	int err;
+
+	libbpf_log();
+	err = link_each(strip_link, &s);
+	pins_remove(PIN_NAME);
+	return err ? err : s.first;
+}
+
+struct sighting {
+	void (*each)(void *context, const char *device);
+	void *context;
+};
+
+static void see_device(void *context, const struct link_info *l)
+{
+	const struct sighting *s = context;
+
+	if (hook_has_ours(l->ifindex, BPF_TC_EGRESS) || hook_has_ours(l->ifindex, BPF_TC_INGRESS))
+		s->each(s->context, l->name);
+}
+
+int guard_devices(void (*each)(void *context, const char *device), void *context)
+{
+	struct sighting s = {each, context};
+
+	libbpf_log();
+	return link_each(see_device, &s);
+}
+
+/* --- how it stands --- */
+
+size_t guard_n_devices(const struct guard *g)
+{
+	return g->n;
+}
+
+struct guard_state guard_device_state(const struct guard *g, size_t i)
+{
+	const struct device *d = &g->devices[i];
+	const struct hook *of = d->hooks;
+
+	return (struct guard_state){
+		.ifindex = d->is.ifindex,
+		.stands = of[EGRESS].first && of[INGRESS].first,
+		.before = *of[EGRESS].before ? of[EGRESS].before : of[INGRESS].before,
+	};
+}
+
+const char *guard_method(const struct guard *g)
+{
+	return g->tcx ? "tcx" : "clsact";
+}
+
+uint64_t guard_displaced(const struct guard *g)
+{
+	return g->displaced;
+}
+
+/* --- content --- */
+
+int guard_settings(struct guard *g, const struct pv_guard_settings *settings)
+{
+	uint32_t zero = 0;
+
+	return bpf_map_update_elem(bpf_map__fd(g->skeleton->maps.guard_settings), &zero, settings,
+				   BPF_ANY)
+		       ? -errno
+		       : 0;
+}
+
+static int ranges_fd(const struct guard *g, int family)
+{
+	return bpf_map__fd(family == AF_INET ? g->skeleton->maps.guard_ranges4
+					     : g->skeleton->maps.guard_ranges6);
+}
+
+int guard_set(struct guard *g, const struct cidr *range, enum pv_guard_kind kind)
+{
+	const struct pv_guard_range value = {.kind = kind};
+
+	return range_set(ranges_fd(g, range->family), range, &value);
+}
+
+int guard_unset(struct guard *g, const struct cidr *range)
+{
+	return range_unset(ranges_fd(g, range->family), range);
+}
+
+int guard_each(struct guard *g,
+	       void (*each)(const struct cidr *range, enum pv_guard_kind kind, void *context),
+	       void *context)
+{
+	static const uint8_t families[] = {AF_INET, AF_INET6};
+
+	for (size_t i = 0; i < 2; i++) {
+		const int fd = ranges_fd(g, families[i]);
+		union range_key key, *last = NULL;
+
+		while (!bpf_map_get_next_key(fd, last, &key)) {
+			struct cidr c = {.family = families[i],
+					 .prefix_len = (uint8_t)key.v6.prefix_len};
+			struct pv_guard_range value;
+
+			memcpy(c.address, key.v6.address, cidr_address_size(families[i]));
+			if (!bpf_map_lookup_elem(fd, &key, &value))
+				each(&c, (enum pv_guard_kind)value.kind, context);
+			last = &key;
+		}
+	}
+	return 0;
+}
+
+void guard_counters(struct guard *g, struct pv_counters *sum)
+{
+	const int fd = bpf_map__fd(g->skeleton->maps.guard_counters);
+
+	memset(sum, 0, sizeof(*sum));
+	for (uint32_t slot = 0; slot < PV_COUNTER_SLOTS; slot++) {
+		struct pv_counters c;
+		const uint64_t *from = (const uint64_t *)&c;
+		uint64_t *to = (uint64_t *)sum;
+
+		if (bpf_map_lookup_elem(fd, &slot, &c))
+			continue;
+		for (size_t k = 0; k < sizeof(c) / sizeof(*to); k++)
+			to[k] += from[k];
+	}
+}
+
+/* --- making and freeing --- */
+
+int guard_new(const struct pv_guard_settings *settings, struct guard **out)
+{
+	struct guard *g = calloc(1, sizeof(*g));
+	int err = -ENOMEM;
+
+	if (!g)
+		return -ENOMEM;
+	libbpf_log();
+	g->tcx = tcx_there();
+	g->skeleton = guard_skeleton__open();
+	if (!g->skeleton)
+		goto fail;
+	pins_reuse(g->skeleton->obj, PIN_NAME);
+	err = guard_skeleton__load(g->skeleton);
+	if (err)
+		goto fail;
+	pins_make(g->skeleton->obj, PIN_NAME, g->pins, sizeof(g->pins));
+	/* A link that is pinned nowhere ends with the process, a filter does not. */
+	if (!*g->pins)
+		g->tcx = false;
+	err = guard_settings(g, settings);
+	if (err)
+		goto fail;
+	*out = g;
+	return 0;
+fail:
+	guard_free(g, false);
+	return err;
+}
+
+void guard_free(struct guard *g, bool remove)
+{
+	if (!g)
+		return;
+	if (remove)
+		guard_cleanup();
+	for (size_t i = 0; i < g->n; i++)
+		for (size_t k = 0; k < N_SIDES; k++)
+			hook_fini(&g->devices[i].hooks[k]);
+	free(g->devices);
+	guard_skeleton__destroy(g->skeleton);
+	free(g);
+}

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The map of peer counters, memory-mapped. An array map cannot grow, and one large enough for every
+ * cluster would make `bpftool map dump` unreadable: so it is replaced by one twice as large when
+ * its slots run out.
+ */
+#include <bpf/bpf.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+#include <urcu-qsbr.h>
+
+#include "programs/pins.h"
+#include "programs/programs.h"
+#include "tunnel.skel.h"
+
+#define NAME "peer_counters"
+
+/* The kernel aligns an array's values to 8 bytes, which ours are. */
+#define STRIDE sizeof(struct pv_peer_traffic)
+_Static_assert(STRIDE % 8 == 0, "stride of the array in memory");
+
+static uint8_t *map_memory(int fd, uint32_t slots)
+{
+	void *memory = mmap(NULL, slots * STRIDE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
+	return memory == MAP_FAILED ? NULL : memory;
+}
+
+int peer_counters_init(struct programs *p)
+{
+	const struct bpf_map *map = p->skeleton->maps.peer_counters;
+
+	p->peer_counters_fd = bpf_map__fd(map);
+	p->peer_slots = bpf_map__max_entries(map);
+	p->peer_counters = map_memory(p->peer_counters_fd, p->peer_slots);
+	return p->peer_counters ? 0 : -errno;
+}
+
+void peer_counters_fini(struct programs *p)
+{
+	if (p->peer_counters)
+		munmap(p->peer_counters, p->peer_slots * STRIDE);
+	if (p->peer_counters_own)
+		close(p->peer_counters_fd);
+}
+
+struct pv_peer_counters *programs_peer_counters(struct programs *p, uint32_t slot)
+{
+	if (slot >= p->peer_slots)
+		return NULL;
+	return ((struct pv_peer_traffic *)(p->peer_counters + slot * STRIDE))->worker;
+}
+
+static int create(const struct programs *p, uint32_t slots)
+{
+	const struct bpf_map *like = p->skeleton->maps.peer_counters;
+	LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = BPF_F_MMAPABLE,
+		    .btf_fd = (uint32_t)bpf_object__btf_fd(p->skeleton->obj),
+		    .btf_key_type_id = bpf_map__btf_key_type_id(like),
+		    .btf_value_type_id = bpf_map__btf_value_type_id(like));
+
+	return bpf_map_create(BPF_MAP_TYPE_ARRAY, NAME, sizeof(uint32_t),
+			      sizeof(struct pv_peer_traffic), slots, &opts);
+}
+
+int programs_peer_grow(struct programs *p, uint32_t slots,
+		       void (*moved)(void *context, uint32_t slot, struct pv_peer_counters *memory),
+		       void *context)
+{
+	const uint32_t old_slots = p->peer_slots;
+	const int old_fd = p->peer_counters_fd;
+	uint64_t *old = (uint64_t *)p->peer_counters, *snapshot, *fresh;
+	uint32_t new_slots = old_slots;
+	int fd, err = -ENOMEM;
+
+	if (slots <= old_slots)
+		return 0;
+	if (slots > PV_MAX_PEERS)
+		return -ENOSPC;
+	while (new_slots < slots)
+		new_slots *= 2;
+	snapshot = malloc(old_slots * STRIDE);
+	if (!snapshot)
+		return -ENOMEM;
+	fd = create(p, new_slots);
+	if (fd < 0) {
+		err = fd;
+		goto out;
+	}
+	fresh = (uint64_t *)map_memory(fd, new_slots);
+	if (!fresh) {
+		close(fd);
+		goto out;
+	}
+	/* Workers go on counting into the old memory until the grace period is over. What they add
+	 * behind the snapshot is the difference afterwards. */
+	memcpy(snapshot, old, old_slots * STRIDE);
+	memcpy(fresh, snapshot, old_slots * STRIDE);
+	p->peer_counters = (uint8_t *)fresh;
+	p->peer_slots = new_slots;
+	for (uint32_t i = 0; i < old_slots; i++)
+		moved(context, i, programs_peer_counters(p, i));
+	synchronize_rcu();
+	for (size_t i = 0; i < old_slots * STRIDE / sizeof(*old); i++)
+		if (old[i] != snapshot[i])
+			__atomic_fetch_add(&fresh[i], old[i] - snapshot[i], __ATOMIC_RELAXED);
+	munmap(old, old_slots * STRIDE);
+	if (p->peer_counters_own)
+		close(old_fd);
+	p->peer_counters_fd = fd;
+	p->peer_counters_own = true;
+	err = pins_put(p->directory, fd, NAME);
+out:
+	free(snapshot);
+	return err;
+}

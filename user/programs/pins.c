@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "programs/pins.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/magic.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#define BPFFS	 "/sys/fs/bpf"
+#define PIN_ROOT BPFFS "/podveil"
+
+static bool is_bpffs(const char *path)
+{
+	struct statfs fs;
+
+	return !statfs(path, &fs) && fs.f_type == BPF_FS_MAGIC;
+}
+
+static int make_directory(const char *path, mode_t mode)
+{
+	return mkdir(path, mode) && errno != EEXIST ? -errno : 0;
+}
+
+/* A bpffs refuses names with a dot, such as wireguard.cali, in a directory that has any permission
+ * bit
+ * ("reserved for future extensions"). Root needs none. */
+static int make_root(void)
+{
+	int err = make_directory(PIN_ROOT, 0);
+
+	return err ? err : chmod(PIN_ROOT, 0) ? -errno : 0;
+}
+
+int pins_directory(const char *name, char *out, size_t room)
+{
+	int err;
+
+	*out = 0;
+	if (!is_bpffs(BPFFS) &&
+	    mount("bpf", BPFFS, "bpf", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0700"))
+		return -errno;
+	err = make_root();
+	if (err)
+		return err;
+	snprintf(out, room, "%s/%s", PIN_ROOT, name);
+	err = make_directory(out, 0700);
+	if (err)
+		*out = 0;
+	return err;
+}
+
+int pins_put(const char *directory, int fd, const char *map)
+{
+	char path[PATH_MAX], fresh[PATH_MAX];
+
+	if (!*directory)
+		return 0;
+	if (snprintf(path, sizeof(path), "%s/%s", directory, map) >= (int)sizeof(path) ||
+	    snprintf(fresh, sizeof(fresh), "%s/%s_new", directory, map) >= (int)sizeof(fresh))
+		return -ENAMETOOLONG;
+	/* bpffs renames, but does not replace: what a reader may miss is one moment. */
+	unlink(fresh);
+	if (bpf_obj_pin(fd, fresh))
+		return -errno;
+	if (chmod(fresh, 0600) || (unlink(path) && errno != ENOENT) || rename(fresh, path)) {
+		int err = -errno;
+
+		unlink(fresh);
+		return err;
+	}
+	return 0;
+}
+
+void pins_unlink(const char *directory, const char *map)
+{
+	char path[PATH_MAX];
+
+	if (*directory && snprintf(path, sizeof(path), "%s/%s", directory, map) < (int)sizeof(path))
+		unlink(path);
+}
+
+static void remove_directory(const char *directory)
+{
+	DIR *d = opendir(directory);
+	struct dirent *entry;
+
+	if (!d)
+		return;
+	while ((entry = readdir(d)))
+		if (entry->d_name[0] != '.')
+			unlinkat(dirfd(d), entry->d_name, 0);
+	closedir(d);
+	rmdir(directory);
+	rmdir(PIN_ROOT); /* stays while others have pins there */
+}
+
+void pins_remove(const char *name)
+{
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), "%s/%s", PIN_ROOT, name);
+	remove_directory(path);
+}
+
+void pins_each(void (*each)(const char *name, void *context), void *context)
+{
+	DIR *d = opendir(PIN_ROOT);
+	struct dirent *entry;
+
+	while (d && (entry = readdir(d)))
+		if (strcmp(entry->d_name, ".") && strcmp(entry->d_name, ".."))
+			each(entry->d_name, context);
+	if (d)
+		closedir(d);
+}
+
+int pins_make(struct bpf_object *o, const char *name, char *out, size_t room)
+{
+	struct bpf_map *map;
+	int err = pins_directory(name, out, room);
+
+	if (err)
+		return err;
+	bpf_object__for_each_map(map, o)
+	{
+		if (bpf_map__is_internal(map))
+			continue;
+		err = pins_put(out, bpf_map__fd(map), bpf_map__name(map));
+		if (err) {
+			remove_directory(out);
+			*out = 0;
+			return err;
+		}
+	}
+	return 0;
+}
+
+int pins_get(const char *name, const char *map)
+{
+	char path[PATH_MAX];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/%s/%s", PIN_ROOT, name, map);
+	fd = bpf_obj_get(path);
+	return fd < 0 ? -errno : fd;
+}
+
+static bool same_shape(int fd, const struct bpf_map *map)
+{
+	struct bpf_map_info info = {0};
+	uint32_t len = sizeof(info);
+
+	return !bpf_obj_get_info_by_fd(fd, &info, &len) && info.type == bpf_map__type(map) &&
+	       info.key_size == bpf_map__key_size(map) &&
+	       info.value_size == bpf_map__value_size(map) &&
+	       info.max_entries == bpf_map__max_entries(map);
+}
+
+void pins_reuse_one(struct bpf_map *map, const char *name)
+{
+	int fd = bpf_map__is_internal(map) ? -1 : pins_get(name, bpf_map__name(map));
+
+	if (fd < 0)
+		return;
+	if (same_shape(fd, map))
+		bpf_map__reuse_fd(map, fd); /* it keeps a descriptor of its own */
+	close(fd);
+}
+
+void pins_reuse(struct bpf_object *o, const char *name)
+{
+	struct bpf_map *map;
+
+	bpf_object__for_each_map(map, o)
+	{
+		pins_reuse_one(map, name);
+	}
+}
+
+static uint32_t map_id(int fd)
+{
+	struct bpf_map_info info = {0};
+	uint32_t len = sizeof(info);
+
+	return fd < 0 || bpf_obj_get_info_by_fd(fd, &info, &len) ? 0 : info.id;
+}
+
+static uint32_t link_id(int fd)
+{
+	struct bpf_link_info info = {0};
+	uint32_t len = sizeof(info);
+
+	return fd < 0 || bpf_obj_get_info_by_fd(fd, &info, &len) ? 0 : info.id;
+}
+
+static int mend_one(const char *directory, int fd, const char *name, uint32_t (*id_of)(int fd))
+{
+	char path[PATH_MAX];
+	uint32_t id;
+	int there, err;
+
+	if (!*directory ||
+	    snprintf(path, sizeof(path), "%s/%s", directory, name) >= (int)sizeof(path))
+		return 0;
+	there = bpf_obj_get(path);
+	id = id_of(there);
+	if (there >= 0)
+		close(there);
+	if (id && id == id_of(fd))
+		return 0;
+	err = make_root();
+	if (!err)
+		err = make_directory(directory, 0700);
+	if (!err)
+		err = pins_put(directory, fd, name);
+	return err ? err : 1;
+}
+
+int pins_mend_one(const char *directory, int fd, const char *map)
+{
+	return mend_one(directory, fd, map, map_id);
+}
+
+int pins_mend_link(const char *directory, int fd, const char *link)
+{
+	return mend_one(directory, fd, link, link_id);
+}
+
+int pins_mend(struct bpf_object *o, const char *directory)
+{
+	struct bpf_map *map;
+	int mended = 0;
+
+	bpf_object__for_each_map(map, o)
+	{
+		int err = bpf_map__is_internal(map)
+				  ? 0
+				  : pins_mend_one(directory, bpf_map__fd(map), bpf_map__name(map));
+
+		if (err < 0)
+			return err;
+		mended += err;
+	}
+	return mended;
+}
+
+int pins_rename(char *directory, size_t room, const char *name)
+{
+	char path[PATH_MAX];
+
+	if (!*directory)
+		return 0;
+	snprintf(path, sizeof(path), "%s/%s", PIN_ROOT, name);
+	/* An empty one of a dead process; rename() takes no other. */
+	remove_directory(path);
+	if (rename(directory, path))
+		return -errno;
+	snprintf(directory, room, "%s", path);
+	return 0;
+}

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Maps under /sys/fs/bpf/podveil/NAME/: readable with bpftool, and there for the next process.
+ * Mounts a bpffs where there is none. 0 or -errno.
+ */
+#ifndef PROGRAMS_PINS_H
+#define PROGRAMS_PINS_H
+
+#include <stddef.h>
+
+struct bpf_map;
+struct bpf_object;
+
+/* The directory is made (mode 0700) and its path stored; empty where it cannot be. */
+int pins_directory(const char *name, char *out, size_t room);
+/* Pins one map, or a link, in place of whatever was there. Nothing to do where directory is empty. */
+int pins_put(const char *directory, int fd, const char *map);
+/* Takes its name from one map. */
+void pins_unlink(const char *directory, const char *map);
+/* Pins all maps of an object. All, or none, and *out is empty. */
+int pins_make(struct bpf_object *o, const char *name, char *out, size_t room);
+/* Before loading: maps that are pinned and of the same shape are taken over with their content. */
+void pins_reuse(struct bpf_object *o, const char *name);
+void pins_reuse_one(struct bpf_map *map, const char *name);
+/* Pins again what is missing or another map. How many, or -errno. */
+int pins_mend(struct bpf_object *o, const char *directory);
+int pins_mend_one(const char *directory, int fd, const char *map);
+int pins_mend_link(const char *directory, int fd, const char *link);
+/* A pinned map's descriptor, or -errno. */
+int pins_get(const char *name, const char *map);
+void pins_remove(const char *name);
+/* Calls back with the name of each directory; it may remove it. */
+void pins_each(void (*each)(const char *name, void *context), void *context);
+/* Renames the directory; its path is stored anew. */
+int pins_rename(char *directory, size_t room, const char *name);
+
+#endif

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the kernel knows a loaded program by. */
+#ifndef PROGRAMS_PROGRAM_ID_H
+#define PROGRAMS_PROGRAM_ID_H
+
+#include <bpf/bpf.h>
+#include <stdint.h>
+
+/* 0, which no program has, where it cannot be had. */
+static inline uint32_t program_id(int fd)
+{
+	struct bpf_prog_info info = {0};
+	uint32_t len = sizeof(info);
+
+	return bpf_obj_get_info_by_fd(fd, &info, &len) ? 0 : info.id;
+}
+
+#endif

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The inside of `struct programs`, for the folder. */
+#ifndef PROGRAMS_PROGRAMS_H
+#define PROGRAMS_PROGRAMS_H
+
+#include <bpf/libbpf.h>
+#include <limits.h>
+
+#include "programs/loader.h"
+
+struct tunnel; /* the skeleton */
+
+struct programs {
+	struct tunnel *skeleton;
+	bool superpackets;
+	char directory[PATH_MAX]; /* of the pins; empty: none */
+	struct pv_counters *counters;
+	/* peer_counters: the skeleton's map at first, then ever larger ones. */
+	int peer_counters_fd;
+	bool peer_counters_own; /* fd is ours to close */
+	uint32_t peer_slots;
+	uint8_t *peer_counters;
+};
+
+int peer_counters_init(struct programs *p);
+void peer_counters_fini(struct programs *p);
+
+#endif

@@ -1,0 +1,537 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The store that is an etcd cluster (v3):
+ *
+ *   /podveil/nodes/NAME         the record of a node, on a lease that its agent keeps alive
+ *   /podveil/config/default     settings of the cluster: one flat JSON object
+ *   /podveil/config/node.NAME   settings of a node
+ *
+ * A record that goes because its lease ran out was deleted by nobody: a node that is cut off from
+ * etcd may be well otherwise, and to forget it would be to talk to its pods in plain. It stands
+ * until it comes back, or somebody else publishes its ranges. A record that somebody deletes is
+ * gone in that moment; so are settings.
+ */
+#include <errno.h>
+#include <event2/event.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+#include <time.h>
+
+#include "base/log.h"
+#include "store/document.h"
+#include "store/etcd/etcd_client.h"
+#include "store/etcd/etcd_lease.h"
+#include "store/etcd/etcd_set.h"
+#include "store/etcd/etcd_watch.h"
+#include "store/memory.h"
+#include "store/patience.h"
+#include "store/store.h"
+
+#define PREFIX	     "/podveil/"
+#define NODES	     PREFIX "nodes/"
+#define CONFIG	     PREFIX "config/"
+#define CALL_MS	     5000
+#define ASK_AGAIN_MS 300
+#define ASK_TRIES    20
+#define RAN_OUT	     "its lease ran out: its agent does not reach etcd"
+
+struct etcd;
+
+/* The key of a node's record, as it was told. */
+struct known {
+	char *key;
+	int64_t lease, revision;
+	bool has_key;		  /* the record has one for WireGuard */
+	struct rest_call *asking; /* whether its lease ran out */
+	struct event *ask_again;  /* NULL: nobody asks */
+	unsigned int tries;
+	struct etcd *e;
+	TAILQ_ENTRY(known) in_list;
+};
+
+struct etcd {
+	const struct store_place *place;
+	struct etcd_client *client;
+	struct etcd_watch *watch;
+	struct etcd_lease *own;
+	char *own_key;
+	bool own_seen; /* in the list under way */
+	bool older;    /* so is something that is older than it was */
+	struct event *on_begin;
+	TAILQ_HEAD(, known) known;
+};
+
+static struct known *find(struct etcd *e, const char *key)
+{
+	struct known *k;
+
+	TAILQ_FOREACH (k, &e->known, in_list)
+		if (!strcmp(k->key, key))
+			return k;
+	return NULL;
+}
+
+static const char *node_of(const struct known *k)
+{
+	return k->key + strlen(NODES);
+}
+
+/* Its record is there, or it is forgotten. */
+static void stop_asking(struct known *k)
+{
+	rest_cancel(k->asking);
+	k->asking = NULL;
+	if (k->ask_again)
+		event_free(k->ask_again);
+	k->ask_again = NULL;
+	k->tries = 0;
+}
+
+static void forget(struct known *k)
+{
+	TAILQ_REMOVE(&k->e->known, k, in_list);
+	stop_asking(k);
+	free(k->key);
+	free(k);
+}
+
+/* --- leases that ran out --- */
+
+static void deleted(struct known *k)
+{
+	memory_deleted(k->e->place->memory, MEMORY_NODES, node_of(k));
+	forget(k);
+}
+
+static void hold(struct known *k)
+{
+	log_warn("a node's record has run out: its agent does not reach etcd, and what is known of "
+		 "it stands",
+		 "node=%s", node_of(k));
+	memory_hold(k->e->place->memory, MEMORY_NODES, node_of(k), RAN_OUT);
+	forget(k);
+}
+
+static void ask_about_lease(struct known *k);
+
+static void ask_later(struct known *k)
+{
+	const struct timeval wait = {0, ASK_AGAIN_MS * 1000};
+
+	/* Who cannot be asked is away; then holding is what leaks nothing. */
+	if (++k->tries >= ASK_TRIES || evtimer_add(k->ask_again, &wait))
+		hold(k);
+}
+
+static void on_ask_again(evutil_socket_t fd, short what, void *context)
+{
+	(void)fd;
+	(void)what;
+	ask_about_lease(context);
+}
+
+/* TTL -1: it ran out, or its node took it back. */
+static void on_lease_asked(void *context, const struct rest_answer *a)
+{
+	struct known *k = context;
+	char problem[200];
+	json_t *o = etcd_answer(k->e->client, a, problem, sizeof(problem));
+
+	k->asking = NULL;
+	if (!o)
+		ask_later(k);
+	else if (etcd_number(o, "TTL") <= 0)
+		hold(k);
+	else
+		deleted(k);
+	json_decref(o);
+}
+
+static void ask_about_lease(struct known *k)
+{
+	const struct rest_request q = {.timeout_ms = CALL_MS, .done = on_lease_asked, .context = k};
+	char id[24];
+
+	snprintf(id, sizeof(id), "%lld", (long long)k->lease);
+	k->asking =
+		etcd_start(k->e->client, "/v3/lease/timetolive", json_pack("{s:s}", "ID", id), q);
+	if (!k->asking)
+		ask_later(k);
+}
+
+/* A record went. One without a key is no peer: nothing can be lost by forgetting it. */
+static void went(struct known *k)
+{
+	if (!k->has_key || !k->lease) {
+		deleted(k);
+		return;
+	}
+	if (k->ask_again)
+		return;
+	k->ask_again = evtimer_new(k->e->place->base, on_ask_again, k);
+	if (k->ask_again)
+		ask_about_lease(k);
+	else
+		hold(k);
+}
+
+/* --- what the watch says --- */
+
+static struct known *know(struct etcd *e, const char *key)
+{
+	struct known *k = find(e, key);
+
+	if (k)
+		return k;
+	k = calloc(1, sizeof(*k));
+	if (!k)
+		return NULL;
+	k->key = strdup(key);
+	if (!k->key) {
+		free(k);
+		return NULL;
+	}
+	k->e = e;
+	TAILQ_INSERT_TAIL(&e->known, k, in_list);
+	return k;
+}
+
+static bool has_key(const struct node_record *r)
+{
+	static const uint8_t none[32];
+
+	return memcmp(r->key4, none, 32) != 0 || memcmp(r->key6, none, 32) != 0;
+}
+
+static int tell_record(struct etcd *e, const struct etcd_key *at, char *problem, size_t room)
+{
+	struct node_record r;
+	struct known *k;
+	int err = record_parse(at->value, at->len, &r, problem, room);
+
+	if (err)
+		return err;
+	if (strcmp(r.name, at->key + strlen(NODES)) != 0) {
+		snprintf(problem, room, "name: \"%.80s\" is not that of the key", r.name);
+		record_fini(&r);
+		return -EINVAL;
+	}
+	k = know(e, at->key);
+	if (k) {
+		k->lease = at->lease;
+		k->has_key = has_key(&r);
+		stop_asking(k);
+		memory_node(e->place->memory, &r);
+	}
+	record_fini(&r);
+	return k ? 0 : -ENOMEM;
+}
+
+static int tell_settings(struct etcd *e, const struct etcd_key *at, char *problem, size_t room)
+{
+	json_error_t error;
+	const char *node;
+	json_t *o;
+
+	if (!document_node(at->key + strlen(CONFIG), &node)) {
+		snprintf(problem, room, "the name is neither default nor node.NAME");
+		return -EINVAL;
+	}
+	o = json_loadb(at->value, at->len, JSON_REJECT_DUPLICATES, &error);
+	if (!json_is_object(o)) {
+		snprintf(problem, room, "line %d: %s", o ? 1 : error.line,
+			 o ? "not a JSON object" : error.text);
+		json_decref(o);
+		return -EINVAL;
+	}
+	document_tell(e->place->memory, node, o, at->key);
+	json_decref(o);
+	return 0;
+}
+
+/* Whose it is: of a node's record, or of settings ("": the cluster's). False: nobody's. */
+static bool name_of(const char *key, enum memory_kind *kind, const char **name)
+{
+	if (!strncmp(key, NODES, strlen(NODES))) {
+		*kind = MEMORY_NODES;
+		*name = key + strlen(NODES);
+		return true;
+	}
+	*kind = MEMORY_SETTINGS;
+	return !strncmp(key, CONFIG, strlen(CONFIG)) && document_node(key + strlen(CONFIG), name);
+}
+
+/* What was good before stays in force. */
+static void not_used(struct etcd *e, const char *key, const char *problem)
+{
+	enum memory_kind kind;
+	const char *name;
+
+	if (name_of(key, &kind, &name))
+		memory_there(e->place->memory, kind, name);
+	if (health_trouble(e->place->health, HEALTH_PART, key, problem))
+		log_warn("store: a key is not used", "key=%.200s problem=\"%s\"", key, problem);
+}
+
+static void gone(struct etcd *e, const char *key)
+{
+	struct known *k = find(e, key);
+	enum memory_kind kind;
+	const char *name;
+
+	health_well(e->place->health, key);
+	if (k)
+		went(k);
+	else if (name_of(key, &kind, &name) && kind == MEMORY_SETTINGS)
+		memory_deleted(e->place->memory, kind, name);
+}
+
+static void on_key(void *context, const struct etcd_key *at)
+{
+	struct etcd *e = context;
+	char problem[200] = "it is not below nodes/ or config/";
+	struct known *k = find(e, at->key);
+	int err = -EINVAL;
+
+	e->place->health->last_sync = (uint64_t)time(NULL);
+	if (e->own && !strcmp(at->key, e->own_key)) {
+		e->own_seen = true;
+		etcd_lease_look(e->own, at->value, at->lease);
+	}
+	if (!at->value) {
+		gone(e, at->key);
+		return;
+	}
+	e->older |= k && at->revision < k->revision;
+	if (!strncmp(at->key, NODES, strlen(NODES)))
+		err = tell_record(e, at, problem, sizeof(problem));
+	else if (!strncmp(at->key, CONFIG, strlen(CONFIG)))
+		err = tell_settings(e, at, problem, sizeof(problem));
+	if (err)
+		not_used(e, at->key, problem);
+	else if (health_well(e->place->health, at->key))
+		log_info("store: in order again", "key=%.200s", at->key);
+	k = find(e, at->key);
+	if (k)
+		k->revision = at->revision;
+}
+
+static void on_too_large(void *context, const char *key, bool again)
+{
+	struct etcd *e = context;
+	char problem[80];
+
+	(void)again; /* health knows what was said */
+	if (e->own && !strcmp(key, e->own_key))
+		etcd_lease_look(e->own, "", 0);
+	snprintf(problem, sizeof(problem), "its value is larger than %u MiB",
+		 ETCD_WATCH_MAX_BYTES >> 20);
+	not_used(e, key, problem);
+}
+
+static void on_listing(void *context)
+{
+	struct etcd *e = context;
+
+	e->own_seen = e->older = false;
+	memory_listing(e->place->memory, MEMORY_NODES);
+	memory_listing(e->place->memory, MEMORY_SETTINGS);
+}
+
+/* A record that is not in the list: of one that was remembered nobody knows the lease any more. */
+static bool was_deleted(void *context, const struct memory_entry *entry)
+{
+	char key[sizeof(NODES) + NODE_NAME_MAX];
+	struct etcd *e = context;
+	struct known *k;
+
+	snprintf(key, sizeof(key), NODES "%s", entry->name);
+	k = find(e, key);
+	if (k && k->has_key && k->lease) {
+		went(k);
+		return false;
+	}
+	if (k) {
+		forget(k);
+		return true;
+	}
+	if (has_key(&entry->record))
+		memory_hold(e->place->memory, MEMORY_NODES, entry->name, RAN_OUT);
+	return !has_key(&entry->record);
+}
+
+static void on_listed(void *context, const struct etcd_place *at)
+{
+	struct etcd *e = context;
+	struct memory_list l = {
+		.identity = at->cluster,
+		.revision = (uint64_t)at->revision,
+		.doubt = e->older ? "etcd is older than it was" : NULL,
+		.ours_may_miss = true,
+		.deleted = was_deleted,
+		.context = e,
+	};
+
+	e->place->health->last_sync = (uint64_t)time(NULL);
+	if (e->own && !e->own_seen)
+		etcd_lease_look(e->own, NULL, 0);
+	memory_listed(e->place->memory, MEMORY_NODES, &l);
+	l.deleted = NULL;
+	memory_listed(e->place->memory, MEMORY_SETTINGS, &l);
+	e->place->synced(e->place->context);
+}
+
+static void on_trouble(void *context, const char *what)
+{
+	struct etcd *e = context;
+
+	if (!what) {
+		if (health_well(e->place->health, "etcd"))
+			log_info("store: in order again", "store=etcd");
+	} else if (health_trouble(e->place->health, HEALTH_BLIND, "etcd", what)) {
+		log_warn("store: etcd cannot be read", "problem=\"%s\"", what);
+	}
+}
+
+static void on_begin(evutil_socket_t fd, short what, void *context)
+{
+	struct etcd *e = context;
+	const struct etcd_watch_params p = {
+		.base = e->place->base,
+		.client = e->client,
+		.prefix = PREFIX,
+		.key = on_key,
+		.too_large = on_too_large,
+		.listing = on_listing,
+		.listed = on_listed,
+		.trouble = on_trouble,
+		.context = e,
+	};
+
+	(void)fd;
+	(void)what;
+	e->watch = etcd_watch_new(&p);
+	if (!e->watch)
+		log_error("no memory to watch etcd", "store=etcd");
+}
+
+/* --- the seam --- */
+
+static void close_etcd(void *self)
+{
+	struct etcd *e = self;
+	struct known *k;
+
+	if (!e)
+		return;
+	if (e->on_begin)
+		event_free(e->on_begin);
+	etcd_watch_free(e->watch);
+	etcd_lease_free(e->own);
+	while ((k = TAILQ_FIRST(&e->known)))
+		forget(k);
+	etcd_client_free(e->client);
+	free(e->own_key);
+	free(e);
+}
+
+static int open_etcd(const char *where, const struct store_place *place, void **self)
+{
+	const struct timeval now = {0, 0};
+	struct etcd *e = calloc(1, sizeof(*e));
+	int err;
+
+	if (!e)
+		return -ENOMEM;
+	e->place = place;
+	TAILQ_INIT(&e->known);
+	err = etcd_client_new(place->base, where, &e->client);
+	if (!err) {
+		e->on_begin = evtimer_new(place->base, on_begin, e);
+		err = e->on_begin && !evtimer_add(e->on_begin, &now) ? 0 : -ENOMEM;
+	}
+	if (err)
+		close_etcd(e);
+	else
+		*self = e;
+	return err;
+}
+
+static int own(struct etcd *e, const char *name)
+{
+	if (!e->own_key && asprintf(&e->own_key, NODES "%s", name) < 0) {
+		e->own_key = NULL;
+		return -ENOMEM;
+	}
+	if (!e->own)
+		e->own = etcd_lease_new(e->place->base, e->client, e->own_key);
+	return e->own ? 0 : -ENOMEM;
+}
+
+static int publish(void *self, const struct node_record *r)
+{
+	struct etcd *e = self;
+	char *text = record_format(r);
+	int err = text ? own(e, r->name) : -ENOMEM;
+
+	if (!err)
+		err = etcd_lease_put(e->own, text);
+	free(text);
+	return err;
+}
+
+static int withdraw(void *self, const char *name)
+{
+	struct etcd *e = self;
+	int err = own(e, name);
+
+	return err ? err : etcd_lease_put(e->own, NULL);
+}
+
+static bool is_settled(void *context)
+{
+	const struct etcd *e = context;
+
+	return !e->own || etcd_lease_settled(e->own);
+}
+
+static void flush(void *self, unsigned int ms)
+{
+	struct etcd *e = self;
+
+	patience_wait(e->place->base, ms, is_settled, e);
+}
+
+static int set(void *self, const char *node, const struct store_setting *changes, unsigned int n)
+{
+	struct etcd *e = self;
+	char *name = document_name(node), *key = NULL;
+	int err = -ENOMEM;
+
+	evtimer_del(e->on_begin); /* nobody needs to know the nodes for this */
+	if (name && asprintf(&key, CONFIG "%s", name) >= 0)
+		err = etcd_set(e->place->base, e->client, key, changes, n);
+	free(key);
+	free(name);
+	return err;
+}
+
+static const char *peer(const void *self)
+{
+	return etcd_peer(((const struct etcd *)self)->client);
+}
+
+const struct store_kind store_etcd = {
+	.peer = peer,
+	.remote = true,
+	.prefix = "etcd:",
+	.open = open_etcd,
+	.close = close_etcd,
+	.publish = publish,
+	.withdraw = withdraw,
+	.set = set,
+	.flush = flush,
+};

@@ -1,0 +1,595 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "store/kubernetes/cluster.h"
+
+#include <search.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+#include <sys/socket.h>
+
+#include "store/kubernetes/node_object.h"
+
+#define N_KINDS 2
+
+struct block;
+struct member;
+
+/* A range that is a node's because of a block. */
+struct claim {
+	struct cidr cidr;
+	bool granted;
+	const struct block *block;
+};
+
+/* A node that exists, or of which a block speaks. */
+struct member {
+	char *name;
+	bool present, seen;
+	bool stale; /* to be told */
+	bool told;
+	struct node_object says;
+	struct claim *claims;
+	size_t n_claims, claim_room;
+	TAILQ_ENTRY(member) in_list;
+};
+
+/* What a node gets of a block: all of it, or single addresses. */
+struct share {
+	struct member *member;
+	struct cidr cidr;
+	bool granted; /* single addresses */
+};
+
+struct block {
+	char *name;
+	bool seen;
+	struct share *shares;
+	size_t n_shares;
+	TAILQ_ENTRY(block) in_list;
+};
+
+struct cluster {
+	struct cluster_events events;
+	void *members_by_name, *blocks_by_name; /* of tsearch(3) */
+	TAILQ_HEAD(, member) members;
+	TAILQ_HEAD(, block) blocks;
+	size_t n_present, n_blocks;
+	bool listed[N_KINDS], listing[N_KINDS];
+	bool with_blocks; /* as last told */
+};
+
+static int by_name(const void *a, const void *b)
+{
+	/* Both structures begin with their name. */
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static struct member *find_member(const struct cluster *c, const char *name)
+{
+	void *const *found = tfind(&name, (void *const *)&c->members_by_name, by_name);
+
+	return found ? *found : NULL;
+}
+
+static struct member *member(struct cluster *c, const char *name)
+{
+	struct member *m = find_member(c, name);
+
+	if (m)
+		return m;
+	m = calloc(1, sizeof(*m));
+	if (!m)
+		return NULL;
+	m->name = strdup(name);
+	if (!m->name || !tsearch(m, &c->members_by_name, by_name)) {
+		free(m->name);
+		free(m);
+		return NULL;
+	}
+	TAILQ_INSERT_TAIL(&c->members, m, in_list);
+	return m;
+}
+
+static void problem(const struct cluster *c, const char *kind, const char *name, const char *what)
+{
+	char object[300];
+
+	snprintf(object, sizeof(object), "%s/%.253s", kind, name);
+	c->events.problem(c->events.context, object, what);
+}
+
+/* --- records --- */
+
+static const struct cidr *first_of(const struct cidr *a, const struct cidr *b)
+{
+	return a->family ? a : b;
+}
+
+static void parse_key(const char *text, uint8_t key[32])
+{
+	size_t len;
+
+	if (sodium_base642bin(key, 32, text, strlen(text), NULL, &len, NULL,
+			      sodium_base64_VARIANT_ORIGINAL) ||
+	    len != 32)
+		memset(key, 0, 32);
+}
+
+/* Calico's annotation, or our own, which stays when Felix removes its one. */
+static void take_keys(struct node_record *r, const struct node_object *says)
+{
+	parse_key(says->key4, r->key4);
+	if (sodium_is_zero(r->key4, 32))
+		parse_key(says->own4, r->key4);
+	parse_key(says->key6, r->key6);
+	if (sodium_is_zero(r->key6, 32))
+		parse_key(says->own6, r->key6);
+	r->left4 = !strcmp(says->own4, CLUSTER_LEFT) ||
+		   (!*says->own4 && says->condition == CONDITION_OFF);
+	r->left6 = !strcmp(says->own6, CLUSTER_LEFT) ||
+		   (!*says->own6 && says->condition == CONDITION_OFF);
+	r->encrypts = says->condition == CONDITION_ENCRYPTS;
+}
+
+static void tell(struct cluster *c, struct member *m)
+{
+	const size_t room = m->says.n_spec + m->n_claims + 1;
+	struct node_record r = {.tunnels_assigned = c->with_blocks, .assigned = true};
+
+	m->stale = false;
+	if (!m->present) {
+		if (m->told)
+			c->events.node(c->events.context, m->name, NULL);
+		m->told = false;
+		return;
+	}
+	snprintf(r.name, sizeof(r.name), "%s", m->name);
+	r.address4 = *first_of(&m->says.annotated4, &m->says.internal4);
+	r.address6 = *first_of(&m->says.annotated6, &m->says.internal6);
+	r.tunnel4 = *first_of(&m->says.wireguard4,
+			      first_of(&m->says.overlays[0], &m->says.overlays[1]));
+	r.tunnel6 = *first_of(&m->says.wireguard6,
+			      first_of(&m->says.overlays[2], &m->says.overlays[3]));
+	take_keys(&r, &m->says);
+	memcpy(r.overlays, m->says.overlays, sizeof(r.overlays));
+	r.pod_cidrs = calloc(room, sizeof(*r.pod_cidrs));
+	r.granted = calloc(room, sizeof(*r.granted));
+	if (!r.pod_cidrs || !r.granted) {
+		record_fini(&r);
+		return;
+	}
+	if (c->with_blocks) {
+		for (size_t i = 0; i < m->n_claims; i++) {
+			r.pod_cidrs[r.n_pod_cidrs++] = m->claims[i].cidr;
+			if (m->claims[i].granted)
+				r.granted[r.n_granted++] = m->claims[i].cidr;
+		}
+	} else if (m->says.n_spec) {
+		memcpy(r.pod_cidrs, m->says.spec, m->says.n_spec * sizeof(*m->says.spec));
+		r.n_pod_cidrs = m->says.n_spec;
+	}
+	record_normalise(&r);
+	c->events.node(c->events.context, m->name, &r);
+	m->told = true;
+	record_fini(&r);
+}
+
+static bool ready(const struct cluster *c)
+{
+	return c->listed[CLUSTER_NODES] && c->listed[CLUSTER_BLOCKS] &&
+	       !c->listing[CLUSTER_NODES] && !c->listing[CLUSTER_BLOCKS];
+}
+
+/* Of members that are no nodes any more, and of whom no block speaks, nothing remains. */
+static void forget(struct cluster *c, struct member *m)
+{
+	TAILQ_REMOVE(&c->members, m, in_list);
+	tdelete(m, &c->members_by_name, by_name);
+	free(m->name);
+	node_object_fini(&m->says);
+	free(m->claims);
+	free(m);
+}
+
+static void tell_stale(struct cluster *c)
+{
+	struct member *m;
+
+	if (!ready(c))
+		return;
+	/* The first block, or the end of the last one: whose the addresses are is asked elsewhere.
+	 */
+	if (c->with_blocks != (c->n_blocks > 0)) {
+		c->with_blocks = c->n_blocks > 0;
+		TAILQ_FOREACH (m, &c->members, in_list)
+			m->stale |= m->present;
+	}
+	TAILQ_FOREACH (m, &c->members, in_list)
+		if (m->stale)
+			tell(c, m);
+}
+
+/* A change of one object touches few nodes: these, without a look at all the others. */
+static void changed(struct cluster *c, struct member *m)
+{
+	m->stale = true;
+	if (ready(c))
+		tell(c, m);
+}
+
+/* --- nodes --- */
+
+static const char *name_of(const struct cluster *c, const json_t *o, const char *kind)
+{
+	const json_t *metadata = json_object_get(o, "metadata");
+	const char *name = json_string_value(json_object_get(metadata, "name"));
+
+	if (name && !node_name_problem(name))
+		return name;
+	problem(c, kind, name ? name : "", name ? node_name_problem(name) : "has no name");
+	return NULL;
+}
+
+struct problem_of {
+	const struct cluster *cluster;
+	const char *node;
+};
+
+static void node_problem(void *context, const char *what)
+{
+	const struct problem_of *of = context;
+
+	problem(of->cluster, "nodes", of->node, what);
+}
+
+static void drop_node(struct cluster *c, struct member *m)
+{
+	if (m->present) {
+		m->present = false;
+		c->n_present--;
+		changed(c, m);
+	}
+	/* Blocks that point to it keep it; those go as well when nobody owns them, at the next
+	 * list. */
+	if (!m->stale && !m->n_claims)
+		forget(c, m);
+}
+
+void cluster_node(struct cluster *c, const json_t *node, bool gone)
+{
+	const char *name = name_of(c, node, "nodes");
+	struct member *m = name ? member(c, name) : NULL;
+	struct problem_of of = {c, name};
+
+	if (!m)
+		return;
+	if (gone) {
+		drop_node(c, m);
+		return;
+	}
+	m->seen = true;
+	c->n_present += !m->present;
+	m->present = true;
+	node_object_read(&m->says, node, node_problem, &of);
+	changed(c, m);
+}
+
+/* --- blocks --- */
+
+/* "host:NODE"; NULL: nobody's. */
+static const char *owner_of(const json_t *spec)
+{
+	const char *affinity = json_string_value(json_object_get(spec, "affinity"));
+
+	return affinity && !strncmp(affinity, "host:", 5) && !node_name_problem(affinity + 5)
+		       ? affinity + 5
+		       : NULL;
+}
+
+/* The address at a place of the block. False: outside of it. */
+static bool address_at(const struct cidr *block, size_t ordinal, struct cidr *out)
+{
+	const int len = block->family == AF_INET ? 4 : 16;
+	const unsigned int bits = (unsigned int)len * 8 - block->prefix_len;
+
+	if (bits < 32 && ordinal >> bits)
+		return false;
+	*out = *block;
+	out->prefix_len = (uint8_t)(len * 8);
+	for (int i = len - 1; i >= 0 && ordinal; i--) {
+		ordinal += out->address[i];
+		out->address[i] = (uint8_t)ordinal;
+		ordinal >>= 8;
+	}
+	return true;
+}
+
+/* The node that an address of the block is used on; NULL: none, or nobody says. */
+static const char *user_of(const json_t *allocation, const json_t *attributes)
+{
+	const json_t *a, *secondary;
+
+	if (!json_is_integer(allocation) || json_integer_value(allocation) < 0)
+		return NULL;
+	a = json_array_get(attributes, (size_t)json_integer_value(allocation));
+	secondary = json_object_get(a, "secondary");
+	return json_string_value(json_object_get(secondary, "node"));
+}
+
+struct shares {
+	struct share *all;
+	size_t n, room;
+};
+
+static void add_share(struct cluster *c, struct shares *s, const char *node,
+		      const struct cidr *cidr, bool granted)
+{
+	struct member *m = member(c, node);
+
+	if (m && s->n == s->room) {
+		const size_t room = s->room ? s->room * 2 : 2;
+		struct share *more = realloc(s->all, room * sizeof(*more));
+
+		if (!more)
+			return;
+		s->all = more;
+		s->room = room;
+	}
+	if (m)
+		s->all[s->n++] = (struct share){m, *cidr, granted};
+}
+
+/* What whom gets of the block. */
+static struct shares divide(struct cluster *c, const json_t *spec, const struct cidr *range)
+{
+	const json_t *allocations = json_object_get(spec, "allocations"), *v;
+	const json_t *attributes = json_object_get(spec, "attributes");
+	const char *owner = owner_of(spec);
+	struct shares s = {NULL, 0, 0};
+	size_t i;
+
+	if (owner)
+		add_share(c, &s, owner, range, false);
+	json_array_foreach (allocations, i, v) {
+		const char *user = user_of(v, attributes);
+		struct cidr address;
+
+		if (user && (!owner || strcmp(user, owner) != 0) && !node_name_problem(user) &&
+		    address_at(range, i, &address))
+			add_share(c, &s, user, &address, true);
+	}
+	return s;
+}
+
+static bool same_shares(const struct block *b, const struct shares *s)
+{
+	if (b->n_shares != s->n)
+		return false;
+	for (size_t i = 0; i < s->n; i++)
+		if (b->shares[i].member != s->all[i].member ||
+		    b->shares[i].granted != s->all[i].granted ||
+		    cidr_compare(&b->shares[i].cidr, &s->all[i].cidr))
+			return false;
+	return true;
+}
+
+static void withdraw(struct member *m, const struct block *b)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < m->n_claims; i++)
+		if (m->claims[i].block != b)
+			m->claims[kept++] = m->claims[i];
+	m->stale |= kept != m->n_claims;
+	m->n_claims = kept;
+}
+
+static bool claim(struct member *m, const struct share *s, const struct block *b)
+{
+	if (m->n_claims == m->claim_room) {
+		const size_t room = m->claim_room ? m->claim_room * 2 : 2;
+		struct claim *more = realloc(m->claims, room * sizeof(*more));
+
+		if (!more)
+			return false;
+		m->claims = more;
+		m->claim_room = room;
+	}
+	m->claims[m->n_claims++] = (struct claim){s->cidr, s->granted, b};
+	m->stale = true;
+	return true;
+}
+
+/* The block is divided like this from now on. */
+static void divide_anew(struct cluster *c, struct block *b, const struct shares *s)
+{
+	const struct shares old = {b->shares, b->n_shares, 0};
+
+	for (size_t i = 0; i < old.n; i++)
+		withdraw(old.all[i].member, b);
+	b->shares = s->all;
+	b->n_shares = 0;
+	for (size_t i = 0; i < s->n; i++)
+		if (claim(s->all[i].member, &s->all[i], b))
+			b->shares[b->n_shares++] = s->all[i];
+	/* The first block of all, or the last: that concerns every node. */
+	if (c->with_blocks != (c->n_blocks > 0))
+		tell_stale(c);
+	for (size_t i = 0; i < old.n && ready(c); i++)
+		if (old.all[i].member->stale)
+			tell(c, old.all[i].member);
+	for (size_t i = 0; i < b->n_shares && ready(c); i++)
+		if (b->shares[i].member->stale)
+			tell(c, b->shares[i].member);
+	free(old.all);
+}
+
+static struct block *make_block(struct cluster *c, const char *name)
+{
+	struct block *b = calloc(1, sizeof(*b));
+
+	if (!b)
+		return NULL;
+	b->name = strdup(name);
+	if (!b->name || !tsearch(b, &c->blocks_by_name, by_name)) {
+		free(b->name);
+		free(b);
+		return NULL;
+	}
+	TAILQ_INSERT_TAIL(&c->blocks, b, in_list);
+	c->n_blocks++;
+	return b;
+}
+
+static void drop_block(struct cluster *c, struct block *b)
+{
+	const struct shares none = {NULL, 0, 0};
+
+	c->n_blocks--;
+	divide_anew(c, b, &none);
+	tdelete(b, &c->blocks_by_name, by_name);
+	TAILQ_REMOVE(&c->blocks, b, in_list);
+	free(b->name);
+	free(b);
+}
+
+void cluster_block(struct cluster *c, const json_t *block, bool gone)
+{
+	const char *name = name_of(c, block, "ipamblocks"), *cidr;
+	const json_t *spec = json_object_get(block, "spec");
+	void *const *found = name ? tfind(&name, &c->blocks_by_name, by_name) : NULL;
+	struct block *b = found ? *found : NULL;
+	struct cidr range;
+	struct shares s;
+
+	if (!name)
+		return;
+	if (gone || json_is_true(json_object_get(spec, "deleted"))) {
+		if (b)
+			drop_block(c, b);
+		return;
+	}
+	if (b)
+		b->seen = true;
+	cidr = json_string_value(json_object_get(spec, "cidr"));
+	if (!cidr || cidr_parse(cidr, &range)) {
+		char what[120];
+
+		snprintf(what, sizeof(what), "spec.cidr: \"%.60s\" is no address range",
+			 cidr ? cidr : "");
+		problem(c, "ipamblocks", name, what);
+		return;
+	}
+	s = divide(c, spec, &range);
+	if (b && same_shares(b, &s)) {
+		free(s.all);
+		return;
+	}
+	b = b ? b : make_block(c, name);
+	if (!b) {
+		free(s.all);
+		return;
+	}
+	b->seen = true;
+	divide_anew(c, b, &s);
+}
+
+/* --- lists --- */
+
+void cluster_listing(struct cluster *c, enum cluster_kind kind)
+{
+	struct member *m;
+	struct block *b;
+
+	c->listing[kind] = true;
+	if (kind == CLUSTER_NODES)
+		TAILQ_FOREACH (m, &c->members, in_list)
+			m->seen = false;
+	else
+		TAILQ_FOREACH (b, &c->blocks, in_list)
+			b->seen = false;
+}
+
+static bool stays(const struct cluster *c, const struct member *m)
+{
+	return m->seen || (c->events.keep && c->events.keep(c->events.context, m->name));
+}
+
+void cluster_listed(struct cluster *c, enum cluster_kind kind, bool complete)
+{
+	struct member *m, *next_m;
+	struct block *b, *next_b;
+
+	for (m = TAILQ_FIRST(&c->members); m && complete && kind == CLUSTER_NODES; m = next_m) {
+		next_m = TAILQ_NEXT(m, in_list);
+		if (!stays(c, m))
+			drop_node(c, m);
+	}
+	for (b = TAILQ_FIRST(&c->blocks); b && complete && kind == CLUSTER_BLOCKS; b = next_b) {
+		next_b = TAILQ_NEXT(b, in_list);
+		if (!b->seen)
+			drop_block(c, b);
+	}
+	c->listing[kind] = false;
+	c->listed[kind] = true;
+	tell_stale(c);
+}
+
+/* --- the rest --- */
+
+const char *cluster_key(const struct cluster *c, const char *node, bool v6)
+{
+	const struct member *m = find_member(c, node);
+
+	return !m || !m->present ? NULL : v6 ? m->says.key6 : m->says.key4;
+}
+
+const char *cluster_own_key(const struct cluster *c, const char *node, bool v6)
+{
+	const struct member *m = find_member(c, node);
+
+	return !m || !m->present ? NULL : v6 ? m->says.own6 : m->says.own4;
+}
+
+size_t cluster_count(const struct cluster *c)
+{
+	return c->n_present;
+}
+
+size_t cluster_blocks(const struct cluster *c)
+{
+	return c->n_blocks;
+}
+
+struct cluster *cluster_new(const struct cluster_events *events)
+{
+	struct cluster *c = calloc(1, sizeof(*c));
+
+	if (!c)
+		return NULL;
+	c->events = *events;
+	TAILQ_INIT(&c->members);
+	TAILQ_INIT(&c->blocks);
+	return c;
+}
+
+void cluster_free(struct cluster *c)
+{
+	struct member *m;
+	struct block *b;
+
+	if (!c)
+		return;
+	while ((b = TAILQ_FIRST(&c->blocks))) {
+		TAILQ_REMOVE(&c->blocks, b, in_list);
+		tdelete(b, &c->blocks_by_name, by_name);
+		free(b->shares);
+		free(b->name);
+		free(b);
+	}
+	while ((m = TAILQ_FIRST(&c->members)))
+		forget(c, m);
+	free(c);
+}

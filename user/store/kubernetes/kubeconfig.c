@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "store/kubernetes/kubeconfig.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/files.h"
+#include "store/kubernetes/yaml.h"
+#include "store/problem.h"
+
+#define MAX_BYTES (1u << 20)
+
+struct context {
+	const char *directory;
+	struct problem problem;
+};
+
+/* The entry `name` of the list `list`: its member `what`. */
+static json_t *entry(const json_t *o, const char *list, const char *name, const char *what)
+{
+	const json_t *all = json_object_get(o, list);
+	size_t i;
+	json_t *v;
+
+	json_array_foreach (all, i, v) {
+		const char *is = json_string_value(json_object_get(v, "name"));
+
+		if (is && !strcmp(is, name))
+			return json_object_get(v, what);
+	}
+	return NULL;
+}
+
+static int copy_text(const json_t *o, const char *member, char **out)
+{
+	const char *text = json_string_value(json_object_get(o, member));
+
+	if (!text || !*text)
+		return 0;
+	*out = strdup(text);
+	return *out ? 0 : -ENOMEM;
+}
+
+static int copy_path(const struct context *c, const json_t *o, const char *member, char **out)
+{
+	const char *path = json_string_value(json_object_get(o, member));
+
+	if (!path || !*path)
+		return 0;
+	if (*path == '/')
+		*out = strdup(path);
+	else if (asprintf(out, "%s/%s", c->directory, path) < 0)
+		*out = NULL;
+	return *out ? 0 : -ENOMEM;
+}
+
+/* What stands in the file itself, in base64. */
+static int copy_data(const struct context *c, const json_t *o, const char *member, char **out)
+{
+	const char *text = json_string_value(json_object_get(o, member));
+	size_t len;
+
+	if (!text || !*text)
+		return 0;
+	*out = malloc(strlen(text) + 1);
+	if (!*out)
+		return -ENOMEM;
+	if (sodium_base642bin((unsigned char *)*out, strlen(text), text, strlen(text), " \n", &len,
+			      NULL, sodium_base64_VARIANT_ORIGINAL)) {
+		free(*out);
+		*out = NULL;
+		return problem_say(&c->problem, "%s is not base64", member);
+	}
+	(*out)[len] = 0;
+	return 0;
+}
+
+static int take_cluster(const struct context *c, const json_t *cluster, struct credentials *out)
+{
+	const char *server = json_string_value(json_object_get(cluster, "server"));
+	size_t len;
+	int err;
+
+	if (!server || (strncmp(server, "https://", 8) != 0 && strncmp(server, "http://", 7) != 0))
+		return problem_say(
+			&c->problem, "the cluster's server is %s%.200s%s: needs https://HOST:PORT",
+			server ? "\"" : "", server ? server : "missing", server ? "\"" : "");
+	len = strlen(server);
+	while (len && server[len - 1] == '/')
+		len--;
+	out->server = strndup(server, len);
+	out->insecure = json_is_true(json_object_get(cluster, "insecure-skip-tls-verify"));
+	err = out->server ? 0 : -ENOMEM;
+	err = err ? err : copy_text(cluster, "tls-server-name", &out->server_name);
+	err = err ? err : copy_path(c, cluster, "certificate-authority", &out->ca_file);
+	return err ? err : copy_data(c, cluster, "certificate-authority-data", &out->ca_data);
+}
+
+static int take_user(const struct context *c, const json_t *user, struct credentials *out)
+{
+	int err = 0;
+
+	if (json_object_get(user, "exec") || json_object_get(user, "auth-provider"))
+		return problem_say(&c->problem,
+				   "the user's credentials come from a plugin: needs a client "
+				   "certificate, a token or a tokenFile");
+	err = err ? err : copy_path(c, user, "client-certificate", &out->cert_file);
+	err = err ? err : copy_data(c, user, "client-certificate-data", &out->cert_data);
+	err = err ? err : copy_path(c, user, "client-key", &out->key_file);
+	err = err ? err : copy_data(c, user, "client-key-data", &out->key_data);
+	err = err ? err : copy_text(user, "token", &out->token);
+	err = err ? err : copy_path(c, user, "tokenFile", &out->token_file);
+	err = err ? err : copy_text(user, "username", &out->user);
+	return err ? err : copy_text(user, "password", &out->password);
+}
+
+static int take(const struct context *c, const json_t *o, struct credentials *out)
+{
+	const char *current = json_string_value(json_object_get(o, "current-context"));
+	const json_t *context = current ? entry(o, "contexts", current, "context") : NULL;
+	const char *cluster = json_string_value(json_object_get(context, "cluster"));
+	const char *user = json_string_value(json_object_get(context, "user"));
+	const json_t *found = cluster ? entry(o, "clusters", cluster, "cluster") : NULL;
+	int err;
+
+	if (!current || !*current)
+		return problem_say(&c->problem,
+				   "current-context is missing: kubectl config use-context NAME");
+	if (!context)
+		return problem_say(&c->problem,
+				   "there is no context \"%.100s\", which current-context names",
+				   current);
+	if (!found)
+		return problem_say(&c->problem,
+				   "there is no cluster \"%.100s\", which the context names",
+				   cluster ? cluster : "");
+	err = take_cluster(c, found, out);
+	found = user ? entry(o, "users", user, "user") : NULL;
+	if (!err && user && !found)
+		err = problem_say(&c->problem,
+				  "there is no user \"%.100s\", whom the context names", user);
+	if (!err && found)
+		err = take_user(c, found, out);
+	return err ? err : copy_text(context, "namespace", &out->name_space);
+}
+
+int kubeconfig_parse(const char *text, size_t len, const char *directory, struct credentials *out,
+		     char *problem, size_t room)
+{
+	const struct context c = {directory, {problem, room}};
+	struct credentials fresh = {.insecure = false};
+	json_t *o = yaml_parse(text, len, problem, room);
+	int err;
+
+	if (!o)
+		return -EINVAL;
+	err = json_is_object(o) ? take(&c, o, &fresh) : problem_say(&c.problem, "not a mapping");
+	json_decref(o);
+	if (err)
+		credentials_fini(&fresh);
+	else
+		*out = fresh;
+	return err;
+}
+
+/* --- finding --- */
+
+static int from_file(const char *path, struct credentials *out, char *problem, size_t room)
+{
+	const char *slash = strrchr(path, '/');
+	char *directory = slash ? strndup(path, (size_t)(slash - path)) : strdup(".");
+	char *text = NULL, inside[300];
+	size_t len = 0;
+	int err = directory ? file_read(path, MAX_BYTES, &text, &len) : -ENOMEM;
+
+	if (err) {
+		snprintf(problem, room, "KUBECONFIG %.200s: %s", path, strerror(-err));
+	} else {
+		err = kubeconfig_parse(text, len, directory, out, inside, sizeof(inside));
+		if (err)
+			snprintf(problem, room, "KUBECONFIG %.200s: %s", path, inside);
+	}
+	credentials_wipe(&text);
+	free(directory);
+	return err;
+}
+
+static int from_pod(const char *directory, struct credentials *out, char *problem, size_t room)
+{
+	const char *host = getenv("KUBERNETES_SERVICE_HOST");
+	const char *port = getenv("KUBERNETES_SERVICE_PORT");
+	const char *form = host && strchr(host, ':') ? "https://[%s]:%s" : "https://%s:%s";
+	struct credentials c = {.insecure = false};
+	char *path = NULL;
+	size_t len;
+
+	if (!host || !*host || !port || !*port) {
+		snprintf(problem, room,
+			 "neither KUBECONFIG nor KUBERNETES_SERVICE_HOST is set: run as a pod, or "
+			 "set KUBECONFIG=FILE");
+		return -ENOENT;
+	}
+	if (asprintf(&c.server, form, host, port) < 0)
+		c.server = NULL;
+	if (asprintf(&c.ca_file, "%s/ca.crt", directory) < 0)
+		c.ca_file = NULL;
+	if (asprintf(&c.token_file, "%s/token", directory) < 0)
+		c.token_file = NULL;
+	if (asprintf(&path, "%s/namespace", directory) < 0)
+		path = NULL;
+	if (!c.server || !c.ca_file || !c.token_file || !path) {
+		credentials_fini(&c);
+		free(path);
+		return -ENOMEM;
+	}
+	if (access(c.token_file, R_OK) || access(c.ca_file, R_OK)) {
+		snprintf(problem, room,
+			 "no service account in %.200s: the pod needs automountServiceAccountToken",
+			 directory);
+		credentials_fini(&c);
+		free(path);
+		return -ENOENT;
+	}
+	if (file_read(path, 1024, &c.name_space, &len))
+		c.name_space = NULL;
+	free(path);
+	*out = c;
+	return 0;
+}
+
+int kubeconfig_find(const char *directory, struct credentials *out, char *problem, size_t room)
+{
+	const char *named = getenv("KUBECONFIG");
+	char *first;
+	int err;
+
+	if (!named || !*named)
+		return from_pod(directory, out, problem, room);
+	first = strndup(named, strcspn(named, ":"));
+	if (!first)
+		return -ENOMEM;
+	err = from_file(first, out, problem, room);
+	free(first);
+	return err;
+}

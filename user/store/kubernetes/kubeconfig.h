@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * How to reach a Kubernetes API server, and as whom: from a kubeconfig file, or from what every pod
+ * is given. Pure but for reading files.
+ */
+#ifndef STORE_KUBERNETES_KUBECONFIG_H
+#define STORE_KUBERNETES_KUBECONFIG_H
+
+#include <stddef.h>
+
+#include "store/http/credentials.h"
+
+#define SERVICE_ACCOUNT "/var/run/secrets/kubernetes.io/serviceaccount"
+
+/* The current context of a kubeconfig (YAML or JSON): server, CA, client certificate, token, user
+ * and password; paths in it are relative to `directory`. 0, or -EINVAL with what is wrong and what
+ * would be right in `problem`. */
+int kubeconfig_parse(const char *text, size_t len, const char *directory, struct credentials *out,
+		     char *problem, size_t room);
+
+/* $KUBECONFIG where it is set (its first file), else the pod's service account below `directory`
+ * (SERVICE_ACCOUNT). 0, -ENOENT: neither is there, or others, with `problem` said. */
+int kubeconfig_find(const char *directory, struct credentials *out, char *problem, size_t room);
+
+#endif

@@ -1,0 +1,541 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The store that is a Kubernetes API server. Nodes and Calico's IPAM blocks become records
+ * (store/kubernetes/cluster.h), custom resources become settings; what is ours goes into annotations and a
+ * condition of our own Node, and into Events.
+ *
+ *   kubernetes             settings in podveilconfigurations.podveil.io
+ *   kubernetes:RESOURCE    settings there: felixconfigurations.crd.projectcalico.org, or
+ *                          felixconfigurations.projectcalico.org (Calico's newer group)
+ */
+#include <errno.h>
+#include <event2/event.h>
+#include <jansson.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/log.h"
+#include "store/backoff.h"
+#include "store/document.h"
+#include "store/http/rest.h"
+#include "store/kubernetes/cluster.h"
+#include "store/kubernetes/kubeconfig.h"
+#include "store/kubernetes/kubernetes_set.h"
+#include "store/kubernetes/node_status.h"
+#include "store/kubernetes/reflector.h"
+#include "store/kubernetes/status_object.h"
+#include "store/memory.h"
+#include "store/store.h"
+
+/* A resource that is taken out of the cluster tells first that its objects were deleted. */
+#define CONFIRM_MS 3000
+/* What a list has lost another one may show: asked for ever more rarely. */
+#define LOST_FIRST_MS 4000
+#define LOST_MOST_MS  (30 * 60 * 1000)
+
+static const struct kubernetes_resource resources[] = {
+	{"podveilconfigurations.podveil.io", "/apis/podveil.io/v1/podveilconfigurations",
+	 "PodveilConfiguration", "podveil.io/v1", "/apis/crd.projectcalico.org/v1/ipamblocks"},
+	{"felixconfigurations.crd.projectcalico.org",
+	 "/apis/crd.projectcalico.org/v1/felixconfigurations", "FelixConfiguration",
+	 "crd.projectcalico.org/v1", "/apis/crd.projectcalico.org/v1/ipamblocks"},
+	{"felixconfigurations.projectcalico.org", "/apis/projectcalico.org/v3/felixconfigurations",
+	 "FelixConfiguration", "projectcalico.org/v3", "/apis/projectcalico.org/v3/ipamblocks"},
+};
+
+enum { NODES, BLOCKS, CONFIG, N_COLLECTIONS };
+
+struct kubernetes;
+
+/* A collection that is watched. */
+struct collection {
+	struct kubernetes *k;
+	const char *what;
+	bool listed;	/* once, or found missing */
+	size_t objects; /* in the list under way */
+	struct reflector_list last;
+	struct backoff backoff; /* of lists that lost something */
+	struct reflector *reflector;
+};
+
+struct kubernetes {
+	const struct store_place *place;
+	const struct kubernetes_resource *resource;
+	struct rest *rest;
+	struct cluster *cluster;
+	struct collection collections[N_COLLECTIONS];
+	struct event *on_begin;
+	bool foreign[2]; /* see store_foreign_keys() */
+	struct node_status *own;
+	char uid[64];	   /* of our own Node */
+	bool seen;	   /* it is in the list under way */
+	bool there;	   /* it is there */
+	size_t problems;   /* of the object that is being read */
+	bool settings_due; /* a list of them waits to be judged */
+	uint64_t blocks_revision;
+	bool synced;
+};
+
+/* True: it is news. */
+static bool complain(struct kubernetes *k, enum health_extent extent, const char *what,
+		     const char *problem)
+{
+	return health_trouble(k->place->health, extent, what, problem);
+}
+
+static void list_again_if(struct collection *c, bool lost)
+{
+	struct timeval wait;
+
+	if (!lost) {
+		backoff_reset(&c->backoff);
+		return;
+	}
+	wait = backoff_next(&c->backoff, randombytes_random());
+	reflector_list_again(c->reflector,
+			     (unsigned int)(wait.tv_sec * 1000 + wait.tv_usec / 1000));
+}
+
+/* --- nodes and blocks --- */
+
+static void on_record(void *context, const char *name, const struct node_record *r)
+{
+	struct kubernetes *k = context;
+
+	if (r)
+		memory_node(k->place->memory, r);
+	else
+		memory_deleted(k->place->memory, MEMORY_NODES, name);
+	if (k->own)
+		node_status_look(k->own, name);
+}
+
+/* What a list does not have, but is known, stays. */
+static bool keep(void *context, const char *name)
+{
+	const struct kubernetes *k = context;
+
+	return memory_find(k->place->memory, MEMORY_NODES, name);
+}
+
+static void on_problem(void *context, const char *object, const char *what)
+{
+	struct kubernetes *k = context;
+
+	/* One at a time: the next one is told when this one is mended. */
+	if (!k->problems++ && complain(k, HEALTH_PART, object, what))
+		log_warn("store: a part of an object is not used", "object=%s problem=\"%s\"",
+			 object, what);
+}
+
+static const char *text_of(const json_t *o, const char *member)
+{
+	return json_string_value(json_object_get(json_object_get(o, "metadata"), member));
+}
+
+static void on_node(struct kubernetes *k, const json_t *o, bool gone)
+{
+	const char *name = text_of(o, "name"), *uid = text_of(o, "uid");
+	const bool ours = name && k->place->node && !strcmp(name, k->place->node);
+
+	cluster_node(k->cluster, o, gone);
+	if (!name)
+		return;
+	if (ours) {
+		snprintf(k->uid, sizeof(k->uid), "%s", uid ? uid : "");
+		k->seen = k->there = !gone;
+	}
+	if (gone)
+		memory_deleted(k->place->memory, MEMORY_NODES, name);
+	else
+		memory_there(k->place->memory, MEMORY_NODES, name);
+}
+
+static bool ours_missing(const struct kubernetes *k)
+{
+	return k->place->node && !k->there;
+}
+
+static void nodes_listed(struct kubernetes *k, const struct reflector_list *l)
+{
+	struct memory_list list = {.revision = l->revision};
+
+	k->there = k->seen;
+	if (k->there)
+		list.identity = k->uid;
+	if (l->passed_over)
+		list.doubt = "an object in the list could not be read";
+	else if (ours_missing(k))
+		list.doubt = "our own Node is not in the list";
+	memory_listed(k->place->memory, MEMORY_NODES, &list);
+	list_again_if(&k->collections[NODES], memory_lost(k->place->memory, MEMORY_NODES));
+	cluster_listed(k->cluster, CLUSTER_NODES, true);
+}
+
+static void see_block_ranges(void *context, const struct memory_entry *e)
+{
+	if (e->kind == MEMORY_NODES && e->record.tunnels_assigned && !e->lost)
+		*(bool *)context = true;
+}
+
+/* Whose the addresses are is asked of blocks where there are any: where there were some, a server
+ * that has none has lost them. */
+static void blocks_listed(struct kubernetes *k, const struct reflector_list *l)
+{
+	const bool older = l->there && l->revision < k->blocks_revision;
+	struct collection *c = &k->collections[BLOCKS];
+	bool expected = cluster_blocks(k->cluster) > 0, none = !l->there || !c->objects;
+	const char *why = none	  ? "there were blocks, and now there are none"
+			  : older ? "the server's data are older than they were"
+				  : NULL;
+
+	/* Ranges that are remembered were those of blocks, and stay so until blocks are read. */
+	if (!expected)
+		memory_each(k->place->memory, see_block_ranges, &expected);
+	if (l->there)
+		k->blocks_revision = l->revision;
+	if (expected && why) {
+		if (complain(k, HEALTH_BLIND, "IPAM blocks", why))
+			log_warn("store: IPAM blocks are gone, and nobody deleted them: what is "
+				 "known stands",
+				 "resource=%s problem=\"%s\"", c->what, why);
+	} else if (health_well(k->place->health, "IPAM blocks")) {
+		log_info("store: in order again", "resource=%s", c->what);
+	}
+	list_again_if(c, expected && why);
+	/* Where nothing of them was read yet, records go on as they are remembered. */
+	if (!expected || !none || cluster_blocks(k->cluster))
+		cluster_listed(k->cluster, CLUSTER_BLOCKS, !l->passed_over && !(expected && why));
+}
+
+/* --- settings --- */
+
+static void on_settings(struct kubernetes *k, const json_t *o, bool gone)
+{
+	struct collection *c = &k->collections[CONFIG];
+	const char *name = text_of(o, "name"), *node;
+	char source[400];
+
+	if (!name || !document_node(name, &node))
+		return;
+	if (gone) {
+		memory_deleted_probably(k->place->memory, MEMORY_SETTINGS, node);
+		reflector_list_again(c->reflector, CONFIRM_MS);
+		return;
+	}
+	snprintf(source, sizeof(source), "%s/%.253s", k->resource->name, name);
+	document_tell(k->place->memory, node, json_object_get(o, "spec"), source);
+}
+
+/* Our own Node says whether the server is the one it was, so it has to be known. */
+static void judge_settings(struct kubernetes *k)
+{
+	const struct reflector_list *l = &k->collections[CONFIG].last;
+	const struct memory_list list = {
+		.identity = k->there ? k->uid : NULL,
+		.revision = l->revision,
+		.doubt = !l->there	   ? "the resource is not installed"
+			 : l->passed_over  ? "an object in the list could not be read"
+			 : ours_missing(k) ? "our own Node is not there"
+					   : NULL,
+	};
+
+	if (!k->settings_due || !k->collections[NODES].listed)
+		return;
+	k->settings_due = false;
+	memory_listed(k->place->memory, MEMORY_SETTINGS, &list);
+	list_again_if(&k->collections[CONFIG], memory_lost(k->place->memory, MEMORY_SETTINGS));
+}
+
+static void settings_listed(struct kubernetes *k, const struct reflector_list *l)
+{
+	const bool known = memory_count(k->place->memory, MEMORY_SETTINGS) > 0;
+
+	k->settings_due = true;
+	if (l->there)
+		health_well(k->place->health, k->resource->kind);
+	else if (complain(k, known ? HEALTH_BLIND : HEALTH_PART, k->resource->kind,
+			  "its resource is not installed"))
+		log_warn("store: the resource with the settings is not installed",
+			 "resource=%s needs=\"its CustomResourceDefinition\"%s", k->resource->name,
+			 known ? " settings=\"as they were\"" : "");
+}
+
+/* --- what the reflectors say --- */
+
+static void on_object(void *context, const json_t *o, bool gone)
+{
+	struct collection *c = context;
+	struct kubernetes *k = c->k;
+
+	const char *name = text_of(o, "name");
+	char object[300];
+
+	k->place->health->last_sync = (uint64_t)time(NULL);
+	c->objects++;
+	k->problems = 0;
+	if (c == &k->collections[NODES])
+		on_node(k, o, gone);
+	else if (c == &k->collections[BLOCKS])
+		cluster_block(k->cluster, o, gone);
+	else
+		on_settings(k, o, gone);
+	snprintf(object, sizeof(object), "%s/%.253s", c->what, name ? name : "");
+	if (!k->problems)
+		health_well(k->place->health, object);
+}
+
+static void on_listing(void *context)
+{
+	struct collection *c = context;
+	struct kubernetes *k = c->k;
+
+	c->objects = 0;
+	if (c == &k->collections[NODES]) {
+		k->seen = false;
+		memory_listing(k->place->memory, MEMORY_NODES);
+		cluster_listing(k->cluster, CLUSTER_NODES);
+	} else if (c == &k->collections[BLOCKS]) {
+		cluster_listing(k->cluster, CLUSTER_BLOCKS);
+	} else {
+		memory_listing(k->place->memory, MEMORY_SETTINGS);
+	}
+}
+
+static void on_listed(void *context, const struct reflector_list *l)
+{
+	struct collection *c = context;
+	struct kubernetes *k = c->k;
+	bool all = true;
+
+	k->place->health->last_sync = (uint64_t)time(NULL);
+	if (c == &k->collections[NODES])
+		nodes_listed(k, l);
+	else if (c == &k->collections[BLOCKS])
+		blocks_listed(k, l);
+	else
+		settings_listed(k, l);
+	c->last = *l;
+	c->listed = true;
+	judge_settings(k);
+	for (int i = 0; i < N_COLLECTIONS; i++)
+		all &= k->collections[i].listed;
+	if (!all)
+		return;
+	k->synced = true;
+	k->place->synced(k->place->context);
+}
+
+static void on_trouble(void *context, bool blind, const char *what)
+{
+	const struct collection *c = context;
+
+	if (!what) {
+		if (health_well(c->k->place->health, c->what))
+			log_info("store: in order again", "resource=%s", c->what);
+		return;
+	}
+	if (complain(c->k, blind ? HEALTH_BLIND : HEALTH_PART, c->what, what))
+		log_warn("store: the API server cannot be read", "resource=%s problem=\"%s\"",
+			 c->what, what);
+}
+
+static int watch(struct kubernetes *k, int which, const char *what, const char *path)
+{
+	struct collection *c = &k->collections[which];
+	const struct reflector_params p = {
+		.base = k->place->base,
+		.rest = k->rest,
+		.path = path,
+		.optional = which != NODES,
+		.object = on_object,
+		.listing = on_listing,
+		.listed = on_listed,
+		.trouble = on_trouble,
+		.context = c,
+	};
+
+	c->k = k;
+	c->what = what;
+	c->backoff = (struct backoff){.first_ms = LOST_FIRST_MS, .most_ms = LOST_MOST_MS};
+	c->reflector = reflector_new(&p);
+	return c->reflector ? 0 : -ENOMEM;
+}
+
+static void on_begin(evutil_socket_t fd, short what, void *context)
+{
+	struct kubernetes *k = context;
+
+	(void)fd;
+	(void)what;
+	if (watch(k, CONFIG, k->resource->name, k->resource->path) ||
+	    watch(k, BLOCKS, "ipamblocks", k->resource->blocks) ||
+	    watch(k, NODES, "nodes", "/api/v1/nodes"))
+		log_error("no memory to watch the API server", "store=kubernetes");
+}
+
+/* --- the seam --- */
+
+static void close_kubernetes(void *self)
+{
+	struct kubernetes *k = self;
+
+	if (!k)
+		return;
+	if (k->on_begin)
+		event_free(k->on_begin);
+	node_status_free(k->own);
+	for (int i = 0; i < N_COLLECTIONS; i++)
+		reflector_free(k->collections[i].reflector);
+	rest_free(k->rest);
+	cluster_free(k->cluster);
+	free(k);
+}
+
+static const struct kubernetes_resource *resource_of(const char *where)
+{
+	const size_t n = sizeof(resources) / sizeof(*resources);
+
+	if (!*where)
+		return &resources[0];
+	for (size_t i = 0; i < n && *where == ':'; i++)
+		if (!strcmp(where + 1, resources[i].name))
+			return &resources[i];
+	log_error("no such resource for settings",
+		  "store=kubernetes%s needs=\"kubernetes:%s, %s or %s\"", where, resources[0].name,
+		  resources[1].name, resources[2].name);
+	return NULL;
+}
+
+static int open_kubernetes(const char *where, const struct store_place *place, void **self)
+{
+	const struct timeval now = {0, 0};
+	struct kubernetes *k = calloc(1, sizeof(*k));
+	struct cluster_events nodes = {
+		.node = on_record, .keep = keep, .problem = on_problem, .context = k};
+	struct credentials as = {.insecure = false};
+	char problem[500] = "";
+	int err = -EINVAL;
+
+	if (!k)
+		return -ENOMEM;
+	k->place = place;
+	k->resource = resource_of(where);
+	if (!k->resource)
+		goto fail;
+	err = kubeconfig_find(SERVICE_ACCOUNT, &as, problem, sizeof(problem));
+	if (err) {
+		log_error("the API server's address and our credentials are not known",
+			  "store=kubernetes problem=\"%s\"", problem);
+		goto fail;
+	}
+	err = rest_new(place->base, &as, "/version", &k->rest);
+	if (err)
+		goto fail;
+	err = -ENOMEM;
+	k->cluster = cluster_new(&nodes);
+	k->on_begin = evtimer_new(place->base, on_begin, k);
+	if (!k->cluster || !k->on_begin || evtimer_add(k->on_begin, &now))
+		goto fail;
+	*self = k;
+	return 0;
+fail:
+	close_kubernetes(k);
+	return err;
+}
+
+static int own(struct kubernetes *k, const char *name)
+{
+	if (!k->own)
+		k->own = node_status_new(k->place->base, k->rest, k->cluster, name);
+	return k->own ? 0 : -ENOMEM;
+}
+
+static int publish(void *self, const struct node_record *r)
+{
+	struct kubernetes *k = self;
+	int err = own(k, r->name);
+
+	if (!err)
+		node_status_foreign_keys(k->own, k->foreign[0], k->foreign[1]);
+	if (!err)
+		node_status_keys(k->own, r->key4, r->key6);
+	return err;
+}
+
+/* The Node is not ours to delete: our part of it goes. */
+static int withdraw(void *self, const char *name)
+{
+	static const uint8_t none[32];
+	struct kubernetes *k = self;
+	int err = own(k, name);
+
+	if (!err)
+		node_status_keys(k->own, none, none);
+	return err;
+}
+
+static void state(void *self, const struct store_state *s)
+{
+	struct kubernetes *k = self;
+
+	if (k->own)
+		node_status_condition(k->own, s);
+}
+
+static void event(void *self, const char *reason, const char *message)
+{
+	struct kubernetes *k = self;
+
+	if (k->own)
+		node_status_event(k->own, reason, message);
+}
+
+static void flush(void *self, unsigned int ms)
+{
+	struct kubernetes *k = self;
+
+	if (k->own)
+		node_status_flush(k->own, ms);
+}
+
+static int set(void *self, const char *node, const struct store_setting *changes, unsigned int n)
+{
+	struct kubernetes *k = self;
+
+	evtimer_del(k->on_begin); /* nobody needs to know the nodes for this */
+	return kubernetes_set(k->place->base, k->rest, k->resource, node, changes, n);
+}
+
+static void foreign_keys(void *self, bool v4, bool v6)
+{
+	struct kubernetes *k = self;
+
+	k->foreign[0] = v4;
+	k->foreign[1] = v6;
+	if (k->own)
+		node_status_foreign_keys(k->own, v4, v6);
+}
+
+static const char *peer(const void *self)
+{
+	return rest_peer(((const struct kubernetes *)self)->rest);
+}
+
+const struct store_kind store_kubernetes = {
+	.foreign_keys = foreign_keys,
+	.peer = peer,
+	.remote = true,
+	.prefix = "kubernetes",
+	.open = open_kubernetes,
+	.close = close_kubernetes,
+	.publish = publish,
+	.withdraw = withdraw,
+	.set = set,
+	.state = state,
+	.event = event,
+	.flush = flush,
+};

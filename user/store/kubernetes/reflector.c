@@ -1,0 +1,386 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "store/kubernetes/reflector.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "store/backoff.h"
+#include "store/kubernetes/splitter.h"
+#include "store/kubernetes/status_object.h"
+
+#define PAGE	      500
+#define LIST_MS	      60000
+#define MISSING_S     60
+#define VERSION_BYTES 64
+/* The server ends a watch after this; scattered, so that they do not all begin anew together. */
+#define WATCH_MIN_S 1800
+/* So long, and it is not one that ends at once. */
+#define STANDS_S 2
+
+struct reflector {
+	struct reflector_params params;
+	char *path;
+	struct rest_call *call;
+	struct splitter splitter;
+	struct event *on_again, *on_stands, *on_list_again;
+	struct backoff backoff;
+	char version[VERSION_BYTES]; /* empty: a list is due */
+	char *more;		     /* the next page */
+	bool expired, heard, watching;
+	bool passed_over; /* something of the list that was made last, or is under way */
+};
+
+static void start(struct reflector *r);
+
+static void trouble(const struct reflector *r, bool blind, const char *what)
+{
+	r->params.trouble(r->params.context, blind, what);
+}
+
+static void pass_over(struct reflector *r, const char *what)
+{
+	r->passed_over = true;
+	trouble(r, false, what);
+}
+
+/* A watch stands: only that shows that a list was worth its while. */
+static void well(struct reflector *r)
+{
+	backoff_reset(&r->backoff);
+	if (!r->passed_over)
+		trouble(r, false, NULL);
+}
+
+static void again(struct reflector *r, unsigned int at_least_s)
+{
+	struct timeval wait = backoff_next(&r->backoff, randombytes_random());
+
+	if (wait.tv_sec < (time_t)at_least_s)
+		wait.tv_sec += (time_t)at_least_s;
+	evtimer_add(r->on_again, &wait);
+}
+
+static void forget_list(struct reflector *r)
+{
+	free(r->more);
+	r->more = NULL;
+	*r->version = 0;
+}
+
+static void failed(struct reflector *r, const struct rest_answer *a)
+{
+	char what[STATUS_OBJECT_TEXT];
+
+	status_object_explain(a, what);
+	trouble(r, true, what);
+	again(r, a->retry_after);
+}
+
+static const char *version_of(const json_t *o)
+{
+	const json_t *metadata = json_object_get(o, "metadata");
+
+	return json_string_value(json_object_get(metadata, "resourceVersion"));
+}
+
+static void advance(struct reflector *r, const char *version)
+{
+	if (version && strlen(version) < sizeof(r->version))
+		strcpy(r->version, version);
+}
+
+/* --- listing --- */
+
+static bool on_piece(void *context, const char *bytes, size_t n)
+{
+	struct reflector *r = context;
+
+	return !splitter_feed(&r->splitter, bytes, n);
+}
+
+static void on_item(void *context, const char *text, size_t len)
+{
+	struct reflector *r = context;
+	json_t *o = json_loadb(text, len, 0, NULL);
+
+	if (json_is_object(o))
+		r->params.object(r->params.context, o, false);
+	else
+		pass_over(r, "an object in the list is no JSON: what it said before stands");
+	json_decref(o);
+}
+
+static void missing(struct reflector *r)
+{
+	struct timeval wait = {MISSING_S / 2 + (time_t)randombytes_uniform(MISSING_S), 0};
+	const struct reflector_list l = {.there = false};
+
+	r->passed_over = false;
+	well(r);
+	forget_list(r);
+	r->params.listing(r->params.context);
+	r->params.listed(r->params.context, &l);
+	evtimer_add(r->on_again, &wait);
+}
+
+/* The page's envelope says whether there are more, and which version it is. */
+static int page_done(struct reflector *r, const char *envelope)
+{
+	json_t *o = json_loads(envelope, 0, NULL), *metadata = json_object_get(o, "metadata");
+	const char *more = json_string_value(json_object_get(metadata, "continue"));
+	const char *version = version_of(o);
+	int err = version && *version && strlen(version) < sizeof(r->version) ? 0 : -EINVAL;
+
+	free(r->more);
+	r->more = !err && more && *more ? strdup(more) : NULL;
+	if (!err && !r->more)
+		advance(r, version);
+	json_decref(o);
+	return err;
+}
+
+static uint64_t revision_of(const char *version)
+{
+	return strspn(version, "0123456789") == strlen(version) ? strtoull(version, NULL, 10) : 0;
+}
+
+static void list_ends(struct reflector *r)
+{
+	const struct reflector_list l = {
+		.there = true,
+		.passed_over = r->passed_over,
+		.revision = revision_of(r->version),
+	};
+
+	r->params.listed(r->params.context, &l);
+}
+
+static void on_listed(void *context, const struct rest_answer *a)
+{
+	struct reflector *r = context;
+
+	r->call = NULL;
+	if (a->status == 404 && r->params.optional) {
+		missing(r);
+		return;
+	}
+	if (a->status / 100 != 2) {
+		if (a->status == 410)
+			forget_list(r);
+		failed(r, a);
+		return;
+	}
+	if (page_done(r, splitter_rest(&r->splitter))) {
+		/* Without a version there is nothing to watch from. */
+		forget_list(r);
+		trouble(r, true, "the list ended early, or has no resourceVersion");
+		again(r, 0);
+		return;
+	}
+	if (r->splitter.too_large)
+		pass_over(r, "an object of more than 2 MiB is passed over: what it said before "
+			     "stands");
+	if (!r->more)
+		list_ends(r);
+	start(r);
+}
+
+static char *list_path(const struct reflector *r)
+{
+	char *path, *more;
+
+	if (!r->more)
+		return asprintf(&path, "%s?limit=%d", r->path, PAGE) < 0 ? NULL : path;
+	more = rest_escape(r->more);
+	if (!more || asprintf(&path, "%s?limit=%d&continue=%s", r->path, PAGE, more) < 0)
+		path = NULL;
+	free(more);
+	return path;
+}
+
+/* --- watching --- */
+
+static void on_event(void *context, const char *text, size_t len)
+{
+	struct reflector *r = context;
+	json_t *e = json_loadb(text, len, 0, NULL);
+	const char *type = json_string_value(json_object_get(e, "type"));
+	const json_t *o = json_object_get(e, "object");
+
+	if (!type || !o) {
+		r->expired = true; /* garbage: what it was to say is lost, so list anew */
+	} else if (!strcmp(type, "BOOKMARK")) {
+		advance(r, version_of(o));
+	} else if (!strcmp(type, "ERROR")) {
+		r->expired = true;
+	} else {
+		r->params.object(r->params.context, o, !strcmp(type, "DELETED"));
+		advance(r, version_of(o));
+	}
+	r->heard = true;
+	json_decref(e);
+}
+
+static bool on_news(void *context, const char *bytes, size_t n)
+{
+	struct reflector *r = context;
+	const int err = splitter_feed(&r->splitter, bytes, n);
+
+	/* What was too large said something, which only a list can tell now. */
+	if (r->splitter.too_large)
+		r->expired = true;
+	if (r->heard && !r->expired)
+		well(r);
+	return !err && !r->expired;
+}
+
+static void on_answered(void *context)
+{
+	struct reflector *r = context;
+
+	event_add(r->on_stands, &(struct timeval){STANDS_S, 0});
+}
+
+static void on_stands(evutil_socket_t fd, short what, void *context)
+{
+	(void)fd;
+	(void)what;
+	well(context);
+}
+
+static void on_watched(void *context, const struct rest_answer *a)
+{
+	struct reflector *r = context;
+	const bool ended = a->status / 100 == 2 && !*a->error;
+
+	r->call = NULL;
+	evtimer_del(r->on_stands);
+	if (r->expired || r->passed_over || a->status == 410 || a->status == 404)
+		forget_list(r);
+	/* A watch that ends in good order was ended by its time limit, or by a server that goes
+	 * down. */
+	if (ended && r->heard && !r->expired)
+		start(r);
+	else if (ended || r->expired)
+		again(r, 0);
+	else
+		failed(r, a);
+}
+
+static char *watch_path(const struct reflector *r)
+{
+	const unsigned int seconds =
+		r->passed_over ? MISSING_S : WATCH_MIN_S + randombytes_uniform(WATCH_MIN_S);
+	char *path;
+
+	return asprintf(&path,
+			"%s?watch=true&allowWatchBookmarks=true&resourceVersion=%s&timeoutSeconds=%"
+			"u",
+			r->path, r->version, seconds) < 0
+		       ? NULL
+		       : path;
+}
+
+/* --- both --- */
+
+static void start(struct reflector *r)
+{
+	const bool watch = *r->version && !r->more;
+	char *path = watch ? watch_path(r) : list_path(r);
+	const struct rest_request q = {
+		.method = "GET",
+		.path = path,
+		.timeout_ms = watch ? 0 : LIST_MS,
+		.data = watch ? on_news : on_piece,
+		.answered = watch ? on_answered : NULL,
+		.done = watch ? on_watched : on_listed,
+		.context = r,
+	};
+
+	r->watching = watch;
+	if (!watch && !r->more) {
+		r->passed_over = false;
+		r->params.listing(r->params.context);
+	}
+	splitter_fini(&r->splitter);
+	splitter_init(&r->splitter, watch ? NULL : "items", watch ? on_event : on_item, r);
+	r->expired = r->heard = false;
+	r->call = path ? rest_start(r->params.rest, &q) : NULL;
+	free(path);
+	if (!r->call) {
+		trouble(r, true, "no memory for a request");
+		again(r, 0);
+	}
+}
+
+static void on_again(evutil_socket_t fd, short what, void *context)
+{
+	(void)fd;
+	(void)what;
+	start(context);
+}
+
+static void on_list_again(evutil_socket_t fd, short what, void *context)
+{
+	struct reflector *r = context;
+
+	(void)fd;
+	(void)what;
+	if (r->call && !r->watching)
+		return; /* one is under way */
+	forget_list(r);
+	rest_cancel(r->call);
+	r->call = NULL;
+	evtimer_del(r->on_again);
+	evtimer_del(r->on_stands);
+	start(r);
+}
+
+void reflector_list_again(struct reflector *r, unsigned int ms)
+{
+	const struct timeval wait = {ms / 1000, ms % 1000 * 1000};
+
+	evtimer_add(r->on_list_again, &wait);
+}
+
+struct reflector *reflector_new(const struct reflector_params *p)
+{
+	const struct timeval now = {0, 0};
+	struct reflector *r = calloc(1, sizeof(*r));
+
+	if (!r)
+		return NULL;
+	r->params = *p;
+	r->backoff = (struct backoff){.first_ms = 200, .most_ms = 10000};
+	r->path = strdup(p->path);
+	r->on_again = evtimer_new(p->base, on_again, r);
+	r->on_stands = evtimer_new(p->base, on_stands, r);
+	r->on_list_again = evtimer_new(p->base, on_list_again, r);
+	if (!r->path || !r->on_again || !r->on_stands || !r->on_list_again ||
+	    evtimer_add(r->on_again, &now)) {
+		reflector_free(r);
+		return NULL;
+	}
+	return r;
+}
+
+void reflector_free(struct reflector *r)
+{
+	if (!r)
+		return;
+	rest_cancel(r->call);
+	splitter_fini(&r->splitter);
+	if (r->on_again)
+		event_free(r->on_again);
+	if (r->on_stands)
+		event_free(r->on_stands);
+	if (r->on_list_again)
+		event_free(r->on_list_again);
+	free(r->more);
+	free(r->path);
+	free(r);
+}

@@ -1,0 +1,340 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "strict/first_line.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "base/log.h"
+#include "netlink/lookup_rule.h"
+#include "netlink/route.h"
+#include "strict/remote_ranges.h"
+
+static const int families[] = {AF_INET, AF_INET6};
+#define N_FAMILIES (sizeof(families) / sizeof(*families))
+
+struct first_line {
+	bool wanted, routing;
+	bool began; /* the filter is first_line_begin()'s */
+	uint32_t priority;
+	struct marks routes; /* wanted, reduced */
+	struct ip_filter *filter;
+};
+
+/* --- routes --- */
+
+static enum route_kind kind_of(const struct mark *m)
+{
+	return m->kind == RANGE_REMOTE ? ROUTE_UNREACHABLE : ROUTE_THROW;
+}
+
+struct there {
+	struct marks marks;
+	int err;
+};
+
+static void see_route(void *context, const struct route *r)
+{
+	struct there *t = context;
+
+	if (r->kind != ROUTE_UNREACHABLE && r->kind != ROUTE_THROW)
+		return;
+	if (marks_add(&t->marks, &r->to, r->kind == ROUTE_UNREACHABLE ? RANGE_REMOTE : RANGE_HERE))
+		t->err = -ENOMEM;
+}
+
+static int read_routes(int family, struct there *t)
+{
+	int err;
+
+	t->marks.n = 0;
+	t->err = 0;
+	err = route_each(family, FIRST_LINE_TABLE, 0, see_route, t);
+	marks_sort(&t->marks, RANGE_HERE);
+	return err ? err : t->err;
+}
+
+static int change_route(const struct mark *m, bool add)
+{
+	const struct route r = {.to = m->range, .kind = kind_of(m)};
+	int err = add ? route_set(FIRST_LINE_TABLE, 0, &r) : route_delete(FIRST_LINE_TABLE, 0, &r);
+	char text[CIDR_TEXT];
+
+	/* What is to go, is gone; a kernel without IPv6 sends none of it. */
+	if (err == -EAFNOSUPPORT || err == -EOPNOTSUPP || (err == -ESRCH && !add))
+		return 0;
+	if (err)
+		log_error("a route of strict mode could not be set",
+			  "to=%s table=%u errno=%d error=\"%s\"",
+			  cidr_format(&m->range, false, text), FIRST_LINE_TABLE, -err,
+			  strerror(-err));
+	return err;
+}
+
+/* Our own pods come first and go last: else they would be unreachable in between. */
+static int add_routes(int family, const struct marks *want, const struct marks *have, int *done)
+{
+	static const unsigned int order[] = {RANGE_HERE, RANGE_REMOTE};
+	int first = 0;
+
+	for (size_t k = 0; k < 2; k++)
+		for (size_t i = 0; i < want->n; i++) {
+			const struct mark *m = &want->all[i];
+			int err;
+
+			if (m->range.family != family || m->kind != order[k] || marks_have(have, m))
+				continue;
+			err = change_route(m, true);
+			*done += !err;
+			first = first ? first : err;
+		}
+	return first;
+}
+
+static int remove_routes(const struct marks *want, const struct marks *have, int *done)
+{
+	static const unsigned int order[] = {RANGE_REMOTE, RANGE_HERE};
+	int first = 0;
+
+	for (size_t k = 0; k < 2; k++)
+		for (size_t i = 0; i < have->n; i++) {
+			const struct mark *m = &have->all[i];
+			int err;
+
+			if (m->kind != order[k] || marks_find(want, &m->range))
+				continue;
+			err = change_route(m, false);
+			*done += !err;
+			first = first ? first : err;
+		}
+	return first;
+}
+
+/* --- the rule --- */
+
+static bool has_family(const struct marks *m, int family)
+{
+	for (size_t i = 0; i < m->n; i++)
+		if (m->all[i].range.family == family)
+			return true;
+	return false;
+}
+
+static bool among(const struct lookup_rules *r, uint32_t priority)
+{
+	for (size_t i = 0; i < r->n; i++)
+		if (r->priorities[i] == priority)
+			return true;
+	return false;
+}
+
+/* The wanted one (0: none) stands before others go. */
+static int set_rule(int family, uint32_t priority, int *done)
+{
+	struct lookup_rules there = {.n = 0};
+	int err = lookup_rules_find(family, FIRST_LINE_TABLE, &there);
+	bool first = true;
+
+	if (!err && priority && !among(&there, priority)) {
+		err = lookup_rule_add(family, priority, FIRST_LINE_TABLE);
+		*done += !err;
+	}
+	for (size_t i = 0; i < there.n && !err; i++) {
+		/* Of several that are the same, one stays. */
+		if (there.priorities[i] == priority && first) {
+			first = false;
+			continue;
+		}
+		err = lookup_rule_delete(family, there.priorities[i], FIRST_LINE_TABLE);
+		*done += !err;
+	}
+	if (err)
+		log_error("the rule of strict mode could not be set",
+			  "priority=%u table=%u errno=%d error=\"%s\"", priority, FIRST_LINE_TABLE,
+			  -err, strerror(-err));
+	return err;
+}
+
+/* --- both --- */
+
+static uint32_t priority_for(const struct marks *want, uint32_t priority, int family)
+{
+	return has_family(want, family) ? priority : 0;
+}
+
+/* Routes before the rule that leads to them, and the rule goes before they do. */
+static int set_routing(const struct marks *want, uint32_t priority, bool remove, int *done)
+{
+	struct there have = {.err = 0};
+	int first = 0;
+
+	for (size_t i = 0; i < N_FAMILIES; i++) {
+		const int family = families[i];
+		const uint32_t rule = priority_for(want, priority, family);
+		int err = read_routes(family, &have);
+
+		if (!err)
+			err = add_routes(family, want, &have.marks, done);
+		if (!err && (rule || remove))
+			err = set_rule(family, rule, done);
+		if (!err && remove)
+			err = remove_routes(want, &have.marks, done);
+		first = first ? first : err;
+	}
+	marks_fini(&have.marks);
+	return first;
+}
+
+static bool is_wanted(const struct settings *s)
+{
+	return s->strict && (s->enabled4 || s->enabled6);
+}
+
+static int set_filter(struct first_line *f, const struct settings *s, const struct marks *ranges)
+{
+	struct ip_filter_want want = {
+		.ranges = ranges,
+		.drop_marked = s->host_encryption && (s->enabled4 || s->enabled6),
+	};
+	int err;
+
+	memcpy(want.tunnel4, s->interface4, sizeof(want.tunnel4));
+	memcpy(want.tunnel6, s->interface6, sizeof(want.tunnel6));
+	err = ip_filter_apply(f->filter, &want);
+	if (err)
+		log_error("the table podveil of nftables could not be set",
+			  "errno=%d error=\"%s\" needs=\"nf_tables in the kernel, and "
+			  "CAP_NET_ADMIN\"",
+			  -err, strerror(-err));
+	return err;
+}
+
+/* A range that holds our own address holds other nodes', too, and these are not known before the
+ * store was read; it may be reached at one of them. */
+static bool holds_nodes(const struct cidr *range, const struct node_record *self)
+{
+	return (self->address4.family && cidr_contains(range, &self->address4)) ||
+	       (self->address6.family && cidr_contains(range, &self->address6));
+}
+
+int first_line_begin(struct first_line *f, const struct settings *s, const struct node_record *self)
+{
+	struct marks ranges = {NULL, 0, 0};
+	int err = 0, filter_err = 0, done = 0;
+
+	if (!is_wanted(s))
+		return 0;
+	for (size_t i = 0; i < s->n_strict_cidrs && !err; i++)
+		if (!holds_nodes(&s->strict_cidrs[i], self))
+			err = marks_add(&ranges, &s->strict_cidrs[i], RANGE_REMOTE);
+	for (size_t i = 0; i < self->n_pod_cidrs && !err; i++)
+		err = marks_add(&ranges, &self->pod_cidrs[i], RANGE_HERE);
+	marks_sort(&ranges, RANGE_HERE);
+	/* One that an earlier agent made knows more. */
+	if (!err && (f->began || !ip_filter_is_there())) {
+		filter_err = set_filter(f, s, &ranges);
+		f->began = true;
+	}
+	remote_ranges_reduce(&ranges);
+	if (!err)
+		err = set_routing(&ranges, s->rule_priority + 1, false, &done);
+	f->wanted = true;
+	f->routing = !err;
+	marks_fini(&ranges);
+	return err ? err : filter_err;
+}
+
+int first_line_raise(struct first_line *f, const struct first_line_input *in)
+{
+	const struct settings *s = in->settings;
+	struct marks ranges = {NULL, 0, 0};
+	int err = 0, filter_err = 0, done = 0;
+
+	f->wanted = is_wanted(s);
+	f->priority = s->rule_priority + 1;
+	if (f->wanted)
+		err = remote_ranges_collect(s, in->plans, in->n_plans, in->nodes, in->n_nodes,
+					    &ranges);
+	if (!err)
+		filter_err = set_filter(f, s, f->wanted ? &ranges : NULL);
+	if (!err) {
+		remote_ranges_reduce(&ranges);
+		marks_fini(&f->routes);
+		f->routes = ranges;
+		err = set_routing(&f->routes, f->priority, true, &done);
+	} else {
+		marks_fini(&ranges);
+	}
+	f->routing = f->wanted && !err;
+	return err ? err : filter_err;
+}
+
+int first_line_settle(struct first_line *f)
+{
+	return ip_filter_settle(f->filter);
+}
+
+int first_line_mend(struct first_line *f, bool network)
+{
+	int mended = 0, err = 0, filter = ip_filter_mend(f->filter);
+
+	if (network && f->wanted) {
+		err = set_routing(&f->routes, f->priority, true, &mended);
+		f->routing = !err;
+	}
+	if (err || filter < 0)
+		return err ? err : filter;
+	return mended + filter;
+}
+
+struct first_line_state first_line_look(const struct first_line *f)
+{
+	return (struct first_line_state){
+		.wanted = f->wanted,
+		.routing = f->routing,
+		.ip_filter = f->wanted && ip_filter_stands(f->filter),
+		.dropped = ip_filter_drops(f->filter),
+	};
+}
+
+struct first_line *first_line_new(void)
+{
+	struct first_line *f = calloc(1, sizeof(*f));
+
+	if (!f)
+		return NULL;
+	f->filter = ip_filter_new();
+	if (!f->filter) {
+		free(f);
+		return NULL;
+	}
+	return f;
+}
+
+void first_line_free(struct first_line *f)
+{
+	if (!f)
+		return;
+	ip_filter_free(f->filter);
+	marks_fini(&f->routes);
+	free(f);
+}
+
+bool first_line_is_there(void)
+{
+	struct lookup_rules rules = {.n = 0};
+
+	for (size_t i = 0; i < N_FAMILIES; i++)
+		if (!lookup_rules_find(families[i], FIRST_LINE_TABLE, &rules) && rules.n)
+			return true;
+	return ip_filter_is_there();
+}
+
+int first_line_cleanup(void)
+{
+	const struct marks nothing = {NULL, 0, 0};
+	int done = 0, err = set_routing(&nothing, 0, true, &done), filter = ip_filter_remove();
+
+	return err ? err : filter;
+}

@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "strict/remote_ranges.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* --- which ranges --- */
+
+static int by_cidr(const void *a, const void *b)
+{
+	return cidr_compare(&((const struct plan_range *)a)->cidr,
+			    &((const struct plan_range *)b)->cidr);
+}
+
+/* Which lengths ranges have: a few, where there are thousands of them. */
+struct lengths {
+	bool of[129];
+};
+
+static struct lengths lengths_of(const struct plan *p)
+{
+	struct lengths l = {{false}};
+
+	for (size_t i = 0; i < p->n_ranges; i++)
+		l.of[p->ranges[i].cidr.prefix_len] = true;
+	return l;
+}
+
+/* The most specific published range around an address; NULL: none. A plan has those of one family,
+ * sorted. */
+static const struct plan_range *around(const struct plan *p, const struct lengths *lengths,
+				       const struct cidr *address)
+{
+	for (int length = address->prefix_len; length >= 0 && p->n_ranges; length--) {
+		struct plan_range key = {.cidr = *address};
+		const struct plan_range *r;
+
+		if (!lengths->of[length])
+			continue;
+		key.cidr.prefix_len = (uint8_t)length;
+		key.cidr = cidr_masked(&key.cidr);
+		r = bsearch(&key, p->ranges, p->n_ranges, sizeof(key), by_cidr);
+		if (r && !r->host)
+			return r;
+	}
+	return NULL;
+}
+
+static bool in_strict_range(const struct settings *s, const struct cidr *address)
+{
+	for (size_t i = 0; i < s->n_strict_cidrs; i++)
+		if (cidr_contains(&s->strict_cidrs[i], address))
+			return true;
+	return false;
+}
+
+/* `address`: of the plan's family, or none. */
+static int add_node(const struct settings *s, const struct plan *p, const struct lengths *lengths,
+		    const struct node_record *node, const struct cidr *address, struct marks *out)
+{
+	const struct plan_range *r;
+
+	if (!address->family)
+		return 0;
+	r = around(p, lengths, address);
+	if (r ? strcmp(r->name, node->name) || r->cidr.prefix_len == address->prefix_len
+	      : !in_strict_range(s, address))
+		return 0;
+	return marks_add(out, address, RANGE_HERE);
+}
+
+int remote_ranges_collect(const struct settings *s, const struct plan *plans, size_t n_plans,
+			  const struct node_record *const *nodes, size_t n_nodes, struct marks *out)
+{
+	int err = 0;
+
+	out->n = 0;
+	for (size_t i = 0; i < s->n_strict_cidrs && !err; i++)
+		err = marks_add(out, &s->strict_cidrs[i], RANGE_REMOTE);
+	for (size_t k = 0; k < n_plans; k++)
+		for (size_t i = 0; i < plans[k].n_ranges && !err; i++) {
+			const struct plan_range *r = &plans[k].ranges[i];
+
+			if (!r->host)
+				err = marks_add(out, &r->cidr,
+						r->owner == PLAN_SELF ? RANGE_HERE : RANGE_REMOTE);
+		}
+	for (size_t k = 0; k < n_plans; k++) {
+		const struct lengths lengths = lengths_of(&plans[k]);
+
+		for (size_t i = 0; i < n_nodes && !err; i++)
+			err = add_node(s, &plans[k], &lengths, nodes[i],
+				       k ? &nodes[i]->address6 : &nodes[i]->address4, out);
+	}
+	marks_sort(out, RANGE_HERE);
+	return err;
+}
+
+/* --- ranges within ranges --- */
+
+/* The ranges around the one that is looked at, the widest first: at most one of each length. */
+struct nest {
+	const struct mark *around[129];
+	size_t depth;
+};
+
+static void leave_behind(struct nest *n, const struct mark *next)
+{
+	while (n->depth && !cidr_contains(&n->around[n->depth - 1]->range, &next->range))
+		n->depth--;
+}
+
+void remote_ranges_reduce(struct marks *m)
+{
+	struct mark *all = malloc((m->n ? m->n : 1) * sizeof(*all));
+	struct nest nest = {.depth = 0};
+	size_t kept = 0;
+
+	if (!all)
+		return; /* it stays longer than need be */
+	if (m->n)
+		memcpy(all, m->all, m->n * sizeof(*all));
+	for (size_t i = 0; i < m->n; i++) {
+		leave_behind(&nest, &all[i]);
+		if (all[i].kind != (nest.depth ? nest.around[nest.depth - 1]->kind : RANGE_HERE))
+			m->all[kept++] = all[i];
+		nest.around[nest.depth++] = &all[i];
+	}
+	m->n = kept;
+	free(all);
+}
+
+/* --- intervals --- */
+
+typedef unsigned __int128 number;
+
+static number number_of(const uint8_t *address, size_t size)
+{
+	number n = 0;
+
+	for (size_t i = 0; i < size; i++)
+		n = n << 8 | address[i];
+	return n;
+}
+
+static void address_of(number n, size_t size, uint8_t *out)
+{
+	for (size_t i = size; i--; n >>= 8)
+		out[i] = (uint8_t)n;
+}
+
+static number last_of(const struct cidr *c)
+{
+	const size_t size = cidr_address_size(c->family);
+	const unsigned int free_bits = (unsigned int)size * 8 - c->prefix_len;
+	const number host = free_bits == 128 ? ~(number)0 : ((number)1 << free_bits) - 1;
+
+	return number_of(c->address, size) | host;
+}
+
+/* Goes over the addresses from the lowest to the highest. */
+struct sweep {
+	size_t size;
+	number at;     /* nothing was said yet of this one and what follows */
+	bool finished; /* the highest was passed */
+	struct nest nest;
+	struct nft_interval *out;
+	size_t n;
+};
+
+/* All from `at` to `last` is of this kind. */
+static void append(struct sweep *s, number last, unsigned int kind)
+{
+	struct nft_interval *before = s->n ? &s->out[s->n - 1] : NULL;
+
+	if (s->finished || last < s->at)
+		return;
+	if (kind == RANGE_REMOTE) {
+		if (!before || number_of(before->last, s->size) + 1 != s->at) {
+			before = &s->out[s->n++];
+			address_of(s->at, s->size, before->first);
+		}
+		address_of(last, s->size, before->last);
+	}
+	s->at = last + 1;
+	s->finished = !s->at;
+}
+
+/* Out of the ranges that end before `next`; NULL: out of all. */
+static void close_ranges(struct sweep *s, const struct mark *next)
+{
+	while (s->nest.depth) {
+		const struct mark *inner = s->nest.around[s->nest.depth - 1];
+
+		if (next && cidr_contains(&inner->range, &next->range))
+			break;
+		append(s, last_of(&inner->range), inner->kind);
+		s->nest.depth--;
+	}
+}
+
+int remote_ranges_intervals(const struct marks *m, int family, struct nft_interval **out, size_t *n)
+{
+	/* Each range begins and ends at most one. */
+	struct sweep s = {
+		.size = cidr_address_size(family),
+		.out = calloc(m->n * 2 + 1, sizeof(*s.out)),
+	};
+
+	if (!s.out)
+		return -ENOMEM;
+	for (size_t i = 0; i < m->n; i++) {
+		const struct mark *next = &m->all[i];
+		const number first = number_of(next->range.address, s.size);
+
+		if (next->range.family != family)
+			continue;
+		close_ranges(&s, next);
+		if (first > s.at)
+			append(&s, first - 1,
+			       s.nest.depth ? s.nest.around[s.nest.depth - 1]->kind : RANGE_HERE);
+		s.nest.around[s.nest.depth++] = next;
+	}
+	close_ranges(&s, NULL);
+	*out = s.out;
+	*n = s.n;
+	return 0;
+}

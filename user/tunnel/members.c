@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tunnel/members.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "device/device.h"
+#include "protocol/limits.h"
+
+static void member_fini(struct member *m)
+{
+	free(m->node);
+	free(m->allowed);
+}
+
+void members_fini(struct members *m)
+{
+	for (size_t i = 0; i < m->n; i++)
+		member_fini(&m->all[i]);
+	free(m->all);
+	*m = (struct members){.all = NULL};
+}
+
+static int by_node(const void *name, const void *member)
+{
+	return strcmp(name, ((const struct member *)member)->node);
+}
+
+struct member *members_find(const struct members *m, const char *node)
+{
+	return m->n ? bsearch(node, m->all, m->n, sizeof(*m->all), by_node) : NULL;
+}
+
+static int member_from(struct member *m, const struct plan_peer *p, int family)
+{
+	*m = (struct member){.endpoint = p->endpoint, .n_allowed = p->n_allowed};
+	memcpy(m->key, plan_key(p->node, family), 32);
+	m->node = strdup(p->node->name);
+	m->allowed = malloc((p->n_allowed ? p->n_allowed : 1) * sizeof(*m->allowed));
+	if (!m->node || !m->allowed) {
+		member_fini(m);
+		return -ENOMEM;
+	}
+	memcpy(m->allowed, p->allowed, p->n_allowed * sizeof(*m->allowed));
+	return 0;
+}
+
+int members_from(struct members *out, const struct plan *p, int family)
+{
+	struct members m = {.all = calloc(p->n_peers ? p->n_peers : 1, sizeof(*m.all))};
+
+	if (!m.all)
+		return -ENOMEM;
+	for (; m.n < p->n_peers; m.n++) {
+		if (member_from(&m.all[m.n], &p->peers[m.n], family)) {
+			members_fini(&m);
+			return -ENOMEM;
+		}
+	}
+	*out = m;
+	return 0;
+}
+
+static bool same_allowed(const struct member *a, const struct member *b)
+{
+	if (a->n_allowed != b->n_allowed)
+		return false;
+	for (size_t i = 0; i < a->n_allowed; i++)
+		if (cidr_compare(&a->allowed[i], &b->allowed[i]))
+			return false;
+	return true;
+}
+
+/* --- telling the device --- */
+
+static int tell_peer(struct peer_config *pc, const struct member *now, const struct member *before,
+		     uint16_t keepalive)
+{
+	*pc = (struct peer_config){.keepalive = keepalive, .set = PEER_SET_KEEPALIVE};
+	memcpy(pc->public_key, now->key, 32);
+	/* A peer that roamed stays where it is, unless its record says something new. */
+	if (!before || !endpoint_equal(&before->endpoint, &now->endpoint)) {
+		pc->set |= PEER_SET_ENDPOINT;
+		pc->endpoint = now->endpoint;
+	}
+	if (before && same_allowed(before, now))
+		return 0;
+	pc->set |= PEER_REPLACE_ALLOWED_IPS;
+	pc->allowed = calloc(now->n_allowed ? now->n_allowed : 1, sizeof(*pc->allowed));
+	if (!pc->allowed)
+		return -ENOMEM;
+	for (size_t i = 0; i < now->n_allowed; i++)
+		pc->allowed[pc->n_allowed++].cidr = now->allowed[i];
+	return 0;
+}
+
+int members_tell(const struct members *now, const struct members *before, struct device *d,
+		 uint16_t keepalive, bool keepalive_changed)
+{
+	struct device_config c = {.set = 0};
+	int err = 0;
+
+	c.peers = calloc(now->n ? now->n : 1, sizeof(*c.peers));
+	if (!c.peers)
+		return -ENOMEM;
+	for (size_t i = 0; i < now->n && !err; i++) {
+		const struct member *m = &now->all[i];
+		const struct member *b = before ? members_find(before, m->node) : NULL;
+
+		if (b && memcmp(b->key, m->key, 32))
+			b = NULL;
+		if (b && same_allowed(b, m) && endpoint_equal(&b->endpoint, &m->endpoint) &&
+		    !keepalive_changed)
+			continue;
+		err = tell_peer(&c.peers[c.n_peers++], m, b, keepalive);
+	}
+	if (!err && c.n_peers)
+		err = device_configure(d, &c);
+	device_config_fini(&c);
+	return err;
+}
+
+struct strangers {
+	const struct members *ours;
+	struct device_config remove;
+};
+
+static void see_stranger(const struct peer_view *v, void *context)
+{
+	struct strangers *s = context;
+	struct peer_config *more;
+
+	for (size_t i = 0; i < s->ours->n; i++)
+		if (!memcmp(s->ours->all[i].key, v->public_key, 32))
+			return;
+	more = realloc(s->remove.peers, (s->remove.n_peers + 1) * sizeof(*more));
+	if (!more)
+		return;
+	s->remove.peers = more;
+	more[s->remove.n_peers] = (struct peer_config){.set = PEER_REMOVE | PEER_UPDATE_ONLY};
+	memcpy(more[s->remove.n_peers++].public_key, v->public_key, 32);
+}
+
+int members_remove_strangers(const struct members *m, struct device *d)
+{
+	struct strangers s = {.ours = m};
+	int err = 0;
+
+	device_look(d, NULL, see_stranger, &s);
+	if (s.remove.n_peers)
+		err = device_configure(d, &s.remove);
+	device_config_fini(&s.remove);
+	return err;
+}
+
+int members_forget(const struct members *before, const struct members *now, struct device *d)
+{
+	struct device_config c = {.set = 0};
+	int err = 0;
+
+	c.peers = calloc(before->n ? before->n : 1, sizeof(*c.peers));
+	if (!c.peers)
+		return -ENOMEM;
+	for (size_t i = 0; i < before->n; i++) {
+		const struct member *still = members_find(now, before->all[i].node);
+
+		if (still && !memcmp(still->key, before->all[i].key, 32))
+			continue;
+		c.peers[c.n_peers].set = PEER_REMOVE | PEER_UPDATE_ONLY;
+		memcpy(c.peers[c.n_peers++].public_key, before->all[i].key, 32);
+	}
+	if (c.n_peers)
+		err = device_configure(d, &c);
+	device_config_fini(&c);
+	return err;
+}
+
+/* --- sessions --- */
+
+/* The device shows its peers in the order of their making; they are looked for by key. */
+static int by_key_pointer(const void *a, const void *b)
+{
+	return memcmp((*(struct member *const *)a)->key, (*(struct member *const *)b)->key, 32);
+}
+
+struct session_index {
+	struct member **by_key;
+	size_t n;
+	bool *changed;
+};
+
+static int key_of_pointer(const void *key, const void *member)
+{
+	return memcmp(key, (*(struct member *const *)member)->key, 32);
+}
+
+static void see_session(const struct peer_view *v, void *context)
+{
+	struct session_index *x = context;
+	struct member **found =
+		bsearch(v->public_key, x->by_key, x->n, sizeof(*x->by_key), key_of_pointer);
+	uint64_t handshake;
+	bool unanswered;
+
+	if (!found)
+		return;
+	(*found)->session = v->session_age_ns != UINT64_MAX;
+	handshake = (uint64_t)v->last_handshake.tv_sec * NSEC_PER_SEC +
+		    (uint64_t)v->last_handshake.tv_nsec;
+	/* Each new attempt begins to count anew: once in vain stays so until one succeeds. */
+	unanswered = v->attempts || ((*found)->unanswered && (*found)->last_handshake == handshake);
+	(*found)->last_handshake = handshake;
+	(*found)->received = v->rx_packets;
+	(*found)->session_age = v->session_age_ns;
+	(*found)->where = v->endpoint;
+	(*found)->sent_bytes = v->tx_bytes;
+	(*found)->received_bytes = v->rx_bytes;
+	*x->changed |= unanswered != (*found)->unanswered;
+	(*found)->unanswered = unanswered;
+}
+
+void members_look(struct members *m, struct device *d)
+{
+	struct session_index x = {.n = m->n, .changed = &m->changed};
+
+	if (!d || !x.n)
+		return;
+	x.by_key = malloc(x.n * sizeof(*x.by_key));
+	if (!x.by_key)
+		return;
+	for (size_t i = 0; i < x.n; i++)
+		x.by_key[i] = &m->all[i];
+	qsort(x.by_key, x.n, sizeof(*x.by_key), by_key_pointer);
+	device_look(d, NULL, see_session, &x);
+	free(x.by_key);
+}
+
+bool members_fresh_session(const struct member *m)
+{
+	return m->session && m->last_handshake > m->not_before;
+}

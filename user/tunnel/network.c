@@ -1,0 +1,401 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tunnel/network.h"
+
+#include <errno.h>
+#include <linux/rtnetlink.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "netlink/ours.h"
+#include "tunnel/pair.h"
+
+struct routes {
+	struct route *all; /* sorted */
+	size_t n, room;
+};
+
+struct network {
+	int family;
+	struct network_want want; /* routes: own copy */
+	bool applied;
+	struct routes have;   /* in want.table, through want.ifindex */
+	struct routes before; /* an earlier agent's, of all tables, until the first apply */
+};
+
+/* A backup lies beside the route that it backs, the others exclude each other. */
+static int place(const struct route *a, const struct route *b)
+{
+	int order = cidr_compare(&a->to, &b->to);
+
+	return order ? order : (a->kind == ROUTE_BACKUP) - (b->kind == ROUTE_BACKUP);
+}
+
+static int by_place(const void *a, const void *b)
+{
+	return place(a, b);
+}
+
+static bool same(const struct route *a, const struct route *b)
+{
+	return a->kind == b->kind && !cidr_compare(&a->source, &b->source);
+}
+
+static void collect(void *context, const struct route *r)
+{
+	struct routes *to = context;
+
+	if (to->n == to->room) {
+		size_t room = to->room ? to->room * 2 : 64;
+		struct route *more = realloc(to->all, room * sizeof(*more));
+
+		if (!more)
+			return; /* then it is set once more, which does no harm */
+		to->all = more;
+		to->room = room;
+	}
+	to->all[to->n++] = *r;
+}
+
+static int read_routes(int family, uint32_t table, int ifindex, struct routes *out)
+{
+	int err;
+
+	out->n = 0;
+	err = route_each(family, table, ifindex, collect, out);
+	if (out->n)
+		qsort(out->all, out->n, sizeof(*out->all), by_place);
+	return err;
+}
+
+static void report(int err, const char *what, const struct cidr *to)
+{
+	char text[CIDR_TEXT];
+
+	log_warn("network state could not be set", "what=\"%s\" to=%s errno=%d error=\"%s\"", what,
+		 to ? cidr_format(to, false, text) : "-", -err, strerror(-err));
+}
+
+struct outcome {
+	int done, err;
+};
+
+static void note(struct outcome *o, int err, const char *what, const struct cidr *to)
+{
+	if (!err) {
+		o->done++;
+		return;
+	}
+	report(err, what, to);
+	if (!o->err)
+		o->err = err;
+}
+
+/* --- routes --- */
+
+/* Calls `differs` for each that is wanted and not there as wanted, `surplus` for each that is there
+ * and whose place nobody wants. */
+static void compare(const struct network_want *want, const struct routes *have, void *context,
+		    void (*differs)(void *context, const struct route *r),
+		    void (*surplus)(void *context, const struct route *r))
+{
+	size_t w = 0, h = 0;
+
+	while (w < want->n_routes || h < have->n) {
+		const int order = w == want->n_routes ? 1
+				  : h == have->n      ? -1
+						      : place(&want->routes[w], &have->all[h]);
+
+		if (order < 0) {
+			if (differs)
+				differs(context, &want->routes[w]);
+			w++;
+		} else if (order > 0) {
+			if (surplus)
+				surplus(context, &have->all[h]);
+			h++;
+		} else {
+			if (differs && !same(&want->routes[w], &have->all[h]))
+				differs(context, &want->routes[w]);
+			w++;
+			h++;
+		}
+	}
+}
+
+struct change {
+	const struct network *network;
+	struct outcome *outcome;
+	bool backups; /* these now, or the others */
+};
+
+static void set_route(void *context, const struct route *r)
+{
+	const struct change *c = context;
+	const struct network_want *w = &c->network->want;
+
+	if ((r->kind == ROUTE_BACKUP) == c->backups)
+		note(c->outcome, route_set(w->table, w->ifindex, r), "route", &r->to);
+}
+
+static void delete_route(void *context, const struct route *r)
+{
+	const struct change *c = context;
+	const struct network_want *w = &c->network->want;
+	int err;
+
+	if ((r->kind == ROUTE_BACKUP) != c->backups)
+		return;
+	err = route_delete(w->table, w->ifindex, r);
+	/* It went with its device. */
+	note(c->outcome, err == -ESRCH || err == -ENODEV ? 0 : err, "route", &r->to);
+}
+
+/* Backups come before what they back and go before it, too: else they would drop. */
+static void change_routes(struct network *n, struct outcome *o)
+{
+	struct change c = {.network = n, .outcome = o, .backups = true};
+
+	compare(&n->want, &n->have, &c, set_route, NULL);
+	c.backups = false;
+	compare(&n->want, &n->have, &c, set_route, NULL);
+	c.backups = true;
+	compare(&n->want, &n->have, &c, NULL, delete_route);
+	c.backups = false;
+	compare(&n->want, &n->have, &c, NULL, delete_route);
+}
+
+/* What is there now is what was wanted; after an error nobody knows, and the kernel is asked. */
+static void remember(struct network *n, int err)
+{
+	if (!err) {
+		n->have.n = 0;
+		for (size_t i = 0; i < n->want.n_routes; i++)
+			collect(&n->have, &n->want.routes[i]);
+	} else {
+		read_routes(n->family, n->want.table, n->want.ifindex, &n->have);
+	}
+}
+
+/* --- addresses --- */
+
+struct address_search {
+	const struct cidr *wanted;
+	bool there;
+};
+
+static void see_address(void *context, const struct cidr *a)
+{
+	struct address_search *s = context;
+
+	s->there |= !cidr_compare(s->wanted, a);
+}
+
+static void add_address(struct network *n, struct outcome *o)
+{
+	struct address_search s = {.wanted = &n->want.address};
+	int err;
+
+	if (!n->want.address.family || !n->want.ifindex)
+		return;
+	err = address_each(n->family, n->want.ifindex, see_address, &s);
+	if (!err && s.there)
+		return;
+	note(o, address_add(n->want.ifindex, &n->want.address), "address", &n->want.address);
+}
+
+struct unwanted {
+	const struct cidr *wanted;
+	struct cidr found[16];
+	size_t n;
+};
+
+static void see_unwanted(void *context, const struct cidr *a)
+{
+	struct unwanted *u = context;
+
+	if (cidr_compare(u->wanted, a) && u->n < sizeof(u->found) / sizeof(*u->found))
+		u->found[u->n++] = *a;
+}
+
+void network_forget_addresses(struct network *n, int ifindex)
+{
+	struct unwanted u = {.wanted = &n->want.address};
+
+	address_each(n->family, ifindex, see_unwanted, &u);
+	for (size_t i = 0; i < u.n; i++)
+		address_delete(ifindex, &u.found[i]);
+}
+
+/* --- the whole --- */
+
+static void change_rule(struct network *n, bool add, struct outcome *o)
+{
+	bool there;
+	int err = rule_find(n->family, n->want.priority, n->want.table, &there);
+
+	if (!err && there == add)
+		return;
+	if (!err)
+		err = add ? rule_add(n->family, n->want.priority, n->want.table)
+			  : rule_delete(n->family, n->want.priority, n->want.table);
+	note(o, err, "rule", NULL);
+}
+
+static struct outcome enforce(struct network *n)
+{
+	struct outcome o = {0, 0};
+
+	if (!n->want.rule)
+		change_rule(n, false, &o);
+	add_address(n, &o);
+	change_routes(n, &o);
+	if (n->want.rule)
+		change_rule(n, true, &o);
+	remember(n, o.err);
+	return o;
+}
+
+/* Rule and routes in another table: the new ones stand. */
+static void leave(struct network *n, uint32_t priority, uint32_t table, bool routes)
+{
+	struct routes old = {NULL, 0, 0};
+
+	rule_delete(n->family, priority, table);
+	if (routes && !read_routes(n->family, table, n->want.ifindex, &old))
+		for (size_t i = 0; i < old.n; i++)
+			route_delete(table, n->want.ifindex, &old.all[i]);
+	free(old.all);
+}
+
+int network_apply(struct network *n, struct network_want *want)
+{
+	const struct network_want old = n->want;
+	const bool moved =
+		n->applied && (old.table != want->table || old.priority != want->priority);
+	struct outcome o;
+
+	n->before.n = 0;
+	if (want->n_routes)
+		qsort(want->routes, want->n_routes, sizeof(*want->routes), by_place);
+	n->want = *want;
+	*want = (struct network_want){.ifindex = 0};
+	if (!n->applied || old.ifindex != n->want.ifindex || old.table != n->want.table)
+		read_routes(n->family, n->want.table, n->want.ifindex, &n->have);
+	n->applied = true;
+	o = enforce(n);
+	if (moved && old.rule)
+		leave(n, old.priority, old.table, old.table != n->want.table);
+	/* Only now that no route has it as its source. */
+	if (old.address.family && old.ifindex == n->want.ifindex && old.ifindex &&
+	    cidr_compare(&old.address, &n->want.address))
+		address_delete(old.ifindex, &old.address);
+	free(old.routes);
+	return o.err;
+}
+
+int network_mend(struct network *n)
+{
+	struct outcome o;
+	int err;
+
+	if (!n->applied)
+		return 0;
+	err = read_routes(n->family, n->want.table, n->want.ifindex, &n->have);
+	if (err)
+		return err;
+	o = enforce(n);
+	return o.err ? o.err : o.done;
+}
+
+int network_adopt(struct network *n, int ifindex, uint32_t table)
+{
+	int err;
+
+	n->want.ifindex = ifindex;
+	n->want.table = table;
+	err = read_routes(n->family, 0, ifindex, &n->before);
+	return err ? err : read_routes(n->family, table, ifindex, &n->have);
+}
+
+static bool backed(const struct routes *r, const struct cidr *to)
+{
+	const struct route wanted = {.to = *to, .kind = ROUTE_BACKUP};
+
+	return r->n && bsearch(&wanted, r->all, r->n, sizeof(*r->all), by_place);
+}
+
+bool network_was_through(const struct network *n, const struct cidr *to)
+{
+	return backed(&n->have, to) || backed(&n->before, to);
+}
+
+void network_clear(struct network *n)
+{
+	struct network_want nothing = n->want;
+
+	if (!n->applied)
+		return;
+	nothing.rule = false;
+	nothing.routes = NULL;
+	nothing.n_routes = 0;
+	network_apply(n, &nothing);
+	n->applied = false;
+}
+
+struct network *network_new(int family)
+{
+	struct network *n = calloc(1, sizeof(*n));
+
+	if (n)
+		n->family = family;
+	return n;
+}
+
+void network_free(struct network *n)
+{
+	if (!n)
+		return;
+	free(n->want.routes);
+	free(n->have.all);
+	free(n->before.all);
+	free(n);
+}
+
+static int by_range(const void *a, const void *b)
+{
+	const struct our_route *x = a, *y = b;
+	const int order = cidr_compare(&x->to, &y->to);
+
+	return order ? order : (x->table > y->table) - (x->table < y->table);
+}
+
+/* Sorted by range: does a route that drops stand behind this one? */
+static bool drops_behind(const struct our_route *all, size_t n, size_t i)
+{
+	size_t first = i;
+
+	while (first && !by_range(&all[first - 1], &all[i]))
+		first--;
+	for (; first < n && !by_range(&all[first], &all[i]); first++)
+		if (all[first].type == RTN_BLACKHOLE)
+			return true;
+	return false;
+}
+
+void network_release_hosts(int family)
+{
+	const int device = pair_tunnel(family);
+	struct our_route *all = NULL;
+	size_t n = 0;
+
+	if (!device || our_routes(family, device, &all, &n))
+		n = 0;
+	if (n)
+		qsort(all, n, sizeof(*all), by_range);
+	for (size_t i = 0; i < n; i++)
+		if (all[i].ifindex == device && all[i].type == RTN_UNICAST &&
+		    !drops_behind(all, n, i))
+			our_route_delete(&all[i]);
+	free(all);
+}

@@ -1,0 +1,356 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tunnel/steering.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <sodium.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/log.h"
+#include "device/device.h"
+#include "protocol/limits.h"
+#include "tunnel/network.h"
+
+/* An initiation that nobody answers is repeated for 90 s by the device; after that by us. */
+#define RETRY_TICKS 10
+/* With host encryption, silent peers are asked so often whether they still have our key. */
+#define PROBE_TICKS 30
+/* So long without a session is worth a word. */
+#define PATIENCE_TICKS 30
+
+struct steering {
+	int family;
+	const struct settings *settings;
+	struct device *device; /* NULL: none */
+	struct network *network;
+	struct members members;
+	/* The plan's ranges and the member of each, to work out routes again when a session stands.
+	 */
+	struct range {
+		struct cidr cidr;
+		size_t member; /* PLAN_NO_PEER: throw */
+		bool host;
+	} * ranges;
+	size_t n_ranges;
+	struct cidr address;
+	uint16_t keepalive; /* as peers were told */
+	bool told;	    /* peers to the device, and no failure since */
+	unsigned int ticks;
+};
+
+struct steering *steering_new(int family, const struct settings *settings)
+{
+	struct steering *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		return NULL;
+	s->family = family;
+	s->settings = settings;
+	s->network = network_new(family);
+	if (!s->network) {
+		free(s);
+		return NULL;
+	}
+	return s;
+}
+
+void steering_forget(struct steering *s)
+{
+	members_fini(&s->members);
+	free(s->ranges);
+	s->ranges = NULL;
+	s->n_ranges = 0;
+	s->told = false;
+}
+
+void steering_free(struct steering *s)
+{
+	if (!s)
+		return;
+	steering_forget(s);
+	network_free(s->network);
+	free(s);
+}
+
+/* --- the device comes and goes --- */
+
+int steering_start(struct steering *s, struct device *d)
+{
+	s->device = d;
+	return network_adopt(s->network, device_ifindex(d), s->settings->route_table);
+}
+
+void steering_stop(struct steering *s)
+{
+	s->device = NULL;
+	s->told = false;
+	for (size_t i = 0; i < s->members.n; i++)
+		s->members.all[i].session = false;
+}
+
+void steering_clear(struct steering *s)
+{
+	network_clear(s->network);
+}
+
+static uint64_t realtime_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	return (uint64_t)now.tv_sec * NSEC_PER_SEC + (uint64_t)now.tv_nsec;
+}
+
+void steering_begin_anew(struct steering *s)
+{
+	for (size_t i = 0; i < s->members.n; i++) {
+		s->members.all[i].through = false;
+		s->members.all[i].not_before = realtime_ns();
+	}
+}
+
+/* --- who goes through --- */
+
+/* What the log says of a public key. */
+#define SHORT_KEY 9
+
+static const char *short_key(const uint8_t key[32], char out[SHORT_KEY])
+{
+	/* Six bytes are eight characters. */
+	return sodium_bin2base64(out, SHORT_KEY, key, 6, sodium_base64_VARIANT_ORIGINAL);
+}
+
+/* Whose routes may go through the tunnel? True if routes have to change. */
+static bool advance(struct steering *s)
+{
+	bool changed;
+
+	/* Or since somebody else looked, for the status. */
+	members_look(&s->members, s->device);
+	changed = s->members.changed && s->settings->host_encryption;
+	s->members.changed = false;
+	for (size_t i = 0; i < s->members.n; i++) {
+		struct member *m = &s->members.all[i];
+		char key[SHORT_KEY];
+
+		if (m->through || !(members_fresh_session(m) || s->settings->strict))
+			continue;
+		m->through = changed = true;
+		m->through_since = (uint64_t)time(NULL);
+		log_info("encrypting", "peer=%s key=%s interface=%s", m->node,
+			 short_key(m->key, key), device_name(s->device));
+	}
+	return changed;
+}
+
+/* Traffic with a node stays encrypted while it is a peer, whatever else about it changes; and after
+ * a restart it is where the routes of the process before us lead. */
+static void inherit(struct steering *s, struct members *now)
+{
+	for (size_t i = 0; i < now->n; i++) {
+		const struct member *before = members_find(&s->members, now->all[i].node);
+
+		if (before) {
+			now->all[i].through = before->through;
+			now->all[i].through_since = before->through_since;
+			now->all[i].not_before = before->not_before;
+			now->all[i].waiting = before->waiting;
+			continue;
+		}
+		for (size_t k = 0; k < s->n_ranges && !now->all[i].through; k++)
+			now->all[i].through = s->ranges[k].member == i && !s->ranges[k].host &&
+					      network_was_through(s->network, &s->ranges[k].cidr);
+		if (now->all[i].through && !now->all[i].through_since)
+			now->all[i].through_since = (uint64_t)time(NULL);
+	}
+}
+
+/* --- routes --- */
+
+static int apply_routes(struct steering *s)
+{
+	const struct settings *settings = s->settings;
+	struct network_want w = {
+		.ifindex = device_ifindex(s->device),
+		.priority = settings->rule_priority,
+		.table = settings->route_table,
+		.rule = true,
+		.address = s->address,
+	};
+
+	w.routes = calloc(s->n_ranges ? s->n_ranges * 2 : 1, sizeof(*w.routes));
+	if (!w.routes)
+		return -ENOMEM;
+	for (size_t i = 0; i < s->n_ranges; i++) {
+		const struct range *r = &s->ranges[i];
+		const struct member *m =
+			r->member == PLAN_NO_PEER ? NULL : &s->members.all[r->member];
+		struct route *to = &w.routes[w.n_routes];
+
+		/* A node's own address goes through the tunnel as long as that works: else it could
+		 * not reach its store to publish a new key, nor we ours. */
+		if (r->host && (!m || !m->through || m->unanswered))
+			continue;
+		*to = (struct route){.to = r->cidr, .kind = ROUTE_THROW};
+		w.n_routes++;
+		if (!m || !m->through)
+			continue;
+		to->kind = ROUTE_DEVICE;
+		to->source = s->address;
+		if (!r->host)
+			w.routes[w.n_routes++] =
+				(struct route){.to = r->cidr, .kind = ROUTE_BACKUP};
+	}
+	return network_apply(s->network, &w);
+}
+
+static int take_ranges(struct steering *s, const struct plan *p)
+{
+	struct range *ranges = calloc(p->n_ranges ? p->n_ranges : 1, sizeof(*ranges));
+
+	if (!ranges)
+		return -ENOMEM;
+	for (size_t i = 0; i < p->n_ranges; i++)
+		ranges[i] = (struct range){
+			.cidr = p->ranges[i].cidr,
+			.member = p->ranges[i].peer, /* members are in the order of peers */
+			.host = p->ranges[i].host,
+		};
+	free(s->ranges);
+	s->ranges = ranges;
+	s->n_ranges = p->n_ranges;
+	return 0;
+}
+
+/* --- peers --- */
+
+static void start_sessions(struct steering *s)
+{
+	for (size_t i = 0; i < s->members.n; i++)
+		if (!members_fresh_session(&s->members.all[i]))
+			device_handshake(s->device, s->members.all[i].key, true);
+}
+
+int steering_update(struct steering *s, const struct plan *p)
+{
+	const uint16_t keepalive = s->settings->keepalive;
+	const bool fresh = !s->told;
+	struct members now, before;
+	int err = members_from(&now, p, s->family);
+
+	if (err)
+		return err;
+	err = take_ranges(s, p);
+	if (err) {
+		members_fini(&now);
+		return err;
+	}
+	s->address = p->address;
+	inherit(s, &now);
+	before = s->members;
+	s->members = now;
+	err = members_tell(&s->members, fresh ? NULL : &before, s->device, keepalive,
+			   keepalive != s->keepalive);
+	if (err) {
+		log_error("peers could not be configured", "interface=%s errno=%d",
+			  device_name(s->device), -err);
+		s->told = false; /* all of them are told again next time */
+	} else {
+		s->keepalive = keepalive;
+		advance(s);
+		start_sessions(s);
+		err = apply_routes(s);
+		/* After a failure nobody knows what the device still has. */
+		if (fresh) {
+			network_forget_addresses(s->network, device_ifindex(s->device));
+			members_remove_strangers(&s->members, s->device);
+		} else {
+			members_forget(&before, &s->members, s->device);
+		}
+		s->told = true;
+	}
+	members_fini(&before);
+	return err;
+}
+
+void steering_advance(struct steering *s)
+{
+	if (s->told && advance(s))
+		apply_routes(s);
+}
+
+bool steering_told(const struct steering *s)
+{
+	return s->told;
+}
+
+int steering_mend_peers(struct steering *s)
+{
+	int err = members_remove_strangers(&s->members, s->device);
+
+	if (!err)
+		err = members_tell(&s->members, NULL, s->device, s->settings->keepalive, false);
+	if (!err)
+		start_sessions(s);
+	return err;
+}
+
+int steering_mend_network(struct steering *s)
+{
+	if (!s->told)
+		return 0;
+	return network_mend(s->network);
+}
+
+/* A node that lost its key cannot say so: to nobody does it reach the tunnel, and plaintext in its
+ * name may not pass reverse-path filtering here. So whoever is silent is asked for a handshake. */
+static void probe(struct steering *s)
+{
+	for (size_t i = 0; i < s->members.n; i++) {
+		struct member *m = &s->members.all[i];
+
+		if (m->through && m->received == m->received_then)
+			device_handshake(s->device, m->key, true);
+		m->received_then = m->received;
+	}
+}
+
+void steering_tick(struct steering *s)
+{
+	const bool retry = ++s->ticks % RETRY_TICKS == 0;
+
+	if (!s->told)
+		return;
+	if (s->settings->host_encryption && advance(s))
+		apply_routes(s);
+	if (s->settings->host_encryption && s->ticks % PROBE_TICKS == 0)
+		probe(s);
+	for (size_t i = 0; i < s->members.n; i++) {
+		struct member *m = &s->members.all[i];
+		char key[SHORT_KEY];
+
+		if (!m->through && ++m->waiting == PATIENCE_TICKS)
+			log_warn("no session with a peer, so its traffic is not encrypted",
+				 "peer=%s key=%s interface=%s needs=\"UDP port %u open both ways, "
+				 "and an agent there\"",
+				 m->node, short_key(m->key, key), device_name(s->device),
+				 ntohs(m->endpoint.to.v4.sin_port));
+		if (!retry)
+			continue;
+		if (!m->through || !m->last_handshake || m->unanswered)
+			device_handshake(s->device, m->key, false);
+	}
+}
+
+const struct members *steering_look(struct steering *s)
+{
+	members_look(&s->members, s->device);
+	return &s->members;
+}
+
+bool steering_awaits(const struct member *m)
+{
+	return !m->last_handshake && m->waiting < PATIENCE_TICKS && !(m->through && m->unanswered);
+}

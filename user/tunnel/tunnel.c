@@ -1,0 +1,531 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tunnel/tunnel.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/log.h"
+#include "device/device.h"
+#include "device/wg_socket.h"
+#include "netlink/link.h"
+#include "netlink/route.h"
+#include "podveil/counters.h"
+#include "programs/pins.h"
+#include "protocol/limits.h"
+#include "tunnel/drops.h"
+#include "tunnel/keys.h"
+#include "tunnel/pair.h"
+#include "tunnel/source_check.h"
+#include "tunnel/steering.h"
+#include "tunnel/takeover.h"
+
+/* Others learn within a second or so that we are off, but a slow one (Felix: 17 s were seen) later;
+ * until then they send encrypted, and we read it. We cease when nothing came for so long: the longer
+ * time holds while others still publish keys, and so may not have heard yet. */
+#define LINGER_QUIET	       5
+#define LINGER_QUIET_WITH_KEYS 30
+#define LINGER_MOST	       120
+
+/* Somebody who deletes our device so often within a minute will do it again. */
+#define DELETIONS	  3
+#define DELETIONS_SECONDS 60
+
+struct tunnel {
+	struct tunnel_params params;
+	enum tunnel_state state;
+	struct device *device;
+	struct wg_socket *socket;
+	uint64_t version;	   /* of the device's configuration, as we left it */
+	bool touched;		   /* somebody else configured it since */
+	struct steering *steering; /* peers and routes */
+	struct event *linger;
+	struct {
+		unsigned int seconds, quiet; /* since when it is off, and nothing came */
+		uint64_t packets;	     /* decrypted, as last seen */
+		bool with_keys;		     /* others still publish keys */
+	} off;
+	char problem[400];	   /* somebody else has our device's name */
+	time_t deleted[DELETIONS]; /* when somebody deleted our device, the last times */
+	char deleter[160];	   /* what is said of that */
+	struct drops drops;
+	bool has_key;
+	int key_error; /* -errno: its file cannot be written, which was said */
+	uint8_t private_key[32], public_key[32];
+	struct settings settings; /* as last told */
+	uint32_t mtu;
+};
+
+static const char *name_of(const struct tunnel *t, const struct settings *s)
+{
+	return t->params.family == AF_INET ? s->interface4 : s->interface6;
+}
+
+static const char *key_name(int family)
+{
+	return family == AF_INET ? "wireguard" : "wireguard-v6";
+}
+
+/* --- device --- */
+
+static int tell_interface(struct tunnel *t)
+{
+	struct device_config c = {
+		.set = DEVICE_SET_PRIVATE_KEY | DEVICE_SET_LISTEN_PORT | DEVICE_SET_FWMARK,
+		.listen_port = t->params.family == AF_INET ? t->settings.port4 : t->settings.port6,
+		.fwmark = RULE_MARK,
+	};
+	int err;
+
+	memcpy(c.private_key, t->private_key, 32);
+	err = device_configure(t->device, &c);
+	device_config_fini(&c);
+	return err;
+}
+
+static void on_sessions(struct device *d, void *context)
+{
+	struct tunnel *t = context;
+
+	(void)d;
+	if (t->state == TUNNEL_ON)
+		steering_advance(t->steering);
+}
+
+static void stop_device(struct tunnel *t, bool remove)
+{
+	wg_socket_free(t->socket);
+	t->socket = NULL;
+	device_free(t->device, remove);
+	t->device = NULL;
+	steering_stop(t->steering);
+}
+
+static bool is_deleted_often(const struct tunnel *t)
+{
+	return t->deleted[DELETIONS - 1] &&
+	       time(NULL) - t->deleted[DELETIONS - 1] < DELETIONS_SECONDS;
+}
+
+static void note_deletion(struct tunnel *t)
+{
+	const bool before = is_deleted_often(t);
+
+	memmove(t->deleted + 1, t->deleted, sizeof(t->deleted) - sizeof(*t->deleted));
+	t->deleted[0] = time(NULL);
+	log_warn("tunnel device was deleted, it is made anew", "interface=%s",
+		 name_of(t, &t->settings));
+	if (!before && is_deleted_often(t))
+		log_error(
+			"somebody deletes the tunnel device again and again, and packets are lost each time",
+			"interface=%s who=\"Felix (calico-node) deletes a device of its own wireguardInterfaceName\" needs=\"another wireguardInterfaceName, or deploy/kubernetes/calico/calico-node.patch.yaml\"",
+			name_of(t, &t->settings));
+}
+
+/* Called by the device itself, which cannot be freed from here. */
+static void on_gone(struct device *d, void *context)
+{
+	struct tunnel *t = context;
+
+	(void)d;
+	note_deletion(t);
+	t->params.changed(t, t->params.context);
+}
+
+static void on_renamed(struct device *d, void *context)
+{
+	struct tunnel *t = context;
+
+	(void)d;
+	if (t->socket && wg_socket_rename(t->socket))
+		log_warn("wg socket did not follow the device's name", "interface=%s",
+			 device_name(t->device));
+	t->params.changed(t, t->params.context);
+}
+
+/* The pair of a dead process bears the name that was wanted then. False: there is no pair. */
+static bool rename_pair(int family, const char *name)
+{
+	struct link_info tunnel, inner;
+
+	if (pair_find(family, &tunnel, &inner) || !tunnel.ifindex)
+		return false;
+	if (strcmp(tunnel.name, name) && !link_rename(tunnel.ifindex, name))
+		log_info("the tunnel device of a process that ended is renamed", "from=%s to=%s",
+			 tunnel.name, name);
+	return true;
+}
+
+static int start_device(struct tunnel *t)
+{
+	const struct settings *s = &t->settings;
+	const struct device_params p = {
+		.base = t->params.base,
+		.name = name_of(t, s),
+		.inner_name = pair_inner_name(t->params.family),
+		.workers = s->workers,
+		.queues = PV_MAX_WORKERS,
+		.mtu = t->mtu,
+		.wire = WIRE_SOCKET, /* until the uplink is known */
+		.adopt = true,
+		.ended = on_gone,
+		.renamed = on_renamed,
+		.sessions = on_sessions,
+		.context = t,
+	};
+	const bool adopted = rename_pair(t->params.family, p.name);
+	int err;
+
+	err = device_new(&p, &t->device);
+	if (err)
+		return err;
+	err = wg_socket_new(t->params.base, t->device, &t->socket);
+	if (err)
+		goto fail;
+	err = steering_start(t->steering, t->device);
+	if (err)
+		goto fail;
+	return 0;
+fail:
+	stop_device(t, !adopted);
+	return err;
+}
+
+static int set_link(struct tunnel *t)
+{
+	const char *wanted = name_of(t, &t->settings);
+	struct link_info link;
+	int err = link_get_index(device_ifindex(t->device), &link), mended = 0;
+
+	if (!err && strcmp(link.name, wanted)) {
+		err = link_rename(link.ifindex, wanted);
+		mended++;
+	}
+	if (!err && link.mtu != t->mtu) {
+		err = link_set_mtu(link.ifindex, t->mtu);
+		mended++;
+	}
+	if (!err && !link.up) {
+		err = link_set_up(link.ifindex, true);
+		mended++;
+	}
+	if (err)
+		return err;
+	err = source_check_loosen(wanted);
+	return err < 0 ? err : mended + err;
+}
+
+/* --- the life of a tunnel --- */
+
+struct tunnel *tunnel_new(const struct tunnel_params *params)
+{
+	struct tunnel *t = calloc(1, sizeof(*t));
+
+	if (!t)
+		return NULL;
+	t->params = *params;
+	t->steering = steering_new(params->family, &t->settings);
+	if (!t->steering) {
+		free(t);
+		return NULL;
+	}
+	return t;
+}
+
+void tunnel_free(struct tunnel *t, bool remove)
+{
+	if (!t)
+		return;
+	if (t->linger)
+		event_free(t->linger);
+	/* Lingering, the routes are gone already, and nobody needs the device. */
+	if (t->state == TUNNEL_LINGERING)
+		remove = true;
+	if (remove)
+		steering_clear(t->steering);
+	stop_device(t, remove);
+	steering_free(t->steering);
+	sodium_memzero(t, sizeof(*t));
+	free(t);
+}
+
+int tunnel_key(struct tunnel *t, uint8_t public_key[32])
+{
+	int err = 0;
+
+	if (!t->has_key) {
+		err = keys_load(key_name(t->params.family), t->private_key);
+		if (!err)
+			err = crypto_scalarmult_base(t->public_key, t->private_key) ? -EINVAL : 0;
+		t->has_key = !err;
+	}
+	memcpy(public_key, t->public_key, 32);
+	return err;
+}
+
+/* Before we configure it ourselves: else what somebody did would go for ours. */
+static void look_who_configured(struct tunnel *t)
+{
+	if (t->state == TUNNEL_ON && t->device && device_version(t->device) != t->version)
+		t->touched = true;
+}
+
+/* The file is for the next agent; this one works without it. So it is no reason to leave anything
+ * else undone, and what cannot be done is said once. */
+static int mend_key(struct tunnel *t)
+{
+	const int done = keys_keep(key_name(t->params.family), t->private_key);
+	const int err = done < 0 ? done : 0;
+
+	if (err && err != t->key_error)
+		log_error("private key cannot be kept: the next agent would make another",
+			  "file=/run/podveil/%s.key errno=%d error=\"%s\"",
+			  key_name(t->params.family), -err, strerror(-err));
+	t->key_error = err;
+	return err ? 0 : done;
+}
+
+/* 0: the name is ours. -EEXIST: it is somebody else's, which is said once. */
+static int claim_name(struct tunnel *t, const uint8_t *published)
+{
+	char why[sizeof(t->problem)];
+	const enum takeover result = takeover_name(t->params.family, name_of(t, &t->settings),
+						   key_name(t->params.family), published,
+						   t->private_key, why, sizeof(why));
+	const bool news = strcmp(why, t->problem) != 0;
+
+	memcpy(t->problem, why, sizeof(why));
+	if (result == TAKEOVER_REFUSED && news)
+		log_error("the tunnel device cannot be made", "problem=\"%s\"", why);
+	if (result == TAKEOVER_DONE)
+		crypto_scalarmult_base(t->public_key, t->private_key);
+	return result == TAKEOVER_REFUSED ? -EEXIST : 0;
+}
+
+int tunnel_enable(struct tunnel *t, const struct settings *s, uint32_t mtu, int uplink,
+		  const uint8_t *published)
+{
+	const bool workers_changed = t->device && s->workers != t->settings.workers;
+	uint8_t unused[32];
+	int err = tunnel_key(t, unused);
+
+	if (err)
+		return err;
+	look_who_configured(t);
+	if (t->linger)
+		evtimer_del(t->linger);
+	if (t->state == TUNNEL_LINGERING)
+		steering_begin_anew(t->steering);
+	t->settings = *s;
+	t->mtu = mtu;
+	/* A pair of an agent before us may have fewer queues. */
+	if (workers_changed && device_workers(t->device, s->workers)) {
+		log_info("the tunnel device is made anew", "interface=%s workers=%u",
+			 device_name(t->device), s->workers);
+		stop_device(t, true);
+	}
+	if (t->device && device_ended(t->device))
+		stop_device(t, true);
+	if (!t->device)
+		err = claim_name(t, published);
+	if (!err && !t->device) {
+		err = start_device(t);
+		if (err == -ENODEV)
+			note_deletion(t); /* while it was being made */
+	}
+	if (!err)
+		device_wire(t->device, s->wire, uplink);
+	if (!err)
+		device_low_latency(t->device, s->low_latency);
+	if (!err)
+		err = tell_interface(t);
+	if (!err)
+		err = set_link(t);
+	if (err < 0)
+		return err;
+	t->state = TUNNEL_ON;
+	t->version = device_version(t->device);
+	return 0;
+}
+
+int tunnel_update(struct tunnel *t, const struct plan *p, const struct settings *s)
+{
+	int err;
+
+	if (t->state != TUNNEL_ON)
+		return -ENODEV;
+	t->settings = *s;
+	err = steering_update(t->steering, p);
+	t->version = device_version(t->device);
+	return err;
+}
+
+static uint64_t packets_read(const struct tunnel *t)
+{
+	struct pv_counters c;
+
+	device_counters(t->device, &c);
+	return c.ingress_packets;
+}
+
+static void end_linger(struct tunnel *t)
+{
+	if (t->linger)
+		evtimer_del(t->linger);
+	stop_device(t, true);
+	steering_forget(t->steering);
+	t->state = TUNNEL_OFF;
+	log_info("tunnel device removed", "interface=%s", name_of(t, &t->settings));
+	t->params.changed(t, t->params.context);
+}
+
+/* Each second. */
+static void on_linger(evutil_socket_t fd, short what, void *context)
+{
+	struct tunnel *t = context;
+	const uint64_t packets = packets_read(t);
+	const unsigned int enough = t->off.with_keys ? LINGER_QUIET_WITH_KEYS : LINGER_QUIET;
+
+	(void)fd;
+	(void)what;
+	t->off.seconds++;
+	t->off.quiet = packets == t->off.packets ? t->off.quiet + 1 : 0;
+	t->off.packets = packets;
+	if (t->off.quiet >= enough || t->off.seconds >= LINGER_MOST || device_ended(t->device))
+		end_linger(t);
+}
+
+void tunnel_disable(struct tunnel *t, bool others_have_keys)
+{
+	const struct timeval second = {1, 0};
+
+	t->off.with_keys = others_have_keys;
+	*t->problem = 0;
+	if (t->state != TUNNEL_ON)
+		return;
+	steering_clear(t->steering);
+	t->state = TUNNEL_LINGERING;
+	t->off.seconds = t->off.quiet = 0;
+	t->off.packets = packets_read(t);
+	if (!t->linger)
+		t->linger = event_new(t->params.base, -1, EV_PERSIST, on_linger, t);
+	if (!t->linger || event_add(t->linger, &second))
+		end_linger(t);
+}
+
+void tunnel_forget_key(int family)
+{
+	keys_remove(key_name(family));
+}
+
+static int mend_configuration(struct tunnel *t)
+{
+	int err;
+
+	look_who_configured(t);
+	if (!steering_told(t->steering) || !t->touched)
+		return 0;
+	log_info("somebody configured the device, it is set back", "interface=%s",
+		 device_name(t->device));
+	err = tell_interface(t);
+	if (!err)
+		err = steering_mend_peers(t->steering);
+	if (err)
+		return err;
+	t->version = device_version(t->device);
+	t->touched = false;
+	return 1;
+}
+
+/* Each thing for itself: what cannot be put back keeps nothing else from it. */
+int tunnel_mend(struct tunnel *t, bool network)
+{
+	int done[5] = {0}, mended = 0, err = 0;
+
+	if (t->state != TUNNEL_ON || !t->device || device_ended(t->device))
+		return 0;
+	done[0] = mend_key(t);
+	done[1] = device_mend(t->device);
+	done[2] = set_link(t);
+	done[3] = mend_configuration(t);
+	if (network)
+		done[4] = steering_mend_network(t->steering);
+	for (size_t i = 0; i < sizeof(done) / sizeof(*done); i++) {
+		if (done[i] > 0)
+			mended += done[i];
+		else if (!err)
+			err = done[i];
+	}
+	return err ? err : mended;
+}
+
+void tunnel_tick(struct tunnel *t)
+{
+	if (t->state != TUNNEL_ON)
+		return;
+	steering_tick(t->steering);
+	if (t->device)
+		drops_explain(&t->drops, t->device);
+}
+
+const char *tunnel_problem(struct tunnel *t, const char **reason)
+{
+	if (*t->problem) {
+		*reason = "NameTaken";
+		return t->problem;
+	}
+	if (t->state != TUNNEL_ON || !is_deleted_often(t))
+		return NULL;
+	*reason = "DeviceDeleted";
+	snprintf(
+		t->deleter, sizeof(t->deleter),
+		"somebody (Felix?) deletes %s again and again: set another wireguardInterfaceName; packets are lost each time",
+		name_of(t, &t->settings));
+	return t->deleter;
+}
+
+void tunnel_ask(struct tunnel *t, const uint8_t key[32])
+{
+	if (t->state == TUNNEL_ON && t->device)
+		device_handshake(t->device, key, false);
+}
+
+enum tunnel_state tunnel_state(const struct tunnel *t)
+{
+	return t->state;
+}
+
+struct device *tunnel_device(const struct tunnel *t)
+{
+	return t->device;
+}
+
+void tunnel_look(struct tunnel *t, void (*peer)(void *context, const struct tunnel_peer_status *p),
+		 void *context)
+{
+	const struct members *all = steering_look(t->steering);
+
+	for (size_t i = 0; i < all->n; i++) {
+		const struct member *m = &all->all[i];
+		const struct tunnel_peer_status s = {
+			.node = m->node,
+			.encrypting = m->through,
+			.encrypting_since = m->through ? m->through_since : 0,
+			.session = m->session,
+			.unanswered = m->unanswered,
+			.awaited = steering_awaits(m),
+			.since = m->last_handshake / NSEC_PER_SEC,
+			.session_age = m->session ? m->session_age : UINT64_MAX,
+			.key = m->key,
+			.endpoint = &m->where,
+			.sent = m->sent_bytes,
+			.received = m->received_bytes,
+		};
+
+		peer(context, &s);
+	}
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One queue of the uplink, `xdp` mode: data messages as frames through AF_XDP. It takes what it can
+ * and refuses the rest, which goes through the wire's sockets: that is so for a peer to which no
+ * way is known (destination.h: path), for a message that does not fit the path whole, and while the
+ * device takes no more. Handshakes never come here.
+ *
+ * Owner: open, close, mark, and asking for what waits. Worker: everything else.
+ */
+#ifndef WIRE_WIRE_XDP_H
+#define WIRE_WIRE_XDP_H
+
+#include "wire/wire.h"
+
+struct wire_xdp_params {
+	int ifindex;
+	unsigned int queue;
+	bool zero_copy; /* fails where the driver cannot; else the kernel copies */
+	uint32_t fwmark;
+	int wanted; /* eventfd that is written when a path is missed (endpoint_box.path_wanted) */
+};
+
+int wire_xdp_open(const struct wire_xdp_params *params, struct wire_xdp **out);
+void wire_xdp_close(struct wire_xdp *q);
+int wire_xdp_fd(const struct wire_xdp *q);
+int wire_xdp_mark(struct wire_xdp *q, uint32_t fwmark);
+/* Has something come in that was not received yet? Any thread. */
+bool wire_xdp_waiting(const struct wire_xdp *q);
+
+/* Sends the first so many runs, which it returns; *refused: so many of those that follow are the
+ * sockets' business. Inside an RCU read side. */
+unsigned int wire_xdp_send(struct wire_xdp *q, uint16_t port, const struct wire_run *runs,
+			   unsigned int n, unsigned int *refused, struct pv_counters *count);
+/* Data lies in the queue's memory until the next call. Inside an RCU read side. */
+unsigned int wire_xdp_receive(struct wire_xdp *q, struct wire_received out[WIRE_RECEIVE_MAX],
+			      struct pv_counters *count);
+/* Frames wait for the device; the next call of either sends them. */
+bool wire_xdp_behind(const struct wire_xdp *q);
+/* What AF_XDP itself counted since the last call. */
+void wire_xdp_count(struct wire_xdp *q, struct pv_counters *count);
+
+#endif

@@ -1,0 +1,324 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "wire/xsk.h"
+
+#include <errno.h>
+#include <linux/if_xdp.h>
+#include <net/if.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <xdp/xsk.h>
+
+/* Newer than Debian 12's headers; the values are the kernel's ABI. */
+#ifndef XDP_USE_SG
+#define XDP_USE_SG (1 << 4)
+#endif
+#ifndef XDP_PKT_CONTD
+#define XDP_PKT_CONTD (1 << 0)
+#endif
+
+/* 2048 chunks of 4 KiB hold 113 superpackets, more than a TCP window that veth's lack of
+ * back-pressure lets loose at once. The kernel pins all of it: 8 MiB a worker. All of them go
+ * round: with four times as many, out of the cache, one TCP stream loses 8 %; with a quarter, four
+ * streams lose 4 %, and 64, which then queue less, gain 11 %. */
+#define CHUNK_SIZE  4096u
+#define N_CHUNKS    2048u
+#define RING_SIZE   2048u
+#define SPARE_PARTS 4 /* a quarter may be staged */
+
+/* To send: four batches of a worker's, so that one can be written while others are under way. */
+#define N_SENDABLE 1024u
+/* What the kernel holds of sent frames until the device is done with them. */
+#define SEND_BUFFER (8 << 20)
+/* A kick takes at most 32 frames before Linux 6.17: so many in a row for what a batch makes, and
+ * some more. */
+#define MAX_KICKS 64
+
+#ifndef XDP_MAX_TX_SKB_BUDGET
+#define XDP_MAX_TX_SKB_BUDGET 9
+#endif
+
+/* Chunks that are nobody's: a stack, because the one used last is the warmest. */
+struct chunks {
+	unsigned int n;
+	uint64_t at[N_CHUNKS];
+};
+
+struct xsk {
+	struct xsk_umem *umem;
+	struct xsk_socket *socket;
+	struct xsk_ring_prod fill, tx;
+	struct xsk_ring_cons completion, rx;
+	uint8_t *memory;
+	size_t memory_size;
+	struct xsk_statistics told; /* by the kernel, last */
+	unsigned int queued;	    /* frames that the kernel does not know of yet */
+	struct chunks free;	    /* to receive into */
+	struct chunks sendable;
+};
+
+static int open_socket(struct xsk *x, const struct xsk_params *params, const char *name)
+{
+	const struct xsk_umem_config umem_config = {
+		.fill_size = N_CHUNKS,
+		.comp_size = params->sends ? N_SENDABLE : 64,
+		.frame_size = CHUNK_SIZE,
+	};
+	const struct xsk_socket_config config = {
+		.rx_size = RING_SIZE,
+		.tx_size = N_SENDABLE,
+		.libxdp_flags = XSK_LIBXDP_FLAGS__INHIBIT_PROG_LOAD,
+		.bind_flags = (params->zero_copy ? XDP_ZEROCOPY : XDP_COPY) |
+			      (params->chains ? XDP_USE_SG : 0) |
+			      (params->sends ? XDP_USE_NEED_WAKEUP : 0),
+	};
+	int err = xsk_umem__create(&x->umem, x->memory, x->memory_size, &x->fill, &x->completion,
+				   &umem_config);
+
+	if (!err)
+		err = xsk_socket__create(&x->socket, name, params->queue, x->umem, &x->rx,
+					 params->sends ? &x->tx : NULL, &config);
+	if (!err && params->sends) {
+		const int size = SEND_BUFFER, budget = N_SENDABLE;
+
+		setsockopt(xsk_fd(x), SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size));
+		setsockopt(xsk_fd(x), SOL_XDP, XDP_MAX_TX_SKB_BUDGET, &budget, sizeof(budget));
+		err = xsk_mark(x, params->fwmark);
+	}
+	return err;
+}
+
+int xsk_open(const struct xsk_params *params, struct xsk **out)
+{
+	const unsigned int n_sendable = params->sends ? N_SENDABLE : 0;
+	char name[IF_NAMESIZE];
+	struct xsk *x;
+	int err;
+
+	if (!if_indextoname((unsigned int)params->ifindex, name))
+		return -ENODEV;
+	x = calloc(1, sizeof(*x));
+	if (!x)
+		return -ENOMEM;
+	x->memory_size = (size_t)(N_CHUNKS + n_sendable) * CHUNK_SIZE;
+	x->memory = mmap(NULL, x->memory_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+			 -1, 0);
+	if (x->memory == MAP_FAILED) {
+		x->memory = NULL;
+		err = -ENOMEM;
+		goto fail;
+	}
+	err = open_socket(x, params, name);
+	if (err)
+		goto fail;
+	for (unsigned int i = 0; i < N_CHUNKS; i++)
+		x->free.at[x->free.n++] = (uint64_t)(N_CHUNKS - 1 - i) * CHUNK_SIZE;
+	for (unsigned int i = 0; i < n_sendable; i++)
+		x->sendable.at[x->sendable.n++] = (uint64_t)(N_CHUNKS + i) * CHUNK_SIZE;
+	xsk_refill(x);
+	*out = x;
+	return 0;
+fail:
+	xsk_close(x);
+	return err;
+}
+
+void xsk_close(struct xsk *x)
+{
+	if (!x)
+		return;
+	if (x->socket)
+		xsk_socket__delete(x->socket);
+	if (x->umem)
+		xsk_umem__delete(x->umem);
+	if (x->memory) {
+		/* Inner packets lay here. */
+		explicit_bzero(x->memory, x->memory_size);
+		munmap(x->memory, x->memory_size);
+	}
+	free(x);
+}
+
+int xsk_fd(const struct xsk *x)
+{
+	return xsk_socket__fd(x->socket);
+}
+
+static void release_address(struct xsk *x, uint64_t address)
+{
+	x->free.at[x->free.n++] = address & ~(uint64_t)(CHUNK_SIZE - 1);
+}
+
+unsigned int xsk_receive(struct xsk *x, struct xsk_packet *packets, unsigned int max,
+			 uint64_t *broken)
+{
+	uint32_t index, available = xsk_ring_cons__peek(&x->rx, RING_SIZE, &index);
+	uint32_t taken = 0, scanned = 0;
+	unsigned int n = 0;
+
+	while (n < max && scanned < available) {
+		struct xsk_packet *p = &packets[n];
+		const uint32_t start = scanned;
+		bool more = true;
+
+		p->length = 0;
+		p->n_frames = 0;
+		while (more && scanned < available) {
+			const struct xdp_desc *d =
+				xsk_ring_cons__rx_desc(&x->rx, index + scanned++);
+
+			more = d->options & XDP_PKT_CONTD;
+			if (p->n_frames < XSK_MAX_FRAMES)
+				p->frames[p->n_frames++] = (struct iovec){
+					.iov_base = xsk_umem__get_data(x->memory, d->addr),
+					.iov_len = d->len,
+				};
+			p->length += d->len;
+		}
+		if (more) /* the kernel publishes chains whole; if not, wait for the rest */
+			break;
+		taken = scanned;
+		if (taken - start <= XSK_MAX_FRAMES) {
+			n++;
+			continue;
+		}
+		for (uint32_t i = start; i < taken; i++)
+			release_address(x, xsk_ring_cons__rx_desc(&x->rx, index + i)->addr);
+		++*broken;
+	}
+	xsk_ring_cons__cancel(&x->rx, available - taken);
+	xsk_ring_cons__release(&x->rx, taken);
+	return n;
+}
+
+void xsk_release(struct xsk *x, const struct xsk_packet *packet)
+{
+	for (uint32_t i = 0; i < packet->n_frames; i++)
+		release_address(x, (uint64_t)((uint8_t *)packet->frames[i].iov_base - x->memory));
+}
+
+void xsk_refill(struct xsk *x)
+{
+	uint32_t index, n = x->free.n;
+
+	if (n) {
+		/* The ring has as many places as there are chunks: all that are free fit. */
+		n = xsk_ring_prod__reserve(&x->fill, n, &index);
+		for (uint32_t i = 0; i < n; i++)
+			*xsk_ring_prod__fill_addr(&x->fill, index + i) = x->free.at[--x->free.n];
+		xsk_ring_prod__submit(&x->fill, n);
+	}
+	/* A driver that ran out of frames waits to be told that there are some. */
+	if (xsk_ring_prod__needs_wakeup(&x->fill))
+		recv(xsk_fd(x), &index, 0, MSG_DONTWAIT);
+}
+
+/* --- frames --- */
+
+unsigned int xsk_receive_frames(struct xsk *x, struct iovec *frames, unsigned int max)
+{
+	uint32_t index, n = xsk_ring_cons__peek(&x->rx, max, &index);
+
+	for (uint32_t i = 0; i < n; i++) {
+		const struct xdp_desc *d = xsk_ring_cons__rx_desc(&x->rx, index + i);
+
+		frames[i] = (struct iovec){xsk_umem__get_data(x->memory, d->addr), d->len};
+	}
+	xsk_ring_cons__release(&x->rx, n);
+	return n;
+}
+
+void xsk_release_frames(struct xsk *x, const struct iovec *frames, unsigned int n)
+{
+	for (unsigned int i = 0; i < n; i++)
+		release_address(x, (uint64_t)((uint8_t *)frames[i].iov_base - x->memory));
+}
+
+bool xsk_waiting(const struct xsk *x)
+{
+	return __atomic_load_n(x->rx.producer, __ATOMIC_ACQUIRE) !=
+	       __atomic_load_n(x->rx.consumer, __ATOMIC_ACQUIRE);
+}
+
+unsigned int xsk_frames_free(struct xsk *x)
+{
+	uint32_t index, n;
+
+	/* Those of the last batch are done by now; more rarely asked, they would be cold. */
+	n = xsk_ring_cons__peek(&x->completion, N_SENDABLE, &index);
+	for (uint32_t i = 0; i < n; i++)
+		x->sendable.at[x->sendable.n++] =
+			*xsk_ring_cons__comp_addr(&x->completion, index + i);
+	xsk_ring_cons__release(&x->completion, n);
+	return x->sendable.n;
+}
+
+uint8_t *xsk_frame(struct xsk *x)
+{
+	return xsk_umem__get_data(x->memory, x->sendable.at[--x->sendable.n]);
+}
+
+void xsk_queue(struct xsk *x, const uint8_t *frame, uint32_t length)
+{
+	uint32_t index = 0;
+
+	/* The ring has a place for each frame there is. */
+	xsk_ring_prod__reserve(&x->tx, 1, &index);
+	*xsk_ring_prod__tx_desc(&x->tx, index) =
+		(struct xdp_desc){.addr = (uint64_t)(frame - x->memory), .len = length};
+	x->queued++;
+}
+
+unsigned int xsk_flush(struct xsk *x, bool *all)
+{
+	uint32_t done = __atomic_load_n(x->tx.consumer, __ATOMIC_ACQUIRE), before;
+	unsigned int calls = 0;
+
+	xsk_ring_prod__submit(&x->tx, x->queued);
+	x->queued = 0;
+	/* Without its wish to be told, a driver takes them by itself. */
+	while (done != *x->tx.producer && xsk_ring_prod__needs_wakeup(&x->tx) &&
+	       calls < MAX_KICKS) {
+		before = done;
+		send(xsk_fd(x), "", 0, MSG_DONTWAIT);
+		calls++;
+		done = __atomic_load_n(x->tx.consumer, __ATOMIC_ACQUIRE);
+		if (done == before)
+			break;
+	}
+	*all = done == *x->tx.producer || !xsk_ring_prod__needs_wakeup(&x->tx);
+	return calls;
+}
+
+unsigned int xsk_frames_spare(const struct xsk *x)
+{
+	(void)x;
+	return N_CHUNKS / SPARE_PARTS;
+}
+
+void xsk_statistics(struct xsk *x, struct xsk_statistics *fresh)
+{
+	struct xsk_statistics total;
+	struct xdp_statistics s;
+	socklen_t len = sizeof(s);
+
+	memset(fresh, 0, sizeof(*fresh));
+	memset(&s, 0, sizeof(s));
+	if (getsockopt(xsk_fd(x), SOL_XDP, XDP_STATISTICS, &s, &len))
+		return;
+	total = (struct xsk_statistics){s.rx_dropped, s.rx_ring_full, s.rx_fill_ring_empty_descs};
+	fresh->rx_dropped = total.rx_dropped - x->told.rx_dropped;
+	fresh->ring_full = total.ring_full - x->told.ring_full;
+	fresh->fill_empty = total.fill_empty - x->told.fill_empty;
+	x->told = total;
+}
+
+int xsk_mark(struct xsk *x, uint32_t fwmark)
+{
+	const int value = (int)fwmark;
+
+	if (setsockopt(xsk_fd(x), SOL_SOCKET, SO_MARK, &value, sizeof(value)) && fwmark)
+		return -errno;
+	return 0;
+}
