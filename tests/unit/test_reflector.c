@@ -22,7 +22,8 @@ struct world {
 	char text[4096];  /* what was told */
 	char version[20]; /* of lists */
 	bool large;	  /* b is */
-	bool refuse;	  /* watches are refused */
+	int refuse;	  /* status that watches are refused with; 0: they stand */
+	bool expiring;	  /* a list's second page is no longer to be had */
 	bool probed;	  /* somebody asked whether anybody is there */
 	struct evhttp_request *watch;
 	struct evhttp_request *open[64]; /* begun and not ended: the server does not free them */
@@ -56,8 +57,8 @@ static void send_list(struct world *w, struct evhttp_request *q)
 	struct evbuffer *to = evbuffer_new();
 
 	w->lists++;
-	evbuffer_add_printf(to, "{\"metadata\":{\"resourceVersion\":\"%s\"},\"items\":[",
-			    w->version);
+	evbuffer_add_printf(to, "{\"metadata\":{\"resourceVersion\":\"%s\"%s},\"items\":[",
+			    w->version, w->expiring ? ",\"continue\":\"there-is-more\"" : "");
 	add_object(to, "a", false);
 	evbuffer_add_printf(to, ",");
 	add_object(to, "b", w->large);
@@ -84,11 +85,14 @@ static void serve(struct evhttp_request *q, void *context)
 	if (strstr(uri, "/alive")) {
 		w->probed = true;
 		evhttp_send_reply(q, 200, "OK", NULL);
+	} else if (strstr(uri, "continue=")) {
+		w->expiring = false; /* the next list is whole */
+		evhttp_send_error(q, 410, "Gone");
 	} else if (!strstr(uri, "watch=true")) {
 		send_list(w, q);
 	} else if (w->refuse) {
 		w->watches++;
-		evhttp_send_error(q, 500, "no");
+		evhttp_send_error(q, w->refuse, "no");
 	} else {
 		w->watches++;
 		w->watch = q;
@@ -284,16 +288,45 @@ static void watches_that_are_refused(void **state)
 {
 	struct world *w = *state;
 
-	w->refuse = true;
+	w->refuse = 500;
 	begin(w);
 	expect(w, "listed 7");
 	run(w, 1500);
 	assert_in_range(w->watches, 2, 8);
 	assert_non_null(strstr(w->text, "blind: "));
 	assert_null(strstr(w->text, "well"));
-	w->refuse = false;
+	w->refuse = 0;
 	expect(w, "well");
 	assert_int_equal(w->lists, 1);
+}
+
+/* What a watch was at is forgotten (compaction): only a list tells what was missed. */
+static void a_version_that_is_forgotten(void **state)
+{
+	struct world *w = *state;
+
+	w->refuse = 410;
+	begin(w);
+	expect(w, "listed 7");
+	strcpy(w->version, "8");
+	expect(w, "listed 8");
+	w->refuse = 0;
+	expect(w, "well");
+	send_event(w, "c", false);
+	expect(w, "c");
+}
+
+static void a_list_that_is_forgotten_half_way(void **state)
+{
+	struct world *w = *state;
+
+	w->expiring = true;
+	begin(w);
+	expect(w, "listed 7");
+	assert_int_equal(w->lists, 2);
+	/* The half of a list was no list. */
+	assert_null(strstr(strstr(w->text, "listed") + 1, "listed"));
+	expect_watches(w, 1);
 }
 
 static void an_object_that_is_too_large(void **state)
@@ -335,6 +368,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_slow_call_ends_alone, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_list_without_a_version, setup, teardown),
 		cmocka_unit_test_setup_teardown(watches_that_are_refused, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_version_that_is_forgotten, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_list_that_is_forgotten_half_way, setup, teardown),
 		cmocka_unit_test_setup_teardown(an_object_that_is_too_large, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_list_on_demand, setup, teardown),
 	};
