@@ -4,7 +4,8 @@ import json
 import os
 import time
 
-from agents import FILTERS, RULE, TABLE, enable, guard, judge
+from agents import FILTERS, RULE, TABLE, enable, guard, judge, write_record
+from cluster import Cluster
 from lab import PODVEIL, Capture, wait_for
 from traffic import counters, ping
 from workload import Steady
@@ -134,3 +135,16 @@ def test_a_store_that_says_nothing_switches_nothing_off(cluster):
     c.podveil("disable")
     wait_for(lambda: ping(c.client, c.server.address) == 3, "plain again")
     assert "wireguard.cali" not in worker.run("ip -br link")
+
+
+def test_strict_mode_waits_for_no_session():
+    """What is for a peer that has not answered yet goes into the tunnel, and waits there; it is not refused."""
+    with Cluster(1) as c:
+        node = c.nodes[0]
+        c.configure(wireguardEnabled=True, podveilStrictMode=True, podveilStrictCIDRs=["10.244.0.0/16"])
+        c.start_agent(node, ready=False)
+        wait_for(lambda: os.path.isdir(os.path.join(c.store, "nodes")), "the agent has made the store")
+        write_record(c, {"name": "silent", "ipv4": "172.18.0.99", "podCIDRs": ["10.244.99.0/26"],
+                         "wireguardPublicKey": node.run("wg genkey | wg pubkey").strip()})
+        wait_for(lambda: "10.244.99.0/26 dev wireguard.cali" in node.run(TABLE, check=False).stdout, "its pods are routed into the tunnel")
+        assert node.run("wg show wireguard.cali latest-handshakes").split()[-1] == "0"
