@@ -254,7 +254,7 @@ mutants: $(DEPS) $(DEPS_KUBERNETES) $(B)/podveil
 	$(PYTHON) tests/mutants/run.py $(MUTANTS)
 # Both, with one tally.
 check-all: test-programs $(DEPS_KUBERNETES)
-	$(RUN) unit asan bpf fuzz agent+device store+sessions+vm apiserver kubernetes
+	$(RUN) unit asan bpf fuzz agent+device apiserver+store+sessions+vm kubernetes
 
 demo: $(DEPS) $(B)/podveil
 	$(PYTHON) deploy/lab/demo.py
