@@ -295,16 +295,18 @@ def test_api_server_is_away(encrypted):
     c, node = encrypted, encrypted.client.node
     steady = workload.Steady(c.client, c.server.address)
     c.plane.apiserver.kill()
-    eavesdropper = Eavesdropper(c)
-    steady.more(500)
-    pid = node.run("pgrep -x podveil").strip()
-    node.run(["kill", "-9", pid])
-    wait_for(lambda: node.run("pgrep -x podveil", check=False).stdout.strip() not in ("", pid), "it is back", 30)
-    wait_for(lambda: c.encrypted([node, c.server.node]), "both workers encrypt", 30)
-    steady.more(500)
-    _, readable, ports = eavesdropper.stop()
-    assert not readable and ports <= {51820, 51821}
-    c.plane.apiserver.start()
+    try:
+        eavesdropper = Eavesdropper(c)
+        steady.more(500)
+        pid = node.run("pgrep -x podveil").strip()
+        node.run(["kill", "-9", pid])
+        wait_for(lambda: node.run("pgrep -x podveil", check=False).stdout.strip() not in ("", pid), "it is back", 30)
+        wait_for(lambda: c.encrypted([node, c.server.node]), "both workers encrypt", 30)
+        steady.more(500)
+        _, readable, ports = eavesdropper.stop()
+        assert not readable and ports <= {51820, 51821, "ICMP"}
+    finally:
+        c.plane.apiserver.start()
     c.configure(wireguardEnabled=False, wireguardEnabledV6=False)
     wait_for(lambda: off(c), "the agents hear of it", 30)
     result = steady.stop()
