@@ -31,10 +31,10 @@ def node_name(i):
 class Agent:
     """A `podveil agent` that runs on a node."""
 
-    def __init__(self, node, store, arguments=(), env=None):
+    def __init__(self, node, store, arguments=(), env=None, under=()):
         self.node = node
         self.file = tempfile.NamedTemporaryFile(mode="r", suffix=".log")
-        command = [PODVEIL, "agent", "--node", node.name, "--store", store, *arguments]
+        command = [*under, PODVEIL, "agent", "--node", node.name, "--store", store, *arguments]
         with open(self.file.name, "w") as log:
             self.process = node.start(command, stdout=log, stderr=log, env=env,
                                       stdin=subprocess.DEVNULL)
@@ -186,11 +186,11 @@ class Cluster:
         node.pods.append(pod)
         return pod
 
-    def start_agent(self, node, *arguments, env=None, ready=True, pod_cidrs=True):
-        """Starts the agent of a node, which is told its pods' ranges unless the store knows them; with
-        `ready`, returns when it has read the store."""
+    def start_agent(self, node, *arguments, env=None, ready=True, pod_cidrs=True, under=()):
+        """Starts the agent of a node, which is told its pods' ranges unless the store knows them, by the command
+        `under`, such as setpriv; with `ready`, returns when it has read the store."""
         ranges = ["--pod-cidr", f"{node.pods4},{node.pods6}"] if pod_cidrs else []
-        node.agent = Agent(node, self.store_url, [*ranges, *arguments], env=env)
+        node.agent = Agent(node, self.store_url, [*ranges, *arguments], env=env, under=under)
         if ready:
             wait_for(lambda: self._synced(node.agent), f"agent of {node.name} is ready")
         return node.agent

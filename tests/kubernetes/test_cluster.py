@@ -16,6 +16,8 @@ from hosts import PODVEIL, ROOT, Capture, wait_for
 from kubernetes import MANIFESTS, NODE_PORT, KubernetesCluster
 from machine import lacking
 
+# TCX programs of a device, which `tc` does not show.
+FILTERS = os.path.join(ROOT, "tests/e2e/filters.py")
 LAB = os.path.join(ROOT, "deploy/lab/lab")
 pytestmark = pytest.mark.skipif(lacking() is not None, reason=str(lacking()))
 
@@ -288,15 +290,23 @@ def test_a_node_joins_loses_everything_and_leaves(encrypted):
 
 
 def test_api_server_is_away(encrypted):
-    """Traffic goes on, encrypted; when the server is back, it is heard again."""
-    c = encrypted
+    """Traffic goes on, encrypted, also when an agent starts meanwhile, in a container that is new: what it knows is the
+    machine's. When the server is back, it is heard again."""
+    c, node = encrypted, encrypted.client.node
     steady = workload.Steady(c.client, c.server.address)
     c.plane.apiserver.kill()
-    eavesdropper = Eavesdropper(c)
-    steady.more(1000)
-    _, readable, ports = eavesdropper.stop()
-    assert not readable and ports <= {51820, 51821}
-    c.plane.apiserver.start()
+    try:
+        eavesdropper = Eavesdropper(c)
+        steady.more(500)
+        pid = node.run("pgrep -x podveil").strip()
+        node.run(["kill", "-9", pid])
+        wait_for(lambda: node.run("pgrep -x podveil", check=False).stdout.strip() not in ("", pid), "it is back", 30)
+        wait_for(lambda: c.encrypted([node, c.server.node]), "both workers encrypt", 30)
+        steady.more(500)
+        _, readable, ports = eavesdropper.stop()
+        assert not readable and ports <= {51820, 51821, "ICMP"}
+    finally:
+        c.plane.apiserver.start()
     c.configure(wireguardEnabled=False, wireguardEnabledV6=False)
     wait_for(lambda: off(c), "the agents hear of it", 30)
     result = steady.stop()
@@ -374,11 +384,34 @@ def test_plain_and_strict(cluster):
         answers(c)
         _, readable, ports = eavesdropper.stop()
         assert not readable and ports <= {51820, "ICMP"}
-        c.undeploy("strict")
+        outlives_its_pods(c)
         for node in c.nodes:
             node.run([PODVEIL, "agent", "--cleanup"])
+            assert not node.run(f"{FILTERS} list eth0 egress").strip()
+        answers(c)
     finally:
         c.deploy()
+
+
+def outlives_its_pods(c):
+    """Strict mode holds on a node whose pods of ours are deleted: the guard hangs on links that are pinned in the
+    machine's bpffs, not in the pod's."""
+    node = c.client.node
+    c.undeploy("strict")
+    wait_for(lambda: not any(n.run("pgrep -x podveil", check=False).stdout for n in c.nodes), "no agent is left", 30)
+    for n in c.nodes:
+        assert n.run(f"{FILTERS} list eth0 egress").split() == ["guard"]
+    # Without rules and nftables a packet finds its way to the other node in plain, and the guard.
+    node.run("ip rule del priority 98; ip rule del priority 99; nft delete table inet podveil")
+
+    def dropped():
+        counters = node.run("bpftool -j map dump pinned /sys/fs/bpf/podveil/guard/guard_counters")
+        return sum(e["formatted"]["value"]["drop_leak"] for e in json.loads(counters))
+    before = dropped()
+    eavesdropper = Eavesdropper(c)
+    assert c.client.run(f"ping -n -c 1 -W 1 {c.server.address}", check=False).returncode == 1
+    _, readable, _ = eavesdropper.stop()
+    assert dropped() > before and not readable
 
 
 def left(directory):

@@ -64,6 +64,21 @@ def test_one_patch_encrypts_the_cluster_and_one_ends_it(kubernetes):
     c.wait_encrypted()
 
 
+def test_the_condition_names_a_failure(kubernetes):
+    """And does not say of a node which cannot encrypt that it shall not."""
+    c = kubernetes
+    worker = c.node("wireguard-worker")
+    c.set(wireguardEnabled=False)
+    wait_for(lambda: "pv4.xsk" not in worker.run("ip -br link"), "the device is gone")
+    worker.run("ip link add pv4.xsk type bridge")
+    c.set(wireguardEnabled=True)
+    wait_for(lambda: c.condition(worker)["reason"] == "NotEverythingDone", "the condition says so")
+    assert c.condition(worker)["status"] == "False"
+    assert c.condition(worker)["message"] == "not everything could be done: see the agent's log"
+    worker.run("ip link del pv4.xsk")
+    c.wait_encrypted()
+
+
 def test_a_nodes_own_settings_come_before_the_clusters(kubernetes):
     c = kubernetes
     worker = c.node("wireguard-worker")

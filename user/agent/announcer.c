@@ -79,9 +79,11 @@ static void tell_state(const struct report_input *in)
 				       superpackets ? "superpackets" : "per packet");
 		state.reason = "Encrypting";
 	}
-	if (in->failed)
-		state.reason = "NotEverythingDone";
 	problem = first_problem(in, &why);
+	if (!problem && in->failed) {
+		problem = "not everything could be done: see the agent's log";
+		why = "NotEverythingDone";
+	}
 	if (problem) {
 		state.ready = false;
 		state.reason = why;

@@ -333,8 +333,10 @@ int link_watch_new(struct link_watch **out)
 	struct link_watch *w = calloc(1, sizeof(*w));
 	int err = w ? rtnl_listen(&group, 1, &w->socket) : -ENOMEM;
 
+	/* Without CAP_NET_BROADCAST those of our own network namespace tell, as the header says. */
 	if (!err &&
-	    mnl_socket_setsockopt(w->socket, NETLINK_LISTEN_ALL_NSID, &(int){1}, sizeof(int)) < 0)
+	    mnl_socket_setsockopt(w->socket, NETLINK_LISTEN_ALL_NSID, &(int){1}, sizeof(int)) < 0 &&
+	    errno != EPERM)
 		err = -errno;
 	if (err)
 		link_watch_free(w);
