@@ -85,7 +85,7 @@ def test_an_agent_that_leaves_does_not_publish_its_key_again(kubernetes):
     node = c.nodes[1]
     node.agent.kill()
     with FaultyProxy(c.control) as proxy:
-        c.start_agent(node, "--cleanup-on-exit", kubeconfig=proxy.kubeconfig(c.kubeconfig))
+        c.start_agent(node, "--cleanup-on-exit", kubeconfig=proxy.kubeconfig(c.kubeconfigs[node.name]))
         c.wait_encrypted()
         wait_for(lambda: (c.condition(node) or {}).get("reason") == "Encrypting", "the condition says so")
         proxy.set("hold", "PATCH")
