@@ -284,6 +284,25 @@ def test_what_the_schema_lets_through_the_agent_refuses(calico):
     wait_for(lambda: not worker.agent.status()["refused"], "all is well again")
 
 
+def test_what_an_agent_has_to_say_before_it_publishes(calico):
+    """It cannot make its tunnel yet, and so has no key to publish: condition and Events come all the same."""
+    c = calico
+    worker = c.node("wireguard-worker")
+    known = len(events(c, worker, "SettingRefused"))
+    with c.without_agent(worker):
+        worker.run("ip route del default")
+        c.set(wireguardMTU=101)
+        try:
+            c.start_agent(worker, ready=False)
+            wait_for(lambda: c.condition(worker)["reason"] == "NotEverythingDone", "the condition says so")
+            assert c.condition(worker)["status"] == "False" and "agent's log" in c.condition(worker)["message"]
+            wait_for(lambda: len(events(c, worker, "SettingRefused")) > known, "an Event says so")
+        finally:
+            c.set(wireguardMTU=None)
+            worker.run("ip route add default via 172.18.0.1")
+    wait_for(lambda: c.condition(worker)["reason"] == "Encrypting", "all is well again", 20)
+
+
 def test_a_device_of_somebody_else_has_the_name(calico):
     """The condition and an Event say who, and what helps."""
     c = calico

@@ -79,8 +79,12 @@ static void tell_state(const struct report_input *in)
 				       superpackets ? "superpackets" : "per packet");
 		state.reason = "Encrypting";
 	}
-	if (in->failed)
+	if (in->failed) {
 		state.reason = "NotEverythingDone";
+		at += (size_t)snprintf(message + at, sizeof(message) - at,
+				       "%snot everything could be done: the agent's log says what",
+				       at ? "; " : "");
+	}
 	problem = first_problem(in, &why);
 	if (problem) {
 		state.ready = false;
