@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Nodes out of namespaces whose agents have a real API server for their store."""
+import contextlib
 import json
 import os
 
@@ -93,6 +94,17 @@ class KubernetesCluster(Cluster):
     def start_agent(self, node, *arguments, env=None, ready=True, kubeconfig=None):
         return super().start_agent(node, *arguments, pod_cidrs=False,
                                    env={**self.environment(kubeconfig, node), **(env or {})}, ready=ready)
+
+    @contextlib.contextmanager
+    def without_agent(self, node):
+        """Its agent is killed, and started again afterwards, even where the test fails: the next one shall not for that."""
+        node.agent.kill()
+        try:
+            yield
+        finally:
+            node.agent.kill()  # where the test has started another one
+            self.start_agent(node)
+            self.wait_encrypted()
 
     def start_agents(self):
         for node in self.nodes:

@@ -83,9 +83,8 @@ def test_an_agent_that_leaves_does_not_publish_its_key_again(kubernetes):
     """The watch tells that the key is gone before the PATCH that removed it is answered."""
     c = kubernetes
     node = c.nodes[1]
-    node.agent.kill()
-    with FaultyProxy(c.control) as proxy:
-        c.start_agent(node, "--cleanup-on-exit", kubeconfig=proxy.kubeconfig(c.kubeconfig))
+    with c.without_agent(node), FaultyProxy(c.control) as proxy:
+        c.start_agent(node, "--cleanup-on-exit", kubeconfig=proxy.kubeconfig(c.kubeconfigs[node.name]))
         c.wait_encrypted()
         wait_for(lambda: (c.condition(node) or {}).get("reason") == "Encrypting", "the condition says so")
         proxy.set("hold", "PATCH")
@@ -97,5 +96,3 @@ def test_an_agent_that_leaves_does_not_publish_its_key_again(kubernetes):
         assert c.annotation(node) is None
         assert c.condition(node)["reason"] == "Removed"
         assert "wireguard.cali" not in node.run("ip -br link")
-    c.start_agent(node)
-    c.wait_encrypted()

@@ -128,6 +128,10 @@ def reasons(node, of):
     return {r["reason"] for r in node.agent.status()["recordsRefused"] if r["node"] == of.name}
 
 
+def a_pod_of(node):
+    return node.pods4.replace(".0/26", ".2")
+
+
 def test_a_key_that_vanishes_is_held(kubernetes):
     """Felix removes Calico's annotation when it starts; a node leaves encryption by saying so."""
     c = kubernetes
@@ -135,25 +139,23 @@ def test_a_key_that_vanishes_is_held(kubernetes):
     key = public_key(worker2)
     assert c.annotation(worker2, OWN) == key
     wait_for(lambda: (c.condition(worker2) or {}).get("reason") == "Encrypting", "its condition says so")
-    worker2.agent.kill()  # nobody puts it back
-    c.annotate(worker2, value=None)
-    c.annotate(worker2, "podveil.io/probe", "1")
-    wait_for(lambda: worker.agent.status()["store"]["synced"] and key in allowed(worker), "our own is there")
-    assert reasons(worker, worker2) == set()
-    c.annotate(worker2, OWN, None)
-    wait_for(lambda: reasons(worker, worker2) == {"key_missing"}, "neither is there")
-    assert allowed(worker)[key] == {worker2.pods4}
-    # An agent that starts now, too.
-    wait_for(lambda: key in worker.run("cat /run/podveil/proved.json || true"), "what was proved is kept", 20)
-    worker.agent.kill()
-    c.start_agent(worker)
-    wait_for(lambda: reasons(worker, worker2) == {"key_missing"}, "it remembers")
-    assert allowed(worker)[key] == {worker2.pods4}
-    c.annotate(worker2, OWN, "off")
-    wait_for(lambda: key not in allowed(worker) and key not in allowed(control), "it left")
-    assert reasons(worker, worker2) == set()
-    c.start_agent(worker2)
-    c.wait_encrypted()
+    with c.without_agent(worker2):  # nobody puts it back
+        c.annotate(worker2, value=None)
+        c.annotate(worker2, "podveil.io/probe", "1")
+        wait_for(lambda: worker.agent.status()["store"]["synced"] and key in allowed(worker), "our own is there")
+        assert reasons(worker, worker2) == set()
+        c.annotate(worker2, OWN, None)
+        wait_for(lambda: reasons(worker, worker2) == {"key_missing"}, "neither is there")
+        assert allowed(worker)[key] == {worker2.pods4}
+        # An agent that starts now, too.
+        wait_for(lambda: key in worker.run("cat /run/podveil/proved.json || true"), "what was proved is kept", 20)
+        worker.agent.kill()
+        c.start_agent(worker)
+        wait_for(lambda: reasons(worker, worker2) == {"key_missing"}, "it remembers")
+        assert allowed(worker)[key] == {worker2.pods4}
+        c.annotate(worker2, OWN, "off")
+        wait_for(lambda: key not in allowed(worker) and key not in allowed(control), "it left")
+        assert reasons(worker, worker2) == set()
     assert c.annotation(worker2, OWN) == c.annotation(worker2) == key
 
 
@@ -163,24 +165,24 @@ def test_no_node_speaks_for_another(kubernetes):
     control, worker, worker2 = c.nodes
     c.wait_encrypted()
     key, hostile, victims = public_key(worker2), public_key(worker), {worker2.pods4}
-    worker.agent.kill()
-    for reason, name, value in (
-            ("key_held", KEY, key),
-            ("not_assigned", "projectcalico.org/IPv4VXLANTunnelAddr", worker2.pods4.replace(".0/", ".2/")),
-            ("not_assigned", "projectcalico.org/IPv4IPIPTunnelAddr", "10.96.0.1"),
-            ("node_address", "projectcalico.org/IPv4WireguardInterfaceAddr", control.address),
-            ("not_assigned", "projectcalico.org/IPv4WireguardInterfaceAddr", "172.18.0.1"),  # the API server
-            ("never_pods", "projectcalico.org/IPv4WireguardInterfaceAddr", "169.254.169.254"),
-            ("in_pods", "projectcalico.org/IPv4Address", worker2.pods4.replace(".0/", ".2/"))):
-        before = c.annotation(worker, name)
-        c.annotate(worker, name, value.split("/")[0])
-        wait_for(lambda: reasons(control, worker) == {reason}, f"{name}: {value} is refused as {reason}")
-        assert allowed(control) == {key: victims, hostile: {worker.pods4}}, (name, value)
-        assert f"{worker2.pods4} dev wireguard.cali" in control.run("ip route show table 1")
-        c.annotate(worker, name, before)
-        wait_for(lambda: not reasons(control, worker), "taken back")
-    c.start_agent(worker)
-    c.wait_encrypted()
+    with c.without_agent(worker):
+        for reason, name, value in (
+                ("key_held", KEY, key),
+                ("not_assigned", "projectcalico.org/IPv4VXLANTunnelAddr", a_pod_of(worker2)),
+                ("not_assigned", "projectcalico.org/IPv4IPIPTunnelAddr", "10.96.0.1"),
+                ("node_address", "projectcalico.org/IPv4WireguardInterfaceAddr", control.address),
+                ("not_assigned", "projectcalico.org/IPv4WireguardInterfaceAddr", "172.18.0.1"),  # the API server
+                ("never_pods", "projectcalico.org/IPv4WireguardInterfaceAddr", "169.254.169.254"),
+                ("in_pods", "projectcalico.org/IPv4Address", a_pod_of(worker2))):
+            before = c.annotation(worker, name)
+            c.annotate(worker, name, value)
+            try:
+                wait_for(lambda: reasons(control, worker) == {reason}, f"{name}: {value} is refused as {reason}")
+                assert allowed(control) == {key: victims, hostile: {worker.pods4}}, (name, value)
+                assert f"{worker2.pods4} dev wireguard.cali" in control.run("ip route show table 1")
+            finally:
+                c.annotate(worker, name, before)
+            wait_for(lambda: not reasons(control, worker), "taken back")
 
 
 def test_a_node_deleted_and_made_again(kubernetes):
@@ -295,6 +297,25 @@ def test_what_the_schema_lets_through_the_agent_refuses(calico):
     assert "mtu 1440" in worker.run("ip link show wireguard.cali")
     c.set(wireguardMTU=None)
     wait_for(lambda: not worker.agent.status()["refused"], "all is well again")
+
+
+def test_what_an_agent_has_to_say_before_it_publishes(calico):
+    """It cannot make its tunnel yet, and so has no key to publish: condition and Events come all the same."""
+    c = calico
+    worker = c.node("wireguard-worker")
+    known = len(events(c, worker, "SettingRefused"))
+    with c.without_agent(worker):
+        worker.run("ip route del default")
+        c.set(wireguardMTU=101)
+        try:
+            c.start_agent(worker, ready=False)
+            wait_for(lambda: c.condition(worker)["reason"] == "NotEverythingDone", "the condition says so")
+            assert c.condition(worker)["status"] == "False" and "agent's log" in c.condition(worker)["message"]
+            wait_for(lambda: len(events(c, worker, "SettingRefused")) > known, "an Event says so")
+        finally:
+            c.set(wireguardMTU=None)
+            worker.run("ip route add default via 172.18.0.1")
+    wait_for(lambda: c.condition(worker)["reason"] == "Encrypting", "all is well again", 20)
 
 
 def test_a_device_of_somebody_else_has_the_name(calico):

@@ -416,12 +416,10 @@ static int pass(void *context)
 	err = sweep(a, !first || !any);
 	if (err && !first)
 		first = err;
-	/* Before the key, so that one write to the store has both; but a store that was told of no record
-	 * yet does not know whose news it is, and they would be lost. */
+	/* Before the key, so that one write to the store has both. */
 	in = describe(a);
 	in.failed = first;
-	if (a->published)
-		announcer_look(a->announcer, &in);
+	announcer_look(a->announcer, &in);
 	err = publish(a);
 	return first ? first : err;
 }

@@ -18,6 +18,7 @@
 struct schedule {
 	struct schedule_params params;
 	bool started;
+	bool passed;  /* once, with or without success */
 	bool stopped; /* for good; wins over started */
 	struct route_watch *watch;
 	struct event *on_news, *on_settled, *on_tick, *on_change;
@@ -38,6 +39,7 @@ static void soon(struct event *e, unsigned int ms)
 
 static void run_pass(struct schedule *s)
 {
+	s->passed = true;
 	if (!s->params.pass(s->params.context)) {
 		s->failures = 0;
 		return;
@@ -120,7 +122,8 @@ static void on_tick(evutil_socket_t fd, short what, void *context)
 
 	(void)fd;
 	(void)what;
-	if (!s->started)
+	/* Before the first pass there is nothing to mend, and nothing is known to tell. */
+	if (!s->started || !s->passed)
 		return;
 	if (s->failures && !--s->pause)
 		run_pass(s);

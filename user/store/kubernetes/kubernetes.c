@@ -410,6 +410,13 @@ static const struct kubernetes_resource *resource_of(const char *where)
 	return NULL;
 }
 
+static int own(struct kubernetes *k, const char *name)
+{
+	if (!k->own)
+		k->own = node_status_new(k->place->base, k->rest, k->cluster, name);
+	return k->own ? 0 : -ENOMEM;
+}
+
 static int open_kubernetes(const char *where, const struct store_place *place, void **self)
 {
 	const struct timeval now = {0, 0};
@@ -440,18 +447,14 @@ static int open_kubernetes(const char *where, const struct store_place *place, v
 	k->on_begin = evtimer_new(place->base, on_begin, k);
 	if (!k->cluster || !k->on_begin || evtimer_add(k->on_begin, &now))
 		goto fail;
+	/* Before the first record is published: what there is to say until then is not lost. */
+	if (place->node && own(k, place->node))
+		goto fail;
 	*self = k;
 	return 0;
 fail:
 	close_kubernetes(k);
 	return err;
-}
-
-static int own(struct kubernetes *k, const char *name)
-{
-	if (!k->own)
-		k->own = node_status_new(k->place->base, k->rest, k->cluster, name);
-	return k->own ? 0 : -ENOMEM;
 }
 
 static int publish(void *self, const struct node_record *r)
