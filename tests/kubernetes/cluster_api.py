@@ -6,7 +6,7 @@ import os
 
 from cluster import Cluster
 from control_plane import ControlPlane
-from hosts import ROOT, wait_for
+from hosts import PODVEIL, ROOT, wait_for
 
 MANIFESTS = os.path.join(ROOT, "deploy/kubernetes")
 KEY = "projectcalico.org/WireguardPublicKey"
@@ -96,13 +96,16 @@ class KubernetesCluster(Cluster):
                                    env={**self.environment(kubeconfig, node), **(env or {})}, ready=ready)
 
     @contextlib.contextmanager
-    def without_agent(self, node):
-        """Its agent is killed, and started again afterwards, even where the test fails: the next one shall not for that."""
+    def without_agent(self, node, forget=False):
+        """Its agent is killed, and started again afterwards, even where the test fails: the next one shall not for that.
+        With `forget` it starts as on a new machine."""
         node.agent.kill()
         try:
             yield
         finally:
             node.agent.kill()  # where the test has started another one
+            if forget:
+                node.run([PODVEIL, "agent", "--cleanup"])
             self.start_agent(node)
             self.wait_encrypted()
 

@@ -7,7 +7,7 @@ import pytest
 
 from cluster import leaks
 from cluster_api import KubernetesCluster
-from hosts import PODVEIL, Capture, wait_for
+from hosts import Capture, wait_for
 from proxy import FaultyProxy
 
 
@@ -156,9 +156,8 @@ def test_between_agent_and_server(kubernetes, fault):
     """At the start, when everything has to be listed; and later, when watches stand."""
     c = kubernetes
     node = c.nodes[1]
-    with FaultyProxy(c.control) as proxy:
+    with c.without_agent(node), FaultyProxy(c.control) as proxy:
         kubeconfig = proxy.kubeconfig(c.kubeconfigs[node.name])
-        node.agent.kill()
         proxy.set(*fault)
         c.start_agent(node, kubeconfig=kubeconfig, ready=False)
         wait_for(lambda: len(proxy.requests) >= 3, "it asks for all that it needs")
@@ -176,16 +175,12 @@ def test_between_agent_and_server(kubernetes, fault):
         assert c.encrypted()
         proxy.set(None)
         arrives(c, 1300 + FAULTS.index(fault), 40)
-        node.agent.kill()
-    c.start_agent(node)
-    c.wait_encrypted()
 
 
 def test_watches_are_no_polling(kubernetes):
     c = kubernetes
     node = c.nodes[1]
-    with FaultyProxy(c.control) as proxy:
-        node.agent.kill()
+    with c.without_agent(node), FaultyProxy(c.control) as proxy:
         c.start_agent(node, kubeconfig=proxy.kubeconfig(c.kubeconfigs[node.name]))
         c.wait_encrypted()
         wait_for(lambda: sum("watch=true" in path for _, path in proxy.requests) == 2, "two watches stand")
@@ -194,9 +189,6 @@ def test_watches_are_no_polling(kubernetes):
         arrives(c, 1350)
         time.sleep(5)
         assert [r for r in proxy.requests[asked:] if r[0] == "GET" and r[1] != "/version"] == []
-        node.agent.kill()
-    c.start_agent(node)
-    c.wait_encrypted()
 
 
 # --- a server that has lost something ---
@@ -279,9 +271,8 @@ def test_what_the_server_has_lost_stands(kubernetes):
         for n in c.nodes:
             c.pod(n, f"pod-{n.name}")
     c.set(podveilStrictMode=True)
-    with FaultyProxy(c.control) as proxy:
+    with c.without_agent(node, forget=True), FaultyProxy(c.control) as proxy:
         proxied = proxy.kubeconfig(c.kubeconfigs[node.name])
-        node.agent.kill()
         c.start_agent(node, kubeconfig=proxied)
         c.wait_encrypted()
         wait_for(lambda: in_order(node), "in order")
@@ -319,10 +310,6 @@ def test_what_the_server_has_lost_stands(kubernetes):
         traffic.communicate(timeout=10)
         capture.stop()
         assert not leaks(capture.packets())
-        node.agent.stop()
-    node.run([PODVEIL, "agent", "--cleanup"])
-    c.start_agent(node)
-    c.wait_encrypted()
 
 
 def test_what_its_owner_deletes_goes(kubernetes):
