@@ -253,7 +253,7 @@ def main():
         "agent": lambda: pytest("agent", 1200, "tests/e2e", *(w for f in [SESSIONS, *DEVICE] for w in ("--ignore", f))),
         "sessions": lambda: pytest("sessions", 600, SESSIONS),
         "store": lambda: pytest("store", 600, "tests/store"),
-        "vm": lambda: pytest("vm", 600, "tests/vm"),
+        "vm": lambda: pytest("vm", 900, "tests/vm"),
         "arm64": lambda: pytest("arm64", 600, "tests/arm64"),
         "apiserver": lambda: pytest("apiserver", 900, "tests/kubernetes", "--ignore", CLUSTER),
         "kubernetes": lambda: pytest("kubernetes", 900, CLUSTER),
