@@ -27,7 +27,7 @@ CLUSTER = "tests/kubernetes/test_cluster.py"
 SESSIONS = "tests/e2e/test_sessions.py"
 # Those of the bare device; the others in the folder are the agent's.
 DEVICE = [f"tests/e2e/test_{name}.py" for name in
-          ("bench", "device", "interop", "latency", "sources", "whitepaper", "wire")]
+          ("bench", "device", "device_moves", "device_requests", "interop", "latency", "sources", "whitepaper", "wire")]
 # One walk through everything: encryption on and off between real pods, judged by a capture.
 SMOKE = "tests/e2e/test_agent.py::test_the_exercise"
 SLOWEST = 10
