@@ -74,7 +74,7 @@ def test_rekey_under_traffic_loses_nothing():
         (sent, received, handshakes), drops = seen[names]
         assert handshakes >= 1, f"{names}: no new keys within {REKEY_AFTER + 10} s"
         assert not drops, f"{names}: {drops}, {sent - received} of {sent} lost"
-        # On a busy machine wireguard-go loses one now and then by itself.
+        # Once 4 of 5,250 were lost on a busy machine, and by whom is not known: between two of ours none may be.
         ours = not any("wireguard" in name for name in names)
         assert sent - received <= (0 if ours else sent // 100), f"{names}: {sent - received} of {sent} lost"
 
