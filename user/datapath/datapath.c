@@ -474,8 +474,3 @@ const char *datapath_aead(const struct datapath *d)
 {
 	return d->n_workers ? aead_backend(d->workers[0]->aead) : "none";
 }
-
-bool datapath_superpackets(const struct datapath *d)
-{
-	return d->params.superpackets;
-}

@@ -133,6 +133,5 @@ void datapath_sleep(uint64_t ns);
 
 /* What is in use, for status and doctor. */
 const char *datapath_aead(const struct datapath *d);
-bool datapath_superpackets(const struct datapath *d);
 
 #endif
