@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Runs suites of tests and ends with one line: N passed, N failed, N skipped; before it, the ten slowest tests.
+"""Runs suites of tests and ends with one line: N passed, N failed, N skipped; before it, the ten slowest tests and,
+once more, why those that failed did.
 
 A skipped test says why. A suite that ran nothing fails, and so does one that takes too long.
 """
@@ -31,12 +32,19 @@ DEVICE = [f"tests/e2e/test_{name}.py" for name in
 # One walk through everything: encryption on and off between real pods, judged by a capture.
 SMOKE = "tests/e2e/test_agent.py::test_the_exercise"
 SLOWEST = 10
+# So much of what a failed test said is repeated at the end.
+LAST_LINES = 30
 
 
 class Tally:
     def __init__(self):
         self.passed, self.failed, self.skipped = 0, 0, 0
         self.slow = []  # (seconds, test), the slowest first
+        self.failures = []  # (test, what it said)
+
+    def fail(self, test, said):
+        self.failed += 1
+        self.failures.append((test, "\n".join(said.splitlines()[-LAST_LINES:])))
 
     def took(self, seconds, test):
         self.slow = sorted([*self.slow, (seconds, test)], reverse=True)[:SLOWEST]
@@ -44,6 +52,7 @@ class Tally:
     def add(self, other):
         for seconds, test in other.slow:
             self.took(seconds, test)
+        self.failures += other.failures
         self.passed += other.passed
         self.failed += other.failed
         self.skipped += other.skipped
@@ -91,9 +100,9 @@ def cmocka(suite, pattern, seconds=120, emulator=()):
             elif re.match(r"ok \d+", line):
                 tally.passed += 1
             elif re.match(r"not ok \d+", line):
-                tally.failed += 1
+                tally.fail(f"{suite}: {name}: {line}", out)
         if code and tally.failed == before:
-            tally.failed += 1
+            tally.fail(f"{suite}: {name}: exit code {code}", out)
         if tally.failed > before:
             print(f"{name}: exit code {code}\n{out}")
         else:
@@ -131,7 +140,7 @@ def fuzz(seconds):
             runs = re.search(r"number_of_executed_units: (\d+)", out)
             scratch.cleanup()
             if code or not runs:
-                tally.failed += 1
+                tally.fail(f"fuzz: {name}: exit code {code}", out)
                 print(f"{name}: exit code {code}\n{out[-6000:]}")
             else:
                 tally.passed += 1
@@ -157,15 +166,17 @@ def pytest(suite, seconds, *arguments):
             for found in ElementTree.parse(report.name).getroot().iter("testsuite"):
                 failed = int(found.get("failures")) + int(found.get("errors"))
                 skipped = int(found.get("skipped"))
-                tally.failed += failed
                 tally.skipped += skipped
                 tally.passed += int(found.get("tests")) - failed - skipped
                 for case in found.iter("testcase"):
-                    tally.took(float(case.get("time")), f"{suite}: {case.get('name')}")
+                    test = f"{suite}: {case.get('name')}"
+                    tally.took(float(case.get("time")), test)
+                    for wrong in [*case.iter("failure"), *case.iter("error")]:
+                        tally.fail(test, wrong.text or wrong.get("message") or "")
         except ElementTree.ParseError:
-            tally.failed += 1
+            tally.fail(suite, "pytest left no report")
         if code not in (0, 1) and not tally.failed:
-            tally.failed += 1
+            tally.fail(suite, f"pytest ended with {code}")
     return tally
 
 
@@ -187,7 +198,7 @@ def beside(names, arguments):
         try:
             one.__dict__.update(json.load(result))
         except ValueError:
-            one.failed = 1
+            one.fail(name, "the runner ended early")
         print(log.read().rstrip("\n"), flush=True)
         if not one.total():
             print(f"{name}: the runner ended early")
@@ -207,7 +218,7 @@ def run_suites(options, suites):
         progress.over(name)
         if not tally.total():
             print(f"{name}: ran nothing")
-            tally.failed += 1
+            tally.fail(name, "ran nothing")
         print(f"=== {name}: {tally}", flush=True)
         return tally
 
@@ -226,6 +237,8 @@ def run_suites(options, suites):
     print("slowest:")
     for seconds, test in total.slow:
         print(f"{seconds:8.1f} s  {test}")
+    for test, said in total.failures:
+        print(f"--- failed: {test}\n{said}")
     return total
 
 
