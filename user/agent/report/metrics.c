@@ -270,9 +270,6 @@ static void counter_families(struct writer *w, const struct counter_field *field
 	for (size_t i = 0; i < n; i++) {
 		char name[96];
 
-		/* Workers' own; see below. */
-		if (!strcmp(fields[i].name, "busy_ns") || !strcmp(fields[i].name, "wakeups"))
-			continue;
 		snprintf(name, sizeof(name), "podveil_%s_total", fields[i].name);
 		family(w, name, "counter", fields[i].help);
 		EACH_DEVICE (w, d)
