@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "agent/report.h"
+#include "agent/report/report.h"
 
 #include <arpa/inet.h>
 #include <jansson.h>

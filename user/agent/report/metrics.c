@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "agent/metrics.h"
+#include "agent/report/metrics.h"
 
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/process_metrics.h"
+#include "agent/report/process_metrics.h"
 #include "base/counters.h"
 #include "base/log.h"
 #include "base/version.h"
