@@ -419,6 +419,7 @@ int guard_new(const struct pv_guard_settings *settings, struct guard **out)
 	err = guard_skeleton__load(g->skeleton);
 	if (err)
 		goto fail;
+	pins_sign_counters(bpf_map__fd(g->skeleton->maps.guard_counters));
 	pins_make(g->skeleton->obj, PIN_NAME, g->pins, sizeof(g->pins));
 	/* A link that is pinned nowhere ends with the process, a filter does not. */
 	if (!*g->pins)

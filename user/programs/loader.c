@@ -119,6 +119,7 @@ int programs_load(const struct programs_params *params, struct programs **out)
 		explain(err);
 		goto fail;
 	}
+	pins_sign_counters(bpf_map__fd(s->maps.counters));
 	err = map_counters(p);
 	if (err)
 		goto fail;
