@@ -313,7 +313,7 @@ static int start_programs(struct device *d)
 	const struct programs_params params = {
 		.pin_name = d->name,
 		.workers = d->workers,
-		.adopt_counters = d->adopted,
+		.adopt = d->adopted,
 		.superpackets = d->superpackets,
 	};
 	int err = programs_load(&params, &d->programs);
