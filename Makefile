@@ -270,6 +270,7 @@ ifeq ($(BENCH),full)
 	$(PYTHON) tests/bench/bench_agent.py
 	$(PYTHON) tests/bench/bench_latency.py
 	$(PYTHON) tests/bench/bench_flood.py
+	$(PYTHON) tests/bench/bench_restart.py
 endif
 
 bench-kubernetes: $(DEPS) $(DEPS_KUBERNETES) $(B)/podveil
