@@ -21,7 +21,7 @@ TRUST = "tests/store/test_etcd_trust.py"
 
 GUARD = "build/tests/bpf/test_guard"
 HOOK = "build/tests/bpf/test_hook"
-EXITS = "tests/e2e/test_exits.py"
+FENCE = "build/tests/bpf/test_fence"
 
 FAULTS = [
     # --- the data path ---
@@ -49,8 +49,7 @@ FAULTS = [
           "build/tests/test_sessions"),
     fault("first-answer-under-old-keys", "user/datapath/remote.h",
           "next && keypair_confirmed(next) ? next : ", "next == (void *)1 ? next : ",
-          "build/tests/test_sessions",
-          "tests/e2e/test_sessions.py::test_the_first_answer_belongs_to_the_session_that_it_answers"),
+          "build/tests/test_sessions"),
     fault("replaced-keypair-may-send", "user/device/session.c",
           "!keypair_withdraw(r->next)", "false",
           "build/tests/test_sessions"),
@@ -196,7 +195,7 @@ FAULTS = [
           "tests/e2e/test_repair.py::test_a_key_that_others_could_read_is_replaced"),
     fault("strict-waits-for-a-session", "user/tunnel/steering.c",
           "members_fresh_session(m) || s->settings->strict)", "members_fresh_session(m))",
-          "tests/e2e/test_fail_closed.py::test_strict_mode_waits_for_no_session"),
+          "tests/e2e/test_fail_closed.py::test_strict_mode_waits_for_its_guard_and_for_no_session"),
     fault("hosts-released-in-strict-mode", "user/agent/agent.c",
           "i < N_TUNNELS && !s->strict; i++)", "i < N_TUNNELS && (!s->strict || i < N_TUNNELS); i++)",
           "tests/store/test_etcd_hosts.py"),
@@ -270,10 +269,26 @@ FAULTS = [
     fault("everybodys-is-ours", "user/programs/hook.c", "\tbool ours = false;\n", "\tbool ours = true;\n", HOOK),
     fault("others-are-not-left", "user/programs/guard.c",
           "int err = d && d->wanted ? 0 : strip_device(l->ifindex);", "int err = d || s->keep ? 0 : strip_device(l->ifindex);", HOOK),
-    fault("pods-are-exits", "user/strict/exits.c", "kinds[i].use == POD_OR_NODE && link->node", "kinds[i].use == POD_OR_NODE",
-          f"{EXITS}::test_nothing_leaves_by_any_device"),
-    fault("overlays-are-no-exits", "user/strict/exits.c", "\t\t\treturn in->strict;\n", "\t\t\treturn false;\n",
-          f"{EXITS}::test_nothing_leaves_by_any_device"),
-    fault("fence-follows-nobody", "user/strict/fence.c", "f->guard && f->uplink ? follow(f) : 0", "0",
-          f"{EXITS}::test_nothing_leaves_by_any_device"),
+    fault("pods-are-exits", "user/strict/exits.c", "kinds[i].use == POD_OR_NODE && link->node", "kinds[i].use == POD_OR_NODE", FENCE),
+    fault("overlays-are-no-exits", "user/strict/exits.c", "\t\t\treturn in->strict;\n", "\t\t\treturn false;\n", FENCE),
+    fault("pods-addresses-are-nodes", "user/strict/exits.c", "\t\t\tto->all[i].node |= !is_pods(to->ranges, a);",
+          "\t\t\tto->all[i].node |= !is_pods(to->ranges, a) || a;", FENCE),
+    fault("a-nodes-address-among-pods-is-a-pods", "user/strict/exits.c",
+          "\tif (marks_find(ranges, &host))\n\t\treturn false;\n", "", FENCE),
+    fault("the-uplink-is-judged-by-its-kind", "user/strict/exits.c",
+          "\tif (l->ifindex == in->uplink)\n\t\treturn true;\n", "", FENCE),
+    fault("our-tunnels-are-exits", "user/strict/exits.c", "in->tunnels[i] && !strcmp(l->name, in->tunnels[i])",
+          "in->tunnels[i] && !*in->tunnels[i]", FENCE),
+    fault("an-overlays-own-port-is-not-known", "user/strict/exits.c", "\t\tif (l->udp_port)\n", "\t\tif (l->udp_port && !*l->kind)\n", FENCE),
+    fault("fence-follows-nobody", "user/strict/fence.c", "f->guard && f->uplink ? follow(f) : 0", "f->guard && !f->uplink ? follow(f) : 0", FENCE),
+    fault("strict-before-its-ranges", "user/strict/fence.c", "\t\terr = set_ranges(f);\n",
+          "\t\terr = guard_settings(f->guard, &f->settings);\n\tif (!err)\n\t\terr = set_ranges(f);\n", FENCE),
+    fault("a-range-does-not-change-hands", "user/strict/fence.c", "if (!marks_have(&f->have, &f->want.all[i]))",
+          "if (!marks_find(&f->have, &f->want.all[i].range))", FENCE),
+    fault("old-ranges-stay", "user/strict/fence.c", "if (!marks_find(&f->want, &f->have.all[i].range))", "if (!f->want.n)", FENCE),
+    fault("exits-are-found-without-ranges", "user/strict/fence.c",
+          "\t\terr = marks_add(&f->want, &f->have.all[i].range, f->have.all[i].kind);\n", "\t\terr = 0;\n", FENCE),
+    fault("strict-without-an-uplink", "user/strict/fence.c", ".strict = s->strict && uplink,", ".strict = s->strict,", FENCE),
+    fault("strict-goes-on-without-a-guard", "user/agent/agent.c", "\t\tif (s->strict && any)\n", "\t\tif (s->strict && !any)\n",
+          "tests/e2e/test_fail_closed.py::test_strict_mode_waits_for_its_guard_and_for_no_session"),
 ]
