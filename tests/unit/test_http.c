@@ -232,6 +232,31 @@ static void slow_readers(void **state)
 	assert_int_equal(made, 1);
 }
 
+/* Sent away with an answer, or without one. */
+static bool is_closed(int fd)
+{
+	char byte;
+
+	return recv(fd, &byte, 1, MSG_DONTWAIT | MSG_PEEK) >= 0 || errno != EAGAIN;
+}
+
+/* One that is served and gone takes nobody's place, and this at once. */
+static void many_one_after_the_other(void **state)
+{
+	struct server *s = *state;
+	int waits = client(s, "GET /small HTTP/1.1\r\nConnection: close\r\n");
+
+	for (size_t i = 0; i < 2 * CLIENTS_MAX; i++) {
+		int fd = client(s, GET("/health"));
+
+		expect(NULL, fd, "HTTP/1.1 200");
+		close(fd);
+	}
+	assert_int_equal(send(waits, "\r\n", 2, 0), 2);
+	expect(s, waits, "HTTP/1.1 200");
+	close(waits);
+}
+
 /* Many at once: the last one is served, no more than CLIENTS_MAX are held, and whoever has few is not
  * the one that goes. */
 static void many_connections(void **state)
@@ -247,15 +272,13 @@ static void many_connections(void **state)
 	assert_answer(s, GET("/small"), "HTTP/1.1 200");
 	while (closed < COUNT_OF(held) - CLIENTS_MAX && time(NULL) < end) {
 		closed = 0;
-		for (size_t i = 0; i < COUNT_OF(held); i++) {
-			char byte;
-
-			/* Sent away with an answer, or without one. */
-			closed += recv(held[i], &byte, 1, MSG_DONTWAIT | MSG_PEEK) >= 0 ||
-				  errno != EAGAIN;
-		}
+		for (size_t i = 0; i < COUNT_OF(held); i++)
+			closed += is_closed(held[i]);
 	}
 	assert_in_range(closed, COUNT_OF(held) - CLIENTS_MAX, COUNT_OF(held) - CLIENTS_MAX + 2);
+	/* The oldest went. */
+	assert_true(is_closed(held[0]));
+	assert_false(is_closed(held[COUNT_OF(held) - 1]));
 	assert_int_equal(send(honest, "\r\n", 2, 0), 2);
 	expect(s, honest, "HTTP/1.1 200");
 	close(honest);
@@ -395,6 +418,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(requests, start, stop),
 		cmocka_unit_test_setup_teardown(slow_readers, start, stop),
+		cmocka_unit_test_setup_teardown(many_one_after_the_other, start, stop),
 		cmocka_unit_test_setup_teardown(many_connections, start, stop),
 		cmocka_unit_test_setup_teardown(untaken_answers, start, stop),
 		cmocka_unit_test_setup_teardown(owner_hangs, start_impatient, stop),

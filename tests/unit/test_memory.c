@@ -189,6 +189,29 @@ static void what_speaks_against_it_holds(void **state)
 	}
 }
 
+/* An agent that starts knows the store by what the one before it has seen. */
+static void a_restart_changes_no_judgement(void **state)
+{
+	struct world *w = *state;
+
+	/* It went back in time, or is another one, while no agent ran. */
+	restart(w);
+	assert_true(list(w, "ab", &(struct memory_list){.identity = "one", .revision = 9}));
+	assert_null(strstr(w->text, "gone"));
+	teardown(state);
+	setup(state);
+	w = *state;
+	restart(w);
+	assert_true(list(w, "ab", &(struct memory_list){.identity = "two", .revision = 11}));
+	assert_null(strstr(w->text, "gone"));
+	/* One that has shown all deletes what it deletes. */
+	node(w, "c", "10.0.3.0/24");
+	assert_false(list(w, "abc", &(struct memory_list){.identity = "two", .revision = 12}));
+	restart(w);
+	assert_false(list(w, "ab", &(struct memory_list){.identity = "two", .revision = 13}));
+	assert_string_equal(w->text, "node c gone\n");
+}
+
 /* Deleted in one go, though some are back when the list is made. */
 static void all_went_and_some_are_back(void **state)
 {
@@ -303,7 +326,8 @@ static void a_file_that_is_none_is_passed_over(void **state)
 		"{",
 		"[]",
 		"{\"version\":1}",
-		"{\"version\":2,\"nodes\":{\"identity\":\"\"},\"settings\":{\"identity\":\"\"},\"known\":[]}",
+		"{\"version\":2,\"nodes\":{\"identity\":\"\"},\"settings\":{\"identity\":\"\"},\"known\":["
+		"{\"record\":{\"name\":\"a\"}}]}",
 		"{\"version\":1,\"nodes\":{\"identity\":\"\"},\"settings\":{\"identity\":\"\"},\"known\":[{}]}",
 		"{\"version\":1,\"nodes\":{\"identity\":\"\"},\"settings\":{\"identity\":\"\"},\"known\":["
 		"{\"record\":{\"name\":\"a\"}},{\"record\":{\"name\":\"../a\"}}]}"};
@@ -332,6 +356,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_list_of_the_same_store_deletes, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_speaks_against_it_holds, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_restart_changes_no_judgement, setup, teardown),
 		cmocka_unit_test_setup_teardown(all_went_and_some_are_back, setup, teardown),
 		cmocka_unit_test_setup_teardown(ranges_of_the_held_may_be_taken, setup, teardown),
 		cmocka_unit_test_setup_teardown(settings_go_by_their_owners_word_alone, setup,
