@@ -142,7 +142,7 @@ FAULTS = [
           "\tbegin_first_line(a);\n\tstep = \"store\";", "\tstep = \"store\";",
           f"{FIRST_LINE}::test_from_the_first_moment_to_the_last"),
     fault("a-node-opens-anybodys-range", "user/strict/remote_ranges.c",
-          "strcmp(r->name, node->name) || ", "",
+          "strcmp(r->name, node->name) || ", "!*node->name || ",
           "build/tests/test_remote_ranges"),
     # --- no node speaks for another ---
     fault("a-proof-does-not-count", "user/plan/claims.c",

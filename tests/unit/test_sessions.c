@@ -344,7 +344,7 @@ static void *sleep_long(void *context)
 
 	rcu_register_thread();
 	atomic_store(&race->stop, true); /* from here on it sleeps, or is about to */
-	datapath_sleep(60 * NSEC_PER_SEC);
+	datapath_sleep(600 * NSEC_PER_SEC);
 	atomic_store(&race->stop, false);
 	rcu_unregister_thread();
 	return NULL;
