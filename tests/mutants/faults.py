@@ -289,6 +289,15 @@ FAULTS = [
     fault("exits-are-found-without-ranges", "user/strict/fence.c",
           "\t\terr = marks_add(&f->want, &f->have.all[i].range, f->have.all[i].kind);\n", "\t\terr = 0;\n", FENCE),
     fault("strict-without-an-uplink", "user/strict/fence.c", ".strict = s->strict && uplink,", ".strict = s->strict,", FENCE),
-    fault("strict-goes-on-without-a-guard", "user/agent/agent.c", "\t\tif (s->strict && any)\n", "\t\tif (s->strict && !any)\n",
+    fault("strict-goes-on-without-a-guard", "user/agent/pass.c", "\tif (err && s->strict && any)\n", "\tif (err && s->strict && !any)\n",
           "tests/e2e/test_fail_closed.py::test_strict_mode_waits_for_its_guard_and_for_no_session"),
+    # --- leftovers, and who disturbs ---
+    fault("cleanup-on-exit-leaves-all", "user/cli/agent.c", "agent_free(agent, o->cleanup_on_exit)",
+          "agent_free(agent, o->cleanup_on_exit && o->cleanup)", "tests/e2e/test_leftovers.py::test_cleanup_needs_no_settings"),
+    fault("who-deletes-our-device-is-not-told-of", "user/tunnel/tunnel.c", "t->state != TUNNEL_ON || !is_deleted_often(t)",
+          "t->state != TUNNEL_ON || is_deleted_often(t)", "tests/e2e/test_leftovers.py::test_somebody_deletes_the_device_again_and_again"),
+    fault("source-drops-are-not-explained", "user/tunnel/drops.c", "if (c.drop_source > d->source && ", "if (c.drop_source > d->source + 999 && ",
+          "tests/e2e/test_neighbours.py::test_a_nodes_answer_to_a_pod_without_masquerade"),
+    fault("a-taken-name-is-not-told-of", "user/tunnel/tunnel.c", "*reason = \"NameTaken\";", "*reason = \"DeviceDeleted\";",
+          "tests/kubernetes/test_store.py::test_a_device_of_somebody_else_has_the_name"),
 ]
