@@ -140,7 +140,8 @@ def why(code, out):
         return f"died of {signal.Signals(-code).name}"
     lines = [line.strip() for line in out.splitlines()]
     failed = [re.sub(r"^\[ +(ERROR|LINE) +\] --- ", "", line) for line in lines if re.match(r"\[ +(ERROR|LINE) +\] --- ", line)]
-    failed = failed or [line[1:].strip() for line in lines if re.match(r"E\s.*(Error|assert|Failed)", line)]
+    asked = [line[1:].strip() for line in lines if line.startswith(">")]
+    failed = failed or asked[:1] + [line[1:].strip() for line in lines if re.match(r"E\s.*(Error|assert|Failed)", line)]
     failed = failed or [line for line in lines if "error:" in line] or lines[-1:]
     return " ".join(failed[:2])[:180]
 

@@ -240,23 +240,6 @@ static bool is_closed(int fd)
 	return recv(fd, &byte, 1, MSG_DONTWAIT | MSG_PEEK) >= 0 || errno != EAGAIN;
 }
 
-/* One that is served and gone takes nobody's place, and this at once. */
-static void many_one_after_the_other(void **state)
-{
-	struct server *s = *state;
-	int waits = client(s, "GET /small HTTP/1.1\r\nConnection: close\r\n");
-
-	for (size_t i = 0; i < 2 * CLIENTS_MAX; i++) {
-		int fd = client(s, GET("/health"));
-
-		expect(NULL, fd, "HTTP/1.1 200");
-		close(fd);
-	}
-	assert_int_equal(send(waits, "\r\n", 2, 0), 2);
-	expect(s, waits, "HTTP/1.1 200");
-	close(waits);
-}
-
 /* Many at once: the last one is served, no more than CLIENTS_MAX are held, and whoever has few is not
  * the one that goes. */
 static void many_connections(void **state)
@@ -418,7 +401,6 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(requests, start, stop),
 		cmocka_unit_test_setup_teardown(slow_readers, start, stop),
-		cmocka_unit_test_setup_teardown(many_one_after_the_other, start, stop),
 		cmocka_unit_test_setup_teardown(many_connections, start, stop),
 		cmocka_unit_test_setup_teardown(untaken_answers, start, stop),
 		cmocka_unit_test_setup_teardown(owner_hangs, start_impatient, stop),
