@@ -276,4 +276,11 @@ FAULTS = [
           f"{EXITS}::test_nothing_leaves_by_any_device"),
     fault("fence-follows-nobody", "user/strict/fence.c", "f->guard && f->uplink ? follow(f) : 0", "0",
           f"{EXITS}::test_nothing_leaves_by_any_device"),
+    # --- beside Felix ---
+    fault("doctor-asks-nobody-of-felix", "user/cli/doctor/felix.c",
+          "\tfelix_objects_read(&out->objects);\n", "",
+          "tests/kubernetes/test_felix_objects.py"),
+    fault("our-own-key-is-felix", "user/cli/doctor/felix_objects.c",
+          "strcmp(name, CLUSTER_KEY4) && strcmp(name, CLUSTER_KEY6)", "strcmp(name, CLUSTER_KEY6)",
+          "tests/kubernetes/test_felix_objects.py"),
 ]
