@@ -465,4 +465,17 @@ FAULTS = [
           "for (unsigned int k = i; k < c->n_open; k++)", "for (unsigned int k = 0; k <= i; k++)", "build/tests/test_http"),
     fault("all-clients-are-one", "user/http/clients.c",
           "\t\tmemcpy(&out.s6_addr[12], &v4->sin_addr, 4);\n", "\t\t(void)v4;\n", "build/tests/test_http"),
+    fault("pods-are-exits", "user/strict/exits.c", "kinds[i].use == POD_OR_NODE && link->node", "kinds[i].use == POD_OR_NODE",
+          f"{EXITS}::test_nothing_leaves_by_any_device"),
+    fault("overlays-are-no-exits", "user/strict/exits.c", "\t\t\treturn in->strict;\n", "\t\t\treturn false;\n",
+          f"{EXITS}::test_nothing_leaves_by_any_device"),
+    fault("fence-follows-nobody", "user/strict/fence.c", "f->guard && f->uplink ? follow(f) : 0", "0",
+          f"{EXITS}::test_nothing_leaves_by_any_device"),
+    # --- beside Felix ---
+    fault("doctor-asks-nobody-of-felix", "user/cli/doctor/felix.c",
+          "\tfelix_objects_read(&out->objects);\n", "",
+          "tests/kubernetes/test_felix_objects.py"),
+    fault("our-own-key-is-felix", "user/cli/doctor/felix_objects.c",
+          "strcmp(name, CLUSTER_KEY4) && strcmp(name, CLUSTER_KEY6)", "strcmp(name, CLUSTER_KEY6)",
+          "tests/kubernetes/test_felix_objects.py"),
 ]
