@@ -9,14 +9,9 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "device/gate.h"
 #include "device/peer.h"
-#include "protocol/ratelimiter.h"
 
-/* Under load from so many waiting messages on, and for a second after (the kernel's numbers). */
-#define LOAD_THRESHOLD	512
-#define LOAD_HYSTERESIS NSEC_PER_SEC
-/* Sources whose rate is remembered under load. */
-#define SOURCES 8192
 /* Events handled before timers get their turn. */
 #define BATCH 64
 /* After a change of port: peers learn the new one from the next message they get, or from a store.
@@ -31,8 +26,7 @@ struct handshaker {
 	struct event *on_event, *on_wake, *on_leave;
 	int wake; /* eventfd */
 	_Atomic bool stopping;
-	struct ratelimiter *limiter;
-	uint64_t load_until;
+	struct gate *gate;
 };
 
 static void on_timer(evutil_socket_t fd, short what, void *context);
@@ -166,13 +160,6 @@ static void on_signal(struct handshaker *h, const struct datapath_event *e)
 	device_unlock(d);
 }
 
-static bool under_load(struct handshaker *h, uint64_t now)
-{
-	if (datapath_messages_waiting(h->device->datapath) >= LOAD_THRESHOLD)
-		h->load_until = now + LOAD_HYSTERESIS;
-	return now < h->load_until;
-}
-
 static void on_event(evutil_socket_t fd, short what, void *context)
 {
 	struct handshaker *h = context;
@@ -182,11 +169,11 @@ static void on_event(evutil_socket_t fd, short what, void *context)
 	(void)what;
 	for (unsigned int i = 0; i < BATCH && !datapath_event_read(h->device->datapath, &e); i++) {
 		if (e.type == DATAPATH_HANDSHAKE_MESSAGE)
-			protocol_receive(h->device, &e.message, under_load(h, clock_now()),
-					 h->limiter);
+			protocol_receive(h->device, &e.message, gate_under_load(h->gate), h->gate);
 		else
 			on_signal(h, &e);
 	}
+	gate_flush(h->gate);
 }
 
 static void *run(void *context)
@@ -212,8 +199,8 @@ int handshaker_new(struct device *d, struct handshaker **out)
 	h->device = d;
 	h->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	h->base = event_base_new();
-	h->limiter = ratelimiter_new(SOURCES);
-	if (h->wake < 0 || !h->base || !h->limiter)
+	h->gate = gate_new(d);
+	if (h->wake < 0 || !h->base || !h->gate)
 		goto fail;
 	h->on_wake = event_new(h->base, h->wake, EV_READ | EV_PERSIST, on_wake, h);
 	h->on_event = event_new(h->base, datapath_event_fd(d->datapath), EV_READ | EV_PERSIST,
@@ -272,7 +259,7 @@ void handshaker_free(struct handshaker *h)
 		event_free(h->on_wake);
 	if (h->on_leave)
 		event_free(h->on_leave);
-	ratelimiter_free(h->limiter);
+	gate_free(h->gate);
 	if (h->base)
 		event_base_free(h->base);
 	if (h->wake >= 0)
