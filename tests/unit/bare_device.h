@@ -35,6 +35,10 @@ static int bare_set_up(void **state)
 	f->datapath.workers[0] = &f->worker;
 	d->by_index = cds_lfht_new_flavor(64, 64, 0, CDS_LFHT_AUTO_RESIZE, &urcu_qsbr_flavor, NULL);
 	d->by_key = cds_lfht_new_flavor(64, 64, 0, CDS_LFHT_AUTO_RESIZE, &urcu_qsbr_flavor, NULL);
+	pthread_mutex_init(&d->lock, NULL);
+	TAILQ_INIT(&d->peers);
+	TAILQ_INIT(&d->attention);
+	TAILQ_INIT(&d->removals);
 	d->datapath = &f->datapath;
 	d->up = true;
 	fresh_identity(&d->identity);

@@ -12,7 +12,7 @@
 #include "device/gate.h"
 #include "device/peer.h"
 
-/* Events handled before timers get their turn. */
+/* Events, or peers, that are handled before others get their turn. */
 #define BATCH 64
 /* After a change of port: peers learn the new one from the next message they get, or from a store.
  */
@@ -73,15 +73,20 @@ static void on_timer(evutil_socket_t fd, short what, void *context)
 	device_unlock(d);
 }
 
+/* Nobody finds them any more. */
 static void reap(struct device *d)
 {
+	struct peer_list gone = TAILQ_HEAD_INITIALIZER(gone);
 	struct peer *p;
 
-	if (TAILQ_EMPTY(&d->removals))
+	device_lock(d);
+	TAILQ_CONCAT(&gone, &d->removals, removal);
+	device_unlock(d);
+	if (TAILQ_EMPTY(&gone))
 		return;
 	synchronize_rcu();
-	while ((p = TAILQ_FIRST(&d->removals))) {
-		TAILQ_REMOVE(&d->removals, p, removal);
+	while ((p = TAILQ_FIRST(&gone))) {
+		TAILQ_REMOVE(&gone, p, removal);
 		peer_free(p);
 	}
 }
@@ -97,19 +102,38 @@ static void on_leave(evutil_socket_t fd, short what, void *context)
 	device_unlock(h->device);
 }
 
+/* The next peer that wants to be looked at; NULL: none. */
+static struct peer *next_to_look_at(struct device *d)
+{
+	struct peer *p = TAILQ_FIRST(&d->attention);
+
+	if (p) {
+		TAILQ_REMOVE(&d->attention, p, look);
+		p->attention = false;
+	}
+	return p;
+}
+
 static void attend(struct handshaker *h)
 {
 	const struct timeval leave = {LEAVE_SECONDS, 0};
 	struct device *d = h->device;
-	struct peer *p;
+	struct peer *p = NULL;
+	unsigned int n = 0;
 
-	device_lock(d);
-	while ((p = TAILQ_FIRST(&d->attention))) {
-		TAILQ_REMOVE(&d->attention, p, look);
-		p->attention = false;
-		look_after(h, p, clock_now());
-	}
+	/* The lock for each anew, and messages get their turn in between. */
+	do {
+		const uint64_t now = device_lock(d);
+
+		p = next_to_look_at(d);
+		if (p)
+			look_after(h, p, now);
+		device_unlock(d);
+	} while (p && ++n < BATCH);
+	if (p)
+		handshaker_wake(h);
 	reap(d);
+	device_lock(d);
 	uplink_attend(d->uplink);
 	if (datapath_leaving(d->datapath))
 		evtimer_add(h->on_leave, &leave);
@@ -243,9 +267,7 @@ void handshaker_free(struct handshaker *h)
 		handshaker_wake(h);
 		pthread_join(h->thread, NULL);
 		/* Nobody else is left: the peers' timers go while their base is there. */
-		device_lock(h->device);
 		reap(h->device);
-		device_unlock(h->device);
 	}
 	if (h->device->uplink) {
 		device_lock(h->device);
