@@ -583,6 +583,7 @@ static void tick(void *context)
 	/* Proofs come with sessions, and doubts with silence. */
 	if (proofs_tick(a->registry, a->tunnels, ++a->ticks))
 		schedule_pass(a->schedule);
+	fence_note_encrypted(a->fence, a->tunnels, N_TUNNELS);
 	in = describe(a);
 	announcer_look(a->announcer, &in);
 }
