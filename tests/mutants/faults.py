@@ -22,6 +22,8 @@ TRUST = "tests/store/test_etcd_trust.py"
 GUARD = "build/tests/bpf/test_guard"
 HOOK = "build/tests/bpf/test_hook"
 FENCE = "build/tests/bpf/test_fence"
+EXITS = "tests/e2e/test_exits.py"
+PLAIN = "tests/e2e/test_neighbours.py::test_what_was_plain_before_encryption_is_no_leak"
 
 FAULTS = [
     # --- the data path ---
@@ -243,13 +245,13 @@ FAULTS = [
     fault("ip4-does-not-end", "bpf/walk.h", "\t\tends(w, begin, bpf_ntohs(h.total));\n", "\t\t(void)begin;\n", GUARD),
     fault("ip6-does-not-end", "bpf/walk.h", "\t\tends(w, w->at, bpf_ntohs(h.length));\n", "\t\t(void)w;\n", GUARD),
     fault("fragment-before-address", "bpf/walk.h",
-          "\tif (is_remote(4, w->inward ? h.source : h.destination))\n",
+          "\tfound = judge(4, w->inward ? h.source : h.destination);\n",
           "\tif (h.fragment & bpf_htons(IP_FRAGMENT_OFFSET))\n\t\treturn NO_POD;\n"
-          "\tif (is_remote(4, w->inward ? h.source : h.destination))\n", GUARD),
+          "\tfound = judge(4, w->inward ? h.source : h.destination);\n", GUARD),
     fault("ip4-not-judged", "bpf/walk.h",
-          "\tif (is_remote(4, w->inward ? h.source : h.destination))\n\t\treturn POD;\n", "", GUARD),
+          "\tfound = judge(4, w->inward ? h.source : h.destination);\n", "\tfound = GOES_ON;\n", GUARD),
     fault("ip6-not-judged", "bpf/walk.h",
-          "\tif (is_remote(6, w->inward ? h.source : h.destination))\n\t\treturn POD;\n", "", GUARD),
+          "\tfound = judge(6, w->inward ? h.source : h.destination);\n", "\tfound = GOES_ON;\n", GUARD),
     fault("bad-ip4-header-passes", "bpf/walk.h",
           "(h.version_length & 15) < 5)\n\t\treturn UNREADABLE;", "(h.version_length & 15) < 5)\n\t\treturn NO_POD;", GUARD),
     fault("endless-headers-pass", "bpf/walk.h",
@@ -262,7 +264,8 @@ FAULTS = [
           "return take(skb, w, h, sizeof(h)) ? on_type(w, h[1]) : NO_POD;", GUARD),
     fault("service-tags-pass", "bpf/walk.h", "\tcase bpf_htons(ETH_P_8021AD):\n", "", GUARD),
     fault("mark-excuses-all", "bpf/guard.bpf.c", "\tfound = walk(skb, &w);\n", "\tfound = skb->mark & s->fwmark ? NO_POD : walk(skb, &w);\n", GUARD),
-    fault("routing-header-not-read", "bpf/walk.h", "&& leads_to_a_pod(skb, w, begin))", "&& begin == 1)", GUARD),
+    fault("routing-header-not-read", "bpf/walk.h", "= judge_last(skb, begin);", "= begin == 1 ? judge_last(skb, begin) : GOES_ON;",
+          GUARD),
     fault("geneve-options-not-skipped", "bpf/walk.h", "\tw->at += (h.version_length & 0x3f) * 4;\n", "", GUARD),
     fault("gre-key-not-skipped", "bpf/walk.h", " + (h[0] & 0x20 ? 4 : 0)", "", GUARD),
     fault("gre-wccp-not-known", "bpf/walk.h", "\tif (first >> 4 != 4)\n\t\tw->at += 4;\n", "", GUARD),
@@ -489,4 +492,13 @@ FAULTS = [
     fault("our-own-key-is-felix", "user/cli/doctor/felix_objects.c",
           "strcmp(name, CLUSTER_KEY4) && strcmp(name, CLUSTER_KEY6)", "strcmp(name, CLUSTER_KEY6)",
           "tests/kubernetes/test_felix_objects.py"),
+    # --- what is leaked, and what was plain before encryption stood ---
+    fault("leaks-count-as-before-encryption", "bpf/guard.bpf.c", "found == ENCRYPTED_POD", "found == UNREADABLE", GUARD, PLAIN),
+    fault("inward-leaks-count-as-before-encryption", "bpf/shield.bpf.c",
+          "\t\tif (found == ENCRYPTED_POD)\n", "\t\tif (found == UNREADABLE)\n", GUARD, PLAIN),
+    fault("nobody-notes-what-is-encrypted", "user/strict/fence.c",
+          "set_kind(f, m, PV_GUARD_ENCRYPTED) : 0;", "set_kind(f, m, PV_GUARD_REMOTE) : 0;", PLAIN),
+    fault("restart-forgets-what-was-encrypted", "user/strict/fence.c",
+          "\t\t\tnow->kind = PV_GUARD_ENCRYPTED;\n", "\t\t\tnow->kind = PV_GUARD_REMOTE;\n", PLAIN),
+    fault("encrypted-although-no-peer", "user/strict/fence.c", "p->ranges[i].peer != PLAN_NO_PEER && ", "", PLAIN),
 ]
