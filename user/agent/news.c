@@ -60,7 +60,7 @@ static void follow_log(struct agent *a)
 }
 
 struct good_settings {
-	struct store_setting all[SETTINGS_MAX];
+	struct store_setting all[SETTINGS_COUNT];
 	unsigned int n;
 };
 
@@ -68,8 +68,7 @@ static void add_good(void *context, const char *name, const char *value)
 {
 	struct good_settings *to = context;
 
-	if (to->n < SETTINGS_MAX)
-		to->all[to->n++] = (struct store_setting){name, value};
+	to->all[to->n++] = (struct store_setting){name, value};
 }
 
 /* Where one is refused, the last good one is not in the store, and would not be known any more after

@@ -129,6 +129,10 @@ void datapath_kick(struct datapath *d);
  * 0 or -errno (-EDESTADDRREQ: no endpoint; -ENETDOWN: not listening). Any registered thread. */
 int datapath_send(struct datapath *d, const struct endpoint *to, const void *message, size_t len,
 		  uint8_t ecn_dscp);
+/* Sends n messages of `size` bytes each, back to back and at most WIRE_MAX_SEGMENTS, in one system call
+ * where the kernel can; else as datapath_send(). How many it took. */
+unsigned int datapath_send_run(struct datapath *d, const struct endpoint *to, const void *messages,
+			       unsigned int n, uint16_t size, uint8_t ecn_dscp);
 /* An empty transport message over the keypair that sends. -ENOKEY: none that can send. */
 int datapath_keepalive(struct datapath *d, struct remote *r);
 
