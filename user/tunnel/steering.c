@@ -30,8 +30,8 @@ struct steering {
 	 */
 	struct range {
 		struct cidr cidr;
-		size_t member; /* PLAN_NO_PEER: throw */
-		bool host;
+		size_t member; /* PLAN_NO_PEER: throw, or unreachable where it is closed */
+		bool host, closed;
 	} * ranges;
 	size_t n_ranges;
 	struct cidr address;
@@ -191,9 +191,10 @@ static int apply_routes(struct steering *s)
 
 		/* A node's own address goes through the tunnel as long as that works: else it could
 		 * not reach its store to publish a new key, nor we ours. */
-		if (r->host && (!m || !m->through || m->unanswered))
+		if (r->host && m && (!m->through || m->unanswered))
 			continue;
-		*to = (struct route){.to = r->cidr, .kind = ROUTE_THROW};
+		*to = (struct route){.to = r->cidr,
+				     .kind = r->closed ? ROUTE_UNREACHABLE : ROUTE_THROW};
 		w.n_routes++;
 		if (!m || !m->through)
 			continue;
@@ -217,6 +218,7 @@ static int take_ranges(struct steering *s, const struct plan *p)
 			.cidr = p->ranges[i].cidr,
 			.member = p->ranges[i].peer, /* members are in the order of peers */
 			.host = p->ranges[i].host,
+			.closed = p->ranges[i].closed,
 		};
 	free(s->ranges);
 	s->ranges = ranges;
