@@ -195,7 +195,7 @@ FAULTS = [
           " || s.st_mode & 077)", ")",
           "tests/e2e/test_repair.py::test_a_key_that_others_could_read_is_replaced"),
     fault("strict-waits-for-a-session", "user/tunnel/steering.c",
-          "members_fresh_session(m) || s->settings->strict)", "members_fresh_session(m))",
+          "member_fresh_session(m) || s->settings->strict)", "member_fresh_session(m))",
           "tests/e2e/test_fail_closed.py::test_strict_mode_waits_for_no_session"),
     fault("hosts-released-in-strict-mode", "user/agent/agent.c",
           "i < N_TUNNELS && !s->strict; i++)", "i < N_TUNNELS && (!s->strict || i < N_TUNNELS); i++)",

@@ -86,8 +86,10 @@ void steering_stop(struct steering *s)
 {
 	s->device = NULL;
 	s->told = false;
-	for (size_t i = 0; i < s->members.n; i++)
+	for (size_t i = 0; i < s->members.n; i++) {
 		s->members.all[i].session = false;
+		s->members.all[i].old_sessions = 0;
+	}
 }
 
 void steering_clear(struct steering *s)
@@ -95,20 +97,11 @@ void steering_clear(struct steering *s)
 	network_clear(s->network);
 }
 
-static uint64_t realtime_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_REALTIME, &now);
-	return (uint64_t)now.tv_sec * NSEC_PER_SEC + (uint64_t)now.tv_nsec;
-}
-
 void steering_begin_anew(struct steering *s)
 {
-	for (size_t i = 0; i < s->members.n; i++) {
-		s->members.all[i].through = false;
-		s->members.all[i].not_before = realtime_ns();
-	}
+	members_look(&s->members, s->device);
+	for (size_t i = 0; i < s->members.n; i++)
+		member_begin_anew(&s->members.all[i]);
 }
 
 /* --- who goes through --- */
@@ -135,7 +128,7 @@ static bool advance(struct steering *s)
 		struct member *m = &s->members.all[i];
 		char key[SHORT_KEY];
 
-		if (m->through || !(members_fresh_session(m) || s->settings->strict))
+		if (m->through || !(member_fresh_session(m) || s->settings->strict))
 			continue;
 		m->through = changed = true;
 		m->through_since = (uint64_t)time(NULL);
@@ -155,7 +148,8 @@ static void inherit(struct steering *s, struct members *now)
 		if (before) {
 			now->all[i].through = before->through;
 			now->all[i].through_since = before->through_since;
-			now->all[i].not_before = before->not_before;
+			if (!memcmp(before->key, now->all[i].key, 32))
+				now->all[i].old_sessions = before->old_sessions;
 			now->all[i].waiting = before->waiting;
 			continue;
 		}
@@ -231,7 +225,7 @@ static int take_ranges(struct steering *s, const struct plan *p)
 static void start_sessions(struct steering *s)
 {
 	for (size_t i = 0; i < s->members.n; i++)
-		if (!members_fresh_session(&s->members.all[i]))
+		if (!member_fresh_session(&s->members.all[i]))
 			device_handshake(s->device, s->members.all[i].key, true);
 }
 
