@@ -124,9 +124,9 @@ def test_no_request_is_lost_by_a_switch(strict):
 
 
 def watch(node):
-    """Netlink's news of the node's devices and rules, from now on: a process whose output they are."""
-    monitor = node.start(["ip", "-o", "monitor", "link", "rule"])
-    node.run("ip link add news type dummy")
+    """Netlink's news of the node's devices, routes and rules, from now on: a process whose output they are."""
+    monitor = node.start(["ip", "-o", "monitor", "link", "route", "rule"])
+    node.run("ip link add news type bridge")
     assert any("news" in line for line in monitor.stdout)
     return monitor
 
@@ -146,6 +146,9 @@ def test_strict_mode_and_encryption_at_once():
             while not news or "lookup 20566" not in news[-1]:
                 news.append(monitor.stdout.readline())
             assert any("wireguard.cali" in line for line in news), "strict mode came before the device"
+            routes = [line for line in news if "table 20566" in line]
+            assert routes and routes[0].startswith(f"throw {node.pods4}"), routes
+            assert any(line.startswith("unreachable 10.244.0.0/16") for line in routes), routes
             wait_for(lambda: all(lines(node)), f"all lines of {node.name} stand")
             seen[node.index] = time.time()
         wait_for(c.encrypted, "both encrypt")

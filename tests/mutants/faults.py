@@ -13,6 +13,7 @@ def fault(name, file, before, after, *tests):
 
 
 SOURCES = "tests/e2e/test_sources.py"
+SWITCHES = "tests/e2e/test_switches.py"
 FIRST_LINE = "tests/e2e/test_first_line.py"
 REGISTRY = "build/tests/test_registry"
 ADMISSION = "deploy/kubernetes/admission/own-node.yaml"
@@ -171,6 +172,19 @@ FAULTS = [
           "p->order && !again ? p->address", "p->order ? p->address", REGISTRY),
     fault("what-was-proved-is-forgotten", "user/plan/holdings.c",
           "\t\terr = take(h, sorted[i]);", "\t\terr = n ? 0 : take(h, sorted[i]);", REGISTRY),
+    fault("what-two-claim-is-reached-in-plain", "user/tunnel/steering.c",
+          ".kind = r->closed ? ROUTE_UNREACHABLE : ROUTE_THROW", ".kind = ROUTE_THROW",
+          "tests/e2e/test_fail_closed.py::test_a_range_that_two_claim_is_not_reached_in_plain"),
+    fault("contested-ranges-are-open", "user/plan/claims.c",
+          "one->closed |= one->keyed || (", "one->closed |= (", REGISTRY),
+    fault("the-rest-of-a-refused-range-is-open", "user/plan/claims.c",
+          "weaker->closed = weaker->keyed && ", "weaker->closed = weaker->barred && ", REGISTRY),
+    fault("an-address-among-pods-opens-them", "user/plan/review_ranges.c",
+          "&& !holds_ours(w, range, at) ? BARRED", "&& !holds_ours(w, range, at) && !i ? NO_CHANCE", REGISTRY),
+    fault("a-refused-key-opens-its-ranges", "user/plan/review_keys.c",
+          "i != v->self && is_cut_off(v, f, i)", "i == v->self && is_cut_off(v, f, i)", REGISTRY),
+    fault("any-session-is-a-new-one", "user/tunnel/members.c",
+          "m->session && m->sessions > m->old_sessions", "m->session && m->sessions", "build/tests/test_members"),
     fault("any-node", ADMISSION, '\n        request.userInfo.extra["authentication.kubernetes.io/node-name"][0] == request.name',
           "\n        true", RIGHTS),
     fault("any-label", ADMISSION, "k in oldObject.metadata && object.metadata[k] == oldObject.metadata[k]", "true", RIGHTS),
@@ -197,6 +211,23 @@ FAULTS = [
     fault("strict-waits-for-a-session", "user/tunnel/steering.c",
           "member_fresh_session(m) || s->settings->strict)", "member_fresh_session(m))",
           "tests/e2e/test_fail_closed.py::test_strict_mode_waits_for_no_session"),
+    fault("strict-goes-on-without-a-guard", "user/agent/agent.c",
+          "(!fence && (!line ||", "((!line ||",
+          "tests/e2e/test_fail_closed.py::test_strict_mode_encrypts_nothing_without_its_guard"),
+    fault("strict-is-set-before-its-ranges", "user/strict/fence.c",
+          "\t\terr = set_ranges(f);\n", "\t\terr = guard_settings(f->guard, &f->settings);\n\tif (!err)\n\t\terr = set_ranges(f);\n",
+          "build/tests/bpf/test_fence"),
+    fault("strict-before-all-is-ready", "user/agent/agent.c",
+          "\tprepare_tunnels(a, s);\n", "\tif (!s)\n\t\tprepare_tunnels(a, s);\n",
+          f"{SWITCHES}::test_strict_mode_and_encryption_at_once"),
+    fault("the-rule-comes-before-its-routes", "user/strict/first_line.c",
+          "\t\tif (!err)\n\t\t\terr = add_routes(family, want, &have.marks, done);\n",
+          "\t\tif (!err && rule)\n\t\t\terr = set_rule(family, rule, settled, done);\n"
+          "\t\tif (!err)\n\t\t\terr = add_routes(family, want, &have.marks, done);\n",
+          f"{SWITCHES}::test_strict_mode_and_encryption_at_once"),
+    fault("the-first-lines-rule-overtakes-the-tunnels", "user/strict/first_line.c",
+          "if (!err && priority && !settle && behind(&there, priority))", "if (!err && !priority && !settle && behind(&there, priority))",
+          f"{SWITCHES}::test_no_request_is_lost_by_a_switch[strict]"),
     fault("hosts-released-in-strict-mode", "user/agent/agent.c",
           "i < N_TUNNELS && !s->strict; i++)", "i < N_TUNNELS && (!s->strict || i < N_TUNNELS); i++)",
           "tests/store/test_etcd_hosts.py"),

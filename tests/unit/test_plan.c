@@ -135,7 +135,8 @@ static void what_is_contested_is_nobodys(void **state)
 	in.nodes = admitted;
 	in.n_nodes = world.n;
 	assert_int_equal(plan_make(&in, &p), 0);
-	assert_ranges(&p, "10.0.0.0/24:throw 10.0.3.0/24:closed 10.0.3.7:throw(host) 10.0.3.128/25:c");
+	assert_ranges(&p,
+		      "10.0.0.0/24:throw 10.0.3.0/24:closed 10.0.3.7:throw(host) 10.0.3.128/25:c");
 	plan_fini(&p);
 	settings.host_encryption = true;
 	assert_int_equal(plan_make(&in, &p), 0);

@@ -40,11 +40,11 @@ struct cidr plan_tunnel_address(const struct node_record *r, int family, bool ho
 /* Which of several ranges that are the same counts: the lowest. */
 static int rank(const struct plan_range *r)
 {
-	return r->owner == PLAN_SELF	   ? 0
+	return r->owner == PLAN_SELF	 ? 0
 	       : r->peer != PLAN_NO_PEER ? 1
-	       : r->host		   ? 2
-	       : r->closed		   ? 3
-					   : 4;
+	       : r->host		 ? 2
+	       : r->closed		 ? 3
+					 : 4;
 }
 
 static int by_range(const void *a, const void *b)

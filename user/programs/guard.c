@@ -403,7 +403,7 @@ void guard_counters(struct guard *g, struct pv_counters *sum)
 
 /* --- making and freeing --- */
 
-int guard_new(const struct pv_guard_settings *settings, struct guard **out)
+int guard_new(struct guard **out)
 {
 	struct guard *g = calloc(1, sizeof(*g));
 	int err = -ENOMEM;
@@ -423,9 +423,6 @@ int guard_new(const struct pv_guard_settings *settings, struct guard **out)
 	/* A link that is pinned nowhere ends with the process, a filter does not. */
 	if (!*g->pins)
 		g->tcx = false;
-	err = guard_settings(g, settings);
-	if (err)
-		goto fail;
 	*out = g;
 	return 0;
 fail:

@@ -354,7 +354,8 @@ bool first_line_is_there(void)
 int first_line_cleanup(void)
 {
 	const struct marks nothing = {NULL, 0, 0};
-	int done = 0, err = set_routing(&nothing, 0, true, true, &done), filter = ip_filter_remove();
+	int done = 0, err = set_routing(&nothing, 0, true, true, &done),
+	    filter = ip_filter_remove();
 
 	return err ? err : filter;
 }
