@@ -28,12 +28,11 @@ static const char head[] =
 
 int main(void)
 {
-	size_t n;
-	const struct settings_field *fields = settings_fields(&n);
+	char range[SETTING_RANGE];
 
 	fputs(head, stdout);
-	for (size_t i = 0; i < n; i++)
-		printf("| `%s` | %s | %s | %s |\n", fields[i].name, fields[i].meaning,
-		       fields[i].range, *fields[i].fallback ? fields[i].fallback : "none");
+	for (const struct setting *s = settings_table; s < settings_table + SETTINGS_COUNT; s++)
+		printf("| `%s` | %s | %s | %s |\n", s->name, s->meaning, setting_range(s, range),
+		       *s->fallback ? s->fallback : "none");
 	return 0;
 }

@@ -74,7 +74,7 @@ sendp([Ether(dst=mac)/bare, Ether(dst=mac)/outer], iface="br0", verbose=0)
     assert listener.stdout.readline() == "ready\n"
     stranger.run(["/usr/bin/python3", "-c", spoof, c.server.address])
     wait_for(lambda: guard(worker2)["dropPlainInward"] >= 2, "both packets are dropped")
-    assert listener.communicate(timeout=5)[0] == "nothing\n"
+    assert listener.communicate(timeout=60)[0] == "nothing\n"
 
 
 def test_kill_9_under_traffic(cluster):
@@ -89,8 +89,7 @@ def test_kill_9_under_traffic(cluster):
     assert before["drop_no_socket"] > 0
     started = time.monotonic()
     c.start_agent(worker, ready=False)
-    while c.client.run(f"ping -n -c 1 -W 0.05 {c.server.address}", check=False).returncode:
-        assert time.monotonic() - started < 5
+    wait_for(lambda: c.client.run(f"ping -n -c 1 -W 0.05 {c.server.address}", check=False).returncode == 0, "traffic flows", 5)
     print(f"back after {1000 * (time.monotonic() - started):.0f} ms")
     outcome = steady.stop()
     leaked, _ = judge(capture)

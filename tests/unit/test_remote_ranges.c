@@ -47,7 +47,7 @@ static size_t parse(const char *text, struct cidr *out)
 
 static void strict(const char *ranges)
 {
-	settings.n_strict_cidrs = parse(ranges, settings.strict_cidrs);
+	settings.strict_cidrs.n = parse(ranges, settings.strict_cidrs.all);
 }
 
 /* In the order of names. */

@@ -133,17 +133,17 @@ static void lists_are_taken_apart(void **state)
 {
 	const struct settings *s = settings_get(*state);
 
-	assert_int_equal(s->n_strict_cidrs, 0);
+	assert_int_equal(s->strict_cidrs.n, 0);
 	assert_true(give(*state, SETTINGS_CLUSTER, "podveilStrictCIDRs", "10.0.0.0/8, fd00::/8"));
-	assert_int_equal(s->n_strict_cidrs, 2);
-	assert_int_equal(s->strict_cidrs[0].prefix_len, 8);
-	assert_int_equal(s->strict_cidrs[1].family, AF_INET6);
+	assert_int_equal(s->strict_cidrs.n, 2);
+	assert_int_equal(s->strict_cidrs.all[0].prefix_len, 8);
+	assert_int_equal(s->strict_cidrs.all[1].family, AF_INET6);
 	/* Said otherwise, it is the same. */
 	assert_false(give(*state, SETTINGS_CLUSTER, "podveilStrictCIDRs", "10.0.0.0/8,fd00::/8 "));
 	assert_true(give(*state, SETTINGS_NODE, "podveilStrictCIDRs", ""));
-	assert_int_equal(s->n_strict_cidrs, 0);
+	assert_int_equal(s->strict_cidrs.n, 0);
 	assert_true(give(*state, SETTINGS_NODE, NULL, NULL));
-	assert_int_equal(s->n_strict_cidrs, 2);
+	assert_int_equal(s->strict_cidrs.n, 2);
 }
 
 static void later_layers_win(void **state)
@@ -155,7 +155,6 @@ static void later_layers_win(void **state)
 				      "OTHER=1",
 				      "PODVEIL_WIREGUARDENABLED",
 				      NULL};
-	char text[64];
 	enum settings_layer from;
 
 	assert_true(give(*state, SETTINGS_FLAG, "wireguardListeningPort", "5"));
@@ -167,8 +166,7 @@ static void later_layers_win(void **state)
 	assert_false(give(*state, SETTINGS_CLUSTER, "wireguardListeningPort", "2"));
 	assert_true(give(*state, SETTINGS_FLAG, NULL, NULL));
 	assert_int_equal(settings_get(*state)->port4, 4);
-	settings_text(*state, "wireguardListeningPort", text, sizeof(text), &from);
-	assert_string_equal(text, "4");
+	assert_string_equal(settings_text(*state, "wireguardListeningPort", &from), "4");
 	assert_int_equal(from, SETTINGS_ENVIRONMENT);
 	give(*state, SETTINGS_ENVIRONMENT, NULL, NULL);
 	assert_int_equal(settings_get(*state)->port4, 3);

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "agent/metrics.h"
+#include "agent/report/metrics.h"
 
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/process_metrics.h"
+#include "agent/report/process_metrics.h"
 #include "base/counters.h"
 #include "base/log.h"
 #include "base/version.h"
@@ -393,19 +393,15 @@ static void counters(struct writer *w)
 
 static void settings(struct writer *w)
 {
-	size_t n;
-	const struct settings_field *fields = settings_fields(&n);
-
 	single(w, "podveil_settings_refused", "gauge",
 	       "1: a setting is refused; status tells which.",
 	       settings_refused(w->in->settings) != NULL);
 	family(w, "podveil_setting_info", "gauge", "Settings in force; always 1.");
-	for (size_t i = 0; i < n; i++) {
-		char text[1024];
+	for (size_t i = 0; i < SETTINGS_COUNT; i++) {
+		const char *name = settings_table[i].name;
 
-		settings_text(w->in->settings, fields[i].name, text, sizeof(text), NULL);
-		fprintf(w->f, "podveil_setting_info{name=\"%s\",value=\"", fields[i].name);
-		value(w->f, text);
+		fprintf(w->f, "podveil_setting_info{name=\"%s\",value=\"", name);
+		value(w->f, settings_text(w->in->settings, name, NULL));
 		fputs("\"} 1\n", w->f);
 	}
 }

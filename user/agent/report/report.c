@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "agent/report.h"
+#include "agent/report/report.h"
 
 #include <arpa/inet.h>
 #include <jansson.h>
@@ -245,18 +245,15 @@ static json_t *settings_status(const struct settings_stack *s)
 {
 	static const char *const layers[SETTINGS_LAYERS] = {"default", "cluster", "node",
 							    "environment", "flag"};
-	size_t n;
-	const struct settings_field *fields = settings_fields(&n);
 	json_t *all = json_object();
 
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; i < SETTINGS_COUNT; i++) {
+		const char *name = settings_table[i].name;
 		enum settings_layer from;
-		char text[1024];
+		json_t *value = any_text(settings_text(s, name, &from));
 
-		settings_text(s, fields[i].name, text, sizeof(text), &from);
-		json_object_set_new(
-			all, fields[i].name,
-			json_pack("{s:o, s:s}", "value", any_text(text), "from", layers[from]));
+		json_object_set_new(all, name,
+				    json_pack("{s:o, s:s}", "value", value, "from", layers[from]));
 	}
 	return all;
 }

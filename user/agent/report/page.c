@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "agent/page.h"
+#include "agent/report/page.h"
 
 #include <stdbool.h>
 #include <stdio.h>
