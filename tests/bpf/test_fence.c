@@ -45,8 +45,7 @@ static struct settings settings = {
 	.enabled4 = true,
 	.interface4 = "wireguard.cali",
 	.port4 = 51820,
-	.strict_cidrs = {{AF_INET, 16, {10, 244}}},
-	.n_strict_cidrs = 1,
+	.strict_cidrs = {.all = {{AF_INET, 16, {10, 244}}}, .n = 1},
 };
 static struct plan_range ranges[] = {
 	{.cidr = {AF_INET, 26, {10, 244, 0, 0}},

@@ -2,6 +2,7 @@
 """Nothing leaves in plain: strict mode, agents that end, stores that say nothing."""
 import json
 import os
+import subprocess
 import time
 
 from agents import FILTERS, RULE, TABLE, enable, guard, judge, record, write_record
@@ -177,16 +178,16 @@ def test_strict_mode_encrypts_nothing_without_its_guard():
     """Where the guard cannot be made, nothing is steered, no key is published, and the first line stands."""
     with Cluster(2) as c:
         node = c.nodes[0]
-        # No place for its pins, so that it takes clsact, and none for clsact, which excludes this.
-        node.run("mkdir -p /sys/fs/bpf/podveil && bpftool map create /sys/fs/bpf/podveil/guard type array key 4 value 4 "
-                 "entries 1 name taken && tc qdisc add dev eth0 ingress")
+        # Others have all the places on the uplink.
+        others = node.start(["python3", FILTERS, "stand", "eth0", "egress", "64"], stdin=subprocess.PIPE)
+        assert others.stdout.readline() == "stands\n"
         c.configure(wireguardEnabled=True, podveilStrictMode=True, podveilStrictCIDRs=["10.244.0.0/16"])
         c.start_agent(node, ready=False)
         wait_for(lambda: "the guard cannot be attached" in node.agent.log(), "it is said")
         assert "lookup 20566" in node.run("ip rule") and "99:" not in node.run("ip rule")
         assert "wireguardPublicKey" not in (record(c, node) if os.path.exists(
             os.path.join(c.store, "nodes", node.name + ".json")) else {})
-        node.run("rm /sys/fs/bpf/podveil/guard; tc qdisc del dev eth0 ingress")
+        others.communicate("\n")
         c.configure(wireguardMTU=1400)  # it tries again at once
         wait_for(lambda: RULE in node.run("ip rule"), "it encrypts")
         assert record(c, node)["wireguardPublicKey"]
