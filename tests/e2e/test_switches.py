@@ -105,6 +105,10 @@ def test_no_request_is_lost_by_a_switch(strict):
 
         if strict:
             switch("strict", lambda n: all(lines(n)), **STRICT)
+            # Nodes in a strict range are no pods.
+            switch("wider", lambda n: "unreachable 172.18.0.0/16" in n.run("ip route show table 20566"),
+                   podveilStrictCIDRs=["10.244.0.0/16", "172.18.0.0/16"])
+            switch("narrower", lambda n: "172.18.0.0/16" not in n.run("ip route show table 20566"), **STRICT)
         for setting, value, shows in SWITCHES:
             switch(f"{setting}={value}", shows, **{setting: value})
         if strict:

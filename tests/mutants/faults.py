@@ -175,6 +175,8 @@ FAULTS = [
     fault("what-two-claim-is-reached-in-plain", "user/tunnel/steering.c",
           ".kind = r->closed ? ROUTE_UNREACHABLE : ROUTE_THROW", ".kind = ROUTE_THROW",
           "tests/e2e/test_fail_closed.py::test_a_range_that_two_claim_is_not_reached_in_plain"),
+    fault("a-closed-range-cuts-nodes-off", "user/strict/remote_ranges.c",
+          "if (r && !r->closed &&", "if (r &&", "build/tests/test_remote_ranges"),
     fault("contested-ranges-are-open", "user/plan/claims.c",
           "one->closed |= one->keyed || (", "one->closed |= (", REGISTRY),
     fault("the-rest-of-a-refused-range-is-open", "user/plan/claims.c",
