@@ -5,7 +5,7 @@
   filters.py list DEVICE egress|ingress      names, in the order in which they run
   filters.py remove DEVICE egress|ingress    detaches all of them
   filters.py stand DEVICE egress|ingress [N] a program that lets everything pass, before all others, until input ends; or N
-                                             of them: 64 leave no place
+                                             of them: 63 leave no place
 """
 import ctypes
 import json

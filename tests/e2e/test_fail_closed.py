@@ -179,7 +179,7 @@ def test_strict_mode_encrypts_nothing_without_its_guard():
     with Cluster(2) as c:
         node = c.nodes[0]
         # Others have all the places on the uplink.
-        others = node.start(["python3", FILTERS, "stand", "eth0", "egress", "64"], stdin=subprocess.PIPE)
+        others = node.start(["python3", FILTERS, "stand", "eth0", "egress", "63"], stdin=subprocess.PIPE)
         assert others.stdout.readline() == "stands\n"
         c.configure(wireguardEnabled=True, podveilStrictMode=True, podveilStrictCIDRs=["10.244.0.0/16"])
         c.start_agent(node, ready=False)
