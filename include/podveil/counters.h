@@ -69,8 +69,12 @@
 
 /* What was seen and let pass, and is worth a question. */
 #define PV_COUNTERS_SEEN(X)                                                                        \
-	X(leaks, "plaintext packets for a remote pod that left the uplink")                        \
-	X(plain_inward, "plaintext packets from a remote pod that came in by the uplink")          \
+	X(leaks, "plaintext packets for a remote pod that left the uplink: both kinds below")      \
+	X(plain_before_encryption, "of leaks: before encryption with its node first stood")        \
+	X(leaked, "of leaks: although encryption with its node stood")                             \
+	X(plain_inward, "plaintext packets from a remote pod that came in: both kinds below")      \
+	X(plain_inward_before_encryption, "of plain_inward: before encryption first stood")        \
+	X(leaked_inward, "of plain_inward: although encryption with its node stood")               \
 	X(xsk_rx_dropped, "packets AF_XDP dropped for want of a free frame, or for their shape")   \
 	X(xsk_ring_full, "packets AF_XDP dropped: the worker was behind, its ring full")           \
 	X(xsk_fill_empty, "times AF_XDP wanted a free frame and there was none")                   \

@@ -32,6 +32,7 @@ struct peer {
 	struct noise_handshake handshake;
 	struct cookie_jar jar;
 	struct timespec last_handshake; /* Unix time */
+	uint64_t sessions;		/* that were agreed on */
 	uint64_t last_sent_handshake;	/* monotonic ns; 0: never */
 	uint16_t keepalive;		/* seconds */
 
@@ -59,7 +60,10 @@ struct device {
 	int lock_file;
 	uint32_t mtu;
 	unsigned int workers;
-	unsigned int queues; /* of the pair: the most workers that it can have */
+	unsigned int queues; /* of the inner end */
+	/* The most workers that it can have. Where queues are twice as many, the second half is for
+	 * who starts while a process that was killed still has the first, and the other way round. */
+	unsigned int room;
 	bool superpackets;
 	bool adopted; /* the pair was there before us, and stays where we fail to start */
 	bool ending;
