@@ -325,6 +325,14 @@ static void what_is_assigned_beats_what_is_said(void **state)
 	review();
 	assert_admitted("b", "10.0.1.0/24");
 	assert_refusals("range_held a b");
+	/* And what its owner gave away beats both. */
+	world.records[0].assigned = true;
+	world.records[0].granted = calloc(1, sizeof(struct cidr));
+	world.records[0].n_granted = 1;
+	world.records[0].granted[0] = world.records[0].pod_cidrs[0];
+	review();
+	assert_admitted("a", "10.0.1.0/24");
+	assert_refusals("range_held b a");
 }
 
 /* --- keys --- */

@@ -173,6 +173,12 @@ static void nodes_within_the_ranges(void **state)
 	assert_routes("10.0.0.0/16 -10.0.0.1 -10.0.0.2 -10.0.1.0/28 -10.0.3.1");
 	assert_intervals(AF_INET, "10.0.0.0-10.0.0.0 10.0.0.3-10.0.0.255 10.0.1.16-10.0.3.0 "
 				  "10.0.3.2-10.0.255.255");
+	/* In IPv6 likewise. */
+	strict("10.0.0.0/16,fd00::/32");
+	assert_int_equal(cidr_parse_address("fd00:0:7::1", &records[1].address6), 0);
+	assert_routes("10.0.0.0/16 -10.0.0.1 -10.0.0.2 -10.0.1.0/28 -10.0.3.1 fd00::/32 "
+		      "-fd00:0:7::1");
+	strict("10.0.0.0/16");
 	/* Host encryption makes no pods of them. */
 	settings.host_encryption = true;
 	for (size_t i = 0; i < n_nodes; i++)
