@@ -301,7 +301,7 @@ FAULTS = [
     fault("a-taken-name-is-not-told-of", "user/tunnel/tunnel.c", "*reason = \"NameTaken\";", "*reason = \"DeviceDeleted\";",
           "tests/kubernetes/test_store.py::test_a_device_of_somebody_else_has_the_name"),
     # --- strict mode, its young parts ---
-    fault("of-equal-ranges-the-last-counts", "user/strict/marks.c",
+    fault("a-remote-range-said-twice-is-ours", "user/strict/marks.c",
           "else if (m->all[i].kind == first)", "else", "build/tests/test_remote_ranges"),
     fault("a-range-within-ours-is-ours", "user/strict/remote_ranges.c",
           "if (all[i].kind != (nest.depth ? nest.around[nest.depth - 1]->kind : RANGE_HERE))",
