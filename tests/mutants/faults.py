@@ -297,6 +297,7 @@ FAULTS = [
     fault("fence-follows-nobody", "user/strict/fence.c", "f->guard && f->uplink ? follow(f) : 0", "f->guard && !f->uplink ? follow(f) : 0", FENCE),
     fault("strict-before-its-ranges", "user/strict/fence.c", "\t\terr = set_ranges(f);\n",
           "\t\terr = guard_settings(f->guard, &f->settings);\n\tif (!err)\n\t\terr = set_ranges(f);\n", FENCE),
+    fault("strict-at-once-with-a-dead-process-ranges", "user/programs/guard.c", "\t\ts.strict = before.strict;\n", "\t\ts.strict |= 0;\n", FENCE),
     fault("a-range-does-not-change-hands", "user/strict/fence.c", "before ? set_kind(f, before, kind) : guard_set(",
           "before ? 0 : guard_set(", FENCE),
     fault("old-ranges-stay", "user/strict/fence.c", "if (!marks_find(&f->want, &f->have.all[i].range))", "if (!f->want.n)", FENCE),

@@ -447,9 +447,24 @@ static int adopt_or_load(struct guard *g)
 	return offer(g);
 }
 
+/* A dead process's programs go on with the ranges that it knew: with other ranges they would be
+ * strict, or not, about the wrong packets. */
+static struct pv_guard_settings as_strict_as_before(const struct guard *g,
+						    const struct pv_guard_settings *wanted)
+{
+	struct pv_guard_settings s = *wanted, before;
+	const uint32_t zero = 0;
+
+	if (!bpf_map_lookup_elem(bpf_map__fd(g->skeleton->maps.guard_settings), &zero, &before) &&
+	    before.fwmark)
+		s.strict = before.strict;
+	return s;
+}
+
 int guard_new(const struct pv_guard_settings *settings, struct guard **out)
 {
 	struct guard *g = calloc(1, sizeof(*g));
+	struct pv_guard_settings first;
 	int err = -ENOMEM;
 
 	if (!g)
@@ -466,7 +481,8 @@ int guard_new(const struct pv_guard_settings *settings, struct guard **out)
 	/* A link that is pinned nowhere ends with the process, a filter does not. */
 	if (!*g->pins)
 		g->tcx = false;
-	err = guard_settings(g, settings);
+	first = as_strict_as_before(g, settings);
+	err = guard_settings(g, &first);
 	if (err)
 		goto fail;
 	*out = g;
