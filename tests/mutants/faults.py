@@ -534,4 +534,11 @@ FAULTS = [
     fault("restart-forgets-what-was-encrypted", "user/strict/fence.c",
           "\t\t\tnow->kind = PV_GUARD_ENCRYPTED;\n", "\t\t\tnow->kind = PV_GUARD_REMOTE;\n", PLAIN),
     fault("encrypted-although-no-peer", "user/strict/fence.c", "p->ranges[i].peer != PLAN_NO_PEER && ", "", PLAIN),
+    # --- records in Kubernetes ---
+    fault("our-key-is-not-put-back", "user/agent/pass.c", "\t    record_equal(there, &a->self.record))\n", "\t    *there->name)\n",
+          "tests/kubernetes/test_store.py::test_our_key_is_put_back"),
+    fault("calicos-annotation-alone-is-read", "user/store/kubernetes/node_object.c", "\ttake_key(node, CLUSTER_OWN_KEY4, out->own4);\n", "",
+          "tests/kubernetes/test_store.py::test_a_key_that_vanishes_is_held"),
+    fault("annotations-speak-for-other-nodes", "user/plan/review_ranges.c", "if (!r->assigned || covered(r, address)) {",
+          "if (r->assigned || address->prefix_len) {", "tests/kubernetes/test_store.py::test_no_node_speaks_for_another"),
 ]
