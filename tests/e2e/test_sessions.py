@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a session goes through in its life: new keys, disorder, other addresses, the largest packets."""
+import os
 import select
+import signal
 import struct
 import sys
 import threading
@@ -8,7 +10,7 @@ import time
 
 import pytest
 
-from lab import PORT, Capture, Device, Lab, implementation
+from lab import PORT, Capture, Device, Lab, implementation, wait_for
 from traffic import Requests, counters, ping
 from whitepaper import OURS, World, ip4, udp
 
@@ -147,6 +149,27 @@ def test_a_peer_that_renews_its_session_all_the_time(lab, workers):
     total = counters(lab.a)
     assert not {name: total[name] for name in LOSSES if total[name]}
     assert total["ingress_packets"] == total["egress_packets"] == renewer.sent
+
+
+def test_what_a_full_socket_drops_is_counted(lab):
+    """By us as by the kernel: a worker that does not run for a while loses messages, and says so."""
+    world = World(lab)
+    peer = world.peer()
+    session = peer.initiate()
+
+    def dropped():
+        return int(lab.a.run("nstat -asz UdpRcvbufErrors").split()[2])
+    os.kill(world.device.pid(), signal.SIGSTOP)
+    try:
+        while dropped() < 100:
+            for _ in range(1000):
+                peer.send(bytes(1400))
+    finally:
+        os.kill(world.device.pid(), signal.SIGCONT)
+    wait_for(lambda: not any(int(line.split()[1]) for line in lab.a.run(f"ss -Huan sport = {PORT}").splitlines()),
+             "the socket is read empty")
+    # A message says what was lost before it.
+    wait_for(lambda: peer.delivers(session) and counters(lab.a)["socket_full"] == dropped(), "as many are counted")
 
 
 # Stands between two nodes and hands datagrams on in disorder: each block of eight is reversed.
