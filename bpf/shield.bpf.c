@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * TC ingress of the devices that lead out of the node: plaintext in the name of a pod of another
- * node is counted, and in strict mode dropped, so that nobody talks to a pod past the encryption;
+ * node is counted (as leaked where encryption with that node stood), and in strict mode dropped, so that nobody talks to a pod past the encryption;
  * so is then what cannot be read and may hide such a packet. What comes to a WireGuard port of the
  * node itself and is no WireGuard message ends here.
  */
@@ -88,8 +88,12 @@ static __always_inline int coming(struct __sk_buff *skb, enum header first)
 		COUNT(drop_plain_inward);
 		return TC_ACT_SHOT;
 	}
-	if (found == POD) {
+	if (found == POD || found == ENCRYPTED_POD) {
 		COUNT(plain_inward);
+		if (found == ENCRYPTED_POD)
+			COUNT(leaked_inward);
+		else
+			COUNT(plain_inward_before_encryption);
 		return PASS;
 	}
 	if (w.outer.port && (w.outer.port == s->port4 || w.outer.port == s->port6))

@@ -78,7 +78,7 @@ def test_nothing_readable_on_the_wire(lab, peer):
     server = lab.pod_b.start("nc -d -l -p 7003")
     wait_for(lambda: "7003" in lab.pod_b.run("ss -ltn"), "nc listens")
     lab.pod_a.run("echo SECRET-MARKER-IN-PLAIN | nc -q 1 10.0.2.2 7003")
-    assert "SECRET-MARKER-IN-PLAIN" in server.communicate(timeout=10)[0]
+    assert "SECRET-MARKER-IN-PLAIN" in server.communicate(timeout=60)[0]
     captured = capture.stop()
     assert len(captured) > 500
     assert b"SECRET-MARKER-IN-PLAIN" not in captured

@@ -5,6 +5,8 @@ import re
 import subprocess
 import sys
 
+from hosts import BUSY
+
 # Runs on a host: receives one TCP connection, prints "listening", then the SHA-256 of what came.
 _RECEIVE = """
 import hashlib, socket, sys
@@ -142,7 +144,7 @@ class Requests:
         connection ended), gap_ms: the longest time without an answer, lost_at: Unix times."""
         out, _ = self.client.communicate("\n", timeout=120)
         result = json.loads(out)
-        received, _ = self.server.communicate("\n", timeout=30)
+        received, _ = self.server.communicate("\n", timeout=60)
         if not result["broken"]:
             result["lost_requests"] = result["sent"] - int(received)
         return result
@@ -153,7 +155,7 @@ def transfer(source, sink, address, mebibytes):
     receiver = sink.start(["python3", "-c", _RECEIVE, address])
     assert receiver.stdout.readline() == "listening\n"
     sent = source.run(["python3", "-c", _SEND, address, str(mebibytes)], timeout=120).strip()
-    out, _ = receiver.communicate(timeout=30)
+    out, _ = receiver.communicate(timeout=60)
     length, digest = out.split()
     assert int(length) == mebibytes * ((1 << 20) + 8)
     assert digest == sent
@@ -169,7 +171,7 @@ def echo(source, sink, address, sizes):
         server.kill()
 
 
-def ping(source, address, count=3, size=56, interval=0.05, deadline=10):
+def ping(source, address, count=3, size=56, interval=0.05, deadline=10 * BUSY):
     """How many of `count` were answered."""
     done = source.run(["ping", "-n", "-c", str(count), "-i", str(interval), "-s", str(size),
                        "-W", "2", "-w", str(deadline), address], check=False, timeout=deadline + 5)

@@ -260,7 +260,16 @@ static void forgetting_the_source_never_brings_an_old_address_back(void **state)
 	rcu_thread_offline();
 	pthread_join(other, NULL);
 	rcu_thread_online();
-	/* And where nobody else is at it, it is forgotten. */
+	/* And once more with the peer heard elsewhere between the look and the change. */
+	struct endpoint_box *known = rcu_dereference(r->destination.box);
+
+	e.to.v4.sin_addr.s_addr = 7;
+	destination_set(&r->destination, &e);
+	destination_forget_source_of(&r->destination, known);
+	assert_true(destination_get(&r->destination, &seen));
+	assert_int_equal(seen.to.v4.sin_addr.s_addr, 7);
+	assert_int_equal(seen.from_ifindex, 1);
+	/* Where nobody else is at it, it is forgotten. */
 	destination_set(&r->destination, &e);
 	destination_forget_source(&r->destination);
 	assert_true(destination_get(&r->destination, &seen));

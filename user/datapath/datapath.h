@@ -25,7 +25,9 @@ struct datapath;
 struct datapath_params {
 	struct programs *programs; /* loaded and attached; has the XSKMAP and the counters */
 	int inner_ifindex;	   /* pv4.xsk: AF_XDP sockets and injection */
-	unsigned int workers;	   /* = queues of the inner end, 1..PV_MAX_WORKERS */
+	unsigned int workers;	   /* 1..PV_MAX_WORKERS; each has a queue of the inner end */
+	/* Their queues begin here where queue 0 is not free yet; 0: nowhere else. */
+	unsigned int other_queue;
 	bool superpackets;	   /* XDP_USE_SG chains; else a packet a frame */
 	uint32_t mtu;		   /* of the tunnel device ... */
 	uint8_t mac[6];		   /* ... and its address */
@@ -54,6 +56,9 @@ int datapath_new(const struct datapath_params *params, struct datapath **out);
 /* Stops and joins the workers, closes sockets, drops what is staged. Remotes and keypairs must have
  * been withdrawn before. */
 void datapath_free(struct datapath *d);
+
+/* The queue of the first worker; the others' follow. */
+unsigned int datapath_first_queue(const struct datapath *d);
 
 /* From as many workers as there are to n, which packets and messages may go to when this is done; all
  * or nothing. */

@@ -225,9 +225,9 @@ int first_line_begin(struct first_line *f, const struct settings *s, const struc
 
 	if (!is_wanted(s))
 		return 0;
-	for (size_t i = 0; i < s->n_strict_cidrs && !err; i++)
-		if (!holds_nodes(&s->strict_cidrs[i], self))
-			err = marks_add(&ranges, &s->strict_cidrs[i], RANGE_REMOTE);
+	for (size_t i = 0; i < s->strict_cidrs.n && !err; i++)
+		if (!holds_nodes(&s->strict_cidrs.all[i], self))
+			err = marks_add(&ranges, &s->strict_cidrs.all[i], RANGE_REMOTE);
 	for (size_t i = 0; i < self->n_pod_cidrs && !err; i++)
 		err = marks_add(&ranges, &self->pod_cidrs[i], RANGE_HERE);
 	marks_sort(&ranges, RANGE_HERE);

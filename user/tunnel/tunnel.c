@@ -529,3 +529,10 @@ void tunnel_look(struct tunnel *t, void (*peer)(void *context, const struct tunn
 		peer(context, &s);
 	}
 }
+
+void tunnel_each_encrypted(const struct tunnel *t,
+			   void (*each)(void *context, const struct cidr *range), void *context)
+{
+	if (t->state == TUNNEL_ON)
+		steering_each_encrypted(t->steering, each, context);
+}
