@@ -443,6 +443,7 @@ static int adopt_or_load(struct guard *g)
 	err = guard_skeleton__load(g->skeleton);
 	if (err)
 		return err;
+	pins_sign_counters(bpf_map__fd(g->skeleton->maps.guard_counters));
 	pins_make(g->skeleton->obj, PIN_NAME, g->pins, sizeof(g->pins));
 	return offer(g);
 }

@@ -174,6 +174,8 @@ static int load(struct programs *p, const struct programs_params *params)
 	err = tunnel__load(p->skeleton);
 	if (err)
 		explain(err);
+	else
+		pins_sign_counters(bpf_map__fd(p->skeleton->maps.counters));
 	return err;
 }
 

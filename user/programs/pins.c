@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "programs/pins.h"
+#include "base/counters.h"
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -16,6 +17,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "base/counters.h"
 #include "programs/program_id.h"
 
 #define BPFFS	 "/sys/fs/bpf"
@@ -157,6 +159,26 @@ int pins_get(const char *name, const char *map)
 	return fd < 0 ? -errno : fd;
 }
 
+/* Counters of another version have other members at the same places: they are not ours to go on with. */
+static bool same_counters(int fd)
+{
+	const uint32_t first = 0;
+	struct pv_counters c;
+
+	return !bpf_map_lookup_elem(fd, &first, &c) && c.layout == counters_layout();
+}
+
+void pins_sign_counters(int fd)
+{
+	const uint32_t first = 0;
+	struct pv_counters c;
+
+	if (same_counters(fd) || bpf_map_lookup_elem(fd, &first, &c))
+		return;
+	c.layout = counters_layout();
+	bpf_map_update_elem(fd, &first, &c, BPF_ANY);
+}
+
 static bool same_shape(int fd, const struct bpf_map *map)
 {
 	struct bpf_map_info info = {0};
@@ -165,7 +187,8 @@ static bool same_shape(int fd, const struct bpf_map *map)
 	return !bpf_obj_get_info_by_fd(fd, &info, &len) && info.type == bpf_map__type(map) &&
 	       info.key_size == bpf_map__key_size(map) &&
 	       info.value_size == bpf_map__value_size(map) &&
-	       info.max_entries == bpf_map__max_entries(map);
+	       info.max_entries == bpf_map__max_entries(map) &&
+	       (info.value_size != sizeof(struct pv_counters) || same_counters(fd));
 }
 
 void pins_reuse_one(struct bpf_map *map, const char *name)
