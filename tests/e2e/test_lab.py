@@ -10,6 +10,10 @@ import sys
 import pytest
 
 from lab import ROOT, Capture
+
+sys.path.insert(0, os.path.join(ROOT, "tests"))
+
+import doc_commands  # noqa: E402
 from cluster import Cluster, leaks
 from traffic import ping
 
@@ -96,3 +100,7 @@ def test_the_demo():
     secrets = re.search(r"secrets that can be read +(\d+) +(\d+) +(\d+)", done.stdout)
     assert int(secrets[1]) > 0 and int(secrets[2]) == 0 and int(secrets[3]) > 0, done.stdout
     assert re.search(r"egress_packets +[1-9]", done.stdout)
+    for block in doc_commands.blocks("demo"):
+        shown = doc_commands.Command("", "make demo", block.text.splitlines())
+        line = doc_commands.missing(shown, done.stdout)
+        assert line is None, f"{doc_commands.name(block)}: the demo does not print: {line}"
