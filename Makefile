@@ -76,7 +76,7 @@ help:
 	@echo "make bench      throughput, latency, CPU beside other WireGuards, and what was aimed at, in a minute;"
 	@echo "                BENCH=full: all of them, medians of five, how cost grows, the agent; 25 minutes"
 	@echo "make bench-kubernetes    the agent in a cluster of 5,000 nodes and 10,000 IPAM blocks"
-	@echo "make docs       pages that are made from the code: docs/settings.md"
+	@echo "make docs       what is made from tables in the code: $(PAGES)"
 	@echo "V=1 shows whole command lines"
 	@echo "make format | lint | clean | install DESTDIR= PREFIX=$(PREFIX)"
 
@@ -165,18 +165,19 @@ $(B)/podveil: $(CLI:%.c=$(B)/obj/%.o) $(B)/libpodveil.a
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(ALL_CFLAGS) $^ -o $@ $(LDLIBS)
 
-# Pages that come out of the code.
-$(B)/settings-page: scripts/settings_page.c $(B)/libpodveil.a
+# Parts of pages that come out of tables in the code.
+PAGES := docs/settings.md docs/observability.md deploy/kubernetes/crd/podveilconfigurations.yaml
+
+$(B)/pages: scripts/pages.c $(B)/libpodveil.a
 	$(call say,CC,$<)
 	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) $^ -o $@ $(LDLIBS)
 
-docs: $(B)/settings-page
-	$(call say,GEN,docs/settings.md)
-	$(Q)$(EMULATOR) $(B)/settings-page > docs/settings.md
+docs: $(B)/pages
+	$(call say,PAGES,$(PAGES))
+	$(Q)$(EMULATOR) $(B)/pages $(PAGES)
 
-$(B)/.pages: $(B)/settings-page docs/settings.md
-	@$(EMULATOR) $(B)/settings-page | cmp -s - docs/settings.md || { \
-		echo "docs/settings.md differs from the table of settings: run make docs" >&2; exit 1; }
+$(B)/.pages: $(B)/pages $(PAGES)
+	@$(EMULATOR) $(B)/pages --check $(PAGES)
 	@touch $@
 
 install: $(B)/podveil

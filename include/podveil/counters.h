@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) OR Apache-2.0 */
 /*
- * Every counter and every reason for a drop, once: the X-macro gives the field names that
- * `bpftool map dump` prints, and the names and help texts of the metrics.
+ * Every counter and every reason for a drop, once. A line here makes the member that `bpftool map dump`
+ * prints, the metric with its help, the member of the status document, the row of the page, and, by
+ * `make docs`, the line in docs/observability.md. To raise it is all that is left to do.
  *
- *   X(field, metric label or name, help)
+ *   X(member, help)
  */
 #ifndef PODVEIL_COUNTERS_H
 #define PODVEIL_COUNTERS_H
@@ -30,9 +31,12 @@
 	X(wire_frames_sent, "WireGuard messages sent through AF_XDP on the uplink")                \
 	X(wire_frames_received, "WireGuard messages received through AF_XDP on the uplink")        \
 	X(injections, "system calls that injected into the tunnel device")                         \
-	X(wakeups, "times a worker slept and woke")                                                \
-	X(busy_ns, "nanoseconds a worker spent awake")                                             \
 	X(staged, "packets held until a session stands")
+
+/* What each worker does with its time. */
+#define PV_COUNTERS_WORKER(X)                                                                      \
+	X(wakeups, "times a worker slept and woke")                                                \
+	X(busy_ns, "nanoseconds a worker spent awake")
 
 /* What was dropped, and why. */
 #define PV_COUNTERS_DROP(X)                                                                        \
@@ -91,7 +95,8 @@ struct pv_histogram {
 	__u64 bucket[PV_BUCKETS];
 };
 
-#define PV_COUNTERS(X) PV_COUNTERS_TRAFFIC(X) PV_COUNTERS_DROP(X) PV_COUNTERS_SEEN(X)
+#define PV_COUNTERS(X)                                                                             \
+	PV_COUNTERS_TRAFFIC(X) PV_COUNTERS_WORKER(X) PV_COUNTERS_DROP(X) PV_COUNTERS_SEEN(X)
 
 #define PV_FIELD(name, help)	       __u64 name;
 #define PV_HISTOGRAM_FIELD(name, help) struct pv_histogram name;

@@ -2,6 +2,7 @@
 """Nothing leaves in plain: strict mode, agents that end, stores that say nothing."""
 import json
 import os
+import subprocess
 import time
 
 from agents import FILTERS, RULE, TABLE, enable, guard, judge, write_record
@@ -136,12 +137,20 @@ def test_a_store_that_says_nothing_switches_nothing_off(cluster):
     assert "wireguard.cali" not in worker.run("ip -br link")
 
 
-def test_strict_mode_waits_for_no_session():
-    """What is for a peer that has not answered yet goes into the tunnel, and waits there; it is not refused."""
+def test_strict_mode_waits_for_its_guard_and_for_no_session():
+    """Where the guard finds no place, there is no tunnel either. And what is for a peer that has not answered yet goes into
+    the tunnel, and waits there; it is not refused."""
     with Cluster(1) as c:
         node = c.nodes[0]
         c.configure(wireguardEnabled=True, podveilStrictMode=True, podveilStrictCIDRs=["10.244.0.0/16"])
+        others = node.start([FILTERS, "fill", "eth0", "egress"], stdin=subprocess.PIPE)
+        assert others.stdout.readline() == "full\n"
         c.start_agent(node, ready=False)
+        # Twice: the whole of a pass was done, and nothing was made in it.
+        wait_for(lambda: node.agent.log().count("the guard cannot be attached") == 2, "the agent says what is missing")
+        assert "wireguard.cali" not in node.run("ip -br link")
+        others.stdin.close()
+        others.wait()
         wait_for(lambda: os.path.isdir(os.path.join(c.store, "nodes")), "the agent has made the store")
         write_record(c, {"name": "silent", "ipv4": "172.18.0.99", "podCIDRs": ["10.244.99.0/26"],
                          "wireguardPublicKey": node.run("wg genkey | wg pubkey").strip()})

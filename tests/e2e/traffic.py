@@ -5,6 +5,8 @@ import re
 import subprocess
 import sys
 
+from hosts import BUSY
+
 # Runs on a host: receives one TCP connection, prints "listening", then the SHA-256 of what came.
 _RECEIVE = """
 import hashlib, socket, sys
@@ -167,7 +169,7 @@ def echo(source, sink, address, sizes):
         server.kill()
 
 
-def ping(source, address, count=3, size=56, interval=0.05, deadline=10):
+def ping(source, address, count=3, size=56, interval=0.05, deadline=10 * BUSY):
     """How many of `count` were answered."""
     done = source.run(["ping", "-n", "-c", str(count), "-i", str(interval), "-s", str(size),
                        "-W", "2", "-w", str(deadline), address], check=False, timeout=deadline + 5)

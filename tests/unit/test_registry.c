@@ -196,6 +196,11 @@ static void an_address_cannot_take_away_a_range(void **state)
 	assert_admitted("a", "10.0.1.0/24");
 	assert_refusals("in_pods b a");
 	assert_string_equal(cidr_format(&node("b")->record->address4, true, text), "172.18.0.3");
+	/* Where we live ourselves we know better. */
+	set_address(&world.records[1].address4, "172.18.0.3");
+	set_address(&world.records[2].address4, "10.0.1.7");
+	review();
+	assert_string_equal(cidr_format(&node("me")->record->address4, true, text), "10.0.1.7");
 }
 
 /* --- ranges --- */
@@ -372,6 +377,26 @@ static void a_key_that_nobody_proved_is_one_peer(void **state)
 	assert_int_equal(key_of("a"), 0);
 }
 
+/* One peer for all who claim the key: the one that was a peer already, else one that can be. */
+static void the_peer_of_a_shared_key(void **state)
+{
+	(void)state;
+	add(&world, "a", "172.18.0.2", 7, "10.0.1.0/24");
+	add(&world, "b", "172.18.0.3", 5, "10.0.2.0/24");
+	add(&world, "me", "172.18.0.1", 0, "10.7.0.0/24");
+	prove("b", 5);
+	set_key(&world.records[1], 7);
+	review();
+	assert_int_equal(node("a")->peer[0], 1);
+	assert_int_equal(node("b")->peer[0], 1);
+	world_fini(&world);
+	add(&world, "a", "", 8, "10.0.1.0/24");
+	add(&world, "c", "172.18.0.4", 8, "10.0.3.0/24");
+	add(&world, "me", "172.18.0.1", 0, "10.7.0.0/24");
+	review();
+	assert_int_equal(node("a")->peer[0], 1);
+}
+
 static void keys_are_rotated_and_nodes_made_anew(void **state)
 {
 	(void)state;
@@ -398,6 +423,38 @@ static void keys_are_rotated_and_nodes_made_anew(void **state)
 	review();
 	assert_int_equal(key_of("a"), 11);
 	assert_int_equal(key_of("b"), 1);
+}
+
+static void count_key(void *context, enum registry_family family, const uint8_t key[32])
+{
+	unsigned int *n = context;
+
+	assert_int_equal(family, REGISTRY_IPV4);
+	n[key[0]]++;
+}
+
+/* Who holds what another one claims is asked whether it is still there; who answers is not. */
+static void who_is_contradicted_is_asked(void **state)
+{
+	unsigned int asked[256] = {0};
+
+	(void)state;
+	add(&world, "a", "172.18.0.2", 1, "10.0.1.0/24");
+	add(&world, "b", "172.18.0.3", 2, "10.0.2.0/24");
+	add(&world, "me", "172.18.0.1", 0, "10.7.0.0/24");
+	prove("a", 1);
+	prove("b", 2);
+	see("a", 1, false, false);
+	registry_challenged(registry, count_key, asked);
+	assert_int_equal(asked[1], 0);
+	set_ranges(&world.records[1], "10.0.1.0/24");
+	review();
+	registry_challenged(registry, count_key, asked);
+	assert_int_equal(asked[1], 1);
+	see("a", 1, true, false);
+	registry_challenged(registry, count_key, asked);
+	assert_int_equal(asked[1], 1);
+	assert_int_equal(asked[2], 0);
 }
 
 /* A node was renamed, with a new key; its old record is still there, and its device is not. */
@@ -519,12 +576,38 @@ static void host_encryption_is_for_the_nodes_own_address(void **state)
 	assert_false(node("me")->host_refused[0]);
 }
 
+/* Both prove an address in turn: it is the first one's, whatever else that one changes, until it falls
+ * silent. */
+static void who_had_an_address_first_keeps_it(void **state)
+{
+	(void)state;
+	add(&world, "a", "172.18.0.2", 1, "10.0.1.0/24");
+	add(&world, "b", "172.18.0.3", 2, "10.0.2.0/24");
+	add(&world, "me", "172.18.0.1", 0, "10.7.0.0/24");
+	in.host_encryption = true;
+	prove("a", 1);
+	prove("b", 2);
+	set_address(&world.records[1].address4, "172.18.0.2");
+	prove("b", 2);
+	set_ranges(&world.records[0], "10.0.1.0/24,10.0.3.0/24");
+	prove("a", 1);
+	assert_false(node("a")->host_refused[0]);
+	assert_true(node("b")->host_refused[0]);
+	see("a", 1, false, true);
+	now += REGISTRY_SILENCE_S;
+	see("a", 1, false, true);
+	review();
+	assert_true(node("a")->host_refused[0]);
+	assert_false(node("b")->host_refused[0]);
+}
+
 /* --- across restarts --- */
 
 static void what_was_proved_outlives_us(void **state)
 {
 	char file[] = "/tmp/podveil-registry-XXXXXX";
 	int fd = mkstemp(file);
+	struct stat first, second;
 	FILE *f;
 
 	(void)state;
@@ -538,6 +621,13 @@ static void what_was_proved_outlives_us(void **state)
 	add(&world, "me", "172.18.0.1", 0, "10.7.0.0/24");
 	prove("b", 2);
 	assert_int_equal(registry_save(registry), 0);
+	assert_int_equal(stat(file, &first), 0);
+	assert_int_equal(first.st_mode & 0777, 0600);
+	/* Nothing is new: nothing is written, which would be another file. */
+	review();
+	assert_int_equal(registry_save(registry), 0);
+	assert_int_equal(stat(file, &second), 0);
+	assert_int_equal(second.st_ino, first.st_ino);
 	registry_free(registry);
 	registry = registry_new(file);
 	set_key(&world.records[0], 2);
@@ -549,14 +639,29 @@ static void what_was_proved_outlives_us(void **state)
 	set_key(&world.records[1], 0);
 	review();
 	assert_int_equal(key_of("b"), 2);
-	/* Nonsense in it is no reason not to start. */
+	/* A node that went has proved nothing any more. */
+	world_fini(&world);
+	add(&world, "a", "172.18.0.2", 1, "10.0.1.0/24");
+	add(&world, "me", "172.18.0.1", 0, "10.7.0.0/24");
+	review();
+	assert_int_equal(registry_save(registry), 0);
+	registry_free(registry);
+	registry = registry_new(file);
+	world_fini(&world);
+	add(&world, "a", "172.18.0.2", 1, "10.0.2.0/24");
+	add(&world, "b", "172.18.0.3", 2, "10.0.2.0/24");
+	add(&world, "me", "172.18.0.1", 0, "10.7.0.0/24");
+	review();
+	assert_int_equal(n_contested(), 2);
+	/* Nonsense in it is no reason not to start, and proves nothing. */
 	registry_free(registry);
 	f = fopen(file, "w");
-	fputs("[{\"name\":\"b\"},{\"name\":\"b\"}]", f);
+	fputs("[{\"name\":\"b\",\"podCIDRs\":[\"10.0.2.0/24\"]},{\"name\":\"b\"}]", f);
 	fclose(f);
 	registry = registry_new(file);
 	assert_non_null(registry);
 	review();
+	assert_int_equal(n_contested(), 2);
 	unlink(file);
 }
 
@@ -609,11 +714,14 @@ int main(void)
 		TEST(what_is_assigned_beats_what_is_said),
 		TEST(a_victims_key_is_the_victims),
 		TEST(a_key_that_nobody_proved_is_one_peer),
+		TEST(the_peer_of_a_shared_key),
 		TEST(keys_are_rotated_and_nodes_made_anew),
+		TEST(who_is_contradicted_is_asked),
 		TEST(a_renamed_node_takes_over),
 		TEST(a_key_that_vanishes_is_held),
 		TEST(a_key_that_nobody_knew_is_not_made_up),
 		TEST(host_encryption_is_for_the_nodes_own_address),
+		TEST(who_had_an_address_first_keeps_it),
 		TEST(what_was_proved_outlives_us),
 		TEST(refusals_are_explained),
 		TEST(whatever_a_hostile_node_says),

@@ -5,6 +5,7 @@
 
 #define FIELD(name, help) {#name, help, offsetof(struct pv_counters, name)},
 static const struct counter_field traffic[] = {PV_COUNTERS_TRAFFIC(FIELD)};
+static const struct counter_field worker[] = {PV_COUNTERS_WORKER(FIELD)};
 static const struct counter_field drops[] = {PV_COUNTERS_DROP(FIELD)};
 static const struct counter_field seen[] = {PV_COUNTERS_SEEN(FIELD)};
 #undef FIELD
@@ -13,6 +14,12 @@ const struct counter_field *counters_traffic(size_t *n)
 {
 	*n = sizeof(traffic) / sizeof(*traffic);
 	return traffic;
+}
+
+const struct counter_field *counters_worker(size_t *n)
+{
+	*n = sizeof(worker) / sizeof(*worker);
+	return worker;
 }
 
 const struct counter_field *counters_drops(size_t *n)

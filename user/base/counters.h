@@ -17,6 +17,7 @@ struct counter_field {
 };
 
 const struct counter_field *counters_traffic(size_t *n);
+const struct counter_field *counters_worker(size_t *n);
 const struct counter_field *counters_drops(size_t *n); /* names begin with "drop_" */
 const struct counter_field *counters_seen(size_t *n);
 

@@ -78,6 +78,7 @@ int device_publish_settings(struct device *d)
 		.listen_port = d->listen_port,
 		.workers = d->workers,
 		.queues = d->queues,
+		.first_queue = d->datapath ? datapath_first_queue(d->datapath) : 0,
 	};
 
 	return programs_settings(d->programs, &settings);

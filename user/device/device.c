@@ -129,9 +129,11 @@ static int adopt_pair(struct device *d, const struct link_info *tunnel)
 	err = link_set_mtu(d->inner_ifindex, LINK_INNER_MTU);
 	if (err)
 		return err;
+	/* One that an older version made has no second half, or an agent had fewer workers. */
 	d->queues = inner.rx_queues;
-	if (d->queues < d->workers)
-		d->workers = d->queues;
+	d->room = d->queues >= 2 * d->workers ? d->queues / 2 : d->queues;
+	if (d->room < d->workers)
+		d->workers = d->room;
 	err = link_set_offloads(d->name, d->superpackets);
 	if (!err)
 		log_info("took over the tunnel device of a process that ended", "device=%s",
@@ -250,7 +252,7 @@ int device_workers(struct device *d, unsigned int workers)
 	unsigned int before;
 	int err = 0;
 
-	if (n > d->queues)
+	if (n > d->room)
 		return -ENOSPC;
 	device_lock(d);
 	before = d->workers;
@@ -311,13 +313,11 @@ static int start_programs(struct device *d)
 	const struct programs_params params = {
 		.pin_name = d->name,
 		.workers = d->workers,
-		.adopt_counters = d->adopted,
+		.adopt = d->adopted,
 		.superpackets = d->superpackets,
 	};
 	int err = programs_load(&params, &d->programs);
 
-	if (!err)
-		err = device_publish_settings(d);
 	if (!err)
 		err = programs_attach_tunnel(d->programs, d->tunnel_ifindex);
 	if (!err)
@@ -331,6 +331,7 @@ static int start_datapath(struct device *d)
 		.programs = d->programs,
 		.inner_ifindex = d->inner_ifindex,
 		.workers = d->workers,
+		.other_queue = d->queues >= 2 * d->room ? d->room : 0,
 		.superpackets = d->superpackets,
 		.mtu = d->mtu,
 		.mac = {d->mac[0], d->mac[1], d->mac[2], d->mac[3], d->mac[4], d->mac[5]},
@@ -341,7 +342,10 @@ static int start_datapath(struct device *d)
 		.answer = !d->adopted,
 	};
 
-	return datapath_new(&params, &d->datapath);
+	const int err = datapath_new(&params, &d->datapath);
+
+	/* From here on classify knows the queues. */
+	return err ? err : device_publish_settings(d);
 }
 
 static void choose(struct device *d)
@@ -352,7 +356,8 @@ static void choose(struct device *d)
 	d->superpackets = features.superpackets && !d->params.per_packet;
 	d->mtu = d->params.mtu ? d->params.mtu : DEFAULT_MTU;
 	d->workers = how_many(d->params.workers);
-	d->queues = d->params.queues > d->workers ? d->params.queues : d->workers;
+	d->room = d->params.queues > d->workers ? d->params.queues : d->workers;
+	d->queues = 2 * d->room;
 	d->wire = d->params.wire;
 	device_check_mtu(d);
 }

@@ -59,7 +59,10 @@ struct device {
 	int lock_file;
 	uint32_t mtu;
 	unsigned int workers;
-	unsigned int queues; /* of the pair: the most workers that it can have */
+	unsigned int queues; /* of the inner end */
+	/* The most workers that it can have. Where queues are twice as many, the second half is for
+	 * who starts while a process that was killed still has the first, and the other way round. */
+	unsigned int room;
 	bool superpackets;
 	bool adopted; /* the pair was there before us, and stays where we fail to start */
 	bool ending;

@@ -16,6 +16,8 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "programs/program_id.h"
+
 #define BPFFS	 "/sys/fs/bpf"
 #define PIN_ROOT BPFFS "/podveil"
 
@@ -229,6 +231,11 @@ static int mend_one(const char *directory, int fd, const char *name, uint32_t (*
 int pins_mend_one(const char *directory, int fd, const char *map)
 {
 	return mend_one(directory, fd, map, map_id);
+}
+
+int pins_mend_program(const char *directory, int fd, const char *program)
+{
+	return mend_one(directory, fd, program, program_id);
 }
 
 int pins_mend_link(const char *directory, int fd, const char *link)

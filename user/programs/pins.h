@@ -25,6 +25,7 @@ void pins_reuse_one(struct bpf_map *map, const char *name);
 /* Pins again what is missing or another map. How many, or -errno. */
 int pins_mend(struct bpf_object *o, const char *directory);
 int pins_mend_one(const char *directory, int fd, const char *map);
+int pins_mend_program(const char *directory, int fd, const char *program);
 int pins_mend_link(const char *directory, int fd, const char *link);
 /* A pinned map's descriptor, or -errno. */
 int pins_get(const char *name, const char *map);

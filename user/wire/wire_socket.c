@@ -300,8 +300,8 @@ static int socket_for(const struct wire *w, const struct endpoint *e)
 	return e->to.any.sa_family == AF_INET6 ? w->fd6 : w->fd4;
 }
 
-int wire_send_one(struct wire *w, const struct endpoint *to, const void *message, size_t len,
-		  uint8_t tos)
+static int send_message(struct wire *w, const struct endpoint *to, const void *message, size_t len,
+			uint8_t tos, uint16_t segment)
 {
 	struct iovec piece = {.iov_base = (void *)message, .iov_len = len};
 	struct msghdr m = {.msg_iov = &piece, .msg_iovlen = 1};
@@ -310,8 +310,20 @@ int wire_send_one(struct wire *w, const struct endpoint *to, const void *message
 
 	if (fd < 0)
 		return -EAFNOSUPPORT;
-	address(&m, &control, to, tos, 0);
+	address(&m, &control, to, tos, segment);
 	return sendmsg(fd, &m, MSG_DONTWAIT) < 0 ? -errno : 0;
+}
+
+int wire_send_one(struct wire *w, const struct endpoint *to, const void *message, size_t len,
+		  uint8_t tos)
+{
+	return send_message(w, to, message, len, tos, 0);
+}
+
+int wire_send_equal(struct wire *w, const struct endpoint *to, const void *messages, unsigned int n,
+		    uint16_t size, uint8_t tos)
+{
+	return send_message(w, to, messages, (size_t)n * size, tos, size);
 }
 
 static void count_refused(struct pv_counters *count, int err, uint64_t messages)
