@@ -3,16 +3,13 @@
 import os
 import re
 import subprocess
-import sys
 
 import pytest
 
-sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-
-import doc_commands  # noqa: E402
-import workload  # noqa: E402
-from cluster import Cluster  # noqa: E402
-from hosts import PODVEIL, ROOT, Failed, Host, wait_for  # noqa: E402
+import doc_commands
+import workload
+from cluster import Cluster
+from hosts import PODVEIL, ROOT, Failed, Host, wait_for
 
 PATH = os.path.dirname(PODVEIL) + ":" + os.environ["PATH"]
 

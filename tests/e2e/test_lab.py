@@ -9,11 +9,8 @@ import sys
 
 import pytest
 
+import doc_commands
 from lab import ROOT, Capture
-
-sys.path.insert(0, os.path.join(ROOT, "tests"))
-
-import doc_commands  # noqa: E402
 from cluster import Cluster, leaks
 from traffic import ping
 

@@ -5,12 +5,9 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 
 import pytest
-
-sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 import container
 import doc_commands

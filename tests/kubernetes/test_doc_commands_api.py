@@ -5,15 +5,12 @@ tests/doc_commands.py says which they are; tests/kubernetes/test_cluster.py runs
 """
 import os
 import re
-import sys
 
 import pytest
 
-sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-
-import doc_commands  # noqa: E402
-from control_plane import BIN  # noqa: E402
-from hosts import ROOT, wait_for  # noqa: E402
+import doc_commands
+from control_plane import BIN
+from hosts import ROOT, wait_for
 
 CALICO_NODE = {"apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": {"name": "calico-node", "namespace": "kube-system"},
                "spec": {"selector": {"matchLabels": {"k8s-app": "calico-node"}},
