@@ -19,6 +19,7 @@ PLACES = {
     "lab with faults": "tests/e2e/test_doc_commands.py",  # the same; a firewall is in the way, and a pod's MTU is too large
     "machine": "tests/e2e/test_doc_commands.py",  # this one: deploy/lab/lab
     "standalone": "tests/e2e/test_doc_commands.py",  # three nodes, without an agent yet
+    "etcd": "tests/e2e/test_doc_commands.py",  # a host with an etcd that has no users yet
     "host": "tests/e2e/test_doc_commands.py",  # one without anything
     "make": "tests/e2e/test_doc_commands.py",  # this machine; what takes too long, make is only asked for
     "demo": "tests/e2e/test_lab.py",  # not typed: what make demo prints

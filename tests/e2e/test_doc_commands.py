@@ -9,6 +9,7 @@ import pytest
 import doc_commands
 import workload
 from cluster import Cluster
+from etcd import Etcd
 from hosts import PODVEIL, ROOT, Failed, Host, wait_for
 
 PATH = os.path.dirname(PODVEIL) + ":" + os.environ["PATH"]
@@ -68,8 +69,8 @@ def test_machine(block, tmp_path):
     state = str(tmp_path / "lab.json")
     try:
         code, out = shell(block.text, PODVEIL_LAB_STATE=state)
-        assert code == 0 and "ipv4: off" in out, out
-        assert out.endswith("down\n"), out
+        assert code == 0 and out.endswith("down\n"), out
+        assert ("ipv4: off" if "podveil status" in block.text else "/podveil/nodes/wireguard-worker2") in out
     finally:
         shell("deploy/lab/lab down || true", PODVEIL_LAB_STATE=state)
 
@@ -184,6 +185,17 @@ def test_standalone():
             for line in lines[1:] or ["podveil disable"]:
                 run(line)
             wait_for(lambda: not encrypts(), f"{doc_commands.name(block)}: and do so no more")
+
+
+@of("etcd")
+def test_etcd(block, tmp_path):
+    """The user that the pages make is one that Podveil can be."""
+    with Host("etcd") as host:
+        etcd = Etcd(host, str(tmp_path), "127.0.0.1", secure=False)
+        host.run(["bash", "-ec", block.text], env=etcd.admin)
+        host.run("etcdctl user add root:x && etcdctl user grant-role root root && etcdctl auth enable", env=etcd.admin)
+        enable = [PODVEIL, "enable", "--store", f"etcd:{etcd.url}"]
+        assert host.run(enable, env={"ETCDCTL_USER": "podveil:PASSWORD"}) == "wireguardEnabled: true for the cluster\n"
 
 
 @of("host")
