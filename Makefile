@@ -296,6 +296,7 @@ ifeq ($(BENCH),full)
 	$(Q)$(PYTHON) tests/bench/bench_agent.py
 	$(Q)$(PYTHON) tests/bench/bench_latency.py
 	$(Q)$(PYTHON) tests/bench/bench_flood.py
+	$(Q)$(PYTHON) tests/bench/bench_restart.py
 endif
 
 bench-kubernetes: $(DEPS) $(DEPS_KUBERNETES) $(B)/podveil

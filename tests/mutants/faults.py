@@ -23,6 +23,7 @@ GUARD = "build/tests/bpf/test_guard"
 HOOK = "build/tests/bpf/test_hook"
 FENCE = "build/tests/bpf/test_fence"
 EXITS = "tests/e2e/test_exits.py"
+ADOPTION = "build/tests/bpf/test_adoption"
 PLAIN = "tests/e2e/test_neighbours.py::test_what_was_plain_before_encryption_is_no_leak"
 
 FAULTS = [
@@ -68,6 +69,28 @@ FAULTS = [
     fault("tag-half-compared", "user/crypto/lanes.c",
           "(low ^ t.low[i]) | (high ^ t.high[i])", "(low ^ t.low[i]) | (high & 0)",
           "build/tests/test_aead"),
+    # --- restarts ---
+    fault("programs-of-any-build-adopted", "user/programs/adoption.c",
+          "memcmp(r.build, build, sizeof(build)) != 0", "sizeof(build) == 0",
+          ADOPTION),
+    fault("any-map-of-that-shape-adopted", "user/programs/adoption.c",
+          "describe_map(fd, &info) && info.id == id &&", "describe_map(fd, &info) && id &&",
+          ADOPTION, "tests/e2e/test_restarts.py::test_a_killed_agent_in_strict_mode_goes_on_with_its_programs"),
+    fault("any-program-like-it-adopted", "user/programs/adoption.c",
+          "describe_program(fd, &info) && info.id == r->programs[i].id &&", "describe_program(fd, &info) &&",
+          ADOPTION),
+    fault("record-can-be-changed", "user/programs/adoption.c",
+          " || bpf_map_freeze(fd) ? -errno : 0", " ? -errno : 0",
+          ADOPTION),
+    fault("ranges-of-the-dead-stay", "user/programs/loader.c",
+          "\t\tp->skeleton->maps.allowed_ips4,\n", "",
+          ADOPTION),
+    fault("no-program-is-adopted", "user/programs/adoption.c",
+          "\tif (!read_record(name, &r))\n", "\tif (!read_record(name, &r) || name)\n",
+          ADOPTION, HOOK),
+    fault("closed-late-by-its-owner-too", "user/base/late_close.c",
+          "\t\t\tclose(back[i]);\n", "\t\t\tcontinue;\n",
+          "build/tests/test_late_close"),
     # --- handshakes ---
     fault("latest-timestamp-forgotten", "user/device/protocol.c",
           "\t\tmemcpy(p->handshake.latest_timestamp, answer.latest_timestamp, TIMESTAMP_SIZE);\n", "",

@@ -28,10 +28,10 @@ struct datapath_params {
 	unsigned int workers;	   /* 1..PV_MAX_WORKERS; each has a queue of the inner end */
 	/* Their queues begin here where queue 0 is not free yet; 0: nowhere else. */
 	unsigned int other_queue;
-	bool superpackets;	   /* XDP_USE_SG chains; else a packet a frame */
-	uint32_t mtu;		   /* of the tunnel device ... */
-	uint8_t mac[6];		   /* ... and its address */
-	const char *aead;	   /* backend; NULL: the fastest */
+	bool superpackets; /* XDP_USE_SG chains; else a packet a frame */
+	uint32_t mtu;	   /* of the tunnel device ... */
+	uint8_t mac[6];	   /* ... and its address */
+	const char *aead;  /* backend; NULL: the fastest */
 	const struct allowed_ips *allowed_ips;
 	bool answer; /* ICMP to senders whose packets have no peer; else datapath_answer() later */
 };

@@ -210,8 +210,8 @@ int adoption_take(struct adoption *a, const struct adoption_source *s, const cha
 /* --- offering --- */
 
 /* Those that were not loaded are not for the next one either. */
-static int note_programs(struct adoption *a, const struct adoption_source *s,
-			 const char *directory, struct record *r)
+static int note_programs(struct adoption *a, const struct adoption_source *s, const char *directory,
+			 struct record *r)
 {
 	struct bpf_program *program;
 	struct bpf_prog_info info;

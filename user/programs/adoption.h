@@ -32,7 +32,10 @@ struct adoption {
 	int record; /* -1: none */
 };
 
-#define ADOPTION_NONE {.record = -1}
+#define ADOPTION_NONE                                                                              \
+	{                                                                                          \
+		.record = -1                                                                       \
+	}
 
 struct adoption_source {
 	struct bpf_object *object; /* opened; which programs are wanted is said with autoload */
