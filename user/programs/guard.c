@@ -447,7 +447,7 @@ static int adopt_or_load(struct guard *g)
 	return offer(g);
 }
 
-int guard_new(const struct pv_guard_settings *settings, struct guard **out)
+int guard_new(struct guard **out)
 {
 	struct guard *g = calloc(1, sizeof(*g));
 	int err = -ENOMEM;
@@ -466,9 +466,6 @@ int guard_new(const struct pv_guard_settings *settings, struct guard **out)
 	/* A link that is pinned nowhere ends with the process, a filter does not. */
 	if (!*g->pins)
 		g->tcx = false;
-	err = guard_settings(g, settings);
-	if (err)
-		goto fail;
 	*out = g;
 	return 0;
 fail:
