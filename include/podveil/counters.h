@@ -77,6 +77,7 @@
 	X(leaked_inward, "of plain_inward: although encryption with its node stood")               \
 	X(xsk_rx_dropped, "packets AF_XDP dropped for want of a free frame, or for their shape")   \
 	X(xsk_ring_full, "packets AF_XDP dropped: the worker was behind, its ring full")           \
+	X(socket_full, "messages dropped by the kernel: the worker was behind, its socket full")   \
 	X(xsk_fill_empty, "times AF_XDP wanted a free frame and there was none")                   \
 	X(icmp_sent, "ICMP errors answered to senders in the tunnel")
 

@@ -241,6 +241,19 @@ static void who_proved_a_range_keeps_it(void **state)
 	assert_int_equal(node("a")->record->tunnel4.family, AF_UNSPEC);
 }
 
+/* A device may still have the session of a key that the record has no more. */
+static void another_key_proves_nothing(void **state)
+{
+	(void)state;
+	add(&world, "a", "172.18.0.2", 1, "10.0.1.0/24");
+	add(&world, "b", "172.18.0.3", 2, "10.0.2.0/24");
+	add(&world, "me", "172.18.0.1", 0, "10.7.0.0/24");
+	prove("a", 99);
+	set_ranges(&world.records[1], "10.0.1.0/24");
+	review();
+	assert_refusals("range_contested a b|range_contested b a");
+}
+
 static void what_nobody_proved_is_nobodys(void **state)
 {
 	(void)state;
@@ -371,6 +384,14 @@ static void what_is_assigned_beats_what_is_said(void **state)
 	review();
 	assert_admitted("b", "10.0.1.0/24");
 	assert_refusals("range_held a b");
+	/* And what its owner gave away beats both. */
+	world.records[0].assigned = true;
+	world.records[0].granted = calloc(1, sizeof(struct cidr));
+	world.records[0].n_granted = 1;
+	world.records[0].granted[0] = world.records[0].pod_cidrs[0];
+	review();
+	assert_admitted("a", "10.0.1.0/24");
+	assert_refusals("range_held b a");
 }
 
 /* --- keys --- */
@@ -400,6 +421,10 @@ static void a_victims_key_is_the_victims(void **state)
 	review();
 	assert_int_equal(key_of("z"), 0);
 	assert_int_equal(key_of("b"), 2);
+	/* What is ours is ours, although another one had it before. */
+	memset(own_key, 2, sizeof(own_key));
+	review();
+	assert_int_equal(key_of("b"), 0);
 }
 
 static void a_key_that_nobody_proved_is_one_peer(void **state)
@@ -501,6 +526,25 @@ static void who_is_contradicted_is_asked(void **state)
 	registry_challenged(registry, count_key, asked);
 	assert_int_equal(asked[1], 1);
 	assert_int_equal(asked[2], 0);
+}
+
+/* It was silent for long, but is back before anybody took over. */
+static void who_is_back_keeps_its_range(void **state)
+{
+	(void)state;
+	add(&world, "a", "172.18.0.2", 1, "10.0.1.0/24");
+	add(&world, "b", "172.18.0.3", 2, "10.0.2.0/24");
+	add(&world, "me", "172.18.0.1", 0, "10.7.0.0/24");
+	prove("a", 1);
+	prove("b", 2);
+	see("a", 1, false, true);
+	now += REGISTRY_SILENCE_S;
+	see("a", 1, false, true);
+	see("a", 1, true, false);
+	set_ranges(&world.records[1], "10.0.1.0/24");
+	review();
+	assert_admitted("a", "10.0.1.0/24");
+	assert_admitted("b", "");
 }
 
 /* A node was renamed, with a new key; its old record is still there, and its device is not. */
@@ -754,6 +798,7 @@ int main(void)
 		TEST(no_range_contains_a_node_or_the_store),
 		TEST(an_address_cannot_take_away_a_range),
 		TEST(who_proved_a_range_keeps_it),
+		TEST(another_key_proves_nothing),
 		TEST(what_nobody_proved_is_nobodys),
 		TEST(a_conflict_never_ends_in_plaintext),
 		TEST(our_own_is_ours),
@@ -764,6 +809,7 @@ int main(void)
 		TEST(the_peer_of_a_shared_key),
 		TEST(keys_are_rotated_and_nodes_made_anew),
 		TEST(who_is_contradicted_is_asked),
+		TEST(who_is_back_keeps_its_range),
 		TEST(a_renamed_node_takes_over),
 		TEST(a_key_that_vanishes_is_held),
 		TEST(a_key_that_nobody_knew_is_not_made_up),

@@ -177,6 +177,12 @@ static void nodes_within_the_ranges(void **state)
 	assert_routes("10.0.0.0/16 -10.0.0.1 -10.0.0.2 -10.0.1.0/28 -10.0.3.1");
 	assert_intervals(AF_INET, "10.0.0.0-10.0.0.0 10.0.0.3-10.0.0.255 10.0.1.16-10.0.3.0 "
 				  "10.0.3.2-10.0.255.255");
+	/* In IPv6 likewise. */
+	strict("10.0.0.0/16,fd00::/32");
+	assert_int_equal(cidr_parse_address("fd00:0:7::1", &records[1].address6), 0);
+	assert_routes("10.0.0.0/16 -10.0.0.1 -10.0.0.2 -10.0.1.0/28 -10.0.3.1 fd00::/32 "
+		      "-fd00:0:7::1");
+	strict("10.0.0.0/16");
 	/* Host encryption makes no pods of them. */
 	settings.host_encryption = true;
 	for (size_t i = 0; i < n_nodes; i++)
@@ -192,13 +198,13 @@ static void of_two_that_are_the_same_ours_counts(void **state)
 
 	(void)state;
 	assert_int_equal(cidr_parse("10.244.1.0/24", &range), 0);
-	for (unsigned int ours = 0; ours < 3; ours++) {
+	for (unsigned int ours = 0; ours <= 3; ours++) { /* 3: none of them */
 		m.n = 0;
 		for (unsigned int i = 0; i < 3; i++)
 			marks_add(&m, &range, i == ours ? RANGE_HERE : RANGE_REMOTE);
 		marks_sort(&m, RANGE_HERE);
 		assert_int_equal(m.n, 1);
-		assert_int_equal(m.all[0].kind, RANGE_HERE);
+		assert_int_equal(m.all[0].kind, ours < 3 ? RANGE_HERE : RANGE_REMOTE);
 	}
 	marks_fini(&m);
 }
