@@ -195,10 +195,8 @@ static void steer_without_a_socket_drops(void **state)
 
 static uint64_t staged_after_restart(bool counters_of_another_version)
 {
-	const struct programs_params params = {.pin_name = "t1",
-					       .workers = 1,
-					       .superpackets = superpackets,
-					       .adopt_counters = true};
+	const struct programs_params params = {
+		.pin_name = "t1", .workers = 1, .superpackets = superpackets, .adopt = true};
 	struct programs *one;
 	uint64_t staged;
 
