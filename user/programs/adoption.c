@@ -207,6 +207,26 @@ int adoption_take(struct adoption *a, const struct adoption_source *s, const cha
 	return 0;
 }
 
+void adoption_keep(struct bpf_map *map, const char *name)
+{
+	const int fd = bpf_map__is_internal(map) ? -1 : pins_get(name, bpf_map__name(map));
+	struct bpf_map_info info;
+	struct record r;
+	bool known;
+
+	if (fd < 0)
+		return;
+	known = describe_map(fd, &info);
+	if (known && read_record(name, &r)) {
+		known = false;
+		for (size_t i = 0; i < ADOPTION_MAPS; i++)
+			known |= info.id == r.maps[i];
+	}
+	if (known && fits_map(fd, map, info.id))
+		bpf_map__reuse_fd(map, fd); /* it keeps a descriptor of its own */
+	close(fd);
+}
+
 /* --- offering --- */
 
 /* Those that were not loaded are not for the next one either. */

@@ -157,38 +157,6 @@ int pins_get(const char *name, const char *map)
 	return fd < 0 ? -errno : fd;
 }
 
-static bool same_shape(int fd, const struct bpf_map *map)
-{
-	struct bpf_map_info info = {0};
-	uint32_t len = sizeof(info);
-
-	return !bpf_obj_get_info_by_fd(fd, &info, &len) && info.type == bpf_map__type(map) &&
-	       info.key_size == bpf_map__key_size(map) &&
-	       info.value_size == bpf_map__value_size(map) &&
-	       info.max_entries == bpf_map__max_entries(map);
-}
-
-void pins_reuse_one(struct bpf_map *map, const char *name)
-{
-	int fd = bpf_map__is_internal(map) ? -1 : pins_get(name, bpf_map__name(map));
-
-	if (fd < 0)
-		return;
-	if (same_shape(fd, map))
-		bpf_map__reuse_fd(map, fd); /* it keeps a descriptor of its own */
-	close(fd);
-}
-
-void pins_reuse(struct bpf_object *o, const char *name)
-{
-	struct bpf_map *map;
-
-	bpf_object__for_each_map(map, o)
-	{
-		pins_reuse_one(map, name);
-	}
-}
-
 static uint32_t map_id(int fd)
 {
 	struct bpf_map_info info = {0};
