@@ -228,6 +228,8 @@ FAULTS = [
           "tests/e2e/test_fail_closed.py::test_a_range_that_two_claim_is_not_reached_in_plain"),
     fault("a-closed-range-cuts-nodes-off", "user/strict/remote_ranges.c",
           "if (r && !r->closed &&", "if (r &&", "build/tests/test_remote_ranges"),
+    fault("who-is-gone-contests-for-ever", "user/plan/claims.c",
+          "return (int)gives_way(b, a) - (int)gives_way(a, b);", "return a == b;", REGISTRY),
     fault("contested-ranges-are-open", "user/plan/claims.c",
           "one->closed |= one->keyed || (", "one->closed |= (", REGISTRY),
     fault("the-rest-of-a-refused-range-is-open", "user/plan/claims.c",
