@@ -72,7 +72,7 @@ help:
 	@echo "make deps-kubernetes    Kubernetes' own programs, for tests and lab, into build/kubernetes"
 	@echo "make unit | bpf-tests | fuzz | e2e | check-etcd | check-vm | check-apiserver    one suite of tests; FUZZ_SECONDS=$(FUZZ_SECONDS)"
 	@echo "make check-arm64    tests for arm64, emulated; make CROSS=aarch64-linux-gnu- builds for it, into build/aarch64"
-	@echo "make mutants    deliberate faults, one at a time, and whether tests notice; MUTANTS=\"names\" for some of them"
+	@echo "make mutants    deliberate faults, one at a time, and whether tests notice; MUTANTS=\"names\", files or folders for some of them"
 	@echo "make bench      throughput, latency, CPU beside other WireGuards, and what was aimed at, in a minute;"
 	@echo "                BENCH=full: all of them, medians of five, how cost grows, the agent; 25 minutes"
 	@echo "make bench-kubernetes    the agent in a cluster of 5,000 nodes and 10,000 IPAM blocks"
@@ -296,6 +296,7 @@ ifeq ($(BENCH),full)
 	$(Q)$(PYTHON) tests/bench/bench_agent.py
 	$(Q)$(PYTHON) tests/bench/bench_latency.py
 	$(Q)$(PYTHON) tests/bench/bench_flood.py
+	$(Q)$(PYTHON) tests/bench/bench_restart.py
 endif
 
 bench-kubernetes: $(DEPS) $(DEPS_KUBERNETES) $(B)/podveil

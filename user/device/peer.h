@@ -41,6 +41,7 @@ struct peer {
 	struct noise_handshake handshake;
 	struct cookie_jar jar;
 	struct timespec last_handshake; /* Unix time */
+	uint64_t sessions;		/* that were agreed on */
 	uint64_t last_sent_handshake;	/* monotonic ns; 0: never */
 	uint16_t keepalive;		/* seconds */
 

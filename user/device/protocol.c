@@ -92,6 +92,7 @@ void protocol_keepalive(struct peer *p, uint64_t now)
 static void handshake_done(struct peer *p)
 {
 	clock_gettime(CLOCK_REALTIME, &p->last_handshake);
+	p->sessions++;
 	timers_handshake_complete(&p->remote.timers);
 	asked_no_more(p);
 	device_count(p->device, HANDSHAKE_FINISHED_INITIATOR);

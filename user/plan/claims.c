@@ -67,6 +67,7 @@ static bool compatible(const struct claim *outer, const struct claim *inner)
 static void refuse(struct claim *weaker, struct claim *stronger)
 {
 	weaker->verdict = CLAIM_REFUSED;
+	weaker->closed = weaker->keyed && weaker->cidr.prefix_len < stronger->cidr.prefix_len;
 	weaker->other = stronger->node;
 	stronger->challenged = true;
 }
@@ -76,6 +77,7 @@ static void contest(struct claim *one, const struct claim *other)
 	if (one->verdict == CLAIM_STANDS)
 		one->other = other->node;
 	one->verdict = CLAIM_CONTESTED;
+	one->closed |= one->keyed || (other->keyed && cidr_contains(&other->cidr, &one->cidr));
 }
 
 /* `outer` contains `inner`. */
@@ -109,7 +111,7 @@ int claims_judge(struct claim *all, size_t n)
 		qsort(all, n, sizeof(*all), by_range);
 	for (size_t i = 0; i < n; i++) {
 		all[i].verdict = CLAIM_STANDS;
-		all[i].challenged = false;
+		all[i].challenged = all[i].closed = false;
 	}
 	for (enum round round = 0; round < N_ROUNDS; round++) {
 		size_t depth = 0;

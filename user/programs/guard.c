@@ -434,20 +434,25 @@ void guard_counters(struct guard *g, struct pv_counters *sum)
 static int adopt_or_load(struct guard *g)
 {
 	const struct adoption_source s = source(g);
+	struct bpf_map *map;
 	int err = adoption_take(&g->adoption, &s, PIN_NAME);
 
 	if (!err)
 		return pins_directory(PIN_NAME, g->pins, sizeof(g->pins));
 	/* Ranges stay what they were, also under other programs. */
-	pins_reuse(g->skeleton->obj, PIN_NAME);
+	bpf_object__for_each_map(map, s.object)
+	{
+		adoption_keep(map, PIN_NAME);
+	}
 	err = guard_skeleton__load(g->skeleton);
 	if (err)
 		return err;
+	pins_sign_counters(bpf_map__fd(g->skeleton->maps.guard_counters));
 	pins_make(g->skeleton->obj, PIN_NAME, g->pins, sizeof(g->pins));
 	return offer(g);
 }
 
-int guard_new(const struct pv_guard_settings *settings, struct guard **out)
+int guard_new(struct guard **out)
 {
 	struct guard *g = calloc(1, sizeof(*g));
 	int err = -ENOMEM;
@@ -466,9 +471,6 @@ int guard_new(const struct pv_guard_settings *settings, struct guard **out)
 	/* A link that is pinned nowhere ends with the process, a filter does not. */
 	if (!*g->pins)
 		g->tcx = false;
-	err = guard_settings(g, settings);
-	if (err)
-		goto fail;
 	*out = g;
 	return 0;
 fail:
