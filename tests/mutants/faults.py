@@ -128,7 +128,7 @@ FAULTS = [
           "build/tests/test_under_load"),
     fault("mac1-not-demanded", "user/device/gate.c",
           "if (verdict == COOKIE_BAD_MAC1) {", "if (verdict == COOKIE_BAD_MAC1 && under_load) {",
-          "tests/e2e/test_whitepaper_load.py"),
+          "tests/e2e/test_whitepaper_handshakes.py"),
     fault("replays-accepted", "user/datapath/ingress.c",
           "if (!replay_accept(&t.keypair->replay, message->counter)) {",
           "if (!replay_accept(&t.keypair->replay, message->counter) && !op->len) {",
