@@ -233,3 +233,18 @@ def test_what_a_page_points_to_is_there(page):
         assert not anchor or anchor in anchors(target), f"{page}: {link}"
     for named in re.findall(r"`((?:user|bpf|include|deploy|tests|scripts|docs)/[\w./-]+)`", text):
         assert os.path.exists(os.path.join(ROOT, named)), f"{page}: {named}"
+
+
+@pytest.mark.parametrize("page", doc_commands.pages())
+def test_commands_within_the_text_are_right(page):
+    """Subcommands and options of podveil, targets of make, as they are named between backticks."""
+    with open(os.path.join(ROOT, page)) as f:
+        text = re.sub(r"^```.*?^```", "", f.read(), flags=re.M | re.S)
+    for subcommand, rest in re.findall(r"`podveil ([a-z]+)([^`|)]*)", text):
+        code, usage = shell(f"podveil {subcommand} --help")
+        assert code == 0, f"{page}: podveil {subcommand}"
+        for option in re.findall(r"--[A-Za-z0-9-]+", rest):
+            assert re.search(rf"{option}\b", usage), f"{page}: podveil {subcommand} {option}"
+    for arguments in re.findall(r"`make ([^`]+)`", text):
+        code, out = shell(f"make -n {arguments}")
+        assert code == 0, f"{page}: make {arguments}\n{out}"
