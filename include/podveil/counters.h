@@ -104,6 +104,7 @@ struct pv_histogram {
 struct pv_counters {
 	PV_COUNTERS(PV_FIELD)
 	PV_HISTOGRAMS(PV_HISTOGRAM_FIELD)
+	__u64 layout; /* slot 0 alone: which members lie where, counters_layout() of who made it */
 } __attribute__((aligned(64)));
 #undef PV_FIELD
 #undef PV_HISTOGRAM_FIELD
