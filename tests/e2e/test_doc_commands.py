@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every command that README and docs/ print is run, as it stands there, and prints what they show, in shape."""
+import glob
 import os
 import re
 import subprocess
@@ -250,3 +251,19 @@ def test_commands_within_the_text_are_right(page):
     for arguments in re.findall(r"`make ([^`]+)`", text):
         code, out = shell(f"make -n {arguments}")
         assert code == 0, f"{page}: make {arguments}\n{out}"
+
+
+def test_messages_that_are_explained_are_messages_of_ours():
+    """Of what one may see (docs/troubleshooting.md), what the log or a command says is in the code."""
+    code = ""
+    for path in glob.glob(os.path.join(ROOT, "user/**/*.c"), recursive=True):
+        with open(path) as f:
+            code += re.sub(r'"\s*\n\s*"', "", f.read())
+    with open(os.path.join(ROOT, "docs/troubleshooting.md")) as f:
+        seen = [line.split("|")[1] for line in f.read().split("| what you see |")[1].splitlines() if line.startswith("|")]
+    texts = [text for cell in seen for text in re.findall(r"`([^`]+)`", cell)]
+    assert len(texts) > 20
+    for text in texts:
+        begin = re.split(r"\.\.\.| \w+=|[:(] ?| N\b| at /", text)[0].strip()
+        for part in re.findall(r'step="([^("]*)', text) or [begin]:
+            assert part.strip() in code, f"docs/troubleshooting.md: {text}"
