@@ -504,6 +504,8 @@ FAULTS = [
           "for (unsigned int k = i; k < c->n_open; k++)", "for (unsigned int k = 0; k <= i; k++)", "build/tests/test_http"),
     fault("all-clients-are-one", "user/http/clients.c",
           "\t\tmemcpy(&out.s6_addr[12], &v4->sin_addr, 4);\n", "\t\t(void)v4;\n", "build/tests/test_http"),
+    fault("whoever-asks-asks-on-the-node-itself", "user/http/clients.c", "from.s6_addr[12] == 127)", "from.s6_addr[12])",
+          "tests/e2e/test_http.py::test_who_may_see_what"),
     # --- what others do to a device, and what is left of it ---
     fault("a-new-mac-address-is-not-followed", "user/device/follow.c", "if (memcmp(tunnel.mac, d->mac, sizeof(d->mac)) != 0)",
           "if (memcmp(tunnel.mac, d->mac, 0) != 0)", "tests/e2e/test_device_moves.py::test_udevd_and_others_change_the_address"),
