@@ -14,6 +14,7 @@ static struct settings settings;
 static struct node_record records[MAX_NODES];
 static const struct node_record *nodes[MAX_NODES];
 static size_t n_nodes;
+static struct registry_range closed = {.name = "b", .closed = true}; /* AF_UNSPEC: none */
 
 static int setup(void **state)
 {
@@ -21,6 +22,7 @@ static int setup(void **state)
 	memset(&settings, 0, sizeof(settings));
 	memset(records, 0, sizeof(records));
 	n_nodes = 0;
+	closed.cidr.family = AF_UNSPEC;
 	return 0;
 }
 
@@ -83,6 +85,8 @@ static struct marks collect(void)
 			.self = "a",
 			.nodes = admitted,
 			.n_nodes = n_nodes,
+			.contested = &closed,
+			.n_contested = closed.cidr.family == families[i],
 			.settings = &settings,
 		};
 
@@ -289,6 +293,19 @@ static void both_forms_agree(void **state)
 	}
 }
 
+/* What did not stand against a node's address does not cut that node off. */
+static void a_closed_range_spares_nodes(void **state)
+{
+	(void)state;
+	assert_int_equal(cidr_parse("172.18.0.0/28", &closed.cidr), 0);
+	node("a", "172.18.1.2", "10.244.1.0/26");
+	node("b", "172.18.1.3", "");
+	node("c", "172.18.0.4", "10.244.3.0/26");
+	assert_routes("10.244.3.0/26 172.18.0.0/28 -172.18.0.4");
+	assert_int_equal(cidr_parse("172.18.0.4", &closed.cidr), 0);
+	assert_routes("10.244.3.0/26");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -298,6 +315,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(nodes_within_the_ranges, setup, teardown),
 		cmocka_unit_test(of_two_that_are_the_same_ours_counts),
 		cmocka_unit_test_setup_teardown(a_node_opens_nobody_elses_range, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_closed_range_spares_nodes, setup, teardown),
 		cmocka_unit_test_setup_teardown(the_ends_of_the_address_space, setup, teardown),
 		cmocka_unit_test(both_forms_agree),
 	};

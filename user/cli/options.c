@@ -175,11 +175,16 @@ int cli_parse(int argc, char **argv, bool (*apply)(void *context, int id, const 
 	      void *context, const char **argument)
 {
 	const struct subcommand *c = cli_find(argv[0]);
+	char full[64], *name = argv[0];
 	struct parser p;
 	int result = EXIT_FAILED;
 
+	/* Messages of getopt_long() begin with it. */
+	snprintf(full, sizeof(full), "podveil %s", name);
+	argv[0] = full;
 	if (!prepare(c, &p))
 		result = parse_options(c, &p, argc, argv, apply, context);
+	argv[0] = name;
 	free(p.options);
 	free(p.letters);
 	if (result >= 0)

@@ -161,6 +161,7 @@ struct peer_view {
 	struct endpoint endpoint; /* AF_UNSPEC: none */
 	uint16_t keepalive;
 	struct timespec last_handshake; /* Unix time; zero: never */
+	uint64_t sessions;		/* that were agreed on since the peer was made */
 	uint64_t rx_bytes, tx_bytes, rx_packets, tx_packets;
 	uint64_t session_age_ns; /* UINT64_MAX: no session */
 	uint32_t staged;	 /* packets that wait for a session */

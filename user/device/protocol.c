@@ -60,8 +60,10 @@ void protocol_initiate(struct peer *p, uint64_t now, enum handshake_count cause)
 		return;
 	}
 	noise_timestamp(timestamp, realtime_ns());
-	peer_pending_begin(p);
-	err = noise_initiation_create(&p->handshake, &d->identity, p->pending_index, timestamp, &m);
+	err = peer_pending_begin(p);
+	if (!err)
+		err = noise_initiation_create(&p->handshake, &d->identity, p->pending->index,
+					      timestamp, &m);
 	if (err) {
 		peer_pending_end(p);
 		asked_no_more(p);
@@ -90,6 +92,7 @@ void protocol_keepalive(struct peer *p, uint64_t now)
 static void handshake_done(struct peer *p)
 {
 	clock_gettime(CLOCK_REALTIME, &p->last_handshake);
+	p->sessions++;
 	timers_handshake_complete(&p->remote.timers);
 	asked_no_more(p);
 	device_count(p->device, HANDSHAKE_FINISHED_INITIATOR);

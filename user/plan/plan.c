@@ -37,16 +37,24 @@ struct cidr plan_tunnel_address(const struct node_record *r, int family, bool ho
 
 /* --- ranges --- */
 
+/* Which of several ranges that are the same counts: the lowest. */
+static int rank(const struct plan_range *r)
+{
+	return r->owner == PLAN_SELF	 ? 0
+	       : r->peer != PLAN_NO_PEER ? 1
+	       : r->host		 ? 2
+	       : r->closed		 ? 3
+					 : 4;
+}
+
 static int by_range(const void *a, const void *b)
 {
 	const struct plan_range *x = a, *y = b;
 	int order = cidr_compare(&x->cidr, &y->cidr);
 
-	if (order)
-		return order;
-	if (x->owner != y->owner)
-		return x->owner == PLAN_SELF ? -1 : 1;
-	return strcmp(x->name, y->name);
+	if (!order)
+		order = rank(x) - rank(y);
+	return order ? order : strcmp(x->name, y->name);
 }
 
 static bool covered(const struct node_record *r, const struct cidr *address)
@@ -64,7 +72,12 @@ static void collect(const struct plan_input *in, size_t i, const char *name, siz
 	const struct node_record *r = in->nodes[i].record;
 	const bool host_refused = in->nodes[i].host_refused[in->family == AF_INET6];
 	const enum plan_owner owner = strcmp(r->name, in->self) ? PLAN_OTHER : PLAN_SELF;
-	const struct plan_range base = {.name = name, .owner = owner, .peer = peer};
+	const struct plan_range base = {
+		.name = name,
+		.owner = owner,
+		.peer = peer,
+		.closed = peer == PLAN_NO_PEER && in->nodes[i].closed[in->family == AF_INET6],
+	};
 	struct plan_range *to = p->ranges + p->n_ranges;
 	const struct cidr tunnel = plan_tunnel_address(r, in->family, false);
 	const struct cidr *host = address_of(r, in->family);
@@ -99,8 +112,34 @@ static void collect_contested(const struct plan_input *in, char *name, struct pl
 			.name = name,
 			.owner = PLAN_OTHER,
 			.peer = PLAN_NO_PEER,
+			.closed = in->contested[i].closed,
 		};
 		name += strlen(name) + 1;
+	}
+}
+
+static bool is_closed(const struct plan_input *in, const struct cidr *address)
+{
+	for (size_t i = 0; i < in->n_contested; i++)
+		if (in->contested[i].closed && cidr_contains(&in->contested[i].cidr, address))
+			return true;
+	return false;
+}
+
+/* Nodes are reached whatever ranges they lie in. */
+static void except_nodes(const struct plan_input *in, const char *name, struct plan *p)
+{
+	for (size_t i = 0; i < in->n_nodes; i++, name += strlen(name) + 1) {
+		const struct cidr *host = address_of(in->nodes[i].record, in->family);
+
+		if (host->family && is_closed(in, host))
+			p->ranges[p->n_ranges++] = (struct plan_range){
+				.cidr = *host,
+				.name = name,
+				.owner = PLAN_OTHER,
+				.peer = PLAN_NO_PEER,
+				.host = true,
+			};
 	}
 }
 
@@ -190,7 +229,7 @@ static void find_peers(const struct plan_input *in, struct plan *p, size_t *peer
 
 static int make_room(const struct plan_input *in, struct plan *p)
 {
-	size_t room = in->n_contested + 1, letters = 1;
+	size_t room = in->n_contested + in->n_nodes + 1, letters = 1;
 
 	for (size_t i = 0; i < in->n_nodes; i++) {
 		room += in->nodes[i].record->n_pod_cidrs + 2;
@@ -220,6 +259,7 @@ int plan_make(const struct plan_input *in, struct plan *out)
 	for (size_t i = 0; i < in->n_nodes; i++, name += strlen(name) + 1)
 		collect(in, i, name, peers[in->nodes[i].peer[in->family == AF_INET6]], &p);
 	collect_contested(in, name, &p);
+	except_nodes(in, p.names, &p);
 	sort_ranges(&p);
 	err = allow(&p);
 out:

@@ -46,7 +46,8 @@ struct plan_range {
 	const char *name; /* of the node; the plan's own */
 	enum plan_owner owner;
 	size_t peer; /* index, or PLAN_NO_PEER */
-	bool host;   /* a node's own address (host encryption), not pods */
+	bool host;   /* a node's own address (host encryption, or in a closed range), not pods */
+	bool closed; /* no peer's, and not to be reached in plain, for a conflict's sake */
 };
 
 struct plan {

@@ -434,37 +434,27 @@ void guard_counters(struct guard *g, struct pv_counters *sum)
 static int adopt_or_load(struct guard *g)
 {
 	const struct adoption_source s = source(g);
+	struct bpf_map *map;
 	int err = adoption_take(&g->adoption, &s, PIN_NAME);
 
 	if (!err)
 		return pins_directory(PIN_NAME, g->pins, sizeof(g->pins));
 	/* Ranges stay what they were, also under other programs. */
-	pins_reuse(g->skeleton->obj, PIN_NAME);
+	bpf_object__for_each_map(map, s.object)
+	{
+		adoption_keep(map, PIN_NAME);
+	}
 	err = guard_skeleton__load(g->skeleton);
 	if (err)
 		return err;
+	pins_sign_counters(bpf_map__fd(g->skeleton->maps.guard_counters));
 	pins_make(g->skeleton->obj, PIN_NAME, g->pins, sizeof(g->pins));
 	return offer(g);
 }
 
-/* A dead process's programs go on with the ranges that it knew: with other ranges they would be
- * strict, or not, about the wrong packets. */
-static struct pv_guard_settings as_strict_as_before(const struct guard *g,
-						    const struct pv_guard_settings *wanted)
-{
-	struct pv_guard_settings s = *wanted, before;
-	const uint32_t zero = 0;
-
-	if (!bpf_map_lookup_elem(bpf_map__fd(g->skeleton->maps.guard_settings), &zero, &before) &&
-	    before.fwmark)
-		s.strict = before.strict;
-	return s;
-}
-
-int guard_new(const struct pv_guard_settings *settings, struct guard **out)
+int guard_new(struct guard **out)
 {
 	struct guard *g = calloc(1, sizeof(*g));
-	struct pv_guard_settings first;
 	int err = -ENOMEM;
 
 	if (!g)
@@ -481,10 +471,6 @@ int guard_new(const struct pv_guard_settings *settings, struct guard **out)
 	/* A link that is pinned nowhere ends with the process, a filter does not. */
 	if (!*g->pins)
 		g->tcx = false;
-	first = as_strict_as_before(g, settings);
-	err = guard_settings(g, &first);
-	if (err)
-		goto fail;
 	*out = g;
 	return 0;
 fail:
