@@ -171,6 +171,18 @@ static void only_where_it_is_wanted(void **state)
 	load(true, true);
 }
 
+static bool uses(int program, uint32_t map)
+{
+	uint32_t maps[16] = {0}, len = sizeof(struct bpf_prog_info);
+	struct bpf_prog_info info = {.nr_map_ids = 16, .map_ids = (uint64_t)(uintptr_t)maps};
+
+	assert_int_equal(bpf_obj_get_info_by_fd(program, &info, &len), 0);
+	for (uint32_t i = 0; i < info.nr_map_ids && i < 16; i++)
+		if (maps[i] == map)
+			return true;
+	return false;
+}
+
 static void a_foreign_map_is_not_used(void **state)
 {
 	static const char *const names[] = {"allowed_ips6", "settings", "counters"};
@@ -189,8 +201,14 @@ static void a_foreign_map_is_not_used(void **state)
 					 info.max_entries, &opts);
 		assert_true(foreign >= 0);
 		pin_instead(names[i], foreign);
+		programs_counters(p)[0].classified = 42;
 		restart();
 		assert_int_not_equal(classify_id(), before);
+		/* Counters go on also under other programs, but not somebody else's. */
+		assert_int_equal(sum_of_counters(p).classified,
+				 strcmp(names[i], "counters") ? 42 : 0);
+		for (size_t k = 0; k < p->adoption.n; k++)
+			assert_false(uses(p->adoption.programs[k].fd, map_id(foreign)));
 		close(pin);
 		close(foreign);
 		/* The next one is served again. */
@@ -236,7 +254,7 @@ static void another_build_is_not_used(void **state)
 	assert_int_equal(bpf_obj_get_info_by_fd(pin, &info, &len), 0);
 	assert_true(info.value_size <= sizeof(value));
 	assert_int_equal(bpf_map_lookup_elem(pin, &zero, value), 0);
-	/* Nobody makes another of this one. */
+	/* Nobody makes another one of it. */
 	assert_int_not_equal(bpf_map_update_elem(pin, &zero, value, BPF_ANY), 0);
 	value[0] ^= 1;
 	other = bpf_map_create(BPF_MAP_TYPE_ARRAY, "record", 4, info.value_size, 1, NULL);

@@ -144,8 +144,10 @@ static int begin(void **state)
 				  .strict_cidrs = {.all = {range_of("10.244.0.0/16")}, .n = 1},
 				  .interface4 = "wg.test",
 				  .interface6 = "wg6.test"};
-	w->ranges[0] = (struct plan_range){range_of("10.244.1.0/24"), "us", PLAN_SELF, 0, false};
-	w->ranges[1] = (struct plan_range){range_of("10.244.2.0/24"), "b", PLAN_OTHER, 0, false};
+	w->ranges[0] =
+		(struct plan_range){range_of("10.244.1.0/24"), "us", PLAN_SELF, 0, false, false};
+	w->ranges[1] =
+		(struct plan_range){range_of("10.244.2.0/24"), "b", PLAN_OTHER, 0, false, false};
 	w->plans[0] = (struct plan){.ranges = w->ranges, .n_ranges = 2};
 	return make_devices(state) || fence_new(w->base, &w->fence) ? -1 : 0;
 }

@@ -159,8 +159,7 @@ int pins_get(const char *name, const char *map)
 	return fd < 0 ? -errno : fd;
 }
 
-/* Counters of another version have other members at the same places: they are not ours to go on with. */
-static bool same_counters(int fd)
+bool pins_counters_fit(int fd)
 {
 	const uint32_t first = 0;
 	struct pv_counters c;
@@ -173,43 +172,10 @@ void pins_sign_counters(int fd)
 	const uint32_t first = 0;
 	struct pv_counters c;
 
-	if (same_counters(fd) || bpf_map_lookup_elem(fd, &first, &c))
+	if (pins_counters_fit(fd) || bpf_map_lookup_elem(fd, &first, &c))
 		return;
 	c.layout = counters_layout();
 	bpf_map_update_elem(fd, &first, &c, BPF_ANY);
-}
-
-static bool same_shape(int fd, const struct bpf_map *map)
-{
-	struct bpf_map_info info = {0};
-	uint32_t len = sizeof(info);
-
-	return !bpf_obj_get_info_by_fd(fd, &info, &len) && info.type == bpf_map__type(map) &&
-	       info.key_size == bpf_map__key_size(map) &&
-	       info.value_size == bpf_map__value_size(map) &&
-	       info.max_entries == bpf_map__max_entries(map) &&
-	       (info.value_size != sizeof(struct pv_counters) || same_counters(fd));
-}
-
-void pins_reuse_one(struct bpf_map *map, const char *name)
-{
-	int fd = bpf_map__is_internal(map) ? -1 : pins_get(name, bpf_map__name(map));
-
-	if (fd < 0)
-		return;
-	if (same_shape(fd, map))
-		bpf_map__reuse_fd(map, fd); /* it keeps a descriptor of its own */
-	close(fd);
-}
-
-void pins_reuse(struct bpf_object *o, const char *name)
-{
-	struct bpf_map *map;
-
-	bpf_object__for_each_map(map, o)
-	{
-		pins_reuse_one(map, name);
-	}
 }
 
 static uint32_t map_id(int fd)
