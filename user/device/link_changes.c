@@ -105,7 +105,7 @@ static void apply_rename(struct device *d, const char *name)
 	log_info("device was renamed", "from=%s to=%s", from, name);
 	err = strcmp(name, d->served_name) ? device_take_name(d, name) : -EALREADY;
 	if (err && err != -EALREADY)
-		log_error("socket and pins keep the name they had",
+		log_error("socket and pins keep their old name",
 			  "device=%s name=%s errno=%d problem=\"%s\"", name, d->served_name, -err,
 			  err == -EWOULDBLOCK ? "another podveil serves a device of that name"
 					      : strerror(-err));

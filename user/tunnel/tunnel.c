@@ -118,7 +118,7 @@ static void note_deletion(struct tunnel *t)
 
 	memmove(t->deleted + 1, t->deleted, sizeof(t->deleted) - sizeof(*t->deleted));
 	t->deleted[0] = time(NULL);
-	log_warn("tunnel device was deleted, it is made anew", "interface=%s",
+	log_warn("the tunnel device was deleted: it is made again", "interface=%s",
 		 name_of(t, &t->settings));
 	if (!before && is_deleted_often(t))
 		log_error(
@@ -340,7 +340,7 @@ int tunnel_enable(struct tunnel *t, const struct settings *s, uint32_t mtu, int 
 	t->mtu = mtu;
 	/* A pair of an agent before us may have fewer queues. */
 	if (workers_changed && device_set_workers(t->device, s->workers)) {
-		log_info("the tunnel device is made anew", "interface=%s workers=%u",
+		log_info("the tunnel device is made again", "interface=%s workers=%u",
 			 device_name(t->device), s->workers);
 		stop_device(t, true);
 	}
@@ -441,7 +441,7 @@ static int repair_configuration(struct tunnel *t)
 	note_foreign_configuration(t);
 	if (!steering_peers_configured(t->steering) || !t->configured_by_others)
 		return 0;
-	log_info("somebody configured the device, it is set back", "interface=%s",
+	log_info("another program configured the device: our configuration is restored", "interface=%s",
 		 device_name(t->device));
 	err = configure_interface(t);
 	if (!err)
