@@ -441,8 +441,8 @@ static int repair_configuration(struct tunnel *t)
 	note_foreign_configuration(t);
 	if (!steering_peers_configured(t->steering) || !t->configured_by_others)
 		return 0;
-	log_info("another program configured the device: our configuration is restored", "interface=%s",
-		 device_name(t->device));
+	log_info("another program configured the device: our configuration is restored",
+		 "interface=%s", device_name(t->device));
 	err = configure_interface(t);
 	if (!err)
 		err = steering_repair_peers(t->steering);
