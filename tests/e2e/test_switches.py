@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import select
 import time
 
 import pytest
@@ -130,8 +131,11 @@ def test_no_request_is_lost_by_a_switch(strict):
 def watch(node):
     """Netlink's news of the node's devices, routes and rules, from now on: a process whose output they are."""
     monitor = node.start(["ip", "-o", "monitor", "link", "route", "rule"])
-    node.run("ip link add news type bridge")
-    assert any("news" in line for line in monitor.stdout)
+
+    def hears():
+        node.run("ip link add news type bridge; ip link del news")
+        return select.select([monitor.stdout], [], [], 0.1)[0]
+    wait_for(hears, "ip monitor listens")
     return monitor
 
 
