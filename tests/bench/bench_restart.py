@@ -146,9 +146,10 @@ KINDS = {"device": BareDevice, "agent": Agent, "strict": StrictAgent}
 
 
 def first_packet(at, until, silences):
-    """ms from the kill to the end of the longest silence that began about then."""
-    after = [(end - begin, end) for begin, end in silences if at - 0.02 < begin < at + 0.05 and end < until]
-    return 1000 * (max(after)[1] - at) if after else 0.0
+    """ms from the kill to the end of the longest silence about then."""
+    after = [(end - begin, end) for begin, end in silences if begin < at + 0.1 and at < end < until]
+    assert after, "a kill after which nothing was silent"
+    return 1000 * (max(after)[1] - at)
 
 
 def measure(kind, kills):

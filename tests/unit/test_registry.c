@@ -201,6 +201,11 @@ static void an_address_cannot_take_away_a_range(void **state)
 	assert_admitted("a", "10.0.1.0/24");
 	assert_refusals("in_pods b a");
 	assert_string_equal(cidr_format(&node("b")->record->address4, true, text), "172.18.0.3");
+	/* Where we live ourselves we know better. */
+	set_address(&world.records[1].address4, "172.18.0.3");
+	set_address(&world.records[2].address4, "10.0.1.7");
+	review();
+	assert_string_equal(cidr_format(&node("me")->record->address4, true, text), "10.0.1.7");
 }
 
 /* --- ranges --- */
@@ -234,6 +239,19 @@ static void who_proved_a_range_keeps_it(void **state)
 	review();
 	assert_refusals("range_held a b");
 	assert_int_equal(node("a")->record->tunnel4.family, AF_UNSPEC);
+}
+
+/* A device may still have the session of a key that the record has no more. */
+static void another_key_proves_nothing(void **state)
+{
+	(void)state;
+	add(&world, "a", "172.18.0.2", 1, "10.0.1.0/24");
+	add(&world, "b", "172.18.0.3", 2, "10.0.2.0/24");
+	add(&world, "me", "172.18.0.1", 0, "10.7.0.0/24");
+	prove("a", 99);
+	set_ranges(&world.records[1], "10.0.1.0/24");
+	review();
+	assert_refusals("range_contested a b|range_contested b a");
 }
 
 static void what_nobody_proved_is_nobodys(void **state)
@@ -393,6 +411,14 @@ static void what_is_assigned_beats_what_is_said(void **state)
 	review();
 	assert_admitted("b", "10.0.1.0/24");
 	assert_refusals("range_held a b");
+	/* And what its owner gave away beats both. */
+	world.records[0].assigned = true;
+	world.records[0].granted = calloc(1, sizeof(struct cidr));
+	world.records[0].n_granted = 1;
+	world.records[0].granted[0] = world.records[0].pod_cidrs[0];
+	review();
+	assert_admitted("a", "10.0.1.0/24");
+	assert_refusals("range_held b a");
 }
 
 /* --- keys --- */
@@ -422,6 +448,10 @@ static void a_victims_key_is_the_victims(void **state)
 	review();
 	assert_int_equal(key_of("z"), 0);
 	assert_int_equal(key_of("b"), 2);
+	/* What is ours is ours, although another one had it before. */
+	memset(own_key, 2, sizeof(own_key));
+	review();
+	assert_int_equal(key_of("b"), 0);
 }
 
 static void a_key_that_nobody_proved_is_one_peer(void **state)
@@ -443,6 +473,26 @@ static void a_key_that_nobody_proved_is_one_peer(void **state)
 	review();
 	assert_int_equal(node("b")->peer[0], 1);
 	assert_int_equal(key_of("a"), 0);
+}
+
+/* One peer for all who claim the key: the one that was a peer already, else one that can be. */
+static void the_peer_of_a_shared_key(void **state)
+{
+	(void)state;
+	add(&world, "a", "172.18.0.2", 7, "10.0.1.0/24");
+	add(&world, "b", "172.18.0.3", 5, "10.0.2.0/24");
+	add(&world, "me", "172.18.0.1", 0, "10.7.0.0/24");
+	prove("b", 5);
+	set_key(&world.records[1], 7);
+	review();
+	assert_int_equal(node("a")->peer[0], 1);
+	assert_int_equal(node("b")->peer[0], 1);
+	world_fini(&world);
+	add(&world, "a", "", 8, "10.0.1.0/24");
+	add(&world, "c", "172.18.0.4", 8, "10.0.3.0/24");
+	add(&world, "me", "172.18.0.1", 0, "10.7.0.0/24");
+	review();
+	assert_int_equal(node("a")->peer[0], 1);
 }
 
 static void keys_are_rotated_and_nodes_made_anew(void **state)
@@ -471,6 +521,57 @@ static void keys_are_rotated_and_nodes_made_anew(void **state)
 	review();
 	assert_int_equal(key_of("a"), 11);
 	assert_int_equal(key_of("b"), 1);
+}
+
+static void count_key(void *context, enum registry_family family, const uint8_t key[32])
+{
+	unsigned int *n = context;
+
+	assert_int_equal(family, REGISTRY_IPV4);
+	n[key[0]]++;
+}
+
+/* Who holds what another one claims is asked whether it is still there; who answers is not. */
+static void who_is_contradicted_is_asked(void **state)
+{
+	unsigned int asked[256] = {0};
+
+	(void)state;
+	add(&world, "a", "172.18.0.2", 1, "10.0.1.0/24");
+	add(&world, "b", "172.18.0.3", 2, "10.0.2.0/24");
+	add(&world, "me", "172.18.0.1", 0, "10.7.0.0/24");
+	prove("a", 1);
+	prove("b", 2);
+	see("a", 1, false, false);
+	registry_challenged(registry, count_key, asked);
+	assert_int_equal(asked[1], 0);
+	set_ranges(&world.records[1], "10.0.1.0/24");
+	review();
+	registry_challenged(registry, count_key, asked);
+	assert_int_equal(asked[1], 1);
+	see("a", 1, true, false);
+	registry_challenged(registry, count_key, asked);
+	assert_int_equal(asked[1], 1);
+	assert_int_equal(asked[2], 0);
+}
+
+/* It was silent for long, but is back before anybody took over. */
+static void who_is_back_keeps_its_range(void **state)
+{
+	(void)state;
+	add(&world, "a", "172.18.0.2", 1, "10.0.1.0/24");
+	add(&world, "b", "172.18.0.3", 2, "10.0.2.0/24");
+	add(&world, "me", "172.18.0.1", 0, "10.7.0.0/24");
+	prove("a", 1);
+	prove("b", 2);
+	see("a", 1, false, true);
+	now += REGISTRY_SILENCE_S;
+	see("a", 1, false, true);
+	see("a", 1, true, false);
+	set_ranges(&world.records[1], "10.0.1.0/24");
+	review();
+	assert_admitted("a", "10.0.1.0/24");
+	assert_admitted("b", "");
 }
 
 /* A node was renamed, with a new key; its old record is still there, and its device is not. */
@@ -592,12 +693,38 @@ static void host_encryption_is_for_the_nodes_own_address(void **state)
 	assert_false(node("me")->host_refused[0]);
 }
 
+/* Both prove an address in turn: it is the first one's, whatever else that one changes, until it falls
+ * silent. */
+static void who_had_an_address_first_keeps_it(void **state)
+{
+	(void)state;
+	add(&world, "a", "172.18.0.2", 1, "10.0.1.0/24");
+	add(&world, "b", "172.18.0.3", 2, "10.0.2.0/24");
+	add(&world, "me", "172.18.0.1", 0, "10.7.0.0/24");
+	in.host_encryption = true;
+	prove("a", 1);
+	prove("b", 2);
+	set_address(&world.records[1].address4, "172.18.0.2");
+	prove("b", 2);
+	set_ranges(&world.records[0], "10.0.1.0/24,10.0.3.0/24");
+	prove("a", 1);
+	assert_false(node("a")->host_refused[0]);
+	assert_true(node("b")->host_refused[0]);
+	see("a", 1, false, true);
+	now += REGISTRY_SILENCE_S;
+	see("a", 1, false, true);
+	review();
+	assert_true(node("a")->host_refused[0]);
+	assert_false(node("b")->host_refused[0]);
+}
+
 /* --- across restarts --- */
 
 static void what_was_proved_outlives_us(void **state)
 {
 	char file[] = "/tmp/podveil-registry-XXXXXX";
 	int fd = mkstemp(file);
+	struct stat first, second;
 	FILE *f;
 
 	(void)state;
@@ -611,6 +738,13 @@ static void what_was_proved_outlives_us(void **state)
 	add(&world, "me", "172.18.0.1", 0, "10.7.0.0/24");
 	prove("b", 2);
 	assert_int_equal(registry_save(registry), 0);
+	assert_int_equal(stat(file, &first), 0);
+	assert_int_equal(first.st_mode & 0777, 0600);
+	/* Nothing is new: nothing is written, which would be another file. */
+	review();
+	assert_int_equal(registry_save(registry), 0);
+	assert_int_equal(stat(file, &second), 0);
+	assert_int_equal(second.st_ino, first.st_ino);
 	registry_free(registry);
 	registry = registry_new(file);
 	set_key(&world.records[0], 2);
@@ -622,14 +756,29 @@ static void what_was_proved_outlives_us(void **state)
 	set_key(&world.records[1], 0);
 	review();
 	assert_int_equal(key_of("b"), 2);
-	/* Nonsense in it is no reason not to start. */
+	/* A node that went has proved nothing any more. */
+	world_fini(&world);
+	add(&world, "a", "172.18.0.2", 1, "10.0.1.0/24");
+	add(&world, "me", "172.18.0.1", 0, "10.7.0.0/24");
+	review();
+	assert_int_equal(registry_save(registry), 0);
+	registry_free(registry);
+	registry = registry_new(file);
+	world_fini(&world);
+	add(&world, "a", "172.18.0.2", 1, "10.0.2.0/24");
+	add(&world, "b", "172.18.0.3", 2, "10.0.2.0/24");
+	add(&world, "me", "172.18.0.1", 0, "10.7.0.0/24");
+	review();
+	assert_contested("10.0.2.0/24 closed 10.0.2.0/24 closed");
+	/* Nonsense in it is no reason not to start, and proves nothing. */
 	registry_free(registry);
 	f = fopen(file, "w");
-	fputs("[{\"name\":\"b\"},{\"name\":\"b\"}]", f);
+	fputs("[{\"name\":\"b\",\"podCIDRs\":[\"10.0.2.0/24\"]},{\"name\":\"b\"}]", f);
 	fclose(f);
 	registry = registry_new(file);
 	assert_non_null(registry);
 	review();
+	assert_contested("10.0.2.0/24 closed 10.0.2.0/24 closed");
 	unlink(file);
 }
 
@@ -676,6 +825,7 @@ int main(void)
 		TEST(no_range_contains_a_node_or_the_store),
 		TEST(an_address_cannot_take_away_a_range),
 		TEST(who_proved_a_range_keeps_it),
+		TEST(another_key_proves_nothing),
 		TEST(what_nobody_proved_is_nobodys),
 		TEST(who_is_gone_contests_nothing),
 		TEST(a_conflict_never_ends_in_plaintext),
@@ -684,11 +834,15 @@ int main(void)
 		TEST(what_is_assigned_beats_what_is_said),
 		TEST(a_victims_key_is_the_victims),
 		TEST(a_key_that_nobody_proved_is_one_peer),
+		TEST(the_peer_of_a_shared_key),
 		TEST(keys_are_rotated_and_nodes_made_anew),
+		TEST(who_is_contradicted_is_asked),
+		TEST(who_is_back_keeps_its_range),
 		TEST(a_renamed_node_takes_over),
 		TEST(a_key_that_vanishes_is_held),
 		TEST(a_key_that_nobody_knew_is_not_made_up),
 		TEST(host_encryption_is_for_the_nodes_own_address),
+		TEST(who_had_an_address_first_keeps_it),
 		TEST(what_was_proved_outlives_us),
 		TEST(refusals_are_explained),
 		TEST(whatever_a_hostile_node_says),

@@ -16,7 +16,12 @@ struct late_close {
 	int ends[2]; /* -1: nothing was begun */
 };
 
-#define LATE_CLOSE_NONE {{-1, -1}}
+#define LATE_CLOSE_NONE                                                                            \
+	{                                                                                          \
+		{                                                                                  \
+			-1, -1                                                                     \
+		}                                                                                  \
+	}
 
 /* What fails costs time at a kill, and nothing else: it is not reported. */
 void late_close_begin(struct late_close *l, int socket);

@@ -124,6 +124,9 @@ static const struct {
 	{"guard.stands, .leaks, .dropLeak, .plainInward, .dropPlainInward, .dropWireShort, .drops",
 	 "first on all devices that lead out of the node; packets in plain that left, were kept from "
 	 "leaving, came in, were kept out; malformed messages"},
+	{"guard.leaked, .plainBeforeEncryption, .leakedInward, .plainInwardBeforeEncryption",
+	 "what leaks and plainInward consist of: packets in plain although encryption with their "
+	 "node stood, and before it first did"},
 	{"guard.method, .devices.device, .stands, .before",
 	 "tcx or clsact; where, whether first there, and whose filter last ran before it, or null"},
 	{"guard.displaced", "how often such a filter was found, and the guard put first again"},

@@ -435,6 +435,20 @@ int datapath_send(struct datapath *d, const struct endpoint *to, const void *mes
 	return err;
 }
 
+unsigned int datapath_send_run(struct datapath *d, const struct endpoint *to, const void *messages,
+			       unsigned int n, uint16_t size, uint8_t ecn_dscp)
+{
+	struct wire *wire = rcu_dereference(d->workers[0]->wire);
+	unsigned int sent = 0;
+
+	if (wire && n > 1 && !wire_send_equal(wire, to, messages, n, size, ecn_dscp))
+		return n;
+	for (unsigned int i = 0; i < n; i++)
+		sent += !datapath_send(d, to, (const uint8_t *)messages + (size_t)i * size, size,
+				       ecn_dscp);
+	return sent;
+}
+
 int datapath_keepalive(struct datapath *d, struct remote *r)
 {
 	uint8_t message[MESSAGE_DATA_OVERHEAD];

@@ -177,7 +177,7 @@ static int parse_format(const struct setting *s, const char *text, void *to)
 	.form = SETTING_TEXT, .parse = parse_interface_name,                                       \
 	.what = "a device name of 1 to 15 characters", .pattern = "^[^/:\\s]{1,15}$"
 #define CHECK_RANGES                                                                               \
-	.form = SETTING_LIST, .parse = parse_ranges,                                               \
+	.form = SETTING_LIST, .parse = parse_ranges, .most = SETTINGS_MAX_RANGES,                  \
 	.what = "up to " AS_TEXT(SETTINGS_MAX_RANGES) " address ranges, comma between"
 #define CHECK_WIRE   .form = SETTING_WORD, .parse = parse_wire, .words = "auto socket xdp"
 #define CHECK_LEVEL  .form = SETTING_WORD, .parse = parse_level, .words = "error warn info debug"

@@ -24,6 +24,7 @@ struct setting {
 		uint64_t from, to;
 	} numbers[2];	     /* a number: one of these intervals; the second may be 0 to 0, none */
 	const char *words;   /* a boolean or word: all that there are, one blank between; or NULL */
+	size_t most;	     /* a list: so many at most */
 	const char *what;    /* text or list: what it may be, in words */
 	const char *pattern; /* text: a regular expression that is no stricter than parse() */
 	size_t offset, size; /* in struct settings */

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "podveil/counters.h"
 #include "programs/pins.h"
 
 #define RECORD "record"
@@ -90,7 +91,8 @@ static bool fits_map(int fd, const struct bpf_map *map, uint32_t id)
 	       info.type == bpf_map__type(map) && info.key_size == bpf_map__key_size(map) &&
 	       info.value_size == bpf_map__value_size(map) &&
 	       info.max_entries == bpf_map__max_entries(map) &&
-	       info.map_flags == bpf_map__map_flags(map);
+	       info.map_flags == bpf_map__map_flags(map) &&
+	       (info.value_size != sizeof(struct pv_counters) || pins_counters_fit(fd));
 }
 
 static bool fits_program(int fd, const struct bpf_program *program, const struct record *r,
@@ -207,11 +209,31 @@ int adoption_take(struct adoption *a, const struct adoption_source *s, const cha
 	return 0;
 }
 
+void adoption_keep(struct bpf_map *map, const char *name)
+{
+	const int fd = bpf_map__is_internal(map) ? -1 : pins_get(name, bpf_map__name(map));
+	struct bpf_map_info info;
+	struct record r;
+	bool known;
+
+	if (fd < 0)
+		return;
+	known = describe_map(fd, &info);
+	if (known && read_record(name, &r)) {
+		known = false;
+		for (size_t i = 0; i < ADOPTION_MAPS; i++)
+			known |= info.id == r.maps[i];
+	}
+	if (known && fits_map(fd, map, info.id))
+		bpf_map__reuse_fd(map, fd); /* it keeps a descriptor of its own */
+	close(fd);
+}
+
 /* --- offering --- */
 
 /* Those that were not loaded are not for the next one either. */
-static int note_programs(struct adoption *a, const struct adoption_source *s,
-			 const char *directory, struct record *r)
+static int note_programs(struct adoption *a, const struct adoption_source *s, const char *directory,
+			 struct record *r)
 {
 	struct bpf_program *program;
 	struct bpf_prog_info info;

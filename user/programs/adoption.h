@@ -32,7 +32,10 @@ struct adoption {
 	int record; /* -1: none */
 };
 
-#define ADOPTION_NONE {.record = -1}
+#define ADOPTION_NONE                                                                              \
+	{                                                                                          \
+		.record = -1                                                                       \
+	}
 
 struct adoption_source {
 	struct bpf_object *object; /* opened; which programs are wanted is said with autoload */
@@ -45,6 +48,9 @@ struct adoption_source {
  * is to be loaded. -ENOENT: there are none. -ESTALE: they are not what would be loaded, which was
  * logged; the pins are left alone. */
 int adoption_take(struct adoption *a, const struct adoption_source *s, const char *name);
+/* Before loading anew: takes over one map alone, with its content. The record may be of another
+ * build, but has to know the map; of a version that had no records it is what has the same shape. */
+void adoption_keep(struct bpf_map *map, const char *name);
 /* After loading and pinning the maps: pins the programs for the next process. 0 or -errno; then the
  * next one loads its own. The programs are in `a` in any case. */
 int adoption_offer(struct adoption *a, const struct adoption_source *s, const char *directory);

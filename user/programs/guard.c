@@ -434,15 +434,20 @@ void guard_counters(struct guard *g, struct pv_counters *sum)
 static int adopt_or_load(struct guard *g)
 {
 	const struct adoption_source s = source(g);
+	struct bpf_map *map;
 	int err = adoption_take(&g->adoption, &s, PIN_NAME);
 
 	if (!err)
 		return pins_directory(PIN_NAME, g->pins, sizeof(g->pins));
 	/* Ranges stay what they were, also under other programs. */
-	pins_reuse(g->skeleton->obj, PIN_NAME);
+	bpf_object__for_each_map(map, s.object)
+	{
+		adoption_keep(map, PIN_NAME);
+	}
 	err = guard_skeleton__load(g->skeleton);
 	if (err)
 		return err;
+	pins_sign_counters(bpf_map__fd(g->skeleton->maps.guard_counters));
 	pins_make(g->skeleton->obj, PIN_NAME, g->pins, sizeof(g->pins));
 	return offer(g);
 }

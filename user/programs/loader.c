@@ -31,11 +31,6 @@
 
 /* --- pins --- */
 
-const char *programs_pinned(const struct programs *p)
-{
-	return p->directory[0] ? p->directory : NULL;
-}
-
 int programs_rename(struct programs *p, const char *pin_name)
 {
 	return pins_rename(p->directory, sizeof(p->directory), pin_name);
@@ -89,12 +84,16 @@ static void explain(int err)
 static bool empty(const struct bpf_map *map, unsigned int *budget)
 {
 	const int fd = bpf_map__fd(map);
-	uint8_t key[64];
+	uint8_t key[64], next[64];
+	bool more = !bpf_map_get_next_key(fd, NULL, key);
 
-	while (!bpf_map_get_next_key(fd, NULL, key)) {
+	/* The next one first: to begin anew each time would walk over all that is empty. */
+	while (more) {
+		more = !bpf_map_get_next_key(fd, key, next);
 		if (!*budget || bpf_map_delete_elem(fd, key))
 			return false;
 		--*budget;
+		memcpy(key, next, sizeof(key));
 	}
 	return true;
 }
@@ -170,10 +169,12 @@ static int load(struct programs *p, const struct programs_params *params)
 	int err;
 
 	if (params->adopt)
-		pins_reuse_one(p->skeleton->maps.counters, params->pin_name);
+		adoption_keep(p->skeleton->maps.counters, params->pin_name);
 	err = tunnel__load(p->skeleton);
 	if (err)
 		explain(err);
+	else
+		pins_sign_counters(bpf_map__fd(p->skeleton->maps.counters));
 	return err;
 }
 

@@ -12,8 +12,8 @@
 struct tunnel; /* the skeleton */
 
 struct programs {
-	struct tunnel *skeleton;    /* its maps: loaded or adopted */
-	struct adoption adoption;   /* and its programs */
+	struct tunnel *skeleton;  /* its maps: loaded or adopted */
+	struct adoption adoption; /* and its programs */
 	bool superpackets;
 	char directory[PATH_MAX]; /* of the pins; empty: none */
 	struct pv_counters *counters;

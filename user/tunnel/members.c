@@ -246,6 +246,7 @@ bool member_see(struct member *m, const struct peer_view *v)
 void member_begin_anew(struct member *m)
 {
 	m->through = false;
+	m->ticks_through = 0;
 	m->old_sessions = m->sessions;
 }
 

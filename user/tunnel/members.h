@@ -18,12 +18,13 @@ struct member {
 	struct endpoint endpoint;
 	struct cidr *allowed;
 	size_t n_allowed;
-	bool through;		/* its routes go through the tunnel, and stay there */
-	uint64_t through_since; /* Unix time, s */
-	bool session;		/* stands now */
-	bool unanswered;	/* initiations were repeated in vain */
-	uint64_t session_age;	/* ns; UINT64_MAX: no session */
-	struct endpoint where;	/* as the device knows it */
+	bool through;		    /* its routes go through the tunnel, and stay there */
+	unsigned int ticks_through; /* since then, up to STEADY_TICKS */
+	uint64_t through_since;	    /* Unix time, s */
+	bool session;		    /* stands now */
+	bool unanswered;	    /* initiations were repeated in vain */
+	uint64_t session_age;	    /* ns; UINT64_MAX: no session */
+	struct endpoint where;	    /* as the device knows it */
 	uint64_t sent_bytes, received_bytes;
 	uint64_t last_handshake; /* Unix time, ns; 0: never. To be shown: the clock may be set */
 	uint64_t sessions;	 /* that were agreed on, as the device counts them */
@@ -32,6 +33,10 @@ struct member {
 	uint64_t received;	 /* packets, now and when last probed */
 	uint64_t received_then;
 };
+
+/* So long after routes moved, nothing is under way by the old ones any more, and the peer has moved
+ * its own. */
+#define STEADY_TICKS 4
 
 struct members {
 	struct member *all; /* in the order of names */

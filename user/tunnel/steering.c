@@ -147,6 +147,7 @@ static void inherit(struct steering *s, struct members *now)
 
 		if (before) {
 			now->all[i].through = before->through;
+			now->all[i].ticks_through = before->ticks_through;
 			now->all[i].through_since = before->through_since;
 			if (!memcmp(before->key, now->all[i].key, 32))
 				now->all[i].old_sessions = before->old_sessions;
@@ -327,6 +328,8 @@ void steering_tick(struct steering *s)
 		struct member *m = &s->members.all[i];
 		char key[SHORT_KEY];
 
+		if (m->through && m->ticks_through < STEADY_TICKS)
+			m->ticks_through++;
 		if (!m->through && ++m->waiting == PATIENCE_TICKS)
 			log_warn("no session with a peer, so its traffic is not encrypted",
 				 "peer=%s key=%s interface=%s needs=\"UDP port %u open both ways, "
@@ -337,6 +340,18 @@ void steering_tick(struct steering *s)
 			continue;
 		if (!m->through || !m->last_handshake || m->unanswered)
 			device_handshake(s->device, m->key, false);
+	}
+}
+
+void steering_each_encrypted(const struct steering *s,
+			     void (*each)(void *context, const struct cidr *range), void *context)
+{
+	for (size_t i = 0; i < s->n_ranges; i++) {
+		const struct range *r = &s->ranges[i];
+
+		if (r->member != PLAN_NO_PEER && !r->host &&
+		    s->members.all[r->member].ticks_through == STEADY_TICKS)
+			each(context, &r->cidr);
 	}
 }
 

@@ -115,7 +115,7 @@ static enum takeover take_or_refuse(struct felix *f, const char *key_name, const
 	if (!err && f->table && published && !memcmp(published, f->wireguard.public_key, 32)) {
 		snprintf(
 			why, room,
-			"%s is the WireGuard device of somebody who uses it (Felix): it is taken over when Felix lets go: kubectl -n kube-system patch daemonset calico-node --patch-file deploy/kubernetes/calico/calico-node.patch.yaml",
+			"%s is the WireGuard device of somebody who uses it (Felix): it is taken over when Felix lets go: " FELIX_PATCH,
 			name);
 		return TAKEOVER_REFUSED;
 	}

@@ -18,6 +18,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Makes Felix let go of what is ours to be, and then leave it alone. */
+#define FELIX_PATCH                                                                                \
+	"kubectl -n kube-system patch daemonset calico-node --patch-file deploy/kubernetes/calico/calico-node.patch.yaml"
+
 enum takeover {
 	TAKEOVER_FREE,	 /* nobody else has the name */
 	TAKEOVER_DONE,	 /* somebody had; now it is free, and private_key is what it had */

@@ -522,10 +522,12 @@ void tunnel_look(struct tunnel *t, void (*peer)(void *context, const struct tunn
 
 	for (size_t i = 0; i < all->n; i++) {
 		const struct member *m = &all->all[i];
+		/* A tunnel that ends has no routes any more. */
+		const bool encrypting = m->through && t->state == TUNNEL_ON;
 		const struct tunnel_peer_status s = {
 			.node = m->node,
-			.encrypting = m->through,
-			.encrypting_since = m->through ? m->through_since : 0,
+			.encrypting = encrypting,
+			.encrypting_since = encrypting ? m->through_since : 0,
 			.session = m->session,
 			.unanswered = m->unanswered,
 			.awaited = steering_awaits(m),
@@ -539,4 +541,11 @@ void tunnel_look(struct tunnel *t, void (*peer)(void *context, const struct tunn
 
 		peer(context, &s);
 	}
+}
+
+void tunnel_each_encrypted(const struct tunnel *t,
+			   void (*each)(void *context, const struct cidr *range), void *context)
+{
+	if (t->state == TUNNEL_ON)
+		steering_each_encrypted(t->steering, each, context);
 }

@@ -91,5 +91,8 @@ struct tunnel_peer_status {
 };
 void tunnel_look(struct tunnel *t, void (*peer)(void *context, const struct tunnel_peer_status *p),
 		 void *context);
+/* Pods' ranges whose traffic has been encrypted for two seconds or more. */
+void tunnel_each_encrypted(const struct tunnel *t,
+			   void (*each)(void *context, const struct cidr *range), void *context);
 
 #endif

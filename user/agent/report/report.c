@@ -277,11 +277,14 @@ static json_t *guard_status(const struct fence *f)
 	struct pv_counters c;
 
 	fence_counters(f, &c);
-	return json_pack("{s:b, s:s, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "stands",
-			 fence_stands(f), "method", fence_method(f), "devices",
+	return json_pack("{s:b, s:s, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}",
+			 "stands", fence_stands(f), "method", fence_method(f), "devices",
 			 guard_devices_status(f), "displaced", (json_int_t)fence_displaced(f),
-			 "leaks", (json_int_t)c.leaks, "dropLeak", (json_int_t)c.drop_leak,
-			 "plainInward", (json_int_t)c.plain_inward, "dropPlainInward",
+			 "leaks", (json_int_t)c.leaks, "leaked", (json_int_t)c.leaked,
+			 "plainBeforeEncryption", (json_int_t)c.plain_before_encryption, "dropLeak",
+			 (json_int_t)c.drop_leak, "plainInward", (json_int_t)c.plain_inward,
+			 "leakedInward", (json_int_t)c.leaked_inward, "plainInwardBeforeEncryption",
+			 (json_int_t)c.plain_inward_before_encryption, "dropPlainInward",
 			 (json_int_t)c.drop_plain_inward, "dropWireShort",
 			 (json_int_t)c.drop_wire_short, "drops", drop_list(&c));
 }

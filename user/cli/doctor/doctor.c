@@ -206,24 +206,22 @@ static void tunnel(struct report *r, const char *interface)
 	}
 	find(r, interface, strcmp(link.kind, "veth") ? BAD : GOOD,
 	     "no other WireGuard under this name",
-	     "switch the other one off (Felix: wireguardEnabled false, another "
-	     "wireguardInterfaceName), or set wireguardInterfaceName",
+	     "see what is said of Felix; or set another wireguardInterfaceName",
 	     "a device of kind %s", link.kind[0] ? link.kind : "(physical)");
 }
 
 static void felix(struct report *r, const struct settings *s)
 {
-	char found[256];
-	const enum felix verdict = felix_look("/proc", s, found, sizeof(found));
+	static const enum verdict verdict_of[] = {[FELIX_ABSENT] = GOOD,
+						  [FELIX_APART] = GOOD,
+						  [FELIX_WORTH_A_LOOK] = WORSE,
+						  [FELIX_IN_THE_WAY] = BAD};
+	struct felix_seen seen;
 
-	find(r, "Felix",
-	     verdict == FELIX_IN_THE_WAY ? BAD
-	     : verdict == FELIX_UNKNOWN	 ? WORSE
-					 : GOOD,
-	     "a Felix that leaves our device, rule and table alone",
-	     "set these for calico-node: kubectl patch daemonset calico-node --patch-file "
-	     "deploy/kubernetes/calico/calico-node.patch.yaml",
-	     "%s%s", verdict == FELIX_IN_THE_WAY ? "lacks " : "", found);
+	felix_look("/proc", s, &seen);
+	find(r, "Felix", verdict_of[seen.verdict],
+	     "a Felix that leaves encryption, device, rule and table to us",
+	     seen.todo ? seen.todo : "", "%s", seen.found);
 }
 
 static void port(struct report *r, const char *what, uint16_t number)

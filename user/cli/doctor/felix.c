@@ -4,13 +4,19 @@
 #include <ctype.h>
 #include <dirent.h>
 #include <limits.h>
+#include <sodium.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
+#include "cli/doctor/felix_objects.h"
 #include "cli/doctor/felix_traces.h"
+#include "netlink/link.h"
+#include "netlink/route.h"
+#include "netlink/wireguard.h"
+#include "tunnel/takeover.h"
 
 #define MAX_BYTES (256u << 10)
 
@@ -18,6 +24,9 @@
 #define DEFAULT_RANGES "1-250"
 #define DEFAULT_NAME4  "wireguard.cali"
 #define DEFAULT_NAME6  "wg-v6.cali"
+
+#define FELIX_OFF                                                                                  \
+	"kubectl patch felixconfiguration default --type=merge -p '{\"spec\":{\"wireguardEnabled\":false}}'"
 
 /* A file of /proc: strings, each with its terminating zero. Allocated; NULL: it cannot be read. */
 static char *strings(const char *proc, const char *pid, const char *file, size_t *len)
@@ -98,8 +107,9 @@ static void want(FILE *out, const char *assignment)
 	fprintf(out, "%s%s", ftell(out) ? " " : "", assignment);
 }
 
-/* Felix touches a device of its own WireGuard's name, and rules to its tables. */
-static enum felix judge(const char *all, size_t len, const struct settings *s, FILE *out)
+/* Felix touches a device of its own WireGuard's name, and rules to its tables. Writes which of its
+ * variables need which value; nothing: it keeps apart. */
+static void judge(const char *all, size_t len, const struct settings *s, FILE *out)
 {
 	const char *interface4 = variable(all, len, "FELIX_WIREGUARDINTERFACENAME");
 	const char *interface6 = variable(all, len, "FELIX_WIREGUARDINTERFACENAMEV6");
@@ -119,60 +129,172 @@ static enum felix judge(const char *all, size_t len, const struct settings *s, F
 		want(out, "FELIX_WIREGUARDINTERFACENAMEV6=felix-wg6.off");
 	if (table)
 		want(out, "FELIX_ROUTETABLERANGES=2-250");
-	return ftell(out) ? FELIX_IN_THE_WAY : FELIX_APART;
 }
 
-/* Its process is not to be seen from here, nor what it was told. */
-static enum felix judge_traces(const char *trace, const struct settings *s, char *found,
-			       size_t room)
-{
-	char *text = NULL;
-	size_t n;
-	FILE *out = open_memstream(&text, &n);
-	enum felix verdict = FELIX_UNKNOWN;
+/* --- is it here? --- */
 
-	if (out) {
-		if (judge("", 0, s, out) == FELIX_APART)
-			verdict = FELIX_APART;
-		fclose(out);
-	}
-	if (verdict == FELIX_APART)
-		snprintf(found, room, "there (%s), keeps apart", trace);
-	else
-		snprintf(found, room, "there (%s), its environment is not to be seen from here",
-			 trace);
-	free(text);
-	return verdict;
+struct sight {
+	bool process;	 /* of Felix's, with its environment; else there may be what it leaves */
+	char trace[96];	 /* by what it was found; empty: it is not here */
+	char lacks[200]; /* variables that it needs, by its environment or its defaults */
+	struct felix_objects objects;
+};
+
+static void judge_environment(const char *all, size_t len, const struct settings *s,
+			      struct sight *out)
+{
+	FILE *text = fmemopen(out->lacks, sizeof(out->lacks), "w");
+
+	if (!text)
+		return;
+	judge(all, len, s, text);
+	fclose(text);
 }
 
-enum felix felix_look(const char *proc, const struct settings *s, char *found, size_t room)
+static void look_for_process(const char *proc, const struct settings *s, struct sight *out)
 {
-	enum felix verdict = FELIX_ABSENT;
 	DIR *d = opendir(proc);
 	struct dirent *e;
-	char trace[64];
 
-	snprintf(found, room, "none on this machine");
-	while (d && verdict == FELIX_ABSENT && (e = readdir(d))) {
-		char *all, *text = NULL;
-		size_t len = 0, n;
-		FILE *out;
+	while (d && !out->process && (e = readdir(d))) {
+		size_t len = 0;
+		char *all;
 
 		if (!isdigit((unsigned char)e->d_name[0]) || !is_felix(proc, e->d_name))
 			continue;
 		all = strings(proc, e->d_name, "environ", &len);
-		out = open_memstream(&text, &n);
-		if (out) {
-			verdict = judge(all ? all : "", len, s, out);
-			fclose(out);
-			snprintf(found, room, "%s", verdict == FELIX_APART ? "keeps apart" : text);
-		}
-		free(text);
+		out->process = true;
+		snprintf(out->trace, sizeof(out->trace), "process %.20s", e->d_name);
+		judge_environment(all ? all : "", len, s, out);
 		free(all);
 	}
 	if (d)
 		closedir(d);
-	if (verdict == FELIX_ABSENT && felix_traces(trace, sizeof(trace)))
-		verdict = judge_traces(trace, s, found, room);
-	return verdict;
+}
+
+static void look_for_it(const char *proc, const struct settings *s, struct sight *out)
+{
+	memset(out, 0, sizeof(*out));
+	felix_objects_read(&out->objects);
+	look_for_process(proc, s, out);
+	if (out->process)
+		return;
+	judge_environment("", 0, s, out);
+	if (!felix_traces(out->trace, sizeof(out->trace)) && *out->objects.annotation)
+		snprintf(out->trace, sizeof(out->trace), "annotation %s, or it was",
+			 out->objects.annotation);
+}
+
+/* --- its WireGuard --- */
+
+enum wireguard {
+	WIREGUARD_OFF,
+	WIREGUARD_ON,	     /* its key is in the Node, or nobody could be asked */
+	WIREGUARD_ABANDONED, /* the device is there, its key is not in the Node */
+};
+
+/* Felix's own: a device of the kernel's with the mark that it and we share. */
+static enum wireguard look_at_wireguard(const char *name, const char *published, bool asked)
+{
+	struct wireguard_info info;
+	struct link_info link;
+	char key[64];
+	bool is_one;
+
+	if (link_get(name, &link) || strcmp(link.kind, "wireguard"))
+		return WIREGUARD_OFF;
+	is_one = !wireguard_get(link.ifindex, &info) && info.fwmark == RULE_MARK;
+	sodium_bin2base64(key, sizeof(key), info.public_key, sizeof(info.public_key),
+			  sodium_base64_VARIANT_ORIGINAL);
+	sodium_memzero(&info, sizeof(info));
+	if (!is_one)
+		return WIREGUARD_OFF;
+	return !asked || !strcmp(key, published) ? WIREGUARD_ON : WIREGUARD_ABANDONED;
+}
+
+static const char *wireguard_name(const struct felix_objects *o, bool v6)
+{
+	const char *told = v6 ? o->interface6 : o->interface4;
+
+	return *told ? told : v6 ? DEFAULT_NAME6 : DEFAULT_NAME4;
+}
+
+/* --- what that means for us --- */
+
+static void is_on(const char *name, const struct settings *s, struct felix_seen *out)
+{
+	const bool same = !strcmp(name, s->interface4) || !strcmp(name, s->interface6);
+	const size_t used = strlen(out->found);
+
+	out->verdict = FELIX_WORTH_A_LOOK;
+	out->todo = same ? FELIX_PATCH : FELIX_OFF;
+	snprintf(out->found + used, sizeof(out->found) - used, "its WireGuard is on (%s): %s", name,
+		 same ? "the agent leaves it alone and waits"
+		      : "where both encrypt, packets go through ours");
+}
+
+static void is_abandoned(const char *name, const struct settings *s, struct felix_seen *out)
+{
+	const bool v6 = !strcmp(name, s->interface6);
+	const bool taken = v6 ? s->enabled6 : s->enabled4 && !strcmp(name, s->interface4);
+	const size_t used = strlen(out->found);
+
+	out->verdict = taken ? FELIX_WORTH_A_LOOK : FELIX_IN_THE_WAY;
+	out->todo = taken ? "kubectl apply -k deploy/kubernetes/calico"
+			  : "ip link delete wireguard.cali (or as the device is called)";
+	snprintf(out->found + used, sizeof(out->found) - used,
+		 "its WireGuard is abandoned (%s, whose key is not in the Node): %s", name,
+		 taken ? "the agent takes it over, key and all"
+		       : "what goes through it nobody can read");
+}
+
+static void is_off_now(const struct sight *seen, struct felix_seen *out)
+{
+	const size_t used = strlen(out->found);
+	const size_t room = sizeof(out->found) - used;
+	char *text = out->found + used;
+	const struct felix_objects *o = &seen->objects;
+
+	out->verdict = !*seen->lacks   ? FELIX_APART
+		       : seen->process ? FELIX_IN_THE_WAY
+				       : FELIX_WORTH_A_LOOK;
+	if (!*seen->lacks)
+		snprintf(text, room, "its WireGuard is off, and it keeps apart");
+	else if (seen->process)
+		snprintf(text, room, "lacks %s", seen->lacks);
+	else
+		snprintf(
+			text, room,
+			"its WireGuard is off%s; its environment is not to be seen from here: unless it was patched it deletes our device",
+			o->enabled4 || o->enabled6 ? ", though FelixConfiguration enables it" : "");
+	if (*seen->lacks)
+		out->todo = FELIX_PATCH;
+}
+
+void felix_look(const char *proc, const struct settings *s, struct felix_seen *out)
+{
+	struct sight seen;
+
+	*out = (struct felix_seen){.verdict = FELIX_ABSENT, .found = "none on this machine"};
+	look_for_it(proc, s, &seen);
+	if (*seen.trace)
+		snprintf(out->found, sizeof(out->found), "here (%s): ", seen.trace);
+	for (int v6 = 0; v6 < 2; v6++) {
+		const struct felix_objects *o = &seen.objects;
+		const char *name = wireguard_name(o, v6);
+		const enum wireguard state =
+			look_at_wireguard(name, v6 ? o->key6 : o->key4, o->node);
+
+		if (state == WIREGUARD_OFF)
+			continue;
+		if (!*seen.trace)
+			snprintf(out->found, sizeof(out->found), "here (device %s): ", name);
+		if (state == WIREGUARD_ON)
+			is_on(name, s, out);
+		else
+			is_abandoned(name, s, out);
+		return;
+	}
+	if (*seen.trace)
+		is_off_now(&seen, out);
 }

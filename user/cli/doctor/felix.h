@@ -13,13 +13,18 @@
 enum felix {
 	FELIX_ABSENT,
 	FELIX_APART,
-	FELIX_UNKNOWN, /* there, in a PID namespace that we do not see */
+	FELIX_WORTH_A_LOOK, /* it encrypts; or it is not to be seen whether it keeps apart */
 	FELIX_IN_THE_WAY
 };
 
-/* Looks at the processes below `proc` ("/proc") that we may look at, then for what Felix leaves in
- * the kernel (cli/doctor/felix_traces.h). In `found` what was seen, and
- * with FELIX_IN_THE_WAY which of its variables need which value. */
-enum felix felix_look(const char *proc, const struct settings *s, char *found, size_t room);
+struct felix_seen {
+	enum felix verdict;
+	char found[300]; /* by what it was found, what its WireGuard does, what that means for us */
+	const char *todo; /* the one command that helps; NULL: none is needed */
+};
+
+/* Looks at the processes below `proc` ("/proc") that we may look at, then for what Felix leaves: in
+ * the kernel (cli/doctor/felix_traces.h), and in the cluster (cli/doctor/felix_objects.h). */
+void felix_look(const char *proc, const struct settings *s, struct felix_seen *out);
 
 #endif

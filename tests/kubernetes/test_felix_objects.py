@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""podveil doctor in the DaemonSet finds Calico's Felix by what it leaves in the cluster, with an agent's rights."""
+import copy
+import json
+
+import pytest
+
+from cluster_api import KEY, KubernetesCluster
+from hosts import PODVEIL, wait_for
+
+ADDRESS = "projectcalico.org/IPv4Address"
+ROLES = "/apis/rbac.authorization.k8s.io/v1/clusterroles"
+
+
+def felix(c):
+    node = c.nodes[0]
+    done = node.run([PODVEIL, "doctor", "--json"], check=False, env={
+        **c.environment(node=node), "NODE_NAME": node.name, "PODVEIL_STORE": "kubernetes"})
+    return next(f for f in json.loads(done.stdout) if f["check"] == "Felix")
+
+
+@pytest.mark.parametrize("base", ["plain", "calico"])
+def test_felix_is_found_by_its_objects(base, tmp_path):
+    with KubernetesCluster(tmp_path, nodes=1, base=base) as c:
+        node = c.nodes[0]
+        c.set(wireguardEnabled=True)
+        c.start_agent(node)
+        wait_for(lambda: c.annotation(node), "its key")
+        # The key there is the agent's own.
+        assert c.annotation(node, KEY) and felix(c)["found"] == "none on this machine"
+        c.annotate(node, ADDRESS, f"{node.address}/16")
+        found = felix(c)
+        assert f"annotation {ADDRESS}" in found["found"] and "its WireGuard is off" in found["found"]
+        # Both run without the environment that plain has in its DaemonSet: the device bears Felix's name.
+        assert found["verdict"] == "note" and "patch daemonset calico-node" in found["do"]
+        assert ("FelixConfiguration enables it" in found["found"]) == (base == "calico")
+        node.agent.kill()
+        assert f"annotation {ADDRESS}" in felix(c)["found"], "without an agent"
+        # A right that is missing is no error; the rest is found.
+        for role in ["podveil-settings", "podveil"]:
+            original = c.control.get(f"{ROLES}/{role}")
+            c.control.patch(f"{ROLES}/{role}", {"rules": []})
+            wait_for(lambda: "FelixConfiguration" not in felix(c)["found"], "the right is gone")
+            if role == "podveil":
+                wait_for(lambda: felix(c)["found"] == "none on this machine", "the Node is not to be read")
+            else:
+                assert ADDRESS in felix(c)["found"]
+            c.control.patch(f"{ROLES}/{role}", {"rules": copy.deepcopy(original["rules"])})
