@@ -164,6 +164,12 @@ def test_strict_mode_and_encryption_at_once():
         assert leaked, "the capture sees what was in plain before"
         late = [p.summary() for p in leaked if p.time > max(seen.values())]
         assert not late, late[:5]
+        # The tunnels' rule moves ahead of strict mode's, which would cut off what goes through them.
+        monitor, news = watch(c.nodes[0]), [""]
+        c.configure(wireguardRoutingRulePriority=77)
+        while not news[-1].startswith("78:"):
+            news.append(monitor.stdout.readline())
+        assert any(line.startswith("77:") for line in news), news
         c.configure(wireguardEnabled=False, podveilStrictMode=False)
         for node in c.nodes:
             wait_for(lambda: not link(node), f"the device of {node.name} goes", 20)
