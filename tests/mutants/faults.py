@@ -279,7 +279,7 @@ FAULTS = [
           f"{SWITCHES}::test_strict_mode_and_encryption_at_once"),
     fault("the-first-lines-rule-overtakes-the-tunnels", "user/strict/first_line.c",
           "if (!err && priority && !settle && behind(&existing, priority))", "if (!err && !priority && !settle && behind(&existing, priority))",
-          f"{SWITCHES}::test_no_request_is_lost_by_a_switch[strict]"),
+          f"{SWITCHES}::test_strict_mode_and_encryption_at_once"),
     fault("hosts-released-in-strict-mode", "user/agent/agent.c",
           "i < N_TUNNELS && !s->strict; i++)", "i < N_TUNNELS && (!s->strict || i < N_TUNNELS); i++)",
           "tests/store/test_etcd_hosts.py"),
