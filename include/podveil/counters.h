@@ -77,6 +77,7 @@
 	X(leaked_inward, "of plain_inward: although encryption with its node stood")               \
 	X(xsk_rx_dropped, "packets AF_XDP dropped for want of a free frame, or for their shape")   \
 	X(xsk_ring_full, "packets AF_XDP dropped: the worker was behind, its ring full")           \
+	X(socket_full, "messages dropped by the kernel: the worker was behind, its socket full")   \
 	X(xsk_fill_empty, "times AF_XDP wanted a free frame and there was none")                   \
 	X(icmp_sent, "ICMP errors answered to senders in the tunnel")
 
@@ -103,6 +104,7 @@ struct pv_histogram {
 struct pv_counters {
 	PV_COUNTERS(PV_FIELD)
 	PV_HISTOGRAMS(PV_HISTOGRAM_FIELD)
+	__u64 layout; /* slot 0 alone: which members lie where, counters_layout() of who made it */
 } __attribute__((aligned(64)));
 #undef PV_FIELD
 #undef PV_HISTOGRAM_FIELD

@@ -144,8 +144,10 @@ static int begin(void **state)
 				  .strict_cidrs = {.all = {range_of("10.244.0.0/16")}, .n = 1},
 				  .interface4 = "wg.test",
 				  .interface6 = "wg6.test"};
-	w->ranges[0] = (struct plan_range){range_of("10.244.1.0/24"), "us", PLAN_SELF, 0, false};
-	w->ranges[1] = (struct plan_range){range_of("10.244.2.0/24"), "b", PLAN_OTHER, 0, false};
+	w->ranges[0] =
+		(struct plan_range){range_of("10.244.1.0/24"), "us", PLAN_SELF, 0, false, false};
+	w->ranges[1] =
+		(struct plan_range){range_of("10.244.2.0/24"), "b", PLAN_OTHER, 0, false, false};
 	w->plans[0] = (struct plan){.ranges = w->ranges, .n_ranges = 2};
 	return make_devices(state) || fence_new(w->base, &w->fence) ? -1 : 0;
 }
@@ -237,6 +239,28 @@ static void strictness_comes_after_the_ranges(void **state)
 	assert_int_equal(kind_of("10.244.2.0/24"), PV_GUARD_REMOTE);
 }
 
+/* The same for who takes over from an agent that died, whose programs go on with what it knew. */
+static void strictness_is_inherited_until_then(void **state)
+{
+	struct world *w = *state;
+
+	w->ranges[2] = w->ranges[1];
+	for (int strict = 0; strict < 2; strict++) {
+		w->settings.strict = strict;
+		assert_int_equal(raise_fence(w), 0);
+		assert_int_equal(fence_settle(w->fence), 0);
+		fence_free(w->fence, false);
+		assert_int_equal(fence_new(w->base, &w->fence), 0);
+		w->settings.strict = !strict;
+		w->ranges[1].cidr.prefix_len = 33;
+		assert_true(raise_fence(w) < 0);
+		assert_int_equal(in_force().strict, strict);
+		w->ranges[1] = w->ranges[2];
+		assert_int_equal(raise_fence(w), 0);
+		assert_int_equal(in_force().strict, !strict);
+	}
+}
+
 /* A range goes when all else has followed; one that changes hands does so at once. */
 static void ranges_come_at_once_and_go_late(void **state)
 {
@@ -298,6 +322,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(what_leads_out, make_devices, delete_devices),
 		cmocka_unit_test_setup_teardown(strictness_comes_after_the_ranges, begin, end),
+		cmocka_unit_test_setup_teardown(strictness_is_inherited_until_then, begin, end),
 		cmocka_unit_test_setup_teardown(ranges_come_at_once_and_go_late, begin, end),
 		cmocka_unit_test_setup_teardown(new_exits_are_guarded_at_once, begin, end),
 		cmocka_unit_test_setup_teardown(it_falls, begin, end),

@@ -83,7 +83,8 @@ static int load(void **state)
 {
 	(void)state;
 	settings.strict = settings.mark_ingress = 0;
-	assert_int_equal(guard_new(&settings, &g), 0);
+	assert_int_equal(guard_new(&g), 0);
+	assert_int_equal(guard_settings(g, &settings), 0);
 	set("10.0.0.0/8", PV_GUARD_REMOTE);
 	set("10.1.0.0/16", PV_GUARD_LOCAL);
 	set("fd00::/16", PV_GUARD_REMOTE);

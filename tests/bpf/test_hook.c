@@ -123,7 +123,8 @@ static void detach_foreign(int ifindex, size_t side)
 
 static void raise_guard(size_t n)
 {
-	assert_int_equal(guard_new(&settings, &g), 0);
+	assert_int_equal(guard_new(&g), 0);
+	assert_int_equal(guard_settings(g, &settings), 0);
 	if (!tcx)
 		guard_use_clsact(g);
 	assert_int_equal(guard_cover(g, devices, n), 0);

@@ -4,11 +4,10 @@
 
   filters.py list DEVICE egress|ingress      names, in the order in which they run
   filters.py remove DEVICE egress|ingress    detaches all of them
-  filters.py stand DEVICE egress|ingress     a program that lets everything pass, before all others, until input ends
-  filters.py fill DEVICE egress|ingress      the same with as many as the kernel allows: nobody else's finds a place
+  filters.py stand DEVICE egress|ingress [N] a program that lets everything pass, before all others, until input ends; or N
+                                             of them: 63 leave no place
 """
 import ctypes
-import errno
 import json
 import os
 import platform
@@ -56,31 +55,17 @@ def remove(device, side):
         os.close(fd)
 
 
-def attach_first(device, side):
+def stand(device, side, count="1"):
     program = struct.pack("=BBhiBBhi", 0xb7, 0, 0, 0, 0x95, 0, 0, 0)  # return 0, which is OK
     text, license_text = ctypes.create_string_buffer(program), ctypes.create_string_buffer(b"GPL")
-    loaded, _ = bpf(PROG_LOAD, struct.pack("=IIQQIIQII16s", 3, 2, ctypes.addressof(text), ctypes.addressof(license_text),
-                                           0, 0, 0, 0, 0, b"somebodys"))
-    bpf(LINK_CREATE, struct.pack("=IIIIIIQ", loaded, socket.if_nametoindex(device), TYPES[side], 1 << 3, 0, 0, 0))
-
-
-def stand(device, side):
-    attach_first(device, side)
+    for _ in range(int(count)):
+        loaded, _ = bpf(PROG_LOAD, struct.pack("=IIQQIIQII16s", 3, 2, ctypes.addressof(text), ctypes.addressof(license_text),
+                                               0, 0, 0, 0, 0, b"somebodys"))
+        bpf(LINK_CREATE, struct.pack("=IIIIIIQ", loaded, socket.if_nametoindex(device), TYPES[side], 1 << 3, 0, 0, 0))
     print("stands", flush=True)
     sys.stdin.read()
 
 
-def fill(device, side):
-    try:
-        while True:
-            attach_first(device, side)
-    except OSError as e:
-        if e.errno != errno.ERANGE:
-            raise
-    print("full", flush=True)
-    sys.stdin.read()
-
-
 if __name__ == "__main__":
-    what = {"list": lambda *a: print(" ".join(names(*a))), "remove": remove, "stand": stand, "fill": fill}[sys.argv[1]]
+    what = {"list": lambda *a: print(" ".join(names(*a))), "remove": remove, "stand": stand}[sys.argv[1]]
     what(*sys.argv[2:])

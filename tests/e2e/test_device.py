@@ -250,13 +250,18 @@ def test_down_and_up_under_traffic(both, lab):
 
 
 def test_sessions_come_back_with_the_device(both, lab):
-    """The other end still sends with the session that was, and would notice after 15 s only."""
+    """The other end still sends with the session that was, and would notice after 15 s only: so whoever went down asks for
+    a new one, without being sent anything."""
+    def heard():
+        return int(lab.b.run("wg show wg0 transfer").split()[1])
     for _ in range(3):
         # Longer than the 20 ms in which a second initiation is refused.
         assert ping(lab.pod_b, "10.0.1.2") == 3
+        before = heard()
         lab.a.run("ip link set wg0 down && ip link set wg0 up && "
                   "ip route replace 10.0.2.0/24 dev wg0")
-        wait_for(lambda: ping(lab.pod_b, "10.0.1.2", count=1, deadline=1) == 1, "traffic flows", 4)
+        wait_for(lambda: heard() > before, "it asks for a session")
+        wait_for(lambda: ping(lab.pod_b, "10.0.1.2", count=1, deadline=1) == 1, "traffic flows")
 
 
 def test_mtu_changes_under_traffic(both, lab):

@@ -250,6 +250,7 @@ def test_beside_a_wireguard_go_node(cluster):
     # Switched off, what it still sends encrypted is read for as long as it does so, and then the device goes.
     c.podveil("disable")
     wait_for(lambda: worker.agent.status()["tunnels"][0]["state"] == "ending", "it is switched off")
+    assert not [p for p in worker.agent.status()["tunnels"][0]["peers"] if p["encrypting"]], "no route leads there"
     write_record(c, record_without_key(c, other))
     assert ping(c.server, c.client.address, count=18, interval=0.5, deadline=20) == 18
     assert "wireguard.cali" in worker.run("ip -br link")

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Puts deliberate faults into a copy of the tree, one at a time, and runs the tests that should notice: `make mutants`.
 
-What is chosen by name, or by a pattern for the name or the file (`user/strict/*`); default: all. Quick tests come first. A fault
-that was noticed before is left out as long as its file, its tests and its own text are the same; --again runs it all the same.
+Faults are chosen by name, file or folder (`user/strict/`), or by a pattern for these; default: all. Quick tests come first. What
+was noticed before is left out as long as its file, its tests and its own text are the same; --again runs it all the same.
 The tree itself is only read. What a test said under a fault is in build/mutants/build/said/.
 
 Exit code 0: every fault was noticed. 1: some survive, or could not be judged (their test fails without the fault, too; their
@@ -12,7 +12,6 @@ place in the code is gone; they do not compile). 2: usage.
 import argparse
 import fcntl
 import fnmatch
-import glob
 import hashlib
 import json
 import os
@@ -35,6 +34,8 @@ SECONDS = 300  # for one test
 
 NOTICED, SURVIVES, RED = "noticed", "SURVIVES", "the test fails without the fault, too"
 NO_PLACE, NO_BUILD, TOO_LONG = "its place is gone", "does not compile", f"the test was not done within {SECONDS} s"
+SKIPPED = "the test is not there, or was skipped"
+NOT_RUN = -999
 
 
 def read(path):
@@ -48,10 +49,13 @@ def write(path, text):
         f.write(text)
 
 
-def places(fault):
+def read_if_there(path):
+    return read(path) if os.path.isfile(path) else ""
+
+
+def places(fault, tree):
     """How often the text that the fault replaces is in its file; anything but once is a mistake."""
-    path = os.path.join(ROOT, fault.file)
-    return read(path).count(fault.before) if os.path.isfile(path) else 0
+    return read_if_there(os.path.join(tree, fault.file)).count(fault.before)
 
 
 def source(test):
@@ -64,10 +68,8 @@ def source(test):
 
 def fingerprint(fault):
     """Changes with whatever decides most about the outcome."""
-    known = hashlib.sha256(repr(fault).encode())
-    for name in [fault.file, *map(source, fault.tests)]:
-        known.update(read(os.path.join(ROOT, name)).encode())
-    return known.hexdigest()
+    files = [read_if_there(os.path.join(COPY, name)) for name in [fault.file, *map(source, fault.tests)]]
+    return hashlib.sha256(repr((fault, files)).encode()).hexdigest()
 
 
 def copy_tree():
@@ -111,7 +113,7 @@ def run(command, seconds=SECONDS):
             os.killpg(child.pid, number)
         except KeyboardInterrupt:
             os.killpg(child.pid, signal.SIGINT)
-            child.wait()
+            child.communicate()
             raise
     raise AssertionError("not reached")
 
@@ -125,18 +127,19 @@ def build(tests):
 
 
 def run_test(test):
+    """(exit code, output); NOT_RUN where it judges nothing."""
     command = [test] if test.startswith("build/") else [
         sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q", "-x", test]
     code, out = run(command)
     # 4 and 5 are pytest's for what it cannot find; of a program they say how many failed.
-    if not test.startswith("build/") and (code in (4, 5) or (code == 0 and not re.search(r"\d passed", out))):
-        raise SystemExit(f"{test}: no such test, or it was skipped:\n{out[-2000:]}")
-    return code, out
+    if test.startswith("build/"):
+        return (NOT_RUN if code == 0 and "# SKIP" in out else code), out
+    return (NOT_RUN if code in (4, 5) or (code == 0 and not re.search(r"\d passed", out)) else code), out
 
 
 def why(code, out):
     """The line that says what failed."""
-    if code < 0:
+    if code < 0 and code != NOT_RUN:
         return f"died of {signal.Signals(-code).name}"
     lines = [line.strip() for line in out.splitlines()]
     failed = [re.sub(r"^\[ +(ERROR|LINE) +\] --- ", "", line) for line in lines if re.match(r"\[ +(ERROR|LINE) +\] --- ", line)]
@@ -153,25 +156,25 @@ class Runner:
         self.memory = json.loads(read(MEMORY)) if os.path.exists(MEMORY) else {}
 
     def without_fault(self, test):
-        """None, or what a test says that fails as things are. Such a test proves nothing."""
+        """None, or the verdict and the output where a test does not pass as things are. Such a test proves nothing."""
         if test not in self.passing and test not in self.red:
             problem = build([test])
             code, out = (1, problem) if problem else run_test(test)
             if code:
-                self.red[test] = out
+                self.red[test] = SKIPPED if code == NOT_RUN else RED, out
             else:
                 self.passing.add(test)
         return self.red.get(test)
 
     def judge(self, fault):
         """(verdict, test, line that says why)"""
-        if places(fault) != 1:
-            return NO_PLACE, "", f"{fault.file} has its text {places(fault)} times, not once"
+        if places(fault, COPY) != 1:
+            return NO_PLACE, "", f"{fault.file} has its text {places(fault, COPY)} times, not once"
         for test in fault.tests:
             problem = self.without_fault(test)
             if problem:
-                write(os.path.join(SAID, f"{fault.name}.txt"), problem)
-                return RED, test, why(1, problem)
+                write(os.path.join(SAID, f"{fault.name}.txt"), problem[1])
+                return problem[0], test, why(1, problem[1])
         path = os.path.join(COPY, fault.file)
         original = read(path)
         write(path, original.replace(fault.before, fault.after))
@@ -184,14 +187,14 @@ class Runner:
                 code, out = run_test(test)
                 write(os.path.join(SAID, f"{fault.name}.txt"), out)
                 if code:
-                    return (TOO_LONG if code == 124 else NOTICED), test, why(code, out)
+                    return {124: TOO_LONG, NOT_RUN: SKIPPED}.get(code, NOTICED), test, why(code, out)
             return SURVIVES, "", ""
         finally:
             write(path, original)
 
     def known(self, fault):
         """Whether it was noticed before, with everything as it is now."""
-        return not self.again and places(fault) == 1 and self.memory.get(fault.name) == fingerprint(fault)
+        return not self.again and places(fault, COPY) == 1 and self.memory.get(fault.name) == fingerprint(fault)
 
     def remember(self, fault, verdict):
         self.memory.pop(fault.name, None)
@@ -201,35 +204,37 @@ class Runner:
         os.replace(MEMORY + ".new", MEMORY)
 
 
+def is_meant(fault, pattern):
+    return any(fnmatch.fnmatch(name, pattern) for name in (fault.name, fault.file)) or (
+        pattern.endswith("/") and fault.file.startswith(pattern))
+
+
 def chosen(patterns):
     """Programs before labs, labs before clusters; and what is built for one test is used for the next."""
-    def order(fault):
-        slow = max(("build/", "tests/e2e", "tests/store", "tests/kubernetes").index(p) for t in fault.tests
-                   for p in ("build/", "tests/e2e", "tests/store", "tests/kubernetes") if t.startswith(p))
-        return slow, fault.tests
+    folders = ["build", "e2e", "store", "kubernetes", "vm"]
 
-    def wanted(fault):
-        return not patterns or any(fnmatch.fnmatch(n, p) for p in patterns for n in (fault.name, fault.file))
-    return sorted(filter(wanted, FAULTS), key=order)
+    def order(fault):
+        return max(folders.index(t.removeprefix("tests/").partition("/")[0]) for t in fault.tests), fault.tests
+
+    return sorted((f for f in FAULTS if not patterns or any(is_meant(f, p) for p in patterns)), key=order)
 
 
 def mistakes():
     """What is wrong with the list itself: a sentence each."""
     for f in FAULTS:
-        if places(f) != 1:
-            yield f"{f.name}: {f.file} has its text {places(f)} times, not once"
+        if places(f, ROOT) != 1:
+            yield f"{f.name}: {f.file} has its text {places(f, ROOT)} times, not once"
         if f.before == f.after or not f.tests or sum(g.name == f.name for g in FAULTS) > 1:
             yield f"{f.name}: changes nothing, has no test, or has another's name"
         for test in f.tests:
-            path, _, name = test.partition("::")
-            path = os.path.join(ROOT, source(test))
-            if not glob.glob(path) or (name and f"def {name.partition('[')[0]}(" not in read(path)):
+            text, name = read_if_there(os.path.join(ROOT, source(test))), test.partition("::")[2].partition("[")[0]
+            if not text or (name and f"def {name}(" not in text):
                 yield f"{f.name}: there is no test {test}"
 
 
 def show(done, skipped):
     """The table of what was not noticed, and the figures."""
-    for verdict in (SURVIVES, RED, TOO_LONG, NO_BUILD, NO_PLACE):
+    for verdict in (SURVIVES, RED, SKIPPED, TOO_LONG, NO_BUILD, NO_PLACE):
         rows = [(f, test, line) for f, v, test, line in done if v == verdict]
         if rows:
             print(f"\n{verdict}:")
@@ -244,7 +249,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="only whether each fault finds its place and its tests")
     parser.add_argument("--again", action="store_true", help="those that were noticed before, too")
-    parser.add_argument("names", nargs="*", help="of faults or of files, or patterns for them")
+    parser.add_argument("names", nargs="*", help="of faults, files or folders, or patterns for them")
     options = parser.parse_args()
     if options.check:
         wrong = list(mistakes())
@@ -252,7 +257,7 @@ def main():
         return 1 if wrong else 0
     faults = chosen(options.names)
     for pattern in options.names:
-        if not any(fnmatch.fnmatch(n, pattern) for f in faults for n in (f.name, f.file)):
+        if not any(is_meant(f, pattern) for f in faults):
             parser.error(f"no fault {pattern}")
     os.makedirs(SAID, exist_ok=True)
     lock = open(os.path.join(COPY, "build/lock"), "w")

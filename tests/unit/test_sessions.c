@@ -32,11 +32,11 @@ static void a_time_read_too_early_starts_no_second_handshake(void **state)
 	uint32_t index;
 
 	protocol_initiate(p, T0, HANDSHAKE_STARTED_OWNER);
-	index = p->pending_index;
-	assert_true(p->pending);
+	assert_non_null(p->pending);
+	index = p->pending->index;
 	protocol_initiate(p, EARLY, HANDSHAKE_STARTED_TRAFFIC);
 	/* The peer answers the first of two, and only the last one's answer would be taken. */
-	assert_int_equal(p->pending_index, index);
+	assert_int_equal(p->pending->index, index);
 	assert_int_equal(f->device.handshakes[HANDSHAKE_STARTED_OWNER], 1);
 	assert_int_equal(f->device.handshakes[HANDSHAKE_STARTED_TRAFFIC], 0);
 }
@@ -319,6 +319,45 @@ static void who_sleeps_holds_up_nobody(void **state)
 	rcu_thread_online();
 }
 
+/* A worker that is kept from running while it handles a batch. */
+static void *stay_online(void *context)
+{
+	struct race *race = context;
+	const uint64_t end = clock_now() + 30 * NSEC_PER_SEC;
+
+	rcu_register_thread();
+	atomic_store(&race->stop, true); /* from here on there is no grace period */
+	while (atomic_load(&race->stop) && clock_now() < end)
+		usleep(1000);
+	atomic_store(&race->stop, false);
+	rcu_unregister_thread();
+	return NULL;
+}
+
+static void handshakes_wait_for_no_worker(void **state)
+{
+	struct race race = {.f = *state};
+	struct peer *p = race.f->peer;
+	pthread_t other;
+	uint32_t first;
+
+	pthread_create(&other, NULL, stay_online, &race);
+	while (!atomic_load(&race.stop))
+		sched_yield();
+	protocol_initiate(p, T0, HANDSHAKE_STARTED_OWNER);
+	first = p->pending->index;
+	assert_ptr_equal(peer_find_pending(&race.f->device, first), p);
+	protocol_initiate(p, T0 + REKEY_TIMEOUT, HANDSHAKE_STARTED_RETRY);
+	assert_int_not_equal(p->pending->index, first);
+	assert_null(peer_find_pending(&race.f->device, first));
+	peer_pending_end(p);
+	/* It was there all the time: nobody waited for it. */
+	assert_true(atomic_exchange(&race.stop, false));
+	rcu_thread_offline();
+	pthread_join(other, NULL);
+	rcu_thread_online();
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, bare_set_up_peer, bare_tear_down)
 
 int main(void)
@@ -337,6 +376,7 @@ int main(void)
 		TEST(workers_confirm_while_the_owner_installs),
 		TEST(forgetting_the_source_never_brings_an_old_address_back),
 		TEST(who_sleeps_holds_up_nobody),
+		TEST(handshakes_wait_for_no_worker),
 	};
 
 	if (sodium_init() < 0)

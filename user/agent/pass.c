@@ -144,6 +144,16 @@ static uint32_t tunnel_mtu(const struct agent *a, const struct settings *s, int 
 					       : 576;
 }
 
+/* To make devices takes long, and must not lie between strict mode, which ends plaintext, and our key,
+ * by which others can send otherwise. Nothing is steered into them yet; what fails is bring_up()'s to
+ * say. */
+static void prepare_tunnels(struct agent *a, const struct settings *s)
+{
+	for (int i = 0; i < N_TUNNELS; i++)
+		if (agent_enabled(s, i))
+			tunnel_prepare(a->tunnels[i], s, tunnel_mtu(a, s, i), published_key(a, i));
+}
+
 static int bring_up(struct agent *a, int i)
 {
 	const struct settings *s = settings_get(a->params.settings);
@@ -268,6 +278,18 @@ static int raise_first_line(struct agent *a)
 	return err;
 }
 
+/* Both lines. The second one comes first: to load its programs takes longest, and what still comes in
+ * plain is not dropped meanwhile. False: something does not stand without which strict mode encrypts
+ * nothing. */
+static bool raise_lines(struct agent *a, const struct settings *s, int *err)
+{
+	const int fence = raise_fence(a, s, s->enabled4 || s->enabled6), line = raise_first_line(a);
+
+	*err = line ? line : fence;
+	/* Of the first line, what routes decide; without nftables the second one is left. */
+	return !is_strict(s) || (!fence && (!line || first_line_look(a->first_line).routing));
+}
+
 /* --- the whole --- */
 
 /* Uplink, record and plans: all that follows is made from them. `any`: a tunnel is switched on. */
@@ -317,15 +339,10 @@ int agent_pass(void *context)
 
 	if (err)
 		return err;
-	/* The part that routes decide has to stand; without nftables the second line is left. */
-	first = raise_first_line(a);
-	if (first && is_strict(s) && !first_line_look(a->first_line).routing)
+	prepare_tunnels(a, s);
+	/* They stand before the first packet, and fall before the last tunnel does. */
+	if (!raise_lines(a, s, &first))
 		return first;
-	/* The fence stands before the first packet, and falls before the last tunnel does. */
-	err = raise_fence(a, s, any);
-	if (err && s->strict && any)
-		return err;
-	note(&first, err);
 	source_check_by_mark(any && s->host_encryption);
 	note(&first, raise_tunnels(a, s));
 	note(&first, first_line_settle(a->first_line));

@@ -42,6 +42,18 @@ uint64_t counter_read(const struct pv_counters *c, const struct counter_field *f
 	return n;
 }
 
+uint64_t counters_layout(void)
+{
+#define NAME(name, help) #name " "
+	static const char names[] = PV_COUNTERS(NAME) PV_HISTOGRAMS(NAME);
+#undef NAME
+	uint64_t hash = 14695981039346656037u; /* FNV-1a */
+
+	for (const char *c = names; *c; c++)
+		hash = (hash ^ (uint8_t)*c) * 1099511628211u;
+	return hash ? hash : 1;
+}
+
 const char *counter_reason(const struct counter_field *f)
 {
 	return f->name + strlen("drop_");

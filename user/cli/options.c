@@ -71,7 +71,7 @@ static void print_settings(FILE *out)
 			setting_range(s, range), *s->fallback ? s->fallback : "none");
 }
 
-void cli_usage(const struct subcommand *c, FILE *out)
+static void print_help(const struct subcommand *c, FILE *out)
 {
 	size_t indent = option_width(&help);
 
@@ -162,7 +162,7 @@ static int parse_options(const struct subcommand *c, const struct parser *p, int
 			return EXIT_USAGE;
 		}
 		if (id_of(c, option) == OPT_HELP) {
-			cli_usage(c, stdout);
+			print_help(c, stdout);
 			return EXIT_DONE;
 		}
 		if (!apply(context, id_of(c, option), optarg))
@@ -175,11 +175,16 @@ int cli_parse(int argc, char **argv, bool (*apply)(void *context, int id, const 
 	      void *context, const char **argument)
 {
 	const struct subcommand *c = cli_find(argv[0]);
+	char full[64], *name = argv[0];
 	struct parser p;
 	int result = EXIT_FAILED;
 
+	/* Messages of getopt_long() begin with it. */
+	snprintf(full, sizeof(full), "podveil %s", name);
+	argv[0] = full;
 	if (!prepare(c, &p))
 		result = parse_options(c, &p, argc, argv, apply, context);
+	argv[0] = name;
 	free(p.options);
 	free(p.letters);
 	if (result >= 0)

@@ -150,8 +150,8 @@ static int make_pair(struct device *d)
 		err = d->params.adopt ? adopt_pair(d, &tunnel) : -EEXIST;
 		if (err == -EEXIST)
 			log_error("a network device of this name exists",
-				  "device=%s kind=%s needs=\"another name, or: ip link delete %s\"",
-				  d->name, tunnel.kind[0] ? tunnel.kind : "physical", d->name);
+				  "device=%s kind=%s needs=\"another name\"", d->name,
+				  tunnel.kind[0] ? tunnel.kind : "physical");
 		return err;
 	}
 	/* The far end of a pair whose tunnel device was renamed by a process now dead. */
@@ -312,7 +312,6 @@ static int start_programs(struct device *d)
 {
 	const struct programs_params params = {
 		.pin_name = d->name,
-		.workers = d->workers,
 		.adopt = d->adopted,
 		.superpackets = d->superpackets,
 	};

@@ -170,6 +170,7 @@ static void on_signal(struct handshaker *h, const struct datapath_event *e)
 			if (session_confirm(p, e->index)) {
 				timers_handshake_complete(&p->remote.timers);
 				clock_gettime(CLOCK_REALTIME, &p->last_handshake);
+				p->sessions++;
 				atomic_store(&p->remote.handshake_asked, false);
 				device_count(d, HANDSHAKE_FINISHED_RESPONDER);
 				device_session_news(d);

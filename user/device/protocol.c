@@ -60,8 +60,10 @@ void protocol_initiate(struct peer *p, uint64_t now, enum handshake_count cause)
 		return;
 	}
 	noise_timestamp(timestamp, realtime_ns());
-	peer_pending_begin(p);
-	err = noise_initiation_create(&p->handshake, &d->identity, p->pending_index, timestamp, &m);
+	err = peer_pending_begin(p);
+	if (!err)
+		err = noise_initiation_create(&p->handshake, &d->identity, p->pending->index,
+					      timestamp, &m);
 	if (err) {
 		peer_pending_end(p);
 		asked_no_more(p);
@@ -77,7 +79,7 @@ void protocol_initiate(struct peer *p, uint64_t now, enum handshake_count cause)
 	sodium_memzero(&m, sizeof(m));
 }
 
-void protocol_keepalive(struct peer *p, uint64_t now)
+static void send_keepalive(struct peer *p, uint64_t now)
 {
 	if (datapath_keepalive(p->device->datapath, &p->remote)) {
 		/* No session to say it with: get one. */
@@ -90,6 +92,7 @@ void protocol_keepalive(struct peer *p, uint64_t now)
 static void handshake_done(struct peer *p)
 {
 	clock_gettime(CLOCK_REALTIME, &p->last_handshake);
+	p->sessions++;
 	timers_handshake_complete(&p->remote.timers);
 	asked_no_more(p);
 	device_count(p->device, HANDSHAKE_FINISHED_INITIATOR);
@@ -210,7 +213,7 @@ static void receive_response(struct device *d, const struct handshake_message *e
 		 * are none, and does no harm where there are. */
 		datapath_kick(d->datapath);
 		if (!atomic_load_explicit(&p->remote.staged, memory_order_relaxed))
-			protocol_keepalive(p, now);
+			send_keepalive(p, now);
 		peer_attention(p);
 	} else {
 		device_count(d, failure(err, HANDSHAKE_FAILED_UNEXPECTED));
@@ -286,6 +289,6 @@ uint64_t protocol_timers(struct peer *p, uint64_t now)
 								: HANDSHAKE_STARTED_TIMER);
 	}
 	if (due & TIMERS_SEND_KEEPALIVE)
-		protocol_keepalive(p, now);
+		send_keepalive(p, now);
 	return timers_next(&p->remote.timers, now);
 }

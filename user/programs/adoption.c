@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "podveil/counters.h"
 #include "programs/pins.h"
 
 #define RECORD "record"
@@ -90,7 +91,8 @@ static bool fits_map(int fd, const struct bpf_map *map, uint32_t id)
 	       info.type == bpf_map__type(map) && info.key_size == bpf_map__key_size(map) &&
 	       info.value_size == bpf_map__value_size(map) &&
 	       info.max_entries == bpf_map__max_entries(map) &&
-	       info.map_flags == bpf_map__map_flags(map);
+	       info.map_flags == bpf_map__map_flags(map) &&
+	       (info.value_size != sizeof(struct pv_counters) || pins_counters_fit(fd));
 }
 
 static bool fits_program(int fd, const struct bpf_program *program, const struct record *r,

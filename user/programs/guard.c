@@ -447,11 +447,12 @@ static int adopt_or_load(struct guard *g)
 	err = guard_skeleton__load(g->skeleton);
 	if (err)
 		return err;
+	pins_sign_counters(bpf_map__fd(g->skeleton->maps.guard_counters));
 	pins_make(g->skeleton->obj, PIN_NAME, g->pins, sizeof(g->pins));
 	return offer(g);
 }
 
-int guard_new(const struct pv_guard_settings *settings, struct guard **out)
+int guard_new(struct guard **out)
 {
 	struct guard *g = calloc(1, sizeof(*g));
 	int err = -ENOMEM;
@@ -470,9 +471,6 @@ int guard_new(const struct pv_guard_settings *settings, struct guard **out)
 	/* A link that is pinned nowhere ends with the process, a filter does not. */
 	if (!*g->pins)
 		g->tcx = false;
-	err = guard_settings(g, settings);
-	if (err)
-		goto fail;
 	*out = g;
 	return 0;
 fail:

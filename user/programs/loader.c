@@ -31,11 +31,6 @@
 
 /* --- pins --- */
 
-const char *programs_pinned(const struct programs *p)
-{
-	return p->directory[0] ? p->directory : NULL;
-}
-
 int programs_rename(struct programs *p, const char *pin_name)
 {
 	return pins_rename(p->directory, sizeof(p->directory), pin_name);
@@ -178,6 +173,8 @@ static int load(struct programs *p, const struct programs_params *params)
 	err = tunnel__load(p->skeleton);
 	if (err)
 		explain(err);
+	else
+		pins_sign_counters(bpf_map__fd(p->skeleton->maps.counters));
 	return err;
 }
 

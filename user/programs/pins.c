@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "programs/pins.h"
+#include "base/counters.h"
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -16,6 +17,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "base/counters.h"
 #include "programs/program_id.h"
 
 #define BPFFS	 "/sys/fs/bpf"
@@ -155,6 +157,25 @@ int pins_get(const char *name, const char *map)
 	snprintf(path, sizeof(path), "%s/%s/%s", PIN_ROOT, name, map);
 	fd = bpf_obj_get(path);
 	return fd < 0 ? -errno : fd;
+}
+
+bool pins_counters_fit(int fd)
+{
+	const uint32_t first = 0;
+	struct pv_counters c;
+
+	return !bpf_map_lookup_elem(fd, &first, &c) && c.layout == counters_layout();
+}
+
+void pins_sign_counters(int fd)
+{
+	const uint32_t first = 0;
+	struct pv_counters c;
+
+	if (pins_counters_fit(fd) || bpf_map_lookup_elem(fd, &first, &c))
+		return;
+	c.layout = counters_layout();
+	bpf_map_update_elem(fd, &first, &c, BPF_ANY);
 }
 
 static uint32_t map_id(int fd)

@@ -116,7 +116,7 @@ static void see(const struct cidr *range, enum pv_guard_kind kind, void *context
 
 static int build(struct fence *f)
 {
-	int err = guard_new(&f->settings, &f->guard);
+	int err = guard_new(&f->guard);
 
 	if (err)
 		return err;

@@ -64,8 +64,10 @@ static int add_node(const struct settings *s, const struct plan *p, const struct
 	if (!address->family)
 		return 0;
 	r = around(p, lengths, address);
-	if (r ? strcmp(r->name, node->name) || r->cidr.prefix_len == address->prefix_len
-	      : !in_strict_range(s, address))
+	if (!r && !in_strict_range(s, address))
+		return 0;
+	if (r && !r->closed &&
+	    (strcmp(r->name, node->name) || r->cidr.prefix_len == address->prefix_len))
 		return 0;
 	return marks_add(out, address, RANGE_HERE);
 }
