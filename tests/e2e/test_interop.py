@@ -131,6 +131,7 @@ def test_each_end_starts_anew(lab, peer):
     assert ping(lab.pod_b, "10.0.1.2") == 3
 
 
+@pytest.mark.parametrize("peer", ["wireguard-go-new", "boringtun"], indirect=True)
 @pytest.mark.parametrize("ours", [True, False], ids=["us", "them"])
 def test_a_new_session_under_a_flood(lab, peer, ours):
     """The flood comes from the address of the end that starts anew: a cookie has to show who is who (whitepaper 5.3)."""
