@@ -50,7 +50,7 @@ C_FILES := $(shell find user bpf include scripts vmlinux tests -name '*.[ch]' 2>
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all docs version-is-checked help deps deps-kubernetes peers unit bpf-tests fuzz unit-programs asan-programs check-emulated e2e check-etcd check-vm check-apiserver check check-quick mutants \
+.PHONY: all docs version-is-checked help deps deps-kubernetes deps-felix peers unit bpf-tests fuzz unit-programs asan-programs check-emulated e2e check-etcd check-vm check-apiserver check check-quick mutants \
 	check-kubernetes check-all check-arm64 deps-arm64 demo demo-kubernetes bench bench-kubernetes format lint install clean test-programs
 
 all: $(B)/podveil $(B)/.pages
@@ -63,6 +63,7 @@ help:
 	@echo "make check-quick    unit tests, also with sanitizers, the BPF programs, one walk through the lab; a minute"
 	@echo "make deps       install what building and testing needs, from Debian's packages first"
 	@echo "make deps-kubernetes    Kubernetes' own programs, for tests and lab, into build/kubernetes"
+	@echo "make deps-felix         Calico's Felix, for the test that runs beside it, into build/peers"
 	@echo "make unit | bpf-tests | fuzz | e2e | check-etcd | check-vm | check-apiserver    one suite of tests; FUZZ_SECONDS=$(FUZZ_SECONDS)"
 	@echo "make check-arm64    tests for arm64, emulated; make CROSS=aarch64-linux-gnu- builds for it, into build/aarch64"
 	@echo "make mutants    deliberate faults, one at a time, and whether tests notice; MUTANTS=\"names\" for some of them"
@@ -96,6 +97,10 @@ $(DEPS_KUBERNETES): scripts/deps-kubernetes.sh tests/kubernetes/go.mod tests/kub
 	@mkdir -p $(@D)
 	sh scripts/deps-kubernetes.sh
 	@touch $@
+
+# Calico's Felix, for tests/vm/test_felix.py, which is skipped without it: seven minutes on two cores, once.
+deps-felix:
+	sh scripts/deps-felix.sh
 
 DEPS_ARM64 := build/.deps-arm64
 
