@@ -277,6 +277,9 @@ FAULTS = [
     fault("fence-follows-nobody", "user/strict/fence.c", "f->guard && f->uplink ? follow(f) : 0", "0",
           f"{EXITS}::test_nothing_leaves_by_any_device"),
     # --- beside Felix ---
+    fault("felix-marks-as-we-do", "user/tunnel/takeover.c",
+          "rule_each_alike(f->family, f->wireguard.fwmark, see_rule, f)", "rule_each_alike(f->family, RULE_MARK, see_rule, f)",
+          "tests/vm/test_kernels.py"),
     fault("doctor-asks-nobody-of-felix", "user/cli/doctor/felix.c",
           "\tfelix_objects_read(&out->objects);\n", "",
           "tests/kubernetes/test_felix_objects.py"),
