@@ -277,6 +277,9 @@ FAULTS = [
     fault("fence-follows-nobody", "user/strict/fence.c", "f->guard && f->uplink ? follow(f) : 0", "0",
           f"{EXITS}::test_nothing_leaves_by_any_device"),
     # --- beside Felix ---
+    fault("off-whoever-still-sends", "user/tunnel/tunnel.c",
+          "packets == t->off.packets ? t->off.quiet + 1 : 0", "t->off.quiet + 1",
+          "tests/e2e/test_linger.py"),
     fault("felix-marks-as-we-do", "user/tunnel/takeover.c",
           "rule_each_alike(f->family, f->wireguard.fwmark, see_rule, f)", "rule_each_alike(f->family, RULE_MARK, see_rule, f)",
           "tests/vm/test_kernels.py"),
