@@ -26,6 +26,13 @@ PREFIX ?= /usr/local
 FUZZ_SECONDS ?= 20
 VERSION ?= 0.1.0
 
+# A line for each thing that is made; V=1 shows the whole commands, make -s nothing.
+V ?=
+Q := $(if $(V),,@)
+SILENT := $(findstring s,$(firstword -$(MAKEFLAGS)))
+TREE := $(if $(filter-out build,$(B)), ($(notdir $(B))))
+say = @$(if $(V)$(SILENT),:,printf '  %-13s %s\n' '$(1)' '$(2)$(TREE)')
+
 PKGS := libbpf libxdp libsodium libb2 libmnl liburcu-qsbr liburcu-cds libevent_core libevent_extra libcrypto jansson \
 	libcurl yaml-0.1
 CPPFLAGS := -D_GNU_SOURCE -Iinclude -Iuser -I$(B)/gen $(shell $(PKG_CONFIG) --cflags $(PKGS) 2>/dev/null)
@@ -56,22 +63,26 @@ C_FILES := $(shell find user bpf include scripts vmlinux tests -name '*.[ch]' 2>
 all: $(B)/podveil $(B)/.pages
 
 help:
-	@echo "make            build/podveil"
-	@echo "make demo       a lab on this machine: traffic readable without Podveil, unreadable with it"
+	@echo "make                    build/podveil"
+	@echo "make demo               a lab on this machine: traffic that is readable, then not, then again"
 	@echo "make demo-kubernetes    the same in a real Kubernetes cluster of three nodes"
-	@echo "make check      build and all tests (as root), but those that need Kubernetes: make check-kubernetes"
-	@echo "make check-quick    unit tests, also with sanitizers, the BPF programs, one walk through the lab; a minute"
-	@echo "make deps       install what building and testing needs, from Debian's packages first"
+	@echo "make check              all tests (as root), but those that need Kubernetes' programs; ten minutes"
+	@echo "make check-quick        unit tests, also with sanitizers, BPF programs, one walk through the lab; a minute"
+	@echo "make check-kubernetes   the tests that need Kubernetes' programs"
+	@echo "make check-arm64        tests for arm64, emulated; make CROSS=aarch64-linux-gnu- builds into build/aarch64"
+	@echo "make SUITE              one suite: unit, bpf-tests, fuzz (FUZZ_SECONDS=$(FUZZ_SECONDS)), e2e, check-etcd, check-vm, check-apiserver"
+	@echo "make mutants            deliberate faults, one at a time, and whether tests notice;"
+	@echo "                        MUTANTS=\"names\", files or folders for some of them"
+	@echo "make bench              throughput, latency and CPU beside other WireGuards, in a minute;"
+	@echo "                        BENCH=full: all of them, medians of five, how cost grows, the agent; 25 minutes"
+	@echo "make bench-kubernetes   the agent in a cluster of 5,000 nodes and 10,000 IPAM blocks"
+	@echo "make deps               install what building and testing needs, from Debian's packages first"
 	@echo "make deps-kubernetes    Kubernetes' own programs, for tests and lab, into build/kubernetes"
 	@echo "make deps-felix         Calico's Felix, for the test that runs beside it, into build/peers"
-	@echo "make unit | bpf-tests | fuzz | e2e | check-etcd | check-vm | check-apiserver    one suite of tests; FUZZ_SECONDS=$(FUZZ_SECONDS)"
-	@echo "make check-arm64    tests for arm64, emulated; make CROSS=aarch64-linux-gnu- builds for it, into build/aarch64"
-	@echo "make mutants    deliberate faults, one at a time, and whether tests notice; MUTANTS=\"names\" for some of them"
-	@echo "make bench      throughput, latency, CPU beside other WireGuards, and what was aimed at, in a minute;"
-	@echo "                BENCH=full: all of them, medians of five, how cost grows, the agent; 25 minutes"
-	@echo "make bench-kubernetes    the agent in a cluster of 5,000 nodes and 10,000 IPAM blocks"
-	@echo "make docs       pages that are made from the code: docs/settings.md"
-	@echo "make format | lint | clean | install DESTDIR= PREFIX=$(PREFIX)"
+	@echo "make docs               what is made from tables in the code: $(PAGES)"
+	@echo "make install            podveil, manual page, completions, systemd unit; DESTDIR= PREFIX=$(PREFIX)"
+	@echo "make format, lint, clean"
+	@echo "make V=1 ...            with whole command lines"
 
 # --- what is needed ---
 
@@ -118,7 +129,8 @@ $(B)/obj/user/crypto/%_avx2.o $(B)/obj/user/crypto/%_avx512.o: ALL_CFLAGS += -O3
 
 $(B)/obj/%.o: %.c | $(SKEL) $(B)/gen/podveil_version.h
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
+	$(call say,CC,$<)
+	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
 
 # Changes only where the version does, so that nothing else is built again.
 $(B)/gen/podveil_version.h: version-is-checked
@@ -130,57 +142,68 @@ $(B)/obj/user/http/assets.o $(B)/fuzz/obj/user/http/assets.o: $(wildcard user/ht
 
 $(B)/gen/%.bpf.o: bpf/%.bpf.c $(wildcard bpf/*.h include/podveil/*.h vmlinux/*.h)
 	@mkdir -p $(@D)
-	$(CLANG) -g -O2 -Wall -Werror -target bpf -mcpu=v3 -Iinclude -Ivmlinux -Ibpf \
+	$(call say,BPF,$<)
+	$(Q)$(CLANG) -g -O2 -Wall -Werror -target bpf -mcpu=v3 -Iinclude -Ivmlinux -Ibpf \
 		-I$(SYSROOT)/usr/include/$(ARCH)-linux-gnu -c $< -o $@
 
 # The programs of one device, linked so that they share its maps.
 $(B)/gen/tunnel.linked.o: $(B)/gen/classify.bpf.o $(B)/gen/steer.bpf.o $(B)/gen/divert.bpf.o
-	$(BPFTOOL) gen object $@ $^
+	$(call say,LINK,$@)
+	$(Q)$(BPFTOOL) gen object $@ $^
 
 # Those of the uplink.
 $(B)/gen/guard.linked.o: $(B)/gen/guard.bpf.o $(B)/gen/shield.bpf.o
-	$(BPFTOOL) gen object $@ $^
+	$(call say,LINK,$@)
+	$(Q)$(BPFTOOL) gen object $@ $^
 
 $(B)/gen/tunnel.skel.h: $(B)/gen/tunnel.linked.o
-	$(BPFTOOL) gen skeleton $< name tunnel > $@
+	$(call say,SKELETON,$@)
+	$(Q)$(BPFTOOL) gen skeleton $< name tunnel > $@
 
 $(B)/gen/guard.skel.h: $(B)/gen/guard.linked.o
-	$(BPFTOOL) gen skeleton $< name guard_skeleton > $@
+	$(call say,SKELETON,$@)
+	$(Q)$(BPFTOOL) gen skeleton $< name guard_skeleton > $@
 
 $(B)/libpodveil.a: $(LIB:%.c=$(B)/obj/%.o)
+	$(call say,AR,$@)
 	@rm -f $@
-	$(AR) rcs $@ $^
+	$(Q)$(AR) rcs $@ $^
 
 $(B)/podveil: $(CLI:%.c=$(B)/obj/%.o) $(B)/libpodveil.a
-	$(CC) $(ALL_CFLAGS) $^ -o $@ $(LDLIBS)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(ALL_CFLAGS) $^ -o $@ $(LDLIBS)
 
-# Pages that come out of the code.
-$(B)/settings-page: scripts/settings_page.c $(B)/libpodveil.a
-	$(CC) $(CPPFLAGS) $(ALL_CFLAGS) $^ -o $@ $(LDLIBS)
+# Parts of pages that come out of tables in the code.
+PAGES := docs/settings.md docs/observability.md deploy/kubernetes/crd/podveilconfigurations.yaml
 
-docs: $(B)/settings-page
-	$(EMULATOR) $(B)/settings-page > docs/settings.md
+$(B)/pages: scripts/pages.c $(B)/libpodveil.a
+	$(call say,CC,$<)
+	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) $^ -o $@ $(LDLIBS)
 
-$(B)/.pages: $(B)/settings-page docs/settings.md
-	@$(EMULATOR) $(B)/settings-page | cmp -s - docs/settings.md || { \
-		echo "docs/settings.md differs from the table of settings: run make docs" >&2; exit 1; }
+docs: $(B)/pages
+	$(call say,PAGES,$(PAGES))
+	$(Q)$(EMULATOR) $(B)/pages $(PAGES)
+
+$(B)/.pages: $(B)/pages $(PAGES)
+	@$(EMULATOR) $(B)/pages --check $(PAGES)
 	@touch $@
 
 install: $(B)/podveil
-	install -D -m 755 $(B)/podveil $(DESTDIR)$(PREFIX)/sbin/podveil
+	$(call say,INSTALL,$(DESTDIR)$(PREFIX))
+	$(Q)install -D -m 755 $(B)/podveil $(DESTDIR)$(PREFIX)/sbin/podveil
 	@mkdir -p $(B)/share
-	$(EMULATOR) $(B)/podveil manual > $(B)/share/podveil.8
-	$(EMULATOR) $(B)/podveil completion bash > $(B)/share/podveil.bash
-	$(EMULATOR) $(B)/podveil completion zsh > $(B)/share/_podveil
-	$(EMULATOR) $(B)/podveil completion fish > $(B)/share/podveil.fish
-	install -D -m 644 $(B)/share/podveil.8 $(DESTDIR)$(PREFIX)/share/man/man8/podveil.8
-	install -D -m 644 $(B)/share/podveil.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/podveil
-	install -D -m 644 $(B)/share/_podveil $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_podveil
-	install -D -m 644 $(B)/share/podveil.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/podveil.fish
-	sed 's|@PREFIX@|$(PREFIX)|' deploy/systemd/podveil.service > $(B)/share/podveil.service
-	install -D -m 644 $(B)/share/podveil.service $(DESTDIR)$(PREFIX)/lib/systemd/system/podveil.service
-	install -D -m 644 LICENSE $(DESTDIR)$(PREFIX)/share/doc/podveil/LICENSE
-	install -D -m 644 README.md $(DESTDIR)$(PREFIX)/share/doc/podveil/README.md
+	$(Q)$(EMULATOR) $(B)/podveil manual > $(B)/share/podveil.8
+	$(Q)$(EMULATOR) $(B)/podveil completion bash > $(B)/share/podveil.bash
+	$(Q)$(EMULATOR) $(B)/podveil completion zsh > $(B)/share/_podveil
+	$(Q)$(EMULATOR) $(B)/podveil completion fish > $(B)/share/podveil.fish
+	$(Q)install -D -m 644 $(B)/share/podveil.8 $(DESTDIR)$(PREFIX)/share/man/man8/podveil.8
+	$(Q)install -D -m 644 $(B)/share/podveil.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/podveil
+	$(Q)install -D -m 644 $(B)/share/_podveil $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_podveil
+	$(Q)install -D -m 644 $(B)/share/podveil.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/podveil.fish
+	$(Q)sed 's|@PREFIX@|$(PREFIX)|' deploy/systemd/podveil.service > $(B)/share/podveil.service
+	$(Q)install -D -m 644 $(B)/share/podveil.service $(DESTDIR)$(PREFIX)/lib/systemd/system/podveil.service
+	$(Q)install -D -m 644 LICENSE $(DESTDIR)$(PREFIX)/share/doc/podveil/LICENSE
+	$(Q)install -D -m 644 README.md $(DESTDIR)$(PREFIX)/share/doc/podveil/README.md
 
 # How each file is compiled, for clangd and the like.
 compile_commands.json: Makefile
@@ -192,28 +215,34 @@ compile_commands.json: Makefile
 
 $(B)/tests/bpf/%: tests/bpf/%.c $(B)/libpodveil.a $(wildcard tests/bpf/*.h tests/unit/*.h)
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -Itests/unit $< $(B)/libpodveil.a -o $@ $(LDLIBS) -lcmocka
+	$(call say,CC,$<)
+	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -Itests/unit $< $(B)/libpodveil.a -o $@ $(LDLIBS) -lcmocka
 
 $(B)/tests/%: tests/unit/%.c $(B)/libpodveil.a $(wildcard tests/unit/*.h)
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(ALL_CFLAGS) $< $(B)/libpodveil.a -o $@ $(LDLIBS) -lcmocka
+	$(call say,CC,$<)
+	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) $< $(B)/libpodveil.a -o $@ $(LDLIBS) -lcmocka
 
 FUZZ_FLAGS := -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=all
 
 $(B)/fuzz/obj/%.o: %.c | $(SKEL) $(B)/gen/podveil_version.h
 	@mkdir -p $(@D)
-	$(CLANG) $(CPPFLAGS) $(WARN) -fno-strict-aliasing $(FUZZ_FLAGS) -fsanitize=fuzzer-no-link -c $< -o $@
+	$(call say,CLANG,$< (fuzz))
+	$(Q)$(CLANG) $(CPPFLAGS) $(WARN) -fno-strict-aliasing $(FUZZ_FLAGS) -fsanitize=fuzzer-no-link -c $< -o $@
 
 $(B)/fuzz/libpodveil.a: $(LIB:%.c=$(B)/fuzz/obj/%.o)
+	$(call say,AR,$@)
 	@rm -f $@
-	$(AR) rcs $@ $^
+	$(Q)$(AR) rcs $@ $^
 
 $(B)/fuzz/%: tests/fuzz/%.c $(B)/fuzz/libpodveil.a
-	$(CLANG) $(CPPFLAGS) $(WARN) -Itests/unit $(FUZZ_FLAGS) -fsanitize=fuzzer $< $(B)/fuzz/libpodveil.a -o $@ $(LDLIBS)
+	$(call say,CLANG,$<)
+	$(Q)$(CLANG) $(CPPFLAGS) $(WARN) -Itests/unit $(FUZZ_FLAGS) -fsanitize=fuzzer $< $(B)/fuzz/libpodveil.a -o $@ $(LDLIBS)
 
 $(B)/bench/%: tests/bench/%.c $(B)/libpodveil.a
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(ALL_CFLAGS) $< $(B)/libpodveil.a -o $@ $(LDLIBS)
+	$(call say,CC,$<)
+	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) $< $(B)/libpodveil.a -o $@ $(LDLIBS)
 
 # What the suites run; they build nothing themselves.
 test-programs: $(DEPS) $(B)/podveil unit-programs asan-programs $(BPF_BIN) $(FUZZ_BIN)
@@ -221,79 +250,89 @@ test-programs: $(DEPS) $(B)/podveil unit-programs asan-programs $(BPF_BIN) $(FUZ
 unit-programs: $(UNIT_BIN)
 
 asan-programs:
-	$(MAKE) B=$(B)/asan SANITIZE="-fsanitize=address,undefined -fno-sanitize-recover=undefined" unit-programs
+	$(Q)$(MAKE) --no-print-directory B=$(B)/asan SANITIZE="-fsanitize=address,undefined -fno-sanitize-recover=undefined" unit-programs
 
 RUN := $(PYTHON) tests/run.py --build $(B) --emulator "$(EMULATOR)" --fuzz-seconds $(FUZZ_SECONDS)
 
 unit: $(UNIT_BIN)
-	$(RUN) unit
+	$(Q)$(RUN) unit
 bpf-tests: $(BPF_BIN)
-	$(RUN) bpf
+	$(Q)$(RUN) bpf
 fuzz: $(FUZZ_BIN)
-	$(RUN) fuzz
+	$(Q)$(RUN) fuzz
 e2e: $(DEPS) $(B)/podveil
-	$(RUN) e2e sessions
+	$(Q)$(RUN) e2e sessions
 check-etcd: $(DEPS) $(B)/podveil
-	$(RUN) store
+	$(Q)$(RUN) store
 check-vm: $(DEPS) $(B)/podveil $(B)/tests/bpf/test_guard $(B)/tests/bpf/test_hook
-	$(RUN) vm
+	$(Q)$(RUN) vm
 check-apiserver: $(DEPS) $(DEPS_KUBERNETES) $(B)/podveil
-	$(RUN) apiserver
+	$(Q)$(RUN) apiserver
 # What one runs at each save.
 check-quick: $(DEPS) $(B)/podveil unit-programs asan-programs $(BPF_BIN)
-	$(RUN) unit asan bpf smoke
+	$(Q)$(RUN) unit asan bpf smoke
 # Those side by side mostly wait, for what only time brings.
 SUITES := unit asan bpf fuzz agent+device store+sessions+vm
 check: test-programs
-	$(RUN) $(SUITES)
+	$(Q)$(RUN) $(SUITES)
 # With Kubernetes' own programs: against its API server alone, then in a cluster of three nodes.
 check-kubernetes: $(DEPS) $(DEPS_KUBERNETES) $(B)/podveil
-	$(RUN) apiserver kubernetes
+	$(Q)$(RUN) apiserver kubernetes
 # A machine is emulated for the suite arm64, for the others a process.
 check-arm64: $(DEPS) $(DEPS_ARM64)
-	$(MAKE) CROSS=aarch64-linux-gnu- check-emulated
+	$(Q)$(MAKE) --no-print-directory CROSS=aarch64-linux-gnu- check-emulated
 check-emulated: $(B)/podveil unit-programs asan-programs $(BPF_BIN)
-	$(RUN) unit asan arm64
+	$(Q)$(RUN) unit asan arm64
 # Deliberate faults, one at a time: which tests notice? Needs longer than all tests together.
 mutants: $(DEPS) $(DEPS_KUBERNETES) $(B)/podveil
-	$(PYTHON) tests/mutants/run.py $(MUTANTS)
+	$(Q)$(PYTHON) tests/mutants/run.py $(MUTANTS)
 # Both, with one tally.
 check-all: test-programs $(DEPS_KUBERNETES)
-	$(RUN) unit asan bpf fuzz agent+device apiserver+store+sessions+vm kubernetes
+	$(Q)$(RUN) unit asan bpf fuzz agent+device apiserver+store+sessions+vm kubernetes
 
 demo: $(DEPS) $(B)/podveil
-	$(PYTHON) deploy/lab/demo.py
+	$(Q)$(PYTHON) deploy/lab/demo.py
 
 demo-kubernetes: $(DEPS) $(DEPS_KUBERNETES) $(B)/podveil
-	$(PYTHON) deploy/lab/demo_kubernetes.py
+	$(Q)$(PYTHON) deploy/lab/demo_kubernetes.py
 
 bench: $(DEPS) $(B)/podveil $(BENCH_BIN)
-	$(B)/bench/stages
-	$(PYTHON) tests/bench/bench.py $(BENCH)
+	$(Q)$(B)/bench/stages
+	$(Q)$(PYTHON) tests/bench/bench.py $(BENCH)
 ifeq ($(BENCH),full)
-	$(PYTHON) tests/bench/scaling.py
-	$(PYTHON) tests/bench/bench_agent.py
-	$(PYTHON) tests/bench/bench_latency.py
-	$(PYTHON) tests/bench/bench_flood.py
+	$(Q)$(PYTHON) tests/bench/scaling.py
+	$(Q)$(PYTHON) tests/bench/bench_agent.py
+	$(Q)$(PYTHON) tests/bench/bench_latency.py
+	$(Q)$(PYTHON) tests/bench/bench_flood.py
+	$(Q)$(PYTHON) tests/bench/bench_restart.py
 endif
 
 bench-kubernetes: $(DEPS) $(DEPS_KUBERNETES) $(B)/podveil
-	$(PYTHON) tests/bench/bench_kubernetes.py
+	$(Q)$(PYTHON) tests/bench/bench_kubernetes.py
 
 # --- the look of things ---
 
 format:
-	clang-format -i $(C_FILES)
+	$(call say,clang-format,$(words $(C_FILES)) C files)
+	$(Q)clang-format -i $(C_FILES)
+
+SHELL_FILES := $(wildcard scripts/*.sh deploy/*.sh) .ci/run
+PYTHON_FILES := $(wildcard tests/*.py tests/*/*.py deploy/lab/*.py) deploy/lab/lab
 
 # uninitvar: cppcheck does not see through the loops of sys/queue.h. readdir: glibc's is safe for streams that
 # are not shared.
 lint:
-	clang-format --dry-run -Werror $(C_FILES)
-	cppcheck --quiet --error-exitcode=1 --std=c11 --library=posix --library=gnu --library=bsd --inline-suppr --enable=warning,portability \
+	$(call say,clang-format,$(words $(C_FILES)) C files)
+	$(Q)clang-format --dry-run -Werror $(C_FILES)
+	$(call say,cppcheck,$(words $(SRC)) C files)
+	$(Q)cppcheck --quiet --error-exitcode=1 --std=c11 --library=posix --library=gnu --library=bsd --inline-suppr --enable=warning,portability \
 		--suppress=missingInclude --suppress=unknownMacro --suppress=uninitvar --suppress=readdirCalled -D__x86_64__ -Iinclude -Iuser $(SRC)
-	shellcheck scripts/*.sh deploy/*.sh .ci/run
-	$(PYTHON) tests/mutants/run.py --check
-	$(PYTHON) -m py_compile $(wildcard tests/*.py tests/*/*.py deploy/lab/*.py) deploy/lab/lab
+	$(call say,shellcheck,$(words $(SHELL_FILES)) scripts)
+	$(Q)shellcheck $(SHELL_FILES)
+	$(call say,py_compile,$(words $(PYTHON_FILES)) Python files)
+	$(Q)$(PYTHON) -m py_compile $(PYTHON_FILES)
+	$(call say,mutants,each fault still has its place in the code)
+	$(Q)$(PYTHON) tests/mutants/run.py --check
 
 clean:
 	rm -rf build

@@ -137,7 +137,7 @@ static __always_inline int classify_packet(struct __sk_buff *skb, __u16 flags, _
 	/* Sent on queue 1 + i it arrives on queue i (user/netlink/link.h); and the kernel takes for
 	 * sending the queue that is recorded, which it counts from one. */
 	if (s->queues > 1)
-		skb->queue_mapping = 2 + worker_of(skb, s->workers);
+		skb->queue_mapping = 2 + s->first_queue + worker_of(skb, s->workers);
 	COUNT(classified);
 	return TC_ACT_OK;
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * TC egress of the devices that lead out of the node: a packet for a pod of another node is a leak,
+ * TC egress of the devices that lead out of the node. A packet for a pod of another node is plaintext,
  * bare or wrapped, whatever mark it bears: WireGuard's own packets go to nodes, never to pods. It
- * is counted, and in strict mode dropped; so is then what cannot be read and may hide one.
+ * is counted, as leaked where encryption with that node stood. In strict mode it is dropped, and so
+ * is what cannot be read and may hide one.
  */
 #include <linux/bpf.h>
 #include <linux/pkt_cls.h>
@@ -14,11 +15,9 @@
 static __always_inline int leaving(struct __sk_buff *skb, enum header first)
 {
 	struct walk w = {.header = first};
-	const struct pv_guard_settings *s;
+	const struct pv_guard_settings *s = settings();
 	enum finding found;
-	__u32 zero = 0;
 
-	s = bpf_map_lookup_elem(&guard_settings, &zero);
 	if (!s)
 		return PASS;
 	found = walk(skb, &w);
@@ -28,8 +27,13 @@ static __always_inline int leaving(struct __sk_buff *skb, enum header first)
 		COUNT(drop_leak);
 		return TC_ACT_SHOT;
 	}
-	if (found == POD)
-		COUNT(leaks);
+	if (found == UNREADABLE)
+		return PASS;
+	COUNT(leaks);
+	if (found == ENCRYPTED_POD)
+		COUNT(leaked);
+	else
+		COUNT(plain_before_encryption);
 	return PASS;
 }
 

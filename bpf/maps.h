@@ -62,7 +62,7 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_XSKMAP);
-	__uint(max_entries, PV_MAX_WORKERS);
+	__uint(max_entries, PV_MAX_QUEUES);
 	__type(key, __u32);
 	__type(value, __u32);
 } xsks MAP;

@@ -29,7 +29,8 @@
  * either side takes ten. What has more is unreadable. */
 #define MAX_HEADERS 20
 
-enum finding { GOES_ON, NO_POD, POD, UNREADABLE };
+/* POD: of another node, with which encryption never stood yet; ENCRYPTED_POD: with which it did. */
+enum finding { GOES_ON, NO_POD, POD, ENCRYPTED_POD, UNREADABLE };
 
 /* What stands at the cursor. */
 enum header { ETHERNET, BARE_IP, VLAN, IP4, IP6, TRANSPORT, VXLAN, GENEVE, GRE };
@@ -74,9 +75,16 @@ static __always_inline void ends(struct walk *w, __u32 begin, __u32 len)
 		w->end = begin + len;
 }
 
-static __always_inline bool is_remote(__u8 version, const __u8 *address)
+/* Whose address is it? GOES_ON: nobody's who matters here. */
+static __always_inline enum finding judge(__u8 version, const __u8 *address)
 {
-	return kind_of(version, address) == PV_GUARD_REMOTE;
+	switch (kind_of(version, address)) {
+	case PV_GUARD_REMOTE:
+		return POD;
+	case PV_GUARD_ENCRYPTED:
+		return ENCRYPTED_POD;
+	}
+	return GOES_ON;
 }
 
 /* By EtherType. */
@@ -147,11 +155,13 @@ static __always_inline enum finding on_ip4(struct __sk_buff *skb, struct walk *w
 		__u8 source[4], destination[4];
 	} h;
 	const __u32 begin = w->at;
+	enum finding found;
 
 	if (!take(skb, w, &h, sizeof(h)))
 		return UNREADABLE;
-	if (is_remote(4, w->inward ? h.source : h.destination))
-		return POD;
+	found = judge(4, w->inward ? h.source : h.destination);
+	if (found != GOES_ON)
+		return found;
 	if (h.version_length >> 4 != 4 || (h.version_length & 15) < 5)
 		return UNREADABLE;
 	if (h.fragment & bpf_htons(IP_FRAGMENT_OFFSET))
@@ -174,11 +184,13 @@ static __always_inline enum finding on_ip6(struct __sk_buff *skb, struct walk *w
 		__u8 next, hops;
 		__u8 source[16], destination[16];
 	} h;
+	enum finding found;
 
 	if (!take(skb, w, &h, sizeof(h)))
 		return UNREADABLE;
-	if (is_remote(6, w->inward ? h.source : h.destination))
-		return POD;
+	found = judge(6, w->inward ? h.source : h.destination);
+	if (found != GOES_ON)
+		return found;
 	if (h.version_class[0] >> 4 != 6)
 		return UNREADABLE;
 	w->version = 6;
@@ -191,11 +203,11 @@ static __always_inline enum finding on_ip6(struct __sk_buff *skb, struct walk *w
 }
 
 /* A routing header names where the packet goes in the end (RFC 8754: the first segment). */
-static __always_inline bool leads_to_a_pod(struct __sk_buff *skb, struct walk *w, __u32 begin)
+static __always_inline enum finding judge_last(struct __sk_buff *skb, __u32 begin)
 {
 	__u8 last[16];
 
-	return bpf_skb_load_bytes(skb, begin + 8, last, sizeof(last)) || is_remote(6, last);
+	return bpf_skb_load_bytes(skb, begin + 8, last, sizeof(last)) ? POD : judge(6, last);
 }
 
 static __always_inline enum finding on_extension(struct __sk_buff *skb, struct walk *w)
@@ -214,8 +226,12 @@ static __always_inline enum finding on_extension(struct __sk_buff *skb, struct w
 	} else {
 		w->at = begin + (w->protocol == AUTHENTICATION ? (h[1] + 2) * 4 : (h[1] + 1) * 8);
 	}
-	if (w->protocol == ROUTING && h[3] && !w->inward && leads_to_a_pod(skb, w, begin))
-		return POD;
+	if (w->protocol == ROUTING && h[3] && !w->inward) {
+		const enum finding found = judge_last(skb, begin);
+
+		if (found != GOES_ON)
+			return found;
+	}
 	w->protocol = h[0];
 	return GOES_ON;
 }
@@ -375,7 +391,7 @@ __attribute__((noinline)) __weak int on_header(struct __sk_buff *skb, struct wal
 	return UNREADABLE;
 }
 
-/* NO_POD, POD or UNREADABLE. `w`: header (of the device) and inward. */
+/* Never GOES_ON. `w`: header (of the device) and inward. */
 static __always_inline enum finding walk(struct __sk_buff *skb, struct walk *w)
 {
 	w->end = skb->len;

@@ -133,8 +133,8 @@ def main():
         for field in ("classified", "steered", "egress_packets", "ingress_packets",
                       "wire_messages_sent", "wire_messages_received"):
             print(f"  {field:24} {total[field]}")
-        dropped = {k: v for k, v in total.items() if k.startswith("drop_") and v}
-        print(f"  {'dropped':24} {dropped or 'nothing'}")
+        dropped = [f"{k.removeprefix('drop_')} {v}" for k, v in total.items() if k.startswith("drop_") and v]
+        print(f"  {'dropped':24} {', '.join(dropped) or 'nothing'}")
 
         title("And off again")
         show(control, "podveil disable")

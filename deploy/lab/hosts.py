@@ -156,8 +156,18 @@ class Capture:
         else:
             raise Failed(f"{host.name}: tcpdump does not listen on {device}")
 
+    def _sleeps(self):
+        """Does tcpdump wait for packets? Then it has written all that were there."""
+        with open(f"/proc/{self.process.pid}/stat") as f:
+            return f.read().rsplit(")", 1)[1].split()[0] == "S"
+
     def stop(self):
-        """The capture file's bytes."""
+        """The capture file's bytes, with all that came before this call: at a signal, tcpdump leaves unread what it has not
+        read yet."""
+        asleep, deadline = 0, time.monotonic() + BUSY
+        while asleep < 3 and self.process.poll() is None and time.monotonic() < deadline:
+            asleep = asleep + 1 if self._sleeps() else 0
+            time.sleep(0.005)
         self.process.send_signal(signal.SIGINT)
         self.process.wait()
         self.file.seek(0)

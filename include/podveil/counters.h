@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) OR Apache-2.0 */
 /*
- * Every counter and every reason for a drop, once: the X-macro gives the field names that
- * `bpftool map dump` prints, and the names and help texts of the metrics.
+ * Every counter and every reason for a drop, once. A line here makes the member that `bpftool map dump`
+ * prints, the metric with its help, the member of the status document, the row of the page, and, by
+ * `make docs`, the line in docs/observability.md. To raise it is all that is left to do.
  *
- *   X(field, metric label or name, help)
+ *   X(member, help)
  */
 #ifndef PODVEIL_COUNTERS_H
 #define PODVEIL_COUNTERS_H
@@ -30,9 +31,12 @@
 	X(wire_frames_sent, "WireGuard messages sent through AF_XDP on the uplink")                \
 	X(wire_frames_received, "WireGuard messages received through AF_XDP on the uplink")        \
 	X(injections, "system calls that injected into the tunnel device")                         \
-	X(wakeups, "times a worker slept and woke")                                                \
-	X(busy_ns, "nanoseconds a worker spent awake")                                             \
 	X(staged, "packets held until a session stands")
+
+/* What each worker does with its time. */
+#define PV_COUNTERS_WORKER(X)                                                                      \
+	X(wakeups, "times a worker slept and woke")                                                \
+	X(busy_ns, "nanoseconds a worker spent awake")
 
 /* What was dropped, and why. */
 #define PV_COUNTERS_DROP(X)                                                                        \
@@ -65,10 +69,15 @@
 
 /* What was seen and let pass, and is worth a question. */
 #define PV_COUNTERS_SEEN(X)                                                                        \
-	X(leaks, "plaintext packets for a remote pod that left the uplink")                        \
-	X(plain_inward, "plaintext packets from a remote pod that came in by the uplink")          \
+	X(leaks, "plaintext packets for a remote pod that left the uplink: both kinds below")      \
+	X(plain_before_encryption, "of leaks: before encryption with its node first stood")        \
+	X(leaked, "of leaks: although encryption with its node stood")                             \
+	X(plain_inward, "plaintext packets from a remote pod that came in: both kinds below")      \
+	X(plain_inward_before_encryption, "of plain_inward: before encryption first stood")        \
+	X(leaked_inward, "of plain_inward: although encryption with its node stood")               \
 	X(xsk_rx_dropped, "packets AF_XDP dropped for want of a free frame, or for their shape")   \
 	X(xsk_ring_full, "packets AF_XDP dropped: the worker was behind, its ring full")           \
+	X(socket_full, "messages dropped by the kernel: the worker was behind, its socket full")   \
 	X(xsk_fill_empty, "times AF_XDP wanted a free frame and there was none")                   \
 	X(icmp_sent, "ICMP errors answered to senders in the tunnel")
 
@@ -87,13 +96,15 @@ struct pv_histogram {
 	__u64 bucket[PV_BUCKETS];
 };
 
-#define PV_COUNTERS(X) PV_COUNTERS_TRAFFIC(X) PV_COUNTERS_DROP(X) PV_COUNTERS_SEEN(X)
+#define PV_COUNTERS(X)                                                                             \
+	PV_COUNTERS_TRAFFIC(X) PV_COUNTERS_WORKER(X) PV_COUNTERS_DROP(X) PV_COUNTERS_SEEN(X)
 
 #define PV_FIELD(name, help)	       __u64 name;
 #define PV_HISTOGRAM_FIELD(name, help) struct pv_histogram name;
 struct pv_counters {
 	PV_COUNTERS(PV_FIELD)
 	PV_HISTOGRAMS(PV_HISTOGRAM_FIELD)
+	__u64 layout; /* slot 0 alone: which members lie where, counters_layout() of who made it */
 } __attribute__((aligned(64)));
 #undef PV_FIELD
 #undef PV_HISTOGRAM_FIELD

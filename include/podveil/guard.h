@@ -13,9 +13,9 @@
 #include "podveil/maps.h"
 
 enum pv_guard_kind {
-	PV_GUARD_REMOTE = 1, /* pods of another node: plaintext from or to them is a leak */
-	PV_GUARD_LOCAL =
-		2, /* our own pods, or a node's own address: none of the guard's business */
+	PV_GUARD_REMOTE = 1,	/* pods of another node; encryption with it never stood yet */
+	PV_GUARD_LOCAL = 2,	/* our own pods, or a node's own address: not looked at */
+	PV_GUARD_ENCRYPTED = 3, /* pods of another node; encryption stood: plaintext is a leak */
 };
 
 struct pv_guard_range {

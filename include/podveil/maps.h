@@ -46,9 +46,10 @@ struct pv_settings {
 	__u32 fwmark;	   /* on every outer packet; 0: none */
 	__u32 fwmark_mask; /* bits of it that count */
 	__u16 listen_port; /* host byte order */
-	__u16 strict;	   /* guard drops instead of counting */
+	__u16 reserved;	   /* 0 */
 	__u32 workers;
-	__u32 queues; /* of the inner end: at least one a worker; the rest has no socket */
+	__u32 queues;	   /* of the inner end; all but the workers' have no socket */
+	__u32 first_queue; /* of the first worker; the others' follow */
 };
 
 /* `divert_settings`: array of one. */
@@ -64,6 +65,10 @@ struct pv_divert_settings {
 struct pv_address {
 	__u8 bytes[16];
 };
+
+/* Of the inner end: as many again for whoever starts before the kernel has given back the queues of
+ * a process that was killed. */
+#define PV_MAX_QUEUES (2 * PV_MAX_WORKERS)
 
 #define PV_MAX_LOCAL_ADDRESSES 4096
 

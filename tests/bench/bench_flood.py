@@ -69,6 +69,7 @@ def measure(command, rate, seconds):
         key = base64.b64decode(device.public).hex()
         echoes = int(seconds * 100)
         flood = attacker.start([FLOOD, "172.18.0.1", str(PORT), key, str(rate), str(seconds + 1)])
+        assert flood.stdout.readline() == "flooding\n"
         pings = lab.pod_b.start(["ping", "-n", "-q", "-i", "0.01", "-c", str(echoes), "-W", "1", "10.0.1.2"])
         soon = first_answer(newcomer, 8, seconds)
         out = pings.communicate(timeout=60)[0]

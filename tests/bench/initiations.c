@@ -5,7 +5,8 @@
  *
  *   initiations ADDRESS PORT PUBLIC_KEY_HEX PER_SECOND SECONDS
  *
- * Prints what was sent and how many answers (responses or cookies) came back, a second each.
+ * Says "flooding" once a tenth of a second's worth has left, so that whoever measures what others feel of
+ * it begins then. Prints what was sent and how many answers (responses or cookies) came back, a second each.
  */
 #include <arpa/inet.h>
 #include <sodium.h>
@@ -56,6 +57,7 @@ int main(int argc, char **argv)
 	struct mmsghdr out[BATCH];
 	uint64_t sent = 0, answered = 0, begin, end;
 	unsigned long rate, next = 0;
+	bool said = false;
 	int fd, size = 16 << 20;
 
 	if (argc != 6 || sodium_init() < 0 || inet_pton(AF_INET, argv[1], &to.sin_addr) != 1 ||
@@ -93,6 +95,11 @@ int main(int argc, char **argv)
 
 		sent += done > 0 ? (uint64_t)done : 0;
 		answered += receive(fd);
+		if (!said && sent >= rate / 10) {
+			puts("flooding");
+			fflush(stdout);
+			said = true;
+		}
 		if (n < BATCH) {
 			const struct timespec nap = {.tv_nsec = 200000};
 

@@ -83,11 +83,14 @@ static int load(void **state)
 {
 	(void)state;
 	settings.strict = settings.mark_ingress = 0;
-	assert_int_equal(guard_new(&settings, &g), 0);
+	assert_int_equal(guard_new(&g), 0);
+	assert_int_equal(guard_settings(g, &settings), 0);
 	set("10.0.0.0/8", PV_GUARD_REMOTE);
 	set("10.1.0.0/16", PV_GUARD_LOCAL);
 	set("fd00::/16", PV_GUARD_REMOTE);
 	set("fd00:1::/64", PV_GUARD_LOCAL);
+	set("10.3.0.0/16", PV_GUARD_ENCRYPTED);
+	set("fd00:3::/64", PV_GUARD_ENCRYPTED);
 	return 0;
 }
 
@@ -102,12 +105,17 @@ static int unload(void **state)
 
 static const struct leak {
 	const char *from, *to;
-	bool leaks;
+	enum { NO, BEFORE_ENCRYPTION, LEAKED } leaks;
 } leaks[] = {
-	{"10.1.0.1", "10.2.0.1", true},	     {"10.1.0.1", "10.1.0.2", false},
-	{"10.1.0.1", "192.0.2.1", false},    {"172.18.0.1", "10.2.0.1", true},
-	{"fd00:1::1", "fd00:2::1", true},    {"fd00:1::1", "fd00:1::2", false},
-	{"fd00:1::1", "2001:db8::1", false},
+	{"10.1.0.1", "10.2.0.1", BEFORE_ENCRYPTION},
+	{"10.1.0.1", "10.1.0.2", NO},
+	{"10.1.0.1", "192.0.2.1", NO},
+	{"172.18.0.1", "10.2.0.1", BEFORE_ENCRYPTION},
+	{"fd00:1::1", "fd00:2::1", BEFORE_ENCRYPTION},
+	{"fd00:1::1", "fd00:1::2", NO},
+	{"fd00:1::1", "2001:db8::1", NO},
+	{"10.1.0.1", "10.3.0.1", LEAKED},
+	{"fd00:1::1", "fd00:3::1", LEAKED},
 };
 
 static void check(int program, struct packet *p, uint32_t wanted, const char *what,
@@ -121,7 +129,7 @@ static void check(int program, struct packet *p, uint32_t wanted, const char *wh
 
 static void plaintext_is_found_in_every_wrapping(void **state)
 {
-	uint64_t out = 0, in = 0, dropped_out = 0, dropped_in = 0;
+	uint64_t out = 0, in = 0, dropped_out = 0, dropped_in = 0, leaked = 0;
 
 	(void)state;
 	for (int strict = 0; strict < 2; strict++) {
@@ -136,12 +144,17 @@ static void plaintext_is_found_in_every_wrapping(void **state)
 			check(guard_program_fd(g), &leaving, wanted, w->name, l);
 			check(shield_program_fd(g), &coming, wanted, w->name, l);
 			out += l->leaks && !strict;
+			leaked += l->leaks == LEAKED && !strict;
 			dropped_out += l->leaks && strict;
 		}
 		in = out;
 		dropped_in = dropped_out;
 		assert_int_equal(count().leaks, out);
+		assert_int_equal(count().leaked, leaked);
+		assert_int_equal(count().plain_before_encryption, out - leaked);
 		assert_int_equal(count().plain_inward, in);
+		assert_int_equal(count().leaked_inward, leaked);
+		assert_int_equal(count().plain_inward_before_encryption, in - leaked);
 		assert_int_equal(count().drop_leak, dropped_out);
 		assert_int_equal(count().drop_plain_inward, dropped_in);
 	}

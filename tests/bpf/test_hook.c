@@ -123,7 +123,8 @@ static void detach_foreign(int ifindex, size_t side)
 
 static void raise_guard(size_t n)
 {
-	assert_int_equal(guard_new(&settings, &g), 0);
+	assert_int_equal(guard_new(&g), 0);
+	assert_int_equal(guard_settings(g, &settings), 0);
 	if (!tcx)
 		guard_use_clsact(g);
 	assert_int_equal(guard_cover(g, devices, n), 0);
@@ -205,31 +206,51 @@ static void both_stand_and_fall(void **state)
 	raise_guard(2);
 }
 
-/* The same link or filter, another program: there was no moment without. */
-static void the_next_process_takes_over(void **state)
+static void takes_over(bool adopts)
 {
 	struct attached before[2];
-	struct cidr range;
 
-	(void)state;
-	assert_int_equal(cidr_parse("10.2.0.0/16", &range), 0);
-	assert_int_equal(guard_set(g, &range, PV_GUARD_REMOTE), 0);
 	for (size_t side = 0; side < 2; side++)
 		before[side] = attached(devices[0].ifindex, side);
 	guard_free(g, false);
 	for (size_t side = 0; side < 2; side++)
 		assert_int_equal(attached(devices[0].ifindex, side).program[0],
 				 before[side].program[0]);
+	if (!adopts)
+		assert_true(shell("rm /sys/fs/bpf/podveil/guard/shield"));
 	raise_guard(2);
 	assert_stand(2);
 	for (size_t side = 0; side < 2; side++) {
 		const struct attached now = attached(devices[0].ifindex, side);
 
 		assert_int_equal(now.at[0], before[side].at[0]);
-		assert_int_not_equal(now.program[0], before[side].program[0]);
+		assert_int_equal(now.program[0] == before[side].program[0], adopts);
 	}
 	assert_int_equal(guard_displaced(g), 0);
 	assert_int_equal(guard_mend(g), 0);
+}
+
+static void count_range(const struct cidr *range, enum pv_guard_kind kind, void *context)
+{
+	(void)range;
+	(void)kind;
+	++*(unsigned int *)context;
+}
+
+/* The same link or filter, by the same program or by another: there was no moment without. */
+static void the_next_process_takes_over(void **state)
+{
+	unsigned int n = 0;
+	struct cidr range;
+
+	(void)state;
+	assert_int_equal(cidr_parse("10.2.0.0/16", &range), 0);
+	assert_int_equal(guard_set(g, &range, PV_GUARD_REMOTE), 0);
+	takes_over(true);
+	takes_over(false);
+	takes_over(true);
+	guard_each(g, count_range, &n);
+	assert_int_equal(n, 1);
 }
 
 static void what_is_detached_is_mended(void **state)

@@ -142,11 +142,28 @@ static void a_name_that_changes(void **state)
 	assert_false(ip_filter_is_there());
 }
 
+/* Before connection tracking, and behind whatever changes where a packet goes. */
+static void where_it_stands(void **state)
+{
+	(void)state;
+	remote(1);
+	apply();
+	says("nft list table " TABLE
+	     " | sed -n 's/.*hook \\([a-z]*\\) priority \\([-0-9]*\\);.*/\\1 \\2/p' "
+	     "| sort",
+	     "forward -350\npostrouting 350\nprerouting -350\n");
+	/* A packet with the mark: others are forwarded. */
+	says("nft list chain " TABLE
+	     " marked | grep -c 'meta mark & 0x00200000 != 0x00000000 .* drop'",
+	     "1\n");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(whatever_is_changed_is_put_back, setup, teardown),
 		cmocka_unit_test_setup_teardown(ranges_that_are_many, setup, teardown),
+		cmocka_unit_test_setup_teardown(where_it_stands, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_name_that_changes, setup, teardown),
 	};
 

@@ -28,7 +28,6 @@ static int load(void **state)
 	const struct pv_settings settings = {.fwmark = MARK, .fwmark_mask = MARK};
 	const struct programs_params params = {
 		.pin_name = "t0",
-		.workers = 1,
 		.superpackets = superpackets,
 	};
 
@@ -193,12 +192,39 @@ static void steer_without_a_socket_drops(void **state)
 
 /* --- the loader --- */
 
+static uint64_t staged_after_restart(bool counters_of_another_version)
+{
+	const struct programs_params params = {
+		.pin_name = "t1", .superpackets = superpackets, .adopt = true};
+	struct programs *one;
+	uint64_t staged;
+
+	assert_int_equal(programs_load(&params, &one), 0);
+	programs_counters(one)[0].staged = 7;
+	if (counters_of_another_version)
+		programs_counters(one)[0].layout++;
+	programs_free(one, false);
+	/* Another build: the programs are loaded anew. */
+	unlink("/sys/fs/bpf/podveil/t1/record");
+	assert_int_equal(programs_load(&params, &one), 0);
+	staged = programs_counters(one)[0].staged;
+	programs_free(one, true);
+	return staged;
+}
+
+/* Of the same size, but with other members: nobody would notice. */
+static void counters_go_on_unless_they_mean_something_else(void **state)
+{
+	(void)state;
+	assert_int_equal(staged_after_restart(false), 7);
+	assert_int_equal(staged_after_restart(true), 0);
+}
+
 static void pins_are_there_and_go(void **state)
 {
 	struct stat s;
 
 	(void)state;
-	assert_string_equal(programs_pinned(p), "/sys/fs/bpf/podveil/t0");
 	assert_int_equal(stat("/sys/fs/bpf/podveil/t0/allowed_ips4", &s), 0);
 	assert_int_equal(s.st_mode & 0777, 0600);
 	assert_int_equal(stat("/sys/fs/bpf/podveil/t0", &s), 0);
@@ -283,6 +309,7 @@ static int run_mode(bool with_superpackets)
 		cmocka_unit_test_setup_teardown(steer_without_a_socket_drops, load, unload),
 		cmocka_unit_test_setup_teardown(pins_are_there_and_go, load, unload),
 		cmocka_unit_test_setup_teardown(growth_loses_no_count, load, unload),
+		cmocka_unit_test(counters_go_on_unless_they_mean_something_else),
 	};
 
 	superpackets = with_superpackets;

@@ -112,7 +112,7 @@ class Browser:
         # The end of the pipe ends it, and its children with it.
         os.close(self.to)
         try:
-            self.process.wait(timeout=10)
+            self.process.wait(timeout=60)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()

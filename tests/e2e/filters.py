@@ -4,7 +4,8 @@
 
   filters.py list DEVICE egress|ingress      names, in the order in which they run
   filters.py remove DEVICE egress|ingress    detaches all of them
-  filters.py stand DEVICE egress|ingress     a program that lets everything pass, before all others, until input ends
+  filters.py stand DEVICE egress|ingress [N] a program that lets everything pass, before all others, until input ends; or N
+                                             of them: 63 leave no place
 """
 import ctypes
 import json
@@ -54,12 +55,13 @@ def remove(device, side):
         os.close(fd)
 
 
-def stand(device, side):
+def stand(device, side, count="1"):
     program = struct.pack("=BBhiBBhi", 0xb7, 0, 0, 0, 0x95, 0, 0, 0)  # return 0, which is OK
     text, license_text = ctypes.create_string_buffer(program), ctypes.create_string_buffer(b"GPL")
-    loaded, _ = bpf(PROG_LOAD, struct.pack("=IIQQIIQII16s", 3, 2, ctypes.addressof(text), ctypes.addressof(license_text),
-                                           0, 0, 0, 0, 0, b"somebodys"))
-    bpf(LINK_CREATE, struct.pack("=IIIIIIQ", loaded, socket.if_nametoindex(device), TYPES[side], 1 << 3, 0, 0, 0))
+    for _ in range(int(count)):
+        loaded, _ = bpf(PROG_LOAD, struct.pack("=IIQQIIQII16s", 3, 2, ctypes.addressof(text), ctypes.addressof(license_text),
+                                               0, 0, 0, 0, 0, b"somebodys"))
+        bpf(LINK_CREATE, struct.pack("=IIIIIIQ", loaded, socket.if_nametoindex(device), TYPES[side], 1 << 3, 0, 0, 0))
     print("stands", flush=True)
     sys.stdin.read()
 

@@ -241,6 +241,38 @@ class Handshake:
         return xopen(hash_(LABEL_COOKIE, self.theirs), message[8:32], message[32:], self.mac1)
 
 
+# --- floods ---
+
+class Flood:
+    """Initiations that nobody can open, but with a right mac1, from one address of a host, until the end of the block;
+    `answers`: types of the messages that came back."""
+
+    def __init__(self, host, address, public):
+        self.socket = socket_on(host, socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.connect(address)
+        self.noise = [Handshake(None, public)._macs(b"\x01\0\0\0" + os.urandom(112), public) for _ in range(64)]
+        self.answers, self.ended, self.thread = set(), threading.Event(), threading.Thread(target=self._run)
+
+    def _run(self):
+        while not self.ended.wait(0.02):
+            try:
+                for message in self.noise * 8:  # more at once than any queue of theirs is deep
+                    self.socket.send(message)
+                while True:
+                    self.answers.add(self.socket.recv(1 << 16, socket.MSG_DONTWAIT)[0])
+            except (BlockingIOError, ConnectionRefusedError):
+                pass
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.ended.set()
+        self.thread.join()
+        self.socket.close()
+
+
 # --- sockets on hosts of the lab ---
 
 _libc = ctypes.CDLL(None, use_errno=True)

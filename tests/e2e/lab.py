@@ -4,6 +4,7 @@
 import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -25,7 +26,8 @@ PORT = 51820
 class Device:
     """A WireGuard device on a node, served by an implementation from outside its namespaces' names."""
 
-    def __init__(self, node, implementation, name="wg0", arguments=(), env=None):
+    def __init__(self, node, implementation, name="wg0", arguments=(), env=None, private=None):
+        """`private`: its key, where it is not to have a new one."""
         self.node, self.name, self.implementation = node, name, implementation
         self.log = tempfile.NamedTemporaryFile(mode="r", suffix=".log")
         command = list(implementation) + [name, *arguments]
@@ -36,7 +38,7 @@ class Device:
                      "WG_SUDO": "true", **(env or {})})
         if done.returncode:
             raise Failed(f"{node.name}: {command} ended with {done.returncode}\n{self.log.read()}")
-        self.private = node.run("wg genkey").strip()
+        self.private = private or node.run("wg genkey").strip()
         self.public = node.run("wg pubkey", stdin=self.private + "\n").strip()
         node.run(["wg", "set", name, "private-key", "/dev/stdin"], stdin=self.private + "\n")
 
@@ -61,6 +63,13 @@ class Device:
             if key == peer.public:
                 return int(when)
         return 0
+
+    def start_anew(self):
+        """Kills the process, and starts another with the same key: a device that knows no peers yet."""
+        pid = self.pid()
+        os.kill(pid, signal.SIGKILL)
+        wait_for(lambda: not os.path.exists(f"/proc/{pid}"), "the process ends")
+        return Device(self.node, self.implementation, self.name, private=self.private)
 
     def pid(self):
         """Of the process that serves the device."""
@@ -145,18 +154,21 @@ class Lab:
 
     def connect(self, left, right, tunnel_mtu=None, keepalive=None, preshared=None):
         """Makes two devices peers and routes the pods through them."""
+        for mine, other in ((left, right), (right, left)):
+            self.connect_one(mine, other, tunnel_mtu, keepalive, preshared)
+
+    def connect_one(self, mine, other, tunnel_mtu=None, keepalive=None, preshared=None):
+        """The half of it that is done on the node of `mine`."""
+        i = 2 if mine.node is self.a else 1
         tunnel_mtu = tunnel_mtu or self.mtu - (80 if self.ipv6_uplink else 60)
-        for mine, other, i in ((left, right, 2), (right, left, 1)):
-            more = ["persistent-keepalive", keepalive] if keepalive else []
-            if preshared:
-                more += ["preshared-key", "/dev/stdin"]
-            mine.set("listen-port", PORT, "fwmark", hex(MARK), "peer", other.public,
-                     "endpoint", self.endpoint(i), "allowed-ips",
-                     f"10.0.{i}.0/24,fd00:{i}::/64", *more,
-                     stdin=preshared and preshared + "\n")
-            mine.node.run(f"ip link set {mine.name} mtu {tunnel_mtu} up && "
-                          f"ip route replace 10.0.{i}.0/24 dev {mine.name} && "
-                          f"ip route replace fd00:{i}::/64 dev {mine.name}")
+        more = ["persistent-keepalive", keepalive] if keepalive else []
+        if preshared:
+            more += ["preshared-key", "/dev/stdin"]
+        mine.set("listen-port", PORT, "fwmark", hex(MARK), "peer", other.public, "endpoint", self.endpoint(i), "allowed-ips",
+                 f"10.0.{i}.0/24,fd00:{i}::/64", *more, stdin=preshared and preshared + "\n")
+        mine.node.run(f"ip link set {mine.name} mtu {tunnel_mtu} up && "
+                      f"ip route replace 10.0.{i}.0/24 dev {mine.name} && "
+                      f"ip route replace fd00:{i}::/64 dev {mine.name}")
 
     def close(self):
         for host in self.hosts:

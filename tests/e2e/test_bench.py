@@ -3,6 +3,7 @@
 import os
 import sys
 import xml.etree.ElementTree as ElementTree
+from decimal import ROUND_HALF_UP, Decimal
 
 import pytest
 
@@ -72,3 +73,25 @@ def test_an_unknown_wire_mode_leaves_the_contender_out(monkeypatch):
     assert contenders.command("podveil per-packet")[1] == ["--per-packet"]
     with pytest.raises(contenders.LeftOut, match="knows no --wire"):
         contenders.command("podveil xdp")
+
+
+def table(page):
+    """The rows of the page's tables: first cell -> the others."""
+    with open(os.path.join(ROOT, page)) as f:
+        rows = [[cell.strip() for cell in line.strip().strip("|").split("|")] for line in f if line.startswith("|")]
+    return {row[0]: row[1:] for row in rows}
+
+
+def test_the_pages_show_what_was_measured():
+    """tests/bench/results has the table of the run that docs/benchmarks.md shows whole, and README in part."""
+    with open(os.path.join(ROOT, "tests/bench/results/table.md")) as measured, \
+            open(os.path.join(ROOT, "docs/benchmarks.md")) as page:
+        assert measured.read() in page.read()
+    measured, shown = table("tests/bench/results/table.md"), table("README.md")
+    names = {"TCP, one stream, Gbit/s": "TCP 1 stream, Gbit/s", "TCP, four streams, Gbit/s": "TCP 4 streams, Gbit/s",
+             "UDP 64 bytes, received kpkt/s": "UDP 64 B received, kpkt/s",
+             "HTTP, 100 connections, kreq/s": "HTTP, 100 connections, kreq/s"}
+    for name, of in names.items():
+        plain, go, _, podveil, *_ = [Decimal(cell.split()[0]) for cell in measured[of]]
+        step = Decimal("0.1" if "Gbit" in name else "1")
+        assert shown[name] == [str(value.quantize(step, ROUND_HALF_UP)) for value in (plain, go, podveil)], name

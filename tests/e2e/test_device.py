@@ -237,7 +237,7 @@ import os, socket, sys
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.connect((sys.argv[1], 7002))
 s.setsockopt(17, 103, int(sys.argv[2])); s.send(os.urandom(int(sys.argv[3])))
 """, address, str(sizes[0]), str(sum(sizes))])
-    return json.loads(receiver.communicate(timeout=10)[0])
+    return json.loads(receiver.communicate(timeout=60)[0])
 
 
 def test_down_and_up_under_traffic(both, lab):
@@ -245,18 +245,23 @@ def test_down_and_up_under_traffic(both, lab):
     for _ in range(3):
         lab.a.run("ip link set wg0 down && ip link set wg0 up && "
                   "ip route replace 10.0.2.0/24 dev wg0")
-    flood.communicate(timeout=30)
+    flood.communicate(timeout=60)
     assert ping(lab.pod_a, "10.0.2.2", deadline=15) >= 3
 
 
 def test_sessions_come_back_with_the_device(both, lab):
-    """The other end still sends with the session that was, and would notice after 15 s only."""
+    """The other end still sends with the session that was, and would notice after 15 s only: so whoever went down asks for
+    a new one, without being sent anything."""
+    def heard():
+        return int(lab.b.run("wg show wg0 transfer").split()[1])
     for _ in range(3):
         # Longer than the 20 ms in which a second initiation is refused.
         assert ping(lab.pod_b, "10.0.1.2") == 3
+        before = heard()
         lab.a.run("ip link set wg0 down && ip link set wg0 up && "
                   "ip route replace 10.0.2.0/24 dev wg0")
-        wait_for(lambda: ping(lab.pod_b, "10.0.1.2", count=1, deadline=1) == 1, "traffic flows", 4)
+        wait_for(lambda: heard() > before, "it asks for a session")
+        wait_for(lambda: ping(lab.pod_b, "10.0.1.2", count=1, deadline=1) == 1, "traffic flows")
 
 
 def test_mtu_changes_under_traffic(both, lab):
@@ -266,9 +271,9 @@ def test_mtu_changes_under_traffic(both, lab):
     for mtu in (1280, 9000, 600, 1440):
         for node in (lab.a, lab.b):
             node.run(f"ip link set wg0 mtu {mtu}")
-    out, _ = client.communicate(timeout=20)
+    out, _ = client.communicate(timeout=60)
     assert client.returncode == 0, out
-    transferring.communicate(timeout=10)
+    transferring.communicate(timeout=60)
     assert ping(lab.pod_a, "10.0.2.2") == 3
 
 
@@ -352,7 +357,7 @@ def test_idle_costs_nothing(both, lab):
     time.sleep(0.5)
     before = ticks()
     time.sleep(3)
-    assert ticks() - before <= 1  # of 300
+    assert ticks() - before <= 3  # of 300: one of a hundred
 
 
 def test_memory(lab):
@@ -375,7 +380,7 @@ while time.monotonic() < end:
     s.sendto(bytes([1, 0, 0, 0]) + os.urandom(144), ('172.18.0.1', 51820))
 """])
     while flood.poll() is None:
-        assert "latest handshake" in lab.a.run("wg show wg0", timeout=2)
+        assert "latest handshake" in lab.a.run("wg show wg0")
     assert ping(lab.pod_a, "10.0.2.2") == 3
 
 

@@ -74,7 +74,7 @@ def deliver(source, sink, address, sizes):
     receiver = sink.start(["python3", "-c", RECEIVE, address, str(len(sizes))])
     assert receiver.stdout.readline() == "listening\n"
     sent = source.run(["python3", "-c", SEND, address, *map(str, sizes)])
-    assert receiver.communicate(timeout=20)[0] == sent
+    assert receiver.communicate(timeout=60)[0] == sent
 
 
 class Stream:

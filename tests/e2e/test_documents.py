@@ -2,9 +2,15 @@
 """Settings and records that cannot be: they are named, and the last good ones stay."""
 import json
 import os
+import re
 
 from agents import TABLE, enable, record
 from lab import PODVEIL, wait_for
+
+
+def every_setting(node):
+    """{name: what it may be}, as --help has it."""
+    return dict(re.findall(r"^  --(\w+) .*\(([^()]*); default [^()]*\)$", node.run([PODVEIL, "agent", "--help"]), re.M))
 
 
 BAD_SETTINGS = [
@@ -21,7 +27,6 @@ BAD_SETTINGS = [
     ("podveilLowLatency", "very", "true or false"),
     ("podveilWorkers", 99, "0 to 8"),
     ("podveilRouteTable", 254, "1 to 252"),
-    ("wireguardListeningPort", {"a": 1}, "1 to 65535"),
 ]
 
 
@@ -37,6 +42,15 @@ def test_bad_settings_are_refused_and_the_last_good_ones_stay(cluster):
         assert "51900" in worker.run("wg show wireguard.cali listen-port")
         c.configure(**{name: None, "wireguardListeningPort": 51900, "wireguardEnabled": True})
         wait_for(lambda: not worker.agent.status()["refused"], "nothing is refused any more")
+    # Each that there is, with what is no setting's value.
+    settings = every_setting(worker)
+    assert len(settings) > 20
+    for name, needs in settings.items():
+        c.configure(**{"wireguardListeningPort": 51900, name: {"no": 1}})
+        wait_for(lambda: f'{name}: "{{"no":1}}" is not {needs}' in (worker.agent.status()["refused"] or ""), f"{name} is refused")
+        c.configure(**{name: None})
+    c.configure(wireguardListeningPort=51900, wireguardEnabled=True)
+    wait_for(lambda: not worker.agent.status()["refused"], "nothing is refused any more")
     # What is refused cannot write lines of its own into the log.
     c.configure(wireguardInterfaceName="x\npodveil: level=info event=forged\x1b[31m")
     wait_for(lambda: worker.agent.status()["refused"], "refused")

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Podveil against independent implementations, in both roles and all combinations of IP versions."""
+import base64
 import os
 
 import pytest
 
+from hostile import Flood
 from lab import PORT, Capture, Device, Lab, implementation, wait_for
 from traffic import counters, echo, ping, transfer
 
@@ -78,7 +80,7 @@ def test_nothing_readable_on_the_wire(lab, peer):
     server = lab.pod_b.start("nc -d -l -p 7003")
     wait_for(lambda: "7003" in lab.pod_b.run("ss -ltn"), "nc listens")
     lab.pod_a.run("echo SECRET-MARKER-IN-PLAIN | nc -q 1 10.0.2.2 7003")
-    assert "SECRET-MARKER-IN-PLAIN" in server.communicate(timeout=10)[0]
+    assert "SECRET-MARKER-IN-PLAIN" in server.communicate(timeout=60)[0]
     captured = capture.stop()
     assert len(captured) > 500
     assert b"SECRET-MARKER-IN-PLAIN" not in captured
@@ -113,3 +115,34 @@ def test_roaming(lab, peer):
     left.set("listen-port", 40001)
     assert ping(lab.pod_a, "10.0.2.2", count=5) >= 4
     assert right.show("endpoints").split()[1].endswith(":40001")
+
+
+def test_each_end_starts_anew(lab, peer):
+    """Killed, and started again with its key: it has a session as soon as it has something to say, and so has the other."""
+    left, right = pair(lab, peer)
+    assert ping(lab.pod_a, "10.0.2.2") == 3
+    right = right.start_anew()
+    lab.connect_one(right, left)
+    assert ping(lab.pod_b, "10.0.1.2") == 3
+    assert ping(lab.pod_a, "10.0.2.2") == 3
+    left = left.start_anew()
+    lab.connect_one(left, right)
+    assert ping(lab.pod_a, "10.0.2.2") == 3
+    assert ping(lab.pod_b, "10.0.1.2") == 3
+
+
+@pytest.mark.parametrize("ours", [True, False], ids=["us", "them"])
+def test_a_new_session_under_a_flood(lab, peer, ours):
+    """The flood comes from the address of the end that starts anew: a cookie has to show who is who (whitepaper 5.3)."""
+    left, right = pair(lab, peer)
+    assert ping(lab.pod_a, "10.0.2.2") == 3
+    target, source, i = (left, lab.b, 1) if ours else (right, lab.a, 2)
+    with Flood(source, (f"172.18.0.{i}", PORT), base64.b64decode(target.public)) as flood:
+        wait_for(lambda: 3 in flood.answers, "it is under load")
+        if ours:
+            lab.connect_one(right.start_anew(), left)
+        else:
+            lab.connect_one(left.start_anew(), right)
+        pod, address = (lab.pod_b, "10.0.1.2") if ours else (lab.pod_a, "10.0.2.2")
+        wait_for(lambda: ping(pod, address, deadline=6) == 3, "a session in the flood", 60)
+    assert ping(lab.pod_a, "10.0.2.2") == 3

@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+import doc_commands
 from lab import ROOT, Capture
 from cluster import Cluster, leaks
 from traffic import ping
@@ -96,3 +97,7 @@ def test_the_demo():
     secrets = re.search(r"secrets that can be read +(\d+) +(\d+) +(\d+)", done.stdout)
     assert int(secrets[1]) > 0 and int(secrets[2]) == 0 and int(secrets[3]) > 0, done.stdout
     assert re.search(r"egress_packets +[1-9]", done.stdout)
+    for block in doc_commands.blocks("demo"):
+        shown = doc_commands.Command("", "make demo", block.text.splitlines())
+        line = doc_commands.missing(shown, done.stdout)
+        assert line is None, f"{doc_commands.name(block)}: the demo does not print: {line}"

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What an agent finds around it: other nodes and their ranges, the uplink, a port that is taken."""
+import json
 import subprocess
 
 from agents import TABLE, ask, enable, guard, judge, peers_of, record, write_record
@@ -7,6 +8,8 @@ from lab import PODVEIL, Capture, wait_for
 from traffic import ping
 from workload import Steady
 
+
+REMOTE, ENCRYPTED = 1, 3  # enum pv_guard_kind
 
 # What a hostile node may say in its record, and the reason that is told. Its name comes first, its key is its own, unless
 # it says otherwise; worker2's pods are in 10.244.2.0/26, the server at .2 among them.
@@ -166,6 +169,66 @@ def test_a_node_without_encryption_is_talked_to_in_plain(cluster):
     assert ping(c.client, c.server.address) == 3
 
 
+PLAIN = ("leaked", "plainBeforeEncryption", "leakedInward", "plainInwardBeforeEncryption")
+
+
+def plain(node):
+    """What the guard of a node counted: of each of PLAIN."""
+    g = guard(node)
+    assert g["leaks"] == g["leaked"] + g["plainBeforeEncryption"], g
+    assert g["plainInward"] == g["leakedInward"] + g["plainInwardBeforeEncryption"], g
+    return [g[name] for name in PLAIN]
+
+
+def guard_kind(node, prefix):
+    """What the kernel knows of a range, an enum pv_guard_kind."""
+    dump = json.loads(node.run("bpftool -j map dump pinned /sys/fs/bpf/podveil/guard/guard_ranges4"))
+    return {".".join(map(str, e["key"]["address"])): e["value"]["kind"]
+            for e in (entry["formatted"] for entry in dump)}[prefix]
+
+
+def test_what_was_plain_before_encryption_is_no_leak(cluster):
+    """And what is plain after it is one, also for the agent's successor, until the node leaves encryption by its own
+    word. An alert and an Event are for leaks alone."""
+    c, worker, worker2 = cluster, cluster.nodes[1], cluster.nodes[2]
+    c.configure(node=worker2.name, wireguardEnabled=False)
+    c.podveil("enable")
+    wait_for(lambda: c.encrypted(c.nodes[:2]), "the two others encrypt")
+    assert "stripe" in ask(c.client, c.server.address)
+    leaked, before, leaked_inward, before_inward = plain(worker)
+    assert leaked == leaked_inward == 0 and before >= 3 and before_inward >= 3
+    c.configure(node=worker2.name, wireguardEnabled=None)
+    wait_for(c.encrypted, "all encrypt")
+    for node, prefix in ((worker, "10.244.2.0"), (worker2, "10.244.1.0")):
+        wait_for(lambda: guard_kind(node, prefix) == ENCRYPTED, f"encryption stood, says {node.name}'s kernel")
+    _, before, _, before_inward = first = plain(worker)
+    assert first[0] == first[2] == 0
+    # Somebody routes around the tunnel.
+    around = "priority 50 to 10.244.2.0/26 lookup main"
+    worker.run(f"ip rule add {around}")
+    assert ping(c.client, c.server.address) == 3
+    leaked, *rest = plain(worker)
+    assert leaked >= 3 and rest == [before, 0, before_inward], "the answers are encrypted"
+    assert plain(worker2)[2] >= 3
+    assert f"outward: leaked {leaked}, plain before encryption {before}," in worker.run([PODVEIL, "status"])
+    worker.agent.kill()
+    assert guard_kind(worker, "10.244.2.0") == ENCRYPTED
+    assert ping(c.client, c.server.address, count=1, deadline=1) == 0, "nobody decrypts the answer"
+    c.start_agent(worker)
+    wait_for(c.encrypted, "the next agent encrypts")
+    assert ping(c.client, c.server.address) == 3
+    then, (leaked, *rest) = leaked, plain(worker)
+    assert leaked >= then + 4 and rest == [before, 0, before_inward]
+    worker.run(f"ip rule del {around}")
+    # Switched off there, by the node's own word, it is no leak any more.
+    c.configure(node=worker2.name, wireguardEnabled=False)
+    wait_for(lambda: "throw 10.244.2.0/26" in worker.run(TABLE), "it is no peer")
+    assert guard_kind(worker, "10.244.2.0") == REMOTE
+    assert "stripe" in ask(c.client, c.server.address)
+    now = plain(worker)
+    assert now[0] == leaked and now[1] > before
+
+
 def test_beside_a_wireguard_go_node(cluster):
     """A node that runs another WireGuard, by hand, with its key in the store."""
     c, worker, other = cluster, cluster.nodes[1], cluster.nodes[2]
@@ -187,6 +250,7 @@ def test_beside_a_wireguard_go_node(cluster):
     # Switched off, what it still sends encrypted is read for as long as it does so, and then the device goes.
     c.podveil("disable")
     wait_for(lambda: worker.agent.status()["tunnels"][0]["state"] == "ending", "it is switched off")
+    assert not [p for p in worker.agent.status()["tunnels"][0]["peers"] if p["encrypting"]], "no route leads there"
     write_record(c, record_without_key(c, other))
     assert ping(c.server, c.client.address, count=18, interval=0.5, deadline=20) == 18
     assert "wireguard.cali" in worker.run("ip -br link")

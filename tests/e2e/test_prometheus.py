@@ -51,7 +51,7 @@ class Prometheus:
 
     def close(self):
         self.process.terminate()
-        self.process.wait(timeout=20)
+        self.process.wait(timeout=60)
         self.log.close()
         self.directory.cleanup()
 

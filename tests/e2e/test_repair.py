@@ -2,7 +2,6 @@
 """What somebody changes by hand is put back: device, routes, programs, keys, records."""
 import json
 import os
-import time
 
 from agents import FILTERS, RULE, TABLE, ask, enable, judge, peers_of, record, write_record
 from lab import Capture, Failed, wait_for
@@ -50,24 +49,20 @@ def test_what_is_changed_by_hand_comes_back(cluster):
     c, worker = cluster, cluster.nodes[1]
     worker.run("ip route add 192.0.2.0/24 via 172.18.0.1 table 1")
     enable(c)
-    slow, broken = [], []
+    broken = []
     for name, (command, mended) in BREAKING.items():
         worker.run(command)
-        started = time.monotonic()
         try:
             wait_for(lambda: mended(worker), f"{name} comes back", 5)
         except Failed:
             broken.append(name)
             continue
-        if time.monotonic() - started > 1.0:
-            slow.append((name, time.monotonic() - started))
         try:
             wait_for(lambda: c.client.run(f"ping -n -c 1 -W 0.2 {c.server.address}",
                                           check=False).returncode == 0, "traffic flows", 8)
         except Failed:
             broken.append(name + " (traffic)")
     assert not broken, worker.agent.log()
-    assert not slow
     # What is not ours was never touched.
     assert "192.0.2.0/24 via 172.18.0.1" in worker.run(TABLE)
 

@@ -1,12 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A request a millisecond, by UDP and by TCP, while settings are switched: none is lost."""
+"""A request a millisecond, by UDP and by TCP, while settings are switched: none is lost, and none is seen in plain."""
 import contextlib
+import json
 import os
 import time
 
+import pytest
+
+from agents import judge
 from cluster import Cluster
-from hosts import wait_for
+from hosts import Capture, wait_for
 from traffic import Requests
+
+STRICT = {"podveilStrictMode": True, "podveilStrictCIDRs": ["10.244.0.0/16", "fd00:10:244::/48"]}
 
 
 def link(node, name="wireguard.cali"):
@@ -29,6 +35,14 @@ def port(node):
 
 def keepalives(node):
     return set(node.run("wg show wireguard.cali persistent-keepalive").split()[1::2])
+
+
+def lines(node):
+    """Which lines of strict mode stand: routing, nftables, the guard."""
+    first = node.agent.status()["firstLine"]
+    dump = node.run("bpftool -j map dump pinned /sys/fs/bpf/podveil/guard/guard_settings", check=False).stdout
+    guard = json.loads(dump)[0]["formatted"]["value"]["strict"] if dump else 0
+    return first["routing"], first["nftables"], bool(guard)
 
 
 def tunnel(node):
@@ -63,7 +77,14 @@ SWITCHES = [
 ]
 
 
-def test_no_request_is_lost_by_a_switch():
+def far_side(c):
+    """What is in plain on the switch."""
+    return Capture(c.switch, "any", "udp port 4789 or net 10.244.0.0/16")
+
+
+@pytest.mark.parametrize("strict", [False, True], ids=["", "strict"])
+def test_no_request_is_lost_by_a_switch(strict):
+    """In strict mode, too, which is switched on after encryption, and off before."""
     with Cluster(2) as c:
         pods = [c.pod(c.nodes[0], f"client{i}") for i in range(2)] + [c.pod(c.nodes[1], f"server{i}") for i in range(2)]
         for node in c.nodes:
@@ -74,12 +95,27 @@ def test_no_request_is_lost_by_a_switch():
         c.podveil("enable")
         wait_for(c.encrypted, "both encrypt")
         indices = {n.name: link(n).split(":")[0] for n in c.nodes}
-        for setting, value, shows in SWITCHES:
-            begun.append((time.time(), f"{setting}={value}"))
-            c.configure(**{setting: value})
+        capture = far_side(c)
+
+        def switch(what, shows, **settings):
+            begun.append((time.time(), what))
+            c.configure(**settings)
             for node in c.nodes:
-                wait_for(lambda: shows(node), f"{setting} {value} on {node.name}")
+                wait_for(lambda: shows(node), f"{what} on {node.name}")
+
+        if strict:
+            switch("strict", lambda n: all(lines(n)), **STRICT)
+            # Nodes in a strict range are no pods.
+            switch("wider", lambda n: "unreachable 172.18.0.0/16" in n.run("ip route show table 20566"),
+                   podveilStrictCIDRs=["10.244.0.0/16", "172.18.0.0/16"])
+            switch("narrower", lambda n: "172.18.0.0/16" not in n.run("ip route show table 20566"), **STRICT)
+        for setting, value, shows in SWITCHES:
+            switch(f"{setting}={value}", shows, **{setting: value})
+        if strict:
+            switch("not strict", lambda n: not any(lines(n)), podveilStrictMode=False)
         assert c.encrypted()
+        leaked, _ = judge(capture)
+        assert not leaked, [p.summary() for p in leaked[:5]]
         assert indices == {n.name: link(n).split(":")[0] for n in c.nodes}, "a device was made anew"
         begun.append((time.time(), "disable"))
         c.podveil("disable")
@@ -88,4 +124,44 @@ def test_no_request_is_lost_by_a_switch():
         udp, tcp = datagrams.stop(), stream.stop()
         blame = sorted({max(b for b in begun if b[0] <= at)[1] if at >= begun[0][0] else "before" for at in udp["lost_at"]})
         assert udp["lost"] == 0 and udp["refused"] == 0, (blame, udp["lost"])
+        assert not tcp["broken"] and tcp["lost"] == 0
+
+
+def watch(node):
+    """Netlink's news of the node's devices, routes and rules, from now on: a process whose output they are."""
+    monitor = node.start(["ip", "-o", "monitor", "link", "route", "rule"])
+    node.run("ip link add news type bridge")
+    assert any("news" in line for line in monitor.stdout)
+    return monitor
+
+
+def test_strict_mode_and_encryption_at_once():
+    """What takes long is done before plaintext ends; from then on there is none; and a stream survives both ways."""
+    with Cluster(2) as c:
+        pods = [c.pod(c.nodes[0], "client"), c.pod(c.nodes[1], "server")]
+        for node in c.nodes:
+            c.start_agent(node)
+        stream = Requests(pods[0], pods[1], pods[1].address, kind="tcp")
+        capture, monitors = far_side(c), [watch(n) for n in c.nodes]
+        c.configure(wireguardEnabled=True, **STRICT)
+        seen = {}
+        for node, monitor in zip(c.nodes, monitors):
+            news = []
+            while not news or "lookup 20566" not in news[-1]:
+                news.append(monitor.stdout.readline())
+            assert any("wireguard.cali" in line for line in news), "strict mode came before the device"
+            routes = [line for line in news if "table 20566" in line]
+            assert routes and routes[0].startswith(f"throw {node.pods4}"), routes
+            assert any(line.startswith("unreachable 10.244.0.0/16") for line in routes), routes
+            wait_for(lambda: all(lines(node)), f"all lines of {node.name} stand")
+            seen[node.index] = time.time()
+        wait_for(c.encrypted, "both encrypt")
+        leaked, _ = judge(capture)
+        assert leaked, "the capture sees what was in plain before"
+        late = [p.summary() for p in leaked if p.time > max(seen.values())]
+        assert not late, late[:5]
+        c.configure(wireguardEnabled=False, podveilStrictMode=False)
+        for node in c.nodes:
+            wait_for(lambda: not link(node), f"the device of {node.name} goes", 20)
+        tcp = stream.stop()
         assert not tcp["broken"] and tcp["lost"] == 0

@@ -85,7 +85,7 @@ def test_one_packet_beside_the_tunnel_is_seen(cluster):
         wait_for(lambda: ":eth0" in worker.run("ss -0 -n"), "it listens")
         worker.run(send, check=False)
         process.send_signal(signal.SIGTERM)
-        out, _ = process.communicate(timeout=10)
+        out, _ = process.communicate(timeout=60)
         assert process.returncode == PLAINTEXT, out
         found = json.loads(out)
         assert {e["wrapped"] for e in found["examples"] if e["direction"] == "leaving"} == {wrapped}
@@ -115,7 +115,7 @@ def test_bad_input(cluster):
     process = worker.start([PODVEIL, "verify", "--uplink", "gone", "--seconds", "30"])
     wait_for(lambda: ":gone" in worker.run("ss -0 -n"), "it listens")
     worker.run("ip link del gone")
-    out, _ = process.communicate(timeout=10)
+    out, _ = process.communicate(timeout=60)
     assert process.returncode == UNKNOWN and "gone went away" in out, out
     fresh = c.add_node()
     done = fresh.run([PODVEIL, "verify"], check=False)

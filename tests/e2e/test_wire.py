@@ -182,7 +182,7 @@ def test_two_workers(queues):
         both_ways = [lab.pod_a.start("iperf3 -c 10.0.2.2 -t 2 -P 4 -p 5201"),
                      lab.pod_a.start("iperf3 -c 10.0.2.2 -t 2 -P 4 -p 5202 -R")]
         for process in both_ways:
-            out, _ = process.communicate(timeout=20)
+            out, _ = process.communicate(timeout=60)
             assert process.returncode == 0, out
         for node in (lab.a, lab.b):
             # One that lost its processor with a batch in hand comes after what the other sent meanwhile, on a busy
@@ -211,7 +211,7 @@ def test_uplink_down_and_up(lab):
     for node in (lab.a, lab.b):
         lab.a.run("ip link set eth0 down && ip link set eth0 up")
         # IPv6 addresses of an interface go when it is down; nothing here needs them.
-    pinging.communicate(timeout=10)
+    pinging.communicate(timeout=60)
     assert ping(lab.pod_a, "10.0.2.2", deadline=15) == 3
     started(lab, lab.a, lab.b)
 
@@ -398,7 +398,7 @@ def test_the_setting_changes_under_traffic(cluster):
     wait_for(lambda: {wire(n)[0] for n in c.nodes} == {"xdp"}, "both have xdp")
     steady.more(300)
     pinging.send_signal(signal.SIGINT)
-    out, _ = pinging.communicate(timeout=10)
+    out, _ = pinging.communicate(timeout=60)
     result = steady.stop()
     assert result["failed"] == 0, result
     assert " 0% packet loss" in out, out

@@ -10,8 +10,10 @@ import time
 import pytest
 
 import container
+import doc_commands
 import workload
 from cluster import leaks
+from control_plane import BIN
 from hosts import PODVEIL, ROOT, Capture, wait_for
 from kubernetes import MANIFESTS, NODE_PORT, KubernetesCluster
 from machine import lacking
@@ -434,7 +436,48 @@ def left(directory):
     return found
 
 
-@pytest.mark.parametrize("end", ["down", "kill -9", "kill -9 of the janitor, too"])
+def show(block, command, run):
+    """A command that a page prints, as it stands there, says what the page shows, in shape."""
+    def shows():
+        done = run(["bash", "-c", command.text])
+        assert done.returncode == 0, f"{doc_commands.name(block)}: {command.text}\n{done.stdout}{done.stderr}"
+        return doc_commands.missing(command, done.stdout) is None
+    wait_for(shows, f"{doc_commands.name(block)}: {command.text}", 20)
+
+
+def on_the_lab(block):
+    return "deploy/lab/lab" in block.text
+
+
+@pytest.mark.parametrize("block", [b for b in doc_commands.blocks("kubernetes") if not on_the_lab(b)], ids=doc_commands.name)
+def test_what_the_pages_show(block, plain):
+    plain.configure(wireguardEnabled=True)
+    wait_for(plain.encrypted, "all nodes encrypt", 20)
+    environment = {"KUBECONFIG": plain.kubeconfig, "PATH": BIN + ":" + os.environ["PATH"]}
+    for command in doc_commands.session(block, ""):
+        show(block, command, lambda text: plain.nodes[0].run(text, check=False, env=environment))
+
+
+@pytest.mark.parametrize("block", [b for b in doc_commands.blocks("kubernetes") if on_the_lab(b)], ids=doc_commands.name)
+def test_the_lab_as_the_pages_show_it(block, tmp_path):
+    """And nothing of it stays."""
+    state = tmp_path / "lab.json"
+    environment = {**os.environ, "PODVEIL_LAB_STATE": str(state)}
+    directories = []
+
+    def run(command):
+        return subprocess.run(command, cwd=ROOT, env=environment, timeout=180, text=True, stdin=subprocess.DEVNULL,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    try:
+        for command in doc_commands.session(block, ""):
+            show(block, command, run)
+            directories = directories or json.loads(state.read_text())["directories"]
+        assert not state.exists() and not [x for directory in directories for x in left(directory)]
+    finally:
+        run(["/usr/bin/python3", LAB, "down"])
+
+
+@pytest.mark.parametrize("end", ["kill -9", "kill -9 of the janitor, too"])
 def test_nothing_stays(tmp_path, end):
     environment = {**os.environ, "PODVEIL_LAB_STATE": str(tmp_path / "lab.json")}
 
@@ -450,9 +493,7 @@ def test_nothing_stays(tmp_path, end):
         with open(environment["PODVEIL_LAB_STATE"]) as f:
             s = json.load(f)
         assert all(left(directory) for directory in s["directories"])
-        if end == "down":
-            assert lab("down").returncode == 0
-        elif end == "kill -9":
+        if end == "kill -9":
             os.kill(s["holder"]["pid"], signal.SIGKILL)
             for p in s["janitors"]:
                 wait_for(lambda p=p: not os.path.exists(f"/proc/{p['pid']}"), "the janitor is done", 60)

@@ -46,7 +46,7 @@ class Traffic:
 
     def lost(self):
         self.process.send_signal(2)
-        out, _ = self.process.communicate(timeout=10)
+        out, _ = self.process.communicate(timeout=60)
         sent, received = (int(out.split(word)[0].split()[-1]) for word in (" packets transmitted", " received"))
         assert sent > 10, out
         return sent - received
@@ -307,7 +307,7 @@ def test_what_the_server_has_lost_stands(kubernetes):
             assert "there were blocks" in trouble(node)
             assert f"10.244.{c.nodes[0].index}.0/27" in ranges(node)
         traffic.send_signal(2)
-        traffic.communicate(timeout=10)
+        traffic.communicate(timeout=60)
         capture.stop()
         assert not leaks(capture.packets())
 

@@ -92,7 +92,7 @@ def test_an_agent_that_leaves_does_not_publish_its_key_again(kubernetes):
         wait_for(lambda: not c.annotation(node), "the key is gone")
         time.sleep(1)  # for the event, and for a pass that must not come
         proxy.set(None)
-        assert node.agent.process.wait(timeout=20) == 0
+        assert node.agent.process.wait(timeout=60) == 0
         assert c.annotation(node) is None
         assert c.condition(node)["reason"] == "Removed"
         assert "wireguard.cali" not in node.run("ip -br link")

@@ -230,7 +230,7 @@ def test_a_leak_is_an_event(kubernetes):
         client.run(["ping", "-c", "3", "-i", "0.1", "-W", "1", server.address], check=False)
     finally:
         worker.run("ip rule del priority 50")
-    wait_for(lambda: worker.agent.status()["guard"]["leaks"] >= 6, "both were counted")
+    wait_for(lambda: worker.agent.status()["guard"]["leaked"] >= 6, "both were counted")
     assert len(events(c, worker, "PlaintextLeft")) == 1
     assert "podveilStrictMode" in events(c, worker, "PlaintextLeft")[0]["message"]
 

@@ -2,12 +2,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """Puts deliberate faults into a copy of the tree, one at a time, and runs the tests that should notice: `make mutants`.
 
-A fault that no test notices is a survivor; it is named at the end, and the exit code is 1. With --check, only: does each
-fault still find its place in the code?  With names, those faults alone.
+Faults are chosen by name, file or folder (`user/strict/`), or by a pattern for these; default: all. Quick tests come first. What
+was noticed before is left out as long as its file, its tests and its own text are the same; --again runs it all the same.
+The tree itself is only read. What a test said under a fault is in build/mutants/build/said/.
+
+Exit code 0: every fault was noticed. 1: some survive, or could not be judged (their test fails without the fault, too; their
+place in the code is gone; they do not compile). 2: usage.
 """
 import argparse
+import fcntl
+import fnmatch
+import hashlib
+import json
 import os
+import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -18,36 +28,67 @@ from faults import FAULTS  # noqa: E402
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 COPY = os.path.join(ROOT, "build/mutants")
-SECONDS = 300  # for the tests of one fault
+SAID = os.path.join(COPY, "build/said")
+MEMORY = os.path.join(COPY, "build/noticed.json")
+SECONDS = 300  # for one test
+
+NOTICED, SURVIVES, RED = "noticed", "SURVIVES", "the test fails without the fault, too"
+NO_PLACE, NO_BUILD, TOO_LONG = "its place is gone", "does not compile", f"the test was not done within {SECONDS} s"
+SKIPPED = "the test is not there, or was skipped"
+NOT_RUN = -999
 
 
 def read(path):
-    with open(path) as f:
+    with open(path, encoding="utf-8") as f:
         return f.read()
 
 
 def write(path, text):
-    with open(path, "w") as f:
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "w", encoding="utf-8") as f:
         f.write(text)
 
 
-def misplaced():
-    """Of each fault whose place is not there exactly once: a sentence."""
-    return [f"{f.name}: {f.file} has its text {read(os.path.join(ROOT, f.file)).count(f.before)} times, not once"
-            for f in FAULTS if read(os.path.join(ROOT, f.file)).count(f.before) != 1]
+def read_if_there(path):
+    return read(path) if os.path.isfile(path) else ""
+
+
+def places(fault, tree):
+    """How often the text that the fault replaces is in its file; anything but once is a mistake."""
+    return read_if_there(os.path.join(tree, fault.file)).count(fault.before)
+
+
+def source(test):
+    """The file in which a test is written."""
+    if not test.startswith("build/tests/"):
+        return test.partition("::")[0]
+    name = test.removeprefix("build/tests/")
+    return f"tests/{name}.c" if name.startswith("bpf/") else f"tests/unit/{name}.c"
+
+
+def fingerprint(fault):
+    """Changes with whatever decides most about the outcome."""
+    files = [read_if_there(os.path.join(COPY, name)) for name in [fault.file, *map(source, fault.tests)]]
+    return hashlib.sha256(repr((fault, files)).encode()).hexdigest()
 
 
 def copy_tree():
-    """The files that git knows, as they are now; what was built in the copy before is used again."""
-    names = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
-    for name in filter(None, names.split("\0")):
-        source, target = os.path.join(ROOT, name), os.path.join(COPY, name)
-        if not os.path.isfile(source):
-            continue
-        if os.path.isfile(target) and open(source, "rb").read() == open(target, "rb").read():
+    """The files that git knows or would take, as they are now; what was built in the copy before is used again."""
+    names = subprocess.run(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=ROOT, check=True,
+                           capture_output=True, text=True).stdout
+    names = {n for n in names.split("\0") if n and os.path.isfile(os.path.join(ROOT, n))}
+    for name in names:
+        original, target = os.path.join(ROOT, name), os.path.join(COPY, name)
+        if os.path.isfile(target) and open(original, "rb").read() == open(target, "rb").read():
             continue
         os.makedirs(os.path.dirname(target), exist_ok=True)
-        shutil.copy(source, target)
+        shutil.copy(original, target)
+    for directory, below, files in os.walk(COPY):
+        if directory == COPY:
+            below[:] = [b for b in below if b != "build"]
+        for path in (os.path.join(directory, f) for f in files):
+            if os.path.relpath(path, COPY) not in names:
+                os.unlink(path)
     os.makedirs(os.path.join(COPY, "build"), exist_ok=True)
     for shared in ("peers", "kubernetes"):
         link, target = os.path.join(COPY, "build", shared), os.path.join(ROOT, "build", shared)
@@ -58,79 +99,192 @@ def copy_tree():
             os.utime(os.path.join(COPY, "build", stamp))
 
 
-def run(command):
-    """(exit code, output); 124 when it takes too long."""
-    try:
-        done = subprocess.run(command, cwd=COPY, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                              timeout=SECONDS, errors="replace", stdin=subprocess.DEVNULL)
-        return done.returncode, done.stdout
-    except subprocess.TimeoutExpired as e:
-        return 124, f"{e.stdout or ''}\nnot done within {SECONDS} s\n"
-
-
-def programs(tests):
-    """What make has to build for these tests."""
-    built = {t for t in tests if t.startswith("build/")}
-    return sorted(built | ({"build/podveil"} if len(built) < len(tests) else set()))
+def run(command, seconds=SECONDS):
+    """(exit code, output); 124 when it takes too long. Whoever is interrupted has half a minute to clean up."""
+    child = subprocess.Popen(command, cwd=COPY, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                             errors="replace", stdin=subprocess.DEVNULL, start_new_session=True)
+    late = False
+    for wait, number in ((seconds, signal.SIGINT), (30, signal.SIGKILL), (None, None)):
+        try:
+            out = child.communicate(timeout=wait)[0]
+            return (124 if late else child.returncode), out
+        except subprocess.TimeoutExpired:
+            late = True
+            os.killpg(child.pid, number)
+        except KeyboardInterrupt:
+            os.killpg(child.pid, signal.SIGINT)
+            child.communicate()
+            raise
+    raise AssertionError("not reached")
 
 
 def build(tests):
-    code, out = run(["make", "-s", f"-j{os.cpu_count()}", *programs(tests)])
+    """None, or what make said."""
+    programs = {t for t in tests if t.startswith("build/")}
+    programs |= {"build/podveil"} if len(programs) < len(tests) else set()
+    code, out = run(["make", "-s", f"-j{os.cpu_count()}", *sorted(programs)], 1200)
     return None if code == 0 else out
 
 
-def failing(tests, verbose=False):
-    """The first of the tests that fails; None: all pass."""
-    for test in tests:
-        command = [test] if test.startswith("build/") else [
-            sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q", "-x", test]
-        code, out = run(command)
-        # pytest's code; of a program it says how many failed.
-        if not test.startswith("build/") and (code == 5 or "no tests ran" in out):
-            raise SystemExit(f"{test}: no such test")
-        if code:
-            return out if verbose else test
-    return None
+def run_test(test):
+    """(exit code, output); NOT_RUN where it judges nothing."""
+    command = [test] if test.startswith("build/") else [
+        sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q", "-x", test]
+    code, out = run(command)
+    # 4 and 5 are pytest's for what it cannot find; of a program they say how many failed.
+    if test.startswith("build/"):
+        return (NOT_RUN if code == 0 and "# SKIP" in out else code), out
+    return (NOT_RUN if code in (4, 5) or (code == 0 and not re.search(r"\d passed", out)) else code), out
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="only whether each fault finds its place")
-    parser.add_argument("names", nargs="*", help="of faults; default all")
-    options = parser.parse_args()
-    unknown = set(options.names) - {f.name for f in FAULTS}
-    if unknown:
-        parser.error(f"no fault {', '.join(sorted(unknown))}")
-    lost = misplaced()
-    print("\n".join(lost), end="\n" if lost else "")
-    if options.check or lost:
-        return 1 if lost else 0
-    copy_tree()
-    chosen = [f for f in FAULTS if not options.names or f.name in options.names]
-    survivors, passing = [], set()
-    for number, fault in enumerate(chosen, 1):
-        path, began = os.path.join(COPY, fault.file), time.monotonic()
-        # A test that fails without any fault proves nothing.
-        for test in [t for t in fault.tests if t not in passing]:
-            problem = build([test]) or failing([test], True)
+def why(code, out):
+    """The line that says what failed."""
+    if code < 0 and code != NOT_RUN:
+        return f"died of {signal.Signals(-code).name}"
+    lines = [line.strip() for line in out.splitlines()]
+    failed = [re.sub(r"^\[ +(ERROR|LINE) +\] --- ", "", line) for line in lines if re.match(r"\[ +(ERROR|LINE) +\] --- ", line)]
+    asked = [line[1:].strip() for line in lines if line.startswith(">")]
+    failed = failed or asked[:1] + [line[1:].strip() for line in lines if re.match(r"E\s.*(Error|assert|Failed)", line)]
+    failed = failed or [line for line in lines if "error:" in line] or lines[-1:]
+    return " ".join(failed[:2])[:180]
+
+
+class Runner:
+    def __init__(self, again):
+        self.again = again
+        self.passing, self.red = set(), {}
+        self.memory = json.loads(read(MEMORY)) if os.path.exists(MEMORY) else {}
+
+    def without_fault(self, test):
+        """None, or the verdict and the output where a test does not pass as things are. Such a test proves nothing."""
+        if test not in self.passing and test not in self.red:
+            problem = build([test])
+            code, out = (1, problem) if problem else run_test(test)
+            if code:
+                self.red[test] = SKIPPED if code == NOT_RUN else RED, out
+            else:
+                self.passing.add(test)
+        return self.red.get(test)
+
+    def judge(self, fault):
+        """(verdict, test, line that says why)"""
+        if places(fault, COPY) != 1:
+            return NO_PLACE, "", f"{fault.file} has its text {places(fault, COPY)} times, not once"
+        for test in fault.tests:
+            problem = self.without_fault(test)
             if problem:
-                raise SystemExit(f"{test} fails without any fault: {problem[-3000:]}")
-            passing.add(test)
+                write(os.path.join(SAID, f"{fault.name}.txt"), problem[1])
+                return problem[0], test, why(1, problem[1])
+        path = os.path.join(COPY, fault.file)
         original = read(path)
         write(path, original.replace(fault.before, fault.after))
         try:
             problem = build(fault.tests)
-            noticed = "it does not build" if problem else failing(fault.tests)
+            if problem:
+                write(os.path.join(SAID, f"{fault.name}.txt"), problem)
+                return NO_BUILD, "", why(1, problem)
+            for test in fault.tests:
+                code, out = run_test(test)
+                write(os.path.join(SAID, f"{fault.name}.txt"), out)
+                if code:
+                    return {124: TOO_LONG, NOT_RUN: SKIPPED}.get(code, NOTICED), test, why(code, out)
+            return SURVIVES, "", ""
         finally:
             write(path, original)
-        if problem:
-            raise SystemExit(f"{fault.name}: the fault does not build:\n{problem[-3000:]}")
-        if not noticed:
-            survivors.append(fault.name)
-        print(f"{number}/{len(chosen)} {fault.name}: {noticed or 'SURVIVES'} ({time.monotonic() - began:.0f} s)", flush=True)
-    print(f"{len(chosen) - len(survivors)} noticed, {len(survivors)} survive{': ' if survivors else ''}"
-          f"{', '.join(survivors)}")
-    return 1 if survivors else 0
+
+    def known(self, fault):
+        """Whether it was noticed before, with everything as it is now."""
+        return not self.again and places(fault, COPY) == 1 and self.memory.get(fault.name) == fingerprint(fault)
+
+    def remember(self, fault, verdict):
+        self.memory.pop(fault.name, None)
+        if verdict == NOTICED:
+            self.memory[fault.name] = fingerprint(fault)
+        write(MEMORY + ".new", json.dumps(self.memory, indent=1))
+        os.replace(MEMORY + ".new", MEMORY)
+
+
+def is_meant(fault, pattern):
+    return any(fnmatch.fnmatch(name, pattern) for name in (fault.name, fault.file)) or (
+        pattern.endswith("/") and fault.file.startswith(pattern))
+
+
+def chosen(patterns):
+    """Programs before labs, labs before clusters; and what is built for one test is used for the next."""
+    folders = ["build", "e2e", "store", "kubernetes", "vm"]
+
+    def order(fault):
+        return max(folders.index(t.removeprefix("tests/").partition("/")[0]) for t in fault.tests), fault.tests
+
+    return sorted((f for f in FAULTS if not patterns or any(is_meant(f, p) for p in patterns)), key=order)
+
+
+def mistakes():
+    """What is wrong with the list itself: a sentence each."""
+    for f in FAULTS:
+        if places(f, ROOT) != 1:
+            yield f"{f.name}: {f.file} has its text {places(f, ROOT)} times, not once"
+        if f.before == f.after or not f.tests or sum(g.name == f.name for g in FAULTS) > 1:
+            yield f"{f.name}: changes nothing, has no test, or has another's name"
+        for test in f.tests:
+            text, name = read_if_there(os.path.join(ROOT, source(test))), test.partition("::")[2].partition("[")[0]
+            if not text or (name and f"def {name}(" not in text):
+                yield f"{f.name}: there is no test {test}"
+
+
+def show(done, skipped):
+    """The table of what was not noticed, and the figures."""
+    for verdict in (SURVIVES, RED, SKIPPED, TOO_LONG, NO_BUILD, NO_PLACE):
+        rows = [(f, test, line) for f, v, test, line in done if v == verdict]
+        if rows:
+            print(f"\n{verdict}:")
+        for f, test, line in rows:
+            print(f"  {f.name:42} {f.file:34} {test or ' '.join(f.tests)}" + (f"\n      {line}" if line else ""))
+    count = {v: sum(d[1] == v for d in done) for v in (NOTICED, SURVIVES)}
+    print(f"\n{len(done) + len(skipped)} faults: {count[NOTICED]} noticed, {len(skipped)} noticed before and not run again, "
+          f"{count[SURVIVES]} survive, {len(done) - sum(count.values())} could not be judged")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="only whether each fault finds its place and its tests")
+    parser.add_argument("--again", action="store_true", help="those that were noticed before, too")
+    parser.add_argument("names", nargs="*", help="of faults, files or folders, or patterns for them")
+    options = parser.parse_args()
+    if options.check:
+        wrong = list(mistakes())
+        print("\n".join(wrong), end="\n" if wrong else "")
+        return 1 if wrong else 0
+    faults = chosen(options.names)
+    for pattern in options.names:
+        if not any(is_meant(f, pattern) for f in faults):
+            parser.error(f"no fault {pattern}")
+    os.makedirs(SAID, exist_ok=True)
+    lock = open(os.path.join(COPY, "build/lock"), "w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        parser.error(f"somebody else puts faults into {COPY}")
+    copy_tree()
+    # Also where a shell that started us in the background has them ignored: tests clean up when they are interrupted.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
+    runner = Runner(options.again)
+    skipped = [f for f in faults if runner.known(f)]
+    faults = [f for f in faults if f not in skipped]
+    done = []
+    try:
+        for number, fault in enumerate(faults, 1):
+            began = time.monotonic()
+            verdict, test, line = runner.judge(fault)
+            runner.remember(fault, verdict)
+            done.append((fault, verdict, test, line))
+            print(f"{number}/{len(faults)} {fault.name}: {verdict} ({time.monotonic() - began:.0f} s) {test}"
+                  + (f"\n      {line}" if line else ""), flush=True)
+    except KeyboardInterrupt:
+        print(f"interrupted; not run: {' '.join(f.name for f in faults[len(done):])}")
+    show(done, skipped)
+    return 0 if len(done) == len(faults) and all(d[1] == NOTICED for d in done) else 1
 
 
 if __name__ == "__main__":

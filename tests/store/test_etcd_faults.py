@@ -143,7 +143,7 @@ def test_plain_http_quiet_for_long_and_all_data_lost():
         c.etcd.delete(NODES + "late")
         wait_for(lambda: not any(key in peers(n) for n in c.nodes), "it is gone")
         traffic.send_signal(2)
-        traffic.communicate(timeout=10)
+        traffic.communicate(timeout=60)
         capture.stop()
         assert not leaks(capture.packets())
         # All settings are deleted by their owner.

@@ -5,8 +5,9 @@
  * own, answer handshakes, rotate their keys now and then, and lose the key from their record. The
  * hostile one says anything: ranges, addresses, tunnels' addresses, anybody's keys, any flag.
  *
- * After each review, for each address that an honest node had proved: it is that node's still, by the
- * node's own key, and never in plain.
+ * After each review, for each address of an honest node's: if it had proved it, it is that node's
+ * still, by the node's own key. In any case nothing for it goes out in plain while its record has a
+ * key, but for an address that some node says is its own.
  */
 #ifndef TESTS_HOSTILE_H
 #define TESTS_HOSTILE_H
@@ -116,7 +117,10 @@ static inline void hostile_see(struct hostile *h, struct registry *r)
 	}
 }
 
-/* What is done with a packet for the address: the key it goes to; 0: plain. */
+#define HOSTILE_PLAIN  0
+#define HOSTILE_CLOSED 255
+
+/* What is done with a packet for the address: the key it goes to, or one of these. */
 static inline uint8_t hostile_way(const struct plan *p, uint8_t address)
 {
 	const struct cidr to = hostile_range(address, 32);
@@ -126,7 +130,33 @@ static inline uint8_t hostile_way(const struct plan *p, uint8_t address)
 		if (cidr_contains(&p->ranges[i].cidr, &to) &&
 		    (!best || p->ranges[i].cidr.prefix_len > best->cidr.prefix_len))
 			best = &p->ranges[i];
-	return !best || best->peer == PLAN_NO_PEER ? 0 : p->peers[best->peer].node->key4[0];
+	if (!best || (best->peer == PLAN_NO_PEER && !best->closed))
+		return HOSTILE_PLAIN;
+	return best->closed ? HOSTILE_CLOSED : p->peers[best->peer].node->key4[0];
+}
+
+static inline bool hostile_is_node(const struct registry *r, const struct cidr *address)
+{
+	size_t n;
+	const struct registry_node *all = registry_nodes(r, &n);
+
+	for (size_t i = 0; i < n; i++)
+		if (!cidr_compare(&all[i].record->address4, address))
+			return true;
+	return false;
+}
+
+/* Of an honest node's: what is wrong with the way of its packets; NULL: nothing. */
+static inline const char *hostile_wrong_way(const struct hostile *h, const struct registry *r,
+					    size_t i, const struct cidr *address, uint8_t way)
+{
+	if (!cidr_contains(&h->records[i].pod_cidrs[0], address))
+		return NULL;
+	if (h->proved[i] && way != h->key[i])
+		return "not to its key";
+	if (h->records[i].key4[0] && way == HOSTILE_PLAIN && !hostile_is_node(r, address))
+		return "in plain";
+	return NULL;
 }
 
 static inline bool hostile_check(struct hostile *h, struct registry *r)
@@ -140,15 +170,15 @@ static inline bool hostile_check(struct hostile *h, struct registry *r)
 	if (plan_make(&in, &p))
 		return false;
 	for (size_t i = 0; i < HOSTILE_NODES && !*h->wrong; i += 3)
-		for (unsigned int a = 0; h->proved[i] && a < HOSTILE_ADDRESSES; a++) {
+		for (unsigned int a = 0; a < HOSTILE_ADDRESSES; a++) {
 			const struct cidr address = hostile_range((uint8_t)a, 32);
 			const uint8_t way = hostile_way(&p, (uint8_t)a);
+			const char *wrong = hostile_wrong_way(h, r, i, &address, way);
 
-			if (cidr_contains(&h->records[i].pod_cidrs[0], &address) &&
-			    way != h->key[i])
+			if (wrong)
 				snprintf(h->wrong, sizeof(h->wrong),
-					 "10.0.0.%u of %s goes to key %u, not %u", a,
-					 h->records[i].name, way, h->key[i]);
+					 "10.0.0.%u of %s goes %s (%u, its key is %u)", a,
+					 h->records[i].name, wrong, way, h->key[i]);
 		}
 	plan_fini(&p);
 	return !*h->wrong;

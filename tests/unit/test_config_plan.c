@@ -119,6 +119,21 @@ static void what_is_there_is_not_counted_twice(void **state)
 	config_plan_fini(&p);
 }
 
+static void what_goes_needs_no_room(void **state)
+{
+	const struct config_start full = {
+		.n_peers = PV_MAX_PEERS, .n_allowed = PV_MAX_ALLOWED_IPS, .find = find};
+	struct allowed_change going = {.cidr = {.family = AF_INET, .prefix_len = 32},
+				       .remove = true};
+	struct peer_config one = {.public_key = {1}, .allowed = &going, .n_allowed = 1};
+	const struct device_config c = {.peers = &one, .n_peers = 1};
+	struct config_plan p;
+
+	(void)state;
+	assert_int_equal(config_plan_make(&c, &full, &p), 0);
+	config_plan_fini(&p);
+}
+
 static void prefixes_that_no_address_has(void **state)
 {
 	static const struct cidr bad[] = {
@@ -171,6 +186,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(entries_follow_each_other),
 		cmocka_unit_test(what_is_there_is_not_counted_twice),
+		cmocka_unit_test(what_goes_needs_no_room),
 		cmocka_unit_test(prefixes_that_no_address_has),
 		cmocka_unit_test(long_requests),
 	};

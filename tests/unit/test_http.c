@@ -232,6 +232,14 @@ static void slow_readers(void **state)
 	assert_int_equal(made, 1);
 }
 
+/* Sent away with an answer, or without one. */
+static bool is_closed(int fd)
+{
+	char byte;
+
+	return recv(fd, &byte, 1, MSG_DONTWAIT | MSG_PEEK) >= 0 || errno != EAGAIN;
+}
+
 /* Many at once: the last one is served, no more than CLIENTS_MAX are held, and whoever has few is not
  * the one that goes. */
 static void many_connections(void **state)
@@ -247,15 +255,13 @@ static void many_connections(void **state)
 	assert_answer(s, GET("/small"), "HTTP/1.1 200");
 	while (closed < COUNT_OF(held) - CLIENTS_MAX && time(NULL) < end) {
 		closed = 0;
-		for (size_t i = 0; i < COUNT_OF(held); i++) {
-			char byte;
-
-			/* Sent away with an answer, or without one. */
-			closed += recv(held[i], &byte, 1, MSG_DONTWAIT | MSG_PEEK) >= 0 ||
-				  errno != EAGAIN;
-		}
+		for (size_t i = 0; i < COUNT_OF(held); i++)
+			closed += is_closed(held[i]);
 	}
 	assert_in_range(closed, COUNT_OF(held) - CLIENTS_MAX, COUNT_OF(held) - CLIENTS_MAX + 2);
+	/* The oldest went. */
+	assert_true(is_closed(held[0]));
+	assert_false(is_closed(held[COUNT_OF(held) - 1]));
 	assert_int_equal(send(honest, "\r\n", 2, 0), 2);
 	expect(s, honest, "HTTP/1.1 200");
 	close(honest);

@@ -34,10 +34,12 @@ static void on_node(void *context, const char *name, const struct node_record *r
 	note(context, "node", name, is);
 }
 
+static const char *expected_source = "here";
+
 static void on_settings(void *context, const char *node, const struct store_setting *all,
 			unsigned int n, const char *source)
 {
-	assert_string_equal(source, "here");
+	assert_string_equal(source, expected_source);
 	note(context, "settings", node ? node : "*", n ? all[0].value : "none");
 }
 
@@ -189,6 +191,29 @@ static void what_speaks_against_it_holds(void **state)
 	}
 }
 
+/* An agent that starts knows the store by what the one before it has seen. */
+static void a_restart_changes_no_judgement(void **state)
+{
+	struct world *w = *state;
+
+	/* It went back in time, or is another one, while no agent ran. */
+	restart(w);
+	assert_true(list(w, "ab", &(struct memory_list){.identity = "one", .revision = 9}));
+	assert_null(strstr(w->text, "gone"));
+	teardown(state);
+	setup(state);
+	w = *state;
+	restart(w);
+	assert_true(list(w, "ab", &(struct memory_list){.identity = "two", .revision = 11}));
+	assert_null(strstr(w->text, "gone"));
+	/* One that has shown all deletes what it deletes. */
+	node(w, "c", "10.0.3.0/24");
+	assert_false(list(w, "abc", &(struct memory_list){.identity = "two", .revision = 12}));
+	restart(w);
+	assert_false(list(w, "ab", &(struct memory_list){.identity = "two", .revision = 13}));
+	assert_string_equal(w->text, "node c gone\n");
+}
+
 /* Deleted in one go, though some are back when the list is made. */
 static void all_went_and_some_are_back(void **state)
 {
@@ -204,6 +229,31 @@ static void all_went_and_some_are_back(void **state)
 	assert_string_equal(w->text, "");
 	assert_false(memory_shows(w->memory, MEMORY_NODES, "c"));
 	assert_true(memory_shows(w->memory, MEMORY_NODES, "b"));
+}
+
+/* What went and came back went once. */
+static void what_is_back_did_not_go(void **state)
+{
+	struct world *w = *state;
+
+	memory_deleted_probably(w->memory, MEMORY_NODES, "c");
+	node(w, "c", "10.0.3.0/24");
+	assert_false(list(w, "abc", &first));
+	assert_false(list(w, "bc", &first)); /* ours alone: somebody deleted it */
+	assert_string_equal(w->text, "node a gone\n");
+}
+
+/* We are told that our own record is not seen any more, so that it is published again. */
+static void our_own_is_told_of(void **state)
+{
+	struct world *w = *state;
+
+	w->text[0] = 0;
+	memory_hold(w->memory, MEMORY_NODES, "b", "its lease ran out");
+	assert_string_equal(w->text, "");
+	memory_hold(w->memory, MEMORY_NODES, "a", "its lease ran out");
+	assert_string_equal(w->text, "node a 1\n");
+	assert_false(memory_shows(w->memory, MEMORY_NODES, "a"));
 }
 
 /* Who has the ranges of a node that fell silent: it is not coming back. */
@@ -233,6 +283,16 @@ static void settings_go_by_their_owners_word_alone(void **state)
 	const struct memory_list l = {.identity = "one", .revision = 11};
 	struct world *w = *state;
 
+	/* The same from elsewhere is news: messages name it. */
+	w->text[0] = 0;
+	settings(w, NULL, "true");
+	assert_string_equal(w->text, "");
+	expected_source = "there";
+	memory_settings(w->memory, NULL, &(struct store_setting){"podveilStrictMode", "true"}, 1,
+			"there");
+	assert_string_equal(w->text, "settings * true\n");
+	expected_source = "here";
+	settings(w, NULL, "true");
 	settings(w, "a", "false");
 	memory_listing(w->memory, MEMORY_SETTINGS);
 	w->text[0] = 0;
@@ -303,7 +363,8 @@ static void a_file_that_is_none_is_passed_over(void **state)
 		"{",
 		"[]",
 		"{\"version\":1}",
-		"{\"version\":2,\"nodes\":{\"identity\":\"\"},\"settings\":{\"identity\":\"\"},\"known\":[]}",
+		"{\"version\":2,\"nodes\":{\"identity\":\"\"},\"settings\":{\"identity\":\"\"},\"known\":["
+		"{\"record\":{\"name\":\"a\"}}]}",
 		"{\"version\":1,\"nodes\":{\"identity\":\"\"},\"settings\":{\"identity\":\"\"},\"known\":[{}]}",
 		"{\"version\":1,\"nodes\":{\"identity\":\"\"},\"settings\":{\"identity\":\"\"},\"known\":["
 		"{\"record\":{\"name\":\"a\"}},{\"record\":{\"name\":\"../a\"}}]}"};
@@ -332,7 +393,10 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_list_of_the_same_store_deletes, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_speaks_against_it_holds, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_restart_changes_no_judgement, setup, teardown),
 		cmocka_unit_test_setup_teardown(all_went_and_some_are_back, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_is_back_did_not_go, setup, teardown),
+		cmocka_unit_test_setup_teardown(our_own_is_told_of, setup, teardown),
 		cmocka_unit_test_setup_teardown(ranges_of_the_held_may_be_taken, setup, teardown),
 		cmocka_unit_test_setup_teardown(settings_go_by_their_owners_word_alone, setup,
 						teardown),

@@ -1,16 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Handshake messages between two threads: in order, whole, none twice, and counted. */
+/* Handshake messages between two threads: in order, whole, none twice, counted, and with room for newcomers. */
 #include <pthread.h>
 #include <sched.h>
 
+#include "base/clock.h"
 #include "check.h"
 #include "datapath/message_ring.h"
+#include "protocol/limits.h"
 
 #define MANY 300000u
 
 static bool put(struct message_ring *r, uint32_t number)
 {
-	const struct endpoint from = {.from_ifindex = (int)number};
+	const struct endpoint from = {
+		.to.v4 = {.sin_family = AF_INET, .sin_addr.s_addr = number % 4},
+		.from_ifindex = (int)number};
 	uint8_t message[MESSAGE_MAX];
 	const size_t len = 4 + number % (sizeof(message) - 3);
 
@@ -42,13 +46,13 @@ static void full_and_empty(void **state)
 	atomic_store(&r->read, UINT32_MAX - 1500);
 	for (uint32_t round = 0; round < 5; round++) {
 		assert_false(message_ring_take(r, &m));
-		for (uint32_t i = 0; i < MESSAGE_RING_SIZE; i++) {
+		for (uint32_t i = 0; i < MESSAGE_RING_OPEN; i++) {
 			assert_int_equal(message_ring_waiting(r), i);
 			assert_true(put(r, i));
 		}
 		assert_false(put(r, 7));
-		for (uint32_t i = 0; i < MESSAGE_RING_SIZE; i++) {
-			assert_int_equal(message_ring_waiting(r), MESSAGE_RING_SIZE - i);
+		for (uint32_t i = 0; i < MESSAGE_RING_OPEN; i++) {
+			assert_int_equal(message_ring_waiting(r), MESSAGE_RING_OPEN - i);
 			assert_true(message_ring_take(r, &m));
 			check(&m, i);
 		}
@@ -56,9 +60,49 @@ static void full_and_empty(void **state)
 	free(r);
 }
 
+static bool put_from(struct message_ring *r, uint32_t sender)
+{
+	const struct endpoint from = {.to.v4 = {.sin_family = AF_INET, .sin_addr.s_addr = sender}};
+
+	return message_ring_put(r, &from, "hello", 5);
+}
+
+static void a_flood_leaves_room(void **state)
+{
+	struct message_ring *r = message_ring_new();
+	struct handshake_message m;
+	unsigned int of_flood = 0, few = 0, newcomers = 0;
+
+	(void)state;
+	while (put_from(r, 7))
+		of_flood++;
+	assert_int_equal(of_flood, MESSAGE_RING_OPEN);
+	while (put_from(r, 8))
+		few++;
+	/* One of 1,024 senders shares the flood's count. */
+	assert_in_range(few, 0, MESSAGE_RING_FEW);
+	for (uint32_t sender = 100; sender < 200; sender++)
+		newcomers += put_from(r, sender);
+	assert_in_range(newcomers, 95, 100);
+	/* Forged addresses fill it all the same, and no more than that. */
+	for (uint32_t sender = 1000; sender < 9000; sender++)
+		put_from(r, sender);
+	assert_int_equal(message_ring_waiting(r), MESSAGE_RING_SIZE);
+	while (message_ring_take(r, &m))
+		;
+	for (unsigned int i = 0; i < MESSAGE_SENDERS; i++)
+		assert_int_equal(atomic_load(&r->waiting[i]), 0);
+	free(r);
+}
+
 static void *produce(void *context)
 {
+	const uint64_t until = clock_now() + 300 * NSEC_PER_MSEC;
+
 	for (uint32_t i = 0; i < MANY; i++) {
+		/* For a while one at a time: the consumer waits for just this one. */
+		while (message_ring_waiting(context) && clock_now() < until)
+			;
 		while (!put(context, i))
 			sched_yield();
 	}
@@ -75,7 +119,8 @@ static void between_threads(void **state)
 	assert_int_equal(pthread_create(&producer, NULL, produce, r), 0);
 	for (uint32_t i = 0; i < MANY; i++) {
 		while (!message_ring_take(r, &m))
-			sched_yield();
+			if (i % 64 == 63)
+				sched_yield();
 		check(&m, i);
 		assert_true(message_ring_waiting(r) <= MESSAGE_RING_SIZE);
 	}
@@ -88,6 +133,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(full_and_empty),
+		cmocka_unit_test(a_flood_leaves_room),
 		cmocka_unit_test(between_threads),
 	};
 

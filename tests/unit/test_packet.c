@@ -66,9 +66,12 @@ static void short_ip_header(uint8_t *data)
 {
 	data[0] = 0x40;
 }
-static void long_ip_header(uint8_t *data)
+/* Followed by what looks like TCP, outside of the packet. */
+static void ip_header_beyond_the_end(uint8_t *data)
 {
 	data[0] = 0x4f;
+	put16(data + 2, 44);
+	data[60 + 12] = 0x50;
 }
 static void ip_header_alone(uint8_t *data)
 {
@@ -115,7 +118,7 @@ static void what_cannot_be_understood_has_no_transport(void **state)
 		int version;
 		void (*damage)(uint8_t *data);
 	} cases[] = {
-		{4, short_ip_header},	       {4, long_ip_header},    {4, ip_header_alone},
+		{4, ip_header_beyond_the_end}, {4, short_ip_header},   {4, ip_header_alone},
 		{4, short_tcp_header},	       {4, long_tcp_header},   {6, short_tcp_header},
 		{6, ten_extensions},	       {6, long_tcp_header},   {6, part_of_an_extension},
 		{6, extension_beyond_the_end}, {4, half_a_udp_header}, {6, half_a_udp_header},

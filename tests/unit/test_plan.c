@@ -60,7 +60,9 @@ static void assert_ranges(const struct plan *p, const char *wanted)
 
 		snprintf(got + strlen(got), sizeof(got) - strlen(got), "%s%s:%s%s", i ? " " : "",
 			 cidr_format(&r->cidr, true, range),
-			 r->peer == PLAN_NO_PEER ? "throw" : p->peers[r->peer].node->name,
+			 r->closed		   ? "closed"
+			 : r->peer == PLAN_NO_PEER ? "throw"
+						   : p->peers[r->peer].node->name,
 			 r->host ? "(host)" : "");
 	}
 	assert_string_equal(got, wanted);
@@ -123,6 +125,30 @@ static void what_is_contested_is_nobodys(void **state)
 	assert_ranges(&p, "10.0.3.0/24:throw");
 	assert_int_equal(p.ranges[0].owner, PLAN_OTHER);
 	assert_string_equal(p.ranges[0].name, "b");
+	plan_fini(&p);
+	/* Where one of them has a key, it is nobody's way out in plain; nodes in it are reached. */
+	contested.closed = true;
+	add(&world, "a", "172.18.0.1", 1, "10.0.0.0/24");
+	add(&world, "c", "10.0.3.7", 3, "10.0.3.128/25");
+	for (size_t i = 0; i < world.n; i++)
+		admitted[i] = (struct registry_node){.record = world.nodes[i], .peer = {i, i}};
+	in.nodes = admitted;
+	in.n_nodes = world.n;
+	assert_int_equal(plan_make(&in, &p), 0);
+	assert_ranges(&p,
+		      "10.0.0.0/24:throw 10.0.3.0/24:closed 10.0.3.7:throw(host) 10.0.3.128/25:c");
+	plan_fini(&p);
+	settings.host_encryption = true;
+	assert_int_equal(plan_make(&in, &p), 0);
+	assert_ranges(&p, "10.0.0.0/24:throw 10.0.3.0/24:closed 10.0.3.7:c(host) 10.0.3.128/25:c");
+	plan_fini(&p);
+	settings.host_encryption = false;
+	/* A node whose key was refused. */
+	in.n_contested = 0;
+	set_key(&world.records[1], 0);
+	admitted[1].closed[0] = true;
+	assert_int_equal(plan_make(&in, &p), 0);
+	assert_ranges(&p, "10.0.0.0/24:throw 10.0.3.128/25:closed");
 	plan_fini(&p);
 }
 

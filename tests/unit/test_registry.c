@@ -107,12 +107,17 @@ static void assert_refusals(const char *wanted)
 	assert_string_equal(got, wanted);
 }
 
-static size_t n_contested(void)
+/* "10.0.0.0/24 10.0.1.0/24 closed": of ranges that are nobody's, and those that are closed. */
+static void assert_contested(const char *wanted)
 {
 	size_t n;
+	const struct registry_range *all = registry_contested(registry, &n);
+	char got[512] = "", range[CIDR_TEXT];
 
-	registry_contested(registry, &n);
-	return n;
+	for (size_t i = 0; i < n; i++)
+		snprintf(got + strlen(got), sizeof(got) - strlen(got), "%s%s%s", i ? " " : "",
+			 cidr_format(&all[i].cidr, true, range), all[i].closed ? " closed" : "");
+	assert_string_equal(got, wanted);
 }
 
 /* --- what never can be --- */
@@ -196,6 +201,11 @@ static void an_address_cannot_take_away_a_range(void **state)
 	assert_admitted("a", "10.0.1.0/24");
 	assert_refusals("in_pods b a");
 	assert_string_equal(cidr_format(&node("b")->record->address4, true, text), "172.18.0.3");
+	/* Where we live ourselves we know better. */
+	set_address(&world.records[1].address4, "172.18.0.3");
+	set_address(&world.records[2].address4, "10.0.1.7");
+	review();
+	assert_string_equal(cidr_format(&node("me")->record->address4, true, text), "10.0.1.7");
 }
 
 /* --- ranges --- */
@@ -220,7 +230,8 @@ static void who_proved_a_range_keeps_it(void **state)
 		assert_admitted("a", "");
 		assert_int_equal(registry_refusals(registry, &(size_t){0})->reason,
 				 REGISTRY_RANGE_HELD);
-		assert_int_equal(n_contested(), 0);
+		/* What of a claim is wider than the holder's is no way out in plain. */
+		assert_contested(strstr(claims[i], "/16") ? "10.0.0.0/16 closed" : "");
 	}
 	/* Nor the address of its tunnel, in whatever form. */
 	set_ranges(&world.records[0], "");
@@ -230,11 +241,21 @@ static void who_proved_a_range_keeps_it(void **state)
 	assert_int_equal(node("a")->record->tunnel4.family, AF_UNSPEC);
 }
 
+/* A device may still have the session of a key that the record has no more. */
+static void another_key_proves_nothing(void **state)
+{
+	(void)state;
+	add(&world, "a", "172.18.0.2", 1, "10.0.1.0/24");
+	add(&world, "b", "172.18.0.3", 2, "10.0.2.0/24");
+	add(&world, "me", "172.18.0.1", 0, "10.7.0.0/24");
+	prove("a", 99);
+	set_ranges(&world.records[1], "10.0.1.0/24");
+	review();
+	assert_refusals("range_contested a b|range_contested b a");
+}
+
 static void what_nobody_proved_is_nobodys(void **state)
 {
-	size_t n;
-	const struct registry_range *c;
-
 	(void)state;
 	add(&world, "a", "172.18.0.2", 1, "10.0.1.0/24");
 	add(&world, "b", "172.18.0.3", 2, "10.0.1.7,10.0.2.0/24");
@@ -243,19 +264,89 @@ static void what_nobody_proved_is_nobodys(void **state)
 	assert_admitted("a", "");
 	assert_admitted("b", "10.0.2.0/24");
 	assert_refusals("range_contested a b|range_contested b a");
-	c = registry_contested(registry, &n);
-	assert_int_equal(n, 2);
-	assert_string_equal(c[0].name, "a");
+	assert_contested("10.0.1.0/24 closed 10.0.1.7 closed");
+	assert_string_equal(registry_contested(registry, &(size_t){0})->name, "a");
 	/* That their keys answer decides nothing. */
 	see("a", 1, true, false);
 	see("b", 2, true, false);
 	review();
 	assert_admitted("a", "");
+	/* Only who has a key has something to lose. */
+	set_key(&world.records[0], 0);
+	world.records[0].left4 = world.records[1].left4 = true;
+	review();
+	assert_contested("10.0.1.0/24 10.0.1.7 closed");
+	set_key(&world.records[1], 0);
+	review();
+	assert_contested("10.0.1.0/24 10.0.1.7");
+	set_key(&world.records[0], 1);
+	review();
+	assert_contested("10.0.1.0/24 closed 10.0.1.7 closed");
 	/* One of them gives it up. */
 	set_ranges(&world.records[1], "10.0.2.0/24");
 	review();
 	assert_admitted("a", "10.0.1.0/24");
 	assert_refusals("");
+	assert_contested("");
+}
+
+/* The record of a node that is gone does not keep its successor's range for ever. */
+static void who_is_gone_contests_nothing(void **state)
+{
+	(void)state;
+	add(&world, "gone", "172.18.0.2", 1, "10.0.1.0/24");
+	add(&world, "me", "172.18.0.1", 0, "10.7.0.0/24");
+	add(&world, "new", "172.18.0.3", 2, "10.0.1.0/24");
+	review();
+	see("new", 2, true, false);
+	see("gone", 1, false, true);
+	registry_needs_review(registry);
+	review();
+	assert_admitted("new", "");
+	now += REGISTRY_SILENCE_S;
+	see("gone", 1, false, true);
+	assert_true(registry_needs_review(registry));
+	review();
+	assert_admitted("new", "10.0.1.0/24");
+	assert_refusals("range_held gone new");
+	assert_contested("");
+	/* Now it is proved. */
+	see("new", 2, true, false);
+	see("gone", 1, true, false);
+	review();
+	assert_admitted("new", "10.0.1.0/24");
+}
+
+/* Whoever is right: what was to be encrypted does not go out in plain for it. */
+static void a_conflict_never_ends_in_plaintext(void **state)
+{
+	(void)state;
+	add(&world, "a", "172.18.0.2", 1, "10.0.1.0/24");
+	add(&world, "b", "10.0.1.7", 2, "10.0.1.9,10.0.2.0/24"); /* lives among a's pods */
+	add(&world, "me", "172.18.0.1", 0, "10.7.0.0/24");
+	review();
+	assert_refusals("node_address a b|range_contested b a");
+	assert_admitted("b", "10.0.2.0/24");
+	assert_contested("10.0.1.0/24 closed 10.0.1.9 closed");
+	/* But what holds our own address, or the store's, is needed. */
+	set_address(&in.store, "10.0.1.200");
+	review();
+	assert_contested("");
+	in.store.family = AF_UNSPEC;
+	/* The address of a newcomer was somebody's pod, or its key somebody's. */
+	set_address(&world.records[1].address4, "172.18.0.3");
+	set_ranges(&world.records[1], "172.18.0.9,10.0.2.0/24");
+	prove("a", 1);
+	prove("b", 2);
+	add(&world, "c", "172.18.0.9", 3, "10.0.3.0/24");
+	add(&world, "d", "172.18.0.5", 2, "10.0.4.0/24");
+	add(&world, "e", "172.18.0.9", 0, "10.0.5.0/24");
+	review();
+	assert_int_equal(key_of("d"), 0);
+	assert_true(node("d")->closed[REGISTRY_IPV4]);
+	assert_true(node("c")->closed[REGISTRY_IPV4]);
+	assert_false(node("a")->closed[REGISTRY_IPV4]);
+	assert_false(node("e")->closed[REGISTRY_IPV4]); /* it never had a key */
 }
 
 static void our_own_is_ours(void **state)
@@ -320,6 +411,14 @@ static void what_is_assigned_beats_what_is_said(void **state)
 	review();
 	assert_admitted("b", "10.0.1.0/24");
 	assert_refusals("range_held a b");
+	/* And what its owner gave away beats both. */
+	world.records[0].assigned = true;
+	world.records[0].granted = calloc(1, sizeof(struct cidr));
+	world.records[0].n_granted = 1;
+	world.records[0].granted[0] = world.records[0].pod_cidrs[0];
+	review();
+	assert_admitted("a", "10.0.1.0/24");
+	assert_refusals("range_held b a");
 }
 
 /* --- keys --- */
@@ -349,6 +448,10 @@ static void a_victims_key_is_the_victims(void **state)
 	review();
 	assert_int_equal(key_of("z"), 0);
 	assert_int_equal(key_of("b"), 2);
+	/* What is ours is ours, although another one had it before. */
+	memset(own_key, 2, sizeof(own_key));
+	review();
+	assert_int_equal(key_of("b"), 0);
 }
 
 static void a_key_that_nobody_proved_is_one_peer(void **state)
@@ -370,6 +473,26 @@ static void a_key_that_nobody_proved_is_one_peer(void **state)
 	review();
 	assert_int_equal(node("b")->peer[0], 1);
 	assert_int_equal(key_of("a"), 0);
+}
+
+/* One peer for all who claim the key: the one that was a peer already, else one that can be. */
+static void the_peer_of_a_shared_key(void **state)
+{
+	(void)state;
+	add(&world, "a", "172.18.0.2", 7, "10.0.1.0/24");
+	add(&world, "b", "172.18.0.3", 5, "10.0.2.0/24");
+	add(&world, "me", "172.18.0.1", 0, "10.7.0.0/24");
+	prove("b", 5);
+	set_key(&world.records[1], 7);
+	review();
+	assert_int_equal(node("a")->peer[0], 1);
+	assert_int_equal(node("b")->peer[0], 1);
+	world_fini(&world);
+	add(&world, "a", "", 8, "10.0.1.0/24");
+	add(&world, "c", "172.18.0.4", 8, "10.0.3.0/24");
+	add(&world, "me", "172.18.0.1", 0, "10.7.0.0/24");
+	review();
+	assert_int_equal(node("a")->peer[0], 1);
 }
 
 static void keys_are_rotated_and_nodes_made_anew(void **state)
@@ -398,6 +521,57 @@ static void keys_are_rotated_and_nodes_made_anew(void **state)
 	review();
 	assert_int_equal(key_of("a"), 11);
 	assert_int_equal(key_of("b"), 1);
+}
+
+static void count_key(void *context, enum registry_family family, const uint8_t key[32])
+{
+	unsigned int *n = context;
+
+	assert_int_equal(family, REGISTRY_IPV4);
+	n[key[0]]++;
+}
+
+/* Who holds what another one claims is asked whether it is still there; who answers is not. */
+static void who_is_contradicted_is_asked(void **state)
+{
+	unsigned int asked[256] = {0};
+
+	(void)state;
+	add(&world, "a", "172.18.0.2", 1, "10.0.1.0/24");
+	add(&world, "b", "172.18.0.3", 2, "10.0.2.0/24");
+	add(&world, "me", "172.18.0.1", 0, "10.7.0.0/24");
+	prove("a", 1);
+	prove("b", 2);
+	see("a", 1, false, false);
+	registry_challenged(registry, count_key, asked);
+	assert_int_equal(asked[1], 0);
+	set_ranges(&world.records[1], "10.0.1.0/24");
+	review();
+	registry_challenged(registry, count_key, asked);
+	assert_int_equal(asked[1], 1);
+	see("a", 1, true, false);
+	registry_challenged(registry, count_key, asked);
+	assert_int_equal(asked[1], 1);
+	assert_int_equal(asked[2], 0);
+}
+
+/* It was silent for long, but is back before anybody took over. */
+static void who_is_back_keeps_its_range(void **state)
+{
+	(void)state;
+	add(&world, "a", "172.18.0.2", 1, "10.0.1.0/24");
+	add(&world, "b", "172.18.0.3", 2, "10.0.2.0/24");
+	add(&world, "me", "172.18.0.1", 0, "10.7.0.0/24");
+	prove("a", 1);
+	prove("b", 2);
+	see("a", 1, false, true);
+	now += REGISTRY_SILENCE_S;
+	see("a", 1, false, true);
+	see("a", 1, true, false);
+	set_ranges(&world.records[1], "10.0.1.0/24");
+	review();
+	assert_admitted("a", "10.0.1.0/24");
+	assert_admitted("b", "");
 }
 
 /* A node was renamed, with a new key; its old record is still there, and its device is not. */
@@ -519,12 +693,38 @@ static void host_encryption_is_for_the_nodes_own_address(void **state)
 	assert_false(node("me")->host_refused[0]);
 }
 
+/* Both prove an address in turn: it is the first one's, whatever else that one changes, until it falls
+ * silent. */
+static void who_had_an_address_first_keeps_it(void **state)
+{
+	(void)state;
+	add(&world, "a", "172.18.0.2", 1, "10.0.1.0/24");
+	add(&world, "b", "172.18.0.3", 2, "10.0.2.0/24");
+	add(&world, "me", "172.18.0.1", 0, "10.7.0.0/24");
+	in.host_encryption = true;
+	prove("a", 1);
+	prove("b", 2);
+	set_address(&world.records[1].address4, "172.18.0.2");
+	prove("b", 2);
+	set_ranges(&world.records[0], "10.0.1.0/24,10.0.3.0/24");
+	prove("a", 1);
+	assert_false(node("a")->host_refused[0]);
+	assert_true(node("b")->host_refused[0]);
+	see("a", 1, false, true);
+	now += REGISTRY_SILENCE_S;
+	see("a", 1, false, true);
+	review();
+	assert_true(node("a")->host_refused[0]);
+	assert_false(node("b")->host_refused[0]);
+}
+
 /* --- across restarts --- */
 
 static void what_was_proved_outlives_us(void **state)
 {
 	char file[] = "/tmp/podveil-registry-XXXXXX";
 	int fd = mkstemp(file);
+	struct stat first, second;
 	FILE *f;
 
 	(void)state;
@@ -538,6 +738,13 @@ static void what_was_proved_outlives_us(void **state)
 	add(&world, "me", "172.18.0.1", 0, "10.7.0.0/24");
 	prove("b", 2);
 	assert_int_equal(registry_save(registry), 0);
+	assert_int_equal(stat(file, &first), 0);
+	assert_int_equal(first.st_mode & 0777, 0600);
+	/* Nothing is new: nothing is written, which would be another file. */
+	review();
+	assert_int_equal(registry_save(registry), 0);
+	assert_int_equal(stat(file, &second), 0);
+	assert_int_equal(second.st_ino, first.st_ino);
 	registry_free(registry);
 	registry = registry_new(file);
 	set_key(&world.records[0], 2);
@@ -549,14 +756,29 @@ static void what_was_proved_outlives_us(void **state)
 	set_key(&world.records[1], 0);
 	review();
 	assert_int_equal(key_of("b"), 2);
-	/* Nonsense in it is no reason not to start. */
+	/* A node that went has proved nothing any more. */
+	world_fini(&world);
+	add(&world, "a", "172.18.0.2", 1, "10.0.1.0/24");
+	add(&world, "me", "172.18.0.1", 0, "10.7.0.0/24");
+	review();
+	assert_int_equal(registry_save(registry), 0);
+	registry_free(registry);
+	registry = registry_new(file);
+	world_fini(&world);
+	add(&world, "a", "172.18.0.2", 1, "10.0.2.0/24");
+	add(&world, "b", "172.18.0.3", 2, "10.0.2.0/24");
+	add(&world, "me", "172.18.0.1", 0, "10.7.0.0/24");
+	review();
+	assert_contested("10.0.2.0/24 closed 10.0.2.0/24 closed");
+	/* Nonsense in it is no reason not to start, and proves nothing. */
 	registry_free(registry);
 	f = fopen(file, "w");
-	fputs("[{\"name\":\"b\"},{\"name\":\"b\"}]", f);
+	fputs("[{\"name\":\"b\",\"podCIDRs\":[\"10.0.2.0/24\"]},{\"name\":\"b\"}]", f);
 	fclose(f);
 	registry = registry_new(file);
 	assert_non_null(registry);
 	review();
+	assert_contested("10.0.2.0/24 closed 10.0.2.0/24 closed");
 	unlink(file);
 }
 
@@ -603,17 +825,24 @@ int main(void)
 		TEST(no_range_contains_a_node_or_the_store),
 		TEST(an_address_cannot_take_away_a_range),
 		TEST(who_proved_a_range_keeps_it),
+		TEST(another_key_proves_nothing),
 		TEST(what_nobody_proved_is_nobodys),
+		TEST(who_is_gone_contests_nothing),
+		TEST(a_conflict_never_ends_in_plaintext),
 		TEST(our_own_is_ours),
 		TEST(the_owner_of_a_range_may_give_of_it),
 		TEST(what_is_assigned_beats_what_is_said),
 		TEST(a_victims_key_is_the_victims),
 		TEST(a_key_that_nobody_proved_is_one_peer),
+		TEST(the_peer_of_a_shared_key),
 		TEST(keys_are_rotated_and_nodes_made_anew),
+		TEST(who_is_contradicted_is_asked),
+		TEST(who_is_back_keeps_its_range),
 		TEST(a_renamed_node_takes_over),
 		TEST(a_key_that_vanishes_is_held),
 		TEST(a_key_that_nobody_knew_is_not_made_up),
 		TEST(host_encryption_is_for_the_nodes_own_address),
+		TEST(who_had_an_address_first_keeps_it),
 		TEST(what_was_proved_outlives_us),
 		TEST(refusals_are_explained),
 		TEST(whatever_a_hostile_node_says),

@@ -14,6 +14,7 @@ static struct settings settings;
 static struct node_record records[MAX_NODES];
 static const struct node_record *nodes[MAX_NODES];
 static size_t n_nodes;
+static struct registry_range closed = {.name = "b", .closed = true}; /* AF_UNSPEC: none */
 
 static int setup(void **state)
 {
@@ -21,6 +22,7 @@ static int setup(void **state)
 	memset(&settings, 0, sizeof(settings));
 	memset(records, 0, sizeof(records));
 	n_nodes = 0;
+	closed.cidr.family = AF_UNSPEC;
 	return 0;
 }
 
@@ -47,7 +49,7 @@ static size_t parse(const char *text, struct cidr *out)
 
 static void strict(const char *ranges)
 {
-	settings.n_strict_cidrs = parse(ranges, settings.strict_cidrs);
+	settings.strict_cidrs.n = parse(ranges, settings.strict_cidrs.all);
 }
 
 /* In the order of names. */
@@ -83,6 +85,8 @@ static struct marks collect(void)
 			.self = "a",
 			.nodes = admitted,
 			.n_nodes = n_nodes,
+			.contested = &closed,
+			.n_contested = closed.cidr.family == families[i],
 			.settings = &settings,
 		};
 
@@ -173,6 +177,36 @@ static void nodes_within_the_ranges(void **state)
 	assert_routes("10.0.0.0/16 -10.0.0.1 -10.0.0.2 -10.0.1.0/28 -10.0.3.1");
 	assert_intervals(AF_INET, "10.0.0.0-10.0.0.0 10.0.0.3-10.0.0.255 10.0.1.16-10.0.3.0 "
 				  "10.0.3.2-10.0.255.255");
+	/* In IPv6 likewise. */
+	strict("10.0.0.0/16,fd00::/32");
+	assert_int_equal(cidr_parse_address("fd00:0:7::1", &records[1].address6), 0);
+	assert_routes("10.0.0.0/16 -10.0.0.1 -10.0.0.2 -10.0.1.0/28 -10.0.3.1 fd00::/32 "
+		      "-fd00:0:7::1");
+	strict("10.0.0.0/16");
+	/* Host encryption makes no pods of them. */
+	settings.host_encryption = true;
+	for (size_t i = 0; i < n_nodes; i++)
+		memset(records[i].key4, (int)i + 1, sizeof(records[i].key4));
+	assert_routes("10.0.0.0/16 -10.0.0.1 -10.0.0.2 -10.0.1.0/28 -10.0.3.1");
+}
+
+/* A strict range may be just our own: nobody is cut off by that. */
+static void of_two_that_are_the_same_ours_counts(void **state)
+{
+	struct marks m = {NULL, 0, 0};
+	struct cidr range;
+
+	(void)state;
+	assert_int_equal(cidr_parse("10.244.1.0/24", &range), 0);
+	for (unsigned int ours = 0; ours <= 3; ours++) { /* 3: none of them */
+		m.n = 0;
+		for (unsigned int i = 0; i < 3; i++)
+			marks_add(&m, &range, i == ours ? RANGE_HERE : RANGE_REMOTE);
+		marks_sort(&m, RANGE_HERE);
+		assert_int_equal(m.n, 1);
+		assert_int_equal(m.all[0].kind, ours < 3 ? RANGE_HERE : RANGE_REMOTE);
+	}
+	marks_fini(&m);
 }
 
 /* Who says that he lives at a pod's address opens nothing. */
@@ -197,6 +231,9 @@ static void the_ends_of_the_address_space(void **state)
 	assert_intervals(AF_INET6, "0:0:0:1::-ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff");
 	node("b", "", "255.255.255.255,ffff::/16");
 	assert_intervals(AF_INET, "0.0.0.0-255.255.254.255 255.255.255.255-255.255.255.255");
+	teardown(state);
+	node("a", "", "ffff::/16");
+	assert_intervals(AF_INET6, "::-fffe:ffff:ffff:ffff:ffff:ffff:ffff:ffff");
 }
 
 /* Both forms say the same of each address as a search for the longest prefix does. */
@@ -256,6 +293,19 @@ static void both_forms_agree(void **state)
 	}
 }
 
+/* What did not stand against a node's address does not cut that node off. */
+static void a_closed_range_spares_nodes(void **state)
+{
+	(void)state;
+	assert_int_equal(cidr_parse("172.18.0.0/28", &closed.cidr), 0);
+	node("a", "172.18.1.2", "10.244.1.0/26");
+	node("b", "172.18.1.3", "");
+	node("c", "172.18.0.4", "10.244.3.0/26");
+	assert_routes("10.244.3.0/26 172.18.0.0/28 -172.18.0.4");
+	assert_int_equal(cidr_parse("172.18.0.4", &closed.cidr), 0);
+	assert_routes("10.244.3.0/26");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -263,7 +313,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(published_ranges_count, setup, teardown),
 		cmocka_unit_test_setup_teardown(the_most_specific_decides, setup, teardown),
 		cmocka_unit_test_setup_teardown(nodes_within_the_ranges, setup, teardown),
+		cmocka_unit_test(of_two_that_are_the_same_ours_counts),
 		cmocka_unit_test_setup_teardown(a_node_opens_nobody_elses_range, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_closed_range_spares_nodes, setup, teardown),
 		cmocka_unit_test_setup_teardown(the_ends_of_the_address_space, setup, teardown),
 		cmocka_unit_test(both_forms_agree),
 	};

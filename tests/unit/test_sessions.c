@@ -7,65 +7,12 @@
 #include <signal.h>
 #include <unistd.h>
 
-#include "base/clock.h"
-#include "check.h"
-#include "datapath/worker.h"
-#include "device/peer.h"
+#include "bare_device.h"
 #include "protocol/elapsed.h"
 #include "protocol/ratelimiter.h"
 
 #define T0    (1000 * NSEC_PER_SEC)
 #define EARLY (T0 - 300000) /* read 0.3 ms before, used after */
-
-/* A device without sockets or programs, and a peer of it. */
-struct fixture {
-	struct datapath datapath;
-	struct device device;
-	struct peer *peer;
-};
-
-static int set_up(void **state)
-{
-	static const uint8_t no_psk[KEY_SIZE];
-	struct fixture *f = calloc(1, sizeof(*f));
-	struct noise_identity other;
-	uint8_t key[KEY_SIZE];
-
-	rcu_register_thread();
-	f->datapath.keypairs =
-		cds_lfht_new_flavor(64, 64, 0, CDS_LFHT_AUTO_RESIZE, &urcu_qsbr_flavor, NULL);
-	f->device.by_index =
-		cds_lfht_new_flavor(64, 64, 0, CDS_LFHT_AUTO_RESIZE, &urcu_qsbr_flavor, NULL);
-	f->device.datapath = &f->datapath;
-	f->device.up = true;
-	randombytes_buf(key, sizeof(key));
-	noise_identity_set(&f->device.identity, key);
-	randombytes_buf(key, sizeof(key));
-	noise_identity_set(&other, key);
-	f->peer = peer_new(&f->device, &f->device.identity, other.public_key, no_psk);
-	assert_non_null(f->peer);
-	remote_init(&f->peer->remote, 0, 1);
-	timers_up(&f->peer->remote.timers, true);
-	*state = f;
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	struct fixture *f = *state;
-
-	session_clear(f->peer);
-	rcu_quiescent_state();
-	peer_free(f->peer);
-	rcu_thread_offline();
-	rcu_barrier();
-	rcu_thread_online();
-	cds_lfht_destroy(f->datapath.keypairs, NULL);
-	cds_lfht_destroy(f->device.by_index, NULL);
-	rcu_unregister_thread();
-	free(f);
-	return 0;
-}
 
 static void nothing_is_older_than_time(void **state)
 {
@@ -80,21 +27,21 @@ static void nothing_is_older_than_time(void **state)
 
 static void a_time_read_too_early_starts_no_second_handshake(void **state)
 {
-	struct fixture *f = *state;
+	struct bare_device *f = *state;
 	struct peer *p = f->peer;
 	uint32_t index;
 
 	protocol_initiate(p, T0, HANDSHAKE_STARTED_OWNER);
-	index = p->pending_index;
-	assert_true(p->pending);
+	assert_non_null(p->pending);
+	index = p->pending->index;
 	protocol_initiate(p, EARLY, HANDSHAKE_STARTED_TRAFFIC);
 	/* The peer answers the first of two, and only the last one's answer would be taken. */
-	assert_int_equal(p->pending_index, index);
+	assert_int_equal(p->pending->index, index);
 	assert_int_equal(f->device.handshakes[HANDSHAKE_STARTED_OWNER], 1);
 	assert_int_equal(f->device.handshakes[HANDSHAKE_STARTED_TRAFFIC], 0);
 }
 
-static struct keypair *install(struct fixture *f, bool initiator)
+static struct keypair *install(struct bare_device *f, bool initiator)
 {
 	struct noise_keys keys = {.initiator = initiator, .local_index = session_index(&f->device)};
 	struct keypair *k;
@@ -153,7 +100,7 @@ static void a_cookie_holds_for_who_read_the_time_before_it_came(void **state)
 
 static void the_first_message_makes_a_responder_send_with_it(void **state)
 {
-	struct fixture *f = *state;
+	struct bare_device *f = *state;
 	struct remote *r = &f->peer->remote;
 	struct keypair *old = install(f, true), *fresh = install(f, false);
 
@@ -174,7 +121,7 @@ static void the_first_message_makes_a_responder_send_with_it(void **state)
 
 static void the_first_session_of_all_is_a_responders(void **state)
 {
-	struct fixture *f = *state;
+	struct bare_device *f = *state;
 	struct keypair *first = install(f, false);
 
 	assert_null(remote_sending_keypair(&f->peer->remote));
@@ -195,7 +142,7 @@ static void an_initiators_keypair_needs_no_message(void **state)
 static void a_confirmed_keypair_is_not_lost_to_the_next_handshake(void **state)
 {
 	for (int initiator = 0; initiator < 2; initiator++) {
-		struct fixture *f = *state;
+		struct bare_device *f = *state;
 		struct remote *r = &f->peer->remote;
 		struct keypair *old = install(f, true), *fresh = install(f, false), *newest;
 
@@ -213,7 +160,7 @@ static void a_confirmed_keypair_is_not_lost_to_the_next_handshake(void **state)
 
 static void a_replaced_keypair_never_sends(void **state)
 {
-	struct fixture *f = *state;
+	struct bare_device *f = *state;
 	struct keypair *old = install(f, true), *replaced = install(f, false);
 
 	install(f, false);
@@ -224,7 +171,7 @@ static void a_replaced_keypair_never_sends(void **state)
 }
 
 struct race {
-	struct fixture *f;
+	struct bare_device *f;
 	_Atomic bool stop;
 	uint64_t rounds, none;
 };
@@ -313,7 +260,16 @@ static void forgetting_the_source_never_brings_an_old_address_back(void **state)
 	rcu_thread_offline();
 	pthread_join(other, NULL);
 	rcu_thread_online();
-	/* And where nobody else is at it, it is forgotten. */
+	/* And once more with the peer heard elsewhere between the look and the change. */
+	struct endpoint_box *known = rcu_dereference(r->destination.box);
+
+	e.to.v4.sin_addr.s_addr = 7;
+	destination_set(&r->destination, &e);
+	destination_forget_source_of(&r->destination, known);
+	assert_true(destination_get(&r->destination, &seen));
+	assert_int_equal(seen.to.v4.sin_addr.s_addr, 7);
+	assert_int_equal(seen.from_ifindex, 1);
+	/* Where nobody else is at it, it is forgotten. */
 	destination_set(&r->destination, &e);
 	destination_forget_source(&r->destination);
 	assert_true(destination_get(&r->destination, &seen));
@@ -363,7 +319,46 @@ static void who_sleeps_holds_up_nobody(void **state)
 	rcu_thread_online();
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+/* A worker that is kept from running while it handles a batch. */
+static void *stay_online(void *context)
+{
+	struct race *race = context;
+	const uint64_t end = clock_now() + 30 * NSEC_PER_SEC;
+
+	rcu_register_thread();
+	atomic_store(&race->stop, true); /* from here on there is no grace period */
+	while (atomic_load(&race->stop) && clock_now() < end)
+		usleep(1000);
+	atomic_store(&race->stop, false);
+	rcu_unregister_thread();
+	return NULL;
+}
+
+static void handshakes_wait_for_no_worker(void **state)
+{
+	struct race race = {.f = *state};
+	struct peer *p = race.f->peer;
+	pthread_t other;
+	uint32_t first;
+
+	pthread_create(&other, NULL, stay_online, &race);
+	while (!atomic_load(&race.stop))
+		sched_yield();
+	protocol_initiate(p, T0, HANDSHAKE_STARTED_OWNER);
+	first = p->pending->index;
+	assert_ptr_equal(peer_find_pending(&race.f->device, first), p);
+	protocol_initiate(p, T0 + REKEY_TIMEOUT, HANDSHAKE_STARTED_RETRY);
+	assert_int_not_equal(p->pending->index, first);
+	assert_null(peer_find_pending(&race.f->device, first));
+	peer_pending_end(p);
+	/* It was there all the time: nobody waited for it. */
+	assert_true(atomic_exchange(&race.stop, false));
+	rcu_thread_offline();
+	pthread_join(other, NULL);
+	rcu_thread_online();
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, bare_set_up_peer, bare_tear_down)
 
 int main(void)
 {
@@ -381,6 +376,7 @@ int main(void)
 		TEST(workers_confirm_while_the_owner_installs),
 		TEST(forgetting_the_source_never_brings_an_old_address_back),
 		TEST(who_sleeps_holds_up_nobody),
+		TEST(handshakes_wait_for_no_worker),
 	};
 
 	if (sodium_init() < 0)

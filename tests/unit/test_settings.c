@@ -68,6 +68,7 @@ static void good_and_bad_values(void **state)
 		{"wireguardListeningPort", "-1", false},
 		{"wireguardListeningPort", " 1", false},
 		{"wireguardListeningPort", "0x10", false},
+		{"wireguardListeningPort", "51820x", false},
 		{"wireguardListeningPort", "99999999999999999999", false},
 		{"wireguardMTU", "0", true},
 		{"wireguardMTU", "576", true},
@@ -116,6 +117,45 @@ static void good_and_bad_values(void **state)
 	}
 }
 
+static void give_number(void **state, const struct setting *s, uint64_t number, bool good)
+{
+	char text[32];
+
+	snprintf(text, sizeof(text), "%llu", (unsigned long long)number);
+	settings_layer_begin(*state, SETTINGS_CLUSTER, "test");
+	assert_int_equal(settings_layer_set(*state, s->name, text), good ? 0 : -EINVAL);
+	if (!good)
+		assert_non_null(strstr(settings_refused(*state), s->name));
+}
+
+/* Whatever the table says that it may be, it may be, and nothing beyond. A number has to fit into its
+ * member. */
+static void each_line_of_the_table_holds(void **state)
+{
+	for (const struct setting *s = settings_table; s < settings_table + SETTINGS_COUNT; s++) {
+		char range[SETTING_RANGE], words[64], *rest = words, *word;
+
+		assert_true(strlen(setting_range(s, range)) > 0);
+		assert_true(strlen(range) < SETTING_RANGE - 1);
+		assert_string_equal(settings_text(*state, s->name, NULL), s->fallback);
+		settings_layer_begin(*state, SETTINGS_CLUSTER, "test");
+		assert_int_equal(settings_layer_set(*state, s->name, "{\"no\":1}"), -EINVAL);
+		snprintf(words, sizeof(words), "%s", s->words ? s->words : "");
+		while ((word = strsep(&rest, " ")) && *word)
+			assert_int_equal(settings_layer_set(*state, s->name, word), 0);
+		for (int i = 0; i < 2 && s->form == SETTING_NUMBER; i++) {
+			if (i && !s->numbers[i].to)
+				continue;
+			assert_true(s->numbers[i].to >> (8 * s->size - 1) <= 1);
+			give_number(state, s, s->numbers[i].from, true);
+			give_number(state, s, s->numbers[i].to, true);
+			give_number(state, s, s->numbers[i].to + 1, false);
+			if (s->numbers[i].from)
+				give_number(state, s, s->numbers[i].from - 1, false);
+		}
+	}
+}
+
 static void durations_are_seconds(void **state)
 {
 	static const struct {
@@ -131,19 +171,30 @@ static void durations_are_seconds(void **state)
 
 static void lists_are_taken_apart(void **state)
 {
+	static char many[SETTINGS_MAX_RANGES * 11 + 8];
 	const struct settings *s = settings_get(*state);
 
-	assert_int_equal(s->n_strict_cidrs, 0);
+	assert_int_equal(s->strict_cidrs.n, 0);
 	assert_true(give(*state, SETTINGS_CLUSTER, "podveilStrictCIDRs", "10.0.0.0/8, fd00::/8"));
-	assert_int_equal(s->n_strict_cidrs, 2);
-	assert_int_equal(s->strict_cidrs[0].prefix_len, 8);
-	assert_int_equal(s->strict_cidrs[1].family, AF_INET6);
+	assert_int_equal(s->strict_cidrs.n, 2);
+	assert_int_equal(s->strict_cidrs.all[0].prefix_len, 8);
+	assert_int_equal(s->strict_cidrs.all[1].family, AF_INET6);
 	/* Said otherwise, it is the same. */
 	assert_false(give(*state, SETTINGS_CLUSTER, "podveilStrictCIDRs", "10.0.0.0/8,fd00::/8 "));
 	assert_true(give(*state, SETTINGS_NODE, "podveilStrictCIDRs", ""));
-	assert_int_equal(s->n_strict_cidrs, 0);
+	assert_int_equal(s->strict_cidrs.n, 0);
 	assert_true(give(*state, SETTINGS_NODE, NULL, NULL));
-	assert_int_equal(s->n_strict_cidrs, 2);
+	assert_int_equal(s->strict_cidrs.n, 2);
+	/* As many as there is room for, and one more. */
+	*many = 0;
+	for (size_t i = 0; i < SETTINGS_MAX_RANGES; i++)
+		strcat(many, i ? ",10.0.0.0/8" : "10.0.0.0/8");
+	assert_true(give(*state, SETTINGS_NODE, "podveilStrictCIDRs", many));
+	assert_int_equal(s->strict_cidrs.n, SETTINGS_MAX_RANGES);
+	settings_layer_begin(*state, SETTINGS_NODE, "test");
+	assert_int_equal(settings_layer_set(*state, "podveilStrictCIDRs", strcat(many, ",::/0")),
+			 -EINVAL);
+	settings_layer_end(*state);
 }
 
 static void later_layers_win(void **state)
@@ -155,7 +206,6 @@ static void later_layers_win(void **state)
 				      "OTHER=1",
 				      "PODVEIL_WIREGUARDENABLED",
 				      NULL};
-	char text[64];
 	enum settings_layer from;
 
 	assert_true(give(*state, SETTINGS_FLAG, "wireguardListeningPort", "5"));
@@ -167,8 +217,7 @@ static void later_layers_win(void **state)
 	assert_false(give(*state, SETTINGS_CLUSTER, "wireguardListeningPort", "2"));
 	assert_true(give(*state, SETTINGS_FLAG, NULL, NULL));
 	assert_int_equal(settings_get(*state)->port4, 4);
-	settings_text(*state, "wireguardListeningPort", text, sizeof(text), &from);
-	assert_string_equal(text, "4");
+	assert_string_equal(settings_text(*state, "wireguardListeningPort", &from), "4");
 	assert_int_equal(from, SETTINGS_ENVIRONMENT);
 	give(*state, SETTINGS_ENVIRONMENT, NULL, NULL);
 	assert_int_equal(settings_get(*state)->port4, 3);
@@ -216,6 +265,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(defaults_are_calicos, setup, teardown),
 		cmocka_unit_test_setup_teardown(good_and_bad_values, setup, teardown),
+		cmocka_unit_test_setup_teardown(each_line_of_the_table_holds, setup, teardown),
 		cmocka_unit_test_setup_teardown(durations_are_seconds, setup, teardown),
 		cmocka_unit_test_setup_teardown(lists_are_taken_apart, setup, teardown),
 		cmocka_unit_test_setup_teardown(later_layers_win, setup, teardown),

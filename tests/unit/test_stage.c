@@ -10,9 +10,8 @@
 static struct remote *remotes[PV_MAX_PEERS];
 static unsigned int spare, released;
 
-unsigned int xsk_frames_spare(const struct xsk *x)
+unsigned int xsk_frames_spare(void)
 {
-	(void)x;
 	return spare;
 }
 
@@ -192,7 +191,29 @@ static void removed_peers_are_not_counted(void **state)
 	assert_int_equal(f->stage->n, STAGE_MAX);
 	assert_int_equal(f->peers[9].staged, 100); /* nobody looks there any more */
 	assert_true(next->staged <= 100 && f->peers[10].staged <= MAX_STAGED_PACKETS);
+	/* Each packet is given back to whom it was counted for. */
+	stage_sweep(f->stage, collect, &(struct seen){.slot = 9});
+	assert_int_equal(next->staged, 0);
+	assert_int_equal(f->peers[9].staged, 100);
 	free(next);
+}
+
+static bool check_epoch(void *context, const struct staged *p)
+{
+	assert_int_equal(p->epoch, *(unsigned int *)context);
+	return true;
+}
+
+/* Who empties the stage of what came before it tells these by their epoch. */
+static void packets_know_when_they_came(void **state)
+{
+	struct fixture *f = *state;
+
+	for (unsigned int epoch = 0; epoch < 3; epoch++) {
+		atomic_store(&f->peers[7].stage_epoch, epoch);
+		hold(f, 7, 1, 0);
+		stage_sweep(f->stage, check_epoch, &epoch);
+	}
 }
 
 /* Whatever comes: never more than there is, and each peer's count is what it has. */
@@ -226,6 +247,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(frames_are_shared_too, begin, end),
 		cmocka_unit_test_setup_teardown(more_peers_than_places, begin, end),
 		cmocka_unit_test_setup_teardown(removed_peers_are_not_counted, begin, end),
+		cmocka_unit_test_setup_teardown(packets_know_when_they_came, begin, end),
 		cmocka_unit_test_setup_teardown(any_sequence, begin, end),
 	};
 

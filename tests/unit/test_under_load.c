@@ -1,68 +1,35 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Under load, who has shown with a cookie where it is may start a few handshakes a second, and no more (whitepaper 5.3). */
-#include "base/clock.h"
-#include "check.h"
-#include "datapath/worker.h"
-#include "device/peer.h"
-#include "protocol/ratelimiter.h"
+/* What of a flood is computed with (whitepaper 5.3), and that it is nobody else's delay. */
+#include "bare_device.h"
+#include "device/gate.h"
+#include "protocol/admission.h"
 
-#define BURST 5
+#define BURST	   5
+#define PER_SECOND 20
+#define T0	   (1000 * NSEC_PER_SEC)
 
-/* A device without sockets, programs and peers. */
-struct fixture {
-	struct datapath datapath;
-	struct device device;
-	struct noise_identity stranger;
-};
-
-static int set_up(void **state)
-{
-	struct fixture *f = calloc(1, sizeof(*f));
-	uint8_t key[KEY_SIZE];
-
-	rcu_register_thread();
-	f->device.by_key =
-		cds_lfht_new_flavor(64, 64, 0, CDS_LFHT_AUTO_RESIZE, &urcu_qsbr_flavor, NULL);
-	f->device.datapath = &f->datapath;
-	f->device.up = true;
-	randombytes_buf(key, sizeof(key));
-	noise_identity_set(&f->device.identity, key);
-	randombytes_buf(key, sizeof(key));
-	noise_identity_set(&f->stranger, key);
-	cookie_checker_init(&f->device.checker, f->device.identity.public_key);
-	*state = f;
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	struct fixture *f = *state;
-
-	cds_lfht_destroy(f->device.by_key, NULL);
-	rcu_unregister_thread();
-	free(f);
-	return 0;
-}
-
-/* An initiation of the stranger's from 192.0.2.1, port 258, with mac2 for that address. */
-static void initiation(struct fixture *f, struct handshake_message *e)
+/* A stranger's initiation from 192.0.2.`host`, port 258. */
+static void initiation(struct bare_device *f, uint8_t host, bool with_cookie,
+		       struct handshake_message *e)
 {
 	static const uint8_t no_psk[KEY_SIZE];
-	const uint8_t source[6] = {192, 0, 2, 1, 1, 2}, timestamp[TIMESTAMP_SIZE] = {0x40};
+	const uint8_t source[6] = {192, 0, 2, host, 1, 2}, timestamp[TIMESTAMP_SIZE] = {0x40};
 	struct message_initiation m;
 	struct message_cookie_reply reply;
 	struct noise_handshake h;
 	struct cookie_jar jar;
 	const uint64_t now = clock_now();
 
-	noise_handshake_init(&h, &f->stranger, f->device.identity.public_key, no_psk);
-	assert_int_equal(noise_initiation_create(&h, &f->stranger, 7, timestamp, &m), 0);
+	noise_handshake_init(&h, &f->other, f->device.identity.public_key, no_psk);
+	assert_int_equal(noise_initiation_create(&h, &f->other, 7, timestamp, &m), 0);
 	cookie_jar_init(&jar, f->device.identity.public_key);
 	cookie_jar_seal(&jar, &m, sizeof(m), now);
-	cookie_reply_create(&f->device.checker, &m, sizeof(m), 7, source, sizeof(source), now,
-			    &reply);
-	assert_int_equal(cookie_reply_consume(&jar, &reply, now), 0);
-	cookie_jar_seal(&jar, &m, sizeof(m), now);
+	if (with_cookie) {
+		cookie_reply_create(&f->device.checker, &m, sizeof(m), 7, source, sizeof(source),
+				    now, &reply);
+		assert_int_equal(cookie_reply_consume(&jar, &reply, now), 0);
+		cookie_jar_seal(&jar, &m, sizeof(m), now);
+	}
 	memset(e, 0, sizeof(*e));
 	e->from.to.v4.sin_family = AF_INET;
 	memcpy(&e->from.to.v4.sin_addr, source, 4);
@@ -71,45 +38,148 @@ static void initiation(struct fixture *f, struct handshake_message *e)
 	memcpy(e->bytes, &m, sizeof(m));
 }
 
+/* Twenty a second come in addition to a burst, however long it took. */
+static uint64_t share(uint64_t begin)
+{
+	return BURST + (clock_now() - begin) * PER_SECOND / NSEC_PER_SEC + 1;
+}
+
+static uint64_t computed(const struct bare_device *f)
+{
+	return f->device.handshakes[HANDSHAKE_FAILED_UNKNOWN_PEER];
+}
+
 static void a_source_starts_no_more_than_its_share(void **state)
 {
-	struct fixture *f = *state;
-	struct ratelimiter *limiter = ratelimiter_new(64);
+	struct bare_device *f = *state;
+	struct gate *gate = gate_new(&f->device);
 	struct handshake_message e;
 	const uint64_t begin = clock_now();
-	uint64_t handled, most;
 
-	initiation(f, &e);
+	initiation(f, 1, true, &e);
 	for (int i = 0; i < 200; i++)
-		protocol_receive(&f->device, &e, true, limiter);
-	/* Twenty a second come in addition, however long this took. */
-	most = BURST + (clock_now() - begin) * 20 / NSEC_PER_SEC + 1;
-	handled = f->device.handshakes[HANDSHAKE_FAILED_UNKNOWN_PEER];
-	assert_in_range(handled, BURST, most);
-	assert_int_equal(f->device.handshakes[HANDSHAKE_RATE_LIMITED], 200 - handled);
-	ratelimiter_free(limiter);
+		protocol_receive(&f->device, &e, true, gate);
+	assert_in_range(computed(f), BURST, share(begin));
+	assert_int_equal(f->device.handshakes[HANDSHAKE_RATE_LIMITED], 200 - computed(f));
+	gate_free(gate);
 }
 
 static void without_load_nobody_is_counted(void **state)
 {
-	struct fixture *f = *state;
-	struct ratelimiter *limiter = ratelimiter_new(64);
+	struct bare_device *f = *state;
+	struct gate *gate = gate_new(&f->device);
 	struct handshake_message e;
 
-	initiation(f, &e);
-	for (int i = 0; i < 20; i++)
-		protocol_receive(&f->device, &e, false, limiter);
-	assert_int_equal(f->device.handshakes[HANDSHAKE_FAILED_UNKNOWN_PEER], 20);
+	for (int i = 0; i < 40; i++) {
+		initiation(f, 1, i % 2, &e);
+		protocol_receive(&f->device, &e, false, gate);
+	}
+	assert_int_equal(computed(f), 40);
 	assert_int_equal(f->device.handshakes[HANDSHAKE_RATE_LIMITED], 0);
-	ratelimiter_free(limiter);
+	gate_free(gate);
 }
+
+static void a_flood_without_cookies_is_nobody_elses_delay(void **state)
+{
+	struct bare_device *f = *state;
+	struct gate *gate = gate_new(&f->device);
+	struct handshake_message e;
+	const uint64_t begin = clock_now();
+	uint64_t of_flood;
+
+	initiation(f, 1, false, &e);
+	for (int i = 0; i < 500; i++)
+		protocol_receive(&f->device, &e, true, gate);
+	of_flood = computed(f);
+	assert_in_range(of_flood, BURST, share(begin));
+	/* Somebody who has no cookie either, and would have one 5 s later. */
+	initiation(f, 2, false, &e);
+	protocol_receive(&f->device, &e, true, gate);
+	assert_int_equal(computed(f), of_flood + 1);
+	gate_free(gate);
+}
+
+static void what_leads_to_nothing_is_load(void **state)
+{
+	struct bare_device *f = *state;
+	struct gate *gate = gate_new(&f->device);
+	struct handshake_message e;
+	const uint64_t begin = clock_now();
+	unsigned int n = 0;
+
+	initiation(f, 1, false, &e);
+	assert_false(gate_under_load(gate));
+	while (!gate_under_load(gate)) {
+		protocol_receive(&f->device, &e, false, gate);
+		/* On a machine that does no more than this, it is no load. */
+		if (++n > 4 * WASTE_BURST &&
+		    n < (clock_now() - begin) * 2 * WASTE_PER_SECOND / NSEC_PER_SEC)
+			skip();
+		assert_in_range(n, 1, 1000000);
+	}
+	assert_true(n > WASTE_BURST);
+	gate_free(gate);
+}
+
+/* --- the same in times of our own --- */
+
+static void address(struct sockaddr_in *a, uint32_t host)
+{
+	*a = (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(host)};
+}
+
+static void load_has_two_reasons_and_an_end(void **state)
+{
+	struct admission *a = admission_new();
+	uint64_t now = T0;
+
+	(void)state;
+	assert_false(admission_under_load(a, LOAD_THRESHOLD - 1, now));
+	assert_true(admission_under_load(a, LOAD_THRESHOLD, now));
+	assert_true(admission_under_load(a, 0, now + LOAD_HYSTERESIS - 1));
+	now += LOAD_HYSTERESIS;
+	assert_false(admission_under_load(a, 0, now));
+	/* As many as are no load, for ten seconds. */
+	for (unsigned int i = 0; i < 10 * WASTE_PER_SECOND; i++)
+		admission_wasted(a, now += NSEC_PER_SEC / WASTE_PER_SECOND);
+	assert_false(admission_under_load(a, 0, now));
+	/* Twice as many. */
+	for (unsigned int i = 0; i < 2 * WASTE_BURST + 2; i++)
+		admission_wasted(a, now += NSEC_PER_SEC / WASTE_PER_SECOND / 2);
+	assert_true(admission_under_load(a, 0, now));
+	assert_false(admission_under_load(a, 0, now + LOAD_HYSTERESIS));
+	admission_free(a);
+}
+
+static void forged_addresses_have_one_share(void **state)
+{
+	struct admission *a = admission_new();
+	struct sockaddr_in source;
+	unsigned int passed = 0;
+
+	(void)state;
+	/* 100,000 a second, each from an address of its own. */
+	for (uint32_t i = 0; i < 100000; i++) {
+		address(&source, i);
+		passed += admission_unproven(a, (struct sockaddr *)&source, T0 + i * 10000);
+	}
+	assert_in_range(passed, UNPROVEN_BURST, UNPROVEN_BURST + UNPROVEN_PER_SECOND);
+	/* Whoever has shown where it is does not feel it. */
+	assert_true(admission_proven(a, (struct sockaddr *)&source, T0 + NSEC_PER_SEC));
+	admission_free(a);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, bare_set_up, bare_tear_down)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(a_source_starts_no_more_than_its_share, set_up,
-						tear_down),
-		cmocka_unit_test_setup_teardown(without_load_nobody_is_counted, set_up, tear_down),
+		TEST(a_source_starts_no_more_than_its_share),
+		TEST(without_load_nobody_is_counted),
+		TEST(a_flood_without_cookies_is_nobody_elses_delay),
+		TEST(what_leads_to_nothing_is_load),
+		cmocka_unit_test(load_has_two_reasons_and_an_end),
+		cmocka_unit_test(forged_addresses_have_one_share),
 	};
 
 	if (sodium_init() < 0)

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs on the other kernel: Podveil against that kernel's own WireGuard, both roles, both IP versions; then two
 agents."""
+import base64
 import os
 import subprocess
 import sys
@@ -9,7 +10,8 @@ import sys
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(ROOT, "tests/e2e"))
 
-from lab import PODVEIL, Capture, Device, Lab, implementation, wait_for  # noqa: E402
+from hostile import Flood  # noqa: E402
+from lab import PODVEIL, PORT, Capture, Device, Lab, implementation, wait_for  # noqa: E402
 from agents import record, write_record  # noqa: E402
 from cluster import Cluster, inner_layers  # noqa: E402
 from traffic import counters, echo, ping, transfer  # noqa: E402
@@ -52,6 +54,54 @@ def pair(arguments, initiator, psk=False):
                   total["wire_frames_sent"] > 1000 and total["wire_frames_received"] > 1000)
         check("nothing was dropped as damaged", not any(
             total[r] for r in ("drop_bad_tag", "drop_bad_inner", "drop_malformed", "drop_source")))
+
+
+def kernel_anew(lab, old):
+    """As a restart of that machine would: with the key, and nothing else."""
+    lab.b.run("ip link delete wg0")
+    return Device(lab.b, KERNEL, private=old.private)
+
+
+def flooded(lab, target, anew, pod, address):
+    """The end that starts anew has the address of the flood: it needs the other end's cookie."""
+    source, i = (lab.b, 1) if target.node is lab.a else (lab.a, 2)
+    with Flood(source, (f"172.18.0.{i}", PORT), base64.b64decode(target.public)) as flood:
+        wait_for(lambda: 3 in flood.answers, "it is under load", 60)
+        fresh = anew()
+        lab.connect_one(fresh, target)
+        wait_for(lambda: ping(pod, address, deadline=10) == 3, "a session in the flood", 120)
+    return fresh
+
+
+def disturbed():
+    with Lab() as lab:
+        left, right = Device(lab.a, implementation("podveil")), Device(lab.b, KERNEL)
+        lab.connect(left, right)
+        check("ping", ping(lab.pod_a, "10.0.2.2", deadline=20) == 3)
+        right = kernel_anew(lab, right)
+        lab.connect_one(right, left)
+        check("ping, the kernel's device made anew", ping(lab.pod_b, "10.0.1.2", deadline=20) == 3)
+        left = left.start_anew()
+        lab.connect_one(left, right)
+        check("ping, Podveil killed and started", ping(lab.pod_a, "10.0.2.2", deadline=20) == 3)
+        right = flooded(lab, left, lambda: kernel_anew(lab, right), lab.pod_b, "10.0.1.2")
+        check("the kernel takes our cookie", ping(lab.pod_a, "10.0.2.2", deadline=20) == 3)
+        flooded(lab, right, left.start_anew, lab.pod_a, "10.0.2.2")
+        check("we take the kernel's cookie", ping(lab.pod_b, "10.0.1.2", deadline=20) == 3)
+
+
+def renewals():
+    """New keys under traffic, once with each end as the initiator. Takes more than two minutes: by hand."""
+    from test_sessions import REKEY_AFTER, rekeys
+    for initiator in ("podveil", "kernel"):
+        with Lab() as lab:
+            left, right = Device(lab.a, implementation("podveil")), Device(lab.b, KERNEL)
+            lab.connect(left, right)
+            check("ping", (ping(lab.pod_a, "10.0.2.2", deadline=20) if initiator == "podveil" else
+                           ping(lab.pod_b, "10.0.1.2", deadline=20)) == 3)
+            result, handshakes, ours = rekeys(lab, ("podveil", "kernel"), REKEY_AFTER + 10)
+            check(f"{initiator} initiates: {handshakes} initiations, {result['lost']} of {result['sent']} lost, ours {ours}",
+                  handshakes and not ours and not result["lost"])
 
 
 # A packet of a pod's for one on another node, bare, past routing.
@@ -178,6 +228,10 @@ def felix():
 
 
 def main():
+    if sys.argv[1:] in (["disturbed"], ["renewals"]):
+        subprocess.run(["modprobe", "-a", "wireguard", "veth", "cls_bpf", "sch_ingress"], check=True)
+        disturbed() if sys.argv[1] == "disturbed" else renewals()
+        return 0
     if sys.argv[1:] == ["felix"]:
         subprocess.run(["modprobe", "-a", "wireguard", "veth", "cls_bpf", "sch_ingress"], check=True)
         felix()
@@ -187,6 +241,7 @@ def main():
     pair([], True)
     pair([], False, psk=True)
     pair(["--wire", "xdp"], True)
+    disturbed()
     if release() >= (6, 9):
         pair(["--per-packet"], True)
     agents()

@@ -14,7 +14,7 @@
 struct announcer {
 	char *conflicts, *refused; /* as last told */
 	char *problem;
-	uint64_t leaks;
+	uint64_t leaked;
 	bool looked;
 };
 
@@ -98,11 +98,11 @@ static void tell_leaks(struct announcer *a, const struct report_input *in)
 	struct pv_counters c;
 
 	fence_counters(in->fence, &c);
-	if (a->looked && c.leaks > a->leaks)
+	if (a->looked && c.leaked > a->leaked)
 		store_event(in->store, "PlaintextLeft",
 			    "packets for remote pods left this node unencrypted: podveil verify "
 			    "shows which, podveilStrictMode drops them");
-	a->leaks = c.leaks;
+	a->leaked = c.leaked;
 }
 
 void announcer_look(struct announcer *a, const struct report_input *in)

@@ -7,7 +7,7 @@
 #ifndef AGENT_ANNOUNCER_H
 #define AGENT_ANNOUNCER_H
 
-#include "agent/report.h"
+#include "agent/report/report.h"
 
 struct announcer;
 

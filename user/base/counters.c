@@ -5,6 +5,7 @@
 
 #define FIELD(name, help) {#name, help, offsetof(struct pv_counters, name)},
 static const struct counter_field traffic[] = {PV_COUNTERS_TRAFFIC(FIELD)};
+static const struct counter_field worker[] = {PV_COUNTERS_WORKER(FIELD)};
 static const struct counter_field drops[] = {PV_COUNTERS_DROP(FIELD)};
 static const struct counter_field seen[] = {PV_COUNTERS_SEEN(FIELD)};
 #undef FIELD
@@ -13,6 +14,12 @@ const struct counter_field *counters_traffic(size_t *n)
 {
 	*n = sizeof(traffic) / sizeof(*traffic);
 	return traffic;
+}
+
+const struct counter_field *counters_worker(size_t *n)
+{
+	*n = sizeof(worker) / sizeof(*worker);
+	return worker;
 }
 
 const struct counter_field *counters_drops(size_t *n)
@@ -33,6 +40,18 @@ uint64_t counter_read(const struct pv_counters *c, const struct counter_field *f
 
 	memcpy(&n, (const char *)c + f->offset, sizeof(n));
 	return n;
+}
+
+uint64_t counters_layout(void)
+{
+#define NAME(name, help) #name " "
+	static const char names[] = PV_COUNTERS(NAME) PV_HISTOGRAMS(NAME);
+#undef NAME
+	uint64_t hash = 14695981039346656037u; /* FNV-1a */
+
+	for (const char *c = names; *c; c++)
+		hash = (hash ^ (uint8_t)*c) * 1099511628211u;
+	return hash ? hash : 1;
 }
 
 const char *counter_reason(const struct counter_field *f)

@@ -17,11 +17,16 @@ struct counter_field {
 };
 
 const struct counter_field *counters_traffic(size_t *n);
+const struct counter_field *counters_worker(size_t *n);
 const struct counter_field *counters_drops(size_t *n); /* names begin with "drop_" */
 const struct counter_field *counters_seen(size_t *n);
 
 uint64_t counter_read(const struct pv_counters *c, const struct counter_field *f);
 /* The reason of a drop: its name without "drop_". */
 const char *counter_reason(const struct counter_field *f);
+
+/* Which members struct pv_counters has, in which order; never 0. Those of another version may differ
+ * although the size is the same. */
+uint64_t counters_layout(void);
 
 #endif

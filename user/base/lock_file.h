@@ -5,9 +5,13 @@
 #ifndef BASE_LOCK_FILE_H
 #define BASE_LOCK_FILE_H
 
+#include <stdbool.h>
+
 /* Makes the file (mode 0600) and its directory (0700) where they are missing, and locks it.
  * -EWOULDBLOCK: another process has it. */
 int lock_file_take(const char *path, int *fd);
+/* A living process has it. */
+bool lock_file_held(const char *path);
 /* Somebody removed the file: another process could lock a new one meanwhile. So it is made and
  * locked again. 1: that was needed, 0: it stands. */
 int lock_file_mend(const char *path, int *fd);

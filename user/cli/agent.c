@@ -54,12 +54,10 @@ static bool apply(void *context, int option, const char *value)
 {
 	struct options *o = context;
 	struct cidr address;
-	size_t n;
-	const struct settings_field *fields = settings_fields(&n);
 
-	if (option >= OPT_SETTING && option < OPT_SETTING + (int)n)
-		return !settings_layer_set(o->agent.settings, fields[option - OPT_SETTING].name,
-					   value);
+	if (option >= OPT_SETTING && option < OPT_SETTING + SETTINGS_COUNT)
+		return !settings_layer_set(o->agent.settings,
+					   settings_table[option - OPT_SETTING].name, value);
 
 	switch (option) {
 	case OPT_NODE:

@@ -8,7 +8,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "agent/status.h"
+#include "agent/report/status.h"
 
 static FILE *connect_agent(void)
 {

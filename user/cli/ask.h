@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Asking the agent of this node what it knows (agent/status.h). */
+/* Asking the agent of this node what it knows (agent/report/status.h). */
 #ifndef CLI_ASK_H
 #define CLI_ASK_H
 

@@ -39,7 +39,7 @@ enum option_id {
 	OPT_WIRE,
 	OPT_LOW_LATENCY,
 	OPT_WORKERS,
-	OPT_SETTING /* and on: one a setting, in the order of settings_fields() */
+	OPT_SETTING /* and on: one a setting, in the order of settings_table */
 };
 
 struct cli_option {
@@ -68,15 +68,11 @@ struct subcommand {
 extern const struct subcommand subcommands[]; /* to the one without a name */
 
 const struct subcommand *cli_find(const char *name);
-void cli_usage(const struct subcommand *c, FILE *out);
 /* Calls `apply` for each option in turn, with its value or NULL; false: refused, and why was said.
  * -1: go on, with what the subcommand was given in *argument; else the exit code. `argument` may be
  * NULL where it takes none. */
 int cli_parse(int argc, char **argv, bool (*apply)(void *context, int id, const char *value),
 	      void *context, const char **argument);
-
-/* What a setting's option may be followed by, as cli_option.choices; NULL: anything. */
-const char *cli_setting_choices(const char *range);
 
 int agent_main(int argc, char **argv);
 int completion_main(int argc, char **argv);

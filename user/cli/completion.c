@@ -11,17 +11,15 @@ static void each_option(const struct subcommand *c,
 			void (*each)(const struct subcommand *c, const struct cli_option *o))
 {
 	static const struct cli_option help = {OPT_HELP, 'h', "help", NULL, "this text", NULL};
-	size_t n;
-	const struct settings_field *fields = settings_fields(&n);
 
 	for (size_t i = 0; i < c->n_options; i++)
 		each(c, &c->options[i]);
-	for (size_t i = 0; c->settings && i < n; i++) {
+	for (size_t i = 0; c->settings && i < SETTINGS_COUNT; i++) {
 		const struct cli_option o = {
-			.name = fields[i].name,
+			.name = settings_table[i].name,
 			.argument = "VALUE",
-			.meaning = fields[i].meaning,
-			.choices = cli_setting_choices(fields[i].range),
+			.meaning = settings_table[i].meaning,
+			.choices = settings_table[i].words,
 		};
 
 		each(c, &o);

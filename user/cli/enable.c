@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/cli.h"
 #include "store/store.h"
@@ -89,10 +90,12 @@ int enable_main(int argc, char **argv)
 			    .value = !strcmp(argv[0], "enable") ? "true" : "false"},
 	};
 	int err, result = cli_parse(argc, argv, apply, &o, NULL);
+	bool is_new;
 	char *url;
 
 	if (result >= 0)
 		return result;
+	is_new = !strncmp(o.store, "dir:", 4) && access(o.store + 4, F_OK);
 	url = store_with_resource(o.store, o.resource);
 	err = url ? write_setting(url, o.node, &o.setting) : -ENOMEM;
 	free(url);
@@ -102,5 +105,9 @@ int enable_main(int argc, char **argv)
 	}
 	printf("%s: %s for %s%s\n", o.setting.name, o.setting.value,
 	       o.node ? "node " : "the cluster", o.node ? o.node : "");
+	if (is_new)
+		fprintf(stderr,
+			"podveil %s: %s was made just now: is it the store that agents use?\n",
+			argv[0], o.store);
 	return EXIT_DONE;
 }

@@ -62,8 +62,7 @@ static void subcommand(const struct subcommand *c)
 
 static void settings(void)
 {
-	size_t n;
-	const struct settings_field *fields = settings_fields(&n);
+	char range[SETTING_RANGE];
 
 	printf(".SH SETTINGS\n");
 	text("In the order in which a later one wins: the cluster's in the store, the node's "
@@ -72,13 +71,13 @@ static void settings(void)
 	     "change takes effect at once; a value that is refused is named in the log and in "
 	     "podveil status, and the last valid one stays.");
 	printf("\n");
-	for (size_t i = 0; i < n; i++) {
-		printf(".TP\n\\fB%s\\fR\n", fields[i].name);
-		text(fields[i].meaning);
+	for (const struct setting *s = settings_table; s < settings_table + SETTINGS_COUNT; s++) {
+		printf(".TP\n\\fB%s\\fR\n", s->name);
+		text(s->meaning);
 		printf(" (");
-		text(fields[i].range);
+		text(setting_range(s, range));
 		printf("; default ");
-		text(*fields[i].fallback ? fields[i].fallback : "none");
+		text(*s->fallback ? s->fallback : "none");
 		printf(")\n");
 	}
 }
@@ -125,6 +124,9 @@ static const struct {
 	{"guard.stands, .leaks, .dropLeak, .plainInward, .dropPlainInward, .dropWireShort, .drops",
 	 "first on all devices that lead out of the node; packets in plain that left, were kept from "
 	 "leaving, came in, were kept out; malformed messages"},
+	{"guard.leaked, .plainBeforeEncryption, .leakedInward, .plainInwardBeforeEncryption",
+	 "what leaks and plainInward consist of: packets in plain although encryption with their "
+	 "node stood, and before it first did"},
 	{"guard.method, .devices.device, .stands, .before",
 	 "tcx or clsact; where, whether first there, and whose filter last ran before it, or null"},
 	{"guard.displaced", "how often such a filter was found, and the guard put first again"},

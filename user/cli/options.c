@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Parsing and --help, both from the table. */
+#include <errno.h>
 #include <getopt.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "cli/cli.h"
 #include "plan/settings.h"
 
-#define MAX_OPTIONS 80
-#define WIDTH	    92
+#define WIDTH 92
 /* getopt's numbers: letters are below, so that ids do not meet them. */
 #define ID_BASE 256
 
@@ -16,19 +17,6 @@ const struct subcommand *cli_find(const char *name)
 	for (const struct subcommand *c = subcommands; c->name; c++)
 		if (!strcmp(c->name, name))
 			return c;
-	return NULL;
-}
-
-const char *cli_setting_choices(const char *range)
-{
-	if (!strcmp(range, "true or false"))
-		return "true false";
-	if (!strcmp(range, "error, warn, info or debug"))
-		return "error warn info debug";
-	if (!strcmp(range, "text or json"))
-		return "text json";
-	if (!strcmp(range, "auto, socket or xdp"))
-		return "auto socket xdp";
 	return NULL;
 }
 
@@ -74,17 +62,16 @@ static const struct cli_option help = {OPT_HELP, 'h', "help", NULL, "this text",
 
 static void print_settings(FILE *out)
 {
-	size_t n;
-	const struct settings_field *fields = settings_fields(&n);
+	char range[SETTING_RANGE];
 
 	fprintf(out, "\nSettings for this node alone, over those of the store; also as "
 		     "PODVEIL_NAME=VALUE in the\nenvironment:\n");
-	for (size_t i = 0; i < n; i++)
-		fprintf(out, "  --%-34s %s (%s; default %s)\n", fields[i].name, fields[i].meaning,
-			fields[i].range, *fields[i].fallback ? fields[i].fallback : "none");
+	for (const struct setting *s = settings_table; s < settings_table + SETTINGS_COUNT; s++)
+		fprintf(out, "  --%-34s %s (%s; default %s)\n", s->name, s->meaning,
+			setting_range(s, range), *s->fallback ? s->fallback : "none");
 }
 
-void cli_usage(const struct subcommand *c, FILE *out)
+static void print_help(const struct subcommand *c, FILE *out)
 {
 	size_t indent = option_width(&help);
 
@@ -107,35 +94,50 @@ void cli_usage(const struct subcommand *c, FILE *out)
 
 /* --- parsing --- */
 
-static void add(struct option *to, size_t *n, const char *name, bool argument, int id)
+/* What getopt_long() wants to know. */
+struct parser {
+	struct option *options; /* to the one without a name */
+	size_t n;
+	char *letters;
+};
+
+static void add(struct parser *p, const struct cli_option *o)
 {
-	if (*n < MAX_OPTIONS - 1)
-		to[(*n)++] = (struct option){name, argument ? required_argument : no_argument, NULL,
-					     ID_BASE + id};
+	const int argument = o->argument ? required_argument : no_argument;
+	char *end = p->letters + strlen(p->letters);
+
+	p->options[p->n++] = (struct option){o->name, argument, NULL, ID_BASE + (int)o->id};
+	if (!o->letter)
+		return;
+	*end++ = o->letter;
+	if (o->argument)
+		*end++ = ':';
+	*end = 0;
 }
 
-/* For getopt_long(): the table's options, then the settings. */
-static void prepare(const struct subcommand *c, struct option *to, char *letters)
+/* Help, the table's options, then the settings. */
+static int prepare(const struct subcommand *c, struct parser *p)
 {
-	size_t n = 0, n_settings;
-	const struct settings_field *fields = settings_fields(&n_settings);
+	const size_t room = 1 + c->n_options + SETTINGS_COUNT + 1;
 
-	memset(to, 0, MAX_OPTIONS * sizeof(*to));
-	*letters++ = help.letter;
-	add(to, &n, help.name, false, OPT_HELP);
-	for (size_t i = 0; i < c->n_options; i++) {
-		const struct cli_option *o = &c->options[i];
+	p->n = 0;
+	p->options = calloc(room, sizeof(*p->options));
+	p->letters = calloc(room, 2);
+	if (!p->options || !p->letters)
+		return -ENOMEM;
+	add(p, &help);
+	for (size_t i = 0; i < c->n_options; i++)
+		add(p, &c->options[i]);
+	for (int i = 0; c->settings && i < SETTINGS_COUNT; i++) {
+		const struct cli_option o = {
+			.id = (enum option_id)(OPT_SETTING + i),
+			.name = settings_table[i].name,
+			.argument = "VALUE",
+		};
 
-		add(to, &n, o->name, o->argument, (int)o->id);
-		if (!o->letter)
-			continue;
-		*letters++ = o->letter;
-		if (o->argument)
-			*letters++ = ':';
+		add(p, &o);
 	}
-	*letters = 0;
-	for (size_t i = 0; c->settings && i < n_settings; i++)
-		add(to, &n, fields[i].name, true, OPT_SETTING + (int)i);
+	return 0;
 }
 
 static int id_of(const struct subcommand *c, int option)
@@ -148,27 +150,45 @@ static int id_of(const struct subcommand *c, int option)
 	return OPT_HELP;
 }
 
-int cli_parse(int argc, char **argv, bool (*apply)(void *context, int id, const char *value),
-	      void *context, const char **argument)
+/* -1: go on; else the exit code. */
+static int parse_options(const struct subcommand *c, const struct parser *p, int argc, char **argv,
+			 bool (*apply)(void *context, int id, const char *value), void *context)
 {
-	const struct subcommand *c = cli_find(argv[0]);
-	struct option options[MAX_OPTIONS];
-	char letters[2 * MAX_OPTIONS + 2];
 	int option;
 
-	prepare(c, options, letters);
-	while ((option = getopt_long(argc, argv, letters, options, NULL)) != -1) {
+	while ((option = getopt_long(argc, argv, p->letters, p->options, NULL)) != -1) {
 		if (option == '?') {
 			fprintf(stderr, "see: podveil %s --help\n", c->name);
 			return EXIT_USAGE;
 		}
 		if (id_of(c, option) == OPT_HELP) {
-			cli_usage(c, stdout);
+			print_help(c, stdout);
 			return EXIT_DONE;
 		}
 		if (!apply(context, id_of(c, option), optarg))
 			return EXIT_USAGE;
 	}
+	return -1;
+}
+
+int cli_parse(int argc, char **argv, bool (*apply)(void *context, int id, const char *value),
+	      void *context, const char **argument)
+{
+	const struct subcommand *c = cli_find(argv[0]);
+	char full[64], *name = argv[0];
+	struct parser p;
+	int result = EXIT_FAILED;
+
+	/* Messages of getopt_long() begin with it. */
+	snprintf(full, sizeof(full), "podveil %s", name);
+	argv[0] = full;
+	if (!prepare(c, &p))
+		result = parse_options(c, &p, argc, argv, apply, context);
+	argv[0] = name;
+	free(p.options);
+	free(p.letters);
+	if (result >= 0)
+		return result;
 	if (argument)
 		*argument = argv[optind];
 	if (argument && optind != argc - 1) {

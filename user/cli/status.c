@@ -217,18 +217,21 @@ static void print_guard(const json_t *guard)
 	const size_t n = json_array_size(devices);
 	size_t i;
 
-	printf("guard: %s  leaks %lld, dropped %lld  inward: plain %lld, dropped %lld\n",
-	       ask_yes(guard, "stands") ? "stands"
-	       : n			? "DOES NOT STAND EVERYWHERE"
-					: "off",
-	       ask_number(guard, "leaks"), ask_number(guard, "dropLeak"),
-	       ask_number(guard, "plainInward"), ask_number(guard, "dropPlainInward"));
-	if (n)
-		printf("  on (%s):", ask_text(guard, "method"));
+	if (!n) {
+		printf("guard: off\n");
+		return;
+	}
+	printf("guard: %s\n", ask_yes(guard, "stands") ? "stands" : "DOES NOT STAND EVERYWHERE");
+	printf("  outward: leaked %lld, plain before encryption %lld, dropped %lld\n",
+	       ask_number(guard, "leaked"), ask_number(guard, "plainBeforeEncryption"),
+	       ask_number(guard, "dropLeak"));
+	printf("  inward:  leaked %lld, plain before encryption %lld, dropped %lld\n",
+	       ask_number(guard, "leakedInward"), ask_number(guard, "plainInwardBeforeEncryption"),
+	       ask_number(guard, "dropPlainInward"));
+	printf("  on (%s):", ask_text(guard, "method"));
 	json_array_foreach (devices, i, d)
 		printf(" %s%s", ask_text(d, "device"), ask_yes(d, "stands") ? "" : " (NOT)");
-	if (n)
-		printf("\n");
+	printf("\n");
 	json_array_foreach (devices, i, d)
 		if (json_is_string(json_object_get(d, "before")))
 			printf("  on %s the filter \"%s\" ran before it; it was put first again\n",

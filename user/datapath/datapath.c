@@ -61,7 +61,7 @@ static void set_spin(struct datapath *d, unsigned int workers)
 }
 
 /* The kernel gives a queue back some time after its socket was closed: that of a worker that was
- * removed, or of a process that was killed. */
+ * removed, or of a process that was killed. Who starts takes other queues then, if there are any. */
 #define QUEUE_FREE_STEPS 200
 #define QUEUE_FREE_STEP	 NSEC_PER_MSEC
 
@@ -71,7 +71,10 @@ static int start_worker(struct datapath *d, unsigned int i, struct worker **out)
 	int err = worker_new(d, i, out);
 
 	while (err == -EBUSY && steps++ < QUEUE_FREE_STEPS) {
-		datapath_sleep(QUEUE_FREE_STEP);
+		if (!i && d->params.other_queue)
+			d->first_queue = d->params.other_queue - d->first_queue;
+		if (i || d->first_queue == 0)
+			datapath_sleep(QUEUE_FREE_STEP);
 		err = worker_new(d, i, out);
 	}
 	return err;
@@ -109,6 +112,11 @@ int datapath_new(const struct datapath_params *params, struct datapath **out)
 fail:
 	datapath_free(d);
 	return err;
+}
+
+unsigned int datapath_first_queue(const struct datapath *d)
+{
+	return d->first_queue;
 }
 
 void datapath_free(struct datapath *d)
@@ -425,6 +433,20 @@ int datapath_send(struct datapath *d, const struct endpoint *to, const void *mes
 		err = wire_send_one(wire, &e, message, len, ecn_dscp);
 	}
 	return err;
+}
+
+unsigned int datapath_send_run(struct datapath *d, const struct endpoint *to, const void *messages,
+			       unsigned int n, uint16_t size, uint8_t ecn_dscp)
+{
+	struct wire *wire = rcu_dereference(d->workers[0]->wire);
+	unsigned int sent = 0;
+
+	if (wire && n > 1 && !wire_send_equal(wire, to, messages, n, size, ecn_dscp))
+		return n;
+	for (unsigned int i = 0; i < n; i++)
+		sent += !datapath_send(d, to, (const uint8_t *)messages + (size_t)i * size, size,
+				       ecn_dscp);
+	return sent;
 }
 
 int datapath_keepalive(struct datapath *d, struct remote *r)

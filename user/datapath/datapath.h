@@ -25,11 +25,13 @@ struct datapath;
 struct datapath_params {
 	struct programs *programs; /* loaded and attached; has the XSKMAP and the counters */
 	int inner_ifindex;	   /* pv4.xsk: AF_XDP sockets and injection */
-	unsigned int workers;	   /* = queues of the inner end, 1..PV_MAX_WORKERS */
-	bool superpackets;	   /* XDP_USE_SG chains; else a packet a frame */
-	uint32_t mtu;		   /* of the tunnel device ... */
-	uint8_t mac[6];		   /* ... and its address */
-	const char *aead;	   /* backend; NULL: the fastest */
+	unsigned int workers;	   /* 1..PV_MAX_WORKERS; each has a queue of the inner end */
+	/* Their queues begin here where queue 0 is not free yet; 0: nowhere else. */
+	unsigned int other_queue;
+	bool superpackets; /* XDP_USE_SG chains; else a packet a frame */
+	uint32_t mtu;	   /* of the tunnel device ... */
+	uint8_t mac[6];	   /* ... and its address */
+	const char *aead;  /* backend; NULL: the fastest */
 	const struct allowed_ips *allowed_ips;
 	bool answer; /* ICMP to senders whose packets have no peer; else datapath_answer() later */
 };
@@ -54,6 +56,9 @@ int datapath_new(const struct datapath_params *params, struct datapath **out);
 /* Stops and joins the workers, closes sockets, drops what is staged. Remotes and keypairs must have
  * been withdrawn before. */
 void datapath_free(struct datapath *d);
+
+/* The queue of the first worker; the others' follow. */
+unsigned int datapath_first_queue(const struct datapath *d);
 
 /* From as many workers as there are to n, which packets and messages may go to when this is done; all
  * or nothing. */
@@ -124,6 +129,10 @@ void datapath_kick(struct datapath *d);
  * 0 or -errno (-EDESTADDRREQ: no endpoint; -ENETDOWN: not listening). Any registered thread. */
 int datapath_send(struct datapath *d, const struct endpoint *to, const void *message, size_t len,
 		  uint8_t ecn_dscp);
+/* Sends n messages of `size` bytes each, back to back and at most WIRE_MAX_SEGMENTS, in one system call
+ * where the kernel can; else as datapath_send(). How many it took. */
+unsigned int datapath_send_run(struct datapath *d, const struct endpoint *to, const void *messages,
+			       unsigned int n, uint16_t size, uint8_t ecn_dscp);
 /* An empty transport message over the keypair that sends. -ENOKEY: none that can send. */
 int datapath_keepalive(struct datapath *d, struct remote *r);
 

@@ -190,101 +190,117 @@ static bool open_frames(const struct xsk_packet *p, struct outbound *o)
 	       ethernet->ether_type == htons(ETHERTYPE_IPV6);
 }
 
-/* What classify would have said; of what steer said, the segment size counts. False: malformed. */
-static bool classify(struct worker *w, const struct outbound *o, struct remote **r,
-		     struct cut_hint *hint)
+/* As classify stamped it. NULL: counted as dropped. */
+static struct remote *stamped_receiver(struct worker *w, const struct outbound *o,
+				       struct cut_hint *hint)
+{
+	struct remote *r;
+
+	*hint = (struct cut_hint){
+		.gso_size = o->stamp.gso_size,
+		.checksum_partial = o->stamp.flags & PV_STAMP_CSUM_PARTIAL,
+		.checksum_start = (uint16_t)PV_STAMP_CSUM_START_IN(o->stamp.flags),
+		.checksum_offset = PV_STAMP_CSUM_OFFSET_IN(o->stamp.flags),
+	};
+	if (o->stamp.peer == PV_STAMP_NO_PEER) {
+		w->count->drop_no_peer++;
+		answer(w, o, ICMP_REASON_NO_PEER);
+		return NULL;
+	}
+	r = remote_of(w->datapath->remotes, o->stamp.peer, o->stamp.generation);
+	if (!r)
+		w->count->drop_stale_peer++;
+	return r;
+}
+
+/* As classify would have stamped it; of what steer said, the segment size counts. NULL: counted as
+ * dropped. */
+static struct remote *unstamped_receiver(struct worker *w, const struct outbound *o,
+					 struct cut_hint *hint)
 {
 	const uint8_t *ip = o->frames[0].iov_base;
 	struct packet packet;
+	struct remote *r;
 
 	w->count->unstamped++;
-	if (packet_parse(&packet, ip, o->frames[0].iov_len, o->length))
-		return false;
+	if (packet_parse(&packet, ip, o->frames[0].iov_len, o->length)) {
+		w->count->drop_malformed++;
+		return NULL;
+	}
 	*hint = cut_guess(o->frames, o->n_frames,
 			  atomic_load_explicit(&w->datapath->tunnel.mtu, memory_order_relaxed));
 	if (o->stamp.magic == PV_STAMP_MAGIC)
 		hint->gso_size = o->stamp.gso_size;
-	*r = packet.version == 4
-		     ? allowed_ips_lookup(w->datapath->params.allowed_ips, AF_INET, ip + 16)
-		     : allowed_ips_lookup(w->datapath->params.allowed_ips, AF_INET6, ip + 24);
-	return true;
+	r = packet.version == 4
+		    ? allowed_ips_lookup(w->datapath->params.allowed_ips, AF_INET, ip + 16)
+		    : allowed_ips_lookup(w->datapath->params.allowed_ips, AF_INET6, ip + 24);
+	if (!r) {
+		w->count->drop_no_peer++;
+		answer(w, o, ICMP_REASON_NO_PEER);
+	}
+	return r;
 }
 
-enum fate { DONE, STAGE };
+/* Encrypts a packet, in segments where it has many, or drops and counts it. */
+static void send_packet(struct worker *w, struct remote *r, struct keypair *k,
+			const struct outbound *o, struct cut_hint hint)
+{
+	struct cut cut;
 
-/* Encrypts a packet, drops it, or says that it has to wait. */
-static enum fate dispatch(struct worker *w, const struct xsk_packet *p, struct remote **wait_for)
+	if (cut_begin(&cut, o->frames, o->n_frames, hint)) {
+		w->count->drop_malformed++;
+	} else if (cut.segments == 1 && o->length > INNER_MAX) {
+		w->count->drop_too_big++;
+		answer(w, o, ICMP_REASON_TOO_BIG);
+	} else {
+		encrypt(w, r, k, &cut);
+	}
+}
+
+/* Encrypts a packet, or drops and counts it: NULL. Else it is as it was, and waits for a session with
+ * the one that is returned. */
+static struct remote *dispatch(struct worker *w, const struct xsk_packet *p)
 {
 	struct outbound o;
-	struct remote *r = NULL;
 	struct cut_hint hint;
-	struct cut cut;
+	struct keypair *k;
+	struct remote *r;
 
 	if (!open_frames(p, &o)) {
 		w->count->drop_not_ip++;
-		return DONE;
+		return NULL;
 	}
-	if (o.stamp.magic == PV_STAMP_MAGIC && !(o.stamp.flags & PV_STAMP_BY_STEER)) {
-		hint = (struct cut_hint){
-			.gso_size = o.stamp.gso_size,
-			.checksum_partial = o.stamp.flags & PV_STAMP_CSUM_PARTIAL,
-			.checksum_start = (uint16_t)PV_STAMP_CSUM_START_IN(o.stamp.flags),
-			.checksum_offset = PV_STAMP_CSUM_OFFSET_IN(o.stamp.flags),
-		};
-		if (o.stamp.peer != PV_STAMP_NO_PEER) {
-			r = remote_of(w->datapath->remotes, o.stamp.peer, o.stamp.generation);
-			if (!r) {
-				w->count->drop_stale_peer++;
-				return DONE;
-			}
-		}
-	} else if (!classify(w, &o, &r, &hint)) {
-		w->count->drop_malformed++;
-		return DONE;
-	}
-	if (!r) {
-		w->count->drop_no_peer++;
-		answer(w, &o, ICMP_REASON_NO_PEER);
-		return DONE;
-	}
+	if (o.stamp.magic == PV_STAMP_MAGIC && !(o.stamp.flags & PV_STAMP_BY_STEER))
+		r = stamped_receiver(w, &o, &hint);
+	else
+		r = unstamped_receiver(w, &o, &hint);
+	if (!r)
+		return NULL;
 	if (!rcu_dereference(r->destination.box)) {
 		w->count->drop_no_endpoint++;
 		answer(w, &o, ICMP_REASON_NO_ENDPOINT);
-		return DONE;
+		return NULL;
 	}
-	struct keypair *k = remote_sending_keypair(r);
-
-	if (!keypair_can_send(k, w->now)) {
-		*wait_for = r;
-		return STAGE;
-	}
-	if (cut_begin(&cut, o.frames, o.n_frames, hint)) {
-		w->count->drop_malformed++;
-		return DONE;
-	}
-	if (cut.segments == 1 && o.length > INNER_MAX) {
-		w->count->drop_too_big++;
-		answer(w, &o, ICMP_REASON_TOO_BIG);
-		return DONE;
-	}
-	encrypt(w, r, k, &cut);
-	return DONE;
+	k = remote_sending_keypair(r);
+	if (!keypair_can_send(k, w->now))
+		return r;
+	send_packet(w, r, k, &o, hint);
+	return NULL;
 }
 
+/* True: it waits no longer. */
 static bool visit_staged(void *context, const struct staged *p)
 {
 	struct worker *w = context;
 	struct remote *r = remote_of(w->datapath->remotes, p->share->slot, p->share->generation);
-	struct remote *ignored;
 
 	if (!r) {
 		w->count->drop_stale_peer++;
 		return true;
 	}
-	if (atomic_load_explicit(&r->stage_epoch, memory_order_relaxed) != p->epoch)
-		w->count->drop_staged_expired++;
-	else
-		return dispatch(w, &p->packet, &ignored) == DONE;
+	if (atomic_load_explicit(&r->stage_epoch, memory_order_relaxed) == p->epoch)
+		return !dispatch(w, &p->packet);
+	w->count->drop_staged_expired++;
 	return true;
 }
 
@@ -328,7 +344,8 @@ bool egress_poll(struct worker *w)
 		struct remote *r;
 
 		histogram_add(&w->count->egress_size, e->packets[i].length);
-		if (dispatch(w, &e->packets[i], &r) == DONE) {
+		r = dispatch(w, &e->packets[i]);
+		if (!r) {
 			xsk_release(w->xsk, &e->packets[i]);
 			continue;
 		}

@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/late_close.h"
 #include "datapath/oversize.h"
 
 #ifndef PACKET_VNET_HDR
@@ -32,6 +33,7 @@ struct prefix {
 
 struct inject {
 	int fd;
+	struct late_close late;
 	const struct inject_target *to;
 	struct ether_header ethernet4, ethernet6;
 	uint32_t fragment_id; /* of the next packet that needs one */
@@ -54,6 +56,7 @@ int inject_open(int inner_ifindex, const struct inject_target *to, struct inject
 
 	if (!i)
 		return -ENOMEM;
+	i->late = (struct late_close)LATE_CLOSE_NONE;
 	/* Protocol 0: the socket receives nothing. */
 	i->fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (i->fd < 0) {
@@ -70,6 +73,7 @@ int inject_open(int inner_ifindex, const struct inject_target *to, struct inject
 		err = -errno;
 		goto fail;
 	}
+	late_close_begin(&i->late, i->fd);
 	i->to = to;
 	/* Nobody can tell which comes next; where the kernel has none, nobody cares. */
 	if (getrandom(&i->fragment_id, sizeof(i->fragment_id), GRND_NONBLOCK) < 0)
@@ -91,6 +95,7 @@ void inject_close(struct inject *i)
 {
 	if (!i)
 		return;
+	late_close_end(&i->late);
 	if (i->fd >= 0)
 		close(i->fd);
 	free(i);

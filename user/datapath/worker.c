@@ -233,7 +233,7 @@ int worker_new(struct datapath *d, unsigned int id, struct worker **out)
 	if (err)
 		goto fail;
 	err = xsk_open(&(struct xsk_params){.ifindex = params->inner_ifindex,
-					    .queue = id,
+					    .queue = d->first_queue + id,
 					    .chains = params->superpackets},
 		       &w->xsk);
 	if (err == -EAFNOSUPPORT)
@@ -242,7 +242,7 @@ int worker_new(struct datapath *d, unsigned int id, struct worker **out)
 	if (err)
 		goto fail;
 	stage_init(&w->stage, w->xsk, d->remotes);
-	err = programs_set_socket(params->programs, id, xsk_fd(w->xsk));
+	err = programs_set_socket(params->programs, d->first_queue + id, xsk_fd(w->xsk));
 	if (err)
 		goto fail;
 	err = watch(w, xsk_fd(w->xsk), SOURCE_TUNNEL);
@@ -295,7 +295,8 @@ void worker_free(struct worker *w)
 		pthread_join(w->thread, NULL);
 	}
 	if (w->xsk)
-		programs_clear_socket(w->datapath->params.programs, w->id);
+		programs_clear_socket(w->datapath->params.programs,
+				      w->datapath->first_queue + w->id);
 	xsk_close(w->xsk);
 	inject_close(w->inject);
 	aead_free(w->aead);

@@ -98,6 +98,7 @@ struct datapath {
 	_Atomic bool answer, low_latency;
 	_Atomic uint64_t spin; /* ns that a worker without work looks for more before it sleeps */
 	struct pv_counters *counters;
+	unsigned int first_queue; /* of the inner end: worker i has queue first_queue + i */
 	/* Workers write [1]: about our own sessions. Sent is counted behind each. */
 	int signals[2];
 	_Atomic uint32_t signals_sent;

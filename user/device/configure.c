@@ -78,6 +78,7 @@ int device_publish_settings(struct device *d)
 		.listen_port = d->listen_port,
 		.workers = d->workers,
 		.queues = d->queues,
+		.first_queue = d->datapath ? datapath_first_queue(d->datapath) : 0,
 	};
 
 	return programs_settings(d->programs, &settings);
@@ -134,7 +135,7 @@ static void set_identity(struct device *d, const struct noise_identity *identity
 static void set_keepalive(struct peer *p, uint16_t seconds)
 {
 	p->keepalive = seconds;
-	timers_persistent_keepalive_set(&p->remote.timers, seconds * NSEC_PER_SEC, clock_now());
+	timers_persistent_keepalive_set(&p->remote.timers, seconds * NSEC_PER_SEC);
 	peer_attention(p);
 }
 

@@ -3,17 +3,15 @@
 #include "device/device.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/file.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/lock_file.h"
 #include "base/log.h"
 #include "crypto/aead.h"
 #include "device/peer.h"
@@ -70,37 +68,10 @@ static void derive_inner_name(struct device *d)
 	snprintf(d->inner_name, sizeof(d->inner_name), "pv%08x.xsk", hash);
 }
 
+/* The lock of a name: tells a device that is served from one that a dead process left. */
 static void lock_path(const char *name, char *out, size_t room)
 {
 	snprintf(out, room, STATE_DIRECTORY "/%s.lock", name);
-}
-
-/* The lock of a name: tells a device that is served from one that a dead process left. The open file
- * holds it. -EWOULDBLOCK: somebody serves a device of that name. */
-static int lock_name(const char *name)
-{
-	struct stat ours, there;
-	char path[128];
-	int fd, err;
-
-	if (mkdir(STATE_DIRECTORY, 0700) && errno != EEXIST)
-		return -errno;
-	lock_path(name, path, sizeof(path));
-	for (;;) {
-		fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-		if (fd < 0)
-			return -errno;
-		err = flock(fd, LOCK_EX | LOCK_NB) || fstat(fd, &ours) ? -errno : 0;
-		if (err)
-			break;
-		/* Whoever had it may have removed the file in the meantime. */
-		if (!stat(path, &there) && there.st_ino == ours.st_ino &&
-		    there.st_dev == ours.st_dev)
-			return fd;
-		close(fd);
-	}
-	close(fd);
-	return err;
 }
 
 /* Gives up the lock that we have, if any. */
@@ -118,10 +89,13 @@ static void unlock_name(struct device *d)
 
 int device_take_name(struct device *d, const char *name)
 {
-	int fd = lock_name(name);
+	char path[128];
+	int fd, err;
 
-	if (fd < 0)
-		return fd;
+	lock_path(name, path, sizeof(path));
+	err = lock_file_take(path, &fd);
+	if (err)
+		return err;
 	unlock_name(d);
 	d->lock_file = fd;
 	snprintf(d->served_name, sizeof(d->served_name), "%s", name);
@@ -131,16 +105,9 @@ int device_take_name(struct device *d, const char *name)
 bool device_is_served(const char *name)
 {
 	char path[128];
-	bool held;
-	int fd;
 
 	lock_path(name, path, sizeof(path));
-	fd = open(path, O_RDWR | O_CLOEXEC);
-	if (fd < 0)
-		return false;
-	held = flock(fd, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK;
-	close(fd);
-	return held;
+	return lock_file_held(path);
 }
 
 /* --- the tunnel pair --- */
@@ -162,9 +129,11 @@ static int adopt_pair(struct device *d, const struct link_info *tunnel)
 	err = link_set_mtu(d->inner_ifindex, LINK_INNER_MTU);
 	if (err)
 		return err;
+	/* One that an older version made has no second half, or an agent had fewer workers. */
 	d->queues = inner.rx_queues;
-	if (d->queues < d->workers)
-		d->workers = d->queues;
+	d->room = d->queues >= 2 * d->workers ? d->queues / 2 : d->queues;
+	if (d->room < d->workers)
+		d->workers = d->room;
 	err = link_set_offloads(d->name, d->superpackets);
 	if (!err)
 		log_info("took over the tunnel device of a process that ended", "device=%s",
@@ -181,8 +150,8 @@ static int make_pair(struct device *d)
 		err = d->params.adopt ? adopt_pair(d, &tunnel) : -EEXIST;
 		if (err == -EEXIST)
 			log_error("a network device of this name exists",
-				  "device=%s kind=%s needs=\"another name, or: ip link delete %s\"",
-				  d->name, tunnel.kind[0] ? tunnel.kind : "physical", d->name);
+				  "device=%s kind=%s needs=\"another name\"", d->name,
+				  tunnel.kind[0] ? tunnel.kind : "physical");
 		return err;
 	}
 	/* The far end of a pair whose tunnel device was renamed by a process now dead. */
@@ -283,7 +252,7 @@ int device_workers(struct device *d, unsigned int workers)
 	unsigned int before;
 	int err = 0;
 
-	if (n > d->queues)
+	if (n > d->room)
 		return -ENOSPC;
 	device_lock(d);
 	before = d->workers;
@@ -343,14 +312,11 @@ static int start_programs(struct device *d)
 {
 	const struct programs_params params = {
 		.pin_name = d->name,
-		.workers = d->workers,
-		.adopt_counters = d->adopted,
+		.adopt = d->adopted,
 		.superpackets = d->superpackets,
 	};
 	int err = programs_load(&params, &d->programs);
 
-	if (!err)
-		err = device_publish_settings(d);
 	if (!err)
 		err = programs_attach_tunnel(d->programs, d->tunnel_ifindex);
 	if (!err)
@@ -364,6 +330,7 @@ static int start_datapath(struct device *d)
 		.programs = d->programs,
 		.inner_ifindex = d->inner_ifindex,
 		.workers = d->workers,
+		.other_queue = d->queues >= 2 * d->room ? d->room : 0,
 		.superpackets = d->superpackets,
 		.mtu = d->mtu,
 		.mac = {d->mac[0], d->mac[1], d->mac[2], d->mac[3], d->mac[4], d->mac[5]},
@@ -374,7 +341,10 @@ static int start_datapath(struct device *d)
 		.answer = !d->adopted,
 	};
 
-	return datapath_new(&params, &d->datapath);
+	const int err = datapath_new(&params, &d->datapath);
+
+	/* From here on classify knows the queues. */
+	return err ? err : device_publish_settings(d);
 }
 
 static void choose(struct device *d)
@@ -385,16 +355,67 @@ static void choose(struct device *d)
 	d->superpackets = features.superpackets && !d->params.per_packet;
 	d->mtu = d->params.mtu ? d->params.mtu : DEFAULT_MTU;
 	d->workers = how_many(d->params.workers);
-	d->queues = d->params.queues > d->workers ? d->params.queues : d->workers;
+	d->room = d->params.queues > d->workers ? d->params.queues : d->workers;
+	d->queues = 2 * d->room;
 	d->wire = d->params.wire;
 	device_check_mtu(d);
+}
+
+static int make_tables(struct device *d)
+{
+	d->by_key = cds_lfht_new_flavor(64, 64, 0, CDS_LFHT_AUTO_RESIZE, &urcu_qsbr_flavor, NULL);
+	d->by_index = cds_lfht_new_flavor(64, 64, 0, CDS_LFHT_AUTO_RESIZE, &urcu_qsbr_flavor, NULL);
+	d->allowed_ips = allowed_ips_new();
+	return d->by_key && d->by_index && d->allowed_ips ? 0 : -ENOMEM;
+}
+
+static int take_own_name(struct device *d)
+{
+	return device_take_name(d, d->name);
+}
+
+static int start_handshakes(struct device *d)
+{
+	const int err = handshaker_new(d, &d->handshaker);
+
+	if (!err)
+		device_low_latency(d, d->params.low_latency);
+	return err;
+}
+
+static int start_inner_end(struct device *d)
+{
+	const int err = link_set_up(d->inner_ifindex, true);
+
+	return err ? err : device_follow(d);
+}
+
+static const struct step {
+	const char *name;
+	int (*take)(struct device *d);
+} steps[] = {
+	{"memory", make_tables},
+	{"lock", take_own_name},
+	{"tunnel device", make_pair},
+	{"programs", start_programs},
+	{"data path", start_datapath},
+	{"handshake thread", start_session_news},
+	{"handshake thread", start_handshakes},
+	{"inner end", start_inner_end},
+};
+
+static void report_failure(const struct device *d, const struct step *s, int err)
+{
+	const bool served = s->take == take_own_name && err == -EWOULDBLOCK;
+
+	log_error("cannot make the device", "device=%s step=\"%s%s\" errno=%d error=\"%s\"",
+		  d->name, s->name, served ? " (another podveil serves this device)" : "", -err,
+		  strerror(-err));
 }
 
 int device_new(const struct device_params *params, struct device **out)
 {
 	struct device *d = calloc(1, sizeof(*d));
-	const char *step = "memory";
-	int err = -ENOMEM;
 
 	if (!d)
 		return -ENOMEM;
@@ -411,49 +432,17 @@ int device_new(const struct device_params *params, struct device **out)
 		aead_measure_ahead();
 	choose(d);
 	randombytes_buf(d->hash_key, sizeof(d->hash_key));
-	d->by_key = cds_lfht_new_flavor(64, 64, 0, CDS_LFHT_AUTO_RESIZE, &urcu_qsbr_flavor, NULL);
-	d->by_index = cds_lfht_new_flavor(64, 64, 0, CDS_LFHT_AUTO_RESIZE, &urcu_qsbr_flavor, NULL);
-	d->allowed_ips = allowed_ips_new();
-	if (!d->by_key || !d->by_index || !d->allowed_ips)
-		goto fail;
-	err = device_take_name(d, d->name);
-	if (err) {
-		step = err == -EWOULDBLOCK ? "lock (another podveil serves this device)" : "lock";
-		goto fail;
+	for (const struct step *s = steps; s < steps + sizeof(steps) / sizeof(*steps); s++) {
+		const int err = s->take(d);
+
+		if (!err)
+			continue;
+		report_failure(d, s, err);
+		device_free(d, !d->adopted);
+		return err;
 	}
-	step = "tunnel device";
-	err = make_pair(d);
-	if (err)
-		goto fail;
-	step = "programs";
-	err = start_programs(d);
-	if (err)
-		goto fail;
-	step = "data path";
-	err = start_datapath(d);
-	if (err)
-		goto fail;
-	step = "handshake thread";
-	err = start_session_news(d);
-	if (err)
-		goto fail;
-	err = handshaker_new(d, &d->handshaker);
-	if (err)
-		goto fail;
-	device_low_latency(d, params->low_latency);
-	step = "inner end";
-	err = link_set_up(d->inner_ifindex, true);
-	if (!err)
-		err = device_follow(d);
-	if (err)
-		goto fail;
 	*out = d;
 	return 0;
-fail:
-	log_error("cannot make the device", "device=%s step=\"%s\" errno=%d error=\"%s\"", d->name,
-		  step, -err, strerror(-err));
-	device_free(d, !d->adopted);
-	return err;
 }
 
 void device_free(struct device *d, bool remove)

@@ -18,7 +18,6 @@
 
 static int go_up(struct device *d)
 {
-	struct peer *p;
 	int err = datapath_listen(d->datapath, &d->listen_port, d->fwmark);
 
 	if (err && d->listen_error == err)
@@ -34,47 +33,66 @@ static int go_up(struct device *d)
 	d->up = true;
 	device_publish_settings(d); /* any port: the choice */
 	handshaker_wake(d->handshaker);
-	TAILQ_FOREACH (p, &d->peers, list) {
-		timers_up(&p->remote.timers, true);
-		timers_persistent_keepalive_set(&p->remote.timers, p->keepalive * NSEC_PER_SEC,
-						clock_now());
-		if (p->handshake_wanted)
-			protocol_initiate(p, clock_now(), HANDSHAKE_STARTED_OWNER);
-		p->handshake_wanted = false;
-		peer_attention(p);
-	}
 	return 0;
+}
+
+static void peer_goes_up(struct peer *p, uint64_t now)
+{
+	timers_up(&p->remote.timers, true);
+	timers_persistent_keepalive_set(&p->remote.timers, p->keepalive * NSEC_PER_SEC);
+	if (p->handshake_wanted)
+		protocol_initiate(p, now, HANDSHAKE_STARTED_OWNER);
+	p->handshake_wanted = false;
+	peer_attention(p);
 }
 
 static void go_down(struct device *d)
 {
-	struct peer *p;
-
 	d->up = false;
 	datapath_unlisten(d->datapath);
 	handshaker_wake(d->handshaker);
-	TAILQ_FOREACH (p, &d->peers, list) {
-		timers_up(&p->remote.timers, false);
-		/* The other end goes on sending with a session that we forget: it has to hear of
-		 * a new one from us, or takes 15 s to notice. */
-		p->handshake_wanted |= remote_sending_keypair(&p->remote) != NULL;
-		session_clear(p);
-		atomic_fetch_add(&p->remote.stage_epoch, 1);
-		atomic_store(&p->remote.handshake_asked, false);
-		p->last_sent_handshake = 0;
-		peer_attention(p);
-	}
-	datapath_kick(d->datapath);
 }
 
+static void peer_goes_down(struct peer *p)
+{
+	timers_up(&p->remote.timers, false);
+	/* The other end goes on sending with a session that we forget: it has to hear of a new one
+	 * from us, or takes 15 s to notice. */
+	p->handshake_wanted |= remote_sending_keypair(&p->remote) != NULL;
+	session_clear(p);
+	atomic_fetch_add(&p->remote.stage_epoch, 1);
+	atomic_store(&p->remote.handshake_asked, false);
+	p->last_sent_handshake = 0;
+	peer_attention(p);
+}
+
+/* The device first, which stops or starts everything; then its peers, the lock for each anew. */
 void device_follow_carrier(struct device *d, bool carrier)
 {
+	struct peer *p;
+	bool follows = false;
+
 	device_lock(d);
-	if (carrier && !d->up)
-		go_up(d);
-	else if (!carrier && d->up)
+	if (carrier && !d->up) {
+		follows = !go_up(d);
+	} else if (!carrier && d->up) {
 		go_down(d);
+		follows = true;
+	}
 	device_unlock(d);
+	if (!follows)
+		return;
+	TAILQ_FOREACH (p, &d->peers, list) {
+		const uint64_t now = device_lock(d);
+
+		if (carrier)
+			peer_goes_up(p, now);
+		else
+			peer_goes_down(p);
+		device_unlock(d);
+	}
+	if (!carrier)
+		datapath_kick(d->datapath);
 }
 
 static void follow_rename(struct device *d, const char *name)

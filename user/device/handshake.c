@@ -9,15 +9,10 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "device/gate.h"
 #include "device/peer.h"
-#include "protocol/ratelimiter.h"
 
-/* Under load from so many waiting messages on, and for a second after (the kernel's numbers). */
-#define LOAD_THRESHOLD	512
-#define LOAD_HYSTERESIS NSEC_PER_SEC
-/* Sources whose rate is remembered under load. */
-#define SOURCES 8192
-/* Events handled before timers get their turn. */
+/* Events, or peers, that are handled before others get their turn. */
 #define BATCH 64
 /* After a change of port: peers learn the new one from the next message they get, or from a store.
  */
@@ -31,8 +26,7 @@ struct handshaker {
 	struct event *on_event, *on_wake, *on_leave;
 	int wake; /* eventfd */
 	_Atomic bool stopping;
-	struct ratelimiter *limiter;
-	uint64_t load_until;
+	struct gate *gate;
 };
 
 static void on_timer(evutil_socket_t fd, short what, void *context);
@@ -79,15 +73,20 @@ static void on_timer(evutil_socket_t fd, short what, void *context)
 	device_unlock(d);
 }
 
+/* Nobody finds them any more. */
 static void reap(struct device *d)
 {
+	struct peer_list gone = TAILQ_HEAD_INITIALIZER(gone);
 	struct peer *p;
 
-	if (TAILQ_EMPTY(&d->removals))
+	device_lock(d);
+	TAILQ_CONCAT(&gone, &d->removals, removal);
+	device_unlock(d);
+	if (TAILQ_EMPTY(&gone))
 		return;
 	synchronize_rcu();
-	while ((p = TAILQ_FIRST(&d->removals))) {
-		TAILQ_REMOVE(&d->removals, p, removal);
+	while ((p = TAILQ_FIRST(&gone))) {
+		TAILQ_REMOVE(&gone, p, removal);
 		peer_free(p);
 	}
 }
@@ -103,19 +102,38 @@ static void on_leave(evutil_socket_t fd, short what, void *context)
 	device_unlock(h->device);
 }
 
+/* The next peer that wants to be looked at; NULL: none. */
+static struct peer *next_to_look_at(struct device *d)
+{
+	struct peer *p = TAILQ_FIRST(&d->attention);
+
+	if (p) {
+		TAILQ_REMOVE(&d->attention, p, look);
+		p->attention = false;
+	}
+	return p;
+}
+
 static void attend(struct handshaker *h)
 {
 	const struct timeval leave = {LEAVE_SECONDS, 0};
 	struct device *d = h->device;
-	struct peer *p;
+	struct peer *p = NULL;
+	unsigned int n = 0;
 
-	device_lock(d);
-	while ((p = TAILQ_FIRST(&d->attention))) {
-		TAILQ_REMOVE(&d->attention, p, look);
-		p->attention = false;
-		look_after(h, p, clock_now());
-	}
+	/* The lock for each anew, and messages get their turn in between. */
+	do {
+		const uint64_t now = device_lock(d);
+
+		p = next_to_look_at(d);
+		if (p)
+			look_after(h, p, now);
+		device_unlock(d);
+	} while (p && ++n < BATCH);
+	if (p)
+		handshaker_wake(h);
 	reap(d);
+	device_lock(d);
 	uplink_attend(d->uplink);
 	if (datapath_leaving(d->datapath))
 		evtimer_add(h->on_leave, &leave);
@@ -152,6 +170,7 @@ static void on_signal(struct handshaker *h, const struct datapath_event *e)
 			if (session_confirm(p, e->index)) {
 				timers_handshake_complete(&p->remote.timers);
 				clock_gettime(CLOCK_REALTIME, &p->last_handshake);
+				p->sessions++;
 				atomic_store(&p->remote.handshake_asked, false);
 				device_count(d, HANDSHAKE_FINISHED_RESPONDER);
 				device_session_news(d);
@@ -166,13 +185,6 @@ static void on_signal(struct handshaker *h, const struct datapath_event *e)
 	device_unlock(d);
 }
 
-static bool under_load(struct handshaker *h, uint64_t now)
-{
-	if (datapath_messages_waiting(h->device->datapath) >= LOAD_THRESHOLD)
-		h->load_until = now + LOAD_HYSTERESIS;
-	return now < h->load_until;
-}
-
 static void on_event(evutil_socket_t fd, short what, void *context)
 {
 	struct handshaker *h = context;
@@ -182,11 +194,11 @@ static void on_event(evutil_socket_t fd, short what, void *context)
 	(void)what;
 	for (unsigned int i = 0; i < BATCH && !datapath_event_read(h->device->datapath, &e); i++) {
 		if (e.type == DATAPATH_HANDSHAKE_MESSAGE)
-			protocol_receive(h->device, &e.message, under_load(h, clock_now()),
-					 h->limiter);
+			protocol_receive(h->device, &e.message, gate_under_load(h->gate), h->gate);
 		else
 			on_signal(h, &e);
 	}
+	gate_flush(h->gate);
 }
 
 static void *run(void *context)
@@ -212,8 +224,8 @@ int handshaker_new(struct device *d, struct handshaker **out)
 	h->device = d;
 	h->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	h->base = event_base_new();
-	h->limiter = ratelimiter_new(SOURCES);
-	if (h->wake < 0 || !h->base || !h->limiter)
+	h->gate = gate_new(d);
+	if (h->wake < 0 || !h->base || !h->gate)
 		goto fail;
 	h->on_wake = event_new(h->base, h->wake, EV_READ | EV_PERSIST, on_wake, h);
 	h->on_event = event_new(h->base, datapath_event_fd(d->datapath), EV_READ | EV_PERSIST,
@@ -256,9 +268,7 @@ void handshaker_free(struct handshaker *h)
 		handshaker_wake(h);
 		pthread_join(h->thread, NULL);
 		/* Nobody else is left: the peers' timers go while their base is there. */
-		device_lock(h->device);
 		reap(h->device);
-		device_unlock(h->device);
 	}
 	if (h->device->uplink) {
 		device_lock(h->device);
@@ -272,7 +282,7 @@ void handshaker_free(struct handshaker *h)
 		event_free(h->on_wake);
 	if (h->on_leave)
 		event_free(h->on_leave);
-	ratelimiter_free(h->limiter);
+	gate_free(h->gate);
 	if (h->base)
 		event_base_free(h->base);
 	if (h->wake >= 0)

@@ -24,17 +24,19 @@ void handshaker_wake(struct handshaker *h);
 
 /* --- protocol.c: what messages and timers do to a peer. Under the device's lock. --- */
 
+/* Handshake messages leave with the precedence of network control, as the kernel's do (AF41). */
+#define HANDSHAKE_TOS 0x88
+
 struct handshake_message;
-struct ratelimiter;
+struct gate;
 
 /* Sends an initiation, unless one went out less than REKEY_TIMEOUT ago. `cause` is one of
  * HANDSHAKE_STARTED_; a retry belongs to the attempt before. */
 void protocol_initiate(struct peer *p, uint64_t now, enum handshake_count cause);
 /* One handshake message from the wire. Takes the lock itself, where it needs it. */
 void protocol_receive(struct device *d, const struct handshake_message *e, bool under_load,
-		      struct ratelimiter *limiter);
+		      struct gate *gate);
 /* Does what is due, and returns when to come again. */
 uint64_t protocol_timers(struct peer *p, uint64_t now);
-void protocol_keepalive(struct peer *p, uint64_t now);
 
 #endif

@@ -26,8 +26,7 @@ static int match_key(struct cds_lfht_node *node, const void *key)
 
 static int match_index(struct cds_lfht_node *node, const void *index)
 {
-	return caa_container_of(node, struct peer, by_index)->pending_index ==
-	       *(const uint32_t *)index;
+	return caa_container_of(node, struct pending, node)->index == *(const uint32_t *)index;
 }
 
 struct peer *peer_find(struct device *d, const uint8_t public_key[KEY_SIZE])
@@ -54,7 +53,7 @@ struct peer *peer_find_pending(struct device *d, uint32_t index)
 
 	cds_lfht_lookup(d->by_index, index, match_index, &index, &iter);
 	node = cds_lfht_iter_get_node(&iter);
-	return node ? caa_container_of(node, struct peer, by_index) : NULL;
+	return node ? caa_container_of(node, struct pending, node)->peer : NULL;
 }
 
 struct peer *peer_new(struct device *d, const struct noise_identity *identity,
@@ -287,24 +286,33 @@ void peer_disallow_older(struct peer *p, uint64_t number)
 
 /* --- the initiation under way --- */
 
-void peer_pending_begin(struct peer *p)
+int peer_pending_begin(struct peer *p)
 {
+	struct pending *fresh = malloc(sizeof(*fresh));
+
+	if (!fresh)
+		return -ENOMEM;
 	peer_pending_end(p);
-	p->pending_index = session_index(p->device);
-	cds_lfht_node_init(&p->by_index);
-	cds_lfht_add(p->device->by_index, p->pending_index, &p->by_index);
-	p->pending = true;
+	fresh->index = session_index(p->device);
+	fresh->peer = p;
+	cds_lfht_node_init(&fresh->node);
+	cds_lfht_add(p->device->by_index, fresh->index, &fresh->node);
+	p->pending = fresh;
+	return 0;
+}
+
+static void release_pending(struct rcu_head *head)
+{
+	free(caa_container_of(head, struct pending, rcu));
 }
 
 void peer_pending_end(struct peer *p)
 {
 	if (!p->pending)
 		return;
-	cds_lfht_del(p->device->by_index, &p->by_index);
-	p->pending = false;
-	/* The node is used again soon; its readers are under our lock, but its table resizes itself
-	 * on a thread of its own. */
-	synchronize_rcu();
+	cds_lfht_del(p->device->by_index, &p->pending->node);
+	call_rcu(&p->pending->rcu, release_pending);
+	p->pending = NULL;
 }
 
 void peer_attention(struct peer *p)

@@ -25,6 +25,15 @@
 #include "protocol/cookie.h"
 #include "protocol/noise.h"
 
+/* An initiation of ours under way, by its index. Never used twice: the table resizes itself on a thread
+ * of its own, and nobody who starts or ends a handshake shall wait for that. */
+struct pending {
+	uint32_t index;
+	struct peer *peer;
+	struct cds_lfht_node node;
+	struct rcu_head rcu;
+};
+
 struct peer {
 	struct remote remote;
 	struct device *device;
@@ -32,16 +41,16 @@ struct peer {
 	struct noise_handshake handshake;
 	struct cookie_jar jar;
 	struct timespec last_handshake; /* Unix time */
+	uint64_t sessions;		/* that were agreed on */
 	uint64_t last_sent_handshake;	/* monotonic ns; 0: never */
 	uint16_t keepalive;		/* seconds */
 
-	uint32_t pending_index; /* of our initiation under way */
-	bool pending;
-	bool handshake_wanted; /* as soon as the device is up */
-	bool attention;	       /* is in the device's list of peers to look at */
+	struct pending *pending; /* NULL: none is under way */
+	bool handshake_wanted;	 /* as soon as the device is up */
+	bool attention;		 /* is in the device's list of peers to look at */
 	bool removed;
 	struct event *timer; /* the handshake thread's; made on first use */
-	struct cds_lfht_node by_key, by_index;
+	struct cds_lfht_node by_key;
 	TAILQ_ENTRY(peer) list, look, removal;
 };
 
@@ -59,7 +68,10 @@ struct device {
 	int lock_file;
 	uint32_t mtu;
 	unsigned int workers;
-	unsigned int queues; /* of the pair: the most workers that it can have */
+	unsigned int queues; /* of the inner end */
+	/* The most workers that it can have. Where queues are twice as many, the second half is for
+	 * who starts while a process that was killed still has the first, and the other way round. */
+	unsigned int room;
 	bool superpackets;
 	bool adopted; /* the pair was there before us, and stays where we fail to start */
 	bool ending;
@@ -155,7 +167,7 @@ void peer_disallow(struct peer *p, const struct cidr *cidr);
 /* All with a lower number (allowed_ips.h). */
 void peer_disallow_older(struct peer *p, uint64_t number);
 /* A random local index that nobody uses, for the initiation under way. */
-void peer_pending_begin(struct peer *p);
+int peer_pending_begin(struct peer *p); /* 0 or -ENOMEM */
 void peer_pending_end(struct peer *p);
 /* The handshake thread should look at it (and wakes). */
 void peer_attention(struct peer *p);

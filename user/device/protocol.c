@@ -10,12 +10,9 @@
 #include <time.h>
 
 #include "base/log.h"
+#include "device/gate.h"
 #include "device/peer.h"
 #include "protocol/elapsed.h"
-#include "protocol/ratelimiter.h"
-
-/* Handshake messages leave with the precedence of network control, as the kernel's do (AF41). */
-#define HANDSHAKE_TOS 0x88
 
 static uint64_t realtime_ns(void)
 {
@@ -63,8 +60,10 @@ void protocol_initiate(struct peer *p, uint64_t now, enum handshake_count cause)
 		return;
 	}
 	noise_timestamp(timestamp, realtime_ns());
-	peer_pending_begin(p);
-	err = noise_initiation_create(&p->handshake, &d->identity, p->pending_index, timestamp, &m);
+	err = peer_pending_begin(p);
+	if (!err)
+		err = noise_initiation_create(&p->handshake, &d->identity, p->pending->index,
+					      timestamp, &m);
 	if (err) {
 		peer_pending_end(p);
 		asked_no_more(p);
@@ -80,7 +79,7 @@ void protocol_initiate(struct peer *p, uint64_t now, enum handshake_count cause)
 	sodium_memzero(&m, sizeof(m));
 }
 
-void protocol_keepalive(struct peer *p, uint64_t now)
+static void send_keepalive(struct peer *p, uint64_t now)
 {
 	if (datapath_keepalive(p->device->datapath, &p->remote)) {
 		/* No session to say it with: get one. */
@@ -93,6 +92,7 @@ void protocol_keepalive(struct peer *p, uint64_t now)
 static void handshake_done(struct peer *p)
 {
 	clock_gettime(CLOCK_REALTIME, &p->last_handshake);
+	p->sessions++;
 	timers_handshake_complete(&p->remote.timers);
 	asked_no_more(p);
 	device_count(p->device, HANDSHAKE_FINISHED_INITIATOR);
@@ -128,7 +128,8 @@ static enum handshake_count failure(int err, enum handshake_count unknown)
 	}
 }
 
-static void receive_initiation(struct device *d, const struct handshake_message *e)
+static void receive_initiation(struct device *d, const struct handshake_message *e,
+			       struct gate *gate)
 {
 	const struct message_initiation *in = (const void *)e->bytes;
 	struct noise_handshake answer;
@@ -148,6 +149,7 @@ static void receive_initiation(struct device *d, const struct handshake_message 
 	sodium_memzero(&identity, sizeof(identity));
 	if (err) {
 		device_count(d, HANDSHAKE_FAILED_AUTHENTICATION);
+		gate_wasted(gate);
 		return;
 	}
 	now = device_lock(d);
@@ -180,6 +182,7 @@ static void receive_initiation(struct device *d, const struct handshake_message 
 		peer_attention(p);
 	} else {
 		device_count(d, failure(err, HANDSHAKE_FAILED_UNKNOWN_PEER));
+		gate_wasted(gate);
 	}
 	device_unlock(d);
 	sodium_memzero(&answer, sizeof(answer));
@@ -210,7 +213,7 @@ static void receive_response(struct device *d, const struct handshake_message *e
 		 * are none, and does no harm where there are. */
 		datapath_kick(d->datapath);
 		if (!atomic_load_explicit(&p->remote.staged, memory_order_relaxed))
-			protocol_keepalive(p, now);
+			send_keepalive(p, now);
 		peer_attention(p);
 	} else {
 		device_count(d, failure(err, HANDSHAKE_FAILED_UNEXPECTED));
@@ -238,66 +241,16 @@ static void receive_cookie(struct device *d, const struct handshake_message *e)
 	device_unlock(d);
 }
 
-/* Address and port as bytes, as cookies want it. */
-static size_t source_bytes(const struct endpoint *e, uint8_t out[18])
-{
-	if (e->to.any.sa_family == AF_INET6) {
-		memcpy(out, &e->to.v6.sin6_addr, 16);
-		memcpy(out + 16, &e->to.v6.sin6_port, 2);
-		return 18;
-	}
-	memcpy(out, &e->to.v4.sin_addr, 4);
-	memcpy(out + 4, &e->to.v4.sin_port, 2);
-	return 6;
-}
-
-static bool may_proceed(struct device *d, const struct handshake_message *e, bool under_load,
-			struct ratelimiter *limiter)
-{
-	struct message_cookie_reply reply;
-	enum cookie_verdict verdict;
-	uint8_t source[18];
-	const size_t source_len = source_bytes(&e->from, source);
-	uint32_t sender;
-	uint64_t now;
-	bool answer;
-
-	now = device_lock(d);
-	verdict = cookie_check(&d->checker, e->bytes, e->length, source, source_len, now);
-	answer = under_load && verdict == COOKIE_MAC1_ONLY;
-	if (answer) {
-		memcpy(&sender, e->bytes + offsetof(struct message_initiation, sender),
-		       sizeof(sender));
-		cookie_reply_create(&d->checker, e->bytes, e->length, le32toh(sender), source,
-				    source_len, now, &reply);
-		if (!datapath_send(d->datapath, &e->from, &reply, sizeof(reply), HANDSHAKE_TOS))
-			device_count(d, HANDSHAKE_COOKIE_SENT);
-	}
-	device_unlock(d);
-	if (verdict == COOKIE_BAD_MAC1) {
-		device_count(d, HANDSHAKE_FAILED_MAC1);
-		return false;
-	}
-	if (!under_load)
-		return true;
-	if (answer)
-		return false;
-	if (ratelimiter_allow(limiter, &e->from.to.any, now))
-		return true;
-	device_count(d, HANDSHAKE_RATE_LIMITED);
-	return false;
-}
-
 void protocol_receive(struct device *d, const struct handshake_message *e, bool under_load,
-		      struct ratelimiter *limiter)
+		      struct gate *gate)
 {
 	switch (message_classify(e->bytes, e->length)) {
 	case MESSAGE_INITIATION:
-		if (may_proceed(d, e, under_load, limiter))
-			receive_initiation(d, e);
+		if (gate_pass(gate, e, under_load))
+			receive_initiation(d, e, gate);
 		break;
 	case MESSAGE_RESPONSE:
-		if (may_proceed(d, e, under_load, limiter))
+		if (gate_pass(gate, e, under_load))
 			receive_response(d, e);
 		break;
 	case MESSAGE_COOKIE_REPLY:
@@ -336,6 +289,6 @@ uint64_t protocol_timers(struct peer *p, uint64_t now)
 								: HANDSHAKE_STARTED_TIMER);
 	}
 	if (due & TIMERS_SEND_KEEPALIVE)
-		protocol_keepalive(p, now);
+		send_keepalive(p, now);
 	return timers_next(&p->remote.timers, now);
 }

@@ -21,6 +21,9 @@
 #define ETHERNET 14
 /* So long until the next attempt where `xdp` is wanted and cannot be. */
 #define RETRY_SECONDS 5
+/* But a process that was killed has queues until the kernel has closed its sockets, some 30 ms. */
+#define SOON_MS	   50
+#define SOON_TIMES 4
 /* The first of the network's news is looked at at once, and what follows it not more often. */
 #define SETTLE (10 * NSEC_PER_MSEC)
 /* Looking may take a tenth of the time at most: with thousands of peers it costs. */
@@ -39,6 +42,8 @@ struct uplink {
 	int wanted_ifindex;	    /* ... on this device ... */
 	unsigned int workers;	    /* ... for so many ... */
 	bool final;		    /* ... and the answer will not change: no need to try again */
+	bool busy;		    /* somebody else has what we want */
+	unsigned int soon;	    /* attempts that followed soon, one after the other */
 
 	bool open;
 	int queues;
@@ -358,6 +363,7 @@ static void try_open(struct uplink *u)
 	u->choice = d->wire;
 	u->wanted_ifindex = d->wire_ifindex;
 	u->workers = d->workers;
+	u->busy = false;
 	if (!suits(u))
 		return;
 	err = open_queues(u, true);
@@ -369,6 +375,7 @@ static void try_open(struct uplink *u)
 	if (err)
 		err = open_queues(u, false);
 	if (err == -EBUSY) {
+		u->busy = true;
 		say(u, "another AF_XDP socket has the queues of %s", u->link.name);
 		return;
 	}
@@ -378,6 +385,7 @@ static void try_open(struct uplink *u)
 	}
 	u->open = true;
 	err = attach(u);
+	u->busy = err == -EBUSY || err == -EEXIST;
 	if (err) {
 		close_queues(u);
 		say(u, "XDP cannot be attached to %s: %s", u->link.name, strerror(-err));
@@ -393,10 +401,13 @@ static void try_open(struct uplink *u)
 
 static void retry_later(struct uplink *u)
 {
-	const struct timeval delay = {RETRY_SECONDS, 0};
+	const bool soon = u->busy && u->soon < SOON_TIMES;
+	const struct timeval delay = {soon ? 0 : RETRY_SECONDS, soon ? SOON_MS * 1000 : 0};
 
-	if (!evtimer_pending(u->on_retry, NULL))
-		evtimer_add(u->on_retry, &delay);
+	if (evtimer_pending(u->on_retry, NULL))
+		return;
+	u->soon += soon;
+	evtimer_add(u->on_retry, &delay);
 }
 
 static bool other_wishes(const struct uplink *u)
@@ -425,6 +436,7 @@ void uplink_attend(struct uplink *u)
 	if (!wanted) {
 		u->final = false;
 		evtimer_del(u->on_retry);
+		u->soon = 0;
 		say(u, d->wire == WIRE_SOCKET ? "socket is wanted" : "the device is down");
 		return;
 	}

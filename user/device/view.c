@@ -38,6 +38,7 @@ static void view_peer(struct peer *p, struct peer_view *v, uint64_t now)
 		.has_preshared_key = !sodium_is_zero(p->handshake.preshared_key, KEY_SIZE),
 		.keepalive = p->keepalive,
 		.last_handshake = p->last_handshake,
+		.sessions = p->sessions,
 		.session_age_ns = keypair_can_send(k, now) ? elapsed(k->birth, now) : UINT64_MAX,
 		.staged = p->remote.staged,
 		.attempts = p->remote.timers.attempts,

@@ -49,8 +49,8 @@ static int weigh(enum round round, const struct claim *a, const struct claim *b)
 		if (a->granted != b->granted)
 			return a->granted ? 1 : -1;
 		return (int)a->assigned - (int)b->assigned;
-	default:
-		return 0;
+	default: /* nobody has proved anything; but a node that is gone has no more to say */
+		return (int)gives_way(b, a) - (int)gives_way(a, b);
 	}
 }
 
@@ -67,6 +67,7 @@ static bool compatible(const struct claim *outer, const struct claim *inner)
 static void refuse(struct claim *weaker, struct claim *stronger)
 {
 	weaker->verdict = CLAIM_REFUSED;
+	weaker->closed = weaker->keyed && weaker->cidr.prefix_len < stronger->cidr.prefix_len;
 	weaker->other = stronger->node;
 	stronger->challenged = true;
 }
@@ -76,6 +77,7 @@ static void contest(struct claim *one, const struct claim *other)
 	if (one->verdict == CLAIM_STANDS)
 		one->other = other->node;
 	one->verdict = CLAIM_CONTESTED;
+	one->closed |= one->keyed || (other->keyed && cidr_contains(&other->cidr, &one->cidr));
 }
 
 /* `outer` contains `inner`. */
@@ -86,16 +88,15 @@ static void judge_pair(enum round round, struct claim *outer, struct claim *inne
 	if (outer->node == inner->node || outer->verdict == CLAIM_REFUSED ||
 	    inner->verdict == CLAIM_REFUSED || compatible(outer, inner))
 		return;
-	if (round == ROUND_EQUAL) {
+	order = weigh(round, outer, inner);
+	if (order > 0) {
+		refuse(inner, outer);
+	} else if (order < 0) {
+		refuse(outer, inner);
+	} else if (round == ROUND_EQUAL) {
 		contest(outer, inner);
 		contest(inner, outer);
-		return;
 	}
-	order = weigh(round, outer, inner);
-	if (order > 0)
-		refuse(inner, outer);
-	else if (order < 0)
-		refuse(outer, inner);
 }
 
 int claims_judge(struct claim *all, size_t n)
@@ -109,7 +110,7 @@ int claims_judge(struct claim *all, size_t n)
 		qsort(all, n, sizeof(*all), by_range);
 	for (size_t i = 0; i < n; i++) {
 		all[i].verdict = CLAIM_STANDS;
-		all[i].challenged = false;
+		all[i].challenged = all[i].closed = false;
 	}
 	for (enum round round = 0; round < N_ROUNDS; round++) {
 		size_t depth = 0;

@@ -17,7 +17,9 @@ static const struct cidr *address_of(const struct node_record *r, int family)
 	return family == AF_INET ? &r->address4 : &r->address6;
 }
 
-struct cidr plan_tunnel_address(const struct node_record *r, int family, bool host_encryption)
+/* The address that a node's tunnel device has: the one assigned, else the first of its first pod
+ * range; with host encryption the node's own. AF_UNSPEC: none. */
+static struct cidr tunnel_address(const struct node_record *r, int family, bool host_encryption)
 {
 	struct cidr a = {.family = AF_UNSPEC};
 
@@ -37,16 +39,24 @@ struct cidr plan_tunnel_address(const struct node_record *r, int family, bool ho
 
 /* --- ranges --- */
 
+/* Which of several ranges that are the same counts: the lowest. */
+static int rank(const struct plan_range *r)
+{
+	return r->owner == PLAN_SELF	 ? 0
+	       : r->peer != PLAN_NO_PEER ? 1
+	       : r->host		 ? 2
+	       : r->closed		 ? 3
+					 : 4;
+}
+
 static int by_range(const void *a, const void *b)
 {
 	const struct plan_range *x = a, *y = b;
 	int order = cidr_compare(&x->cidr, &y->cidr);
 
-	if (order)
-		return order;
-	if (x->owner != y->owner)
-		return x->owner == PLAN_SELF ? -1 : 1;
-	return strcmp(x->name, y->name);
+	if (!order)
+		order = rank(x) - rank(y);
+	return order ? order : strcmp(x->name, y->name);
 }
 
 static bool covered(const struct node_record *r, const struct cidr *address)
@@ -64,9 +74,14 @@ static void collect(const struct plan_input *in, size_t i, const char *name, siz
 	const struct node_record *r = in->nodes[i].record;
 	const bool host_refused = in->nodes[i].host_refused[in->family == AF_INET6];
 	const enum plan_owner owner = strcmp(r->name, in->self) ? PLAN_OTHER : PLAN_SELF;
-	const struct plan_range base = {.name = name, .owner = owner, .peer = peer};
+	const struct plan_range base = {
+		.name = name,
+		.owner = owner,
+		.peer = peer,
+		.closed = peer == PLAN_NO_PEER && in->nodes[i].closed[in->family == AF_INET6],
+	};
 	struct plan_range *to = p->ranges + p->n_ranges;
-	const struct cidr tunnel = plan_tunnel_address(r, in->family, false);
+	const struct cidr tunnel = tunnel_address(r, in->family, false);
 	const struct cidr *host = address_of(r, in->family);
 
 	for (size_t k = 0; k < r->n_pod_cidrs; k++) {
@@ -99,8 +114,34 @@ static void collect_contested(const struct plan_input *in, char *name, struct pl
 			.name = name,
 			.owner = PLAN_OTHER,
 			.peer = PLAN_NO_PEER,
+			.closed = in->contested[i].closed,
 		};
 		name += strlen(name) + 1;
+	}
+}
+
+static bool is_closed(const struct plan_input *in, const struct cidr *address)
+{
+	for (size_t i = 0; i < in->n_contested; i++)
+		if (in->contested[i].closed && cidr_contains(&in->contested[i].cidr, address))
+			return true;
+	return false;
+}
+
+/* Nodes are reached whatever ranges they lie in. */
+static void except_nodes(const struct plan_input *in, const char *name, struct plan *p)
+{
+	for (size_t i = 0; i < in->n_nodes; i++, name += strlen(name) + 1) {
+		const struct cidr *host = address_of(in->nodes[i].record, in->family);
+
+		if (host->family && is_closed(in, host))
+			p->ranges[p->n_ranges++] = (struct plan_range){
+				.cidr = *host,
+				.name = name,
+				.owner = PLAN_OTHER,
+				.peer = PLAN_NO_PEER,
+				.host = true,
+			};
 	}
 }
 
@@ -170,8 +211,7 @@ static void find_peers(const struct plan_input *in, struct plan *p, size_t *peer
 		strcpy(name, r->name);
 		peers[i] = PLAN_NO_PEER;
 		if (!strcmp(r->name, in->self)) {
-			p->address =
-				plan_tunnel_address(r, in->family, in->settings->host_encryption);
+			p->address = tunnel_address(r, in->family, in->settings->host_encryption);
 			continue;
 		}
 		/* With another's key: that one's peer has its ranges. */
@@ -182,7 +222,7 @@ static void find_peers(const struct plan_input *in, struct plan *p, size_t *peer
 		p->peers[peers[i]] = (struct plan_peer){
 			.node = r,
 			.name = name,
-			.tunnel = plan_tunnel_address(r, in->family, in->settings->host_encryption),
+			.tunnel = tunnel_address(r, in->family, in->settings->host_encryption),
 			.endpoint = endpoint_at(address, port ? port : p->port),
 		};
 	}
@@ -190,7 +230,7 @@ static void find_peers(const struct plan_input *in, struct plan *p, size_t *peer
 
 static int make_room(const struct plan_input *in, struct plan *p)
 {
-	size_t room = in->n_contested + 1, letters = 1;
+	size_t room = in->n_contested + in->n_nodes + 1, letters = 1;
 
 	for (size_t i = 0; i < in->n_nodes; i++) {
 		room += in->nodes[i].record->n_pod_cidrs + 2;
@@ -220,6 +260,7 @@ int plan_make(const struct plan_input *in, struct plan *out)
 	for (size_t i = 0; i < in->n_nodes; i++, name += strlen(name) + 1)
 		collect(in, i, name, peers[in->nodes[i].peer[in->family == AF_INET6]], &p);
 	collect_contested(in, name, &p);
+	except_nodes(in, p.names, &p);
 	sort_ranges(&p);
 	err = allow(&p);
 out:

@@ -46,7 +46,8 @@ struct plan_range {
 	const char *name; /* of the node; the plan's own */
 	enum plan_owner owner;
 	size_t peer; /* index, or PLAN_NO_PEER */
-	bool host;   /* a node's own address (host encryption), not pods */
+	bool host;   /* a node's own address (host encryption, or in a closed range), not pods */
+	bool closed; /* no peer's, and not to be reached in plain, for a conflict's sake */
 };
 
 struct plan {
@@ -63,10 +64,6 @@ struct plan {
  * all else is the plan's own. */
 int plan_make(const struct plan_input *in, struct plan *out);
 void plan_fini(struct plan *p);
-
-/* The address that a node's tunnel device has: the one assigned, else the first of its first pod
- * range; with host encryption the node's own. AF_UNSPEC: none. */
-struct cidr plan_tunnel_address(const struct node_record *r, int family, bool host_encryption);
 
 /* Of a record, by the tunnel's family. */
 const uint8_t *plan_key(const struct node_record *r, int family);

@@ -77,11 +77,15 @@ struct registry_node {
 	size_t peer[REGISTRY_FAMILIES];
 	/* Its address is another's as well: no host encryption with it. */
 	bool host_refused[REGISTRY_FAMILIES];
+	/* It would be a peer, but its key or address was refused: its ranges must not be reached in
+	 * plain. */
+	bool closed[REGISTRY_FAMILIES];
 };
 
 struct registry_range {
 	struct cidr cidr;
 	const char *name; /* one of the nodes that claim it */
+	bool closed;	  /* what of it is nobody's must not be reached in plain */
 };
 
 struct registry_input {
@@ -110,7 +114,8 @@ int registry_review(struct registry *r, const struct registry_input *in);
 
 /* Until the next review. Sorted as the input was. */
 const struct registry_node *registry_nodes(const struct registry *r, size_t *n);
-/* Ranges that several nodes claim and nobody has proved: they are some node's, and no peer's. */
+/* Ranges that are some other node's and no peer's: those that several claim and nobody has proved, and
+ * what is left of those that were refused to a node with a key. */
 const struct registry_range *registry_contested(const struct registry *r, size_t *n);
 const struct registry_refusal *registry_refusals(const struct registry *r, size_t *n);
 /* How many things are refused, by reason. */

@@ -108,6 +108,17 @@ static void choose_key(struct review *v, enum registry_family f, size_t i,
 		memset(key, 0, 32);
 }
 
+/* Its record has all that a peer needs, and it was admitted without. */
+static bool is_cut_off(struct review *v, enum registry_family f, size_t i)
+{
+	const struct node_record *published = v->in->nodes[i];
+	const bool addressed =
+		f == REGISTRY_IPV4 ? published->address4.family : published->address6.family;
+
+	return addressed && !none(f == REGISTRY_IPV4 ? published->key4 : published->key6) &&
+	       (none(review_key(&v->records[i], f)) || !review_address(&v->records[i], f)->family);
+}
+
 /* --- keys that several claim --- */
 
 /* The first that was a peer before, else the first that can be one. */
@@ -168,6 +179,7 @@ int review_keys(struct review *v, enum registry_family f)
 	n = 0;
 	for (size_t i = 0; i < v->in->n_nodes; i++) {
 		v->nodes[i].peer[f] = i;
+		v->nodes[i].closed[f] = i != v->self && is_cut_off(v, f, i);
 		v->holdings[i]->proofs[f].shared = false;
 		if (!none(review_key(&v->records[i], f)))
 			all[n++] = (struct key_of){review_key(&v->records[i], f), i};

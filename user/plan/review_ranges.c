@@ -2,6 +2,7 @@
 #include "plan/review.h"
 
 #include <errno.h>
+#include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -71,8 +72,41 @@ static size_t address_in(const struct work *w, const struct cidr *range, bool st
 	return w->n_addresses;
 }
 
+/* It is nobody's, and yet no reason to send in plain what its node may want encrypted. */
+static void close_range(struct work *w, const struct cidr *range, size_t i, bool closed)
+{
+	w->v->contested[w->v->n_contested++] =
+		(struct registry_range){*range, w->v->records[i].name, closed};
+}
+
+/* As it was published, or as it was admitted: a key that was refused says what its node wants, too. */
+static bool keyed(const struct work *w, size_t i, int family)
+{
+	const struct node_record *published = w->v->in->nodes[i];
+
+	return !sodium_is_zero(family == AF_INET ? published->key4 : published->key6, 32) ||
+	       !sodium_is_zero(review_key(&w->v->records[i], family == AF_INET6), 32);
+}
+
+enum chance {
+	NO_CHANCE,
+	BARRED, /* no, and not anybody else's who says no more than that it is */
+	CHANCE,
+};
+
+/* Does it hold an address of ours, or the store's? Then it is never closed: we need what is there. */
+static bool holds_ours(const struct work *w, const struct cidr *range, size_t at)
+{
+	const char *self = w->v->in->self;
+
+	for (; at < w->n_addresses && cidr_contains(range, &w->addresses[at].address); at++)
+		if (!w->addresses[at].node || !strcmp(w->addresses[at].node, self))
+			return true;
+	return false;
+}
+
 /* Whatever others say: can it be the node's? */
-static bool possible(struct work *w, size_t i, const struct cidr *range)
+static enum chance chance_of(struct work *w, size_t i, const struct cidr *range)
 {
 	struct registry_refusal refusal = {
 		.reason = REGISTRY_NEVER_PODS,
@@ -86,18 +120,18 @@ static bool possible(struct work *w, size_t i, const struct cidr *range)
 
 	if (refusal.why) {
 		review_refuse(w->v, &refusal);
-		return false;
+		return NO_CHANCE;
 	}
 	/* Ours lead nowhere but out of the tunnel's table. */
 	at = i == w->v->self
 		     ? w->n_addresses
 		     : address_in(w, range, w->v->records[i].assigned || proof_covers(p, range));
 	if (at == w->n_addresses)
-		return true;
+		return CHANCE;
 	refusal.reason = REGISTRY_NODE_ADDRESS;
 	refusal.other = w->addresses[at].node;
 	review_refuse(w->v, &refusal);
-	return false;
+	return keyed(w, i, range->family) && !holds_ours(w, range, at) ? BARRED : NO_CHANCE;
 }
 
 static bool granted(const struct node_record *r, const struct cidr *range)
@@ -106,7 +140,7 @@ static bool granted(const struct node_record *r, const struct cidr *range)
 	       bsearch(range, r->granted, r->n_granted, sizeof(*r->granted), by_address);
 }
 
-static void add_claim(struct work *w, size_t i, const struct cidr *range, bool tunnel)
+static void add_claim(struct work *w, size_t i, const struct cidr *range, bool barred, bool tunnel)
 {
 	const struct node_record *r = &w->v->records[i];
 	const struct proof *p = &w->v->holdings[i]->proofs[range->family == AF_INET6];
@@ -116,10 +150,12 @@ static void add_claim(struct work *w, size_t i, const struct cidr *range, bool t
 		.node = i,
 		.own = i == w->v->self,
 		.granted = granted(r, range),
-		.proof = proof_covers(p, range) ? p->order : 0,
+		.proof = !barred && proof_covers(p, range) ? p->order : 0,
 		.answers = p->answers,
 		.silent = p->silent,
 		.assigned = r->assigned,
+		.keyed = keyed(w, i, range->family),
+		.barred = barred,
 		.tunnel = tunnel,
 	};
 }
@@ -145,11 +181,11 @@ static bool take_tunnel(struct work *w, size_t i, const struct cidr *address)
 		.family = address->family == AF_INET6,
 	};
 
-	if (!possible(w, i, address))
+	if (chance_of(w, i, address) != CHANCE)
 		return false;
 	/* Within a range of its own it stands and falls like that. */
 	if (!r->assigned || covered(r, address)) {
-		add_claim(w, i, address, true);
+		add_claim(w, i, address, false, true);
 		return true;
 	}
 	review_refuse(w->v, &refusal);
@@ -180,10 +216,13 @@ static void collect_claims(struct work *w)
 		size_t kept = 0;
 
 		for (size_t k = 0; k < r->n_pod_cidrs; k++) {
-			if (!possible(w, i, &r->pod_cidrs[k]))
+			const enum chance chance = chance_of(w, i, &r->pod_cidrs[k]);
+
+			if (chance == NO_CHANCE)
 				continue;
-			add_claim(w, i, &r->pod_cidrs[k], false);
-			r->pod_cidrs[kept++] = r->pod_cidrs[k];
+			add_claim(w, i, &r->pod_cidrs[k], chance == BARRED, false);
+			if (chance == CHANCE)
+				r->pod_cidrs[kept++] = r->pod_cidrs[k];
 		}
 		r->n_pod_cidrs = kept;
 		take_tunnels(w, i);
@@ -206,8 +245,8 @@ static void withdraw(struct work *w, const struct claim *c)
 	};
 
 	review_refuse(w->v, &refusal);
-	if (contested)
-		w->v->contested[w->v->n_contested++] = (struct registry_range){c->cidr, r->name};
+	if (contested || c->closed)
+		close_range(w, &c->cidr, c->node, c->closed);
 	if (c->tunnel)
 		*tunnel = (struct cidr){.family = AF_UNSPEC};
 }
@@ -229,6 +268,10 @@ static void apply(struct work *w)
 		struct node_record *r = &v->records[c->node];
 		struct proof *p = &v->holdings[c->node]->proofs[c->cidr.family == AF_INET6];
 
+		if (c->barred) {
+			close_range(w, &c->cidr, c->node, c->verdict != CLAIM_REFUSED || c->closed);
+			continue;
+		}
 		if (c->verdict != CLAIM_STANDS) {
 			withdraw(w, c);
 			continue;

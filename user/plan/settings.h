@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The settings, with Calico's names, defaults and units, out of five layers: a later one wins. Each
- * layer is judged on its own when it is given; a value that is refused leaves the layer as it was.
+ * The settings of settings_table.h, with Calico's names, defaults and units, out of five layers: a
+ * later one wins. Each layer is judged on its own when it is given; a value that is refused leaves the layer as it was.
  * Pure but for the log; the control thread's.
  */
 #ifndef PLAN_SETTINGS_H
@@ -14,34 +14,35 @@
 
 #include "base/cidr.h"
 #include "base/log.h"
+#include "plan/setting.h"
 #include "wire/wire_choice.h"
 
-#define SETTINGS_MAX		  64 /* there are fewer */
-#define SETTINGS_MAX_STRICT_CIDRS 64
+#define SETTINGS_MAX_RANGES 64
 
+typedef char interface_name[IF_NAMESIZE];
+
+struct settings_ranges {
+	struct cidr all[SETTINGS_MAX_RANGES];
+	size_t n;
+};
+
+#define TYPE_BOOLEAN	    bool
+#define TYPE_U8(...)	    uint8_t
+#define TYPE_U16(...)	    uint16_t
+#define TYPE_U32(...)	    uint32_t
+#define TYPE_U32_GAP(...)   uint32_t
+#define TYPE_DURATION	    uint16_t
+#define TYPE_INTERFACE_NAME interface_name
+#define TYPE_RANGES	    struct settings_ranges
+#define TYPE_WIRE	    enum wire_choice
+#define TYPE_LEVEL	    enum log_level
+#define TYPE_FORMAT	    enum log_format
+
+/* One member a line of the table: enabled4, interface4, port4, and so on. */
 struct settings {
-	bool enabled4, enabled6;      /* wireguardEnabled, wireguardEnabledV6 */
-	char interface4[IF_NAMESIZE]; /* wireguardInterfaceName, default wireguard.cali */
-	char interface6[IF_NAMESIZE]; /* wireguardInterfaceNameV6, wg-v6.cali */
-	uint16_t port4, port6;	      /* wireguardListeningPort 51820, ...V6 51821; 1..65535 */
-	uint32_t mtu4,
-		mtu6; /* wireguardMTU, ...V6; 0: uplink - 60, - 80; else 576 (V6: 1280)..65535 */
-	uint32_t rule_priority; /* wireguardRoutingRulePriority 99; 1..32764 */
-	bool host_encryption;	/* wireguardHostEncryptionEnabled */
-	uint16_t keepalive;	/* wireguardKeepAlive, seconds; "0s", "25s", "1m30s", "25"; at most
-				   65535 s */
-	bool threading;		/* wireguardThreadingEnabled: accepted, means nothing here */
-	bool metrics;		/* prometheusWireGuardMetricsEnabled, default true */
-	bool strict;		/* podveilStrictMode */
-	struct cidr strict_cidrs[SETTINGS_MAX_STRICT_CIDRS]; /* podveilStrictCIDRs:
-								"10.244.0.0/16,fd00::/48" */
-	size_t n_strict_cidrs;
-	enum wire_choice wire;	    /* podveilWire auto | socket | xdp */
-	bool low_latency;	    /* podveilLowLatency */
-	uint8_t workers;	    /* podveilWorkers 0..8; 0: chosen */
-	uint32_t route_table;	    /* podveilRouteTable 1; 1..252 or above 255 */
-	enum log_level log_level;   /* podveilLogLevel */
-	enum log_format log_format; /* podveilLogFormat */
+#define MEMBER(member, name, type, fallback, meaning) TYPE_##type member;
+	SETTINGS_TABLE(MEMBER)
+#undef MEMBER
 };
 
 enum settings_layer {
@@ -81,13 +82,9 @@ const struct settings *settings_get(const struct settings_stack *s);
 /* The refusal that is in force in any layer, as one line; NULL: none. */
 const char *settings_refused(const struct settings_stack *s);
 
-/* Every setting in the order of the table, for --help, status and completion. */
-struct settings_field {
-	const char *name, *range, *fallback, *meaning; /* fallback: the default as text */
-};
-const struct settings_field *settings_fields(size_t *n);
-/* The value in force as text, and the layer that it is from. */
-const char *settings_text(const struct settings_stack *s, const char *name, char *out, size_t room,
+/* The value in force as text, the stack's own, and the layer that it is from (may be NULL). NULL: no
+ * setting has that name. */
+const char *settings_text(const struct settings_stack *s, const char *name,
 			  enum settings_layer *from);
 
 #endif

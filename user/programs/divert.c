@@ -14,8 +14,8 @@ int programs_divert_attach(struct programs *p, int uplink_ifindex, bool generic,
 {
 	LIBBPF_OPTS(bpf_link_create_opts, opts,
 		    .flags = generic ? XDP_FLAGS_SKB_MODE : XDP_FLAGS_DRV_MODE);
-	int fd = bpf_link_create(bpf_program__fd(p->skeleton->progs.divert), uplink_ifindex,
-				 BPF_XDP, &opts);
+	int fd = bpf_link_create(adoption_fd(&p->adoption, p->skeleton->progs.divert),
+				 uplink_ifindex, BPF_XDP, &opts);
 
 	if (fd < 0)
 		return fd;

@@ -12,8 +12,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "guard.skel.h"
 #include "netlink/link.h"
+#include "programs/adoption.h"
 #include "programs/guard_programs.h"
 #include "programs/hook.h"
 #include "programs/libbpf_log.h"
@@ -37,7 +39,8 @@ struct device {
 };
 
 struct guard {
-	struct guard_skeleton *skeleton;
+	struct guard_skeleton *skeleton; /* its maps */
+	struct adoption adoption;	 /* and its programs */
 	bool tcx;
 	struct device *devices;
 	size_t n;
@@ -47,22 +50,22 @@ struct guard {
 
 int guard_program_fd(const struct guard *g)
 {
-	return bpf_program__fd(g->skeleton->progs.guard);
+	return adoption_fd(&g->adoption, g->skeleton->progs.guard);
 }
 
 int shield_program_fd(const struct guard *g)
 {
-	return bpf_program__fd(g->skeleton->progs.shield);
+	return adoption_fd(&g->adoption, g->skeleton->progs.shield);
 }
 
 int guard_ip_program_fd(const struct guard *g)
 {
-	return bpf_program__fd(g->skeleton->progs.guard_ip);
+	return adoption_fd(&g->adoption, g->skeleton->progs.guard_ip);
 }
 
 int shield_ip_program_fd(const struct guard *g)
 {
-	return bpf_program__fd(g->skeleton->progs.shield_ip);
+	return adoption_fd(&g->adoption, g->skeleton->progs.shield_ip);
 }
 
 void guard_use_clsact(struct guard *g)
@@ -78,6 +81,26 @@ static int program_fd(const struct guard *g, const struct device *d, size_t side
 }
 
 /* --- attaching --- */
+
+static struct adoption_source source(const struct guard *g)
+{
+	struct adoption_source s = {.object = g->skeleton->obj};
+
+	s.elf = guard_skeleton__elf_bytes(&s.elf_size);
+	return s;
+}
+
+/* What fails costs the next process time, and nothing else. */
+static int offer(struct guard *g)
+{
+	const struct adoption_source s = source(g);
+	const int err = adoption_offer(&g->adoption, &s, g->pins);
+
+	if (err)
+		log_warn("programs are not pinned",
+			 "directory=/sys/fs/bpf/podveil/" PIN_NAME " errno=%d", -err);
+	return guard_program_fd(g) < 0 ? err : 0;
+}
 
 /* The same programs once more, with the same maps. Those that are attached give way one by one. */
 static int renew(struct guard *g)
@@ -101,7 +124,7 @@ static int renew(struct guard *g)
 	}
 	guard_skeleton__destroy(g->skeleton);
 	g->skeleton = fresh;
-	return 0;
+	return offer(g);
 }
 
 static int mend_side(struct guard *g, struct device *d, size_t side)
@@ -150,6 +173,11 @@ int guard_mend(struct guard *g)
 			first = done;
 	}
 	done = pins_mend(g->skeleton->obj, g->pins);
+	if (done >= 0)
+		mended += done;
+	else if (!first)
+		first = done;
+	done = adoption_mend(&g->adoption, g->pins);
 	if (done >= 0)
 		mended += done;
 	else if (!first)
@@ -403,29 +431,46 @@ void guard_counters(struct guard *g, struct pv_counters *sum)
 
 /* --- making and freeing --- */
 
-int guard_new(const struct pv_guard_settings *settings, struct guard **out)
+static int adopt_or_load(struct guard *g)
+{
+	const struct adoption_source s = source(g);
+	struct bpf_map *map;
+	int err = adoption_take(&g->adoption, &s, PIN_NAME);
+
+	if (!err)
+		return pins_directory(PIN_NAME, g->pins, sizeof(g->pins));
+	/* Ranges stay what they were, also under other programs. */
+	bpf_object__for_each_map(map, s.object)
+	{
+		adoption_keep(map, PIN_NAME);
+	}
+	err = guard_skeleton__load(g->skeleton);
+	if (err)
+		return err;
+	pins_sign_counters(bpf_map__fd(g->skeleton->maps.guard_counters));
+	pins_make(g->skeleton->obj, PIN_NAME, g->pins, sizeof(g->pins));
+	return offer(g);
+}
+
+int guard_new(struct guard **out)
 {
 	struct guard *g = calloc(1, sizeof(*g));
 	int err = -ENOMEM;
 
 	if (!g)
 		return -ENOMEM;
+	g->adoption = (struct adoption)ADOPTION_NONE;
 	libbpf_log();
 	g->tcx = tcx_there();
 	g->skeleton = guard_skeleton__open();
 	if (!g->skeleton)
 		goto fail;
-	pins_reuse(g->skeleton->obj, PIN_NAME);
-	err = guard_skeleton__load(g->skeleton);
+	err = adopt_or_load(g);
 	if (err)
 		goto fail;
-	pins_make(g->skeleton->obj, PIN_NAME, g->pins, sizeof(g->pins));
 	/* A link that is pinned nowhere ends with the process, a filter does not. */
 	if (!*g->pins)
 		g->tcx = false;
-	err = guard_settings(g, settings);
-	if (err)
-		goto fail;
 	*out = g;
 	return 0;
 fail:
@@ -443,6 +488,7 @@ void guard_free(struct guard *g, bool remove)
 		for (size_t k = 0; k < N_SIDES; k++)
 			hook_fini(&g->devices[i].hooks[k]);
 	free(g->devices);
+	adoption_fini(&g->adoption);
 	guard_skeleton__destroy(g->skeleton);
 	free(g);
 }

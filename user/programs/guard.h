@@ -22,9 +22,9 @@
 struct guard;
 
 /* Loads the programs, or takes over the pinned maps of a dead process (/sys/fs/bpf/podveil/guard/)
- * with their content. What that process attached stays as it is until guard_cover().
- * `settings`: as they shall be from the first packet. */
-int guard_new(const struct pv_guard_settings *settings, struct guard **out);
+ * with their content, settings among it. What that process attached stays as it is until
+ * guard_cover(). */
+int guard_new(struct guard **out);
 /* `remove`: detaches from all devices, and unpins. Else everything stays in force. */
 void guard_free(struct guard *g, bool remove);
 /* Removes what a dead process left, on whatever device; for --cleanup. 0 also where there is

@@ -31,11 +31,6 @@
 
 /* --- pins --- */
 
-const char *programs_pinned(const struct programs *p)
-{
-	return p->directory[0] ? p->directory : NULL;
-}
-
 int programs_rename(struct programs *p, const char *pin_name)
 {
 	return pins_rename(p->directory, sizeof(p->directory), pin_name);
@@ -44,8 +39,11 @@ int programs_rename(struct programs *p, const char *pin_name)
 int programs_repin(struct programs *p)
 {
 	struct bpf_map *map;
-	int mended = 0;
+	int mended;
 
+	mended = adoption_mend(&p->adoption, p->directory);
+	if (mended < 0)
+		return mended;
 	bpf_object__for_each_map(map, p->skeleton->obj)
 	{
 		const int fd = map == p->skeleton->maps.peer_counters ? p->peer_counters_fd
@@ -79,7 +77,108 @@ static void explain(int err)
 			  -err);
 }
 
-static int map_counters(struct programs *p)
+/* Where there is more than this, loading anew is faster than emptying the old maps. */
+#define MAX_FORGOTTEN 4096
+
+/* Of a map whose keys take at most 64 bytes. False: there is too much in it. */
+static bool empty(const struct bpf_map *map, unsigned int *budget)
+{
+	const int fd = bpf_map__fd(map);
+	uint8_t key[64], next[64];
+	bool more = !bpf_map_get_next_key(fd, NULL, key);
+
+	/* The next one first: to begin anew each time would walk over all that is empty. */
+	while (more) {
+		more = !bpf_map_get_next_key(fd, key, next);
+		if (!*budget || bpf_map_delete_elem(fd, key))
+			return false;
+		--*budget;
+		memcpy(key, next, sizeof(key));
+	}
+	return true;
+}
+
+/* Nothing of what the dead process wrote means anything to us, but for what it counted. */
+static bool forget(struct programs *p)
+{
+	const struct bpf_map *maps[] = {
+		p->skeleton->maps.peers,
+		p->skeleton->maps.allowed_ips4,
+		p->skeleton->maps.allowed_ips6,
+		p->skeleton->maps.local_addresses,
+	};
+	const struct pv_divert_settings none = {0};
+	const struct pv_settings nothing = {0};
+	unsigned int budget = MAX_FORGOTTEN;
+
+	for (unsigned int i = 0; i < PV_MAX_QUEUES; i++)
+		programs_clear_socket(p, i);
+	for (unsigned int i = 0; i < PV_MAX_WORKERS; i++)
+		programs_divert_socket(p, i, -1);
+	if (programs_settings(p, &nothing) || programs_divert_settings(p, &none))
+		return false;
+	for (size_t i = 0; i < sizeof(maps) / sizeof(*maps); i++)
+		if (!empty(maps[i], &budget))
+			return false;
+	return true;
+}
+
+static struct adoption_source source(const struct programs *p)
+{
+	struct adoption_source s = {.object = p->skeleton->obj,
+				    .aside = p->skeleton->maps.peer_counters};
+
+	s.elf = tunnel__elf_bytes(&s.elf_size);
+	return s;
+}
+
+static int open_skeleton(struct programs *p)
+{
+	struct tunnel *s = tunnel__open();
+
+	p->skeleton = s;
+	if (!s)
+		return -errno;
+	bpf_program__set_autoload(s->progs.classify, p->superpackets);
+	bpf_program__set_autoload(s->progs.steer, p->superpackets);
+	bpf_program__set_autoload(s->progs.classify_whole, !p->superpackets);
+	bpf_program__set_autoload(s->progs.steer_whole, !p->superpackets);
+	return 0;
+}
+
+/* All that is pinned, or nothing of it. */
+static int adopt(struct programs *p, const char *pin_name)
+{
+	const struct adoption_source s = source(p);
+	int err = adoption_take(&p->adoption, &s, pin_name);
+
+	if (err)
+		return err;
+	if (forget(p))
+		return pins_directory(pin_name, p->directory, sizeof(p->directory));
+	log_info("too much is left in the maps of a process that ended: loading our own",
+		 "directory=/sys/fs/bpf/podveil/%s entries=%d", pin_name, MAX_FORGOTTEN);
+	adoption_fini(&p->adoption);
+	tunnel__destroy(p->skeleton);
+	err = open_skeleton(p);
+	return err ? err : -ESTALE;
+}
+
+static int load(struct programs *p, const struct programs_params *params)
+{
+	int err;
+
+	if (params->adopt)
+		adoption_keep(p->skeleton->maps.counters, params->pin_name);
+	err = tunnel__load(p->skeleton);
+	if (err)
+		explain(err);
+	else
+		pins_sign_counters(bpf_map__fd(p->skeleton->maps.counters));
+	return err;
+}
+
+static int map_counters(struct programs *p, bool adopted)
 {
 	p->counters =
 		mmap(NULL, sizeof(struct pv_counters) * PV_COUNTER_SLOTS, PROT_READ | PROT_WRITE,
@@ -88,46 +187,52 @@ static int map_counters(struct programs *p)
 		p->counters = NULL;
 		return -errno;
 	}
-	return peer_counters_init(p);
+	return peer_counters_init(p, adopted);
+}
+
+static void pin(struct programs *p, const char *pin_name)
+{
+	const struct adoption_source s = source(p);
+	int err = pins_make(p->skeleton->obj, pin_name, p->directory, sizeof(p->directory));
+
+	if (err)
+		log_warn("maps are not pinned",
+			 "directory=/sys/fs/bpf/podveil errno=%d consequence=\"bpftool finds them "
+			 "by id only\"",
+			 -err);
+	err = adoption_offer(&p->adoption, &s, p->directory);
+	if (err)
+		log_warn("programs are not pinned",
+			 "directory=/sys/fs/bpf/podveil errno=%d consequence=\"the next process "
+			 "loads them anew\"",
+			 -err);
 }
 
 int programs_load(const struct programs_params *params, struct programs **out)
 {
 	struct programs *p;
-	struct tunnel *s;
+	bool adopted;
 	int err;
 
 	libbpf_log();
 	p = calloc(1, sizeof(*p));
 	if (!p)
 		return -ENOMEM;
+	p->adoption = (struct adoption)ADOPTION_NONE;
 	p->peer_counters_fd = -1;
 	p->superpackets = params->superpackets;
-	p->skeleton = s = tunnel__open();
-	if (!s) {
-		err = -errno;
-		goto fail;
-	}
-	bpf_program__set_autoload(s->progs.classify, params->superpackets);
-	bpf_program__set_autoload(s->progs.steer, params->superpackets);
-	bpf_program__set_autoload(s->progs.classify_whole, !params->superpackets);
-	bpf_program__set_autoload(s->progs.steer_whole, !params->superpackets);
-	if (params->adopt_counters)
-		pins_reuse_one(s->maps.counters, params->pin_name);
-	err = tunnel__load(s);
-	if (err) {
-		explain(err);
-		goto fail;
-	}
-	err = map_counters(p);
+	err = open_skeleton(p);
 	if (err)
 		goto fail;
-	err = pins_make(s->obj, params->pin_name, p->directory, sizeof(p->directory));
+	adopted = params->adopt && !adopt(p, params->pin_name);
+	if (!adopted)
+		err = load(p, params);
+	if (!err)
+		err = map_counters(p, adopted);
 	if (err)
-		log_warn("maps are not pinned",
-			 "directory=/sys/fs/bpf/podveil errno=%d consequence=\"bpftool finds them "
-			 "by id only\"",
-			 -err);
+		goto fail;
+	if (!adopted)
+		pin(p, params->pin_name);
 	*out = p;
 	return 0;
 fail:
@@ -142,6 +247,7 @@ void programs_free(struct programs *p, bool remove_pins)
 	if (remove_pins && p->directory[0])
 		pins_remove(strrchr(p->directory, '/') + 1);
 	peer_counters_fini(p);
+	adoption_fini(&p->adoption);
 	if (p->counters)
 		munmap(p->counters, sizeof(struct pv_counters) * PV_COUNTER_SLOTS);
 	tunnel__destroy(p->skeleton);
@@ -157,14 +263,17 @@ struct pv_counters *programs_counters(struct programs *p)
 
 static int fd_of_classify(const struct programs *p)
 {
-	return bpf_program__fd(p->superpackets ? p->skeleton->progs.classify
-					       : p->skeleton->progs.classify_whole);
+	const struct tunnel *s = p->skeleton;
+
+	return adoption_fd(&p->adoption,
+			   p->superpackets ? s->progs.classify : s->progs.classify_whole);
 }
 
 static int fd_of_steer(const struct programs *p)
 {
-	return bpf_program__fd(p->superpackets ? p->skeleton->progs.steer
-					       : p->skeleton->progs.steer_whole);
+	const struct tunnel *s = p->skeleton;
+
+	return adoption_fd(&p->adoption, p->superpackets ? s->progs.steer : s->progs.steer_whole);
 }
 
 int programs_attach_tunnel(struct programs *p, int tunnel_ifindex)
@@ -172,8 +281,11 @@ int programs_attach_tunnel(struct programs *p, int tunnel_ifindex)
 	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = tunnel_ifindex, .attach_point = BPF_TC_EGRESS);
 	LIBBPF_OPTS(bpf_tc_opts, opts, .prog_fd = fd_of_classify(p), .handle = TC_HANDLE,
 		    .priority = TC_PRIORITY, .flags = BPF_TC_F_REPLACE);
-	int err = bpf_tc_hook_create(&hook);
+	int err;
 
+	if (programs_attached_tunnel(p, tunnel_ifindex))
+		return 0;
+	err = bpf_tc_hook_create(&hook);
 	if (err && err != -EEXIST)
 		return err;
 	return bpf_tc_attach(&hook, &opts);
@@ -189,6 +301,8 @@ bool programs_attached_tunnel(struct programs *p, int tunnel_ifindex)
 
 int programs_attach_inner(struct programs *p, int inner_ifindex, bool generic)
 {
+	if (programs_attached_inner(p, inner_ifindex))
+		return 0;
 	return bpf_xdp_attach(inner_ifindex, fd_of_steer(p),
 			      generic ? XDP_FLAGS_SKB_MODE : XDP_FLAGS_DRV_MODE, NULL);
 }

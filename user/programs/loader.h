@@ -29,27 +29,24 @@ void programs_features(struct programs_features *out);
 
 struct programs_params {
 	const char *pin_name; /* directory below /sys/fs/bpf/podveil/; the device's name at start */
-	unsigned int workers; /* entries of the XSKMAP */
-	/* Count on where a dead process ended. Nothing else is taken over: slots of peers may mean
-	 * others now. */
-	bool adopt_counters;
+	/* Go on with the pinned programs and maps of a dead process, and count on where it ended.
+	 * Peers and ranges are forgotten: slots may mean others now. */
+	bool adopt;
 	bool superpackets; /* load steer as xdp.frags */
 };
 
-/* Loads and pins. One log line says what failed and what would be right; -EPERM (no CAP_BPF),
+/* Adopts, or loads and pins. One log line says what failed and what would be right; -EPERM (no CAP_BPF),
  * -ENOENT (no BTF), -ENOTSUP (kernel lacks a feature), -errno otherwise. Stale pins of a dead
  * process under the same name are replaced. */
 int programs_load(const struct programs_params *params, struct programs **out);
 /* Closes file descriptors; unpins where `unpin`. What is attached stays attached. */
 void programs_free(struct programs *p, bool unpin);
-/* The directory of the pins, or NULL where there are none. */
-const char *programs_pinned(const struct programs *p);
 /* Pins again what somebody unpinned. How many maps, or -errno. */
 int programs_repin(struct programs *p);
 /* Renames the pin directory along with the device. */
 int programs_rename(struct programs *p, const char *pin_name);
 
-/* classify on TC egress of the tunnel device, replacing an earlier one. Also in another network
+/* classify on TC egress of the tunnel device, replacing an earlier one; nothing to do where it is there. Also in another network
  * namespace's device when the caller has entered it. */
 int programs_attach_tunnel(struct programs *p, int tunnel_ifindex);
 /* steer on XDP of the inner end, in SKB mode where `generic`. */

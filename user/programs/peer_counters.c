@@ -5,6 +5,7 @@
  * its slots run out.
  */
 #include <bpf/bpf.h>
+#include <bpf/btf.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +13,7 @@
 #include <unistd.h>
 #include <urcu-qsbr.h>
 
+#include "base/log.h"
 #include "programs/pins.h"
 #include "programs/programs.h"
 #include "tunnel.skel.h"
@@ -29,16 +31,6 @@ static uint8_t *map_memory(int fd, uint32_t slots)
 	return memory == MAP_FAILED ? NULL : memory;
 }
 
-int peer_counters_init(struct programs *p)
-{
-	const struct bpf_map *map = p->skeleton->maps.peer_counters;
-
-	p->peer_counters_fd = bpf_map__fd(map);
-	p->peer_slots = bpf_map__max_entries(map);
-	p->peer_counters = map_memory(p->peer_counters_fd, p->peer_slots);
-	return p->peer_counters ? 0 : -errno;
-}
-
 void peer_counters_fini(struct programs *p)
 {
 	if (p->peer_counters)
@@ -54,16 +46,52 @@ struct pv_peer_counters *programs_peer_counters(struct programs *p, uint32_t slo
 	return ((struct pv_peer_traffic *)(p->peer_counters + slot * STRIDE))->worker;
 }
 
+/* What bpftool prints names by; 0, and it prints bytes, where it cannot be had. */
+static int type_information(const struct programs *p)
+{
+	struct btf *types = bpf_object__btf(p->skeleton->obj);
+	int fd = bpf_object__btf_fd(p->skeleton->obj);
+
+	/* An object that was not loaded did not bring it to the kernel. */
+	if (fd < 0 && types && !btf__load_into_kernel(types))
+		fd = btf__fd(types);
+	return fd;
+}
+
 static int create(const struct programs *p, uint32_t slots)
 {
 	const struct bpf_map *like = p->skeleton->maps.peer_counters;
-	LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = BPF_F_MMAPABLE,
-		    .btf_fd = (uint32_t)bpf_object__btf_fd(p->skeleton->obj),
-		    .btf_key_type_id = bpf_map__btf_key_type_id(like),
-		    .btf_value_type_id = bpf_map__btf_value_type_id(like));
+	const int types = type_information(p);
+	LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = BPF_F_MMAPABLE);
 
+	if (types >= 0) {
+		opts.btf_fd = (uint32_t)types;
+		opts.btf_key_type_id = bpf_map__btf_key_type_id(like);
+		opts.btf_value_type_id = bpf_map__btf_value_type_id(like);
+	}
 	return bpf_map_create(BPF_MAP_TYPE_ARRAY, NAME, sizeof(uint32_t),
 			      sizeof(struct pv_peer_traffic), slots, &opts);
+}
+
+/* The map of the object, or one like it where the object was not loaded: what a dead process
+ * counted, and in a map of what size, means nothing to us. */
+int peer_counters_init(struct programs *p, bool adopted)
+{
+	const struct bpf_map *map = p->skeleton->maps.peer_counters;
+	int err;
+
+	p->peer_slots = bpf_map__max_entries(map);
+	p->peer_counters_fd = adopted ? create(p, p->peer_slots) : bpf_map__fd(map);
+	if (p->peer_counters_fd < 0)
+		return p->peer_counters_fd;
+	p->peer_counters_own = adopted;
+	p->peer_counters = map_memory(p->peer_counters_fd, p->peer_slots);
+	if (!p->peer_counters)
+		return -errno;
+	err = adopted ? pins_put(p->directory, p->peer_counters_fd, NAME) : 0;
+	if (err)
+		log_warn("a map is not pinned", "map=" NAME " errno=%d", -err);
+	return 0;
 }
 
 int programs_peer_grow(struct programs *p, uint32_t slots,

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "programs/pins.h"
+#include "base/counters.h"
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -15,6 +16,9 @@
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
+
+#include "base/counters.h"
+#include "programs/program_id.h"
 
 #define BPFFS	 "/sys/fs/bpf"
 #define PIN_ROOT BPFFS "/podveil"
@@ -155,36 +159,23 @@ int pins_get(const char *name, const char *map)
 	return fd < 0 ? -errno : fd;
 }
 
-static bool same_shape(int fd, const struct bpf_map *map)
+bool pins_counters_fit(int fd)
 {
-	struct bpf_map_info info = {0};
-	uint32_t len = sizeof(info);
+	const uint32_t first = 0;
+	struct pv_counters c;
 
-	return !bpf_obj_get_info_by_fd(fd, &info, &len) && info.type == bpf_map__type(map) &&
-	       info.key_size == bpf_map__key_size(map) &&
-	       info.value_size == bpf_map__value_size(map) &&
-	       info.max_entries == bpf_map__max_entries(map);
+	return !bpf_map_lookup_elem(fd, &first, &c) && c.layout == counters_layout();
 }
 
-void pins_reuse_one(struct bpf_map *map, const char *name)
+void pins_sign_counters(int fd)
 {
-	int fd = bpf_map__is_internal(map) ? -1 : pins_get(name, bpf_map__name(map));
+	const uint32_t first = 0;
+	struct pv_counters c;
 
-	if (fd < 0)
+	if (pins_counters_fit(fd) || bpf_map_lookup_elem(fd, &first, &c))
 		return;
-	if (same_shape(fd, map))
-		bpf_map__reuse_fd(map, fd); /* it keeps a descriptor of its own */
-	close(fd);
-}
-
-void pins_reuse(struct bpf_object *o, const char *name)
-{
-	struct bpf_map *map;
-
-	bpf_object__for_each_map(map, o)
-	{
-		pins_reuse_one(map, name);
-	}
+	c.layout = counters_layout();
+	bpf_map_update_elem(fd, &first, &c, BPF_ANY);
 }
 
 static uint32_t map_id(int fd)
@@ -229,6 +220,11 @@ static int mend_one(const char *directory, int fd, const char *name, uint32_t (*
 int pins_mend_one(const char *directory, int fd, const char *map)
 {
 	return mend_one(directory, fd, map, map_id);
+}
+
+int pins_mend_program(const char *directory, int fd, const char *program)
+{
+	return mend_one(directory, fd, program, program_id);
 }
 
 int pins_mend_link(const char *directory, int fd, const char *link)

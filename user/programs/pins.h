@@ -6,6 +6,7 @@
 #ifndef PROGRAMS_PINS_H
 #define PROGRAMS_PINS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct bpf_map;
@@ -19,12 +20,14 @@ int pins_put(const char *directory, int fd, const char *map);
 void pins_unlink(const char *directory, const char *map);
 /* Pins all maps of an object. All, or none, and *out is empty. */
 int pins_make(struct bpf_object *o, const char *name, char *out, size_t room);
-/* Before loading: maps that are pinned and of the same shape are taken over with their content. */
-void pins_reuse(struct bpf_object *o, const char *name);
-void pins_reuse_one(struct bpf_map *map, const char *name);
+/* After loading, before anything counts: a map of struct pv_counters is marked as of this version. */
+void pins_sign_counters(int fd);
+/* False: counters of a version that has other members at the same places. */
+bool pins_counters_fit(int fd);
 /* Pins again what is missing or another map. How many, or -errno. */
 int pins_mend(struct bpf_object *o, const char *directory);
 int pins_mend_one(const char *directory, int fd, const char *map);
+int pins_mend_program(const char *directory, int fd, const char *program);
 int pins_mend_link(const char *directory, int fd, const char *link);
 /* A pinned map's descriptor, or -errno. */
 int pins_get(const char *name, const char *map);

@@ -6,13 +6,13 @@
 #include <bpf/bpf.h>
 #include <stdint.h>
 
-/* 0, which no program has, where it cannot be had. */
+/* 0, which no program has, where it cannot be had, as of a descriptor that is none. */
 static inline uint32_t program_id(int fd)
 {
 	struct bpf_prog_info info = {0};
 	uint32_t len = sizeof(info);
 
-	return bpf_obj_get_info_by_fd(fd, &info, &len) ? 0 : info.id;
+	return fd < 0 || bpf_obj_get_info_by_fd(fd, &info, &len) ? 0 : info.id;
 }
 
 #endif

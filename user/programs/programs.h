@@ -6,12 +6,14 @@
 #include <bpf/libbpf.h>
 #include <limits.h>
 
+#include "programs/adoption.h"
 #include "programs/loader.h"
 
 struct tunnel; /* the skeleton */
 
 struct programs {
-	struct tunnel *skeleton;
+	struct tunnel *skeleton;  /* its maps: loaded or adopted */
+	struct adoption adoption; /* and its programs */
 	bool superpackets;
 	char directory[PATH_MAX]; /* of the pins; empty: none */
 	struct pv_counters *counters;
@@ -22,7 +24,7 @@ struct programs {
 	uint8_t *peer_counters;
 };
 
-int peer_counters_init(struct programs *p);
+int peer_counters_init(struct programs *p, bool adopted);
 void peer_counters_fini(struct programs *p);
 
 #endif

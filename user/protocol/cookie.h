@@ -10,12 +10,17 @@
 
 #include "protocol/messages.h"
 
+#define COOKIE_NONCES 32
+
 /* Receiving side: checks MACs under our public key and makes cookies. */
 struct cookie_checker {
 	uint8_t mac1_key[KEY_SIZE];
 	uint8_t cookie_key[KEY_SIZE];
 	uint8_t secret[KEY_SIZE]; /* changed every 120 s */
 	uint64_t secret_birth;	  /* monotonic ns; 0: none yet */
+	/* Random, each for one reply: those below nonces_left were not used yet. */
+	uint8_t nonces[COOKIE_NONCES][XNONCE_SIZE];
+	unsigned int nonces_left;
 };
 
 /* Sending side, one a peer: what the peer wants to see. */

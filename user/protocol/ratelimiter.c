@@ -7,6 +7,7 @@
 
 #include "protocol/elapsed.h"
 #include "protocol/limits.h"
+#include "protocol/source.h"
 
 /* The kernel's numbers. */
 #define PER_SECOND  20
@@ -50,35 +51,12 @@ void ratelimiter_free(struct ratelimiter *r)
 	free(r);
 }
 
-static uint64_t network_of(const struct sockaddr *source)
-{
-	uint64_t network = 0;
-
-	if (source->sa_family == AF_INET6)
-		memcpy(&network, &((const struct sockaddr_in6 *)source)->sin6_addr,
-		       sizeof(network));
-	else
-		network = ((const struct sockaddr_in *)source)->sin_addr.s_addr;
-	return network;
-}
-
-static struct bucket *set_of(struct ratelimiter *r, uint64_t network, uint8_t family)
-{
-	uint8_t input[sizeof(network) + 1], digest[crypto_shorthash_BYTES];
-	uint64_t hash;
-
-	memcpy(input, &network, sizeof(network));
-	input[sizeof(network)] = family;
-	crypto_shorthash(digest, input, sizeof(input), r->hash_key);
-	memcpy(&hash, digest, sizeof(hash));
-	return &r->buckets[hash % r->sets * WAYS];
-}
-
 bool ratelimiter_allow(struct ratelimiter *r, const struct sockaddr *source, uint64_t now)
 {
-	const uint64_t network = network_of(source);
+	const uint64_t network = source_network(source);
 	const uint8_t family = (uint8_t)source->sa_family;
-	struct bucket *set = set_of(r, network, family), *unused = NULL;
+	struct bucket *set = &r->buckets[source_hash(source, r->hash_key) % r->sets * WAYS];
+	struct bucket *unused = NULL;
 
 	for (unsigned int i = 0; i < WAYS; i++) {
 		struct bucket *b = &set[i];

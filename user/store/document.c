@@ -83,19 +83,8 @@ char *document_name(const char *node)
 
 json_t *document_value(const struct store_setting *s)
 {
-	json_t *v, *list;
-	char *copy, *at, *one;
+	json_t *v = json_loads(s->value, JSON_DECODE_ANY, NULL);
 
-	if (!strcmp(s->name, "podveilStrictCIDRs")) {
-		list = json_array();
-		copy = at = strdup(s->value);
-		while (copy && (one = strsep(&at, ",")))
-			if (*one)
-				json_array_append_new(list, json_string(one));
-		free(copy);
-		return list;
-	}
-	v = json_loads(s->value, JSON_DECODE_ANY, NULL);
 	if (json_is_boolean(v) || json_is_integer(v))
 		return v;
 	json_decref(v);

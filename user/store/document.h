@@ -23,7 +23,7 @@ bool document_node(const char *name, const char **node);
 /* "default" or "node.NAME". Allocated; NULL: no memory. */
 char *document_name(const char *node);
 
-/* A setting's text as JSON has it: true and 51820 as they are, ranges as a list, the rest as text.
+/* A setting's text as JSON has it: true and 51820 as they are, the rest as text.
  * A new reference. */
 json_t *document_value(const struct store_setting *s);
 

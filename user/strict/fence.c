@@ -16,6 +16,9 @@
 #include "strict/exits.h"
 #include "strict/marks.h"
 #include "strict/remote_ranges.h"
+#include "tunnel/tunnel.h"
+
+#define NOTE_TICKS 4
 
 struct fence {
 	struct guard *guard;
@@ -25,6 +28,7 @@ struct fence {
 	struct marks have, want;
 	struct exits exits;
 	uint64_t displaced; /* as logged */
+	unsigned int ticks;
 	struct mnl_socket *socket;
 	struct event *on_news;
 };
@@ -40,6 +44,71 @@ static int collect(struct marks *m, const struct fence_input *in)
 	return err;
 }
 
+/* --- where encryption stood --- */
+
+/* A range where it stood stays so while it belongs to a peer, also from one process to the next. */
+static void keep_encrypted(struct fence *f, const struct plan *p)
+{
+	for (size_t i = 0; i < p->n_ranges; i++) {
+		const struct cidr *range = &p->ranges[i].cidr;
+		const struct mark *before = marks_find(&f->have, range);
+		struct mark *now = marks_find(&f->want, range);
+
+		if (p->ranges[i].peer != PLAN_NO_PEER && now && now->kind == PV_GUARD_REMOTE &&
+		    before && before->kind == PV_GUARD_ENCRYPTED)
+			now->kind = PV_GUARD_ENCRYPTED;
+	}
+}
+
+static void keep_all_encrypted(struct fence *f, const struct fence_input *in)
+{
+	for (size_t i = 0; i < in->n_plans; i++)
+		if (i ? in->settings->enabled6 : in->settings->enabled4)
+			keep_encrypted(f, &in->plans[i]);
+}
+
+static int set_kind(struct fence *f, struct mark *m, enum pv_guard_kind kind)
+{
+	int err = m->kind == kind ? 0 : guard_set(f->guard, &m->range, kind);
+
+	if (!err)
+		m->kind = kind;
+	return err;
+}
+
+/* Before the tunnels fall: what goes in plain from then on does so by design. */
+static int forget_encrypted(struct fence *f)
+{
+	int err = 0;
+
+	for (size_t i = 0; i < f->have.n && !err; i++)
+		if (f->have.all[i].kind == PV_GUARD_ENCRYPTED)
+			err = set_kind(f, &f->have.all[i], PV_GUARD_REMOTE);
+	return err;
+}
+
+static void note_range(void *context, const struct cidr *range)
+{
+	struct fence *f = context;
+	struct mark *m = marks_find(&f->have, range);
+	int err = m && m->kind == PV_GUARD_REMOTE ? set_kind(f, m, PV_GUARD_ENCRYPTED) : 0;
+
+	if (err)
+		log_warn("a leak would be counted as plain before encryption",
+			 "errno=%d error=\"%s\"", -err, strerror(-err));
+}
+
+void fence_note_encrypted(struct fence *f, struct tunnel *const *tunnels, size_t n)
+{
+	/* There may be thousands of ranges, and nothing new. */
+	if (!f->guard || ++f->ticks % NOTE_TICKS)
+		return;
+	for (size_t i = 0; i < n; i++)
+		tunnel_each_encrypted(tunnels[i], note_range, f);
+}
+
+/* --- building --- */
+
 static void see(const struct cidr *range, enum pv_guard_kind kind, void *context)
 {
 	marks_add(context, range, kind);
@@ -47,7 +116,7 @@ static void see(const struct cidr *range, enum pv_guard_kind kind, void *context
 
 static int build(struct fence *f)
 {
-	int err = guard_new(&f->settings, &f->guard);
+	int err = guard_new(&f->guard);
 
 	if (err)
 		return err;
@@ -124,13 +193,16 @@ static void on_news(evutil_socket_t fd, short what, void *context)
 
 static int set_ranges(struct fence *f)
 {
-	int err = 0;
+	for (size_t i = 0; i < f->want.n; i++) {
+		const struct mark *m = &f->want.all[i];
+		const enum pv_guard_kind kind = (enum pv_guard_kind)m->kind;
+		struct mark *before = marks_find(&f->have, &m->range);
+		int err = before ? set_kind(f, before, kind) : guard_set(f->guard, &m->range, kind);
 
-	for (size_t i = 0; i < f->want.n && !err; i++)
-		if (!marks_have(&f->have, &f->want.all[i]))
-			err = guard_set(f->guard, &f->want.all[i].range,
-					(enum pv_guard_kind)f->want.all[i].kind);
-	return err;
+		if (err)
+			return err;
+	}
+	return 0;
 }
 
 int fence_raise(struct fence *f, int uplink, const struct fence_input *in)
@@ -148,7 +220,8 @@ int fence_raise(struct fence *f, int uplink, const struct fence_input *in)
 	};
 	if (!uplink) {
 		f->want.n = 0;
-		return f->guard ? guard_settings(f->guard, &f->settings) : 0;
+		err = f->guard ? forget_encrypted(f) : 0;
+		return f->guard && !err ? guard_settings(f->guard, &f->settings) : err;
 	}
 	memcpy(f->tunnels[0], s->interface4, sizeof(f->tunnels[0]));
 	memcpy(f->tunnels[1], s->interface6, sizeof(f->tunnels[1]));
@@ -157,6 +230,8 @@ int fence_raise(struct fence *f, int uplink, const struct fence_input *in)
 		err = find_exits(f);
 	if (!err && !f->guard)
 		err = build(f);
+	if (!err)
+		keep_all_encrypted(f, in);
 	if (!err)
 		err = set_ranges(f);
 	if (!err)

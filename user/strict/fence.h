@@ -20,6 +20,7 @@
 
 struct event_base;
 struct fence;
+struct tunnel;
 
 int fence_new(struct event_base *base, struct fence **out); /* not raised */
 void fence_free(struct fence *f, bool remove);
@@ -35,6 +36,10 @@ struct fence_input {
 /* uplink 0: it shall fall. Until fence_settle() it only lets more pass then. */
 int fence_raise(struct fence *f, int uplink, const struct fence_input *in);
 int fence_settle(struct fence *f);
+/* Twice a second. Where a tunnel has encrypted for two seconds, a packet in plain counts as leaked
+ * from then on, for as long as the range is a peer's. The kernel keeps this from one process to the
+ * next. */
+void fence_note_encrypted(struct fence *f, struct tunnel *const *tunnels, size_t n);
 /* How many programs had to be attached again, or put before others', or -errno. */
 int fence_mend(struct fence *f);
 /* On all exits, and first there. */

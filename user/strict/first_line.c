@@ -129,13 +129,24 @@ static bool among(const struct lookup_rules *r, uint32_t priority)
 	return false;
 }
 
-/* The wanted one (0: none) stands before others go. */
-static int set_rule(int family, uint32_t priority, int *done)
+static bool behind(const struct lookup_rules *r, uint32_t priority)
+{
+	for (size_t i = 0; i < r->n; i++)
+		if (r->priorities[i] > priority)
+			return true;
+	return false;
+}
+
+/* The wanted one (0: none) stands before others go. `settle`: the tunnels' rule is where it belongs;
+ * until then ours goes to no place in front of the one it has, which would be in front of theirs. */
+static int set_rule(int family, uint32_t priority, bool settle, int *done)
 {
 	struct lookup_rules there = {.n = 0};
 	int err = lookup_rules_find(family, FIRST_LINE_TABLE, &there);
 	bool first = true;
 
+	if (!err && priority && !settle && behind(&there, priority))
+		return 0;
 	if (!err && priority && !among(&there, priority)) {
 		err = lookup_rule_add(family, priority, FIRST_LINE_TABLE);
 		*done += !err;
@@ -164,7 +175,8 @@ static uint32_t priority_for(const struct marks *want, uint32_t priority, int fa
 }
 
 /* Routes before the rule that leads to them, and the rule goes before they do. */
-static int set_routing(const struct marks *want, uint32_t priority, bool remove, int *done)
+static int set_routing(const struct marks *want, uint32_t priority, bool remove, bool settled,
+		       int *done)
 {
 	struct there have = {.err = 0};
 	int first = 0;
@@ -177,7 +189,7 @@ static int set_routing(const struct marks *want, uint32_t priority, bool remove,
 		if (!err)
 			err = add_routes(family, want, &have.marks, done);
 		if (!err && (rule || remove))
-			err = set_rule(family, rule, done);
+			err = set_rule(family, rule, settled, done);
 		if (!err && remove)
 			err = remove_routes(want, &have.marks, done);
 		first = first ? first : err;
@@ -225,9 +237,9 @@ int first_line_begin(struct first_line *f, const struct settings *s, const struc
 
 	if (!is_wanted(s))
 		return 0;
-	for (size_t i = 0; i < s->n_strict_cidrs && !err; i++)
-		if (!holds_nodes(&s->strict_cidrs[i], self))
-			err = marks_add(&ranges, &s->strict_cidrs[i], RANGE_REMOTE);
+	for (size_t i = 0; i < s->strict_cidrs.n && !err; i++)
+		if (!holds_nodes(&s->strict_cidrs.all[i], self))
+			err = marks_add(&ranges, &s->strict_cidrs.all[i], RANGE_REMOTE);
 	for (size_t i = 0; i < self->n_pod_cidrs && !err; i++)
 		err = marks_add(&ranges, &self->pod_cidrs[i], RANGE_HERE);
 	marks_sort(&ranges, RANGE_HERE);
@@ -238,7 +250,7 @@ int first_line_begin(struct first_line *f, const struct settings *s, const struc
 	}
 	remote_ranges_reduce(&ranges);
 	if (!err)
-		err = set_routing(&ranges, s->rule_priority + 1, false, &done);
+		err = set_routing(&ranges, s->rule_priority + 1, false, false, &done);
 	f->wanted = true;
 	f->routing = !err;
 	marks_fini(&ranges);
@@ -262,7 +274,7 @@ int first_line_raise(struct first_line *f, const struct first_line_input *in)
 		remote_ranges_reduce(&ranges);
 		marks_fini(&f->routes);
 		f->routes = ranges;
-		err = set_routing(&f->routes, f->priority, true, &done);
+		err = set_routing(&f->routes, f->priority, true, false, &done);
 	} else {
 		marks_fini(&ranges);
 	}
@@ -272,7 +284,15 @@ int first_line_raise(struct first_line *f, const struct first_line_input *in)
 
 int first_line_settle(struct first_line *f)
 {
-	return ip_filter_settle(f->filter);
+	int err = ip_filter_settle(f->filter), done = 0;
+
+	for (size_t i = 0; i < N_FAMILIES && f->wanted; i++) {
+		const uint32_t priority = priority_for(&f->routes, f->priority, families[i]);
+		const int failed = set_rule(families[i], priority, true, &done);
+
+		err = err ? err : failed;
+	}
+	return err;
 }
 
 int first_line_mend(struct first_line *f, bool network)
@@ -280,7 +300,7 @@ int first_line_mend(struct first_line *f, bool network)
 	int mended = 0, err = 0, filter = ip_filter_mend(f->filter);
 
 	if (network && f->wanted) {
-		err = set_routing(&f->routes, f->priority, true, &mended);
+		err = set_routing(&f->routes, f->priority, true, true, &mended);
 		f->routing = !err;
 	}
 	if (err || filter < 0)
@@ -334,7 +354,8 @@ bool first_line_is_there(void)
 int first_line_cleanup(void)
 {
 	const struct marks nothing = {NULL, 0, 0};
-	int done = 0, err = set_routing(&nothing, 0, true, &done), filter = ip_filter_remove();
+	int done = 0, err = set_routing(&nothing, 0, true, true, &done),
+	    filter = ip_filter_remove();
 
 	return err ? err : filter;
 }

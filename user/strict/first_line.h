@@ -47,7 +47,8 @@ struct first_line_input {
 int first_line_begin(struct first_line *f, const struct settings *s,
 		     const struct node_record *self);
 /* In strict mode it is made as the input says; else it goes, but for what host encryption needs of
- * it. Call it before anything is steered or sent, and first_line_settle() after. 0 or -errno:
+ * it. Call it before anything is steered or sent, and first_line_settle() after: a rule that is to stand
+ * further in front moves only then, when the tunnels' rule did. 0 or -errno:
  * logged; first_line_look() says which part does not stand. */
 int first_line_raise(struct first_line *f, const struct first_line_input *in);
 int first_line_settle(struct first_line *f);

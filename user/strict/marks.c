@@ -41,7 +41,7 @@ void marks_sort(struct marks *m, unsigned int first)
 	m->n = kept;
 }
 
-const struct mark *marks_find(const struct marks *m, const struct cidr *range)
+struct mark *marks_find(const struct marks *m, const struct cidr *range)
 {
 	const struct mark key = {.range = *range};
 

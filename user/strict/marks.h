@@ -26,7 +26,7 @@ int marks_add(struct marks *m, const struct cidr *range, unsigned int kind);
 /* Sorts. Of several that mark the same range, one of the kind `first` counts, if there is one. */
 void marks_sort(struct marks *m, unsigned int first);
 /* Of sorted ones; NULL: not there. */
-const struct mark *marks_find(const struct marks *m, const struct cidr *range);
+struct mark *marks_find(const struct marks *m, const struct cidr *range);
 /* Is it there, and of that kind? */
 bool marks_have(const struct marks *m, const struct mark *what);
 void marks_fini(struct marks *m);

@@ -49,8 +49,8 @@ static const struct plan_range *around(const struct plan *p, const struct length
 
 static bool in_strict_range(const struct settings *s, const struct cidr *address)
 {
-	for (size_t i = 0; i < s->n_strict_cidrs; i++)
-		if (cidr_contains(&s->strict_cidrs[i], address))
+	for (size_t i = 0; i < s->strict_cidrs.n; i++)
+		if (cidr_contains(&s->strict_cidrs.all[i], address))
 			return true;
 	return false;
 }
@@ -64,8 +64,10 @@ static int add_node(const struct settings *s, const struct plan *p, const struct
 	if (!address->family)
 		return 0;
 	r = around(p, lengths, address);
-	if (r ? strcmp(r->name, node->name) || r->cidr.prefix_len == address->prefix_len
-	      : !in_strict_range(s, address))
+	if (!r && !in_strict_range(s, address))
+		return 0;
+	if (r && !r->closed &&
+	    (strcmp(r->name, node->name) || r->cidr.prefix_len == address->prefix_len))
 		return 0;
 	return marks_add(out, address, RANGE_HERE);
 }
@@ -76,8 +78,8 @@ int remote_ranges_collect(const struct settings *s, const struct plan *plans, si
 	int err = 0;
 
 	out->n = 0;
-	for (size_t i = 0; i < s->n_strict_cidrs && !err; i++)
-		err = marks_add(out, &s->strict_cidrs[i], RANGE_REMOTE);
+	for (size_t i = 0; i < s->strict_cidrs.n && !err; i++)
+		err = marks_add(out, &s->strict_cidrs.all[i], RANGE_REMOTE);
 	for (size_t k = 0; k < n_plans; k++)
 		for (size_t i = 0; i < plans[k].n_ranges && !err; i++) {
 			const struct plan_range *r = &plans[k].ranges[i];

@@ -5,7 +5,8 @@
  * WireGuard's packets go to. The most specific range decides, as in a routing table. Pure.
  *
  * The address of a node is nobody's word but its own, so it never makes a hole into what another
- * node publishes: only into the strict ranges, or into a range of the same node.
+ * node publishes: only into the strict ranges, into a range of the same node, or into one that did not
+ * stand against it (plan_range.closed).
  */
 #ifndef STRICT_REMOTE_RANGES_H
 #define STRICT_REMOTE_RANGES_H

@@ -200,24 +200,9 @@ static void see_session(const struct peer_view *v, void *context)
 	struct session_index *x = context;
 	struct member **found =
 		bsearch(v->public_key, x->by_key, x->n, sizeof(*x->by_key), key_of_pointer);
-	uint64_t handshake;
-	bool unanswered;
 
-	if (!found)
-		return;
-	(*found)->session = v->session_age_ns != UINT64_MAX;
-	handshake = (uint64_t)v->last_handshake.tv_sec * NSEC_PER_SEC +
-		    (uint64_t)v->last_handshake.tv_nsec;
-	/* Each new attempt begins to count anew: once in vain stays so until one succeeds. */
-	unanswered = v->attempts || ((*found)->unanswered && (*found)->last_handshake == handshake);
-	(*found)->last_handshake = handshake;
-	(*found)->received = v->rx_packets;
-	(*found)->session_age = v->session_age_ns;
-	(*found)->where = v->endpoint;
-	(*found)->sent_bytes = v->tx_bytes;
-	(*found)->received_bytes = v->rx_bytes;
-	*x->changed |= unanswered != (*found)->unanswered;
-	(*found)->unanswered = unanswered;
+	if (found)
+		*x->changed |= member_see(*found, v);
 }
 
 void members_look(struct members *m, struct device *d)
@@ -236,7 +221,36 @@ void members_look(struct members *m, struct device *d)
 	free(x.by_key);
 }
 
-bool members_fresh_session(const struct member *m)
+bool member_see(struct member *m, const struct peer_view *v)
 {
-	return m->session && m->last_handshake > m->not_before;
+	/* Each new attempt begins to count anew: once in vain stays so until one succeeds. */
+	const bool unanswered = v->attempts || (m->unanswered && m->sessions == v->sessions);
+	const bool changed = unanswered != m->unanswered;
+
+	/* The device has forgotten the peer since, and made it anew. */
+	if (v->sessions < m->old_sessions)
+		m->old_sessions = 0;
+	m->session = v->session_age_ns != UINT64_MAX;
+	m->sessions = v->sessions;
+	m->last_handshake = (uint64_t)v->last_handshake.tv_sec * NSEC_PER_SEC +
+			    (uint64_t)v->last_handshake.tv_nsec;
+	m->received = v->rx_packets;
+	m->session_age = v->session_age_ns;
+	m->where = v->endpoint;
+	m->sent_bytes = v->tx_bytes;
+	m->received_bytes = v->rx_bytes;
+	m->unanswered = unanswered;
+	return changed;
+}
+
+void member_begin_anew(struct member *m)
+{
+	m->through = false;
+	m->ticks_through = 0;
+	m->old_sessions = m->sessions;
+}
+
+bool member_fresh_session(const struct member *m)
+{
+	return m->session && m->sessions > m->old_sessions;
 }

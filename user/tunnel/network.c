@@ -93,11 +93,30 @@ static void note(struct outcome *o, int err, const char *what, const struct cidr
 
 /* --- routes --- */
 
-/* Calls `differs` for each that is wanted and not there as wanted, `surplus` for each that is there
- * and whose place nobody wants. */
-static void compare(const struct network_want *want, const struct routes *have, void *context,
-		    void (*differs)(void *context, const struct route *r),
-		    void (*surplus)(void *context, const struct route *r))
+/* What has to change: pointers into the routes wanted, and into those that are there. */
+struct changes {
+	const struct route **set, **removed;
+	size_t n_set, n_removed;
+};
+
+static int changes_init(struct changes *c, const struct network *n)
+{
+	*c = (struct changes){
+		.set = calloc(n->want.n_routes + 1, sizeof(*c->set)),
+		.removed = calloc(n->have.n + 1, sizeof(*c->removed)),
+	};
+	return c->set && c->removed ? 0 : -ENOMEM;
+}
+
+static void changes_fini(struct changes *c)
+{
+	free(c->set);
+	free(c->removed);
+}
+
+/* One walk over both lists, which are sorted: what is not there as it is wanted is set, what is there
+ * and whose place nobody wants is removed. */
+static void compare(const struct network_want *want, const struct routes *have, struct changes *c)
 {
 	size_t w = 0, h = 0;
 
@@ -106,63 +125,55 @@ static void compare(const struct network_want *want, const struct routes *have, 
 				  : h == have->n      ? -1
 						      : place(&want->routes[w], &have->all[h]);
 
-		if (order < 0) {
-			if (differs)
-				differs(context, &want->routes[w]);
-			w++;
-		} else if (order > 0) {
-			if (surplus)
-				surplus(context, &have->all[h]);
-			h++;
-		} else {
-			if (differs && !same(&want->routes[w], &have->all[h]))
-				differs(context, &want->routes[w]);
-			w++;
-			h++;
-		}
+		if (order < 0 || (!order && !same(&want->routes[w], &have->all[h])))
+			c->set[c->n_set++] = &want->routes[w];
+		if (order > 0)
+			c->removed[c->n_removed++] = &have->all[h];
+		w += order <= 0;
+		h += order >= 0;
 	}
 }
 
-struct change {
-	const struct network *network;
-	struct outcome *outcome;
-	bool backups; /* these now, or the others */
-};
-
-static void set_route(void *context, const struct route *r)
+static void set_routes(struct network *n, const struct changes *c, bool backups, struct outcome *o)
 {
-	const struct change *c = context;
-	const struct network_want *w = &c->network->want;
+	for (size_t i = 0; i < c->n_set; i++) {
+		const struct route *r = c->set[i];
 
-	if ((r->kind == ROUTE_BACKUP) == c->backups)
-		note(c->outcome, route_set(w->table, w->ifindex, r), "route", &r->to);
+		if ((r->kind == ROUTE_BACKUP) == backups)
+			note(o, route_set(n->want.table, n->want.ifindex, r), "route", &r->to);
+	}
 }
 
-static void delete_route(void *context, const struct route *r)
+static void remove_routes(struct network *n, const struct changes *c, bool backups,
+			  struct outcome *o)
 {
-	const struct change *c = context;
-	const struct network_want *w = &c->network->want;
-	int err;
+	for (size_t i = 0; i < c->n_removed; i++) {
+		const struct route *r = c->removed[i];
+		int err;
 
-	if ((r->kind == ROUTE_BACKUP) != c->backups)
-		return;
-	err = route_delete(w->table, w->ifindex, r);
-	/* It went with its device. */
-	note(c->outcome, err == -ESRCH || err == -ENODEV ? 0 : err, "route", &r->to);
+		if ((r->kind == ROUTE_BACKUP) != backups)
+			continue;
+		err = route_delete(n->want.table, n->want.ifindex, r);
+		/* It went with its device. */
+		note(o, err == -ESRCH || err == -ENODEV ? 0 : err, "route", &r->to);
+	}
 }
 
 /* Backups come before what they back and go before it, too: else they would drop. */
 static void change_routes(struct network *n, struct outcome *o)
 {
-	struct change c = {.network = n, .outcome = o, .backups = true};
+	struct changes c;
 
-	compare(&n->want, &n->have, &c, set_route, NULL);
-	c.backups = false;
-	compare(&n->want, &n->have, &c, set_route, NULL);
-	c.backups = true;
-	compare(&n->want, &n->have, &c, NULL, delete_route);
-	c.backups = false;
-	compare(&n->want, &n->have, &c, NULL, delete_route);
+	if (changes_init(&c, n)) {
+		note(o, -ENOMEM, "routes", NULL);
+	} else {
+		compare(&n->want, &n->have, &c);
+		set_routes(n, &c, true, o);
+		set_routes(n, &c, false, o);
+		remove_routes(n, &c, true, o);
+		remove_routes(n, &c, false, o);
+	}
+	changes_fini(&c);
 }
 
 /* What is there now is what was wanted; after an error nobody knows, and the kernel is asked. */

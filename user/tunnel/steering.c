@@ -30,8 +30,8 @@ struct steering {
 	 */
 	struct range {
 		struct cidr cidr;
-		size_t member; /* PLAN_NO_PEER: throw */
-		bool host;
+		size_t member; /* PLAN_NO_PEER: throw, or unreachable where it is closed */
+		bool host, closed;
 	} * ranges;
 	size_t n_ranges;
 	struct cidr address;
@@ -86,8 +86,10 @@ void steering_stop(struct steering *s)
 {
 	s->device = NULL;
 	s->told = false;
-	for (size_t i = 0; i < s->members.n; i++)
+	for (size_t i = 0; i < s->members.n; i++) {
 		s->members.all[i].session = false;
+		s->members.all[i].old_sessions = 0;
+	}
 }
 
 void steering_clear(struct steering *s)
@@ -95,20 +97,11 @@ void steering_clear(struct steering *s)
 	network_clear(s->network);
 }
 
-static uint64_t realtime_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_REALTIME, &now);
-	return (uint64_t)now.tv_sec * NSEC_PER_SEC + (uint64_t)now.tv_nsec;
-}
-
 void steering_begin_anew(struct steering *s)
 {
-	for (size_t i = 0; i < s->members.n; i++) {
-		s->members.all[i].through = false;
-		s->members.all[i].not_before = realtime_ns();
-	}
+	members_look(&s->members, s->device);
+	for (size_t i = 0; i < s->members.n; i++)
+		member_begin_anew(&s->members.all[i]);
 }
 
 /* --- who goes through --- */
@@ -135,7 +128,7 @@ static bool advance(struct steering *s)
 		struct member *m = &s->members.all[i];
 		char key[SHORT_KEY];
 
-		if (m->through || !(members_fresh_session(m) || s->settings->strict))
+		if (m->through || !(member_fresh_session(m) || s->settings->strict))
 			continue;
 		m->through = changed = true;
 		m->through_since = (uint64_t)time(NULL);
@@ -154,8 +147,10 @@ static void inherit(struct steering *s, struct members *now)
 
 		if (before) {
 			now->all[i].through = before->through;
+			now->all[i].ticks_through = before->ticks_through;
 			now->all[i].through_since = before->through_since;
-			now->all[i].not_before = before->not_before;
+			if (!memcmp(before->key, now->all[i].key, 32))
+				now->all[i].old_sessions = before->old_sessions;
 			now->all[i].waiting = before->waiting;
 			continue;
 		}
@@ -191,9 +186,10 @@ static int apply_routes(struct steering *s)
 
 		/* A node's own address goes through the tunnel as long as that works: else it could
 		 * not reach its store to publish a new key, nor we ours. */
-		if (r->host && (!m || !m->through || m->unanswered))
+		if (r->host && m && (!m->through || m->unanswered))
 			continue;
-		*to = (struct route){.to = r->cidr, .kind = ROUTE_THROW};
+		*to = (struct route){.to = r->cidr,
+				     .kind = r->closed ? ROUTE_UNREACHABLE : ROUTE_THROW};
 		w.n_routes++;
 		if (!m || !m->through)
 			continue;
@@ -217,6 +213,7 @@ static int take_ranges(struct steering *s, const struct plan *p)
 			.cidr = p->ranges[i].cidr,
 			.member = p->ranges[i].peer, /* members are in the order of peers */
 			.host = p->ranges[i].host,
+			.closed = p->ranges[i].closed,
 		};
 	free(s->ranges);
 	s->ranges = ranges;
@@ -229,7 +226,7 @@ static int take_ranges(struct steering *s, const struct plan *p)
 static void start_sessions(struct steering *s)
 {
 	for (size_t i = 0; i < s->members.n; i++)
-		if (!members_fresh_session(&s->members.all[i]))
+		if (!member_fresh_session(&s->members.all[i]))
 			device_handshake(s->device, s->members.all[i].key, true);
 }
 
@@ -331,6 +328,8 @@ void steering_tick(struct steering *s)
 		struct member *m = &s->members.all[i];
 		char key[SHORT_KEY];
 
+		if (m->through && m->ticks_through < STEADY_TICKS)
+			m->ticks_through++;
 		if (!m->through && ++m->waiting == PATIENCE_TICKS)
 			log_warn("no session with a peer, so its traffic is not encrypted",
 				 "peer=%s key=%s interface=%s needs=\"UDP port %u open both ways, "
@@ -341,6 +340,18 @@ void steering_tick(struct steering *s)
 			continue;
 		if (!m->through || !m->last_handshake || m->unanswered)
 			device_handshake(s->device, m->key, false);
+	}
+}
+
+void steering_each_encrypted(const struct steering *s,
+			     void (*each)(void *context, const struct cidr *range), void *context)
+{
+	for (size_t i = 0; i < s->n_ranges; i++) {
+		const struct range *r = &s->ranges[i];
+
+		if (r->member != PLAN_NO_PEER && !r->host &&
+		    s->members.all[r->member].ticks_through == STEADY_TICKS)
+			each(context, &r->cidr);
 	}
 }
 

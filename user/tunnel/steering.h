@@ -48,6 +48,9 @@ int steering_mend_peers(struct steering *s);
 /* Address, rule, routes and the fast path. How many things were put back, or -errno. */
 int steering_mend_network(struct steering *s);
 
+/* Pods' ranges whose routes have gone through the tunnel for two seconds or more. */
+void steering_each_encrypted(const struct steering *s,
+			     void (*each)(void *context, const struct cidr *range), void *context);
 /* The peers with what the device says of them now; valid until the next steering_update(). */
 const struct members *steering_look(struct steering *s);
 /* It never answered yet, and may still do so at any moment. */

@@ -306,15 +306,30 @@ static int claim_name(struct tunnel *t, const uint8_t *published)
 	return result == TAKEOVER_REFUSED ? -EEXIST : 0;
 }
 
+int tunnel_prepare(struct tunnel *t, const struct settings *s, uint32_t mtu,
+		   const uint8_t *published)
+{
+	uint8_t unused[32];
+	int err = tunnel_key(t, unused);
+
+	if (err || t->device)
+		return err;
+	t->settings = *s;
+	t->mtu = mtu;
+	err = claim_name(t, published);
+	if (!err)
+		err = start_device(t);
+	if (err == -ENODEV)
+		note_deletion(t); /* while it was being made */
+	return err;
+}
+
 int tunnel_enable(struct tunnel *t, const struct settings *s, uint32_t mtu, int uplink,
 		  const uint8_t *published)
 {
 	const bool workers_changed = t->device && s->workers != t->settings.workers;
-	uint8_t unused[32];
-	int err = tunnel_key(t, unused);
+	int err;
 
-	if (err)
-		return err;
 	look_who_configured(t);
 	if (t->linger)
 		evtimer_del(t->linger);
@@ -330,13 +345,7 @@ int tunnel_enable(struct tunnel *t, const struct settings *s, uint32_t mtu, int 
 	}
 	if (t->device && device_ended(t->device))
 		stop_device(t, true);
-	if (!t->device)
-		err = claim_name(t, published);
-	if (!err && !t->device) {
-		err = start_device(t);
-		if (err == -ENODEV)
-			note_deletion(t); /* while it was being made */
-	}
+	err = tunnel_prepare(t, s, mtu, published);
 	if (!err)
 		device_wire(t->device, s->wire, uplink);
 	if (!err)
@@ -405,6 +414,8 @@ void tunnel_disable(struct tunnel *t, bool others_have_keys)
 
 	t->off.with_keys = others_have_keys;
 	*t->problem = 0;
+	if (t->state == TUNNEL_OFF && t->device)
+		stop_device(t, true); /* it was prepared, and no more */
 	if (t->state != TUNNEL_ON)
 		return;
 	steering_clear(t->steering);
@@ -511,10 +522,12 @@ void tunnel_look(struct tunnel *t, void (*peer)(void *context, const struct tunn
 
 	for (size_t i = 0; i < all->n; i++) {
 		const struct member *m = &all->all[i];
+		/* A tunnel that ends has no routes any more. */
+		const bool encrypting = m->through && t->state == TUNNEL_ON;
 		const struct tunnel_peer_status s = {
 			.node = m->node,
-			.encrypting = m->through,
-			.encrypting_since = m->through ? m->through_since : 0,
+			.encrypting = encrypting,
+			.encrypting_since = encrypting ? m->through_since : 0,
 			.session = m->session,
 			.unanswered = m->unanswered,
 			.awaited = steering_awaits(m),
@@ -528,4 +541,11 @@ void tunnel_look(struct tunnel *t, void (*peer)(void *context, const struct tunn
 
 		peer(context, &s);
 	}
+}
+
+void tunnel_each_encrypted(const struct tunnel *t,
+			   void (*each)(void *context, const struct cidr *range), void *context)
+{
+	if (t->state == TUNNEL_ON)
+		steering_each_encrypted(t->steering, each, context);
 }

@@ -40,6 +40,10 @@ void tunnel_free(struct tunnel *t, bool remove);
 
 /* The public key, making or loading the private one when it is not there yet. */
 int tunnel_key(struct tunnel *t, uint8_t public_key[32]);
+/* Makes the device, or adopts that of a dead process, unless there is one: what of tunnel_enable() takes long. Nothing
+ * is steered into it. */
+int tunnel_prepare(struct tunnel *t, const struct settings *s, uint32_t mtu,
+		   const uint8_t *published);
 /* Device up, programs attached, as the settings say; adopts the device of a dead process. The key
  * can be published once tunnel_update() has returned 0 as well. `uplink`: ifindex. `published`: our
  * node's key in the store, NULL: none. -EEXIST: somebody else has the device's name, and uses it
@@ -87,5 +91,8 @@ struct tunnel_peer_status {
 };
 void tunnel_look(struct tunnel *t, void (*peer)(void *context, const struct tunnel_peer_status *p),
 		 void *context);
+/* Pods' ranges whose traffic has been encrypted for two seconds or more. */
+void tunnel_each_encrypted(const struct tunnel *t,
+			   void (*each)(void *context, const struct cidr *range), void *context);
 
 #endif

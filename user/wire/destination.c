@@ -70,7 +70,12 @@ bool destination_get(const struct destination *d, struct endpoint *out)
 
 void destination_forget_source(struct destination *d)
 {
-	struct endpoint_box *known = rcu_dereference(d->box), *fresh;
+	destination_forget_source_of(d, rcu_dereference(d->box));
+}
+
+void destination_forget_source_of(struct destination *d, struct endpoint_box *known)
+{
+	struct endpoint_box *fresh;
 
 	if (!known ||
 	    (!known->endpoint.from_ifindex && IN6_IS_ADDR_UNSPECIFIED(&known->endpoint.from.v6)))
@@ -79,7 +84,6 @@ void destination_forget_source(struct destination *d)
 	if (!fresh)
 		return;
 	fresh->endpoint.to = known->endpoint.to;
-	/* Where the peer was heard elsewhere meanwhile, that counts. */
 	if (rcu_cmpxchg_pointer(&d->box, known, fresh) == known)
 		call_rcu(&known->rcu, release);
 	else

@@ -42,6 +42,9 @@ void destination_set(struct destination *d, const struct endpoint *e);
 bool destination_get(const struct destination *d, struct endpoint *out);
 /* Let the kernel choose the source again (before a repeated handshake). */
 void destination_forget_source(struct destination *d);
+/* The same for who read the box before, in this RCU read side: where another one took its place
+ * meanwhile, because the peer was heard elsewhere, that one stays as it is. */
+void destination_forget_source_of(struct destination *d, struct endpoint_box *known);
 
 /* One thread at a time; NULL: there is no path any more. Keeps the old one where it says the same, or
  * without memory. The box must be one that rcu_dereference() gave in this read side. */

@@ -91,5 +91,9 @@ bool wire_behind(const struct wire *w);
 /* 0 or -errno. */
 int wire_send_one(struct wire *w, const struct endpoint *to, const void *message, size_t len,
 		  uint8_t tos);
+/* n messages of `size` bytes each, back to back: all or none. -errno also where the kernel or the device
+ * cannot cut them. */
+int wire_send_equal(struct wire *w, const struct endpoint *to, const void *messages, unsigned int n,
+		    uint16_t size, uint8_t tos);
 
 #endif

@@ -10,6 +10,7 @@
 
 struct wire {
 	int fd4, fd6;
+	uint32_t dropped4, dropped6; /* by the kernel, as the sockets said last; the worker's */
 	uint16_t port;
 	uint32_t fwmark;
 	struct wire_xdp *queue; /* (rcu) NULL: none */
@@ -20,8 +21,9 @@ struct wire {
 
 union wire_control {
 	struct cmsghdr align;
-	/* UDP_SEGMENT or UDP_GRO; TOS or traffic class; the larger packet info. */
-	uint8_t bytes[CMSG_SPACE(sizeof(int)) * 2 + CMSG_SPACE(sizeof(struct in6_pktinfo))];
+	/* UDP_SEGMENT or UDP_GRO; TOS or traffic class; what was dropped; the larger packet info.
+	 */
+	uint8_t bytes[CMSG_SPACE(sizeof(int)) * 3 + CMSG_SPACE(sizeof(struct in6_pktinfo))];
 };
 
 struct wire_buffers {

@@ -49,6 +49,7 @@ static int configure(int fd, int family, uint32_t fwmark)
 	else
 		set_int(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_DONT);
 	set_int(fd, IPPROTO_UDP, UDP_GRO, 1);
+	set_int(fd, SOL_SOCKET, SO_RXQ_OVFL, 1);
 	if (set_int(fd, SOL_SOCKET, SO_RCVBUFFORCE, SOCKET_BUFFER))
 		set_int(fd, SOL_SOCKET, SO_RCVBUF, SOCKET_BUFFER);
 	if (set_int(fd, SOL_SOCKET, SO_SNDBUFFORCE, SOCKET_BUFFER))
@@ -300,8 +301,8 @@ static int socket_for(const struct wire *w, const struct endpoint *e)
 	return e->to.any.sa_family == AF_INET6 ? w->fd6 : w->fd4;
 }
 
-int wire_send_one(struct wire *w, const struct endpoint *to, const void *message, size_t len,
-		  uint8_t tos)
+static int send_message(struct wire *w, const struct endpoint *to, const void *message, size_t len,
+			uint8_t tos, uint16_t segment)
 {
 	struct iovec piece = {.iov_base = (void *)message, .iov_len = len};
 	struct msghdr m = {.msg_iov = &piece, .msg_iovlen = 1};
@@ -310,8 +311,20 @@ int wire_send_one(struct wire *w, const struct endpoint *to, const void *message
 
 	if (fd < 0)
 		return -EAFNOSUPPORT;
-	address(&m, &control, to, tos, 0);
+	address(&m, &control, to, tos, segment);
 	return sendmsg(fd, &m, MSG_DONTWAIT) < 0 ? -errno : 0;
+}
+
+int wire_send_one(struct wire *w, const struct endpoint *to, const void *message, size_t len,
+		  uint8_t tos)
+{
+	return send_message(w, to, message, len, tos, 0);
+}
+
+int wire_send_equal(struct wire *w, const struct endpoint *to, const void *messages, unsigned int n,
+		    uint16_t size, uint8_t tos)
+{
+	return send_message(w, to, messages, (size_t)n * size, tos, size);
 }
 
 static void count_refused(struct pv_counters *count, int err, uint64_t messages)
@@ -413,12 +426,14 @@ void wire_socket_send(struct wire *w, struct wire_buffers *b, const struct wire_
 	}
 }
 
-static void read_controls(struct msghdr *m, struct wire_received *r)
+static void read_controls(struct msghdr *m, struct wire_received *r, uint32_t *dropped)
 {
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c; c = CMSG_NXTHDR(m, c)) {
 		const void *data = CMSG_DATA(c);
 
-		if (c->cmsg_level == IPPROTO_UDP && c->cmsg_type == UDP_GRO) {
+		if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SO_RXQ_OVFL) {
+			memcpy(dropped, data, sizeof(*dropped));
+		} else if (c->cmsg_level == IPPROTO_UDP && c->cmsg_type == UDP_GRO) {
 			int segment;
 
 			memcpy(&segment, data, sizeof(segment));
@@ -450,6 +465,8 @@ unsigned int wire_socket_receive(struct wire *w, struct wire_buffers *b, bool ip
 				 struct wire_received *out, struct pv_counters *count)
 {
 	int fd = ipv6 ? w->fd6 : w->fd4;
+	uint32_t *dropped = ipv6 ? &w->dropped6 : &w->dropped4;
+	const uint32_t before = *dropped;
 
 	if (fd < 0)
 		return 0;
@@ -478,9 +495,11 @@ unsigned int wire_socket_receive(struct wire *w, struct wire_buffers *b, bool ip
 		r->tos = 0;
 		memset(&r->from.from, 0, sizeof(r->from.from));
 		r->from.from_ifindex = 0;
-		read_controls(&b->messages[i].msg_hdr, r);
+		read_controls(&b->messages[i].msg_hdr, r, dropped);
 		if (!r->segment)
 			r->segment = (uint16_t)(r->length < UINT16_MAX ? r->length : UINT16_MAX);
 	}
+	/* A message says what was dropped before it, where that is anything. */
+	count->socket_full += *dropped - before;
 	return (unsigned int)n;
 }

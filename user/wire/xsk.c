@@ -10,6 +10,8 @@
 #include <sys/socket.h>
 #include <xdp/xsk.h>
 
+#include "base/late_close.h"
+
 /* Newer than Debian 12's headers; the values are the kernel's ABI. */
 #ifndef XDP_USE_SG
 #define XDP_USE_SG (1 << 4)
@@ -48,6 +50,7 @@ struct chunks {
 struct xsk {
 	struct xsk_umem *umem;
 	struct xsk_socket *socket;
+	struct late_close late;
 	struct xsk_ring_prod fill, tx;
 	struct xsk_ring_cons completion, rx;
 	uint8_t *memory;
@@ -86,6 +89,8 @@ static int open_socket(struct xsk *x, const struct xsk_params *params, const cha
 		setsockopt(xsk_fd(x), SOL_XDP, XDP_MAX_TX_SKB_BUDGET, &budget, sizeof(budget));
 		err = xsk_mark(x, params->fwmark);
 	}
+	if (!err)
+		late_close_begin(&x->late, xsk_fd(x));
 	return err;
 }
 
@@ -101,6 +106,7 @@ int xsk_open(const struct xsk_params *params, struct xsk **out)
 	x = calloc(1, sizeof(*x));
 	if (!x)
 		return -ENOMEM;
+	x->late = (struct late_close)LATE_CLOSE_NONE;
 	x->memory_size = (size_t)(N_CHUNKS + n_sendable) * CHUNK_SIZE;
 	x->memory = mmap(NULL, x->memory_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
 			 -1, 0);
@@ -128,6 +134,7 @@ void xsk_close(struct xsk *x)
 {
 	if (!x)
 		return;
+	late_close_end(&x->late);
 	if (x->socket)
 		xsk_socket__delete(x->socket);
 	if (x->umem)
@@ -291,9 +298,8 @@ unsigned int xsk_flush(struct xsk *x, bool *all)
 	return calls;
 }
 
-unsigned int xsk_frames_spare(const struct xsk *x)
+unsigned int xsk_frames_spare(void)
 {
-	(void)x;
 	return N_CHUNKS / SPARE_PARTS;
 }
 

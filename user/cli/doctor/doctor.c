@@ -17,7 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "agent/status.h"
+#include "agent/report/status.h"
 #include "cli/cli.h"
 #include "cli/doctor/felix.h"
 #include "cli/doctor/findings.h"

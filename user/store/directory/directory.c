@@ -17,9 +17,6 @@
  */
 #include <errno.h>
 #include <event2/event.h>
-#include <jansson.h>
-#include <limits.h>
-#include <search.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,248 +28,15 @@
 #include "base/files.h"
 #include "base/log.h"
 #include "store/directory/directory_set.h"
-#include "store/directory/identity.h"
-#include "store/document.h"
-#include "store/memory.h"
-#include "store/store.h"
+#include "store/directory/internal.h"
 
 #define WATCHED                                                                                    \
 	(IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_DELETE_SELF |               \
 	 IN_MOVE_SELF | IN_ONLYDIR)
-#define SUFFIX	 ".json"
 #define CHECK_MS 250
 #define RETRY_MS 1000
 /* Who deletes one file may delete all: only then is it read what is left. */
 #define QUIET_MS 300
-
-/* The order is that of enum memory_kind. */
-static const char *const folders[MEMORY_KINDS] = {"nodes", "config"};
-
-/* A file that was read: its bytes, to see whether it changed. */
-struct known {
-	char *file; /* name without folder */
-	char *text; /* last content, good or bad; NULL: could not be read */
-	ino_t ino;
-	off_t size;
-	struct timespec changed;
-	bool listed; /* in the reading under way */
-	struct known *next;
-};
-
-struct directory {
-	char *path;
-	const struct store_place *place;
-	int inotify, watches[MEMORY_KINDS];
-	struct identity identity[MEMORY_KINDS]; /* of what is watched */
-	char text[MEMORY_KINDS][MEMORY_IDENTITY];
-	bool synced;
-	bool unread; /* something could not be read, and may be well a moment later */
-	struct event *on_events, *on_check, *on_quiet, *on_retry;
-	struct known *known[MEMORY_KINDS];
-	void *index[MEMORY_KINDS]; /* of tsearch(3), by file name */
-};
-
-static void path_of(const struct directory *d, int folder, const char *file, char *out, size_t room)
-{
-	snprintf(out, room, "%s/%s%s%s", d->path, folders[folder], file ? "/" : "",
-		 file ? file : "");
-}
-
-static void well(struct directory *d, const char *path)
-{
-	if (health_well(d->place->health, path))
-		log_info("store: in order again", "path=%s", path);
-}
-
-/* --- what is known of files --- */
-
-static int by_file(const void *a, const void *b)
-{
-	return strcmp(((const struct known *)a)->file, ((const struct known *)b)->file);
-}
-
-static struct known *find(struct directory *d, int folder, const char *file)
-{
-	const struct known key = {.file = (char *)(uintptr_t)file};
-	struct known *const *found = tfind(&key, &d->index[folder], by_file);
-
-	return found ? *found : NULL;
-}
-
-static struct known *find_or_make(struct directory *d, int folder, const char *file)
-{
-	struct known *k = find(d, folder, file);
-
-	if (k)
-		return k;
-	k = calloc(1, sizeof(*k));
-	if (!k)
-		return NULL;
-	k->file = strdup(file);
-	if (!k->file || !tsearch(k, &d->index[folder], by_file)) {
-		free(k->file);
-		free(k);
-		return NULL;
-	}
-	k->next = d->known[folder];
-	d->known[folder] = k;
-	return k;
-}
-
-static void known_free(struct directory *d, int folder, struct known *k)
-{
-	tdelete(k, &d->index[folder], by_file);
-	free(k->file);
-	free(k->text);
-	free(k);
-}
-
-/* --- one file --- */
-
-static bool ours(const char *file)
-{
-	const size_t len = strlen(file);
-
-	return *file != '.' && len > strlen(SUFFIX) && !strcmp(file + len - strlen(SUFFIX), SUFFIX);
-}
-
-/* The node of a file, without the suffix; "": of the cluster's settings. False: nobody's. */
-static bool name_of(int folder, const char *file, char out[NAME_MAX + 1])
-{
-	char stem[NAME_MAX + 1];
-	const char *node;
-
-	snprintf(stem, sizeof(stem), "%.*s", (int)(strlen(file) - strlen(SUFFIX)), file);
-	if (folder == MEMORY_NODES) {
-		strcpy(out, stem);
-		return true;
-	}
-	if (!document_node(stem, &node))
-		return false;
-	strcpy(out, node ? node : "");
-	return true;
-}
-
-static int tell_node(struct directory *d, const char *name, const char *text, size_t len,
-		     char *problem, size_t room)
-{
-	struct node_record r;
-	int err = record_parse(text, len, &r, problem, room);
-
-	if (err)
-		return err;
-	if (strcmp(r.name, name)) {
-		snprintf(problem, room, "name: \"%.80s\" is not that of the file", r.name);
-		record_fini(&r);
-		return -EINVAL;
-	}
-	memory_node(d->place->memory, &r);
-	record_fini(&r);
-	return 0;
-}
-
-static int tell_settings(struct directory *d, const char *name, const char *path, const char *text,
-			 size_t len, char *problem, size_t room)
-{
-	json_error_t error;
-	json_t *o = json_loadb(text, len, JSON_REJECT_DUPLICATES, &error);
-
-	if (!o || !json_is_object(o)) {
-		snprintf(problem, room, "line %d: %s", o ? 1 : error.line,
-			 o ? "not a JSON object" : error.text);
-		json_decref(o);
-		return -EINVAL;
-	}
-	document_tell(d->place->memory, *name ? name : NULL, o, path);
-	json_decref(o);
-	return 0;
-}
-
-/* What a file is like, and stays like: the others may be well a moment later. */
-static bool is_for_good(int err)
-{
-	return err == -EFBIG || err == -EISDIR || err == -ENOTSUP || err == -ELOOP;
-}
-
-/* What was good before stays in force. */
-static void not_used(struct directory *d, int folder, const char *path, const char *name,
-		     const char *problem)
-{
-	if (name)
-		memory_there(d->place->memory, folder, name);
-	if (health_trouble(d->place->health, HEALTH_PART, path, problem))
-		log_warn("store: a file is not used", "file=%s problem=\"%s\"", path, problem);
-}
-
-static bool is_same(const struct known *k, const struct stat *s)
-{
-	return k->text && k->ino == s->st_ino && k->size == s->st_size &&
-	       k->changed.tv_sec == s->st_ctim.tv_sec && k->changed.tv_nsec == s->st_ctim.tv_nsec;
-}
-
-static void use(struct directory *d, int folder, struct known *k, const char *path, char *text,
-		size_t len, int err)
-{
-	char problem[200] = "", name[NAME_MAX + 1];
-	const bool named = name_of(folder, k->file, name);
-
-	if (!err && named && k->text && !strcmp(text, k->text)) {
-		memory_there(d->place->memory, folder, name);
-		free(text);
-		return;
-	}
-	free(k->text);
-	k->text = text;
-	if (err == -EFBIG)
-		snprintf(problem, sizeof(problem), "larger than 1 MiB");
-	else if (err)
-		snprintf(problem, sizeof(problem), "%s", strerror(-err));
-	else if (!named)
-		snprintf(problem, sizeof(problem),
-			 "the name is neither default.json nor node.NAME.json");
-	else if (folder == MEMORY_NODES)
-		err = tell_node(d, name, text, len, problem, sizeof(problem));
-	else
-		err = tell_settings(d, name, path, text, len, problem, sizeof(problem));
-	if (err && !*problem)
-		snprintf(problem, sizeof(problem), "%s", strerror(-err));
-	if (*problem)
-		not_used(d, folder, path, named ? name : NULL, problem);
-	else
-		well(d, path);
-	d->unread |= err && err != -EINVAL && !is_for_good(err);
-}
-
-/* `news`: it was written, perhaps within one tick of the clock of files. False: it is not there. */
-static bool read_file(struct directory *d, int folder, const char *file, bool news)
-{
-	char path[PATH_MAX], name[NAME_MAX + 1], *text;
-	struct known *k = find_or_make(d, folder, file);
-	struct stat s = {.st_ino = 0};
-	size_t len = 0;
-	int err;
-
-	if (!k) {
-		d->unread = true;
-		return true;
-	}
-	path_of(d, folder, file, path, sizeof(path));
-	if (!stat(path, &s) && !news && is_same(k, &s) && name_of(folder, file, name)) {
-		memory_there(d->place->memory, folder, name);
-		k->listed = true;
-		return true;
-	}
-	err = file_read(path, RECORD_MAX_BYTES, &text, &len);
-	/* A link that leads nowhere is there. */
-	if (err == -ENOENT && lstat(path, &s))
-		return false;
-	k->ino = s.st_ino;
-	k->size = s.st_size;
-	k->changed = s.st_ctim;
-	k->listed = true;
-	use(d, folder, k, path, text, len, err);
-	return true;
-}
 
 /* --- all of it --- */
 
@@ -289,7 +53,7 @@ static int watch(struct directory *d, int folder)
 	char path[PATH_MAX];
 	int fresh;
 
-	path_of(d, folder, NULL, path, sizeof(path));
+	directory_path(d, folder, NULL, path, sizeof(path));
 	fresh = inotify_add_watch(d->inotify, path, WATCHED);
 	if (fresh < 0)
 		return -errno;
@@ -307,7 +71,7 @@ static int identify(const struct directory *d, struct identity out[MEMORY_KINDS]
 	int err = 0;
 
 	for (int i = 0; i < MEMORY_KINDS && !err; i++) {
-		path_of(d, i, NULL, path, PATH_MAX);
+		directory_path(d, i, NULL, path, PATH_MAX);
 		err = identity_stat(d->path, path, &out[i]);
 	}
 	return err;
@@ -328,24 +92,11 @@ static void listing_free(struct listing *l)
 static void read_files(struct directory *d, int folder, const struct listing *l)
 {
 	memory_listing(d->place->memory, folder);
-	for (struct known *k = d->known[folder]; k; k = k->next)
-		k->listed = false;
+	directory_list_begins(d, folder);
 	for (size_t i = 0; i < l->n; i++)
-		if (ours(l->names[i]))
-			read_file(d, folder, l->names[i], false);
-	for (struct known **at = &d->known[folder]; *at;) {
-		struct known *k = *at;
-		char path[PATH_MAX];
-
-		if (k->listed) {
-			at = &k->next;
-			continue;
-		}
-		path_of(d, folder, k->file, path, sizeof(path));
-		well(d, path);
-		*at = k->next;
-		known_free(d, folder, k);
-	}
+		if (directory_ours(l->names[i]))
+			directory_read_file(d, folder, l->names[i], false);
+	directory_list_ends(d, folder);
 }
 
 static bool was_seen(void *context, const struct memory_entry *e)
@@ -390,7 +141,7 @@ static void read_all(struct directory *d)
 	d->unread = false;
 	err = identify(d, before, path);
 	for (int i = 0; i < MEMORY_KINDS && !err; i++) {
-		path_of(d, i, NULL, path, sizeof(path));
+		directory_path(d, i, NULL, path, sizeof(path));
 		err = watch(d, i);
 		if (!err)
 			err = identity_text(d->path, &before[i], d->text[i]);
@@ -405,7 +156,7 @@ static void read_all(struct directory *d)
 		blind(d, path, err);
 	} else {
 		memcpy(d->identity, after, sizeof(after));
-		well(d, d->path);
+		directory_well(d, d->path);
 		/* Settings first: whoever is told of nodes then knows what to do with them. */
 		read_files(d, MEMORY_SETTINGS, &lists[MEMORY_SETTINGS]);
 		read_files(d, MEMORY_NODES, &lists[MEMORY_NODES]);
@@ -450,7 +201,7 @@ static void vanished(struct directory *d, int folder, const char *file)
 {
 	char name[NAME_MAX + 1];
 
-	if (!ours(file) || !name_of(folder, file, name))
+	if (!directory_ours(file) || !directory_name(folder, file, name))
 		return;
 	memory_deleted_probably(d->place->memory, folder, name);
 	later(d->on_quiet, QUIET_MS);
@@ -482,11 +233,11 @@ static void on_events(evutil_socket_t fd, short what, void *context)
 				d->watches[folder] = -1;
 			if (e->mask & (IN_Q_OVERFLOW | IN_DELETE_SELF | IN_MOVE_SELF | IN_UNMOUNT))
 				again = true;
-			else if (folder < 0 || !e->len || !ours(e->name))
+			else if (folder < 0 || !e->len || !directory_ours(e->name))
 				continue;
 			else if (e->mask & (IN_DELETE | IN_MOVED_FROM))
 				vanished(d, folder, e->name);
-			else if (!read_file(d, folder, e->name, true))
+			else if (!directory_read_file(d, folder, e->name, true))
 				again = true;
 		}
 	}
@@ -514,14 +265,7 @@ static void close_directory(void *self)
 		event_free(d->on_retry);
 	if (d->inotify >= 0)
 		close(d->inotify);
-	for (int i = 0; i < MEMORY_KINDS; i++) {
-		struct known *next;
-
-		for (struct known *k = d->known[i]; k; k = next) {
-			next = k->next;
-			known_free(d, i, k);
-		}
-	}
+	directory_files_fini(d);
 	free(d->path);
 	free(d);
 }
@@ -536,7 +280,7 @@ static int make_folders(struct directory *d)
 		if (*memory_shelf(d->place->memory, i)->identity ||
 		    memory_count(d->place->memory, i))
 			continue;
-		path_of(d, i, NULL, path, sizeof(path));
+		directory_path(d, i, NULL, path, sizeof(path));
 		err = directory_make(path);
 	}
 	if (err)
@@ -586,30 +330,21 @@ fail:
 
 static int publish(void *self, const struct node_record *r)
 {
-	char path[PATH_MAX], file[NODE_NAME_MAX + sizeof(SUFFIX)];
+	char path[PATH_MAX], file[NODE_NAME_MAX + sizeof(DIRECTORY_SUFFIX)];
 	struct directory *d = self;
 	char *text = record_format(r);
-	const struct known *k;
+	const char *there;
 	int err = 0;
 
 	if (!text)
 		return -ENOMEM;
-	snprintf(file, sizeof(file), "%s" SUFFIX, r->name);
-	k = find(d, MEMORY_NODES, file);
-	path_of(d, MEMORY_NODES, file, path, sizeof(path));
-	if (!k || !k->text || strcmp(k->text, text) != 0 || access(path, F_OK))
+	snprintf(file, sizeof(file), "%s" DIRECTORY_SUFFIX, r->name);
+	there = directory_text(d, MEMORY_NODES, file);
+	directory_path(d, MEMORY_NODES, file, path, sizeof(path));
+	if (!there || strcmp(there, text) != 0 || access(path, F_OK))
 		err = file_write(path, 0644, text, strlen(text));
 	free(text);
 	return err ? err : identity_make(d->path);
-}
-
-static int withdraw(void *self, const char *name)
-{
-	char path[PATH_MAX], file[NODE_NAME_MAX + sizeof(SUFFIX)];
-
-	snprintf(file, sizeof(file), "%s" SUFFIX, name);
-	path_of(self, MEMORY_NODES, file, path, sizeof(path));
-	return unlink(path) && errno != ENOENT ? -errno : 0;
 }
 
 static int set(void *self, const char *node, const struct store_setting *changes, unsigned int n)
@@ -618,7 +353,7 @@ static int set(void *self, const char *node, const struct store_setting *changes
 	char folder[PATH_MAX];
 	int err;
 
-	path_of(d, MEMORY_SETTINGS, NULL, folder, sizeof(folder));
+	directory_path(d, MEMORY_SETTINGS, NULL, folder, sizeof(folder));
 	err = directory_set(folder, node, changes, n);
 	return err ? err : identity_make(d->path);
 }
@@ -628,6 +363,5 @@ const struct store_kind store_directory = {
 	.open = open_directory,
 	.close = close_directory,
 	.publish = publish,
-	.withdraw = withdraw,
 	.set = set,
 };

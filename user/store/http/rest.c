@@ -48,7 +48,8 @@ struct rest {
 	long probed;		   /* the local port that it was answered on */
 	char peer[64];		   /* address that the last answer came from */
 	uint64_t patience; /* ms without a word before somebody asks; drawn anew each time */
-	bool *freed;	   /* set when the client is freed by a done() that it called */
+	unsigned int busy; /* so many done() of its calls are running */
+	bool closed;	   /* one of them freed the client: it goes when the last of them returns */
 };
 
 static uint64_t now_ms(void)
@@ -312,6 +313,16 @@ char *rest_escape(const char *text)
 	return copy;
 }
 
+/* After a done(). False: the client is gone. */
+static bool stays(struct rest *r)
+{
+	const bool closed = r->closed;
+
+	if (!--r->busy && closed)
+		free(r);
+	return !closed;
+}
+
 /* Ends a call; its owner hears of it. False: the client is gone. */
 static bool end(struct rest_call *c, long status, const char *error)
 {
@@ -324,7 +335,6 @@ static bool end(struct rest_call *c, long status, const char *error)
 				.len = c->len,
 				.too_large = c->overflow};
 	curl_off_t wait = 0;
-	bool freed = false;
 	char *body = c->answer, *url = c->url;
 
 	if (body)
@@ -333,16 +343,14 @@ static bool end(struct rest_call *c, long status, const char *error)
 	a.retry_after = wait > 0 && wait < 3600 ? (unsigned int)wait : 0;
 	c->answer = c->url = NULL;
 	call_free(c);
-	r->freed = &freed;
+	r->busy++;
 	if (q.done)
 		q.done(q.context, &a);
 	if (body)
 		explicit_bzero(body, a.len);
 	free(body);
 	free(url);
-	if (!freed)
-		r->freed = NULL;
-	return !freed;
+	return stays(r);
 }
 
 /* What a data() started and cancelled. */
@@ -577,8 +585,6 @@ void rest_free(struct rest *r)
 
 	if (!r)
 		return;
-	if (r->freed)
-		*r->freed = true;
 	while ((c = TAILQ_FIRST(&r->calls)))
 		call_free(c);
 	connections_free(r->connections);
@@ -590,5 +596,7 @@ void rest_free(struct rest *r)
 	credentials_wipe(&r->authorization);
 	free(r->probe);
 	credentials_fini(&r->as);
-	free(r);
+	r->closed = true;
+	if (!r->busy)
+		free(r);
 }

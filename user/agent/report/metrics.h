@@ -3,10 +3,10 @@
  * The node's metrics in Prometheus' text format: Calico's names for WireGuard's, podveil_ for the
  * rest. Thread: control.
  */
-#ifndef AGENT_METRICS_H
-#define AGENT_METRICS_H
+#ifndef AGENT_REPORT_METRICS_H
+#define AGENT_REPORT_METRICS_H
 
-#include "agent/report.h"
+#include "agent/report/report.h"
 
 /* Allocated; NULL: no memory. */
 char *metrics_text(const struct report_input *in);

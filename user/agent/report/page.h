@@ -3,8 +3,8 @@
  * The page for people: the status document as HTML, whole without JavaScript. Pure but for the
  * time of day.
  */
-#ifndef AGENT_PAGE_H
-#define AGENT_PAGE_H
+#ifndef AGENT_REPORT_PAGE_H
+#define AGENT_REPORT_PAGE_H
 
 #include <jansson.h>
 

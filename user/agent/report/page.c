@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "agent/page.h"
+#include "agent/report/page.h"
 
 #include <stdbool.h>
 #include <stdio.h>
@@ -311,8 +311,11 @@ static void losses(FILE *f, const json_t *status)
 		     yes(line, "routing") && yes(line, "nftables") ? "stands"
 		     : yes(line, "routing")			   ? "lacks nftables"
 								   : "lacks routing");
-	fact_number(f, "Left in plain", number(guard, "leaks"));
-	fact_number(f, "Came in plain", number(guard, "plainInward"));
+	fact_number(f, "Leaked", number(guard, "leaked"));
+	fact_number(f, "Leaked, inward", number(guard, "leakedInward"));
+	fact_number(f, "Plain before encryption", number(guard, "plainBeforeEncryption"));
+	fact_number(f, "Plain before encryption, inward",
+		    number(guard, "plainInwardBeforeEncryption"));
 	fputs("</dl>\n", f);
 	json_array_foreach (json_object_get(status, "tunnels"), i, t)
 		n += json_object_size(json_object_get(t, "drops"));

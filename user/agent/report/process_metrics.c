@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "agent/process_metrics.h"
+#include "agent/report/process_metrics.h"
 
 #include <dirent.h>
 #include <sys/resource.h>

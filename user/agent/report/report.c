@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "agent/report.h"
+#include "agent/report/report.h"
 
 #include <arpa/inet.h>
 #include <jansson.h>
@@ -245,18 +245,15 @@ static json_t *settings_status(const struct settings_stack *s)
 {
 	static const char *const layers[SETTINGS_LAYERS] = {"default", "cluster", "node",
 							    "environment", "flag"};
-	size_t n;
-	const struct settings_field *fields = settings_fields(&n);
 	json_t *all = json_object();
 
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; i < SETTINGS_COUNT; i++) {
+		const char *name = settings_table[i].name;
 		enum settings_layer from;
-		char text[1024];
+		json_t *value = any_text(settings_text(s, name, &from));
 
-		settings_text(s, fields[i].name, text, sizeof(text), &from);
-		json_object_set_new(
-			all, fields[i].name,
-			json_pack("{s:o, s:s}", "value", any_text(text), "from", layers[from]));
+		json_object_set_new(all, name,
+				    json_pack("{s:o, s:s}", "value", value, "from", layers[from]));
 	}
 	return all;
 }
@@ -280,11 +277,14 @@ static json_t *guard_status(const struct fence *f)
 	struct pv_counters c;
 
 	fence_counters(f, &c);
-	return json_pack("{s:b, s:s, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "stands",
-			 fence_stands(f), "method", fence_method(f), "devices",
+	return json_pack("{s:b, s:s, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}",
+			 "stands", fence_stands(f), "method", fence_method(f), "devices",
 			 guard_devices_status(f), "displaced", (json_int_t)fence_displaced(f),
-			 "leaks", (json_int_t)c.leaks, "dropLeak", (json_int_t)c.drop_leak,
-			 "plainInward", (json_int_t)c.plain_inward, "dropPlainInward",
+			 "leaks", (json_int_t)c.leaks, "leaked", (json_int_t)c.leaked,
+			 "plainBeforeEncryption", (json_int_t)c.plain_before_encryption, "dropLeak",
+			 (json_int_t)c.drop_leak, "plainInward", (json_int_t)c.plain_inward,
+			 "leakedInward", (json_int_t)c.leaked_inward, "plainInwardBeforeEncryption",
+			 (json_int_t)c.plain_inward_before_encryption, "dropPlainInward",
 			 (json_int_t)c.drop_plain_inward, "dropWireShort",
 			 (json_int_t)c.drop_wire_short, "drops", drop_list(&c));
 }

@@ -3,10 +3,10 @@
  * What the agent knows, as JSON for whoever connects to /run/podveil/agent.sock: one document, then
  * the connection ends. `podveil status` is such a reader.
  */
-#ifndef AGENT_STATUS_H
-#define AGENT_STATUS_H
+#ifndef AGENT_REPORT_STATUS_H
+#define AGENT_REPORT_STATUS_H
 
-#include "agent/report.h"
+#include "agent/report/report.h"
 
 #define STATUS_SOCKET "/run/podveil/agent.sock"
 

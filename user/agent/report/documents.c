@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "agent/documents.h"
+#include "agent/report/documents.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/metrics.h"
-#include "agent/page.h"
+#include "agent/report/metrics.h"
+#include "agent/report/page.h"
 #include "base/log.h"
 #include "http/assets.h"
 #include "http/http.h"

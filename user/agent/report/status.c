@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "agent/status.h"
+#include "agent/report/status.h"
 
 #include <errno.h>
 #include <event2/buffer.h>

@@ -7,10 +7,10 @@
  *
  * Thread: control, which makes the documents; a thread of http/http.h serves them.
  */
-#ifndef AGENT_DOCUMENTS_H
-#define AGENT_DOCUMENTS_H
+#ifndef AGENT_REPORT_DOCUMENTS_H
+#define AGENT_REPORT_DOCUMENTS_H
 
-#include "agent/report.h"
+#include "agent/report/report.h"
 
 struct documents;
 struct event_base;

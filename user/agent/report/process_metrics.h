@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The metrics that every exporter has of its process, under their usual names. */
-#ifndef AGENT_PROCESS_METRICS_H
-#define AGENT_PROCESS_METRICS_H
+#ifndef AGENT_REPORT_PROCESS_METRICS_H
+#define AGENT_REPORT_PROCESS_METRICS_H
 
 #include <stdio.h>
 

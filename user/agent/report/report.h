@@ -3,8 +3,8 @@
  * What there is to say about a node: the status document (JSON, its members are a contract, listed
  * in user/cli/manual.c) and conflicts between nodes. Thread: control.
  */
-#ifndef AGENT_REPORT_H
-#define AGENT_REPORT_H
+#ifndef AGENT_REPORT_REPORT_H
+#define AGENT_REPORT_REPORT_H
 
 #include <jansson.h>
 #include <stdbool.h>

@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Parts of pages and of the resource definition that are made from tables in the code. In a file, such a
+ * part lies between two lines, whatever the file's comments look like:
+ *
+ *   <!-- make docs: begin settings, from user/plan/settings_table.h -->
+ *   <!-- make docs: end -->
+ *
+ *   pages FILE...           writes the parts anew
+ *   pages --check FILE...   1 where one is older than its table
+ */
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/counters.h"
+#include "base/files.h"
+#include "plan/setting.h"
+
+#define BEGIN "make docs: begin "
+#define END   "make docs: end"
+
+/* --- settings --- */
+
+static const char *fallback(const struct setting *s)
+{
+	return *s->fallback ? s->fallback : "none";
+}
+
+static void settings(FILE *f)
+{
+	char range[SETTING_RANGE];
+
+	fputs("| setting | meaning | values | default |\n|---|---|---|---|\n", f);
+	for (const struct setting *s = settings_table; s < settings_table + SETTINGS_COUNT; s++)
+		fprintf(f, "| `%s` | %s | %s | %s |\n", s->name, s->meaning,
+			setting_range(s, range), fallback(s));
+}
+
+/* --- the resource definition --- */
+
+#define RULE   "                "
+#define MEMBER "                "
+#define DETAIL MEMBER "  "
+
+/* A default as the rules' language has it. */
+static void literal(FILE *f, const struct setting *s)
+{
+	fprintf(f, s->form == SETTING_NUMBER || s->form == SETTING_BOOLEAN ? "%s" : "'%s'",
+		s->fallback);
+}
+
+static void or_default(FILE *f, const struct setting *s)
+{
+	fprintf(f, "(has(self.%s) ? self.%s : ", s->name, s->name);
+	literal(f, s);
+	fputs(")", f);
+}
+
+static void schema_rules(FILE *f)
+{
+	char range[SETTING_RANGE];
+	size_t n;
+	const struct setting_pair *pairs = setting_pairs(&n);
+
+	for (const struct setting *s = settings_table; s < settings_table + SETTINGS_COUNT; s++)
+		if (s->form == SETTING_NUMBER && s->numbers[1].to)
+			fprintf(f,
+				RULE
+				"- rule: \"!has(self.%s) || self.%s <= %llu || self.%s >= %llu\"\n" RULE
+				"  message: %s must be %s\n",
+				s->name, s->name, (unsigned long long)s->numbers[0].to, s->name,
+				(unsigned long long)s->numbers[1].from, s->name,
+				setting_range(s, range));
+	for (size_t i = 0; i < n; i++) {
+		fputs(RULE "- rule: \"", f);
+		or_default(f, pairs[i].one);
+		fputs(" != ", f);
+		or_default(f, pairs[i].other);
+		fprintf(f, "\"\n" RULE "  message: %s and %s must differ\n", pairs[i].one->name,
+			pairs[i].other->name);
+	}
+}
+
+static void schema_words(FILE *f, const char *words)
+{
+	fputs(DETAIL "type: string\n" DETAIL "enum: [", f);
+	for (; *words; words++)
+		if (*words == ' ')
+			fputs(", ", f);
+		else
+			fputc(*words, f);
+	fputs("]\n", f);
+}
+
+static void schema_members(FILE *f)
+{
+	for (const struct setting *s = settings_table; s < settings_table + SETTINGS_COUNT; s++) {
+		fprintf(f, MEMBER "%s:\n", s->name);
+		switch (s->form) {
+		case SETTING_BOOLEAN:
+			fputs(DETAIL "type: boolean\n", f);
+			break;
+		case SETTING_NUMBER:
+			fprintf(f,
+				DETAIL "type: integer\n" DETAIL "minimum: %llu\n" DETAIL
+				       "maximum: %llu\n",
+				(unsigned long long)s->numbers[0].from,
+				(unsigned long long)s->numbers[!!s->numbers[1].to].to);
+			break;
+		case SETTING_WORD:
+			schema_words(f, s->words);
+			break;
+		case SETTING_TEXT:
+			fprintf(f,
+				DETAIL "type: string\n" DETAIL "pattern: '%s'\n" DETAIL
+				       "maxLength: 32\n",
+				s->pattern);
+			break;
+		case SETTING_LIST:
+			fprintf(f,
+				DETAIL "type: array\n" DETAIL "maxItems: %zu\n" DETAIL
+				       "items: {type: string, maxLength: 64}\n",
+				s->most);
+			break;
+		}
+		fprintf(f, DETAIL "description: \"%c%s. Default %s.\"\n", *s->meaning & ~0x20,
+			s->meaning + 1, fallback(s));
+	}
+}
+
+/* --- counters --- */
+
+static void drops(FILE *f)
+{
+	size_t n;
+	const struct counter_field *fields = counters_drops(&n);
+
+	fputs("| reason | what was dropped |\n|---|---|\n", f);
+	for (size_t i = 0; i < n; i++)
+		fprintf(f, "| `%s` | %s |\n", counter_reason(&fields[i]), fields[i].help);
+}
+
+static void counter_rows(FILE *f, const struct counter_field *fields, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		fprintf(f, "| `%s` | %s |\n", fields[i].name, fields[i].help);
+}
+
+static void counters(FILE *f)
+{
+	size_t n;
+	const struct counter_field *fields = counters_traffic(&n);
+
+	fputs("| counter | what it counts |\n|---|---|\n", f);
+	counter_rows(f, fields, n);
+	fields = counters_worker(&n);
+	counter_rows(f, fields, n);
+	fields = counters_seen(&n);
+	counter_rows(f, fields, n);
+}
+
+/* --- files --- */
+
+static const struct part {
+	const char *name;
+	void (*print)(FILE *f);
+} parts[] = {
+	{"settings", settings},	 {"schema rules", schema_rules}, {"schema members", schema_members},
+	{"drop reasons", drops}, {"counters", counters},
+};
+
+/* The part that begins in this line; NULL: none does. */
+static const struct part *part_of(const char *line, size_t len)
+{
+	const char *begin = memmem(line, len, BEGIN, strlen(BEGIN));
+
+	for (size_t i = 0; begin && i < sizeof(parts) / sizeof(*parts); i++) {
+		const char *name = begin + strlen(BEGIN);
+		const size_t n = strlen(parts[i].name);
+
+		if (!strncmp(name, parts[i].name, n) && name[n] == ',')
+			return &parts[i];
+	}
+	return NULL;
+}
+
+/* The file with its parts made anew. Allocated; NULL: one of them does not end, or is not known. */
+static char *made_anew(const char *text)
+{
+	char *fresh = NULL;
+	size_t len;
+	FILE *f = open_memstream(&fresh, &len);
+	bool inside = false, good = f;
+
+	while (good && *text) {
+		const size_t line = strcspn(text, "\n") + (strchr(text, '\n') != NULL);
+		const struct part *p = part_of(text, line);
+
+		if (memmem(text, line, END, strlen(END)))
+			inside = false;
+		if (!inside)
+			fwrite(text, 1, line, f);
+		good = !memmem(text, line, BEGIN, strlen(BEGIN)) || (p && !inside);
+		if (good && p) {
+			p->print(f);
+			inside = true;
+		}
+		text += line;
+	}
+	if (f)
+		fclose(f);
+	if (good && !inside)
+		return fresh;
+	free(fresh);
+	return NULL;
+}
+
+static bool make_page(const char *path, bool check)
+{
+	char *text = NULL, *fresh = NULL;
+	size_t len;
+	int err = file_read(path, 1 << 20, &text, &len);
+	bool stale;
+
+	if (!err)
+		fresh = made_anew(text);
+	stale = fresh && strcmp(text, fresh) != 0;
+	if (err)
+		fprintf(stderr, "%s: %s\n", path, strerror(-err));
+	else if (!fresh)
+		fprintf(stderr, "%s: a part is not known, or does not end\n", path);
+	else if (stale && check)
+		fprintf(stderr, "%s differs from a table in the code: run make docs\n", path);
+	else if (stale)
+		err = file_write(path, 0644, fresh, strlen(fresh));
+	free(text);
+	err = err || !fresh || (stale && check);
+	free(fresh);
+	return !err;
+}
+
+int main(int argc, char **argv)
+{
+	const bool check = argc > 1 && !strcmp(argv[1], "--check");
+	bool good = true;
+
+	for (int i = check ? 2 : 1; i < argc; i++)
+		good = make_page(argv[i], check) && good;
+	return good ? EXIT_SUCCESS : EXIT_FAILURE;
+}

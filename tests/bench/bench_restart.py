@@ -1,0 +1,217 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""From kill -9 to the first packet: a device, an agent and an agent in strict mode are killed and started at once, again
+and again, with a datagram a millisecond in each direction and a capture on the far side of the uplink meanwhile.
+
+    bench_restart.py [--kills N] [--beside-load] [--times] [device|agent|strict...]
+
+The time of one kill goes from the signal to the datagram that ends the longest silence after it, in the direction that
+waits longer.
+"""
+import argparse
+import contextlib
+import json
+import os
+import select
+import signal
+import statistics
+import subprocess
+import sys
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [os.path.join(HERE, "../../deploy/lab"), os.path.join(HERE, "../e2e")]
+
+from cluster import Cluster, leaks  # noqa: E402
+from lab import PODVEIL, Capture, Device, Failed, Lab, implementation, wait_for  # noqa: E402
+from traffic import ping  # noqa: E402
+
+PAUSE = 0.5  # seconds between a first packet and the next kill
+TARGET, LIMIT = 100, 1000  # ms: the 99th percentile, and any
+
+# Sends a datagram a millisecond to the other end, from which the same comes; silences of 5 ms and more, as pairs of
+# times, are told at the end of its input. CLOCK_MONOTONIC is that of the whole machine.
+TALK = """
+import json, select, socket, sys, time
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.setsockopt(socket.SOL_SOCKET, 33, 8 << 20)
+s.bind((sys.argv[1], 7003)); s.connect((sys.argv[2], 7003)); s.setblocking(False)
+print('talking', flush=True)
+silences, sent, got = [], 0, 0
+due = last = time.monotonic()
+while True:
+    now = time.monotonic()
+    if now >= due:
+        due = max(due + 0.001, now - 0.05)
+        try: s.send(b'x' * 64); sent += 1
+        except OSError: pass
+    ready, _, _ = select.select([s, sys.stdin], [], [], max(0, due - time.monotonic()))
+    if sys.stdin in ready: break
+    if s not in ready: continue
+    try:
+        while s.recv(100): got += 1
+    except OSError: pass
+    else: continue
+    now = time.monotonic()
+    if now - last > 0.005: silences.append((last, now))
+    last = now
+print(json.dumps({'silences': silences, 'sent': sent, 'got': got}))
+"""
+
+
+class Talk:
+    def __init__(self, hosts, addresses):
+        ends = ((hosts[0], addresses[0], addresses[1]), (hosts[1], addresses[1], addresses[0]))
+        self.ends = [host.start([sys.executable, "-c", TALK, mine, other], stdin=subprocess.PIPE)
+                     for host, mine, other in ends]
+        for end in self.ends:
+            assert end.stdout.readline() == "talking\n"
+
+    def stop(self):
+        return [json.loads(end.communicate("\n", timeout=20)[0]) for end in self.ends]
+
+
+def kill_and_wait(pid):
+    """When the signal was sent; back when the process has ended, as its parent hears of it."""
+    with contextlib.closing(os.fdopen(os.pidfd_open(pid))) as process:
+        at = time.monotonic()
+        signal.pidfd_send_signal(process.fileno(), signal.SIGKILL)
+        select.select([process], [], [], 10)
+        return at
+
+
+class BareDevice:
+    def __init__(self):
+        self.lab = Lab(switch=True)
+        self.left = Device(self.lab.a, implementation("podveil"))
+        self.lab.connect(self.left, Device(self.lab.b, implementation("podveil")))
+        self.ends = (self.lab.pod_a, self.lab.pod_b), ("10.0.1.2", "10.0.2.2")
+        self.far, self.far_device, self.node = self.lab.switch, "port-a", self.lab.a
+        self.lab.a.run("wg showconf wg0 >/run/wg0.conf")
+        wait_for(lambda: ping(self.lab.pod_a, "10.0.2.2") == 3, "the tunnel works")
+
+    def find(self):
+        return self.left.pid()
+
+    def start(self):
+        """Keys and peers of a bare device must be set again."""
+        done = subprocess.run(self.lab.a.enter(f"{PODVEIL} device wg0 && wg setconf wg0 /run/wg0.conf"),
+                              stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        if done.returncode:
+            raise Failed(done.stderr)
+
+    @staticmethod
+    def plain(packets):
+        return [p for p in packets if b"x" * 64 in bytes(p)]
+
+    def close(self):
+        self.lab.close()
+
+
+class Agent:
+    strict = False
+
+    def __init__(self):
+        c = self.cluster = Cluster(2)
+        self.node = c.nodes[1]
+        self.client, self.server = c.pod(self.node, "client"), c.pod(c.nodes[0], "server")
+        if self.strict:
+            c.configure(podveilStrictMode=True, podveilStrictCIDRs=["10.244.0.0/16", "fd00:10:244::/48"])
+        for node in c.nodes:
+            c.start_agent(node)
+        c.podveil("enable")
+        wait_for(c.encrypted, "all nodes encrypt")
+        self.ends = (self.client, self.server), (self.client.address, self.server.address)
+        self.far, self.far_device = c.switch, "port1"
+
+    def find(self):
+        return self.node.agent.process.pid
+
+    def start(self):
+        self.cluster.start_agent(self.node, ready=False)
+
+    @staticmethod
+    def plain(packets):
+        return leaks(packets, b"x" * 64)
+
+    def close(self):
+        self.cluster.close()
+
+
+class StrictAgent(Agent):
+    strict = True
+
+
+KINDS = {"device": BareDevice, "agent": Agent, "strict": StrictAgent}
+
+
+def first_packet(at, until, silences):
+    """ms from the kill to the end of the longest silence about then."""
+    after = [(end - begin, end) for begin, end in silences if begin < at + 0.1 and at < end < until]
+    assert after, "a kill after which nothing was silent"
+    return 1000 * (max(after)[1] - at)
+
+
+def measure(kind, kills):
+    """(ms of each kill, datagrams lost at one kill, packets in plain)"""
+    with contextlib.closing(KINDS[kind]()) as it:
+        capture = Capture(it.far, it.far_device, "not udp port 51820 and not arp")
+        talk, times = Talk(*it.ends), []
+        time.sleep(PAUSE)
+        for _ in range(kills):
+            pid = it.find()
+            at = kill_and_wait(pid)
+            it.start()
+            times.append(at)
+            wait_for(lambda: ping(it.ends[0][0], it.ends[1][1], count=1, deadline=1), "packets come again", 20)
+            time.sleep(PAUSE)
+        told = talk.stop()
+        # So that an empty capture is known to be one that captured.
+        it.node.run("ping -6 -n -c 1 -W 1 ff02::1%eth0", check=False)
+        capture.stop()
+        packets = capture.packets()
+        assert len(packets), "the capture saw nothing, not even what is never encrypted"
+        lost = sum(t["sent"] for t in told) - sum(t["got"] for t in told)
+        until = [*times[1:], time.monotonic()]
+        took = [max(first_packet(at, end, t["silences"]) for t in told) for at, end in zip(times, until)]
+        return took, lost / kills, it.plain(packets)
+
+
+def percentile(values, share):
+    values = sorted(values)
+    return values[min(len(values) - 1, int(share * len(values)))]
+
+
+@contextlib.contextmanager
+def load(on):
+    """Two processes that compute, beside everything."""
+    busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(os.cpu_count() if on else 0)]
+    try:
+        yield
+    finally:
+        for process in busy:
+            process.kill()
+            process.wait()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kills", type=int, default=100)
+    parser.add_argument("--beside-load", action="store_true")
+    parser.add_argument("--times", action="store_true", help="print the time of each kill")
+    parser.add_argument("kinds", nargs="*", metavar="KIND", help=", ".join(KINDS))
+    options = parser.parse_args()
+    print(f"{'kill -9 to first packet':24} {'kills':>5} {'median':>8} {'p99':>8} {'worst':>8} {'lost a kill':>12} {'in plain':>9}")
+    for kind in options.kinds or KINDS:
+        with load(options.beside_load):
+            took, lost, plain = measure(kind, options.kills)
+        p99, worst = percentile(took, 0.99), max(took)
+        verdict = "reached" if p99 < TARGET and worst < LIMIT and not plain else "MISSED"
+        print(f"{kind:24} {len(took):5} {statistics.median(took):6.1f}ms {p99:6.1f}ms {worst:6.1f}ms {lost:12.1f} "
+              f"{len(plain):9}  {verdict}", flush=True)
+        if options.times:
+            print(" ".join(f"{t:.0f}" for t in took))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,357 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One pass: everything is made as settings and records say. */
+#include <errno.h>
+#include <sodium.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/announcer.h"
+#include "agent/internal.h"
+#include "agent/leftovers.h"
+#include "agent/proofs.h"
+#include "plan/registry.h"
+#include "strict/fence.h"
+#include "strict/first_line.h"
+#include "tunnel/source_check.h"
+#include "tunnel/takeover.h"
+#include "tunnel/tunnel.h"
+
+/* --- our record --- */
+
+/* Our node's key as the store has it; NULL: none. */
+static const uint8_t *published_key(const struct agent *a, int i)
+{
+	const struct node_record *there = nodes_find(&a->nodes, a->params.node);
+	const uint8_t *key = there ? plan_key(there, agent_families[i]) : NULL;
+
+	return key && !sodium_is_zero(key, 32) ? key : NULL;
+}
+
+/* The key that is there may be that of another WireGuard on this node, Felix's. To take it away would
+ * make peers talk to this node in plain. */
+static void spare_foreign_key(struct agent *a, int i, bool foreign[N_TUNNELS])
+{
+	const uint8_t *key = published_key(a, i);
+	uint8_t *ours = i == V4 ? a->self.record.key4 : a->self.record.key6;
+
+	foreign[i] = key && sodium_is_zero(ours, 32) && takeover_key_in_use(key);
+	if (!foreign[i])
+		return;
+	memcpy(ours, key, 32);
+	*(i == V4 ? &a->self.record.left4 : &a->self.record.left6) = false;
+}
+
+int agent_publish(struct agent *a)
+{
+	const struct node_record *there = nodes_find(&a->nodes, a->params.node);
+	bool foreign[N_TUNNELS];
+	int err;
+
+	for (int i = 0; i < N_TUNNELS; i++)
+		spare_foreign_key(a, i, foreign);
+	store_foreign_keys(a->store, foreign[V4], foreign[V6]);
+
+	/* Once in any case: the record may hang on the lease of the agent before, and go with it.
+	 */
+	if (a->published && there && store_shows(a->store, a->params.node) &&
+	    record_equal(there, &a->self.record))
+		return 0;
+	err = store_publish(a->store, &a->self.record);
+	if (err)
+		log_error("our record could not be published", "store=%s errno=%d error=\"%s\"",
+			  store_name(a->store), -err, strerror(-err));
+	a->published = !err;
+	return err;
+}
+
+/* --- the plans --- */
+
+static int review(struct agent *a, const struct node_record *const *all, uint8_t keys[][32])
+{
+	const struct settings *s = settings_get(a->params.settings);
+	struct cidr own[SELF_ADDRESSES];
+	struct registry_input in = {
+		.self = a->params.node,
+		.nodes = all,
+		.n_nodes = nodes_count_with(&a->nodes, a->params.node),
+		.own = own,
+		.n_own = self_addresses(&a->self, own),
+		.host_encryption = s->host_encryption,
+	};
+	char *conflicts;
+	int err = 0;
+
+	for (int i = 0; i < N_TUNNELS && !err; i++) {
+		if (!agent_enabled(s, i))
+			continue;
+		err = tunnel_key(a->tunnels[i], keys[i]);
+		in.own_keys[i] = keys[i];
+	}
+	cidr_parse_address(store_peer(a->store), &in.store);
+	proofs_see(a->registry, a->tunnels);
+	if (!err)
+		err = registry_review(a->registry, &in);
+	if (err)
+		return err;
+	registry_log(a->registry);
+	conflicts = report_conflicts(a->registry);
+	if (conflicts) {
+		free(a->conflicts);
+		a->conflicts = conflicts;
+	}
+	return 0;
+}
+
+static int make_plans(struct agent *a)
+{
+	const struct node_record **all = nodes_with(&a->nodes, &a->self.record);
+	struct plan fresh[N_TUNNELS] = {{.n_peers = 0}};
+	uint8_t keys[N_TUNNELS][32];
+	int err = all ? review(a, all, keys) : -ENOMEM;
+
+	free(all);
+	for (int i = 0; i < N_TUNNELS && !err; i++) {
+		struct plan_input in = {
+			.family = agent_families[i],
+			.self = a->params.node,
+			.settings = settings_get(a->params.settings),
+		};
+
+		in.nodes = registry_nodes(a->registry, &in.n_nodes);
+		in.contested = registry_contested(a->registry, &in.n_contested);
+		err = plan_make(&in, &fresh[i]);
+	}
+	for (int i = 0; i < N_TUNNELS; i++) {
+		if (err) {
+			plan_fini(&fresh[i]);
+			continue;
+		}
+		plan_fini(&a->plans[i]);
+		a->plans[i] = fresh[i];
+	}
+	return err;
+}
+
+/* --- the tunnels --- */
+
+static uint32_t tunnel_mtu(const struct agent *a, const struct settings *s, int i)
+{
+	const uint32_t wanted = i == V4 ? s->mtu4 : s->mtu6;
+	const uint32_t overhead = i == V4 ? 60 : 80;
+
+	return wanted			       ? wanted
+	       : a->self.uplink.mtu > overhead ? a->self.uplink.mtu - overhead
+					       : 576;
+}
+
+/* To make devices takes long, and must not lie between strict mode, which ends plaintext, and our key,
+ * by which others can send otherwise. Nothing is steered into them yet; what fails is bring_up()'s to
+ * say. */
+static void prepare_tunnels(struct agent *a, const struct settings *s)
+{
+	for (int i = 0; i < N_TUNNELS; i++)
+		if (agent_enabled(s, i))
+			tunnel_prepare(a->tunnels[i], s, tunnel_mtu(a, s, i), published_key(a, i));
+}
+
+static int bring_up(struct agent *a, int i)
+{
+	const struct settings *s = settings_get(a->params.settings);
+	struct tunnel *t = a->tunnels[i];
+	uint8_t *key = i == V4 ? a->self.record.key4 : a->self.record.key6;
+	uint8_t public_key[32];
+	int err = tunnel_enable(t, s, tunnel_mtu(a, s, i), a->self.uplink.ifindex,
+				published_key(a, i));
+
+	if (!err)
+		err = tunnel_update(t, &a->plans[i], s);
+	if (!err)
+		err = tunnel_key(t, public_key);
+	if (!err)
+		memcpy(key, public_key, 32);
+	return err;
+}
+
+/* --- what earlier agents left --- */
+
+static struct leftovers_wanted wanted(const struct agent *a)
+{
+	const struct settings *s = settings_get(a->params.settings);
+
+	return (struct leftovers_wanted){
+		.tunnel = {s->enabled4, s->enabled6},
+		.name = {s->interface4, s->interface6},
+		.priority = s->rule_priority,
+		.table = s->route_table,
+		.first_line = true, /* raise_first_line() removes it */
+		.guard = s->enabled4 || s->enabled6,
+		.files = true,
+	};
+}
+
+/* Switched off, or set otherwise, while nobody was there to do it. It is done when all that is
+ * wanted stands: from then on we know ourselves what was before. A store that says nothing at all has not
+ * switched anything off: then what is there stays, and drops. */
+static int sweep(struct agent *a, bool stands)
+{
+	struct leftovers_wanted w = wanted(a);
+	int err;
+
+	if (!a->told || a->swept)
+		return 0;
+	for (int i = 0; i < N_TUNNELS; i++)
+		if (tunnel_state(a->tunnels[i]) == TUNNEL_LINGERING)
+			return 0; /* it goes by itself */
+	w.others = !stands;
+	err = leftovers_remove(&w);
+	a->swept = !err && stands;
+	return err;
+}
+
+/* --- the first line of strict mode --- */
+
+static bool is_strict(const struct settings *s)
+{
+	return s->strict && (s->enabled4 || s->enabled6);
+}
+
+void agent_begin_first_line(struct agent *a)
+{
+	const struct settings *s = settings_get(a->params.settings);
+
+	if (a->synced || !is_strict(s))
+		return;
+	self_find_uplink(&a->self);
+	if (!self_describe(&a->self, nodes_find(&a->nodes, a->params.node), s))
+		first_line_begin(a->first_line, s, &a->self.record);
+}
+
+/* Of all nodes that are admitted; NULL: no memory. The caller's to free. */
+static const struct node_record **all_records(const struct agent *a, size_t *n)
+{
+	const struct registry_node *admitted = registry_nodes(a->registry, n);
+	const struct node_record **records = calloc(*n ? *n : 1, sizeof(*records));
+
+	for (size_t i = 0; records && i < *n; i++)
+		records[i] = admitted[i].record;
+	return records;
+}
+
+/* `any`: a tunnel is switched on. */
+static int raise_fence(struct agent *a, const struct settings *s, bool any)
+{
+	struct fence_input in = {.settings = s, .plans = a->plans, .n_plans = N_TUNNELS};
+	const struct node_record **records = all_records(a, &in.n_nodes);
+	int err;
+
+	if (!records)
+		return -ENOMEM;
+	in.nodes = records;
+	err = fence_raise(a->fence, any ? a->self.uplink.ifindex : 0, &in);
+	free(records);
+	if (err)
+		log_error("the guard cannot be attached to the node's devices",
+			  "uplink=%s errno=%d error=\"%s\"", a->self.uplink.name, -err,
+			  strerror(-err));
+	return err;
+}
+
+static int raise_first_line(struct agent *a)
+{
+	const struct settings *s = settings_get(a->params.settings);
+	struct first_line_input in = {.settings = s, .plans = a->plans, .n_plans = N_TUNNELS};
+	const struct node_record **records;
+	int err;
+
+	/* A store that says nothing has not switched strict mode off. */
+	if (!is_strict(s) && !a->told && first_line_is_there()) {
+		log_warn("the store has no settings: strict mode of an earlier agent stays",
+			 "needs=\"podveilStrictMode in the store, or podveil agent --cleanup\"");
+		return 0;
+	}
+	records = all_records(a, &in.n_nodes);
+	if (!records)
+		return -ENOMEM;
+	in.nodes = records;
+	err = first_line_raise(a->first_line, &in);
+	free(records);
+	return err;
+}
+
+/* Both lines. The second one comes first: to load its programs takes longest, and what still comes in
+ * plain is not dropped meanwhile. False: something does not stand without which strict mode encrypts
+ * nothing. */
+static bool raise_lines(struct agent *a, const struct settings *s, int *err)
+{
+	const int fence = raise_fence(a, s, s->enabled4 || s->enabled6), line = raise_first_line(a);
+
+	*err = line ? line : fence;
+	/* Of the first line, what routes decide; without nftables the second one is left. */
+	return !is_strict(s) || (!fence && (!line || first_line_look(a->first_line).routing));
+}
+
+/* --- the whole --- */
+
+/* Uplink, record and plans: all that follows is made from them. `any`: a tunnel is switched on. */
+static int prepare(struct agent *a, const struct settings *s, bool any)
+{
+	const int no_uplink = self_find_uplink(&a->self);
+	int err = self_describe(&a->self, nodes_find(&a->nodes, a->params.node), s);
+
+	if (!err)
+		err = make_plans(a);
+	if (!no_uplink || !any)
+		return err;
+	log_error("no uplink", "device=%s needs=\"--uplink, or a default route\"",
+		  a->params.uplink ? a->params.uplink : "(default route)");
+	/* This needs none, and stands before there is one. */
+	if (!err)
+		raise_first_line(a);
+	return no_uplink;
+}
+
+static void note(int *first, int err)
+{
+	if (!*first)
+		*first = err;
+}
+
+static int raise_tunnels(struct agent *a, const struct settings *s)
+{
+	int first = 0;
+
+	for (int i = 0; i < N_TUNNELS; i++) {
+		if (agent_enabled(s, i))
+			note(&first, bring_up(a, i));
+		else
+			tunnel_disable(a->tunnels[i], a->plans[i].n_peers > 0);
+	}
+	return first;
+}
+
+int agent_pass(void *context)
+{
+	struct agent *a = context;
+	const struct settings *s = settings_get(a->params.settings);
+	const bool any = s->enabled4 || s->enabled6;
+	struct report_input in;
+	int err = prepare(a, s, any), first;
+
+	if (err)
+		return err;
+	prepare_tunnels(a, s);
+	/* They stand before the first packet, and fall before the last tunnel does. */
+	if (!raise_lines(a, s, &first))
+		return first;
+	source_check_by_mark(any && s->host_encryption);
+	note(&first, raise_tunnels(a, s));
+	note(&first, first_line_settle(a->first_line));
+	note(&first, fence_settle(a->fence));
+	note(&first, sweep(a, !first || !any));
+	/* Before the key, so that one write to the store has both. */
+	in = agent_describe(a);
+	in.failed = first;
+	announcer_look(a->announcer, &in);
+	note(&first, agent_publish(a));
+	return first;
+}

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The metrics, for the files that make them: metrics.c (the whole, WireGuard's, peers), metrics_counters.c
+ * (what is counted), metrics_node.c (the node). Thread: control.
+ */
+#ifndef AGENT_REPORT_METRICS_INTERNAL_H
+#define AGENT_REPORT_METRICS_INTERNAL_H
+
+#include <sodium.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "agent/report/report.h"
+#include "base/counters.h"
+#include "device/device.h"
+
+#define KEY_TEXT    sodium_base64_ENCODED_LEN(KEY_SIZE, sodium_base64_VARIANT_ORIGINAL)
+#define MAX_DEVICES 2
+
+/* --- what there is to be written, looked at once --- */
+
+struct peer_sample {
+	char key[KEY_TEXT], endpoint[REPORT_ENDPOINT];
+	uint64_t sent, received, packets_sent, packets_received;
+	uint64_t session_age; /* ns; UINT64_MAX: no session */
+	uint32_t staged;
+	long long handshake;
+};
+
+struct device_sample {
+	const char *name, *family;
+	struct tunnel *tunnel;
+	char public_key[KEY_TEXT];
+	struct device_view view; /* without the private key */
+	struct pv_counters sum, worker[PV_MAX_WORKERS];
+	struct peer_sample *peers;
+	size_t n_peers, room;
+};
+
+struct writer {
+	FILE *f;
+	const struct report_input *in;
+	struct device_sample devices[MAX_DEVICES];
+	size_t n_devices;
+	struct pv_counters uplink;
+	bool fence;
+};
+
+#define EACH_DEVICE(w, d)                                                                          \
+	for (const struct device_sample *d = (w)->devices; d < (w)->devices + (w)->n_devices; d++)
+#define EACH_PEER(d, p)                                                                            \
+	for (const struct peer_sample *p = (d)->peers; p < (d)->peers + (d)->n_peers; p++)
+
+/* Takes the samples; metrics_release() gives them back. */
+void metrics_sample(struct writer *w);
+void metrics_release(struct writer *w);
+
+void metrics_key(char out[KEY_TEXT], const uint8_t key[KEY_SIZE]);
+/* The two lines in front of a family's samples. */
+void metrics_family(struct writer *w, const char *name, const char *type, const char *help);
+/* A label's value, with what the format does not take escaped. */
+void metrics_value(FILE *f, const char *text);
+
+/* Families by their noun. */
+void metrics_counters(struct writer *w);
+void metrics_node(struct writer *w);
+
+#endif

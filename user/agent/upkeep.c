@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What others change is put back, and what only time brings is noticed. */
+#include <string.h>
+
+#include "agent/announcer.h"
+#include "agent/internal.h"
+#include "agent/proofs.h"
+#include "agent/report/status.h"
+#include "agent/schedule.h"
+#include "base/lock_file.h"
+#include "base/log.h"
+#include "strict/fence.h"
+#include "strict/first_line.h"
+#include "tunnel/source_check.h"
+#include "tunnel/tunnel.h"
+
+/* Lock and status socket: without them another agent could start beside us, and nobody could ask
+ * us. What cannot be done is said once. */
+static void mend_files(struct agent *a)
+{
+	const int lock = lock_file_mend(AGENT_LOCK, &a->lock_file);
+	const int socket = status_mend(a->status);
+	const int err = lock < 0 ? lock : socket < 0 ? socket : 0;
+
+	if (err && err != a->files_error)
+		log_error("files of the agent are missing and cannot be made again",
+			  "directory=" AGENT_STATE_DIRECTORY " errno=%d error=\"%s\"", -err,
+			  strerror(-err));
+	else if (lock > 0 || socket > 0)
+		log_warn("put back files of the agent that somebody removed",
+			 "directory=" AGENT_STATE_DIRECTORY);
+	a->files_error = err;
+}
+
+int agent_mend(void *context, bool network)
+{
+	struct agent *a = context;
+	int err = 0, fenced, mended_line = first_line_mend(a->first_line, network);
+
+	if (mended_line > 0)
+		log_info("put back what was changed",
+			 "what=\"first line of strict mode\" things=%d", mended_line);
+	else if (mended_line < 0)
+		err = mended_line;
+	for (int i = 0; i < N_TUNNELS; i++) {
+		int mended = tunnel_mend(a->tunnels[i], network);
+
+		if (mended > 0)
+			log_info("put back what was changed", "tunnel=%s things=%d",
+				 i == V4 ? "ipv4" : "ipv6", mended);
+		else if (mended < 0)
+			err = mended;
+	}
+	fenced = fence_mend(a->fence);
+	if (fenced > 0)
+		log_info("put back the guard's programs", "things=%d", fenced);
+	else if (fenced < 0)
+		err = fenced;
+	source_check_mend();
+	mend_files(a);
+	if (network && self_moved(&a->self))
+		schedule_pass(a->schedule);
+	return err;
+}
+
+void agent_tick(void *context)
+{
+	struct agent *a = context;
+	struct report_input in;
+
+	for (int i = 0; i < N_TUNNELS; i++)
+		tunnel_tick(a->tunnels[i]);
+	/* Proofs come with sessions, and doubts with silence. */
+	if (proofs_tick(a->registry, a->tunnels, ++a->ticks))
+		schedule_pass(a->schedule);
+	fence_note_encrypted(a->fence, a->tunnels, N_TUNNELS);
+	in = agent_describe(a);
+	announcer_look(a->announcer, &in);
+}

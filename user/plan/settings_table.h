@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The one table of settings. A line of it makes a member of struct settings, and what users see of it:
+ * how it is read and checked, what is said when it is refused, environment variable, flag, completion,
+ * help, manual page, status and metrics; and, by `make docs`, docs/settings.md and the resource
+ * definition in deploy/kubernetes/crd/. The build fails where one of those is older than the table.
+ *
+ *   X(member of struct settings, name, type, default as text, meaning)
+ *
+ * The types, which setting.c reads and checks:
+ *
+ *   BOOLEAN                bool
+ *   U8, U16, U32(a, b)     a number from a to b
+ *   U32_GAP(a, b, c, d)    a number from a to b or from c to d
+ *   DURATION               uint16_t: seconds, rounded up; "25s", "1m30s", "1500ms", "25"
+ *   INTERFACE_NAME            interface_name
+ *   RANGES                 struct settings_ranges: address ranges, comma between
+ *   WIRE, LEVEL, FORMAT    an enum, as one of its words
+ */
+#ifndef PLAN_SETTINGS_TABLE_H
+#define PLAN_SETTINGS_TABLE_H
+
+/* The rule of strict mode comes right after the tunnels', and before the kernel's at 32766; the tables
+ * 253 to 255 are the kernel's own. */
+#define SETTINGS_TABLE(X)                                                                          \
+	X(enabled4, wireguardEnabled, BOOLEAN, "false",                                            \
+	  "encrypt traffic between IPv4 pods of different nodes")                                  \
+	X(enabled6, wireguardEnabledV6, BOOLEAN, "false",                                          \
+	  "encrypt traffic between IPv6 pods of different nodes")                                  \
+	X(interface4, wireguardInterfaceName, INTERFACE_NAME, "wireguard.cali",                    \
+	  "tunnel device for IPv4 pods")                                                           \
+	X(interface6, wireguardInterfaceNameV6, INTERFACE_NAME, "wg-v6.cali",                      \
+	  "tunnel device for IPv6 pods")                                                           \
+	X(port4, wireguardListeningPort, U16(1, 65535), "51820", "UDP port for IPv4 pods")         \
+	X(port6, wireguardListeningPortV6, U16(1, 65535), "51821", "UDP port for IPv6 pods")       \
+	X(mtu4, wireguardMTU, U32_GAP(0, 0, 576, 65535), "0", "MTU of the tunnel; 0: uplink - 60") \
+	X(mtu6, wireguardMTUV6, U32_GAP(0, 0, 1280, 65535), "0",                                   \
+	  "MTU of the tunnel; 0: uplink - 80")                                                     \
+	X(rule_priority, wireguardRoutingRulePriority, U32(1, 32764), "99",                        \
+	  "priority of the rule that leads into the tunnel's table")                               \
+	X(host_encryption, wireguardHostEncryptionEnabled, BOOLEAN, "false",                       \
+	  "encrypt what nodes send to each other, too")                                            \
+	X(keepalive, wireguardKeepAlive, DURATION, "0s",                                           \
+	  "persistent keepalive to each peer; 0s: none")                                           \
+	X(threading, wireguardThreadingEnabled, BOOLEAN, "false",                                  \
+	  "accepted; the workers are threads anyway")                                              \
+	X(metrics, prometheusWireGuardMetricsEnabled, BOOLEAN, "true", "serve WireGuard metrics")  \
+	X(strict, podveilStrictMode, BOOLEAN, "false",                                             \
+	  "no plaintext leaves for a remote pod, ever")                                            \
+	X(strict_cidrs, podveilStrictCIDRs, RANGES, "",                                            \
+	  "where pods are: unpublished addresses in them count as remote")                         \
+	X(wire, podveilWire, WIRE, "socket", "how messages get to the wire")                       \
+	X(low_latency, podveilLowLatency, BOOLEAN, "false",                                        \
+	  "packets go soon rather than cheaply: workers go first, no processor sleeps")            \
+	X(workers, podveilWorkers, U8(0, 8), "0", "threads; 0: cores - 1")                         \
+	X(route_table, podveilRouteTable, U32_GAP(1, 252, 256, 4294967295), "1",                   \
+	  "routing table of the tunnel's routes")                                                  \
+	X(log_level, podveilLogLevel, LEVEL, "info", "what is logged")                             \
+	X(log_format, podveilLogFormat, FORMAT, "text", "how it is logged")
+
+/* Two settings that cannot have the same value. */
+#define SETTINGS_THAT_DIFFER(X)                                                                    \
+	X(wireguardInterfaceName, wireguardInterfaceNameV6)                                        \
+	X(wireguardListeningPort, wireguardListeningPortV6)
+
+#endif
