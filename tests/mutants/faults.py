@@ -591,6 +591,12 @@ FAULTS = [
     fault("an-old-table-stays", "user/agent/leftovers.c", "(wanted->others || all[i].table == wanted->table))",
           "(wanted->others || all[i].table))", "tests/e2e/test_leftovers.py::test_what_is_changed_while_no_agent_runs[False]"),
     # --- beside Felix ---
+    fault("off-whoever-still-sends", "user/tunnel/tunnel.c",
+          "packets == t->off.packets ? t->off.quiet + 1 : 0", "t->off.quiet + 1",
+          "tests/e2e/test_linger.py"),
+    fault("felix-marks-as-we-do", "user/tunnel/takeover.c",
+          "rule_each_foreign(f->family, f->wireguard.fwmark, visit_rule, f)", "rule_each_foreign(f->family, RULE_MARK, visit_rule, f)",
+          "tests/vm/test_kernels.py"),
     fault("doctor-asks-nobody-of-felix", "user/cli/doctor/felix.c",
           "\tfelix_objects_read(&out->objects);\n", "",
           "tests/kubernetes/test_felix_objects.py"),
