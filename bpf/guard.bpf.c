@@ -15,11 +15,9 @@
 static __always_inline int leaving(struct __sk_buff *skb, enum header first)
 {
 	struct walk w = {.header = first};
-	const struct pv_guard_settings *s;
+	const struct pv_guard_settings *s = settings();
 	enum finding found;
-	__u32 zero = 0;
 
-	s = bpf_map_lookup_elem(&guard_settings, &zero);
 	if (!s)
 		return PASS;
 	found = walk(skb, &w);

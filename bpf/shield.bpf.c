@@ -76,11 +76,9 @@ static __always_inline int on_message(struct __sk_buff *skb, const struct pv_gua
 static __always_inline int coming(struct __sk_buff *skb, enum header first)
 {
 	struct walk w = {.header = first, .inward = 1};
-	const struct pv_guard_settings *s;
+	const struct pv_guard_settings *s = settings();
 	enum finding found;
-	__u32 zero = 0;
 
-	s = bpf_map_lookup_elem(&guard_settings, &zero);
 	if (!s)
 		return PASS;
 	found = walk(skb, &w);

@@ -154,9 +154,12 @@ def enable_only(c):
 
 
 def test_what_is_like_ours_and_is_not_stays(cluster, worker):
-    """Rules with the same priority and table, routes in the same table, a bare device and its pins."""
+    """Rules with the same priority and table, routes in the same table, bare devices and their pins, also of one that went
+    into a pod."""
     c = cluster
-    worker.run([PODVEIL, "device", "wg0"])
+    for name in ("wg0", "wg1"):
+        worker.run([PODVEIL, "device", name])
+    worker.run(f"ip link set wg1 netns {c.client.pid}")
     before = state(worker)
     enable_only(c)
     c.start_agent(worker)
@@ -168,6 +171,7 @@ def test_what_is_like_ours_and_is_not_stays(cluster, worker):
     worker.run([PODVEIL, "agent", "--cleanup"])
     assert not difference(worker, before)
     worker.run("ip link del wg0")
+    c.client.run("ip link del wg1")
 
 
 @pytest.mark.parametrize("broken", ["rm -r /run/podveil", "rm /run/podveil/*; mount -t tmpfs -o size=4k,nr_inodes=2 full "

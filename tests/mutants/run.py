@@ -12,7 +12,6 @@ place in the code is gone; they do not compile). 2: usage.
 import argparse
 import fcntl
 import fnmatch
-import glob
 import hashlib
 import json
 import os
@@ -50,10 +49,13 @@ def write(path, text):
         f.write(text)
 
 
-def places(fault):
+def read_if_there(path):
+    return read(path) if os.path.isfile(path) else ""
+
+
+def places(fault, tree):
     """How often the text that the fault replaces is in its file; anything but once is a mistake."""
-    path = os.path.join(ROOT, fault.file)
-    return read(path).count(fault.before) if os.path.isfile(path) else 0
+    return read_if_there(os.path.join(tree, fault.file)).count(fault.before)
 
 
 def source(test):
@@ -66,10 +68,8 @@ def source(test):
 
 def fingerprint(fault):
     """Changes with whatever decides most about the outcome."""
-    known = hashlib.sha256(repr(fault).encode())
-    for name in [fault.file, *map(source, fault.tests)]:
-        known.update(read(os.path.join(ROOT, name)).encode())
-    return known.hexdigest()
+    files = [read_if_there(os.path.join(COPY, name)) for name in [fault.file, *map(source, fault.tests)]]
+    return hashlib.sha256(repr((fault, files)).encode()).hexdigest()
 
 
 def copy_tree():
@@ -113,7 +113,7 @@ def run(command, seconds=SECONDS):
             os.killpg(child.pid, number)
         except KeyboardInterrupt:
             os.killpg(child.pid, signal.SIGINT)
-            child.wait()
+            child.communicate()
             raise
     raise AssertionError("not reached")
 
@@ -168,8 +168,8 @@ class Runner:
 
     def judge(self, fault):
         """(verdict, test, line that says why)"""
-        if places(fault) != 1:
-            return NO_PLACE, "", f"{fault.file} has its text {places(fault)} times, not once"
+        if places(fault, COPY) != 1:
+            return NO_PLACE, "", f"{fault.file} has its text {places(fault, COPY)} times, not once"
         for test in fault.tests:
             problem = self.without_fault(test)
             if problem:
@@ -194,7 +194,7 @@ class Runner:
 
     def known(self, fault):
         """Whether it was noticed before, with everything as it is now."""
-        return not self.again and places(fault) == 1 and self.memory.get(fault.name) == fingerprint(fault)
+        return not self.again and places(fault, COPY) == 1 and self.memory.get(fault.name) == fingerprint(fault)
 
     def remember(self, fault, verdict):
         self.memory.pop(fault.name, None)
@@ -211,10 +211,10 @@ def is_meant(fault, pattern):
 
 def chosen(patterns):
     """Programs before labs, labs before clusters; and what is built for one test is used for the next."""
+    folders = ["build", "e2e", "store", "kubernetes", "vm"]
+
     def order(fault):
-        slow = max(("build/", "tests/e2e", "tests/store", "tests/kubernetes").index(p) for t in fault.tests
-                   for p in ("build/", "tests/e2e", "tests/store", "tests/kubernetes") if t.startswith(p))
-        return slow, fault.tests
+        return max(folders.index(t.removeprefix("tests/").partition("/")[0]) for t in fault.tests), fault.tests
 
     return sorted((f for f in FAULTS if not patterns or any(is_meant(f, p) for p in patterns)), key=order)
 
@@ -222,14 +222,13 @@ def chosen(patterns):
 def mistakes():
     """What is wrong with the list itself: a sentence each."""
     for f in FAULTS:
-        if places(f) != 1:
-            yield f"{f.name}: {f.file} has its text {places(f)} times, not once"
+        if places(f, ROOT) != 1:
+            yield f"{f.name}: {f.file} has its text {places(f, ROOT)} times, not once"
         if f.before == f.after or not f.tests or sum(g.name == f.name for g in FAULTS) > 1:
             yield f"{f.name}: changes nothing, has no test, or has another's name"
         for test in f.tests:
-            path, _, name = test.partition("::")
-            path = os.path.join(ROOT, source(test))
-            if not glob.glob(path) or (name and f"def {name.partition('[')[0]}(" not in read(path)):
+            text, name = read_if_there(os.path.join(ROOT, source(test))), test.partition("::")[2].partition("[")[0]
+            if not text or (name and f"def {name}(" not in text):
                 yield f"{f.name}: there is no test {test}"
 
 

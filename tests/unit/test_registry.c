@@ -290,6 +290,33 @@ static void what_nobody_proved_is_nobodys(void **state)
 	assert_contested("");
 }
 
+/* The record of a node that is gone does not keep its successor's range for ever. */
+static void who_is_gone_contests_nothing(void **state)
+{
+	(void)state;
+	add(&world, "gone", "172.18.0.2", 1, "10.0.1.0/24");
+	add(&world, "me", "172.18.0.1", 0, "10.7.0.0/24");
+	add(&world, "new", "172.18.0.3", 2, "10.0.1.0/24");
+	review();
+	see("new", 2, true, false);
+	see("gone", 1, false, true);
+	registry_needs_review(registry);
+	review();
+	assert_admitted("new", "");
+	now += REGISTRY_SILENCE_S;
+	see("gone", 1, false, true);
+	assert_true(registry_needs_review(registry));
+	review();
+	assert_admitted("new", "10.0.1.0/24");
+	assert_refusals("range_held gone new");
+	assert_contested("");
+	/* Now it is proved. */
+	see("new", 2, true, false);
+	see("gone", 1, true, false);
+	review();
+	assert_admitted("new", "10.0.1.0/24");
+}
+
 /* Whoever is right: what was to be encrypted does not go out in plain for it. */
 static void a_conflict_never_ends_in_plaintext(void **state)
 {
@@ -800,6 +827,7 @@ int main(void)
 		TEST(who_proved_a_range_keeps_it),
 		TEST(another_key_proves_nothing),
 		TEST(what_nobody_proved_is_nobodys),
+		TEST(who_is_gone_contests_nothing),
 		TEST(a_conflict_never_ends_in_plaintext),
 		TEST(our_own_is_ours),
 		TEST(the_owner_of_a_range_may_give_of_it),

@@ -68,6 +68,7 @@ static void good_and_bad_values(void **state)
 		{"wireguardListeningPort", "-1", false},
 		{"wireguardListeningPort", " 1", false},
 		{"wireguardListeningPort", "0x10", false},
+		{"wireguardListeningPort", "51820x", false},
 		{"wireguardListeningPort", "99999999999999999999", false},
 		{"wireguardMTU", "0", true},
 		{"wireguardMTU", "576", true},
@@ -170,6 +171,7 @@ static void durations_are_seconds(void **state)
 
 static void lists_are_taken_apart(void **state)
 {
+	static char many[SETTINGS_MAX_RANGES * 11 + 8];
 	const struct settings *s = settings_get(*state);
 
 	assert_int_equal(s->strict_cidrs.n, 0);
@@ -183,6 +185,16 @@ static void lists_are_taken_apart(void **state)
 	assert_int_equal(s->strict_cidrs.n, 0);
 	assert_true(give(*state, SETTINGS_NODE, NULL, NULL));
 	assert_int_equal(s->strict_cidrs.n, 2);
+	/* As many as there is room for, and one more. */
+	*many = 0;
+	for (size_t i = 0; i < SETTINGS_MAX_RANGES; i++)
+		strcat(many, i ? ",10.0.0.0/8" : "10.0.0.0/8");
+	assert_true(give(*state, SETTINGS_NODE, "podveilStrictCIDRs", many));
+	assert_int_equal(s->strict_cidrs.n, SETTINGS_MAX_RANGES);
+	settings_layer_begin(*state, SETTINGS_NODE, "test");
+	assert_int_equal(settings_layer_set(*state, "podveilStrictCIDRs", strcat(many, ",::/0")),
+			 -EINVAL);
+	settings_layer_end(*state);
 }
 
 static void later_layers_win(void **state)

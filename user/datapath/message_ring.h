@@ -3,7 +3,7 @@
  * Handshake messages on their way from one worker to the handshake thread. A flood of them must cost
  * the worker next to nothing and the handshake thread no more than the work on the messages itself:
  * no lock, no system call, and how many wait is a subtraction. The ring holds what comes at 40,000
- * messages a second while the handshake thread does not run for 100 ms.
+ * messages a second while the handshake thread does not run for 150 ms.
  *
  * What does not fit is dropped, and who floods loses first: the last quarter of the ring is for
  * senders of whom few messages wait. So one address, or a hundred, cannot keep a newcomer out.
@@ -21,8 +21,8 @@
 #include "protocol/source.h"
 #include "wire/endpoint.h"
 
-#define MESSAGE_RING_SIZE 4096 /* a power of two */
-#define MESSAGE_RING_OPEN 3072 /* for everybody; above it, for senders of whom at most ... */
+#define MESSAGE_RING_SIZE 8192 /* a power of two */
+#define MESSAGE_RING_OPEN 6144 /* for everybody; above it, for senders of whom at most ... */
 #define MESSAGE_RING_FEW  8    /* ... so many wait, counted by a hash ... */
 #define MESSAGE_SENDERS	  1024 /* ... of so many values */
 #define MESSAGE_MAX	  192  /* at most 148 are valid messages */

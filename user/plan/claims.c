@@ -49,8 +49,8 @@ static int weigh(enum round round, const struct claim *a, const struct claim *b)
 		if (a->granted != b->granted)
 			return a->granted ? 1 : -1;
 		return (int)a->assigned - (int)b->assigned;
-	default:
-		return 0;
+	default: /* nobody has proved anything; but a node that is gone has no more to say */
+		return (int)gives_way(b, a) - (int)gives_way(a, b);
 	}
 }
 
@@ -88,16 +88,15 @@ static void judge_pair(enum round round, struct claim *outer, struct claim *inne
 	if (outer->node == inner->node || outer->verdict == CLAIM_REFUSED ||
 	    inner->verdict == CLAIM_REFUSED || compatible(outer, inner))
 		return;
-	if (round == ROUND_EQUAL) {
+	order = weigh(round, outer, inner);
+	if (order > 0) {
+		refuse(inner, outer);
+	} else if (order < 0) {
+		refuse(outer, inner);
+	} else if (round == ROUND_EQUAL) {
 		contest(outer, inner);
 		contest(inner, outer);
-		return;
 	}
-	order = weigh(round, outer, inner);
-	if (order > 0)
-		refuse(inner, outer);
-	else if (order < 0)
-		refuse(outer, inner);
 }
 
 int claims_judge(struct claim *all, size_t n)

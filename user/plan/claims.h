@@ -4,8 +4,8 @@
  *
  * A claim is stronger than another by the first of these that tells them apart: the owner of the
  * wider range gave it; the node has proved it by a handshake (the older proof counts, unless its
- * holder is silent and the other node answers); somebody above the nodes assigned it. Where nothing
- * tells them apart neither stands: a name that comes first in the alphabet proves nothing.
+ * holder is silent and the other node answers); somebody above the nodes assigned it; its node answers,
+ * and the other one is silent. Where nothing tells them apart neither stands: a name that comes first in the alphabet proves nothing.
  *
  * A conflict never ends in plaintext. A range that does not stand is closed where its node has a key,
  * unless the stronger one covers all of it; so is one that a node with a key claims as well.

@@ -337,7 +337,7 @@ void registry_see(struct registry *r, const struct registry_sight *s)
 	}
 	if (p->silent_since && !p->silent && s->now - p->silent_since >= REGISTRY_SILENCE_S) {
 		p->silent = true;
-		r->needs_review |= p->challenged;
+		r->needs_review |= conflicts(r);
 	}
 }
 
