@@ -40,7 +40,7 @@ int exit_filters_remove_old(struct exit_filters *f);
 /* Twice a second. Where a tunnel has encrypted for two seconds, a packet in plain counts as leaked
  * from then on, for as long as the range is a peer's. The kernel keeps this from one process to the
  * next. */
-void fence_note_encrypted(struct exit_filters *f, struct tunnel *const *tunnels, size_t n);
+void exit_filters_note_encrypted(struct exit_filters *f, struct tunnel *const *tunnels, size_t n);
 /* How many programs had to be attached again, or put before others', or -errno. */
 int exit_filters_repair(struct exit_filters *f);
 /* On all exits, and first there. */
