@@ -90,7 +90,7 @@ FAULTS = [
           "\t\tp->skeleton->maps.allowed_ips4,\n", "",
           ADOPTION),
     fault("no-program-is-adopted", "user/programs/adoption.c",
-          "\tif (!read_record(name, &r))\n", "\tif (!read_record(name, &r) || name)\n",
+          "\tif (!read_record(name, &r))\n", "\tif (!read_record(name, &r) || s->elf)\n",
           ADOPTION, HOOK),
     fault("closed-late-by-its-owner-too", "user/base/late_close.c",
           "\t\t\tclose(back[i]);\n", "\t\t\tcontinue;\n",
