@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * TC egress of the devices that lead out of the node: a packet for a pod of another node is plaintext,
+ * TC egress of the devices that lead out of the node. A packet for a pod of another node is plaintext,
  * bare or wrapped, whatever mark it bears: WireGuard's own packets go to nodes, never to pods. It
- * is counted, as leaked where encryption with that node stood, and in strict mode dropped; so is
- * then what cannot be read and may hide one.
+ * is counted, as leaked where encryption with that node stood. In strict mode it is dropped, and so
+ * is what cannot be read and may hide one.
  */
 #include <linux/bpf.h>
 #include <linux/pkt_cls.h>
@@ -15,11 +15,9 @@
 static __always_inline int leaving(struct __sk_buff *skb, enum header first)
 {
 	struct walk w = {.header = first};
-	const struct pv_guard_settings *s;
+	const struct pv_guard_settings *s = settings();
 	enum finding found;
-	__u32 zero = 0;
 
-	s = bpf_map_lookup_elem(&guard_settings, &zero);
 	if (!s)
 		return PASS;
 	found = walk(skb, &w);

@@ -42,6 +42,14 @@ struct {
 	__type(value, struct pv_counters);
 } guard_counters MAP;
 
+/* NULL: nothing was set yet. */
+static __always_inline const struct pv_guard_settings *settings(void)
+{
+	const __u32 zero = 0;
+
+	return bpf_map_lookup_elem(&guard_settings, &zero);
+}
+
 #define COUNT(field)                                                                               \
 	do {                                                                                       \
 		__u32 _slot = PV_MAX_WORKERS + bpf_get_smp_processor_id() % PV_KERNEL_SLOTS;       \

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * TC ingress of the devices that lead out of the node: plaintext in the name of a pod of another
- * node is counted (as leaked where encryption with that node stood), and in strict mode dropped, so that nobody talks to a pod past the encryption;
- * so is then what cannot be read and may hide such a packet. What comes to a WireGuard port of the
- * node itself and is no WireGuard message ends here.
+ * TC ingress of the devices that lead out of the node. Plaintext in the name of a pod of another
+ * node is counted, as leaked where encryption with that node stood. In strict mode it is dropped, so
+ * that nobody talks to a pod past the encryption, and so is what cannot be read and may hide such a
+ * packet. What comes to a WireGuard port of the node itself and is no WireGuard message ends here.
  */
 #include <linux/bpf.h>
 #include <linux/pkt_cls.h>
@@ -76,11 +76,9 @@ static __always_inline int on_message(struct __sk_buff *skb, const struct pv_gua
 static __always_inline int coming(struct __sk_buff *skb, enum header first)
 {
 	struct walk w = {.header = first, .inward = 1};
-	const struct pv_guard_settings *s;
+	const struct pv_guard_settings *s = settings();
 	enum finding found;
-	__u32 zero = 0;
 
-	s = bpf_map_lookup_elem(&guard_settings, &zero);
 	if (!s)
 		return PASS;
 	found = walk(skb, &w);

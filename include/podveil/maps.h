@@ -46,7 +46,7 @@ struct pv_settings {
 	__u32 fwmark;	   /* on every outer packet; 0: none */
 	__u32 fwmark_mask; /* bits of it that count */
 	__u16 listen_port; /* host byte order */
-	__u16 strict;	   /* guard drops instead of counting */
+	__u16 reserved;	   /* 0 */
 	__u32 workers;
 	__u32 queues;	   /* of the inner end; all but the workers' have no socket */
 	__u32 first_queue; /* of the first worker; the others' follow */

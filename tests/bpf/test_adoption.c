@@ -24,7 +24,7 @@ static struct programs *p;
 static void load(bool adopt, bool superpackets)
 {
 	const struct programs_params params = {
-		.pin_name = "t0", .workers = 1, .adopt = adopt, .superpackets = superpackets};
+		.pin_name = "t0", .adopt = adopt, .superpackets = superpackets};
 
 	assert_int_equal(programs_load(&params, &p), 0);
 }
@@ -223,8 +223,7 @@ static void a_foreign_map_is_not_used(void **state)
 /* The same program, loaded by somebody else, has other maps. */
 static void a_foreign_program_is_not_used(void **state)
 {
-	const struct programs_params params = {
-		.pin_name = "t2", .workers = 1, .superpackets = true};
+	const struct programs_params params = {.pin_name = "t2", .superpackets = true};
 	const uint32_t before = classify_id();
 	struct programs *other;
 	uint32_t foreign;

@@ -25,7 +25,7 @@ static struct link_info device;
 
 static int load(void **state)
 {
-	const struct programs_params params = {.pin_name = "d0", .workers = 1};
+	const struct programs_params params = {.pin_name = "d0"};
 	struct pv_divert_settings settings = {.largest = 1600, .port = PORT};
 	struct pv_address local[2] = {{{0}}, {{0}}};
 

@@ -28,7 +28,6 @@ static int load(void **state)
 	const struct pv_settings settings = {.fwmark = MARK, .fwmark_mask = MARK};
 	const struct programs_params params = {
 		.pin_name = "t0",
-		.workers = 1,
 		.superpackets = superpackets,
 	};
 
@@ -196,7 +195,7 @@ static void steer_without_a_socket_drops(void **state)
 static uint64_t staged_after_restart(bool counters_of_another_version)
 {
 	const struct programs_params params = {
-		.pin_name = "t1", .workers = 1, .superpackets = superpackets, .adopt = true};
+		.pin_name = "t1", .superpackets = superpackets, .adopt = true};
 	struct programs *one;
 	uint64_t staged;
 
@@ -205,6 +204,8 @@ static uint64_t staged_after_restart(bool counters_of_another_version)
 	if (counters_of_another_version)
 		programs_counters(one)[0].layout++;
 	programs_free(one, false);
+	/* Another build: the programs are loaded anew. */
+	unlink("/sys/fs/bpf/podveil/t1/record");
 	assert_int_equal(programs_load(&params, &one), 0);
 	staged = programs_counters(one)[0].staged;
 	programs_free(one, true);
@@ -224,7 +225,6 @@ static void pins_are_there_and_go(void **state)
 	struct stat s;
 
 	(void)state;
-	assert_string_equal(programs_pinned(p), "/sys/fs/bpf/podveil/t0");
 	assert_int_equal(stat("/sys/fs/bpf/podveil/t0/allowed_ips4", &s), 0);
 	assert_int_equal(s.st_mode & 0777, 0600);
 	assert_int_equal(stat("/sys/fs/bpf/podveil/t0", &s), 0);

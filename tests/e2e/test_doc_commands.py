@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every command that README and docs/ print is run, as it stands there, and prints what they show, in shape."""
+import glob
 import os
 import re
 import subprocess
@@ -43,7 +44,9 @@ def test_every_block_is_run():
 
 def shell(text, **environment):
     """(exit code, what it prints)"""
-    done = subprocess.run(["bash", "-ec", text], cwd=ROOT, env={**os.environ, "PATH": PATH, **environment}, text=True,
+    # As a user has it: not with what the `make check` that runs this test hands on.
+    own = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")}
+    done = subprocess.run(["bash", "-ec", text], cwd=ROOT, env={**own, "PATH": PATH, **environment}, text=True,
                           timeout=120, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     return done.returncode, done.stdout
 
@@ -233,3 +236,34 @@ def test_what_a_page_points_to_is_there(page):
         assert not anchor or anchor in anchors(target), f"{page}: {link}"
     for named in re.findall(r"`((?:user|bpf|include|deploy|tests|scripts|docs)/[\w./-]+)`", text):
         assert os.path.exists(os.path.join(ROOT, named)), f"{page}: {named}"
+
+
+@pytest.mark.parametrize("page", doc_commands.pages())
+def test_commands_within_the_text_are_right(page):
+    """Subcommands and options of podveil, targets of make, as they are named between backticks."""
+    with open(os.path.join(ROOT, page)) as f:
+        text = re.sub(r"^```.*?^```", "", f.read(), flags=re.M | re.S)
+    for subcommand, rest in re.findall(r"`podveil ([a-z]+)([^`|)]*)", text):
+        code, usage = shell(f"podveil {subcommand} --help")
+        assert code == 0, f"{page}: podveil {subcommand}"
+        for option in re.findall(r"--[A-Za-z0-9-]+", rest):
+            assert re.search(rf"{option}\b", usage), f"{page}: podveil {subcommand} {option}"
+    for arguments in re.findall(r"`make ([^`]+)`", text):
+        code, out = shell(f"make -n {arguments}")
+        assert code == 0, f"{page}: make {arguments}\n{out}"
+
+
+def test_messages_that_are_explained_are_messages_of_ours():
+    """Of what one may see (docs/troubleshooting.md), what the log or a command says is in the code."""
+    code = ""
+    for path in glob.glob(os.path.join(ROOT, "user/**/*.c"), recursive=True):
+        with open(path) as f:
+            code += re.sub(r'"\s*\n\s*"', "", f.read())
+    with open(os.path.join(ROOT, "docs/troubleshooting.md")) as f:
+        seen = [line.split("|")[1] for line in f.read().split("| what you see |")[1].splitlines() if line.startswith("|")]
+    texts = [text for cell in seen for text in re.findall(r"`([^`]+)`", cell)]
+    assert len(texts) > 20
+    for text in texts:
+        begin = re.split(r"\.\.\.| \w+=|[:(] ?| N\b| at /", text)[0].strip()
+        for part in re.findall(r'step="([^("]*)', text) or [begin]:
+            assert part.strip() in code, f"docs/troubleshooting.md: {text}"

@@ -10,9 +10,8 @@
 static struct remote *remotes[PV_MAX_PEERS];
 static unsigned int spare, released;
 
-unsigned int xsk_frames_spare(const struct xsk *x)
+unsigned int xsk_frames_spare(void)
 {
-	(void)x;
 	return spare;
 }
 

@@ -203,7 +203,7 @@ static void persistent_keepalive(void **state)
 
 	(void)state;
 	up(&t);
-	timers_persistent_keepalive_set(&t, 25 * S, T0);
+	timers_persistent_keepalive_set(&t, 25 * S);
 	assert_int_equal(timers_due(&t, T0), TIMERS_SEND_KEEPALIVE); /* at once */
 	assert_int_equal(sleep_until(&t, T0, T0 + 25 * S, &when), TIMERS_SEND_KEEPALIVE);
 	assert_int_equal(when, T0 + 25 * S);
@@ -211,7 +211,7 @@ static void persistent_keepalive(void **state)
 	timers_message_received(&t, false, T0 + 40 * S);
 	assert_int_equal(timers_due(&t, T0 + 64 * S), 0);
 	assert_int_equal(timers_due(&t, T0 + 65 * S), TIMERS_SEND_KEEPALIVE);
-	timers_persistent_keepalive_set(&t, 0, T0 + 70 * S);
+	timers_persistent_keepalive_set(&t, 0);
 	assert_int_equal(sleep_until(&t, T0 + 70 * S, T0 + 200 * S, NULL), 0);
 }
 

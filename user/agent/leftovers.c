@@ -239,7 +239,8 @@ int leftovers_remove(const struct leftovers_wanted *wanted)
 	return w.err;
 }
 
-char *leftovers_list(const struct leftovers_wanted *wanted)
+/* All that is there and not wanted, a line each; allocated, empty: nothing. NULL: no memory. */
+static char *list(const struct leftovers_wanted *wanted)
 {
 	char *text = NULL;
 	size_t len;
@@ -267,11 +268,11 @@ static size_t count_lines(const char *text)
 int leftovers_clear(struct leftovers_remains *r)
 {
 	const struct leftovers_wanted nothing = {.guard = false};
-	char *before = leftovers_list(&nothing);
+	char *before = list(&nothing);
 	int err = leftovers_remove(&nothing);
 
 	r->were = count_lines(before);
-	r->left = leftovers_list(&nothing);
+	r->left = list(&nothing);
 	free(before);
 	if (!r->left)
 		return -ENOMEM;

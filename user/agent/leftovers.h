@@ -35,9 +35,6 @@ struct leftovers_wanted {
 /* Removes all that is not wanted: first what steers traffic, then devices, then the guard. */
 int leftovers_remove(const struct leftovers_wanted *w);
 
-/* All that is there and not wanted, a line each; allocated, empty: nothing. NULL: no memory. */
-char *leftovers_list(const struct leftovers_wanted *w);
-
 /* What was there of agents, and what of it is left. */
 struct leftovers_remains {
 	size_t were;

@@ -68,7 +68,6 @@ struct subcommand {
 extern const struct subcommand subcommands[]; /* to the one without a name */
 
 const struct subcommand *cli_find(const char *name);
-void cli_usage(const struct subcommand *c, FILE *out);
 /* Calls `apply` for each option in turn, with its value or NULL; false: refused, and why was said.
  * -1: go on, with what the subcommand was given in *argument; else the exit code. `argument` may be
  * NULL where it takes none. */

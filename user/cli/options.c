@@ -71,7 +71,7 @@ static void print_settings(FILE *out)
 			setting_range(s, range), *s->fallback ? s->fallback : "none");
 }
 
-void cli_usage(const struct subcommand *c, FILE *out)
+static void print_help(const struct subcommand *c, FILE *out)
 {
 	size_t indent = option_width(&help);
 
@@ -162,7 +162,7 @@ static int parse_options(const struct subcommand *c, const struct parser *p, int
 			return EXIT_USAGE;
 		}
 		if (id_of(c, option) == OPT_HELP) {
-			cli_usage(c, stdout);
+			print_help(c, stdout);
 			return EXIT_DONE;
 		}
 		if (!apply(context, id_of(c, option), optarg))

@@ -135,7 +135,7 @@ static void set_identity(struct device *d, const struct noise_identity *identity
 static void set_keepalive(struct peer *p, uint16_t seconds)
 {
 	p->keepalive = seconds;
-	timers_persistent_keepalive_set(&p->remote.timers, seconds * NSEC_PER_SEC, clock_now());
+	timers_persistent_keepalive_set(&p->remote.timers, seconds * NSEC_PER_SEC);
 	peer_attention(p);
 }
 

@@ -312,7 +312,6 @@ static int start_programs(struct device *d)
 {
 	const struct programs_params params = {
 		.pin_name = d->name,
-		.workers = d->workers,
 		.adopt = d->adopted,
 		.superpackets = d->superpackets,
 	};

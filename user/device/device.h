@@ -174,8 +174,7 @@ struct peer_view {
 void device_look(struct device *d, void (*device)(const struct device_view *, void *context),
 		 void (*peer)(const struct peer_view *, void *context), void *context);
 /* Start a handshake with a peer, now or when the device is up, if it has no fresh session, or
- * `anyway`. -ENOENT:
- * no such peer. */
+ * `anyway`. -ENOENT: no such peer. */
 int device_handshake(struct device *d, const uint8_t public_key[KEY_SIZE], bool anyway);
 
 /* The counters of programs and workers, summed over slots. */

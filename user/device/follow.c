@@ -39,7 +39,7 @@ static int go_up(struct device *d)
 static void peer_goes_up(struct peer *p, uint64_t now)
 {
 	timers_up(&p->remote.timers, true);
-	timers_persistent_keepalive_set(&p->remote.timers, p->keepalive * NSEC_PER_SEC, now);
+	timers_persistent_keepalive_set(&p->remote.timers, p->keepalive * NSEC_PER_SEC);
 	if (p->handshake_wanted)
 		protocol_initiate(p, now, HANDSHAKE_STARTED_OWNER);
 	p->handshake_wanted = false;

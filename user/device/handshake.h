@@ -38,6 +38,5 @@ void protocol_receive(struct device *d, const struct handshake_message *e, bool 
 		      struct gate *gate);
 /* Does what is due, and returns when to come again. */
 uint64_t protocol_timers(struct peer *p, uint64_t now);
-void protocol_keepalive(struct peer *p, uint64_t now);
 
 #endif

@@ -79,7 +79,7 @@ void protocol_initiate(struct peer *p, uint64_t now, enum handshake_count cause)
 	sodium_memzero(&m, sizeof(m));
 }
 
-void protocol_keepalive(struct peer *p, uint64_t now)
+static void send_keepalive(struct peer *p, uint64_t now)
 {
 	if (datapath_keepalive(p->device->datapath, &p->remote)) {
 		/* No session to say it with: get one. */
@@ -213,7 +213,7 @@ static void receive_response(struct device *d, const struct handshake_message *e
 		 * are none, and does no harm where there are. */
 		datapath_kick(d->datapath);
 		if (!atomic_load_explicit(&p->remote.staged, memory_order_relaxed))
-			protocol_keepalive(p, now);
+			send_keepalive(p, now);
 		peer_attention(p);
 	} else {
 		device_count(d, failure(err, HANDSHAKE_FAILED_UNEXPECTED));
@@ -289,6 +289,6 @@ uint64_t protocol_timers(struct peer *p, uint64_t now)
 								: HANDSHAKE_STARTED_TIMER);
 	}
 	if (due & TIMERS_SEND_KEEPALIVE)
-		protocol_keepalive(p, now);
+		send_keepalive(p, now);
 	return timers_next(&p->remote.timers, now);
 }

@@ -17,7 +17,9 @@ static const struct cidr *address_of(const struct node_record *r, int family)
 	return family == AF_INET ? &r->address4 : &r->address6;
 }
 
-struct cidr plan_tunnel_address(const struct node_record *r, int family, bool host_encryption)
+/* The address that a node's tunnel device has: the one assigned, else the first of its first pod
+ * range; with host encryption the node's own. AF_UNSPEC: none. */
+static struct cidr tunnel_address(const struct node_record *r, int family, bool host_encryption)
 {
 	struct cidr a = {.family = AF_UNSPEC};
 
@@ -79,7 +81,7 @@ static void collect(const struct plan_input *in, size_t i, const char *name, siz
 		.closed = peer == PLAN_NO_PEER && in->nodes[i].closed[in->family == AF_INET6],
 	};
 	struct plan_range *to = p->ranges + p->n_ranges;
-	const struct cidr tunnel = plan_tunnel_address(r, in->family, false);
+	const struct cidr tunnel = tunnel_address(r, in->family, false);
 	const struct cidr *host = address_of(r, in->family);
 
 	for (size_t k = 0; k < r->n_pod_cidrs; k++) {
@@ -209,8 +211,7 @@ static void find_peers(const struct plan_input *in, struct plan *p, size_t *peer
 		strcpy(name, r->name);
 		peers[i] = PLAN_NO_PEER;
 		if (!strcmp(r->name, in->self)) {
-			p->address =
-				plan_tunnel_address(r, in->family, in->settings->host_encryption);
+			p->address = tunnel_address(r, in->family, in->settings->host_encryption);
 			continue;
 		}
 		/* With another's key: that one's peer has its ranges. */
@@ -221,7 +222,7 @@ static void find_peers(const struct plan_input *in, struct plan *p, size_t *peer
 		p->peers[peers[i]] = (struct plan_peer){
 			.node = r,
 			.name = name,
-			.tunnel = plan_tunnel_address(r, in->family, in->settings->host_encryption),
+			.tunnel = tunnel_address(r, in->family, in->settings->host_encryption),
 			.endpoint = endpoint_at(address, port ? port : p->port),
 		};
 	}

@@ -65,10 +65,6 @@ struct plan {
 int plan_make(const struct plan_input *in, struct plan *out);
 void plan_fini(struct plan *p);
 
-/* The address that a node's tunnel device has: the one assigned, else the first of its first pod
- * range; with host encryption the node's own. AF_UNSPEC: none. */
-struct cidr plan_tunnel_address(const struct node_record *r, int family, bool host_encryption);
-
 /* Of a record, by the tunnel's family. */
 const uint8_t *plan_key(const struct node_record *r, int family);
 

@@ -31,11 +31,6 @@
 
 /* --- pins --- */
 
-const char *programs_pinned(const struct programs *p)
-{
-	return p->directory[0] ? p->directory : NULL;
-}
-
 int programs_rename(struct programs *p, const char *pin_name)
 {
 	return pins_rename(p->directory, sizeof(p->directory), pin_name);

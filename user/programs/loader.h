@@ -29,7 +29,6 @@ void programs_features(struct programs_features *out);
 
 struct programs_params {
 	const char *pin_name; /* directory below /sys/fs/bpf/podveil/; the device's name at start */
-	unsigned int workers; /* entries of the XSKMAP */
 	/* Go on with the pinned programs and maps of a dead process, and count on where it ended.
 	 * Peers and ranges are forgotten: slots may mean others now. */
 	bool adopt;
@@ -42,8 +41,6 @@ struct programs_params {
 int programs_load(const struct programs_params *params, struct programs **out);
 /* Closes file descriptors; unpins where `unpin`. What is attached stays attached. */
 void programs_free(struct programs *p, bool unpin);
-/* The directory of the pins, or NULL where there are none. */
-const char *programs_pinned(const struct programs *p);
 /* Pins again what somebody unpinned. How many maps, or -errno. */
 int programs_repin(struct programs *p);
 /* Renames the pin directory along with the device. */

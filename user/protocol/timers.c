@@ -81,9 +81,8 @@ void timers_session_derived(struct timers *t, uint64_t now)
 	t->zero_keys_at = now + 3 * REJECT_AFTER_TIME;
 }
 
-void timers_persistent_keepalive_set(struct timers *t, uint64_t interval_ns, uint64_t now)
+void timers_persistent_keepalive_set(struct timers *t, uint64_t interval_ns)
 {
-	(void)now;
 	t->persistent_interval = interval_ns;
 	/* Switched on: the first one is due at once (wg(8)). */
 	if (interval_ns)

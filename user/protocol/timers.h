@@ -61,7 +61,7 @@ bool timers_message_received(struct timers *t, bool payload, uint64_t now);
 void timers_handshake_initiated(struct timers *t, uint64_t now, uint64_t jitter);
 void timers_handshake_complete(struct timers *t);
 void timers_session_derived(struct timers *t, uint64_t now);
-void timers_persistent_keepalive_set(struct timers *t, uint64_t interval_ns, uint64_t now);
+void timers_persistent_keepalive_set(struct timers *t, uint64_t interval_ns);
 void timers_up(struct timers *t, bool up);
 /* Bits of enum timers_action that are due. */
 unsigned int timers_due(struct timers *t, uint64_t now);

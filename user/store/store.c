@@ -129,11 +129,6 @@ void store_foreign_keys(struct store *s, bool v4, bool v6)
 		s->kind->foreign_keys(s->self, v4, v6);
 }
 
-int store_withdraw(struct store *s, const char *name)
-{
-	return s->kind->withdraw(s->self, name);
-}
-
 int store_set(struct store *s, const char *node, const struct store_setting *changes,
 	      unsigned int n)
 {

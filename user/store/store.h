@@ -85,8 +85,6 @@ int store_publish(struct store *s, const struct node_record *r);
 /* Of these families another WireGuard on this node has a key there: it stays as it is. Where records
  * are ours alone, it is enough that the record says the same key. */
 void store_foreign_keys(struct store *s, bool v4, bool v6);
-/* The node withdraws: its record goes. */
-int store_withdraw(struct store *s, const char *name);
 /* Writes settings of the cluster (node NULL) or of a node; others in the document stay. NULL value:
  * removes it. */
 int store_set(struct store *s, const char *node, const struct store_setting *changes,
@@ -134,7 +132,6 @@ struct store_kind {
 	int (*open)(const char *where, const struct store_place *place, void **self);
 	void (*close)(void *self);
 	int (*publish)(void *self, const struct node_record *r);
-	int (*withdraw)(void *self, const char *name);
 	int (*set)(void *self, const char *node, const struct store_setting *changes,
 		   unsigned int n);
 	/* NULL: it has no place for it, or nothing to wait for. */

@@ -36,8 +36,9 @@ struct fence_input {
 /* uplink 0: it shall fall. Until fence_settle() it only lets more pass then. */
 int fence_raise(struct fence *f, int uplink, const struct fence_input *in);
 int fence_settle(struct fence *f);
-/* Twice a second: where a tunnel has encrypted for two seconds, a packet in plain is leaked from now on, and until
- * that range is no peer's any more. The kernel keeps this from one process to the next. */
+/* Twice a second. Where a tunnel has encrypted for two seconds, a packet in plain counts as leaked
+ * from then on, for as long as the range is a peer's. The kernel keeps this from one process to the
+ * next. */
 void fence_note_encrypted(struct fence *f, struct tunnel *const *tunnels, size_t n);
 /* How many programs had to be attached again, or put before others', or -errno. */
 int fence_mend(struct fence *f);

@@ -34,7 +34,8 @@ struct member {
 	uint64_t received_then;
 };
 
-/* So long after routes moved, nothing is under way any more by the old ones, and the peer has moved its own. */
+/* So long after routes moved, nothing is under way by the old ones any more, and the peer has moved
+ * its own. */
 #define STEADY_TICKS 4
 
 struct members {

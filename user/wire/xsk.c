@@ -298,9 +298,8 @@ unsigned int xsk_flush(struct xsk *x, bool *all)
 	return calls;
 }
 
-unsigned int xsk_frames_spare(const struct xsk *x)
+unsigned int xsk_frames_spare(void)
 {
-	(void)x;
 	return N_CHUNKS / SPARE_PARTS;
 }
 

@@ -57,7 +57,7 @@ void xsk_release(struct xsk *x, const struct xsk_packet *packet);
 /* Gives released frames back to the kernel. Once a batch. */
 void xsk_refill(struct xsk *x);
 /* Frames that may be held back (staged) before reception suffers. */
-unsigned int xsk_frames_spare(const struct xsk *x);
+unsigned int xsk_frames_spare(void);
 
 /* Of a socket without chains: frames, each a packet, to be given back in any number. */
 unsigned int xsk_receive_frames(struct xsk *x, struct iovec *frames, unsigned int max);

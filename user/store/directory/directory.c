@@ -347,15 +347,6 @@ static int publish(void *self, const struct node_record *r)
 	return err ? err : identity_make(d->path);
 }
 
-static int withdraw(void *self, const char *name)
-{
-	char path[PATH_MAX], file[NODE_NAME_MAX + sizeof(DIRECTORY_SUFFIX)];
-
-	snprintf(file, sizeof(file), "%s" DIRECTORY_SUFFIX, name);
-	directory_path(self, MEMORY_NODES, file, path, sizeof(path));
-	return unlink(path) && errno != ENOENT ? -errno : 0;
-}
-
 static int set(void *self, const char *node, const struct store_setting *changes, unsigned int n)
 {
 	const struct directory *d = self;
@@ -372,6 +363,5 @@ const struct store_kind store_directory = {
 	.open = open_directory,
 	.close = close_directory,
 	.publish = publish,
-	.withdraw = withdraw,
 	.set = set,
 };

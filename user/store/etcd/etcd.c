@@ -483,14 +483,6 @@ static int publish(void *self, const struct node_record *r)
 	return err;
 }
 
-static int withdraw(void *self, const char *name)
-{
-	struct etcd *e = self;
-	int err = own(e, name);
-
-	return err ? err : etcd_lease_put(e->own, NULL);
-}
-
 static bool is_settled(void *context)
 {
 	const struct etcd *e = context;
@@ -531,7 +523,6 @@ const struct store_kind store_etcd = {
 	.open = open_etcd,
 	.close = close_etcd,
 	.publish = publish,
-	.withdraw = withdraw,
 	.set = set,
 	.flush = flush,
 };

@@ -469,18 +469,6 @@ static int publish(void *self, const struct node_record *r)
 	return err;
 }
 
-/* The Node is not ours to delete: our part of it goes. */
-static int withdraw(void *self, const char *name)
-{
-	static const uint8_t none[32];
-	struct kubernetes *k = self;
-	int err = own(k, name);
-
-	if (!err)
-		node_status_keys(k->own, none, none);
-	return err;
-}
-
 static void state(void *self, const struct store_state *s)
 {
 	struct kubernetes *k = self;
@@ -536,7 +524,6 @@ const struct store_kind store_kubernetes = {
 	.open = open_kubernetes,
 	.close = close_kubernetes,
 	.publish = publish,
-	.withdraw = withdraw,
 	.set = set,
 	.state = state,
 	.event = event,
