@@ -514,11 +514,6 @@ FAULTS = [
     fault("a-message-from-nobody", "user/datapath/message_ring.c", "\tout->from = slot->from;\n", "", "build/tests/test_message_ring"),
     fault("a-full-ring-overwrites", "user/datapath/message_ring.c",
           "return waiting < MESSAGE_RING_SIZE &&", "return waiting <= MESSAGE_RING_SIZE &&", "build/tests/test_message_ring"),
-    fault("a-message-before-it-is-whole", "user/datapath/message_ring.c",
-          "\tmemcpy(slot->bytes, message, len);\n\tatomic_fetch_add_explicit(&r->waiting[sender], 1, memory_order_relaxed);\n"
-          "\tatomic_store_explicit(&r->written, at + 1, memory_order_release);",
-          "\tatomic_fetch_add_explicit(&r->waiting[sender], 1, memory_order_relaxed);\n"
-          "\tatomic_store_explicit(&r->written, at + 1, memory_order_release);\n\tmemcpy(slot->bytes, message, len);", "build/tests/test_message_ring"),
     fault("newcomers-evict", "user/datapath/stage.c",
           "\t\tif (share == own)\n\t\t\thas += by_frames ? packet->n_frames : 1;\n", "", "build/tests/test_stage"),
     fault("frames-are-not-shared", "user/datapath/stage.c",
