@@ -12,7 +12,7 @@
 #include "guard_maps.h"
 #include "walk.h"
 
-static __always_inline int leaving(struct __sk_buff *skb, enum header first)
+static __always_inline int check_egress(struct __sk_buff *skb, enum header first)
 {
 	struct walk w = {.header = first};
 	const struct pv_guard_settings *s = settings();
@@ -40,14 +40,14 @@ static __always_inline int leaving(struct __sk_buff *skb, enum header first)
 SEC("tc")
 int guard(struct __sk_buff *skb)
 {
-	return leaving(skb, ETHERNET);
+	return check_egress(skb, ETHERNET);
 }
 
 /* The same for devices whose packets begin with the IP header. */
 SEC("tc")
 int guard_ip(struct __sk_buff *skb)
 {
-	return leaving(skb, BARE_IP);
+	return check_egress(skb, BARE_IP);
 }
 
 char _license[] SEC("license") __weak = "Dual BSD/GPL";

@@ -73,7 +73,7 @@ static __always_inline int on_message(struct __sk_buff *skb, const struct pv_gua
 	return PASS;
 }
 
-static __always_inline int coming(struct __sk_buff *skb, enum header first)
+static __always_inline int check_ingress(struct __sk_buff *skb, enum header first)
 {
 	struct walk w = {.header = first, .inward = 1};
 	const struct pv_guard_settings *s = settings();
@@ -102,14 +102,14 @@ static __always_inline int coming(struct __sk_buff *skb, enum header first)
 SEC("tc")
 int shield(struct __sk_buff *skb)
 {
-	return coming(skb, ETHERNET);
+	return check_ingress(skb, ETHERNET);
 }
 
 /* The same for devices whose packets begin with the IP header. */
 SEC("tc")
 int shield_ip(struct __sk_buff *skb)
 {
-	return coming(skb, BARE_IP);
+	return check_ingress(skb, BARE_IP);
 }
 
 char _license[] SEC("license") __weak = "Dual BSD/GPL";

@@ -60,7 +60,7 @@ struct walk {
 	struct datagram outer;
 };
 
-static __always_inline bool take(struct __sk_buff *skb, struct walk *w, void *to, __u32 len)
+static __always_inline bool read_header(struct __sk_buff *skb, struct walk *w, void *to, __u32 len)
 {
 	if (w->at + len > w->end || bpf_skb_load_bytes(skb, w->at, to, len))
 		return false;
@@ -69,7 +69,7 @@ static __always_inline bool take(struct __sk_buff *skb, struct walk *w, void *to
 }
 
 /* The packet inside ends so many bytes behind `begin`, if that is before the one around it. */
-static __always_inline void ends(struct walk *w, __u32 begin, __u32 len)
+static __always_inline void limit_end(struct walk *w, __u32 begin, __u32 len)
 {
 	if (begin + len < w->end)
 		w->end = begin + len;
@@ -112,14 +112,14 @@ static __always_inline enum finding on_ethernet(struct __sk_buff *skb, struct wa
 {
 	struct ethhdr h;
 
-	return take(skb, w, &h, sizeof(h)) ? on_type(w, h.h_proto) : UNREADABLE;
+	return read_header(skb, w, &h, sizeof(h)) ? on_type(w, h.h_proto) : UNREADABLE;
 }
 
 static __always_inline enum finding on_vlan(struct __sk_buff *skb, struct walk *w)
 {
 	__be16 h[2];
 
-	return take(skb, w, h, sizeof(h)) ? on_type(w, h[1]) : UNREADABLE;
+	return read_header(skb, w, h, sizeof(h)) ? on_type(w, h[1]) : UNREADABLE;
 }
 
 /* Of a device without link-layer headers. */
@@ -135,8 +135,8 @@ static __always_inline enum finding on_bare_ip(struct __sk_buff *skb, struct wal
 	return GOES_ON;
 }
 
-static __always_inline void remember(struct walk *w, const void *source, const void *destination,
-				     __u32 size)
+static __always_inline void note_outer(struct walk *w, const void *source, const void *destination,
+				       __u32 size)
 {
 	if (w->wrapped)
 		return;
@@ -157,7 +157,7 @@ static __always_inline enum finding on_ip4(struct __sk_buff *skb, struct walk *w
 	const __u32 begin = w->at;
 	enum finding found;
 
-	if (!take(skb, w, &h, sizeof(h)))
+	if (!read_header(skb, w, &h, sizeof(h)))
 		return UNREADABLE;
 	found = judge(4, w->inward ? h.source : h.destination);
 	if (found != GOES_ON)
@@ -167,9 +167,9 @@ static __always_inline enum finding on_ip4(struct __sk_buff *skb, struct walk *w
 	if (h.fragment & bpf_htons(IP_FRAGMENT_OFFSET))
 		return NO_POD;
 	w->version = 4;
-	remember(w, h.source, h.destination, 4);
+	note_outer(w, h.source, h.destination, 4);
 	if (h.total) /* 0: a superpacket of more than 64 KiB */
-		ends(w, begin, bpf_ntohs(h.total));
+		limit_end(w, begin, bpf_ntohs(h.total));
 	w->at = begin + (h.version_length & 15) * 4;
 	w->protocol = h.protocol;
 	w->header = TRANSPORT;
@@ -186,7 +186,7 @@ static __always_inline enum finding on_ip6(struct __sk_buff *skb, struct walk *w
 	} h;
 	enum finding found;
 
-	if (!take(skb, w, &h, sizeof(h)))
+	if (!read_header(skb, w, &h, sizeof(h)))
 		return UNREADABLE;
 	found = judge(6, w->inward ? h.source : h.destination);
 	if (found != GOES_ON)
@@ -194,9 +194,9 @@ static __always_inline enum finding on_ip6(struct __sk_buff *skb, struct walk *w
 	if (h.version_class[0] >> 4 != 6)
 		return UNREADABLE;
 	w->version = 6;
-	remember(w, h.source, h.destination, 16);
+	note_outer(w, h.source, h.destination, 16);
 	if (h.length) /* 0: more than 64 KiB */
-		ends(w, w->at, bpf_ntohs(h.length));
+		limit_end(w, w->at, bpf_ntohs(h.length));
 	w->protocol = h.next;
 	w->header = TRANSPORT;
 	return GOES_ON;
@@ -215,7 +215,7 @@ static __always_inline enum finding on_extension(struct __sk_buff *skb, struct w
 	const __u32 begin = w->at;
 	__u8 h[8];
 
-	if (!take(skb, w, h, sizeof(h)))
+	if (!read_header(skb, w, h, sizeof(h)))
 		return UNREADABLE;
 	if (w->protocol == FRAGMENT) {
 		__be16 offset;
@@ -252,7 +252,7 @@ static __always_inline enum finding on_udp(struct __sk_buff *skb, struct walk *w
 	__u16 port, length;
 	__u32 zero = 0;
 
-	if (!take(skb, w, h, sizeof(h)))
+	if (!read_header(skb, w, h, sizeof(h)))
 		return UNREADABLE;
 	port = bpf_ntohs(h[1]);
 	length = bpf_ntohs(h[2]);
@@ -262,7 +262,7 @@ static __always_inline enum finding on_udp(struct __sk_buff *skb, struct walk *w
 		w->outer.content = w->at;
 	}
 	if (length >= UDP_HEADER)
-		ends(w, begin, length);
+		limit_end(w, begin, length);
 	s = bpf_map_lookup_elem(&guard_settings, &zero);
 	if (!s || !port)
 		return NO_POD;
@@ -308,7 +308,7 @@ static __always_inline enum finding on_vxlan(struct __sk_buff *skb, struct walk 
 {
 	__u8 h[8];
 
-	if (!take(skb, w, h, sizeof(h)))
+	if (!read_header(skb, w, h, sizeof(h)))
 		return UNREADABLE;
 	if (!(h[0] & 0x04)) {
 		w->header = ETHERNET;
@@ -329,7 +329,7 @@ static __always_inline enum finding on_geneve(struct __sk_buff *skb, struct walk
 		__u8 network[4];
 	} h;
 
-	if (!take(skb, w, &h, sizeof(h)))
+	if (!read_header(skb, w, &h, sizeof(h)))
 		return UNREADABLE;
 	if (h.version_length >> 6)
 		return NO_POD;
@@ -342,7 +342,7 @@ static __always_inline enum finding on_gre(struct __sk_buff *skb, struct walk *w
 	__u8 h[4], first;
 	__be16 type;
 
-	if (!take(skb, w, h, sizeof(h)))
+	if (!read_header(skb, w, h, sizeof(h)))
 		return UNREADABLE;
 	if (h[1] & 7) /* the version of PPTP */
 		return NO_POD;

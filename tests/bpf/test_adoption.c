@@ -112,7 +112,7 @@ static void goes_on_and_forgets(void **state)
 	(void)state;
 	allow(5);
 	assert_int_equal(programs_peer_set(p, 3, &peer), 0);
-	assert_int_equal(programs_settings(p, &settings), 0);
+	assert_int_equal(programs_write_settings(p, &settings), 0);
 	programs_counters(p)[0].classified = 42;
 	programs_peer_counters(p, 3)->tx_bytes = 42;
 	restart();

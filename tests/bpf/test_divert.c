@@ -34,9 +34,9 @@ static int load(void **state)
 	inet_pton(AF_INET, "172.18.0.2", local[0].bytes + 12);
 	inet_pton(AF_INET6, "fd00:18::2", local[1].bytes);
 	memcpy(settings.mac, mac, sizeof(mac));
-	return programs_load(&params, &p) || programs_divert_settings(p, &settings) ||
-	       programs_divert_addresses(p, local, 2) ||
-	       programs_divert_socket(p, 0, xsk_fd(socket_of_queue));
+	return programs_load(&params, &p) || programs_write_divert_settings(p, &settings) ||
+	       programs_write_divert_addresses(p, local, 2) ||
+	       programs_set_divert_socket(p, 0, xsk_fd(socket_of_queue));
 }
 
 static int unload(void **state)
@@ -106,7 +106,7 @@ static void everything_else_goes_on(void **state)
 		const char *what;
 		bool ip6;
 		uint8_t at, value;
-		bool wrong_sum; /* of IPv4; else it is mended after the change */
+		bool wrong_sum; /* of IPv4; else it is repaired after the change */
 	} cases[] = {
 		{"another MAC", false, 5, 9, false},
 		{"broadcast", false, 0, 0xff, false},
@@ -194,7 +194,7 @@ static void without_a_socket_the_kernel_has_them(void **state)
 	uint8_t frame[128];
 
 	(void)state;
-	programs_divert_socket(p, 0, -1);
+	programs_set_divert_socket(p, 0, -1);
 	assert_int_equal(run(frame, make(frame, false, 32)), XDP_PASS);
 	assert_int_equal(sum_of_counters(p).diverted, 0);
 }
@@ -208,11 +208,11 @@ static void addresses_come_and_go(void **state)
 	(void)state;
 	memset(many[2].bytes + 10, 0xff, 2);
 	inet_pton(AF_INET, "172.18.0.2", many[2].bytes + 12);
-	assert_int_equal(programs_divert_addresses(p, many, 2), 0);
+	assert_int_equal(programs_write_divert_addresses(p, many, 2), 0);
 	assert_int_equal(run(frame, n), XDP_PASS);
-	assert_int_equal(programs_divert_addresses(p, many, 3), 0);
+	assert_int_equal(programs_write_divert_addresses(p, many, 3), 0);
 	assert_int_equal(run(frame, n), XDP_REDIRECT);
-	assert_int_equal(programs_divert_addresses(p, many, 0), 0);
+	assert_int_equal(programs_write_divert_addresses(p, many, 0), 0);
 	assert_int_equal(run(frame, n), XDP_PASS);
 }
 
@@ -222,15 +222,15 @@ static void attached_while_the_link_is_held(void **state)
 	int link, second;
 
 	(void)state;
-	assert_int_equal(programs_xdp_there(device.ifindex, name), 0);
+	assert_int_equal(programs_xdp_attached(device.ifindex, name), 0);
 	assert_int_equal(programs_divert_attach(p, device.ifindex, false, &link), 0);
-	assert_true(programs_xdp_there(device.ifindex, name) > 0);
+	assert_true(programs_xdp_attached(device.ifindex, name) > 0);
 	assert_string_equal(name, "divert");
 	/* Whoever is there is left alone. */
 	assert_int_equal(programs_divert_attach(p, device.ifindex, false, &second), -EBUSY);
 	assert_true(programs_divert_attach(p, device.ifindex, true, &second) < 0);
 	close(link);
-	assert_int_equal(programs_xdp_there(device.ifindex, name), 0);
+	assert_int_equal(programs_xdp_attached(device.ifindex, name), 0);
 	assert_int_equal(programs_divert_attach(p, device.ifindex, true, &link), 0);
 	close(link);
 }

@@ -10,15 +10,15 @@
 #include "check.h"
 #include "machine.h"
 #include "netlink/link.h"
-#include "programs/guard.h"
-#include "programs/guard_programs.h"
+#include "programs/device_filters.h"
+#include "programs/filter_programs.h"
 #include "wrappings.h"
 
 #define MARK 0x200000
 #define PASS 0xffffffffu /* TC_ACT_UNSPEC */
 #define DROP TC_ACT_SHOT
 
-static struct guard *g;
+static struct device_filters *g;
 static int uplink;
 static struct pv_guard_settings settings = {
 	.fwmark = MARK,
@@ -61,7 +61,7 @@ static struct pv_counters count(void)
 {
 	struct pv_counters c;
 
-	guard_counters(g, &c);
+	device_filters_counters(g, &c);
 	return c;
 }
 
@@ -70,21 +70,21 @@ static void set(const char *range, enum pv_guard_kind kind)
 	struct cidr c;
 
 	assert_int_equal(cidr_parse(range, &c), 0);
-	assert_int_equal(guard_set(g, &c, kind), 0);
+	assert_int_equal(device_filters_set_range(g, &c, kind), 0);
 }
 
 static void be_strict(bool strict)
 {
 	settings.strict = strict;
-	assert_int_equal(guard_settings(g, &settings), 0);
+	assert_int_equal(device_filters_write_settings(g, &settings), 0);
 }
 
 static int load(void **state)
 {
 	(void)state;
 	settings.strict = settings.mark_ingress = 0;
-	assert_int_equal(guard_new(&g), 0);
-	assert_int_equal(guard_settings(g, &settings), 0);
+	assert_int_equal(device_filters_new(&g), 0);
+	assert_int_equal(device_filters_write_settings(g, &settings), 0);
 	set("10.0.0.0/8", PV_GUARD_REMOTE);
 	set("10.1.0.0/16", PV_GUARD_LOCAL);
 	set("fd00::/16", PV_GUARD_REMOTE);
@@ -97,7 +97,7 @@ static int load(void **state)
 static int unload(void **state)
 {
 	(void)state;
-	guard_free(g, true);
+	device_filters_free(g, true);
 	return 0;
 }
 
@@ -141,8 +141,8 @@ static void plaintext_is_found_in_every_wrapping(void **state)
 			struct packet coming = wrapped(w, l->to, l->from);
 			const uint32_t wanted = l->leaks && strict ? DROP : PASS;
 
-			check(guard_program_fd(g), &leaving, wanted, w->name, l);
-			check(shield_program_fd(g), &coming, wanted, w->name, l);
+			check(egress_program_fd(g), &leaving, wanted, w->name, l);
+			check(ingress_program_fd(g), &coming, wanted, w->name, l);
 			out += l->leaks && !strict;
 			leaked += l->leaks == LEAKED && !strict;
 			dropped_out += l->leaks && strict;
@@ -175,8 +175,8 @@ static void what_is_cut_short_does_not_pass(void **state)
 		for (uint32_t len = 14; l->leaks && len <= leaving.len; len++) {
 			uint32_t mark = 0, one, two;
 
-			one = run_marked(guard_program_fd(g), &leaving, len, &mark);
-			two = run_marked(shield_program_fd(g), &coming, len, &mark);
+			one = run_marked(egress_program_fd(g), &leaving, len, &mark);
+			two = run_marked(ingress_program_fd(g), &coming, len, &mark);
 			if ((one != DROP && one != UNTESTED) || (two != DROP && two != UNTESTED))
 				fail_msg("%s %s -> %s, %u bytes: %d %d", w->name, l->from, l->to,
 					 len, (int)one, (int)two);
@@ -198,16 +198,16 @@ static void pieces_that_hide_their_headers_do_not_pass(void **state)
 		ip4(&p, NODE4, OURS4, IPPROTO_UDP, 0, MORE);
 		put16(bytes(&p) + 2, 20 + piece);
 		ethernet(&p, 0, 0x0800);
-		assert_int_equal(run(guard_program_fd(g), &p), DROP);
-		assert_int_equal(run(shield_program_fd(g), &p), DROP);
+		assert_int_equal(run(egress_program_fd(g), &p), DROP);
+		assert_int_equal(run(ingress_program_fd(g), &p), DROP);
 	}
 	for (uint32_t piece = 8; piece < 8 + 8 + 8 + 14 + 40; piece += 8) {
 		struct packet p = inner("2001:db8::1", "2001:db8::2");
 
 		vxlan_first_piece6(&p, 0x86dd);
 		put16(bytes(&p) + 14 + 4, piece);
-		assert_int_equal(run(guard_program_fd(g), &p), DROP);
-		assert_int_equal(run(shield_program_fd(g), &p), DROP);
+		assert_int_equal(run(egress_program_fd(g), &p), DROP);
+		assert_int_equal(run(ingress_program_fd(g), &p), DROP);
 	}
 	/* UDP, too, says where it ends. */
 	for (uint32_t length = 8; length < 8 + 8 + 14 + 20; length++) {
@@ -215,8 +215,8 @@ static void pieces_that_hide_their_headers_do_not_pass(void **state)
 
 		vxlan4(&p, 0x0800);
 		put16(bytes(&p) + 14 + 20 + 4, length);
-		assert_int_equal(run(guard_program_fd(g), &p), DROP);
-		assert_int_equal(run(shield_program_fd(g), &p), DROP);
+		assert_int_equal(run(egress_program_fd(g), &p), DROP);
+		assert_int_equal(run(ingress_program_fd(g), &p), DROP);
 	}
 }
 
@@ -236,7 +236,7 @@ static void an_address_is_judged_before_all_that_follows(void **state)
 		before(&p, i < 2 ? later : truncated, 8);
 		ip6(&p, from, to, i < 2 ? 44 : 60);
 		ethernet(&p, 0, 0x86dd);
-		assert_int_equal(run(outward ? guard_program_fd(g) : shield_program_fd(g), &p),
+		assert_int_equal(run(outward ? egress_program_fd(g) : ingress_program_fd(g), &p),
 				 DROP);
 	}
 	for (int i = 0; i < 2; i++) {
@@ -244,9 +244,9 @@ static void an_address_is_judged_before_all_that_follows(void **state)
 
 		ip4(&p, i ? "10.1.0.1" : "10.2.0.1", i ? "10.2.0.1" : "10.1.0.1", 17, 0, LATER);
 		ethernet(&p, 0, 0x0800);
-		assert_int_equal(run(i ? guard_program_fd(g) : shield_program_fd(g), &p), DROP);
+		assert_int_equal(run(i ? egress_program_fd(g) : ingress_program_fd(g), &p), DROP);
 		bytes(&p)[14] = 0x41; /* a header of four bytes */
-		assert_int_equal(run(i ? guard_program_fd(g) : shield_program_fd(g), &p), DROP);
+		assert_int_equal(run(i ? egress_program_fd(g) : ingress_program_fd(g), &p), DROP);
 	}
 	/* Between nodes, too, nobody needs such a header, or options that do not end. */
 	for (int i = 0; i < 2; i++) {
@@ -254,15 +254,15 @@ static void an_address_is_judged_before_all_that_follows(void **state)
 
 		ethernet(&odd, 0, 0x0800);
 		bytes(&odd)[14] = i ? 0x44 : 0x55;
-		assert_int_equal(run(guard_program_fd(g), &odd), DROP);
-		assert_int_equal(run(shield_program_fd(g), &odd), DROP);
+		assert_int_equal(run(egress_program_fd(g), &odd), DROP);
+		assert_int_equal(run(ingress_program_fd(g), &odd), DROP);
 	}
 	struct packet p = {.len = 0};
 
 	before(&p, truncated, 8);
 	node6(&p, 60);
-	assert_int_equal(run(guard_program_fd(g), &p), DROP);
-	assert_int_equal(run(shield_program_fd(g), &p), DROP);
+	assert_int_equal(run(egress_program_fd(g), &p), DROP);
+	assert_int_equal(run(ingress_program_fd(g), &p), DROP);
 }
 
 static void what_has_no_end_does_not_pass(void **state)
@@ -272,13 +272,13 @@ static void what_has_no_end_does_not_pass(void **state)
 	(void)state;
 	be_strict(true);
 	ethernet(&tags, 30, 0x0800);
-	assert_int_equal(run(guard_program_fd(g), &tags), DROP);
-	assert_int_equal(run(shield_program_fd(g), &tags), DROP);
+	assert_int_equal(run(egress_program_fd(g), &tags), DROP);
+	assert_int_equal(run(ingress_program_fd(g), &tags), DROP);
 	for (int i = 0; i < 30; i++)
 		before(&options, (uint8_t[8]){60, 0, 1, 4}, 8);
 	node6(&options, 60);
-	assert_int_equal(run(guard_program_fd(g), &options), DROP);
-	assert_int_equal(run(shield_program_fd(g), &options), DROP);
+	assert_int_equal(run(egress_program_fd(g), &options), DROP);
+	assert_int_equal(run(ingress_program_fd(g), &options), DROP);
 }
 
 static void a_routing_header_leads_to_a_pod(void **state)
@@ -294,7 +294,7 @@ static void a_routing_header_leads_to_a_pod(void **state)
 		before(&p, h, 24);
 		node6(&p, 43);
 		/* With no segments left it has arrived. */
-		assert_int_equal(run(guard_program_fd(g), &p), i == 1 ? DROP : PASS);
+		assert_int_equal(run(egress_program_fd(g), &p), i == 1 ? DROP : PASS);
 	}
 }
 
@@ -309,7 +309,7 @@ static void the_mark_opens_no_way(void **state)
 		struct packet p = wrapped(&wrappings[i], "10.1.0.1", "10.2.0.1");
 
 		mark = MARK | 0x10;
-		assert_int_equal(run_marked(guard_program_fd(g), &p, p.len, &mark), DROP);
+		assert_int_equal(run_marked(egress_program_fd(g), &p, p.len, &mark), DROP);
 	}
 }
 
@@ -437,7 +437,7 @@ static void what_has_nothing_to_do_with_pods_passes(void **state)
 		struct packet p = {.len = 0};
 
 		harmless[i](&p);
-		if (run(guard_program_fd(g), &p) != PASS || run(shield_program_fd(g), &p) != PASS)
+		if (run(egress_program_fd(g), &p) != PASS || run(ingress_program_fd(g), &p) != PASS)
 			fail_msg("the harmless packet %zu is dropped", i);
 	}
 	assert_int_equal(count().drop_leak + count().drop_plain_inward, 0);
@@ -454,9 +454,9 @@ static void packets_that_begin_with_ip(void **state)
 		struct packet tunnelled = inner(l->from, l->to);
 
 		ip4(&tunnelled, NODE4, OURS4, protocol_of(type_of(l->to)), 0, 0);
-		check(guard_ip_program_fd(g), &leaving, l->leaks ? DROP : PASS, "bare", l);
-		check(shield_ip_program_fd(g), &coming, l->leaks ? DROP : PASS, "bare", l);
-		check(guard_ip_program_fd(g), &tunnelled, l->leaks ? DROP : PASS, "in IP", l);
+		check(egress_ip_program_fd(g), &leaving, l->leaks ? DROP : PASS, "bare", l);
+		check(ingress_ip_program_fd(g), &coming, l->leaks ? DROP : PASS, "bare", l);
+		check(egress_ip_program_fd(g), &tunnelled, l->leaks ? DROP : PASS, "in IP", l);
 	}
 }
 
@@ -473,7 +473,7 @@ static void hostile_packets(void **state)
 
 		for (int k = 0; k < 4; k++)
 			bytes(&p)[14 + draw(&rng) % (p.len - 14)] = (uint8_t)draw(&rng);
-		verdict = run_marked(i % 2 ? guard_program_fd(g) : shield_program_fd(g), &p,
+		verdict = run_marked(i % 2 ? egress_program_fd(g) : ingress_program_fd(g), &p,
 				     54 + draw(&rng) % (p.len - 53), &mark);
 		assert_true(verdict == PASS || verdict == DROP);
 	}
@@ -515,7 +515,7 @@ static void only_messages_reach_the_port(void **state)
 			struct packet p = message(port % 2 ? OURS6 : OURS4, port, table[i].type,
 						  table[i].reserved, table[i].len);
 
-			assert_int_equal(run(shield_program_fd(g), &p),
+			assert_int_equal(run(ingress_program_fd(g), &p),
 					 ours && !table[i].good ? DROP : PASS);
 			dropped += ours && !table[i].good;
 			assert_int_equal(count().drop_wire_short, dropped);
@@ -535,8 +535,8 @@ static void the_port_of_others_is_theirs(void **state)
 		struct packet good = message(others[i], 51820, 4, 0, 32);
 		uint32_t mark = 0;
 
-		assert_int_equal(run(shield_program_fd(g), &odd), PASS);
-		assert_int_equal(run_marked(shield_program_fd(g), &good, good.len, &mark), PASS);
+		assert_int_equal(run(ingress_program_fd(g), &odd), PASS);
+		assert_int_equal(run_marked(ingress_program_fd(g), &good, good.len, &mark), PASS);
 		assert_int_equal(mark, 0);
 	}
 	assert_int_equal(count().drop_wire_short, 0);
@@ -554,14 +554,14 @@ static void arriving_messages_are_marked_where_wanted(void **state)
 
 		settings.mark_ingress = 0;
 		be_strict(true);
-		run_marked(shield_program_fd(g), &good, good.len, &mark);
+		run_marked(ingress_program_fd(g), &good, good.len, &mark);
 		assert_int_equal(mark, 0x10);
 		settings.mark_ingress = 1;
 		be_strict(true);
-		run_marked(shield_program_fd(g), &good, good.len, &mark);
+		run_marked(ingress_program_fd(g), &good, good.len, &mark);
 		assert_int_equal(mark, 0x10 | MARK);
 		mark = 0;
-		run_marked(shield_program_fd(g), &other, other.len, &mark);
+		run_marked(ingress_program_fd(g), &other, other.len, &mark);
 		assert_int_equal(mark, 0);
 	}
 }
@@ -580,14 +580,14 @@ static void ranges_are_listed_and_go(void **state)
 	struct cidr c;
 
 	(void)state;
-	assert_int_equal(guard_each(g, see, all), 0);
+	assert_int_equal(device_filters_each_range(g, see, all), 0);
 	assert_non_null(strstr(all, "10.0.0.0/8=1 "));
 	assert_non_null(strstr(all, "fd00:1::/64=2 "));
 	assert_int_equal(cidr_parse("10.0.0.0/8", &c), 0);
-	assert_int_equal(guard_unset(g, &c), 0);
-	assert_int_equal(guard_unset(g, &c), 0);
+	assert_int_equal(device_filters_unset_range(g, &c), 0);
+	assert_int_equal(device_filters_unset_range(g, &c), 0);
 	all[0] = 0;
-	assert_int_equal(guard_each(g, see, all), 0);
+	assert_int_equal(device_filters_each_range(g, see, all), 0);
 	assert_null(strstr(all, "10.0.0.0/8="));
 }
 

@@ -13,24 +13,24 @@
 #include "machine.h"
 #include "netlink/link.h"
 #include "programs/clsact.h"
-#include "programs/guard.h"
-#include "programs/guard_programs.h"
+#include "programs/device_filters.h"
+#include "programs/filter_programs.h"
 #include "programs/program_id.h"
 #include "programs/tcx.h"
 
 static const enum bpf_tc_attach_point sides[] = {BPF_TC_EGRESS, BPF_TC_INGRESS};
 
-static struct guard *g;
-static struct guard_device devices[2]; /* up0, and a tunnel without Ethernet header */
-static int foreign = -1;	       /* somebody's program, which lets everything pass */
+static struct device_filters *g;
+static struct filter_device devices[2]; /* up0, and a tunnel without Ethernet header */
+static int foreign = -1;		/* somebody's program, which lets everything pass */
 static bool tcx;
 static const struct pv_guard_settings settings = {.strict = 1, .vxlan_ports = {4789}};
 
 static int program(int ifindex, size_t side)
 {
 	if (ifindex == devices[0].ifindex)
-		return side ? shield_program_fd(g) : guard_program_fd(g);
-	return side ? shield_ip_program_fd(g) : guard_ip_program_fd(g);
+		return side ? ingress_program_fd(g) : egress_program_fd(g);
+	return side ? ingress_ip_program_fd(g) : egress_ip_program_fd(g);
 }
 
 /* --- what the kernel says is attached --- */
@@ -60,7 +60,7 @@ static struct attached attached_by(bool by_tcx, int ifindex, size_t side)
 		assert_int_equal(clsact_each(ifindex, sides[side], add, &a), 0);
 		return a;
 	}
-	if (!tcx_there())
+	if (!tcx_supported())
 		return a;
 	assert_int_equal(tcx_list(ifindex, sides[side], all, &n), 0);
 	for (; a.n < n; a.n++) {
@@ -78,7 +78,7 @@ static struct attached attached(int ifindex, size_t side)
 /* Ours stand on so many of the devices, on both sides, first, and once. */
 static void assert_stand(size_t n)
 {
-	assert_int_equal(guard_n_devices(g), n);
+	assert_int_equal(device_filters_count(g), n);
 	for (size_t i = 0; i < n; i++)
 		for (size_t side = 0; side < 2; side++) {
 			const struct attached a = attached(devices[i].ifindex, side);
@@ -88,7 +88,7 @@ static void assert_stand(size_t n)
 			assert_int_equal(a.program[0], id);
 			for (uint32_t k = 1; k < a.n; k++)
 				assert_int_not_equal(a.program[k], id);
-			assert_true(guard_device_state(g, i).stands);
+			assert_true(device_filters_state(g, i).stands);
 			/* By the other way there is nothing of ours. */
 			assert_int_equal(attached_by(!tcx, devices[i].ifindex, side).n, 0);
 		}
@@ -123,11 +123,11 @@ static void detach_foreign(int ifindex, size_t side)
 
 static void raise_guard(size_t n)
 {
-	assert_int_equal(guard_new(&g), 0);
-	assert_int_equal(guard_settings(g, &settings), 0);
+	assert_int_equal(device_filters_new(&g), 0);
+	assert_int_equal(device_filters_write_settings(g, &settings), 0);
 	if (!tcx)
-		guard_use_clsact(g);
-	assert_int_equal(guard_cover(g, devices, n), 0);
+		device_filters_use_clsact(g);
+	assert_int_equal(device_filters_attach(g, devices, n), 0);
 }
 
 static int begin(bool by_tcx)
@@ -141,7 +141,7 @@ static int begin(bool by_tcx)
 
 		if (link_get(i ? "tun0" : "up0", &link))
 			return 1;
-		devices[i] = (struct guard_device){link.ifindex, link.ethernet};
+		devices[i] = (struct filter_device){link.ifindex, link.ethernet};
 	}
 	raise_guard(2);
 	return 0;
@@ -162,7 +162,7 @@ static int begin_clsact(void **state)
 static int end(void **state)
 {
 	(void)state;
-	guard_free(g, true);
+	device_filters_free(g, true);
 	return shell("ip link del up0 2>/dev/null; ip link del tun0") ? 0 : 1;
 }
 
@@ -193,11 +193,11 @@ static void both_stand_and_fall(void **state)
 {
 	(void)state;
 	assert_stand(2);
-	assert_int_equal(guard_mend(g), 0);
-	assert_string_equal(guard_method(g), tcx ? "tcx" : "clsact");
+	assert_int_equal(device_filters_repair(g), 0);
+	assert_string_equal(device_filters_method(g), tcx ? "tcx" : "clsact");
 	/* No qdisc where none is needed: making one loses packets. One that is there stays. */
 	assert_int_equal(shell("tc qdisc show dev up0 | grep -q clsact"), !tcx);
-	guard_free(g, true);
+	device_filters_free(g, true);
 	for (size_t i = 0; i < 2; i++)
 		for (size_t side = 0; side < 2; side++)
 			assert_int_equal(attached(devices[i].ifindex, side).n, 0);
@@ -212,7 +212,7 @@ static void takes_over(bool adopts)
 
 	for (size_t side = 0; side < 2; side++)
 		before[side] = attached(devices[0].ifindex, side);
-	guard_free(g, false);
+	device_filters_free(g, false);
 	for (size_t side = 0; side < 2; side++)
 		assert_int_equal(attached(devices[0].ifindex, side).program[0],
 				 before[side].program[0]);
@@ -226,8 +226,8 @@ static void takes_over(bool adopts)
 		assert_int_equal(now.at[0], before[side].at[0]);
 		assert_int_equal(now.program[0] == before[side].program[0], adopts);
 	}
-	assert_int_equal(guard_displaced(g), 0);
-	assert_int_equal(guard_mend(g), 0);
+	assert_int_equal(device_filters_displaced(g), 0);
+	assert_int_equal(device_filters_repair(g), 0);
 }
 
 static void count_range(const struct cidr *range, enum pv_guard_kind kind, void *context)
@@ -245,34 +245,34 @@ static void the_next_process_takes_over(void **state)
 
 	(void)state;
 	assert_int_equal(cidr_parse("10.2.0.0/16", &range), 0);
-	assert_int_equal(guard_set(g, &range, PV_GUARD_REMOTE), 0);
+	assert_int_equal(device_filters_set_range(g, &range, PV_GUARD_REMOTE), 0);
 	takes_over(true);
 	takes_over(false);
 	takes_over(true);
-	guard_each(g, count_range, &n);
+	device_filters_each_range(g, count_range, &n);
 	assert_int_equal(n, 1);
 }
 
-static void what_is_detached_is_mended(void **state)
+static void what_is_detached_is_repaired(void **state)
 {
 	(void)state;
 	if (tcx) {
 		assert_int_equal(tcx_detach(attached(devices[0].ifindex, 0).at[0]), 0);
-		assert_int_equal(guard_mend(g), 1);
+		assert_int_equal(device_filters_repair(g), 1);
 	} else {
 		assert_true(shell("tc filter del dev up0 egress"));
-		assert_int_equal(guard_mend(g), 1);
+		assert_int_equal(device_filters_repair(g), 1);
 		assert_true(shell("tc qdisc del dev up0 clsact"));
-		assert_int_equal(guard_mend(g), 2);
+		assert_int_equal(device_filters_repair(g), 2);
 	}
 	assert_stand(2);
 	assert_true(shell("rm /sys/fs/bpf/podveil/guard/guard_ranges4"));
-	assert_int_equal(guard_mend(g), 1);
+	assert_int_equal(device_filters_repair(g), 1);
 	assert_true(shell("rm -r /sys/fs/bpf/podveil/*"));
-	assert_true(guard_mend(g) > 0);
-	assert_int_equal(guard_mend(g), 0);
+	assert_true(device_filters_repair(g) > 0);
+	assert_int_equal(device_filters_repair(g), 0);
 	/* The pins are what keeps a link. */
-	guard_free(g, false);
+	device_filters_free(g, false);
 	assert_int_equal(attached(devices[0].ifindex, 0).n, 1);
 	raise_guard(2);
 }
@@ -284,7 +284,7 @@ static void nobody_stands_before_us(void **state)
 		for (size_t side = 0; side < 2; side++)
 			attach_foreign(devices[0].ifindex, side, 1);
 		assert_int_equal(attached(devices[0].ifindex, 0).program[0], program_id(foreign));
-		assert_int_equal(guard_mend(g), 2);
+		assert_int_equal(device_filters_repair(g), 2);
 		assert_stand(2);
 		for (size_t side = 0; side < 2; side++) {
 			assert_int_equal(attached(devices[0].ifindex, side).n, 2);
@@ -292,10 +292,10 @@ static void nobody_stands_before_us(void **state)
 					 program_id(foreign));
 			detach_foreign(devices[0].ifindex, side);
 		}
-		assert_int_equal(guard_displaced(g), 2 * round);
-		assert_string_equal(guard_device_state(g, 0).before, "somebodys");
-		assert_string_equal(guard_device_state(g, 1).before, "");
-		assert_int_equal(guard_mend(g), 0);
+		assert_int_equal(device_filters_displaced(g), 2 * round);
+		assert_string_equal(device_filters_state(g, 0).before, "somebodys");
+		assert_string_equal(device_filters_state(g, 1).before, "");
+		assert_int_equal(device_filters_repair(g), 0);
 		assert_stand(2);
 	}
 }
@@ -303,19 +303,19 @@ static void nobody_stands_before_us(void **state)
 static void it_needs_no_cap_sys_admin(void **state)
 {
 	(void)state;
-	guard_free(g, false);
+	device_filters_free(g, false);
 	without_sys_admin();
 	raise_guard(2);
 	assert_stand(2);
 	attach_foreign(devices[0].ifindex, 0, 1);
-	assert_int_equal(guard_mend(g), 1);
+	assert_int_equal(device_filters_repair(g), 1);
 	assert_stand(2);
 	assert_int_equal(attached(devices[0].ifindex, 0).n, 2);
-	guard_free(g, false);
+	device_filters_free(g, false);
 	raise_guard(2);
 	assert_stand(2);
 	assert_int_equal(attached(devices[0].ifindex, 0).n, 2);
-	guard_free(g, true);
+	device_filters_free(g, true);
 	assert_int_equal(attached(devices[0].ifindex, 0).n, 1);
 	assert_int_equal(attached(devices[1].ifindex, 1).n, 0);
 	raise_guard(2);
@@ -325,18 +325,18 @@ static void it_needs_no_cap_sys_admin(void **state)
 static void a_device_that_is_no_exit_any_more_is_left(void **state)
 {
 	(void)state;
-	assert_int_equal(guard_cover(g, devices, 1), 0);
+	assert_int_equal(device_filters_attach(g, devices, 1), 0);
 	/* Until then it stays as it is. */
 	assert_int_equal(attached(devices[1].ifindex, 0).n, 1);
-	assert_int_equal(guard_leave_others(g), 0);
+	assert_int_equal(device_filters_detach_others(g), 0);
 	assert_int_equal(attached(devices[1].ifindex, 0).n, 0);
 	assert_int_equal(attached(devices[1].ifindex, 1).n, 0);
 	assert_stand(1);
 	/* So does what a dead process left there. */
-	assert_int_equal(guard_cover(g, devices, 2), 0);
-	guard_free(g, false);
+	assert_int_equal(device_filters_attach(g, devices, 2), 0);
+	device_filters_free(g, false);
 	raise_guard(1);
-	assert_int_equal(guard_leave_others(g), 0);
+	assert_int_equal(device_filters_detach_others(g), 0);
 	assert_int_equal(attached(devices[1].ifindex, 0).n, 0);
 	assert_stand(1);
 	assert_int_equal(shell("ls /sys/fs/bpf/podveil/guard | grep -c gress_ | grep -qx 2"), tcx);
@@ -348,12 +348,12 @@ static void a_device_that_goes_and_comes_again(void **state)
 
 	(void)state;
 	assert_true(shell("ip link del up0"));
-	assert_true(guard_mend(g) >= 0);
-	assert_int_equal(guard_cover(g, devices, 2), 0);
+	assert_true(device_filters_repair(g) >= 0);
+	assert_int_equal(device_filters_attach(g, devices, 2), 0);
 	snprintf(again, sizeof(again), "ip link add up0 index %d type veth peer name up1",
 		 devices[0].ifindex);
 	assert_true(shell(again));
-	assert_int_equal(guard_cover(g, devices, 2), 0);
+	assert_int_equal(device_filters_attach(g, devices, 2), 0);
 	assert_stand(2);
 }
 
@@ -361,14 +361,14 @@ static void cleanup_finds_what_is_ours_and_nothing_else(void **state)
 {
 	(void)state;
 	attach_foreign(devices[0].ifindex, 0, 9);
-	guard_free(g, false);
-	assert_int_equal(guard_cleanup(), 0);
+	device_filters_free(g, false);
+	assert_int_equal(device_filters_cleanup(), 0);
 	assert_int_equal(attached(devices[0].ifindex, 0).n, 1);
 	assert_int_equal(attached(devices[0].ifindex, 0).program[0], program_id(foreign));
 	assert_int_equal(attached(devices[0].ifindex, 1).n, 0);
 	assert_int_equal(attached(devices[1].ifindex, 0).n, 0);
 	assert_int_equal(access("/sys/fs/bpf/podveil", F_OK), -1);
-	assert_int_equal(guard_cleanup(), 0);
+	assert_int_equal(device_filters_cleanup(), 0);
 	raise_guard(2);
 }
 
@@ -376,7 +376,7 @@ static void cleanup_finds_what_is_ours_and_nothing_else(void **state)
 static void filters_of_an_older_agent_give_way(void **state)
 {
 	(void)state;
-	guard_free(g, false);
+	device_filters_free(g, false);
 	tcx = true;
 	raise_guard(2);
 	assert_stand(2);
@@ -407,7 +407,7 @@ int main(void)
 	const struct CMUnitTest by_clsact[] = {
 		CLSACT(both_stand_and_fall),
 		CLSACT(the_next_process_takes_over),
-		CLSACT(what_is_detached_is_mended),
+		CLSACT(what_is_detached_is_repaired),
 		CLSACT(nobody_stands_before_us),
 		CLSACT(it_needs_no_cap_sys_admin),
 		CLSACT(a_device_that_is_no_exit_any_more_is_left),
@@ -417,7 +417,7 @@ int main(void)
 	const struct CMUnitTest by_tcx[] = {
 		TCX(both_stand_and_fall),
 		TCX(the_next_process_takes_over),
-		TCX(what_is_detached_is_mended),
+		TCX(what_is_detached_is_repaired),
 		TCX(nobody_stands_before_us),
 		TCX(it_needs_no_cap_sys_admin),
 		TCX(a_device_that_is_no_exit_any_more_is_left),
@@ -433,7 +433,7 @@ int main(void)
 	if (foreign < 0)
 		return 1;
 	failed = cmocka_run_group_tests(by_clsact, NULL, NULL);
-	if (tcx_there())
+	if (tcx_supported())
 		failed += cmocka_run_group_tests(by_tcx, NULL, NULL);
 	return failed;
 }

@@ -12,7 +12,7 @@
 #define TABLE "inet podveil"
 
 static struct ip_filter *filter;
-static struct marks ranges;
+static struct tagged_ranges ranges;
 
 /* So many ranges of both families, none of which touches another. */
 static void remote(unsigned int n)
@@ -29,10 +29,10 @@ static void remote(unsigned int n)
 			.prefix_len = 40,
 			.address = {0xfd, 0, (uint8_t)(at >> 16), (uint8_t)(at >> 8), (uint8_t)at}};
 
-		assert_int_equal(marks_add(&ranges, &four, RANGE_REMOTE), 0);
-		assert_int_equal(marks_add(&ranges, &six, RANGE_REMOTE), 0);
+		assert_int_equal(tagged_ranges_add(&ranges, &four, RANGE_REMOTE), 0);
+		assert_int_equal(tagged_ranges_add(&ranges, &six, RANGE_REMOTE), 0);
 	}
-	marks_sort(&ranges, RANGE_HERE);
+	tagged_ranges_sort(&ranges, RANGE_HERE);
 }
 
 /* With a name that is a pattern to nft(8), and to us is not. */
@@ -44,7 +44,7 @@ static void apply(void)
 					    .tunnel6 = "a\"b*"};
 
 	assert_int_equal(ip_filter_apply(filter, &want), 0);
-	assert_true(ip_filter_stands(filter));
+	assert_true(ip_filter_in_place(filter));
 }
 
 static int setup(void **state)
@@ -59,7 +59,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
 	(void)state;
-	marks_fini(&ranges);
+	tagged_ranges_fini(&ranges);
 	ip_filter_free(filter);
 	return 0;
 }
@@ -94,19 +94,19 @@ static void whatever_is_changed_is_put_back(void **state)
 	(void)state;
 	remote(3);
 	apply();
-	assert_int_equal(ip_filter_mend(filter), 0);
+	assert_int_equal(ip_filter_repair(filter), 0);
 	for (size_t i = 0; i < COUNT_OF(changes); i++) {
 		assert_int_equal(system(changes[i]), 0);
-		if (ip_filter_mend(filter) != 1)
+		if (ip_filter_repair(filter) != 1)
 			fail_msg("not noticed: %s", changes[i]);
-		assert_true(ip_filter_stands(filter));
-		assert_int_equal(ip_filter_mend(filter), 0);
+		assert_true(ip_filter_in_place(filter));
+		assert_int_equal(ip_filter_repair(filter), 0);
 	}
 	/* Other people's are theirs. */
 	assert_int_equal(system("nft add table inet other"), 0);
-	assert_int_equal(ip_filter_mend(filter), 0);
+	assert_int_equal(ip_filter_repair(filter), 0);
 	assert_int_equal(ip_filter_remove(), 0);
-	assert_false(ip_filter_is_there());
+	assert_false(ip_filter_exists());
 	says("nft list tables", "table inet other\n");
 	assert_int_equal(ip_filter_remove(), 0);
 }
@@ -135,11 +135,11 @@ static void a_name_that_changes(void **state)
 	strcpy(want.tunnel4, "new");
 	assert_int_equal(ip_filter_apply(filter, &want), 0);
 	says(names, "lo new old six ");
-	assert_int_equal(ip_filter_settle(filter), 0);
+	assert_int_equal(ip_filter_remove_old(filter), 0);
 	says(names, "lo new six ");
 	want.ranges = NULL;
 	assert_int_equal(ip_filter_apply(filter, &want), 0);
-	assert_false(ip_filter_is_there());
+	assert_false(ip_filter_exists());
 }
 
 /* Before connection tracking, and behind whatever changes where a packet goes. */

@@ -32,7 +32,7 @@ static int load(void **state)
 	};
 
 	(void)state;
-	return programs_load(&params, &p) || programs_settings(p, &settings);
+	return programs_load(&params, &p) || programs_write_settings(p, &settings);
 }
 
 static int unload(void **state)

@@ -82,12 +82,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		data++;
 		size--;
 	}
-	cluster_listing(c, CLUSTER_NODES);
-	cluster_listed(c, CLUSTER_NODES, true);
-	cluster_listed(c, CLUSTER_BLOCKS, true);
+	cluster_list_begin(c, CLUSTER_NODES);
+	cluster_list_end(c, CLUSTER_NODES, true);
+	cluster_list_end(c, CLUSTER_BLOCKS, true);
 	a = split(member, data, size, size ? size : 1, c, &whole);
-	cluster_listing(c, CLUSTER_BLOCKS);
-	cluster_listed(c, CLUSTER_BLOCKS, true);
+	cluster_list_begin(c, CLUSTER_BLOCKS);
+	cluster_list_end(c, CLUSTER_BLOCKS, true);
 	b = split(member, data, size, 1 + size / 7, NULL, &pieces);
 	if (a.objects != b.objects || a.bytes != b.bytes || strcmp(whole, pieces) != 0)
 		abort();

@@ -80,7 +80,7 @@ static inline void hostile_speak(struct hostile *h)
 		r->pod_cidrs[i] = hostile_any(h);
 	record_normalise(r);
 	memset(r->key4, keys[hostile_byte(h) % sizeof(keys)], sizeof(r->key4));
-	r->left4 = hostile_byte(h) % 4 == 0;
+	r->stopped4 = hostile_byte(h) % 4 == 0;
 	r->tunnel4 = hostile_byte(h) % 2 ? hostile_range(hostile_byte(h), 32)
 					 : (struct cidr){.family = AF_UNSPEC};
 	r->address4 = hostile_byte(h) % 3
@@ -98,7 +98,7 @@ static inline void hostile_see(struct hostile *h, struct registry *r)
 		const uint8_t key = all[i].record->key4[0];
 		const bool real =
 			key && (key == h->key[0] || key == h->key[3] || key == 20 || key == 21);
-		const struct registry_sight s = {
+		const struct registry_observation s = {
 			.node = all[i].record->name,
 			.family = REGISTRY_IPV4,
 			.key = all[i].record->key4,
@@ -109,9 +109,9 @@ static inline void hostile_see(struct hostile *h, struct registry *r)
 
 		if (i == 2 || !key)
 			continue;
-		registry_see(r, &s);
+		registry_observe(r, &s);
 		/* By its own key, while nobody shares it: from now on it is proved. */
-		if (s.session && key == h->key[i] && !h->records[i].left4)
+		if (s.session && key == h->key[i] && !h->records[i].stopped4)
 			h->proved[i] |= registry_counts(r)[REGISTRY_KEY_SHARED] == 0 &&
 					all[i].record->n_pod_cidrs == h->records[i].n_pod_cidrs;
 	}

@@ -48,8 +48,8 @@ static void on_node(void *context, const char *name, const struct node_record *r
 	if (r && r->key4[0])
 		at += snprintf(at, (size_t)(end - at), " key");
 	if (r)
-		at += snprintf(at, (size_t)(end - at), "%s%s%s", r->left4 ? " left" : "",
-			       r->left6 ? " left6" : "", r->encrypts ? " encrypts" : "");
+		at += snprintf(at, (size_t)(end - at), "%s%s%s", r->stopped4 ? " left" : "",
+			       r->stopped6 ? " left6" : "", r->encrypts ? " encrypts" : "");
 	if (r && !r->assigned)
 		fail_msg("ranges of a cluster are assigned");
 	snprintf(at, (size_t)(end - at), "\n");
@@ -133,9 +133,9 @@ static void simple(struct cluster *c, const char *name, int i)
 
 static void all_listed(struct cluster *c)
 {
-	cluster_listing(c, CLUSTER_BLOCKS);
-	cluster_listed(c, CLUSTER_BLOCKS, true);
-	cluster_listed(c, CLUSTER_NODES, true);
+	cluster_list_begin(c, CLUSTER_BLOCKS);
+	cluster_list_end(c, CLUSTER_BLOCKS, true);
+	cluster_list_end(c, CLUSTER_NODES, true);
 }
 
 static void expect(struct told *t, const char *text)
@@ -150,7 +150,7 @@ static void without_calico_the_node_says_it_all(void **state)
 	struct cluster *c = make(&t);
 
 	(void)state;
-	cluster_listing(c, CLUSTER_NODES);
+	cluster_list_begin(c, CLUSTER_NODES);
 	node(c,
 	     "{'metadata':{'name':'a','annotations':{'projectcalico.org/WireguardPublicKey':'" KEY
 	     "'}},'spec':{'podCIDRs':['10.244.1.0/24','fd00:1::/64']},'status':{'addresses':["
@@ -232,13 +232,13 @@ static void blocks_may_come_before_their_nodes(void **state)
 	struct cluster *c = make(&t);
 
 	(void)state;
-	cluster_listing(c, CLUSTER_BLOCKS);
+	cluster_list_begin(c, CLUSTER_BLOCKS);
 	block(c, BORROWED);
-	cluster_listed(c, CLUSTER_BLOCKS, true);
-	cluster_listing(c, CLUSTER_NODES);
+	cluster_list_end(c, CLUSTER_BLOCKS, true);
+	cluster_list_begin(c, CLUSTER_NODES);
 	simple(c, "b", 2);
 	expect(&t, "");
-	cluster_listed(c, CLUSTER_NODES, true);
+	cluster_list_end(c, CLUSTER_NODES, true);
 	expect(&t, "b 172.18.0.2 10.1.0.2/32 10.1.0.3/32 granted 10.1.0.2 granted 10.1.0.3\n");
 	simple(c, "a", 1);
 	expect(&t, "a 172.18.0.1 10.1.0.0/26\n");
@@ -260,14 +260,14 @@ static void a_new_list_forgets_what_is_not_in_it(void **state)
 	simple(c, "b", 2);
 	block(c, BORROWED);
 	*t.text = 0;
-	cluster_listing(c, CLUSTER_NODES);
+	cluster_list_begin(c, CLUSTER_NODES);
 	simple(c, "b", 2);
 	expect(&t, "");
-	cluster_listed(c, CLUSTER_NODES, true);
+	cluster_list_end(c, CLUSTER_NODES, true);
 	expect(&t, "a gone\n"
 		   "b 172.18.0.2 10.1.0.2/32 10.1.0.3/32 granted 10.1.0.2 granted 10.1.0.3\n");
-	cluster_listing(c, CLUSTER_BLOCKS);
-	cluster_listed(c, CLUSTER_BLOCKS, true);
+	cluster_list_begin(c, CLUSTER_BLOCKS);
+	cluster_list_end(c, CLUSTER_BLOCKS, true);
 	expect(&t, "b 172.18.0.2 10.244.2.0/24\n");
 	cluster_free(c);
 }

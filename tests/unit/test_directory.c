@@ -369,7 +369,7 @@ static void what_is_deleted_is_gone(void **state)
 	t->text[0] = 0;
 	shell(t, "rm store/nodes/b.json store/config/default.json");
 	open_store(t);
-	assert_int_equal(store_remember(t->store), 4); /* the mark, too */
+	assert_int_equal(store_replay_memory(t->store), 4); /* the mark, too */
 	expect(t, "synced");
 	expect(t, "node b gone 0");
 	expect(t, "settings *");
@@ -378,7 +378,7 @@ static void what_is_deleted_is_gone(void **state)
 /* Each way to lose sight of a store, and what it says. While it is so, and after a restart in the
  * midst of it, all stands; and what comes back is as it was. */
 static const struct {
-	const char *break_it, *mend_it, *says;
+	const char *break_it, *repair_it, *says;
 } losses[] = {
 	{"mv store away", "mv away store", "No such file"},
 	{"mv store/nodes away", "mv away store/nodes", "No such file"},
@@ -424,13 +424,13 @@ static void what_is_lost_stands(void **state)
 		expect_trouble(t, losses[i].says);
 		nothing_went(t);
 		again(t);
-		store_remember(t->store);
+		store_replay_memory(t->store);
 		/* Before the store has said a word. */
 		assert_non_null(strstr(t->text, "settings * podveilStrictMode=true\n"));
 		assert_non_null(strstr(t->text, "node b is 2\n"));
 		expect_trouble(t, losses[i].says);
 		nothing_went(t);
-		shell(t, "%s", losses[i].mend_it);
+		shell(t, "%s", losses[i].repair_it);
 		expect_trouble(t, NULL);
 		nothing_went(t);
 		shell(t, "rm -rf away kept");
@@ -444,7 +444,7 @@ static void what_was_lost_can_be_deleted(void **state)
 	open_two(t);
 	shell(t, "rm store/nodes/*");
 	expect_trouble(t, "records: 2 that");
-	assert_false(store_shows(t->store, "a"));
+	assert_false(store_has_record(t->store, "a"));
 	assert_string_equal(t->text, "node a is 1\n"); /* to be published again */
 	write_file(t, "nodes/a.json", "{\"name\":\"a\",\"port\":1}");
 	settle(t);

@@ -40,7 +40,7 @@ static void a_device_that_goes_down_has_the_lock_for_one_peer_at_a_time(void **s
 	}
 	counted = &d->lock;
 	rcu_thread_offline();
-	device_follow_carrier(d, false);
+	device_set_carrier(d, false);
 	rcu_thread_online();
 	counted = NULL;
 	assert_true(times > PEERS);

@@ -64,7 +64,7 @@ static size_t restart(struct world *w)
 	health_fini(&w->health);
 	w->text[0] = 0;
 	open_memory(w);
-	return memory_tell(w->memory);
+	return memory_replay(w->memory);
 }
 
 static void node(struct world *w, const char *name, const char *range)
@@ -80,24 +80,24 @@ static void node(struct world *w, const char *name, const char *range)
 		snprintf(one, sizeof(one), "%.*s", (int)strcspn(range, " "), range);
 		assert_int_equal(cidr_parse(one, &ranges[r.n_pod_cidrs++]), 0);
 	}
-	memory_node(w->memory, &r);
+	memory_put_node(w->memory, &r);
 }
 
 static void settings(struct world *w, const char *of, const char *value)
 {
 	const struct store_setting s = {"podveilStrictMode", value};
 
-	memory_settings(w->memory, of, &s, 1, "here");
+	memory_put_settings(w->memory, of, &s, 1, "here");
 }
 
 /* A complete list of these nodes, one letter each. */
 static bool list(struct world *w, const char *names, const struct memory_list *l)
 {
-	memory_listing(w->memory, MEMORY_NODES);
+	memory_list_begin(w->memory, MEMORY_NODES);
 	for (; *names; names++)
-		memory_there(w->memory, MEMORY_NODES, (char[]){*names, 0});
+		memory_put_unusable(w->memory, MEMORY_NODES, (char[]){*names, 0});
 	w->text[0] = 0;
-	return memory_listed(w->memory, MEMORY_NODES, l);
+	return memory_list_end(w->memory, MEMORY_NODES, l);
 }
 
 static const struct memory_list first = {.identity = "one", .revision = 10};
@@ -178,13 +178,13 @@ static void what_speaks_against_it_holds(void **state)
 		assert_null(strstr(w->text, "gone"));
 		assert_int_equal(restart(w), 4);
 		assert_non_null(strstr(w->text, "node c 1\n"));
-		assert_int_equal(w->health.n_troubles, 1);
+		assert_int_equal(w->health.n_problems, 1);
 		list(w, "ab",
 		     &(struct memory_list){.identity = cases[i].l.identity, .revision = 100});
 		assert_null(strstr(w->text, "gone"));
 		/* It comes back, and then it can be deleted. */
 		node(w, "c", "10.0.3.0/24");
-		assert_int_equal(w->health.n_troubles, 0);
+		assert_int_equal(w->health.n_problems, 0);
 		list(w, "ab",
 		     &(struct memory_list){.identity = cases[i].l.identity, .revision = 101});
 		assert_string_equal(w->text, "node c gone\n");
@@ -219,16 +219,16 @@ static void all_went_and_some_are_back(void **state)
 {
 	struct world *w = *state;
 
-	memory_listing(w->memory, MEMORY_NODES);
+	memory_list_begin(w->memory, MEMORY_NODES);
 	for (const char *name = "abc"; *name; name++)
-		memory_deleted_probably(w->memory, MEMORY_NODES, (char[]){*name, 0});
+		memory_expect_deletion(w->memory, MEMORY_NODES, (char[]){*name, 0});
 	node(w, "a", "10.0.1.0/24");
 	node(w, "b", "10.0.2.0/24 fd00:2::/64");
 	w->text[0] = 0;
-	assert_true(memory_listed(w->memory, MEMORY_NODES, &first));
+	assert_true(memory_list_end(w->memory, MEMORY_NODES, &first));
 	assert_string_equal(w->text, "");
-	assert_false(memory_shows(w->memory, MEMORY_NODES, "c"));
-	assert_true(memory_shows(w->memory, MEMORY_NODES, "b"));
+	assert_false(memory_in_store(w->memory, MEMORY_NODES, "c"));
+	assert_true(memory_in_store(w->memory, MEMORY_NODES, "b"));
 }
 
 /* What went and came back went once. */
@@ -236,7 +236,7 @@ static void what_is_back_did_not_go(void **state)
 {
 	struct world *w = *state;
 
-	memory_deleted_probably(w->memory, MEMORY_NODES, "c");
+	memory_expect_deletion(w->memory, MEMORY_NODES, "c");
 	node(w, "c", "10.0.3.0/24");
 	assert_false(list(w, "abc", &first));
 	assert_false(list(w, "bc", &first)); /* ours alone: somebody deleted it */
@@ -253,7 +253,7 @@ static void our_own_is_told_of(void **state)
 	assert_string_equal(w->text, "");
 	memory_hold(w->memory, MEMORY_NODES, "a", "its lease ran out");
 	assert_string_equal(w->text, "node a 1\n");
-	assert_false(memory_shows(w->memory, MEMORY_NODES, "a"));
+	assert_false(memory_in_store(w->memory, MEMORY_NODES, "a"));
 }
 
 /* Who has the ranges of a node that fell silent: it is not coming back. */
@@ -262,7 +262,7 @@ static void ranges_of_the_held_may_be_taken(void **state)
 	struct world *w = *state;
 
 	memory_hold(w->memory, MEMORY_NODES, "b", "its lease ran out");
-	assert_int_equal(w->health.n_troubles, 0);
+	assert_int_equal(w->health.n_problems, 0);
 	assert_int_equal(memory_held(w->memory, MEMORY_NODES), 1);
 	w->text[0] = 0;
 	node(w, "d", "10.0.2.0/26 10.0.0.0/16"); /* a part, and all of it: anybody may claim */
@@ -288,23 +288,23 @@ static void settings_go_by_their_owners_word_alone(void **state)
 	settings(w, NULL, "true");
 	assert_string_equal(w->text, "");
 	expected_source = "there";
-	memory_settings(w->memory, NULL, &(struct store_setting){"podveilStrictMode", "true"}, 1,
-			"there");
+	memory_put_settings(w->memory, NULL, &(struct store_setting){"podveilStrictMode", "true"},
+			    1, "there");
 	assert_string_equal(w->text, "settings * true\n");
 	expected_source = "here";
 	settings(w, NULL, "true");
 	settings(w, "a", "false");
-	memory_listing(w->memory, MEMORY_SETTINGS);
+	memory_list_begin(w->memory, MEMORY_SETTINGS);
 	w->text[0] = 0;
-	assert_true(memory_listed(w->memory, MEMORY_SETTINGS, &l));
+	assert_true(memory_list_end(w->memory, MEMORY_SETTINGS, &l));
 	assert_string_equal(w->text, "");
-	memory_listing(w->memory, MEMORY_SETTINGS);
+	memory_list_begin(w->memory, MEMORY_SETTINGS);
 	settings(w, NULL, "false");
 	assert_string_equal(w->text, "settings * false\n");
-	memory_listed(w->memory, MEMORY_SETTINGS, &l);
+	memory_list_end(w->memory, MEMORY_SETTINGS, &l);
 	assert_int_equal(memory_held(w->memory, MEMORY_SETTINGS), 1);
 	w->text[0] = 0;
-	memory_deleted(w->memory, MEMORY_SETTINGS, "a");
+	memory_delete(w->memory, MEMORY_SETTINGS, "a");
 	assert_string_equal(w->text, "settings a none\n");
 	assert_int_equal(restart(w), 4);
 	assert_true(!strncmp(w->text, "settings * false\nnode", 21));
@@ -332,7 +332,7 @@ static void a_record_comes_back_whole(void **state)
 	assert_int_equal(cidr_parse_address("172.18.0.9", &r.address4), 0);
 	memset(r.key4, 7, sizeof(r.key4));
 	record_normalise(&r);
-	memory_node(w->memory, &r);
+	memory_put_node(w->memory, &r);
 	restart(w);
 	e = memory_find(w->memory, MEMORY_NODES, "e");
 	assert_non_null(e);
@@ -381,7 +381,7 @@ static void a_file_that_is_none_is_passed_over(void **state)
 		fclose(f);
 		w->text[0] = 0;
 		open_memory(w);
-		assert_int_equal(memory_tell(w->memory), 0);
+		assert_int_equal(memory_replay(w->memory), 0);
 		assert_string_equal(w->text, "");
 		if (i + 1 < COUNT_OF(bad))
 			memory_free(w->memory);

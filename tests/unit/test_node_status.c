@@ -225,7 +225,7 @@ static void key_and_condition_are_one_write(void **state)
 	node_status_flush(a->status, PATIENCE_MS);
 	assert_string_equal(key_of(a), "");
 	assert_string_equal(json_string_value(json_object_get(a->annotations, CLUSTER_OWN_KEY4)),
-			    CLUSTER_LEFT);
+			    CLUSTER_STOPPED);
 	assert_int_equal(a->patches, 2);
 }
 

@@ -39,8 +39,8 @@ static void what_is_written_is_read(void **state)
 	assert_int_equal(parse(text, &r, problem), 0);
 	assert_int_equal(r.n_pod_cidrs, 2);
 	assert_int_equal(r.port6, 51821);
-	assert_false(r.left4);
-	assert_true(r.left6);
+	assert_false(r.stopped4);
+	assert_true(r.stopped6);
 	again = record_format(&r);
 	assert_string_equal(again, text);
 	free(again);
@@ -52,9 +52,9 @@ static void what_is_written_is_read(void **state)
 	copy.key6[31] ^= 1;
 	assert_false(record_equal(&copy, &r));
 	copy.key6[31] ^= 1;
-	copy.left4 = true;
+	copy.stopped4 = true;
 	assert_false(record_equal(&copy, &r));
-	copy.left4 = false;
+	copy.stopped4 = false;
 	copy.assigned = true;
 	assert_false(record_equal(&copy, &r));
 	copy.assigned = false;

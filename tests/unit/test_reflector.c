@@ -138,7 +138,7 @@ static void on_listed(void *context, const struct reflector_list *l)
 	note(context, line);
 }
 
-static void on_trouble(void *context, bool blind, const char *what)
+static void on_watch_problem(void *context, bool blind, const char *what)
 {
 	char line[200];
 
@@ -182,7 +182,7 @@ static void begin(struct world *w)
 		.object = on_object,
 		.listing = on_listing,
 		.listed = on_listed,
-		.trouble = on_trouble,
+		.problem = on_watch_problem,
 		.context = w,
 	};
 

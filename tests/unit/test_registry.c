@@ -61,7 +61,7 @@ static uint8_t key_of(const char *name)
 static void see(const char *name, uint8_t key, bool session, bool unanswered)
 {
 	uint8_t whole[32];
-	const struct registry_sight s = {
+	const struct registry_observation s = {
 		.node = name,
 		.family = REGISTRY_IPV4,
 		.key = whole,
@@ -71,7 +71,7 @@ static void see(const char *name, uint8_t key, bool session, bool unanswered)
 	};
 
 	memset(whole, key, sizeof(whole));
-	registry_see(registry, &s);
+	registry_observe(registry, &s);
 }
 
 static void prove(const char *name, uint8_t key)
@@ -273,7 +273,7 @@ static void what_nobody_proved_is_nobodys(void **state)
 	assert_admitted("a", "");
 	/* Only who has a key has something to lose. */
 	set_key(&world.records[0], 0);
-	world.records[0].left4 = world.records[1].left4 = true;
+	world.records[0].stopped4 = world.records[1].stopped4 = true;
 	review();
 	assert_contested("10.0.1.0/24 10.0.1.7 closed");
 	set_key(&world.records[1], 0);
@@ -467,7 +467,7 @@ static void a_key_that_nobody_proved_is_one_peer(void **state)
 	/* That it answers says nothing of whose it is. */
 	see("a", 7, true, false);
 	set_key(&world.records[0], 0);
-	world.records[0].left4 = world.records[0].left6 = true;
+	world.records[0].stopped4 = world.records[0].stopped6 = true;
 	prove("b", 7);
 	set_key(&world.records[0], 7);
 	review();
@@ -543,14 +543,14 @@ static void who_is_contradicted_is_asked(void **state)
 	prove("a", 1);
 	prove("b", 2);
 	see("a", 1, false, false);
-	registry_challenged(registry, count_key, asked);
+	registry_each_challenged(registry, count_key, asked);
 	assert_int_equal(asked[1], 0);
 	set_ranges(&world.records[1], "10.0.1.0/24");
 	review();
-	registry_challenged(registry, count_key, asked);
+	registry_each_challenged(registry, count_key, asked);
 	assert_int_equal(asked[1], 1);
 	see("a", 1, true, false);
-	registry_challenged(registry, count_key, asked);
+	registry_each_challenged(registry, count_key, asked);
 	assert_int_equal(asked[1], 1);
 	assert_int_equal(asked[2], 0);
 }
@@ -653,11 +653,11 @@ static void a_key_that_vanishes_is_held(void **state)
 	review();
 	assert_int_equal(key_of("a"), 1);
 	/* A node that leaves says so. */
-	a->left4 = true;
+	a->stopped4 = true;
 	see("a", 1, true, false);
 	review();
 	assert_int_equal(key_of("a"), 0);
-	a->left4 = false;
+	a->stopped4 = false;
 	review();
 	assert_int_equal(key_of("a"), 0);
 }

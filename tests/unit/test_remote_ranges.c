@@ -70,11 +70,11 @@ static void node(const char *name, const char *address, const char *ranges)
 	nodes[n_nodes++] = r;
 }
 
-static struct marks collect(void)
+static struct tagged_ranges collect(void)
 {
 	static const int families[] = {AF_INET, AF_INET6};
 	struct registry_node admitted[MAX_NODES] = {{.record = NULL}};
-	struct marks m = {NULL, 0, 0};
+	struct tagged_ranges m = {NULL, 0, 0};
 	struct plan plans[2];
 
 	for (size_t i = 0; i < n_nodes; i++)
@@ -102,7 +102,7 @@ static struct marks collect(void)
 static void assert_routes(const char *wanted)
 {
 	char text[1024] = "", range[CIDR_TEXT];
-	struct marks m = collect();
+	struct tagged_ranges m = collect();
 
 	remote_ranges_reduce(&m);
 	for (size_t i = 0; i < m.n; i++)
@@ -110,12 +110,12 @@ static void assert_routes(const char *wanted)
 			 m.all[i].kind == RANGE_REMOTE ? "" : "-",
 			 cidr_format(&m.all[i].range, true, range));
 	assert_string_equal(text, wanted);
-	marks_fini(&m);
+	tagged_ranges_fini(&m);
 }
 
 static void assert_intervals(int family, const char *wanted)
 {
-	struct marks m = collect();
+	struct tagged_ranges m = collect();
 	struct nft_interval *all;
 	char text[1024] = "", first[INET6_ADDRSTRLEN], last[INET6_ADDRSTRLEN];
 	size_t n;
@@ -127,7 +127,7 @@ static void assert_intervals(int family, const char *wanted)
 			 inet_ntop(family, all[i].last, last, sizeof(last)));
 	assert_string_equal(text, wanted);
 	free(all);
-	marks_fini(&m);
+	tagged_ranges_fini(&m);
 }
 
 static void all_but_our_own(void **state)
@@ -193,7 +193,7 @@ static void nodes_within_the_ranges(void **state)
 /* A strict range may be just our own: nobody is cut off by that. */
 static void of_two_that_are_the_same_ours_counts(void **state)
 {
-	struct marks m = {NULL, 0, 0};
+	struct tagged_ranges m = {NULL, 0, 0};
 	struct cidr range;
 
 	(void)state;
@@ -201,12 +201,12 @@ static void of_two_that_are_the_same_ours_counts(void **state)
 	for (unsigned int ours = 0; ours <= 3; ours++) { /* 3: none of them */
 		m.n = 0;
 		for (unsigned int i = 0; i < 3; i++)
-			marks_add(&m, &range, i == ours ? RANGE_HERE : RANGE_REMOTE);
-		marks_sort(&m, RANGE_HERE);
+			tagged_ranges_add(&m, &range, i == ours ? RANGE_HERE : RANGE_REMOTE);
+		tagged_ranges_sort(&m, RANGE_HERE);
 		assert_int_equal(m.n, 1);
 		assert_int_equal(m.all[0].kind, ours < 3 ? RANGE_HERE : RANGE_REMOTE);
 	}
-	marks_fini(&m);
+	tagged_ranges_fini(&m);
 }
 
 /* Who says that he lives at a pod's address opens nothing. */
@@ -237,9 +237,9 @@ static void the_ends_of_the_address_space(void **state)
 }
 
 /* Both forms say the same of each address as a search for the longest prefix does. */
-static bool longest_says_remote(const struct marks *m, const struct cidr *address)
+static bool longest_says_remote(const struct tagged_ranges *m, const struct cidr *address)
 {
-	const struct mark *best = NULL;
+	const struct tagged_range *best = NULL;
 
 	for (size_t i = 0; i < m->n; i++)
 		if (cidr_contains(&m->all[i].range, address) &&
@@ -254,9 +254,9 @@ static void both_forms_agree(void **state)
 
 	(void)state;
 	for (int round = 0; round < 300; round++) {
-		struct marks m = {NULL, 0, 0};
+		struct tagged_ranges m = {NULL, 0, 0};
 		struct nft_interval *all;
-		struct marks reduced = {NULL, 0, 0};
+		struct tagged_ranges reduced = {NULL, 0, 0};
 		size_t n;
 
 		for (uint32_t i = draw(&seed) % 12; i--;) {
@@ -266,11 +266,11 @@ static void both_forms_agree(void **state)
 			const unsigned int kind = draw(&seed) % 2;
 
 			c = cidr_masked(&c);
-			assert_int_equal(marks_add(&m, &c, kind), 0);
-			assert_int_equal(marks_add(&reduced, &c, kind), 0);
+			assert_int_equal(tagged_ranges_add(&m, &c, kind), 0);
+			assert_int_equal(tagged_ranges_add(&reduced, &c, kind), 0);
 		}
-		marks_sort(&m, RANGE_HERE);
-		marks_sort(&reduced, RANGE_HERE);
+		tagged_ranges_sort(&m, RANGE_HERE);
+		tagged_ranges_sort(&reduced, RANGE_HERE);
 		remote_ranges_reduce(&reduced);
 		assert_int_equal(remote_ranges_intervals(&m, AF_INET, &all, &n), 0);
 		for (unsigned int last = 0; last < 256; last++) {
@@ -288,8 +288,8 @@ static void both_forms_agree(void **state)
 		for (size_t i = 0; i + 1 < n; i++)
 			assert_true(all[i].last[3] + 1 < all[i + 1].first[3]);
 		free(all);
-		marks_fini(&m);
-		marks_fini(&reduced);
+		tagged_ranges_fini(&m);
+		tagged_ranges_fini(&reduced);
 	}
 }
 

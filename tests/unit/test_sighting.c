@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "packet/sighting.h"
+#include "packet/dissect.h"
 
 #include <netinet/in.h>
 #include <sys/socket.h>
 
 #include "check.h"
 
-static const struct sighting_ports ports = {.wireguard = {51820, 51821}, .vxlan = 4789};
+static const struct dissect_ports ports = {.wireguard = {51820, 51821}, .vxlan = 4789};
 
 /* Pieces of frames. Node 172.18.0.3 to .4, pod 10.244.1.2 to 10.244.2.2. */
 #define ETHERNET4                                                                                  \
@@ -31,17 +31,17 @@ static const struct sighting_ports ports = {.wireguard = {51820, 51821}, .vxlan 
 #define VXLAN			 "0800000000100000"
 #define MESSAGE(type)		 type "000000"
 
-static struct sighting read_hex(const char *text)
+static struct dissected_frame read_hex(const char *text)
 {
 	uint8_t frame[512];
 	size_t len = unhex(frame, sizeof(frame), text);
-	struct sighting s;
+	struct dissected_frame s;
 
-	sighting_read(frame, len, &ports, &s);
+	dissect_frame(frame, len, &ports, &s);
 	return s;
 }
 
-static void assert_pods(const struct sighting_layer *l)
+static void assert_pods(const struct dissected_layer *l)
 {
 	char text[CIDR_TEXT];
 
@@ -59,34 +59,34 @@ static void bare_and_tagged(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < COUNT_OF(frames); i++) {
-		const struct sighting s = read_hex(frames[i]);
+		const struct dissected_frame s = read_hex(frames[i]);
 
 		assert_false(s.wireguard);
 		assert_int_equal(s.n_layers, 1);
-		assert_int_equal(s.layers[0].wrap, SIGHTING_BARE);
+		assert_int_equal(s.layers[0].wrap, DISSECT_BARE);
 		assert_pods(&s.layers[0]);
 	}
 }
 
 static void wrapped(void **state)
 {
-	struct sighting s = read_hex(ETHERNET4 NODES("11", "0000") UDP("d903", "12b5")
-					     VXLAN ETHERNET4 PODS("06") TCP_PORTS);
+	struct dissected_frame s = read_hex(ETHERNET4 NODES("11", "0000") UDP("d903", "12b5")
+						    VXLAN ETHERNET4 PODS("06") TCP_PORTS);
 
 	(void)state;
 	assert_int_equal(s.n_layers, 2);
 	assert_int_equal(s.layers[0].destination_port, 4789);
-	assert_int_equal(s.layers[1].wrap, SIGHTING_IN_VXLAN);
+	assert_int_equal(s.layers[1].wrap, DISSECT_IN_VXLAN);
 	assert_pods(&s.layers[1]);
 	s = read_hex(ETHERNET4 NODES("04", "0000") PODS("06") TCP_PORTS);
 	assert_int_equal(s.n_layers, 2);
-	assert_int_equal(s.layers[1].wrap, SIGHTING_IN_IP);
+	assert_int_equal(s.layers[1].wrap, DISSECT_IN_IP);
 	assert_pods(&s.layers[1]);
 }
 
 static void messages(void **state)
 {
-	struct sighting s =
+	struct dissected_frame s =
 		read_hex(ETHERNET4 NODES("11", "0000") UDP("ca6c", "ca6c") MESSAGE("04"));
 
 	(void)state;
@@ -112,7 +112,7 @@ static void messages(void **state)
 
 static void ipv6_and_fragments(void **state)
 {
-	struct sighting s = read_hex(ETHERNET6 PODS6("06") TCP_PORTS);
+	struct dissected_frame s = read_hex(ETHERNET6 PODS6("06") TCP_PORTS);
 	char text[CIDR_TEXT];
 
 	(void)state;
@@ -139,7 +139,7 @@ static void cut_off(void **state)
 	size_t len = unhex(frame, sizeof(frame),
 			   ETHERNET4 NODES("11", "0000") UDP("d903", "12b5")
 				   VXLAN ETHERNET4 PODS("06") TCP_PORTS);
-	struct sighting s;
+	struct dissected_frame s;
 
 	(void)state;
 	/* However short: the layers that are whole, and no others. */
@@ -147,7 +147,7 @@ static void cut_off(void **state)
 		uint8_t *copy = malloc(n + 1);
 
 		memcpy(copy, frame, n);
-		sighting_read(copy, n, &ports, &s);
+		dissect_frame(copy, n, &ports, &s);
 		assert_int_equal(s.n_layers, n < 34 ? 0 : n < 84 ? 1 : 2);
 		free(copy);
 	}

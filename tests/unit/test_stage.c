@@ -10,7 +10,7 @@
 static struct remote *remotes[PV_MAX_PEERS];
 static unsigned int spare, released;
 
-unsigned int xsk_frames_spare(void)
+unsigned int xsk_spare_frames(void)
 {
 	return spare;
 }

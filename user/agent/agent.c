@@ -8,13 +8,13 @@
 #include "agent/announcer.h"
 #include "agent/internal.h"
 #include "agent/leftovers.h"
-#include "agent/report/documents.h"
+#include "agent/report/agent_http.h"
 #include "agent/report/status.h"
 #include "agent/schedule.h"
 #include "base/lock_file.h"
 #include "base/log.h"
 #include "plan/registry.h"
-#include "strict/fence.h"
+#include "strict/exit_filters.h"
 #include "strict/first_line.h"
 #include "tunnel/network.h"
 #include "tunnel/source_check.h"
@@ -40,7 +40,7 @@ struct report_input agent_describe(void *context)
 		.plans = a->plans,
 		.n_tunnels = N_TUNNELS,
 		.first_line = a->first_line,
-		.fence = a->fence,
+		.exit_filters = a->exit_filters,
 		.registry = a->registry,
 		.conflicts = a->conflicts,
 		.http = a->http ? a->params.http : NULL,
@@ -61,9 +61,9 @@ static void release_hosts(const struct agent *a)
 
 /* Nothing waits for the store: what was known when the last agent ended stands until the store says
  * otherwise. */
-static void remember(struct agent *a)
+static void replay_memory(struct agent *a)
 {
-	const size_t n = store_remember(a->store);
+	const size_t n = store_replay_memory(a->store);
 
 	if (!n)
 		return;
@@ -96,7 +96,7 @@ static int make_tunnels(struct agent *a)
 
 static int watch_devices(struct agent *a)
 {
-	return fence_new(a->params.base, &a->fence);
+	return exit_filters_new(a->params.base, &a->exit_filters);
 }
 
 static int take_lock(struct agent *a)
@@ -115,7 +115,7 @@ static int watch_network(struct agent *a)
 	const struct schedule_params params = {
 		.base = a->params.base,
 		.pass = agent_pass,
-		.mend = agent_mend,
+		.repair = agent_repair,
 		.tick = agent_tick,
 		.context = a,
 	};
@@ -138,7 +138,7 @@ static int open_store(struct agent *a)
 		.memory = MEMORY,
 	};
 
-	agent_begin_first_line(a);
+	agent_apply_first_line_settings(a);
 	return store_open(&params, &a->store);
 }
 
@@ -176,11 +176,11 @@ int agent_new(const struct agent_params *params, struct agent **out)
 		agent_free(a, false);
 		return err;
 	}
-	remember(a);
+	replay_memory(a);
 	if (store_is_remote(a->store))
 		release_hosts(a);
 	if (params->http)
-		a->http = documents_serve(params->base, params->http, agent_describe, a);
+		a->http = agent_http_start(params->base, params->http, agent_describe, a);
 	*out = a;
 	return 0;
 }
@@ -190,7 +190,7 @@ static void withdraw(struct agent *a)
 {
 	memset(a->self.record.key4, 0, sizeof(a->self.record.key4));
 	memset(a->self.record.key6, 0, sizeof(a->self.record.key6));
-	a->self.record.left4 = a->self.record.left6 = true;
+	a->self.record.stopped4 = a->self.record.stopped6 = true;
 	announcer_withdraw(a->store);
 	/* Whatever the store told last: a key of ours may be on its way there. */
 	a->published = false;
@@ -205,8 +205,8 @@ static void remove_rest(void)
 
 	if (leftovers_clear(&r))
 		log_error("not everything could be removed",
-			  "of=%zu needs=\"podveil agent --cleanup, which names it\"", r.were);
-	free(r.left);
+			  "of=%zu needs=\"podveil agent --cleanup, which names it\"", r.found);
+	free(r.remaining);
 }
 
 void agent_free(struct agent *a, bool cleanup)
@@ -232,8 +232,8 @@ void agent_free(struct agent *a, bool cleanup)
 	if (cleanup)
 		first_line_cleanup();
 	first_line_free(a->first_line);
-	fence_free(a->fence, cleanup);
-	documents_free(a->http);
+	exit_filters_free(a->exit_filters, cleanup);
+	agent_http_free(a->http);
 	status_free(a->status);
 	announcer_free(a->announcer);
 	store_close(a->store);
@@ -262,7 +262,7 @@ int agent_cleanup(struct leftovers_remains *r)
 {
 	int lock, err = lock_file_take(AGENT_LOCK, &lock);
 
-	*r = (struct leftovers_remains){.left = NULL};
+	*r = (struct leftovers_remains){.remaining = NULL};
 	if (err)
 		return err;
 	err = leftovers_clear(r);

@@ -8,14 +8,14 @@
 
 #include "device/device.h"
 #include "store/store.h"
-#include "strict/fence.h"
+#include "strict/exit_filters.h"
 #include "tunnel/tunnel.h"
 
 struct announcer {
 	char *conflicts, *refused; /* as last told */
 	char *problem;
 	uint64_t leaked;
-	bool looked;
+	bool leaks_known;
 };
 
 struct announcer *announcer_new(void)
@@ -34,7 +34,7 @@ void announcer_free(struct announcer *a)
 }
 
 /* True if the text is there and another than last time; it is kept. */
-static bool is_news(char **last, const char *text)
+static bool text_changed(char **last, const char *text)
 {
 	if (text && *last && !strcmp(text, *last))
 		return false;
@@ -43,7 +43,7 @@ static bool is_news(char **last, const char *text)
 	return text && *text;
 }
 
-static void see_mode(const struct device_view *v, void *context)
+static void visit_mode(const struct device_view *v, void *context)
 {
 	*(bool *)context = v->superpackets;
 }
@@ -59,7 +59,7 @@ static const char *first_problem(const struct report_input *in, const char **rea
 
 /* Nothing of the peers is in it (store/kubernetes/node_status.h): how many there are, and with how many traffic
  * is encrypted, is in status and metrics. */
-static void tell_state(const struct report_input *in)
+static void publish_state(const struct report_input *in)
 {
 	static const char *const families[] = {"IPv4", "IPv6"};
 	struct store_state state = {.ready = !in->failed, .reason = "EncryptionOff"};
@@ -73,7 +73,7 @@ static void tell_state(const struct report_input *in)
 
 		if (!d || tunnel_state(in->tunnels[i]) != TUNNEL_ON)
 			continue;
-		device_look(d, see_mode, NULL, &superpackets);
+		device_report(d, visit_mode, NULL, &superpackets);
 		at += (size_t)snprintf(message + at, sizeof(message) - at, "%s%s: encrypts, %s",
 				       at ? "; " : "", families[i],
 				       superpackets ? "superpackets" : "per packet");
@@ -90,37 +90,37 @@ static void tell_state(const struct report_input *in)
 		snprintf(message + at, sizeof(message) - at, "%s%s", at ? "; " : "", problem);
 	}
 	state.message = message;
-	store_state(in->store, &state);
+	store_set_state(in->store, &state);
 }
 
-static void tell_leaks(struct announcer *a, const struct report_input *in)
+static void report_leaks(struct announcer *a, const struct report_input *in)
 {
 	struct pv_counters c;
 
-	fence_counters(in->fence, &c);
-	if (a->looked && c.leaked > a->leaked)
+	exit_filters_counters(in->exit_filters, &c);
+	if (a->leaks_known && c.leaked > a->leaked)
 		store_event(in->store, "PlaintextLeft",
 			    "packets for remote pods left this node unencrypted: podveil verify "
 			    "shows which, podveilStrictMode drops them");
 	a->leaked = c.leaked;
 }
 
-void announcer_look(struct announcer *a, const struct report_input *in)
+void announcer_update(struct announcer *a, const struct report_input *in)
 {
 	const char *problem, *reason;
 
 	if (!in->store)
 		return;
-	tell_state(in);
-	if (is_news(&a->conflicts, in->conflicts))
+	publish_state(in);
+	if (text_changed(&a->conflicts, in->conflicts))
 		store_event(in->store, "NodesContradict", a->conflicts);
-	if (is_news(&a->refused, settings_refused(in->settings)))
+	if (text_changed(&a->refused, settings_refused(in->settings)))
 		store_event(in->store, "SettingRefused", a->refused);
 	problem = first_problem(in, &reason);
-	if (is_news(&a->problem, problem ? problem : ""))
+	if (text_changed(&a->problem, problem ? problem : ""))
 		store_event(in->store, reason, a->problem);
-	tell_leaks(a, in);
-	a->looked = true;
+	report_leaks(a, in);
+	a->leaks_known = true;
 }
 
 void announcer_withdraw(struct store *s)
@@ -128,5 +128,5 @@ void announcer_withdraw(struct store *s)
 	const struct store_state gone = {
 		.ready = false, .reason = "Removed", .message = "no agent runs on this node"};
 
-	store_state(s, &gone);
+	store_set_state(s, &gone);
 }

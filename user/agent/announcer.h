@@ -15,7 +15,7 @@ struct announcer *announcer_new(void); /* NULL: no memory */
 void announcer_free(struct announcer *a);
 
 /* Tells the store what is new since the last look. `in->store` may be NULL. */
-void announcer_look(struct announcer *a, const struct report_input *in);
+void announcer_update(struct announcer *a, const struct report_input *in);
 /* The agent leaves, and takes everything with it. */
 void announcer_withdraw(struct store *s);
 

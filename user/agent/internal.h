@@ -22,7 +22,7 @@ enum { V4, V6, N_TUNNELS };
 extern const int agent_families[N_TUNNELS];
 
 struct announcer;
-struct documents;
+struct agent_http;
 struct schedule;
 struct status;
 
@@ -34,19 +34,19 @@ struct agent {
 	bool synced;
 	bool acting; /* what is known is enough to act on: the store was read, or it is remembered */
 	bool published;
-	bool told;  /* the store has said something about the cluster's settings */
-	bool swept; /* what earlier agents left and is not wanted is gone */
+	bool settings_known;	/* the store has said something about the cluster's settings */
+	bool leftovers_removed; /* what earlier agents left and is not wanted is gone */
 	struct nodes nodes;
 	struct registry *registry;
 	struct self self;
 	struct tunnel *tunnels[N_TUNNELS];
 	struct plan plans[N_TUNNELS]; /* the last ones */
 	struct first_line *first_line;
-	struct fence *fence;
+	struct exit_filters *exit_filters;
 	char *conflicts; /* as last logged */
 	struct schedule *schedule;
 	struct status *status;
-	struct documents *http;
+	struct agent_http *http;
 	enum log_level log_level; /* as set last */
 	struct announcer *announcer;
 	unsigned int ticks;
@@ -66,7 +66,7 @@ int agent_pass(void *agent);
 int agent_publish(struct agent *a);
 /* The first line of strict mode, as soon as settings are known, before the store was read. What fails
  * is logged, and tried again by the first pass. */
-void agent_begin_first_line(struct agent *a);
+void agent_apply_first_line_settings(struct agent *a);
 
 /* Callbacks of tunnels and of the store, which say what they mean (tunnel.h, store.h). */
 void agent_on_tunnel_changed(struct tunnel *t, void *agent);
@@ -76,7 +76,7 @@ void agent_on_settings(void *agent, const char *node, const struct store_setting
 void agent_on_synced(void *agent);
 
 /* Callbacks of the schedule (schedule.h). */
-int agent_mend(void *agent, bool network);
+int agent_repair(void *agent, bool network);
 void agent_tick(void *agent);
 
 #endif

@@ -14,9 +14,9 @@
 #include "base/log.h"
 #include "device/device.h"
 #include "device/wg_socket.h"
-#include "netlink/ours.h"
+#include "netlink/our_routes.h"
 #include "programs/pins.h"
-#include "strict/fence.h"
+#include "strict/exit_filters.h"
 #include "strict/first_line.h"
 #include "strict/ip_filter.h"
 #include "tunnel/pair.h"
@@ -195,7 +195,7 @@ static void files(struct walk *w)
 
 static void nftables(struct walk *w)
 {
-	if (w->wanted->first_line || !ip_filter_is_there())
+	if (w->wanted->first_line || !ip_filter_exists())
 		return;
 	if (w->list)
 		fprintf(w->list, "nftables table inet podveil\n");
@@ -208,9 +208,9 @@ static void guard(struct walk *w)
 	if (w->wanted->guard)
 		return;
 	if (w->list)
-		fence_list(w->list);
+		exit_filters_list(w->list);
 	else
-		outcome(w, fence_cleanup(), "guard and shield", "(on some device)");
+		outcome(w, exit_filters_cleanup(), "guard and shield", "(on some device)");
 }
 
 /* --- the whole --- */
@@ -271,10 +271,10 @@ int leftovers_clear(struct leftovers_remains *r)
 	char *before = list(&nothing);
 	int err = leftovers_remove(&nothing);
 
-	r->were = count_lines(before);
-	r->left = list(&nothing);
+	r->found = count_lines(before);
+	r->remaining = list(&nothing);
 	free(before);
-	if (!r->left)
+	if (!r->remaining)
 		return -ENOMEM;
-	return !*r->left ? 0 : err ? err : -EBUSY;
+	return !*r->remaining ? 0 : err ? err : -EBUSY;
 }

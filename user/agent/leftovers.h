@@ -3,10 +3,10 @@
  * What agents made on this machine and what is not wanted any more. It is found by what it is, never
  * by the settings of today, which may be others than those it was made under:
  *
- *   rules, routes   bear our protocol number, or lead through our device (netlink/ours.h)
+ *   rules, routes   bear our protocol number, or lead through our device (netlink/our_routes.h)
  *   devices         a veth pair with our inner end (tunnel/pair.h)
  *   the first line  table 20566 and the rules to it, `inet podveil` of nftables (strict/first_line.h)
- *   guard, shield   programs of that name on any device (programs/guard.h)
+ *   guard, shield   programs of that name on any device (programs/device_filters.h)
  *   pins, locks,    of a name that no living process serves, and whose device is not there or ours
  *   wg sockets
  *   files           in /run/podveil
@@ -37,8 +37,8 @@ int leftovers_remove(const struct leftovers_wanted *w);
 
 /* What was there of agents, and what of it is left. */
 struct leftovers_remains {
-	size_t were;
-	char *left; /* a line each; allocated; NULL: unknown */
+	size_t found;
+	char *remaining; /* a line each; allocated; NULL: unknown */
 };
 
 /* Everything goes. Then it is looked at again: 0 only if nothing is left. */

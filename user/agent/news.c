@@ -38,18 +38,18 @@ void agent_on_node(void *context, const char *name, const struct node_record *r)
 
 	/* A store may tell of much that does not concern us: a kubelet's heartbeat, for instance.
 	 */
-	if (r && there && record_equal(r, there) && store_shows(a->store, name))
+	if (r && there && record_equal(r, there) && store_has_record(a->store, name))
 		return;
 	if (nodes_set(&a->nodes, name, r))
 		log_error("no memory for a node's record", "node=%s", name);
 	if (a->acting)
 		schedule_pass(a->schedule);
 	else if (!strcmp(name, a->params.node))
-		agent_begin_first_line(a);
+		agent_apply_first_line_settings(a);
 }
 
 /* At once, and only where the setting changes: a signal may have said otherwise meanwhile. */
-static void follow_log(struct agent *a)
+static void apply_log_settings(struct agent *a)
 {
 	const struct settings *s = settings_get(a->params.settings);
 
@@ -90,7 +90,7 @@ void agent_on_settings(void *context, const char *node, const struct store_setti
 {
 	struct agent *a = context;
 	struct settings_stack *stack = a->params.settings;
-	const bool first = !node && n && !a->told;
+	const bool first = !node && n && !a->settings_known;
 	bool changed;
 
 	if (node && strcmp(node, a->params.node))
@@ -100,19 +100,19 @@ void agent_on_settings(void *context, const char *node, const struct store_setti
 		settings_layer_set(stack, all[i].name, all[i].value);
 	changed = settings_layer_end(stack);
 	keep_good_settings(a, node, node ? SETTINGS_NODE : SETTINGS_CLUSTER);
-	follow_log(a);
-	a->told |= first;
+	apply_log_settings(a);
+	a->settings_known |= first;
 	if ((first || changed) && a->acting)
 		schedule_pass(a->schedule);
 	else if (changed)
-		agent_begin_first_line(a);
+		agent_apply_first_line_settings(a);
 }
 
 void agent_on_synced(void *context)
 {
 	struct agent *a = context;
 
-	if (!a->synced && !a->told)
+	if (!a->synced && !a->settings_known)
 		report_kept_tunnels(a);
 	a->synced = a->acting = true;
 	schedule_start(a->schedule);

@@ -10,7 +10,7 @@
 #include "agent/leftovers.h"
 #include "agent/proofs.h"
 #include "plan/registry.h"
-#include "strict/fence.h"
+#include "strict/exit_filters.h"
 #include "strict/first_line.h"
 #include "tunnel/source_check.h"
 #include "tunnel/takeover.h"
@@ -38,7 +38,7 @@ static void spare_foreign_key(struct agent *a, int i, bool foreign[N_TUNNELS])
 	if (!foreign[i])
 		return;
 	memcpy(ours, key, 32);
-	*(i == V4 ? &a->self.record.left4 : &a->self.record.left6) = false;
+	*(i == V4 ? &a->self.record.stopped4 : &a->self.record.stopped6) = false;
 }
 
 int agent_publish(struct agent *a)
@@ -53,7 +53,7 @@ int agent_publish(struct agent *a)
 
 	/* Once in any case: the record may hang on the lease of the agent before, and go with it.
 	 */
-	if (a->published && there && store_shows(a->store, a->params.node) &&
+	if (a->published && there && store_has_record(a->store, a->params.node) &&
 	    record_equal(there, &a->self.record))
 		return 0;
 	err = store_publish(a->store, &a->self.record);
@@ -88,7 +88,7 @@ static int review(struct agent *a, const struct node_record *const *all, uint8_t
 		in.own_keys[i] = keys[i];
 	}
 	cidr_parse_address(store_peer(a->store), &in.store);
-	proofs_see(a->registry, a->tunnels);
+	proofs_collect(a->registry, a->tunnels);
 	if (!err)
 		err = registry_review(a->registry, &in);
 	if (err)
@@ -183,7 +183,7 @@ static struct leftovers_wanted wanted(const struct agent *a)
 		.name = {s->interface4, s->interface6},
 		.priority = s->rule_priority,
 		.table = s->route_table,
-		.first_line = true, /* raise_first_line() removes it */
+		.first_line = true, /* apply_first_line() removes it */
 		.guard = s->enabled4 || s->enabled6,
 		.files = true,
 	};
@@ -192,19 +192,19 @@ static struct leftovers_wanted wanted(const struct agent *a)
 /* Switched off, or set otherwise, while nobody was there to do it. It is done when all that is
  * wanted stands: from then on we know ourselves what was before. A store that says nothing at all has not
  * switched anything off: then what is there stays, and drops. */
-static int sweep(struct agent *a, bool stands)
+static int remove_leftovers(struct agent *a, bool stands)
 {
 	struct leftovers_wanted w = wanted(a);
 	int err;
 
-	if (!a->told || a->swept)
+	if (!a->settings_known || a->leftovers_removed)
 		return 0;
 	for (int i = 0; i < N_TUNNELS; i++)
 		if (tunnel_state(a->tunnels[i]) == TUNNEL_LINGERING)
 			return 0; /* it goes by itself */
 	w.others = !stands;
 	err = leftovers_remove(&w);
-	a->swept = !err && stands;
+	a->leftovers_removed = !err && stands;
 	return err;
 }
 
@@ -215,7 +215,7 @@ static bool is_strict(const struct settings *s)
 	return s->strict && (s->enabled4 || s->enabled6);
 }
 
-void agent_begin_first_line(struct agent *a)
+void agent_apply_first_line_settings(struct agent *a)
 {
 	const struct settings *s = settings_get(a->params.settings);
 
@@ -223,7 +223,7 @@ void agent_begin_first_line(struct agent *a)
 		return;
 	self_find_uplink(&a->self);
 	if (!self_describe(&a->self, nodes_find(&a->nodes, a->params.node), s))
-		first_line_begin(a->first_line, s, &a->self.record);
+		first_line_apply_settings(a->first_line, s, &a->self.record);
 }
 
 /* Of all nodes that are admitted; NULL: no memory. The caller's to free. */
@@ -238,16 +238,16 @@ static const struct node_record **all_records(const struct agent *a, size_t *n)
 }
 
 /* `any`: a tunnel is switched on. */
-static int raise_fence(struct agent *a, const struct settings *s, bool any)
+static int apply_exit_filters(struct agent *a, const struct settings *s, bool any)
 {
-	struct fence_input in = {.settings = s, .plans = a->plans, .n_plans = N_TUNNELS};
+	struct exit_filters_input in = {.settings = s, .plans = a->plans, .n_plans = N_TUNNELS};
 	const struct node_record **records = all_records(a, &in.n_nodes);
 	int err;
 
 	if (!records)
 		return -ENOMEM;
 	in.nodes = records;
-	err = fence_raise(a->fence, any ? a->self.uplink.ifindex : 0, &in);
+	err = exit_filters_apply(a->exit_filters, any ? a->self.uplink.ifindex : 0, &in);
 	free(records);
 	if (err)
 		log_error("the guard cannot be attached to the node's devices",
@@ -256,7 +256,7 @@ static int raise_fence(struct agent *a, const struct settings *s, bool any)
 	return err;
 }
 
-static int raise_first_line(struct agent *a)
+static int apply_first_line(struct agent *a)
 {
 	const struct settings *s = settings_get(a->params.settings);
 	struct first_line_input in = {.settings = s, .plans = a->plans, .n_plans = N_TUNNELS};
@@ -264,7 +264,7 @@ static int raise_first_line(struct agent *a)
 	int err;
 
 	/* A store that says nothing has not switched strict mode off. */
-	if (!is_strict(s) && !a->told && first_line_is_there()) {
+	if (!is_strict(s) && !a->settings_known && first_line_exists()) {
 		log_warn("the store has no settings: strict mode of an earlier agent stays",
 			 "needs=\"podveilStrictMode in the store, or podveil agent --cleanup\"");
 		return 0;
@@ -273,7 +273,7 @@ static int raise_first_line(struct agent *a)
 	if (!records)
 		return -ENOMEM;
 	in.nodes = records;
-	err = first_line_raise(a->first_line, &in);
+	err = first_line_apply(a->first_line, &in);
 	free(records);
 	return err;
 }
@@ -283,11 +283,13 @@ static int raise_first_line(struct agent *a)
  * nothing. */
 static bool raise_lines(struct agent *a, const struct settings *s, int *err)
 {
-	const int fence = raise_fence(a, s, s->enabled4 || s->enabled6), line = raise_first_line(a);
+	const int exit_filters = apply_exit_filters(a, s, s->enabled4 || s->enabled6),
+		  line = apply_first_line(a);
 
-	*err = line ? line : fence;
+	*err = line ? line : exit_filters;
 	/* Of the first line, what routes decide; without nftables the second one is left. */
-	return !is_strict(s) || (!fence && (!line || first_line_look(a->first_line).routing));
+	return !is_strict(s) ||
+	       (!exit_filters && (!line || first_line_get_state(a->first_line).routing));
 }
 
 /* --- the whole --- */
@@ -306,23 +308,23 @@ static int prepare(struct agent *a, const struct settings *s, bool any)
 		  a->params.uplink ? a->params.uplink : "(default route)");
 	/* This needs none, and stands before there is one. */
 	if (!err)
-		raise_first_line(a);
+		apply_first_line(a);
 	return no_uplink;
 }
 
-static void note(int *first, int err)
+static void keep_first_error(int *first, int err)
 {
 	if (!*first)
 		*first = err;
 }
 
-static int raise_tunnels(struct agent *a, const struct settings *s)
+static int apply_tunnels(struct agent *a, const struct settings *s)
 {
 	int first = 0;
 
 	for (int i = 0; i < N_TUNNELS; i++) {
 		if (agent_enabled(s, i))
-			note(&first, bring_up(a, i));
+			keep_first_error(&first, bring_up(a, i));
 		else
 			tunnel_disable(a->tunnels[i], a->plans[i].n_peers > 0);
 	}
@@ -344,14 +346,14 @@ int agent_pass(void *context)
 	if (!raise_lines(a, s, &first))
 		return first;
 	source_check_by_mark(any && s->host_encryption);
-	note(&first, raise_tunnels(a, s));
-	note(&first, first_line_settle(a->first_line));
-	note(&first, fence_settle(a->fence));
-	note(&first, sweep(a, !first || !any));
+	keep_first_error(&first, apply_tunnels(a, s));
+	keep_first_error(&first, first_line_remove_old(a->first_line));
+	keep_first_error(&first, exit_filters_remove_old(a->exit_filters));
+	keep_first_error(&first, remove_leftovers(a, !first || !any));
 	/* Before the key, so that one write to the store has both. */
 	in = agent_describe(a);
 	in.failed = first;
-	announcer_look(a->announcer, &in);
-	note(&first, agent_publish(a));
+	announcer_update(a->announcer, &in);
+	keep_first_error(&first, agent_publish(a));
 	return first;
 }

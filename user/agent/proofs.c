@@ -13,33 +13,33 @@
 #define SAVE_TICKS     20
 #define COMPLAIN_TICKS 1200
 
-struct seeing {
+struct collector {
 	struct registry *registry;
-	struct registry_sight sight;
+	struct registry_observation observation;
 };
 
-static void see_peer(void *context, const struct tunnel_peer_status *p)
+static void visit_peer(void *context, const struct tunnel_peer_status *p)
 {
-	struct seeing *s = context;
+	struct collector *s = context;
 
-	s->sight.node = p->node;
-	s->sight.key = p->key;
-	s->sight.session = p->session;
-	s->sight.unanswered = p->unanswered;
-	registry_see(s->registry, &s->sight);
+	s->observation.node = p->node;
+	s->observation.key = p->key;
+	s->observation.session = p->session;
+	s->observation.unanswered = p->unanswered;
+	registry_observe(s->registry, &s->observation);
 }
 
-void proofs_see(struct registry *r, struct tunnel *const tunnels[REGISTRY_FAMILIES])
+void proofs_collect(struct registry *r, struct tunnel *const tunnels[REGISTRY_FAMILIES])
 {
-	struct seeing s = {.registry = r};
+	struct collector s = {.registry = r};
 	struct timespec now;
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
-	s.sight.now = (uint64_t)now.tv_sec;
+	s.observation.now = (uint64_t)now.tv_sec;
 	for (int f = 0; f < REGISTRY_FAMILIES; f++) {
-		s.sight.family = f;
+		s.observation.family = f;
 		if (tunnel_state(tunnels[f]) == TUNNEL_ON)
-			tunnel_look(tunnels[f], see_peer, &s);
+			tunnel_each_peer(tunnels[f], visit_peer, &s);
 	}
 }
 
@@ -47,7 +47,7 @@ static void ask(void *context, enum registry_family family, const uint8_t key[32
 {
 	struct tunnel *const *tunnels = context;
 
-	tunnel_ask(tunnels[family], key);
+	tunnel_request_handshake(tunnels[family], key);
 }
 
 bool proofs_tick(struct registry *r, struct tunnel *const tunnels[REGISTRY_FAMILIES],
@@ -55,9 +55,9 @@ bool proofs_tick(struct registry *r, struct tunnel *const tunnels[REGISTRY_FAMIL
 {
 	int err = 0;
 
-	proofs_see(r, tunnels);
+	proofs_collect(r, tunnels);
 	if (tick % ASK_TICKS == 0)
-		registry_challenged(r, ask, (void *)tunnels);
+		registry_each_challenged(r, ask, (void *)tunnels);
 	if (tick % SAVE_TICKS == 0)
 		err = registry_save(r);
 	if (err && tick % COMPLAIN_TICKS == 0)

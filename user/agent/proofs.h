@@ -13,7 +13,7 @@
 struct tunnel;
 
 /* `tunnels`: that of IPv4 pods, and that of IPv6 pods. */
-void proofs_see(struct registry *r, struct tunnel *const tunnels[REGISTRY_FAMILIES]);
+void proofs_collect(struct registry *r, struct tunnel *const tunnels[REGISTRY_FAMILIES]);
 /* Twice a second, `tick` times so far: sees, asks nodes that others contradict whether they still
  * answer, and writes what was proved. True: records are to be reviewed. */
 bool proofs_tick(struct registry *r, struct tunnel *const tunnels[REGISTRY_FAMILIES],

@@ -13,7 +13,7 @@
 /* Things that have no news of their own are looked at this often. */
 #define TICK_MS 500
 /* News come in bursts. */
-#define SETTLE_MS 20
+#define DEBOUNCE_MS 20
 
 struct schedule {
 	struct schedule_params params;
@@ -21,8 +21,8 @@ struct schedule {
 	bool passed;  /* once, with or without success */
 	bool stopped; /* for good; wins over started */
 	struct route_watch *watch;
-	struct event *on_news, *on_settled, *on_tick, *on_change;
-	uint64_t mend_cost;    /* ns that the last look at the network took */
+	struct event *on_news, *on_debounced, *on_tick, *on_change;
+	uint64_t repair_cost;  /* ns that the last look at the network took */
 	unsigned int failures; /* of passes, one after the other */
 	unsigned int pause;    /* ticks until the next attempt */
 };
@@ -82,11 +82,11 @@ bool schedule_failing(const struct schedule *s)
 	return s->failures > 0;
 }
 
-/* --- mending --- */
+/* --- repairing --- */
 
-static void mend(struct schedule *s, bool network)
+static void repair(struct schedule *s, bool network)
 {
-	if (s->params.mend(s->params.context, network) && !s->failures)
+	if (s->params.repair(s->params.context, network) && !s->failures)
 		s->failures = s->pause = 1;
 }
 
@@ -95,15 +95,17 @@ static void on_news(evutil_socket_t fd, short what, void *context)
 {
 	struct schedule *s = context;
 	/* Where there are many routes, looking costs: then not more than a tenth of the time. */
-	const unsigned int pause = (unsigned int)(s->mend_cost * 10 / NSEC_PER_MSEC);
+	const unsigned int pause = (unsigned int)(s->repair_cost * 10 / NSEC_PER_MSEC);
 
 	(void)fd;
 	(void)what;
 	route_watch_drain(s->watch);
-	soon(s->on_settled, pause < SETTLE_MS ? SETTLE_MS : pause > TICK_MS ? TICK_MS : pause);
+	soon(s->on_debounced, pause < DEBOUNCE_MS ? DEBOUNCE_MS
+			      : pause > TICK_MS	  ? TICK_MS
+						  : pause);
 }
 
-static void on_settled(evutil_socket_t fd, short what, void *context)
+static void on_debounced(evutil_socket_t fd, short what, void *context)
 {
 	struct schedule *s = context;
 	const uint64_t begin = clock_now();
@@ -112,8 +114,8 @@ static void on_settled(evutil_socket_t fd, short what, void *context)
 	(void)what;
 	if (!s->started)
 		return;
-	mend(s, true);
-	s->mend_cost = clock_now() - begin;
+	repair(s, true);
+	s->repair_cost = clock_now() - begin;
 }
 
 static void on_tick(evutil_socket_t fd, short what, void *context)
@@ -122,12 +124,12 @@ static void on_tick(evutil_socket_t fd, short what, void *context)
 
 	(void)fd;
 	(void)what;
-	/* Before the first pass there is nothing to mend, and nothing is known to tell. */
+	/* Before the first pass there is nothing to repair, and nothing is known to tell. */
 	if (!s->started || !s->passed)
 		return;
 	if (s->failures && !--s->pause)
 		run_pass(s);
-	mend(s, false);
+	repair(s, false);
 	s->params.tick(s->params.context);
 }
 
@@ -147,11 +149,11 @@ int schedule_new(const struct schedule_params *params, struct schedule **out)
 		goto fail;
 	s->on_news =
 		event_new(params->base, route_watch_fd(s->watch), EV_READ | EV_PERSIST, on_news, s);
-	s->on_settled = evtimer_new(params->base, on_settled, s);
+	s->on_debounced = evtimer_new(params->base, on_debounced, s);
 	s->on_change = evtimer_new(params->base, on_change, s);
 	s->on_tick = event_new(params->base, -1, EV_PERSIST, on_tick, s);
 	err = -ENOMEM;
-	if (!s->on_news || !s->on_settled || !s->on_change || !s->on_tick ||
+	if (!s->on_news || !s->on_debounced || !s->on_change || !s->on_tick ||
 	    event_add(s->on_news, NULL) || event_add(s->on_tick, &tick))
 		goto fail;
 	*out = s;
@@ -167,8 +169,8 @@ void schedule_free(struct schedule *s)
 		return;
 	if (s->on_news)
 		event_free(s->on_news);
-	if (s->on_settled)
-		event_free(s->on_settled);
+	if (s->on_debounced)
+		event_free(s->on_debounced);
 	if (s->on_change)
 		event_free(s->on_change);
 	if (s->on_tick)

@@ -20,8 +20,8 @@ struct schedule_params {
 	int (*pass)(void *context);
 	/* What somebody changed is put back; `network`: addresses, rule and routes as well. 0, or
 	 * -errno: only a pass can do it. */
-	int (*mend)(void *context, bool network);
-	/* Twice a second, after mending. */
+	int (*repair)(void *context, bool network);
+	/* Twice a second, after repairing. */
 	void (*tick)(void *context);
 	void *context;
 };
@@ -37,7 +37,7 @@ void schedule_start(struct schedule *s);
 void schedule_stop(struct schedule *s);
 /* There is news: a pass, from the event loop, one for all news until then. */
 void schedule_pass(struct schedule *s);
-/* The last pass failed, or one is needed because mending did. */
+/* The last pass failed, or one is needed because repairing did. */
 bool schedule_failing(const struct schedule *s);
 
 #endif

@@ -25,7 +25,7 @@ int self_find_uplink(struct self *s)
 	return err ? err : link_get_index(ifindex, &s->uplink);
 }
 
-static void see_address(void *context, const struct cidr *a)
+static void visit_address(void *context, const struct cidr *a)
 {
 	struct cidr *to = context;
 
@@ -41,7 +41,7 @@ static struct cidr address_of(const struct self *s, int family)
 	struct cidr a = family == AF_INET ? s->params->address4 : s->params->address6;
 
 	if (!a.family)
-		address_each(family, s->uplink.ifindex, see_address, &a);
+		address_each(family, s->uplink.ifindex, visit_address, &a);
 	return a;
 }
 
@@ -54,8 +54,8 @@ int self_describe(struct self *s, const struct node_record *there, const struct 
 		.address6 = address_of(s, AF_INET6),
 		.port4 = settings->port4,
 		.port6 = settings->port6,
-		.left4 = !settings->enabled4,
-		.left6 = !settings->enabled6,
+		.stopped4 = !settings->enabled4,
+		.stopped6 = !settings->enabled6,
 	};
 
 	snprintf(r.name, sizeof(r.name), "%s", s->params->node);

@@ -9,17 +9,17 @@
 #include "agent/schedule.h"
 #include "base/lock_file.h"
 #include "base/log.h"
-#include "strict/fence.h"
+#include "strict/exit_filters.h"
 #include "strict/first_line.h"
 #include "tunnel/source_check.h"
 #include "tunnel/tunnel.h"
 
 /* Lock and status socket: without them another agent could start beside us, and nobody could ask
  * us. What cannot be done is said once. */
-static void mend_files(struct agent *a)
+static void repair_files(struct agent *a)
 {
-	const int lock = lock_file_mend(AGENT_LOCK, &a->lock_file);
-	const int socket = status_mend(a->status);
+	const int lock = lock_file_repair(AGENT_LOCK, &a->lock_file);
+	const int socket = status_repair(a->status);
 	const int err = lock < 0 ? lock : socket < 0 ? socket : 0;
 
 	if (err && err != a->files_error)
@@ -32,32 +32,32 @@ static void mend_files(struct agent *a)
 	a->files_error = err;
 }
 
-int agent_mend(void *context, bool network)
+int agent_repair(void *context, bool network)
 {
 	struct agent *a = context;
-	int err = 0, fenced, mended_line = first_line_mend(a->first_line, network);
+	int err = 0, fenced, repaired_line = first_line_repair(a->first_line, network);
 
-	if (mended_line > 0)
+	if (repaired_line > 0)
 		log_info("put back what was changed",
-			 "what=\"first line of strict mode\" things=%d", mended_line);
-	else if (mended_line < 0)
-		err = mended_line;
+			 "what=\"first line of strict mode\" things=%d", repaired_line);
+	else if (repaired_line < 0)
+		err = repaired_line;
 	for (int i = 0; i < N_TUNNELS; i++) {
-		int mended = tunnel_mend(a->tunnels[i], network);
+		int repaired = tunnel_repair(a->tunnels[i], network);
 
-		if (mended > 0)
+		if (repaired > 0)
 			log_info("put back what was changed", "tunnel=%s things=%d",
-				 i == V4 ? "ipv4" : "ipv6", mended);
-		else if (mended < 0)
-			err = mended;
+				 i == V4 ? "ipv4" : "ipv6", repaired);
+		else if (repaired < 0)
+			err = repaired;
 	}
-	fenced = fence_mend(a->fence);
+	fenced = exit_filters_repair(a->exit_filters);
 	if (fenced > 0)
 		log_info("put back the guard's programs", "things=%d", fenced);
 	else if (fenced < 0)
 		err = fenced;
-	source_check_mend();
-	mend_files(a);
+	source_check_repair();
+	repair_files(a);
 	if (network && self_moved(&a->self))
 		schedule_pass(a->schedule);
 	return err;
@@ -73,7 +73,7 @@ void agent_tick(void *context)
 	/* Proofs come with sessions, and doubts with silence. */
 	if (proofs_tick(a->registry, a->tunnels, ++a->ticks))
 		schedule_pass(a->schedule);
-	fence_note_encrypted(a->fence, a->tunnels, N_TUNNELS);
+	fence_note_encrypted(a->exit_filters, a->tunnels, N_TUNNELS);
 	in = agent_describe(a);
-	announcer_look(a->announcer, &in);
+	announcer_update(a->announcer, &in);
 }

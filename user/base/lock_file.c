@@ -60,7 +60,7 @@ bool lock_file_held(const char *path)
 	return held;
 }
 
-int lock_file_mend(const char *path, int *fd)
+int lock_file_repair(const char *path, int *fd)
 {
 	int fresh, err;
 

@@ -14,6 +14,6 @@ int lock_file_take(const char *path, int *fd);
 bool lock_file_held(const char *path);
 /* Somebody removed the file: another process could lock a new one meanwhile. So it is made and
  * locked again. 1: that was needed, 0: it stands. */
-int lock_file_mend(const char *path, int *fd);
+int lock_file_repair(const char *path, int *fd);
 
 #endif

@@ -170,8 +170,8 @@ static int clean(void)
 	else if (err)
 		fprintf(stderr,
 			"podveil agent: cleanup: %s; %zu things were there, still there:\n%s",
-			strerror(-err), r.were, r.left ? r.left : "(unknown)\n");
-	free(r.left);
+			strerror(-err), r.found, r.remaining ? r.remaining : "(unknown)\n");
+	free(r.remaining);
 	return err ? EXIT_FAILED : EXIT_DONE;
 }
 

@@ -84,7 +84,7 @@ static bool apply(void *context, int option, const char *value)
 		o->device.aead = value;
 		return known_aead(value);
 	case OPT_WIRE:
-		if (!wire_choice_parse(value, &o->device.wire))
+		if (!wire_mode_parse(value, &o->device.wire))
 			return true;
 		fprintf(stderr, "podveil device: --wire %s: not auto, socket or xdp\n", value);
 		return false;

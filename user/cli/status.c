@@ -10,7 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "cli/ask.h"
+#include "cli/agent_status.h"
 #include "cli/cli.h"
 
 #define WATCH_MS 1000
@@ -68,7 +68,8 @@ static const json_t *peer_before(const json_t *before, size_t tunnel, size_t i, 
 	const json_t *t = json_array_get(json_object_get(before, "tunnels"), tunnel);
 	const json_t *was = json_array_get(json_object_get(t, "peers"), i);
 
-	return was && !strcmp(ask_text(was, "publicKey"), ask_text(p, "publicKey")) ? was : NULL;
+	return was && !strcmp(member_text(was, "publicKey"), member_text(p, "publicKey")) ? was
+											  : NULL;
 }
 
 /* A second: with --watch, what passed since the last look; else all there was. */
@@ -78,8 +79,8 @@ static const char *traffic_text(const json_t *p, const json_t *was, const char *
 	char bytes[24];
 
 	if (!was)
-		return bytes_text((double)ask_number(p, member), out, 32);
-	bytes_text((double)(ask_number(p, member) - ask_number(was, member)) / seconds, bytes,
+		return bytes_text((double)member_number(p, member), out, 32);
+	bytes_text((double)(member_number(p, member) - member_number(was, member)) / seconds, bytes,
 		   sizeof(bytes));
 	snprintf(out, 32, "%s/s", bytes);
 	return out;
@@ -96,7 +97,7 @@ struct view {
 
 static void print_peers(const struct view *v, size_t tunnel, const json_t *peers)
 {
-	const long long now = ask_number(v->now, "time");
+	const long long now = member_number(v->now, "time");
 	const size_t n = json_array_size(peers);
 	const json_t *p;
 	size_t i, shown = 0;
@@ -105,18 +106,18 @@ static void print_peers(const struct view *v, size_t tunnel, const json_t *peers
 		printf("%s  %-32s %-10s %-8s %-12s %12s %12s%s\n", v->paint.quiet, "PEER",
 		       "TRAFFIC", "SESSION", "HANDSHAKE", "SENT", "RECEIVED", v->paint.end);
 	json_array_foreach (peers, i, p) {
-		const bool encrypting = ask_yes(p, "encrypting");
+		const bool encrypting = member_true(p, "encrypting");
 		const json_t *was = peer_before(v->before, tunnel, i, p);
 		char age[32], sent[32], received[32];
 
 		if (v->room && shown == v->room)
 			break;
 		shown++;
-		printf("  %-32s %s%-10s%s %-8s %-12s %12s %12s\n", ask_text(p, "node"),
+		printf("  %-32s %s%-10s%s %-8s %-12s %12s %12s\n", member_text(p, "node"),
 		       encrypting ? v->paint.good : v->paint.bad,
 		       encrypting ? "encrypted" : "plain", v->paint.end,
-		       ask_yes(p, "session") ? "stands" : "none",
-		       age_text(ask_number(p, "lastHandshake"), now, age),
+		       member_true(p, "session") ? "stands" : "none",
+		       age_text(member_number(p, "lastHandshake"), now, age),
 		       traffic_text(p, was, "sent", v->seconds, sent),
 		       traffic_text(p, was, "received", v->seconds, received));
 	}
@@ -142,13 +143,13 @@ static void print_drops(const char *where, const json_t *drops)
 
 static void print_tunnel(const struct view *v, size_t i, const json_t *t)
 {
-	printf("%s: %s", ask_text(t, "family"), ask_text(t, "state"));
+	printf("%s: %s", member_text(t, "family"), member_text(t, "state"));
 	if (json_object_get(t, "interface"))
-		printf("  %s %s port %lld mtu %lld  %s%s, %s%s", ask_text(t, "interface"),
-		       ask_text(t, "address"), ask_number(t, "port"), ask_number(t, "mtu"),
-		       ask_text(t, "cipher"),
-		       ask_yes(t, "superpackets") ? ", superpackets" : ", per packet",
-		       ask_text(t, "wire"), ask_yes(t, "lowLatency") ? ", low latency" : "");
+		printf("  %s %s port %lld mtu %lld  %s%s, %s%s", member_text(t, "interface"),
+		       member_text(t, "address"), member_number(t, "port"), member_number(t, "mtu"),
+		       member_text(t, "cipher"),
+		       member_true(t, "superpackets") ? ", superpackets" : ", per packet",
+		       member_text(t, "wire"), member_true(t, "lowLatency") ? ", low latency" : "");
 	printf("\n");
 	print_peers(v, i, json_object_get(t, "peers"));
 }
@@ -165,12 +166,12 @@ static bool names_conflict(const json_t *o, const char *text)
 	return false;
 }
 
-static void print_store_trouble(const json_t *o, const json_t *trouble)
+static void print_store_problem(const json_t *o, const json_t *trouble)
 {
-	const char *line = ask_text(trouble, "why");
+	const char *line = member_text(trouble, "why");
 
 	printf("store: something is wrong for %lld s; what is known stands\n",
-	       ask_number(o, "time") - ask_number(trouble, "since"));
+	       member_number(o, "time") - member_number(trouble, "since"));
 	while (*line) {
 		const size_t len = strcspn(line, "\n");
 
@@ -186,26 +187,26 @@ static void print_problems(const struct view *v)
 
 	fputs(v->paint.bad, stdout);
 	json_array_foreach (json_object_get(o, "tunnels"), i, t)
-		if (ask_yes(t, "wireRefused"))
+		if (member_true(t, "wireRefused"))
 			printf("%s: messages go through sockets, not xdp: %s\n",
-			       ask_text(t, "interface"), ask_text(t, "wireWhy"));
+			       member_text(t, "interface"), member_text(t, "wireWhy"));
 	json_array_foreach (json_object_get(o, "tunnels"), i, t)
 		if (json_is_string(json_object_get(t, "lowLatencyLacks")))
-			printf("%s: low latency lacks something: %s\n", ask_text(t, "interface"),
-			       ask_text(t, "lowLatencyLacks"));
+			printf("%s: low latency lacks something: %s\n", member_text(t, "interface"),
+			       member_text(t, "lowLatencyLacks"));
 	json_array_foreach (json_object_get(o, "tunnels"), i, t)
 		if (json_is_string(json_object_get(t, "problem")))
-			printf("%s: %s\n", ask_text(t, "family"), ask_text(t, "problem"));
+			printf("%s: %s\n", member_text(t, "family"), member_text(t, "problem"));
 	json_array_foreach (json_object_get(o, "conflicts"), i, conflict)
 		printf("conflict: %s\n", json_string_value(conflict));
 	json_array_foreach (json_object_get(o, "recordsRefused"), i, t)
-		if (!names_conflict(o, ask_text(t, "text")))
-			printf("record refused: %s\n", ask_text(t, "text"));
+		if (!names_conflict(o, member_text(t, "text")))
+			printf("record refused: %s\n", member_text(t, "text"));
 	if (json_is_string(json_object_get(o, "refused")))
-		printf("refused: %s\n", ask_text(o, "refused"));
+		printf("refused: %s\n", member_text(o, "refused"));
 	if (json_is_object(json_object_get(store, "trouble")))
-		print_store_trouble(o, json_object_get(store, "trouble"));
-	if (ask_yes(o, "failed"))
+		print_store_problem(o, json_object_get(store, "trouble"));
+	if (member_true(o, "failed"))
 		printf("not everything could be done: see the agent's log; it tries again\n");
 	fputs(v->paint.end, stdout);
 }
@@ -221,33 +222,35 @@ static void print_guard(const json_t *guard)
 		printf("guard: off\n");
 		return;
 	}
-	printf("guard: %s\n", ask_yes(guard, "stands") ? "stands" : "DOES NOT STAND EVERYWHERE");
+	printf("guard: %s\n",
+	       member_true(guard, "stands") ? "stands" : "DOES NOT STAND EVERYWHERE");
 	printf("  outward: leaked %lld, plain before encryption %lld, dropped %lld\n",
-	       ask_number(guard, "leaked"), ask_number(guard, "plainBeforeEncryption"),
-	       ask_number(guard, "dropLeak"));
+	       member_number(guard, "leaked"), member_number(guard, "plainBeforeEncryption"),
+	       member_number(guard, "dropLeak"));
 	printf("  inward:  leaked %lld, plain before encryption %lld, dropped %lld\n",
-	       ask_number(guard, "leakedInward"), ask_number(guard, "plainInwardBeforeEncryption"),
-	       ask_number(guard, "dropPlainInward"));
-	printf("  on (%s):", ask_text(guard, "method"));
+	       member_number(guard, "leakedInward"),
+	       member_number(guard, "plainInwardBeforeEncryption"),
+	       member_number(guard, "dropPlainInward"));
+	printf("  on (%s):", member_text(guard, "method"));
 	json_array_foreach (devices, i, d)
-		printf(" %s%s", ask_text(d, "device"), ask_yes(d, "stands") ? "" : " (NOT)");
+		printf(" %s%s", member_text(d, "device"), member_true(d, "stands") ? "" : " (NOT)");
 	printf("\n");
 	json_array_foreach (devices, i, d)
 		if (json_is_string(json_object_get(d, "before")))
 			printf("  on %s the filter \"%s\" ran before it; it was put first again\n",
-			       ask_text(d, "device"), ask_text(d, "before"));
+			       member_text(d, "device"), member_text(d, "before"));
 }
 
 static void print_first_line(const json_t *line)
 {
-	const bool routing = ask_yes(line, "routing"), nftables = ask_yes(line, "nftables");
+	const bool routing = member_true(line, "routing"), nftables = member_true(line, "nftables");
 
-	if (!ask_yes(line, "wanted"))
+	if (!member_true(line, "wanted"))
 		return;
 	printf("first line: %s%s%s  dropped outward %lld, inward %lld\n",
 	       routing && nftables ? "stands" : "LACKS", routing ? "" : " routing",
-	       nftables ? "" : " nftables", ask_number(line, "dropOutward"),
-	       ask_number(line, "dropInward"));
+	       nftables ? "" : " nftables", member_number(line, "dropOutward"),
+	       member_number(line, "dropInward"));
 }
 
 static void print(const struct view *v)
@@ -256,18 +259,18 @@ static void print(const struct view *v)
 	const json_t *guard = json_object_get(o, "guard"), *t;
 	size_t i;
 
-	printf("node: %s  uplink: %s  store: %s %s\n", ask_text(o, "node"), ask_text(o, "uplink"),
-	       ask_text(store, "name"),
-	       ask_yes(store, "synced")	       ? "in sync"
-	       : ask_number(store, "lastSync") ? "out of sight"
-					       : "not read yet");
+	printf("node: %s  uplink: %s  store: %s %s\n", member_text(o, "node"),
+	       member_text(o, "uplink"), member_text(store, "name"),
+	       member_true(store, "synced")	  ? "in sync"
+	       : member_number(store, "lastSync") ? "out of sight"
+						  : "not read yet");
 	json_array_foreach (json_object_get(o, "tunnels"), i, t)
 		print_tunnel(v, i, t);
 	print_first_line(json_object_get(o, "firstLine"));
 	print_guard(guard);
 	json_array_foreach (json_object_get(o, "tunnels"), i, t)
-		print_drops(ask_text(t, "interface"), json_object_get(t, "drops"));
-	print_drops(ask_text(o, "uplink"), json_object_get(guard, "drops"));
+		print_drops(member_text(t, "interface"), json_object_get(t, "drops"));
+	print_drops(member_text(o, "uplink"), json_object_get(guard, "drops"));
 	print_problems(v);
 }
 
@@ -332,7 +335,7 @@ static int watch(const struct options *o)
 	for (;;) {
 		const double at = seconds_now();
 
-		now = ask_agent("status");
+		now = agent_status_fetch("status");
 		if (screen)
 			printf("\033[H\033[J");
 		if (now) {
@@ -364,7 +367,7 @@ int status_main(int argc, char **argv)
 		return result;
 	if (o.watch)
 		return watch(&o);
-	now = ask_agent("status");
+	now = agent_status_fetch("status");
 	if (!now)
 		return EXIT_FAILED;
 	v.now = now;

@@ -92,7 +92,7 @@ int datapath_new(const struct datapath_params *params, struct datapath **out)
 	d->counters = programs_counters(params->programs);
 	set_spin(d, params->workers);
 	atomic_store(&d->tunnel.mtu, params->mtu);
-	datapath_mac(d, params->mac);
+	datapath_set_mac(d, params->mac);
 	atomic_store(&d->answer, params->answer);
 	d->remotes = calloc(PV_MAX_PEERS, sizeof(*d->remotes));
 	d->keypairs = cds_lfht_new_flavor(64, 64, 0, CDS_LFHT_AUTO_RESIZE, &urcu_qsbr_flavor, NULL);
@@ -173,7 +173,7 @@ int datapath_event_read(struct datapath *d, struct datapath_event *out)
 	/* Empty: from now on a worker has to say so. What came while this was being said counts. */
 	if (read(d->messages_wait, &wakes, sizeof(wakes)) < 0 && errno != EAGAIN)
 		return -errno;
-	atomic_exchange(&d->messages_said, false);
+	atomic_exchange(&d->messages_notified, false);
 	return take_message(d, out) ? 0 : -EAGAIN;
 }
 
@@ -187,7 +187,7 @@ unsigned int datapath_messages_waiting(struct datapath *d)
 }
 
 /* Gives all workers new wires and closes the old ones when nobody uses them any more: at once, or,
- * where peers may still send to the old port, with datapath_leave(). */
+ * where peers may still send to the old port, with datapath_close_old_port(). */
 static void replace_wires(struct datapath *d, struct wire *const *fresh, bool leave)
 {
 	struct wire *old[2 * PV_MAX_WORKERS];
@@ -196,34 +196,34 @@ static void replace_wires(struct datapath *d, struct wire *const *fresh, bool le
 	for (unsigned int i = 0; i < d->n_workers; i++) {
 		struct worker *w = d->workers[i];
 
-		old[n++] = w->leaving;
+		old[n++] = w->old_wire;
 		if (!leave)
 			old[n++] = w->wire;
-		worker_wire(w, fresh ? fresh[i] : NULL, leave ? w->wire : NULL);
+		worker_set_wire(w, fresh ? fresh[i] : NULL, leave ? w->wire : NULL);
 	}
 	synchronize_rcu();
 	while (n)
 		wire_close(old[--n]);
 }
 
-void datapath_leave(struct datapath *d)
+void datapath_close_old_port(struct datapath *d)
 {
 	struct wire *old[PV_MAX_WORKERS];
 
-	if (!datapath_leaving(d))
+	if (!datapath_has_old_port(d))
 		return;
 	for (unsigned int i = 0; i < d->n_workers; i++) {
-		old[i] = d->workers[i]->leaving;
-		rcu_assign_pointer(d->workers[i]->leaving, NULL);
+		old[i] = d->workers[i]->old_wire;
+		rcu_assign_pointer(d->workers[i]->old_wire, NULL);
 	}
 	synchronize_rcu();
 	for (unsigned int i = 0; i < d->n_workers; i++)
 		wire_close(old[i]);
 }
 
-bool datapath_leaving(const struct datapath *d)
+bool datapath_has_old_port(const struct datapath *d)
 {
-	return d->n_workers && d->workers[0]->leaving;
+	return d->n_workers && d->workers[0]->old_wire;
 }
 
 int datapath_listen(struct datapath *d, uint16_t *port, uint32_t fwmark)
@@ -232,7 +232,7 @@ int datapath_listen(struct datapath *d, uint16_t *port, uint32_t fwmark)
 	int err;
 
 	/* Perhaps it is the port that is being left. */
-	datapath_leave(d);
+	datapath_close_old_port(d);
 	err = wire_open_all(fresh, d->n_workers, port, fwmark);
 	if (!err)
 		replace_wires(d, fresh, d->workers[0]->wire);
@@ -261,7 +261,7 @@ static int add_worker(struct datapath *d)
 			return err;
 		}
 	}
-	worker_wire(w, wire, NULL);
+	worker_set_wire(w, wire, NULL);
 	d->workers[i] = w;
 	d->n_workers = i + 1;
 	return 0;
@@ -282,7 +282,7 @@ static void remove_worker(struct datapath *d)
 	struct worker *w = d->workers[d->n_workers - 1];
 
 	drain(w, worker_packets_waiting);
-	programs_divert_socket(d->params.programs, w->id, -1);
+	programs_set_divert_socket(d->params.programs, w->id, -1);
 	if (w->wire)
 		wire_leave_group(w->wire);
 	drain(w, worker_messages_waiting);
@@ -320,26 +320,26 @@ void datapath_unlisten(struct datapath *d)
 	replace_wires(d, NULL, false);
 }
 
-int datapath_fwmark(struct datapath *d, uint32_t fwmark)
+int datapath_set_fwmark(struct datapath *d, uint32_t fwmark)
 {
 	for (unsigned int i = 0; i < d->n_workers; i++) {
 		struct wire *wire = d->workers[i]->wire;
-		int err = wire ? wire_mark(wire, fwmark) : 0;
+		int err = wire ? wire_set_fwmark(wire, fwmark) : 0;
 
 		if (!err && d->workers[i]->queue)
-			err = wire_xdp_mark(d->workers[i]->queue, fwmark);
+			err = wire_xdp_set_fwmark(d->workers[i]->queue, fwmark);
 		if (err)
 			return err;
 	}
 	return 0;
 }
 
-void datapath_mtu(struct datapath *d, uint32_t mtu)
+void datapath_set_mtu(struct datapath *d, uint32_t mtu)
 {
 	atomic_store_explicit(&d->tunnel.mtu, mtu, memory_order_relaxed);
 }
 
-void datapath_mac(struct datapath *d, const uint8_t mac[6])
+void datapath_set_mac(struct datapath *d, const uint8_t mac[6])
 {
 	uint64_t bytes = 0;
 
@@ -347,13 +347,13 @@ void datapath_mac(struct datapath *d, const uint8_t mac[6])
 	atomic_store_explicit(&d->tunnel.mac, bytes, memory_order_relaxed);
 }
 
-void datapath_low_latency(struct datapath *d, bool on)
+void datapath_set_low_latency(struct datapath *d, bool on)
 {
 	atomic_store_explicit(&d->low_latency, on, memory_order_relaxed);
 	datapath_kick(d);
 }
 
-void datapath_answer(struct datapath *d)
+void datapath_enable_icmp_answers(struct datapath *d)
 {
 	atomic_store_explicit(&d->answer, true, memory_order_relaxed);
 }

@@ -33,7 +33,7 @@ struct datapath_params {
 	uint8_t mac[6];	   /* ... and its address */
 	const char *aead;  /* backend; NULL: the fastest */
 	const struct allowed_ips *allowed_ips;
-	bool answer; /* ICMP to senders whose packets have no peer; else datapath_answer() later */
+	bool answer; /* ICMP to senders whose packets have no peer; else datapath_enable_icmp_answers() later */
 };
 
 enum datapath_event_type {
@@ -78,10 +78,10 @@ unsigned int datapath_messages_waiting(struct datapath *d);
  * `fwmark` on them. On -EADDRINUSE and every other error the old sockets stay. */
 int datapath_listen(struct datapath *d, uint16_t *port, uint32_t fwmark);
 /* What comes to the port before is received until this closes it. */
-void datapath_leave(struct datapath *d);
-bool datapath_leaving(const struct datapath *d);
+void datapath_close_old_port(struct datapath *d);
+bool datapath_has_old_port(const struct datapath *d);
 /* Changes the mark in place. */
-int datapath_fwmark(struct datapath *d, uint32_t fwmark);
+int datapath_set_fwmark(struct datapath *d, uint32_t fwmark);
 /* Closes the wire (device down). */
 void datapath_unlisten(struct datapath *d);
 
@@ -91,7 +91,7 @@ struct datapath_uplink {
 	int ifindex;
 	bool zero_copy; /* fails where the driver cannot; else the kernel copies */
 	uint32_t fwmark;
-	int wanted; /* eventfd that is written when somewhere a path is missing */
+	int path_missing_fd; /* eventfd that is written when somewhere a path is missing */
 };
 
 /* Worker i gets queue i, as far as there are queues to be had, and the program `divert` is told of
@@ -101,12 +101,12 @@ int datapath_queues_open(struct datapath *d, const struct datapath_uplink *u);
 bool datapath_queues_waiting(const struct datapath *d); /* something was not received yet */
 void datapath_queues_close(struct datapath *d);
 /* The tunnel device has changed. */
-void datapath_mtu(struct datapath *d, uint32_t mtu);
-void datapath_mac(struct datapath *d, const uint8_t mac[6]);
-/* Workers run before other threads from now on, or no longer (precedence.h). */
-void datapath_low_latency(struct datapath *d, bool on);
+void datapath_set_mtu(struct datapath *d, uint32_t mtu);
+void datapath_set_mac(struct datapath *d, const uint8_t mac[6]);
+/* Workers run before other threads from now on, or no longer (scheduling.h). */
+void datapath_set_low_latency(struct datapath *d, bool on);
 /* From now on senders are told that there is no peer for their packets. */
-void datapath_answer(struct datapath *d);
+void datapath_enable_icmp_answers(struct datapath *d);
 
 /* Remotes by slot, below PV_MAX_PEERS. A withdrawn remote may be freed after synchronize_rcu(). */
 void datapath_remote_add(struct datapath *d, struct remote *r);

@@ -10,7 +10,7 @@
 #include "protocol/elapsed.h"
 
 /* What a run of messages of one session adds up to. */
-struct tally {
+struct session_run {
 	struct keypair *keypair;
 	const struct wire_received *from; /* of the newest message accepted */
 	uint64_t newest;
@@ -19,7 +19,7 @@ struct tally {
 };
 
 /* Everything that an authenticated run of messages means for its peer. */
-static void settle(struct worker *w, struct tally *t)
+static void finish_run(struct worker *w, struct session_run *t)
 {
 	struct keypair *k = t->keypair;
 
@@ -44,13 +44,13 @@ static void settle(struct worker *w, struct tally *t)
 	if (keypair_report(k) && !worker_signal(w, DATAPATH_CONFIRMED, r, k->local_index))
 		keypair_report_failed(k);
 	if (rekey_wanted_after_receive(k->initiator, elapsed(k->birth, w->now)) &&
-	    !atomic_exchange_explicit(&k->renewal_asked, true, memory_order_relaxed))
+	    !atomic_exchange_explicit(&k->renewal_requested, true, memory_order_relaxed))
 		worker_want_session(w, r);
 }
 
-static void begin(struct tally *t, struct keypair *k)
+static void begin_run(struct session_run *t, struct keypair *k)
 {
-	*t = (struct tally){.keypair = k};
+	*t = (struct session_run){.keypair = k};
 	/* Waits only while a roaming peer's messages go through two workers at once. */
 	while (atomic_flag_test_and_set_explicit(&k->receiving_busy, memory_order_acquire))
 		;
@@ -59,8 +59,8 @@ static void begin(struct tally *t, struct keypair *k)
 /* The key decides which sources a peer may speak for (whitepaper section 2). A flow's packets come
  * together, so that the last answer mostly is the next one: with 10,000 allowed IPs, 80 ns less for
  * a packet. It holds within a batch, which is one RCU read side. */
-static bool may_speak(struct worker *w, const struct remote *r, const uint8_t *inner,
-		      uint8_t version)
+static bool source_is_allowed(struct worker *w, const struct remote *r, const uint8_t *inner,
+			      uint8_t version)
 {
 	struct inner_source *last = &w->ingress.source;
 	const uint8_t *address = inner + (version == 4 ? 12 : 8);
@@ -84,7 +84,7 @@ static void deliver(struct worker *w, struct remote *r, uint8_t *inner, uint32_t
 		w->count->drop_bad_inner++;
 		return;
 	}
-	if (!may_speak(w, r, inner, p.version)) {
+	if (!source_is_allowed(w, r, inner, p.version)) {
 		w->count->drop_source++;
 		return;
 	}
@@ -101,7 +101,7 @@ static void deliver(struct worker *w, struct remote *r, uint8_t *inner, uint32_t
 static void open_batch(struct worker *w)
 {
 	struct ingress *in = &w->ingress;
-	struct tally t = {.keypair = NULL};
+	struct session_run t = {.keypair = NULL};
 
 	if (!in->n_ops)
 		return;
@@ -116,8 +116,8 @@ static void open_batch(struct worker *w)
 			continue;
 		}
 		if (message->keypair != t.keypair) {
-			settle(w, &t);
-			begin(&t, message->keypair);
+			finish_run(w, &t);
+			begin_run(&t, message->keypair);
 		}
 		if (!replay_accept(&t.keypair->replay, message->counter)) {
 			w->count->drop_replayed++;
@@ -137,12 +137,12 @@ static void open_batch(struct worker *w)
 		t.payload = true;
 		deliver(w, t.keypair->remote, op->dst, op->len, message->from->tos);
 	}
-	settle(w, &t);
+	finish_run(w, &t);
 	in->n_ops = 0;
 }
 
-static void queue(struct worker *w, const struct wire_received *from, struct message_data *m,
-		  uint32_t len, struct keypair **last)
+static void queue_message(struct worker *w, const struct wire_received *from,
+			  struct message_data *m, uint32_t len, struct keypair **last)
 {
 	struct ingress *in = &w->ingress;
 	const uint32_t index = le32toh(m->receiver);
@@ -186,7 +186,7 @@ static void read_received(struct worker *w, const struct wire_received *r)
 		w->count->wire_messages_received++;
 		switch (message_classify(r->data + at, len)) {
 		case MESSAGE_DATA:
-			queue(w, r, (struct message_data *)(r->data + at), len, &last);
+			queue_message(w, r, (struct message_data *)(r->data + at), len, &last);
 			break;
 		case MESSAGE_INITIATION:
 		case MESSAGE_RESPONSE:
@@ -213,7 +213,7 @@ static bool poll_part(struct worker *w, struct wire *wire, enum wire_part part, 
 	before = w->count->wire_messages_received;
 	for (unsigned int i = 0; i < n; i++)
 		read_received(w, &in->received[i]);
-	worker_tell_forwarded(w);
+	worker_notify_forwarded(w);
 	histogram_add(&w->count->ingress_batch,
 		      (uint32_t)(w->count->wire_messages_received - before));
 	open_batch(w);
@@ -226,22 +226,22 @@ static bool poll_part(struct worker *w, struct wire *wire, enum wire_part part, 
 
 bool ingress_poll(struct worker *w)
 {
-	struct wire *wire = rcu_dereference(w->wire), *leaving = rcu_dereference(w->leaving);
+	struct wire *wire = rcu_dereference(w->wire), *old_wire = rcu_dereference(w->old_wire);
 	bool any = false;
 
-	if (leaving && w->ready_leaving) {
-		w->ready_leaving = false;
+	if (old_wire && w->old_wire_ready) {
+		w->old_wire_ready = false;
 		for (unsigned int part = 0; part < WIRE_PARTS; part++) {
 			bool more;
 
-			any |= poll_part(w, leaving, (enum wire_part)part, &more);
-			w->ready_leaving |= more;
+			any |= poll_part(w, old_wire, (enum wire_part)part, &more);
+			w->old_wire_ready |= more;
 		}
 	}
 	for (unsigned int part = 0; wire && part < WIRE_PARTS; part++)
 		/* To look at a queue costs no system call. */
 		if (w->ready[part] || part == WIRE_QUEUE)
 			any |= poll_part(w, wire, (enum wire_part)part, &w->ready[part]);
-	w->behind = w->ready[WIRE_IPV4] || w->ready[WIRE_IPV6];
-	return any || (wire && wire_behind(wire));
+	w->more_to_read = w->ready[WIRE_IPV4] || w->ready[WIRE_IPV6];
+	return any || (wire && wire_has_unsent(wire));
 }

@@ -44,7 +44,7 @@ struct keypair {
 	_Atomic uint64_t sending_counter; /* next to use */
 	_Atomic bool dead;		  /* expired, replaced or wiped: neither way */
 	_Atomic int trust;		  /* enum keypair_trust */
-	_Atomic bool renewal_asked;	  /* rekey event was sent for it */
+	_Atomic bool renewal_requested;	  /* rekey event was sent for it */
 	atomic_flag receiving_busy;
 	struct replay replay;
 

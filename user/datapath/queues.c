@@ -6,7 +6,7 @@
 static void withdraw(struct datapath *d, unsigned int n)
 {
 	for (unsigned int i = 0; i < n; i++)
-		programs_divert_socket(d->params.programs, i, -1);
+		programs_set_divert_socket(d->params.programs, i, -1);
 }
 
 static int open_queue(struct datapath *d, const struct datapath_uplink *u, unsigned int i,
@@ -17,13 +17,13 @@ static int open_queue(struct datapath *d, const struct datapath_uplink *u, unsig
 		.queue = i,
 		.zero_copy = u->zero_copy,
 		.fwmark = u->fwmark,
-		.wanted = u->wanted,
+		.path_missing_fd = u->path_missing_fd,
 	};
 	int err = wire_xdp_open(&p, out);
 
 	if (err)
 		return err;
-	err = programs_divert_socket(d->params.programs, i, wire_xdp_fd(*out));
+	err = programs_set_divert_socket(d->params.programs, i, wire_xdp_fd(*out));
 	if (err) {
 		wire_xdp_close(*out);
 		*out = NULL;
@@ -43,7 +43,7 @@ int datapath_queues_open(struct datapath *d, const struct datapath_uplink *u)
 		n += !err;
 	}
 	for (unsigned int i = 0; i < n; i++)
-		worker_queue(d->workers[i], queues[i]);
+		worker_set_queue(d->workers[i], queues[i]);
 	return n ? (int)n : err;
 }
 
@@ -62,7 +62,7 @@ void datapath_queues_close(struct datapath *d)
 	withdraw(d, d->n_workers);
 	for (unsigned int i = 0; i < d->n_workers; i++) {
 		old[i] = d->workers[i]->queue;
-		worker_queue(d->workers[i], NULL);
+		worker_set_queue(d->workers[i], NULL);
 	}
 	synchronize_rcu();
 	for (unsigned int i = 0; i < d->n_workers; i++)

@@ -28,10 +28,10 @@ struct remote {
 	struct keypair
 		*next; /* responder's: sends once confirmed; then the owner moves it to `current` */
 
-	struct destination destination; /* where it is */
-	_Atomic uint32_t staged;	/* packets held for it by all workers */
-	_Atomic uint32_t stage_epoch;	/* raised to drop what is staged (gave up, removed) */
-	_Atomic bool handshake_asked;	/* an event is on its way; the device clears it */
+	struct destination destination;	  /* where it is */
+	_Atomic uint32_t staged;	  /* packets held for it by all workers */
+	_Atomic uint32_t stage_epoch;	  /* raised to drop what is staged (gave up, removed) */
+	_Atomic bool handshake_requested; /* an event is on its way; the device clears it */
 
 	struct allowed_list allowed; /* the control thread's; see allowed_ips.h */
 	size_t n_allowed;

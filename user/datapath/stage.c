@@ -91,14 +91,14 @@ static struct stage_share *fullest(struct stage *s, const struct stage_share *ow
 static bool make_room(struct stage *s, const struct xsk_packet *packet, const struct remote *r,
 		      unsigned int *dropped)
 {
-	while (packet->n_frames <= xsk_frames_spare()) {
+	while (packet->n_frames <= xsk_spare_frames()) {
 		struct stage_share *own = share_find(s, r), *from;
 
 		if (atomic_load_explicit(&r->staged, memory_order_relaxed) >= MAX_STAGED_PACKETS)
 			from = own;
 		else if (s->n == STAGE_MAX)
 			from = fullest(s, own, packet, false);
-		else if (s->frames + packet->n_frames > xsk_frames_spare())
+		else if (s->frames + packet->n_frames > xsk_spare_frames())
 			from = fullest(s, own, packet, true);
 		else
 			return true;

@@ -4,7 +4,7 @@
  * stay where AF_XDP put them; nothing is copied.
  *
  * Shares are fair. A peer has at most MAX_STAGED_PACKETS over all workers; beyond that its own
- * oldest makes room. The worker has STAGE_MAX packets and xsk_frames_spare() frames; beyond that
+ * oldest makes room. The worker has STAGE_MAX packets and xsk_spare_frames() frames; beyond that
  * the oldest packet of the peer that has most of what ran out makes room. So peers that do not
  * answer never keep out the first packets of one that does.
  *

@@ -14,7 +14,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "datapath/precedence.h"
+#include "datapath/scheduling.h"
 #include "wire/wire_xdp.h"
 
 /* A worker that always finds a packet or two works for its own overhead: two system calls each,
@@ -37,7 +37,7 @@ struct trickle {
 };
 
 /* And from SOURCE_WIRE on, the parts of the wire. */
-enum source { SOURCE_TUNNEL, SOURCE_LEAVING, SOURCE_KICK, SOURCE_WIRE };
+enum source { SOURCE_TUNNEL, SOURCE_OLD_WIRE, SOURCE_KICK, SOURCE_WIRE };
 
 #define N_SOURCES ((int)SOURCE_WIRE + WIRE_PARTS)
 
@@ -49,12 +49,12 @@ static int watch(struct worker *w, int fd, unsigned int source)
 }
 
 /* What AF_XDP counts by itself. */
-static void ask_kernel(struct worker *w)
+static void read_kernel_statistics(struct worker *w)
 {
 	struct wire_xdp *queue = rcu_dereference(w->queue);
 	struct xsk_statistics fresh;
 
-	w->asked_kernel = w->now;
+	w->statistics_read_at = w->now;
 	if (queue)
 		wire_xdp_count(queue, w->count);
 	xsk_statistics(w->xsk, &fresh);
@@ -70,7 +70,7 @@ static void wait_for_work(struct worker *w, bool idle)
 	int n;
 
 	if (idle) {
-		ask_kernel(w);
+		read_kernel_statistics(w);
 		w->count->busy_ns += clock_now() - w->now;
 		rcu_thread_offline();
 		n = epoll_wait(w->epoll, events, N_SOURCES, -1);
@@ -78,16 +78,16 @@ static void wait_for_work(struct worker *w, bool idle)
 		w->count->wakeups++;
 	} else {
 		/* One that never sleeps tells, too. */
-		if (w->now - w->asked_kernel > NSEC_PER_SEC)
-			ask_kernel(w);
+		if (w->now - w->statistics_read_at > NSEC_PER_SEC)
+			read_kernel_statistics(w);
 		n = epoll_wait(w->epoll, events, N_SOURCES, 0);
 	}
 	for (int i = 0; i < n; i++) {
 		switch (events[i].data.u32) {
 		case SOURCE_TUNNEL: /* its ring is looked at in each pass */
 			break;
-		case SOURCE_LEAVING:
-			w->ready_leaving = true;
+		case SOURCE_OLD_WIRE:
+			w->old_wire_ready = true;
 			break;
 		case SOURCE_KICK:
 			w->kicked = true;
@@ -98,7 +98,7 @@ static void wait_for_work(struct worker *w, bool idle)
 	}
 }
 
-static bool trickles(struct trickle *t, const struct worker *w, bool busy)
+static bool is_trickle(struct trickle *t, const struct worker *w, bool busy)
 {
 	const uint64_t sent = w->count->egress_packets - t->sent;
 	const uint64_t received = w->count->wire_messages_received - t->received;
@@ -109,7 +109,7 @@ static bool trickles(struct trickle *t, const struct worker *w, bool busy)
 		return false;
 	/* Who leaves something behind has no time to stay away: a flood fills the socket in a moment,
 	 * and what belongs to a session is in it, too. */
-	if (w->behind || (sent && received) || sent + received >= TRICKLE_MESSAGES ||
+	if (w->more_to_read || (sent && received) || sent + received >= TRICKLE_MESSAGES ||
 	    t->outwards != (sent > 0))
 		t->passes = 0;
 	else
@@ -125,20 +125,20 @@ static void nap(struct worker *w)
 	w->now = clock_now();
 }
 
-/* Goes first where that is wanted and harms nobody (precedence.h). */
-static void take_turn(struct precedence *p, const struct worker *w)
+/* Goes first where that is wanted and harms nobody (scheduling.h). */
+static void choose_scheduling(struct scheduling *p, const struct worker *w)
 {
-	const bool first =
+	const bool realtime =
 		atomic_load_explicit(&w->datapath->low_latency, memory_order_relaxed) &&
-		!precedence_look(p, w->now,
-				 w->count->egress_superpackets + w->count->ingress_superpackets,
-				 w->count->egress_bytes + w->count->ingress_bytes);
+		!scheduling_many_small_packets(
+			p, w->now, w->count->egress_superpackets + w->count->ingress_superpackets,
+			w->count->egress_bytes + w->count->ingress_bytes);
 
-	if (first == p->first)
+	if (realtime == p->realtime)
 		return;
 	/* Whether it can be was tried before. */
-	precedence_set(first);
-	p->first = first;
+	scheduling_set_realtime(realtime);
+	p->realtime = realtime;
 }
 
 static void *run(void *context)
@@ -146,7 +146,7 @@ static void *run(void *context)
 	struct worker *w = context;
 	uint64_t last_work = 0;
 	struct trickle trickle = {0};
-	struct precedence precedence = {0};
+	struct scheduling scheduling = {0};
 	char name[16];
 
 	snprintf(name, sizeof(name), "podveil-w%u", w->id);
@@ -171,7 +171,7 @@ static void *run(void *context)
 			last_work = w->now;
 		if (busy) {
 			wait_for_work(w, false);
-		} else if (w->now - last_work < w->datapath->spin && !precedence.first) {
+		} else if (w->now - last_work < w->datapath->spin && !scheduling.realtime) {
 			/* Somebody else may want the processor more. */
 			sched_yield();
 			wait_for_work(w, false);
@@ -185,9 +185,9 @@ static void *run(void *context)
 		if (busy)
 			w->count->busy_ns += now - w->now;
 		w->now = now;
-		if (trickles(&trickle, w, busy))
+		if (is_trickle(&trickle, w, busy))
 			nap(w);
-		take_turn(&precedence, w);
+		choose_scheduling(&scheduling, w);
 	}
 	egress_end(w);
 	rcu_unregister_thread();
@@ -303,7 +303,7 @@ void worker_free(struct worker *w)
 	join_free(w->join);
 	wire_buffers_free(w->buffers);
 	wire_close(w->wire);
-	wire_close(w->leaving);
+	wire_close(w->old_wire);
 	wire_xdp_close(w->queue);
 	if (w->egress.buffer)
 		explicit_bzero(w->egress.buffer, EGRESS_BUFFER);
@@ -324,28 +324,28 @@ static void watch_as(struct worker *w, int fd, unsigned int source)
 		epoll_ctl(w->epoll, EPOLL_CTL_MOD, fd, &e);
 }
 
-void worker_wire(struct worker *w, struct wire *wire, struct wire *leaving)
+void worker_set_wire(struct worker *w, struct wire *wire, struct wire *old_wire)
 {
-	if (leaving) {
-		wire_lend(leaving, NULL);
+	if (old_wire) {
+		wire_set_queue(old_wire, NULL);
 		for (unsigned int part = 0; part < WIRE_PARTS; part++)
-			watch_as(w, wire_fd(leaving, (enum wire_part)part), SOURCE_LEAVING);
+			watch_as(w, wire_fd(old_wire, (enum wire_part)part), SOURCE_OLD_WIRE);
 	}
 	if (wire) {
-		wire_lend(wire, w->queue);
+		wire_set_queue(wire, w->queue);
 		for (unsigned int part = 0; part < WIRE_PARTS; part++)
 			watch_as(w, wire_fd(wire, (enum wire_part)part), SOURCE_WIRE + part);
 	}
-	rcu_assign_pointer(w->leaving, leaving);
+	rcu_assign_pointer(w->old_wire, old_wire);
 	rcu_assign_pointer(w->wire, wire);
 }
 
-void worker_queue(struct worker *w, struct wire_xdp *queue)
+void worker_set_queue(struct worker *w, struct wire_xdp *queue)
 {
 	rcu_assign_pointer(w->queue, queue);
 	if (!w->wire)
 		return;
-	wire_lend(w->wire, queue);
+	wire_set_queue(w->wire, queue);
 	watch_as(w, wire_fd(w->wire, WIRE_QUEUE), SOURCE_WIRE + WIRE_QUEUE);
 }
 
@@ -370,10 +370,10 @@ bool worker_signal(struct worker *w, enum datapath_event_type type, const struct
 
 void worker_want_session(struct worker *w, struct remote *r)
 {
-	if (atomic_exchange_explicit(&r->handshake_asked, true, memory_order_relaxed))
+	if (atomic_exchange_explicit(&r->handshake_requested, true, memory_order_relaxed))
 		return;
 	if (!worker_signal(w, DATAPATH_WANT_SESSION, r, 0))
-		atomic_store_explicit(&r->handshake_asked, false, memory_order_relaxed);
+		atomic_store_explicit(&r->handshake_requested, false, memory_order_relaxed);
 }
 
 void worker_forward(struct worker *w, const struct wire_received *from, const uint8_t *message,
@@ -385,7 +385,7 @@ void worker_forward(struct worker *w, const struct wire_received *from, const ui
 		w->count->drop_event_full++;
 }
 
-void worker_tell_forwarded(struct worker *w)
+void worker_notify_forwarded(struct worker *w)
 {
 	const uint64_t one = 1;
 
@@ -393,7 +393,7 @@ void worker_tell_forwarded(struct worker *w)
 		return;
 	w->forwarded = false;
 	/* The handshake thread takes that back before it looks into the rings a last time. */
-	if (!atomic_exchange(&w->datapath->messages_said, true) &&
+	if (!atomic_exchange(&w->datapath->messages_notified, true) &&
 	    write(w->datapath->messages_wait, &one, sizeof(one)) < 0)
 		return; /* EAGAIN: it is being woken anyway */
 }

@@ -69,7 +69,7 @@ struct worker {
 
 	struct wire *wire; /* (rcu) replaced by the owner; NULL: device is down */
 	/* (rcu) On the port that we had before: peers may still send there. Receives only. */
-	struct wire *leaving;
+	struct wire *old_wire;
 	struct wire_xdp *queue; /* (rcu) lent to the wire; the owner's */
 
 	struct xsk *xsk;
@@ -83,13 +83,13 @@ struct worker {
 	struct stage stage;
 	struct egress egress;
 	struct ingress ingress;
-	uint64_t now;	       /* read once a pass */
-	uint64_t asked_kernel; /* when AF_XDP's own statistics were last read */
+	uint64_t now;		     /* read once a pass */
+	uint64_t statistics_read_at; /* when AF_XDP's own statistics were last read */
 	uint64_t icmp_tokens_at;
 	unsigned int icmp_tokens;
 	/* What epoll said and was not yet exhausted. */
-	bool ready[WIRE_PARTS], ready_leaving, kicked;
-	bool behind; /* the last pass left messages in a socket */
+	bool ready[WIRE_PARTS], old_wire_ready, kicked;
+	bool more_to_read; /* the last pass left messages in a socket */
 };
 
 struct datapath {
@@ -102,9 +102,9 @@ struct datapath {
 	/* Workers write [1]: about our own sessions. Sent is counted behind each. */
 	int signals[2];
 	_Atomic uint32_t signals_sent;
-	uint32_t signals_read;	    /* the handshake thread's */
-	int messages_wait;	    /* eventfd: workers' rings hold messages from outside */
-	_Atomic bool messages_said; /* it was written, and not read yet */
+	uint32_t signals_read;		/* the handshake thread's */
+	int messages_wait;		/* eventfd: workers' rings hold messages from outside */
+	_Atomic bool messages_notified; /* it was written, and not read yet */
 	/* By worker. One that is removed leaves its ring behind, with what nobody has taken yet. */
 	struct message_ring *rings[PV_MAX_WORKERS];
 	_Atomic unsigned int n_rings;
@@ -125,10 +125,10 @@ bool worker_packets_waiting(const struct worker *w);
 bool worker_messages_waiting(const struct worker *w);
 /* Owner: another wire from now on (NULL: none), while the old one is received from or not. What is
  * neither may be closed after a grace period. */
-void worker_wire(struct worker *w, struct wire *wire, struct wire *leaving);
+void worker_set_wire(struct worker *w, struct wire *wire, struct wire *old_wire);
 /* Owner: a queue of the uplink beside the wire's sockets from now on (NULL: none). The one before
  * may be closed after a grace period. */
-void worker_queue(struct worker *w, struct wire_xdp *queue);
+void worker_set_queue(struct worker *w, struct wire_xdp *queue);
 
 /* Writes our own slot: nobody else does. */
 static inline void histogram_add(struct pv_histogram *h, uint32_t value)
@@ -153,7 +153,7 @@ bool worker_signal(struct worker *w, enum datapath_event_type type, const struct
 void worker_forward(struct worker *w, const struct wire_received *from, const uint8_t *message,
 		    size_t len);
 /* Once for all that was forwarded. */
-void worker_tell_forwarded(struct worker *w);
+void worker_notify_forwarded(struct worker *w);
 /* Packets are waiting for a session, or one should be renewed. */
 void worker_want_session(struct worker *w, struct remote *r);
 

@@ -15,7 +15,7 @@
 #include "device/config_plan.h"
 #include "device/peer.h"
 
-static bool find(void *context, const uint8_t public_key[KEY_SIZE], size_t *n_allowed)
+static bool find_n_allowed(void *context, const uint8_t public_key[KEY_SIZE], size_t *n_allowed)
 {
 	struct peer *p = peer_find(context, public_key);
 
@@ -29,7 +29,7 @@ static int make_plan(struct device *d, const struct device_config *config, struc
 	const struct config_start start = {
 		.n_peers = d->n_peers,
 		.n_allowed = d->n_allowed,
-		.find = find,
+		.find = find_n_allowed,
 		.context = d,
 	};
 	int err;
@@ -81,7 +81,7 @@ int device_publish_settings(struct device *d)
 		.first_queue = d->datapath ? datapath_first_queue(d->datapath) : 0,
 	};
 
-	return programs_settings(d->programs, &settings);
+	return programs_write_settings(d->programs, &settings);
 }
 
 static int set_port(struct device *d, uint16_t port, uint32_t fwmark)
@@ -107,7 +107,7 @@ static void rebase(struct peer *p)
 	session_clear(p);
 	memcpy(p->handshake.static_static, fresh.static_static, KEY_SIZE);
 	p->last_sent_handshake = 0;
-	peer_attention(p);
+	peer_request_attention(p);
 	device_unlock(d);
 	sodium_memzero(&fresh, sizeof(fresh));
 }
@@ -136,7 +136,7 @@ static void set_keepalive(struct peer *p, uint16_t seconds)
 {
 	p->keepalive = seconds;
 	timers_persistent_keepalive_set(&p->remote.timers, seconds * NSEC_PER_SEC);
-	peer_attention(p);
+	peer_request_attention(p);
 }
 
 /* In the order of the request. What stays is never away, unless there is no room for both. */
@@ -170,11 +170,11 @@ static void set_peer(struct peer *p, const struct peer_config *pc)
 		destination_set(&p->remote.destination, &pc->endpoint);
 	if (pc->set & PEER_SET_KEEPALIVE)
 		set_keepalive(p, pc->keepalive);
-	peer_show(p);
+	peer_update_map(p);
 	/* It may have become reachable for what waits. */
 	if (p->device->up && atomic_load_explicit(&p->remote.staged, memory_order_relaxed)) {
 		protocol_initiate(p, clock_now(), HANDSHAKE_STARTED_OWNER);
-		peer_attention(p);
+		peer_request_attention(p);
 	}
 }
 
@@ -219,7 +219,7 @@ static int set_sockets(struct device *d, const struct device_config *config)
 	    (config->listen_port != d->listen_port || !d->up))
 		err = set_port(d, config->listen_port, fwmark);
 	if (!err && fwmark != d->fwmark) {
-		err = datapath_fwmark(d->datapath, fwmark);
+		err = datapath_set_fwmark(d->datapath, fwmark);
 		if (!err)
 			d->fwmark = fwmark;
 	}
@@ -241,7 +241,7 @@ static int carry_out(struct device *d, const struct device_config *config, struc
 	device_lock(d);
 	device_publish_settings(d);
 	if (config->n_peers)
-		datapath_answer(d->datapath);
+		datapath_enable_icmp_answers(d->datapath);
 	d->version++;
 	device_unlock(d);
 	return first;

@@ -176,39 +176,39 @@ bool device_ended(const struct device *d)
 	return d->ending;
 }
 
-int device_mend(struct device *d)
+int device_repair(struct device *d)
 {
 	struct link_info inner;
-	int mended = 0, err;
+	int repaired = 0, err;
 
-	if (!d->elsewhere && !programs_attached_tunnel(d->programs, d->tunnel_ifindex)) {
+	if (!d->in_other_namespace && !programs_attached_tunnel(d->programs, d->tunnel_ifindex)) {
 		err = programs_attach_tunnel(d->programs, d->tunnel_ifindex);
 		if (err)
 			return err;
-		mended++;
+		repaired++;
 	}
 	if (!programs_attached_inner(d->programs, d->inner_ifindex)) {
 		err = programs_attach_inner(d->programs, d->inner_ifindex, true);
 		if (err)
 			return err;
-		mended++;
+		repaired++;
 	}
 	err = programs_repin(d->programs);
 	if (err < 0)
 		return err;
-	mended += err;
+	repaired += err;
 	err = link_get_index(d->inner_ifindex, &inner);
 	if (!err && !inner.up) {
 		err = link_set_up(d->inner_ifindex, true);
-		mended++;
+		repaired++;
 	}
 	/* The port may be free now. */
 	if (!err && inner.carrier && !d->up)
-		device_follow_carrier(d, true);
-	return err ? err : mended;
+		device_set_carrier(d, true);
+	return err ? err : repaired;
 }
 
-void device_wire(struct device *d, enum wire_choice wire, int uplink)
+void device_set_wire(struct device *d, enum wire_mode wire, int uplink)
 {
 	device_lock(d);
 	if (d->wire != wire || (uplink && d->wire_ifindex != uplink)) {
@@ -220,17 +220,17 @@ void device_wire(struct device *d, enum wire_choice wire, int uplink)
 	device_unlock(d);
 }
 
-void device_low_latency(struct device *d, bool on)
+void device_set_low_latency(struct device *d, bool on)
 {
 	if (on == d->latency.low)
 		return;
 	device_lock(d);
 	latency_set(&d->latency, on);
-	datapath_low_latency(d->datapath, on && d->latency.first);
+	datapath_set_low_latency(d->datapath, on && d->latency.first);
 	device_unlock(d);
-	if (*d->latency.lacks)
+	if (*d->latency.missing)
 		log_warn("low latency lacks something", "device=%s lacks=\"%s\"", d->name,
-			 d->latency.lacks);
+			 d->latency.missing);
 	else
 		log_info(on ? "low latency" : "no low latency any more", "device=%s", d->name);
 }
@@ -246,7 +246,7 @@ static unsigned int how_many(unsigned int wanted)
 	return wanted < PV_MAX_WORKERS ? wanted : PV_MAX_WORKERS;
 }
 
-int device_workers(struct device *d, unsigned int workers)
+int device_set_workers(struct device *d, unsigned int workers)
 {
 	const unsigned int n = how_many(workers);
 	unsigned int before;
@@ -379,7 +379,7 @@ static int start_handshakes(struct device *d)
 	const int err = handshaker_new(d, &d->handshaker);
 
 	if (!err)
-		device_low_latency(d, d->params.low_latency);
+		device_set_low_latency(d, d->params.low_latency);
 	return err;
 }
 
@@ -387,7 +387,7 @@ static int start_inner_end(struct device *d)
 {
 	const int err = link_set_up(d->inner_ifindex, true);
 
-	return err ? err : device_follow(d);
+	return err ? err : device_watch_link(d);
 }
 
 static const struct step {
@@ -449,7 +449,7 @@ void device_free(struct device *d, bool remove)
 {
 	if (!d)
 		return;
-	device_follow_no_more(d);
+	device_unwatch_link(d);
 	if (d->session_event)
 		event_free(d->session_event);
 	if (d->datapath) {

@@ -19,7 +19,7 @@
 #include "device/handshake_counters.h"
 #include "device/latency.h"
 #include "wire/endpoint.h"
-#include "wire/wire_choice.h"
+#include "wire/wire_mode.h"
 
 #include "protocol/messages.h"
 
@@ -35,15 +35,15 @@ struct device_params {
 	uint32_t mtu;		 /* 0: 1420 */
 	bool per_packet;	 /* no superpackets, even where the kernel can */
 	const char *aead;	 /* NULL: the fastest */
-	enum wire_choice wire;	 /* see device_wire() */
+	enum wire_mode wire;	 /* see device_set_wire() */
 	const char *uplink; /* for `xdp`; NULL: the device by which the first peer is reached */
-	bool low_latency;   /* see device_low_latency() */
+	bool low_latency;   /* see device_set_low_latency() */
 	bool adopt;	    /* take over a tunnel device that a dead process left */
 	/* The tunnel device is gone: the owner should free. */
 	void (*ended)(struct device *d, void *context);
 	/* It bears another name now: device_name(). */
 	void (*renamed)(struct device *d, void *context);
-	/* Sessions came to stand since the last call; device_look() tells which. NULL: not wanted.
+	/* Sessions came to stand since the last call; device_report() tells which. NULL: not wanted.
 	 */
 	void (*sessions)(struct device *d, void *context);
 	void *context;
@@ -58,7 +58,7 @@ void device_free(struct device *d, bool remove);
 
 /* So many workers from now on (as in the parameters), without losing a packet. -ENOSPC: the pair has
  * not so many queues. */
-int device_workers(struct device *d, unsigned int workers);
+int device_set_workers(struct device *d, unsigned int workers);
 
 const char *device_name(const struct device *d); /* follows renames */
 /* Of lock, pins and socket: the device's own, but where somebody else serves a device of that name
@@ -73,16 +73,16 @@ bool device_is_served(const char *name);
 
 /* Looks whether programs, pins, inner end and offloads are as they were made, and makes them so
  * again. How many had to be, or -errno. */
-int device_mend(struct device *d);
+int device_repair(struct device *d);
 
 /* How messages get to the wire from now on: through UDP sockets; through AF_XDP on the device
  * `uplink` (0: as in params) beside them; or so where the driver has zero-copy. Done soon after, on
- * another thread; device_look() tells what became of it, and why. No packet is lost by it. */
-void device_wire(struct device *d, enum wire_choice wire, int uplink);
+ * another thread; device_report() tells what became of it, and why. No packet is lost by it. */
+void device_set_wire(struct device *d, enum wire_mode wire, int uplink);
 
 /* From now on packets go soon rather than cheaply, or no longer (latency.h). What of that cannot be
- * had is logged, and device_look() tells. */
-void device_low_latency(struct device *d, bool on);
+ * had is logged, and device_report() tells. */
+void device_set_low_latency(struct device *d, bool on);
 
 /* --- configuration: all of it or nothing --- */
 
@@ -133,7 +133,7 @@ uint64_t device_version(struct device *d);
 
 /* --- looking at it --- */
 
-#define WIRE_WHY 160
+#define WIRE_REASON_TEXT 160
 
 struct device_view {
 	uint8_t private_key[KEY_SIZE]; /* wipe after use */
@@ -146,11 +146,11 @@ struct device_view {
 	bool superpackets;
 	unsigned int workers;
 	uint32_t mtu;
-	const char *wire;	 /* "socket" or "xdp" */
-	bool wire_refused;	 /* xdp is wanted, and cannot be */
-	char wire_why[WIRE_WHY]; /* how, or why not xdp */
+	const char *wire;		    /* "socket" or "xdp" */
+	bool wire_refused;		    /* xdp is wanted, and cannot be */
+	char wire_reason[WIRE_REASON_TEXT]; /* how, or why not xdp */
 	bool low_latency;
-	char latency_lacks[LATENCY_LACKS]; /* what of it cannot be had; "": nothing */
+	char latency_missing[LATENCY_MISSING_TEXT]; /* what of it cannot be had; "": nothing */
 	uint64_t handshakes[HANDSHAKE_COUNTS];
 };
 
@@ -171,11 +171,11 @@ struct peer_view {
 };
 
 /* Calls back, without the lock; the views live for the duration of the call. Control thread. */
-void device_look(struct device *d, void (*device)(const struct device_view *, void *context),
-		 void (*peer)(const struct peer_view *, void *context), void *context);
+void device_report(struct device *d, void (*device)(const struct device_view *, void *context),
+		   void (*peer)(const struct peer_view *, void *context), void *context);
 /* Start a handshake with a peer, now or when the device is up, if it has no fresh session, or
  * `anyway`. -ENOENT: no such peer. */
-int device_handshake(struct device *d, const uint8_t public_key[KEY_SIZE], bool anyway);
+int device_start_handshake(struct device *d, const uint8_t public_key[KEY_SIZE], bool anyway);
 
 /* The counters of programs and workers, summed over slots. */
 struct pv_counters;

@@ -16,14 +16,14 @@
 #define BATCH 64
 /* After a change of port: peers learn the new one from the next message they get, or from a store.
  */
-#define LEAVE_SECONDS 5
+#define OLD_PORT_SECONDS 5
 
 struct handshaker {
 	struct device *device;
 	pthread_t thread;
 	bool started;
 	struct event_base *base;
-	struct event *on_event, *on_wake, *on_leave;
+	struct event *on_event, *on_wake, *on_close_old_port;
 	int wake; /* eventfd */
 	_Atomic bool stopping;
 	struct gate *gate;
@@ -54,7 +54,7 @@ static void schedule(struct handshaker *h, struct peer *p, uint64_t at, uint64_t
 	evtimer_add(p->timer, &delay);
 }
 
-static void look_after(struct handshaker *h, struct peer *p, uint64_t now)
+static void run_timers(struct handshaker *h, struct peer *p, uint64_t now)
 {
 	schedule(h, p, protocol_timers(p, now), now);
 }
@@ -69,12 +69,12 @@ static void on_timer(evutil_socket_t fd, short what, void *context)
 	device_lock(d);
 	/* A removed peer's timer may fire before its memory goes. */
 	if (!p->removed)
-		look_after(d->handshaker, p, clock_now());
+		run_timers(d->handshaker, p, clock_now());
 	device_unlock(d);
 }
 
 /* Nobody finds them any more. */
-static void reap(struct device *d)
+static void free_removed_peers(struct device *d)
 {
 	struct peer_list gone = TAILQ_HEAD_INITIALIZER(gone);
 	struct peer *p;
@@ -91,14 +91,14 @@ static void reap(struct device *d)
 	}
 }
 
-static void on_leave(evutil_socket_t fd, short what, void *context)
+static void on_close_old_port(evutil_socket_t fd, short what, void *context)
 {
 	struct handshaker *h = context;
 
 	(void)fd;
 	(void)what;
 	device_lock(h->device);
-	datapath_leave(h->device->datapath);
+	datapath_close_old_port(h->device->datapath);
 	device_unlock(h->device);
 }
 
@@ -108,15 +108,15 @@ static struct peer *next_to_look_at(struct device *d)
 	struct peer *p = TAILQ_FIRST(&d->attention);
 
 	if (p) {
-		TAILQ_REMOVE(&d->attention, p, look);
+		TAILQ_REMOVE(&d->attention, p, attention_entry);
 		p->attention = false;
 	}
 	return p;
 }
 
-static void attend(struct handshaker *h)
+static void process_attention(struct handshaker *h)
 {
-	const struct timeval leave = {LEAVE_SECONDS, 0};
+	const struct timeval close_delay = {OLD_PORT_SECONDS, 0};
 	struct device *d = h->device;
 	struct peer *p = NULL;
 	unsigned int n = 0;
@@ -127,16 +127,16 @@ static void attend(struct handshaker *h)
 
 		p = next_to_look_at(d);
 		if (p)
-			look_after(h, p, now);
+			run_timers(h, p, now);
 		device_unlock(d);
 	} while (p && ++n < BATCH);
 	if (p)
 		handshaker_wake(h);
-	reap(d);
+	free_removed_peers(d);
 	device_lock(d);
-	uplink_attend(d->uplink);
-	if (datapath_leaving(d->datapath))
-		evtimer_add(h->on_leave, &leave);
+	uplink_update(d->uplink);
+	if (datapath_has_old_port(d->datapath))
+		evtimer_add(h->on_close_old_port, &close_delay);
 	device_unlock(d);
 }
 
@@ -151,7 +151,7 @@ static void on_wake(evutil_socket_t fd, short what, void *context)
 	if (atomic_load(&h->stopping))
 		event_base_loopbreak(h->base);
 	else
-		attend(h);
+		process_attention(h);
 }
 
 /* An event about one of our peers. */
@@ -171,7 +171,7 @@ static void on_signal(struct handshaker *h, const struct datapath_event *e)
 				timers_handshake_complete(&p->remote.timers);
 				clock_gettime(CLOCK_REALTIME, &p->last_handshake);
 				p->sessions++;
-				atomic_store(&p->remote.handshake_asked, false);
+				atomic_store(&p->remote.handshake_requested, false);
 				device_count(d, HANDSHAKE_FINISHED_RESPONDER);
 				device_session_news(d);
 			}
@@ -180,7 +180,7 @@ static void on_signal(struct handshaker *h, const struct datapath_event *e)
 		case DATAPATH_HANDSHAKE_MESSAGE:
 			break;
 		}
-		look_after(h, p, now);
+		run_timers(h, p, now);
 	}
 	device_unlock(d);
 }
@@ -230,8 +230,8 @@ int handshaker_new(struct device *d, struct handshaker **out)
 	h->on_wake = event_new(h->base, h->wake, EV_READ | EV_PERSIST, on_wake, h);
 	h->on_event = event_new(h->base, datapath_event_fd(d->datapath), EV_READ | EV_PERSIST,
 				on_event, h);
-	h->on_leave = evtimer_new(h->base, on_leave, h);
-	if (!h->on_wake || !h->on_event || !h->on_leave || event_add(h->on_wake, NULL) ||
+	h->on_close_old_port = evtimer_new(h->base, on_close_old_port, h);
+	if (!h->on_wake || !h->on_event || !h->on_close_old_port || event_add(h->on_wake, NULL) ||
 	    event_add(h->on_event, NULL))
 		goto fail;
 	err = uplink_new(d, h->base, &d->uplink);
@@ -268,7 +268,7 @@ void handshaker_free(struct handshaker *h)
 		handshaker_wake(h);
 		pthread_join(h->thread, NULL);
 		/* Nobody else is left: the peers' timers go while their base is there. */
-		reap(h->device);
+		free_removed_peers(h->device);
 	}
 	if (h->device->uplink) {
 		device_lock(h->device);
@@ -280,8 +280,8 @@ void handshaker_free(struct handshaker *h)
 		event_free(h->on_event);
 	if (h->on_wake)
 		event_free(h->on_wake);
-	if (h->on_leave)
-		event_free(h->on_leave);
+	if (h->on_close_old_port)
+		event_free(h->on_close_old_port);
 	gate_free(h->gate);
 	if (h->base)
 		event_base_free(h->base);

@@ -8,15 +8,15 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "datapath/precedence.h"
+#include "datapath/scheduling.h"
 
 #define AWAKE "/dev/cpu_dma_latency"
 
-static void lack(struct latency *l, const char *what, int err)
+static void note_missing(struct latency *l, const char *what, int err)
 {
-	const size_t used = strlen(l->lacks);
+	const size_t used = strlen(l->missing);
 
-	snprintf(l->lacks + used, sizeof(l->lacks) - used, "%s%s: %s", used ? "; " : "", what,
+	snprintf(l->missing + used, sizeof(l->missing) - used, "%s%s: %s", used ? "; " : "", what,
 		 strerror(-err));
 }
 
@@ -47,14 +47,14 @@ void latency_set(struct latency *l, bool low)
 	if (!low)
 		return;
 	/* Workers cannot say so themselves; what this thread may, they may. */
-	err = precedence_set(true);
+	err = scheduling_set_realtime(true);
 	l->first = !err;
 	if (err)
-		lack(l, "workers run as all others do, SCHED_RR", err);
+		note_missing(l, "workers run as all others do, SCHED_RR", err);
 	else
-		precedence_set(false);
+		scheduling_set_realtime(false);
 	l->descriptor = keep_awake();
 	l->awake = l->descriptor >= 0;
 	if (!l->awake)
-		lack(l, "processors may sleep, " AWAKE, l->descriptor);
+		note_missing(l, "processors may sleep, " AWAKE, l->descriptor);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Low latency, as a setting of a device: its workers run before other threads
- * (datapath/precedence.h), and no processor of this machine sleeps so deeply that waking it takes
+ * (datapath/scheduling.h), and no processor of this machine sleeps so deeply that waking it takes
  * time (/dev/cpu_dma_latency, PM QoS). What of that cannot be had is left out and named. The
  * control thread's.
  */
@@ -10,14 +10,14 @@
 
 #include <stdbool.h>
 
-#define LATENCY_LACKS 160
+#define LATENCY_MISSING_TEXT 160
 
 struct latency {
 	bool low;   /* as asked for */
 	bool first; /* threads of this process may go first */
 	bool awake; /* no processor sleeps while `descriptor` is open */
 	int descriptor;
-	char lacks[LATENCY_LACKS]; /* "": nothing */
+	char missing[LATENCY_MISSING_TEXT]; /* "": nothing */
 };
 
 /* Takes what there is, or gives it back. A process that dies gives it back, too. */

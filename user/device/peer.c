@@ -162,7 +162,7 @@ void peer_withdraw(struct peer *p)
 	TAILQ_REMOVE(&d->peers, p, list);
 	d->n_peers--;
 	if (p->attention)
-		TAILQ_REMOVE(&d->attention, p, look);
+		TAILQ_REMOVE(&d->attention, p, attention_entry);
 	p->attention = false;
 	p->removed = true;
 	d->slots[p->remote.slot] = NULL;
@@ -173,7 +173,7 @@ void peer_withdraw(struct peer *p)
 	device_unlock(d);
 }
 
-void peer_show(struct peer *p)
+void peer_update_map(struct peer *p)
 {
 	struct endpoint e;
 	struct pv_peer shown = {
@@ -315,13 +315,13 @@ void peer_pending_end(struct peer *p)
 	p->pending = NULL;
 }
 
-void peer_attention(struct peer *p)
+void peer_request_attention(struct peer *p)
 {
 	struct device *d = p->device;
 
 	if (!p->attention) {
 		p->attention = true;
-		TAILQ_INSERT_TAIL(&d->attention, p, look);
+		TAILQ_INSERT_TAIL(&d->attention, p, attention_entry);
 	}
 	handshaker_wake(d->handshaker);
 }

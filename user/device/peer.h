@@ -51,7 +51,7 @@ struct peer {
 	bool removed;
 	struct event *timer; /* the handshake thread's; made on first use */
 	struct cds_lfht_node by_key;
-	TAILQ_ENTRY(peer) list, look, removal;
+	TAILQ_ENTRY(peer) list, attention_entry, removal;
 };
 
 TAILQ_HEAD(peer_list, peer);
@@ -62,7 +62,7 @@ struct device {
 	char served_name[IF_NAMESIZE]; /* of lock and pins */
 	int tunnel_ifindex, inner_ifindex;
 	/* The tunnel device is in another network namespace, whose news may not reach us. */
-	bool elsewhere;
+	bool in_other_namespace;
 	struct event *recheck_event;
 	uint8_t mac[6]; /* of the tunnel device */
 	int lock_file;
@@ -87,8 +87,8 @@ struct device {
 
 	pthread_mutex_t lock;
 	bool up;
-	enum wire_choice wire; /* wanted */
-	int wire_ifindex;      /* the uplink; 0: the first peer's */
+	enum wire_mode wire; /* wanted */
+	int wire_ifindex;    /* the uplink; 0: the first peer's */
 	struct latency latency;
 	struct uplink *uplink; /* the handshake thread's */
 	int listen_error;      /* of the last attempt to go up */
@@ -127,13 +127,13 @@ static inline void device_count(struct device *d, enum handshake_count what)
 /* From now on served under this name, if nobody else is: -EWOULDBLOCK. */
 int device_take_name(struct device *d, const char *name);
 
-/* --- follow.c --- */
+/* --- link_changes.c --- */
 
 /* Learns from now on what becomes of the tunnel device, and what has become of it until now. */
-int device_follow(struct device *d);
-void device_follow_no_more(struct device *d);
+int device_watch_link(struct device *d);
+void device_unwatch_link(struct device *d);
 /* The inner end has carrier while both ends are up, wherever the tunnel device is. */
-void device_follow_carrier(struct device *d, bool carrier);
+void device_set_carrier(struct device *d, bool carrier);
 /* A packet has to fit into one AF_XDP frame where they do not come as chains. */
 void device_check_mtu(const struct device *d);
 
@@ -160,7 +160,7 @@ void peer_publish(struct peer *p);
  * without the lock. */
 void peer_withdraw(struct peer *p);
 /* The `peers` map follows. */
-void peer_show(struct peer *p);
+void peer_update_map(struct peer *p);
 /* Allowed IPs: control thread, the lock is not needed. */
 int peer_allow(struct peer *p, const struct cidr *cidr);
 void peer_disallow(struct peer *p, const struct cidr *cidr);
@@ -170,7 +170,7 @@ void peer_disallow_older(struct peer *p, uint64_t number);
 int peer_pending_begin(struct peer *p); /* 0 or -ENOMEM */
 void peer_pending_end(struct peer *p);
 /* The handshake thread should look at it (and wakes). */
-void peer_attention(struct peer *p);
+void peer_request_attention(struct peer *p);
 
 /* A session came to stand: the owner is told on its own thread. */
 void device_session_news(struct device *d);

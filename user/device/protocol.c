@@ -40,7 +40,7 @@ static int send_to(struct peer *p, const void *message, size_t len, uint64_t now
 
 static void asked_no_more(struct peer *p)
 {
-	atomic_store_explicit(&p->remote.handshake_asked, false, memory_order_relaxed);
+	atomic_store_explicit(&p->remote.handshake_requested, false, memory_order_relaxed);
 }
 
 void protocol_initiate(struct peer *p, uint64_t now, enum handshake_count cause)
@@ -106,7 +106,7 @@ static void received_from(struct peer *p, const struct handshake_message *e, uin
 
 	if (!destination_get(&p->remote.destination, &known) || !endpoint_equal(&known, &e->from)) {
 		destination_set(&p->remote.destination, &e->from);
-		peer_show(p);
+		peer_update_map(p);
 	}
 	remote_count_received(&p->remote, PV_MAX_WORKERS, 1, e->length);
 	timers_message_received(&p->remote.timers, false, now);
@@ -179,7 +179,7 @@ static void receive_initiation(struct device *d, const struct handshake_message 
 		timers_session_derived(&p->remote.timers, now);
 		p->last_sent_handshake = now;
 		send_to(p, &out, sizeof(out), now);
-		peer_attention(p);
+		peer_request_attention(p);
 	} else {
 		device_count(d, failure(err, HANDSHAKE_FAILED_UNKNOWN_PEER));
 		gate_wasted(gate);
@@ -214,7 +214,7 @@ static void receive_response(struct device *d, const struct handshake_message *e
 		datapath_kick(d->datapath);
 		if (!atomic_load_explicit(&p->remote.staged, memory_order_relaxed))
 			send_keepalive(p, now);
-		peer_attention(p);
+		peer_request_attention(p);
 	} else {
 		device_count(d, failure(err, HANDSHAKE_FAILED_UNEXPECTED));
 	}

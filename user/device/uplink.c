@@ -25,61 +25,61 @@
 #define SOON_MS	   50
 #define SOON_TIMES 4
 /* The first of the network's news is looked at at once, and what follows it not more often. */
-#define SETTLE (10 * NSEC_PER_MSEC)
+#define DEBOUNCE (10 * NSEC_PER_MSEC)
 /* Looking may take a tenth of the time at most: with thousands of peers it costs. */
-#define PATIENCE 10
+#define COST_FACTOR 10
 /* For what came in to be received, before a queue goes. */
 #define DRAIN_STEPS 50
 #define DRAIN_STEP  NSEC_PER_MSEC
 
 struct uplink {
 	struct device *device;
-	int wanted; /* eventfd, written by workers that miss a path */
+	int path_missing_fd; /* eventfd, written by workers that miss a path */
 	struct route_watch *watch;
-	struct event *on_wanted, *on_news, *on_settled, *on_retry;
-	uint64_t looked, look_cost; /* when, and what it took, ns */
-	enum wire_choice choice;    /* that was tried last ... */
-	int wanted_ifindex;	    /* ... on this device ... */
-	unsigned int workers;	    /* ... for so many ... */
-	bool final;		    /* ... and the answer will not change: no need to try again */
-	bool busy;		    /* somebody else has what we want */
-	unsigned int soon;	    /* attempts that followed soon, one after the other */
+	struct event *on_path_missing, *on_news, *on_debounced, *on_retry;
+	uint64_t refreshed_at, refresh_cost; /* when, and what it took, ns */
+	enum wire_mode tried_wire;	     /* that was tried last ... */
+	int tried_ifindex;		     /* ... on this device ... */
+	unsigned int workers;		     /* ... for so many ... */
+	bool permanent;	   /* ... and the answer will not change: no need to try again */
+	bool busy;	   /* somebody else has what we want */
+	unsigned int soon; /* attempts that followed soon, one after the other */
 
 	bool open;
 	int queues;
 	bool zero_copy, generic;
 	struct link_info link; /* as it was when the queues were opened */
-	int attached;	       /* the program's link; -1: none */
+	int divert_link;       /* the program's link; -1: none */
 	uint16_t port;
 	struct pv_address *addresses;
 	size_t n_addresses, room;
-	char why[WIRE_WHY];
+	char reason[WIRE_REASON_TEXT];
 };
 
 /* --- saying why --- */
 
 /* Once for each reason. */
-static void say(struct uplink *u, const char *format, ...)
+static void set_reason(struct uplink *u, const char *format, ...)
 {
-	char why[WIRE_WHY];
+	char reason[WIRE_REASON_TEXT];
 	va_list args;
 
 	va_start(args, format);
-	vsnprintf(why, sizeof(why), format, args);
+	vsnprintf(reason, sizeof(reason), format, args);
 	va_end(args);
-	if (!strcmp(why, u->why))
+	if (!strcmp(reason, u->reason))
 		return;
-	snprintf(u->why, sizeof(u->why), "%s", why);
+	snprintf(u->reason, sizeof(u->reason), "%s", reason);
 	if (u->open)
 		log_info("messages go through AF_XDP on the uplink",
 			 "device=%s uplink=%s queues=%d mode=%s", u->device->name, u->link.name,
 			 u->queues, u->zero_copy ? "zero-copy" : "copy");
 	else if (u->device->wire == WIRE_XDP && u->device->up)
 		log_error("messages go through sockets, not through AF_XDP",
-			  "device=%s problem=\"%s\"", u->device->name, why);
+			  "device=%s problem=\"%s\"", u->device->name, reason);
 	else
 		log_debug("messages go through sockets", "device=%s why=\"%s\"", u->device->name,
-			  why);
+			  reason);
 }
 
 /* --- paths --- */
@@ -152,32 +152,32 @@ static bool find_path(const struct uplink *u, const struct endpoint *e, struct f
 	return true;
 }
 
-static void look_for_path(const struct uplink *u, struct endpoint_box *box)
+static void update_path(const struct uplink *u, struct endpoint_box *box)
 {
 	struct frame_headers headers = {.length = 0};
 
 	if (find_path(u, &box->endpoint, &headers)) {
 		destination_set_path(box, &headers);
-		atomic_store_explicit(&box->path_wanted, false, memory_order_relaxed);
+		atomic_store_explicit(&box->path_missing, false, memory_order_relaxed);
 	} else if (box->path) {
 		/* Nobody need ask again: what changes is news. */
-		atomic_store_explicit(&box->path_wanted, true, memory_order_relaxed);
+		atomic_store_explicit(&box->path_missing, true, memory_order_relaxed);
 		destination_set_path(box, NULL);
 	}
 }
 
 /* Those that somebody sends to. */
-static void look_for_paths(const struct uplink *u, bool missing_alone)
+static void update_paths(const struct uplink *u, bool only_missing)
 {
 	struct peer *p;
 
 	TAILQ_FOREACH (p, &u->device->peers, list) {
 		struct endpoint_box *box = rcu_dereference(p->remote.destination.box);
 
-		if (!box || (box->path && missing_alone))
+		if (!box || (box->path && only_missing))
 			continue;
-		if (box->path || atomic_load_explicit(&box->path_wanted, memory_order_relaxed))
-			look_for_path(u, box);
+		if (box->path || atomic_load_explicit(&box->path_missing, memory_order_relaxed))
+			update_path(u, box);
 	}
 }
 
@@ -191,7 +191,7 @@ static void forget_paths(const struct uplink *u)
 		if (!box)
 			continue;
 		destination_set_path(box, NULL);
-		atomic_store_explicit(&box->path_wanted, false, memory_order_relaxed);
+		atomic_store_explicit(&box->path_missing, false, memory_order_relaxed);
 	}
 }
 
@@ -217,7 +217,7 @@ static void take_address(void *context, const struct cidr *a, int ifindex)
 	u->addresses[u->n_addresses++] = address_key(a);
 }
 
-static int tell_program(struct uplink *u)
+static int update_divert_program(struct uplink *u)
 {
 	struct pv_divert_settings s = {
 		.largest = XSK_FRAME_SIZE,
@@ -231,11 +231,12 @@ static int tell_program(struct uplink *u)
 	u->n_addresses = 0;
 	err = local_address_each(take_address, u);
 	if (!err)
-		err = programs_divert_addresses(u->device->programs, u->addresses, u->n_addresses);
+		err = programs_write_divert_addresses(u->device->programs, u->addresses,
+						      u->n_addresses);
 	/* More addresses than the map holds: messages to the others go through the sockets. */
 	if (err == -E2BIG || err == -ENOMEM)
 		err = 0;
-	return err ? err : programs_divert_settings(u->device->programs, &s);
+	return err ? err : programs_write_divert_settings(u->device->programs, &s);
 }
 
 /* --- opening and closing --- */
@@ -249,9 +250,9 @@ static void drain(const struct uplink *u)
 
 static void close_queues(struct uplink *u)
 {
-	if (u->attached >= 0)
-		close(u->attached);
-	u->attached = -1;
+	if (u->divert_link >= 0)
+		close(u->divert_link);
+	u->divert_link = -1;
 	if (!u->open)
 		return;
 	/* Nothing comes in any more; what did is not lost. */
@@ -268,7 +269,7 @@ static int open_queues(struct uplink *u, bool zero_copy)
 		.ifindex = u->link.ifindex,
 		.zero_copy = zero_copy,
 		.fwmark = u->device->fwmark,
-		.wanted = u->wanted,
+		.path_missing_fd = u->path_missing_fd,
 	};
 
 	int n = datapath_queues_open(u->device->datapath, &du);
@@ -284,10 +285,10 @@ static int attach(struct uplink *u)
 
 	for (int generic = 0; generic < 2; generic++) {
 		u->generic = generic;
-		err = tell_program(u);
+		err = update_divert_program(u);
 		if (!err)
 			err = programs_divert_attach(u->device->programs, u->link.ifindex, generic,
-						     &u->attached);
+						     &u->divert_link);
 		/* A driver without XDP; zero-copy with the generic kind does not go. */
 		if (!err || err == -EBUSY || err == -EEXIST || u->zero_copy)
 			break;
@@ -320,36 +321,36 @@ static int find_uplink(const struct uplink *u)
 }
 
 /* Can it be? Says why not. */
-static bool suits(struct uplink *u)
+static bool is_usable(struct uplink *u)
 {
 	const int ifindex = find_uplink(u);
 	char name[16];
 	uint32_t id;
 
 	if (!ifindex && !u->device->params.uplink) {
-		say(u, "no peer is known whose device it could be");
+		set_reason(u, "no peer is known whose device it could be");
 		return false;
 	}
 	if (!ifindex || link_get_index(ifindex, &u->link)) {
-		say(u, "the uplink is not there");
+		set_reason(u, "the uplink is not there");
 		return false;
 	}
 	if (!u->link.up) {
-		say(u, "%s is down", u->link.name);
+		set_reason(u, "%s is down", u->link.name);
 		return false;
 	}
 	if (!u->link.ethernet) {
-		say(u, "%s is no Ethernet device", u->link.name);
+		set_reason(u, "%s is no Ethernet device", u->link.name);
 		return false;
 	}
 	if (u->link.mtu + ETHERNET > XSK_FRAME_SIZE) {
-		say(u, "the MTU of %s, %u, is above %d", u->link.name, u->link.mtu,
-		    XSK_FRAME_SIZE - ETHERNET);
+		set_reason(u, "the MTU of %s, %u, is above %d", u->link.name, u->link.mtu,
+			   XSK_FRAME_SIZE - ETHERNET);
 		return false;
 	}
-	id = programs_xdp_there(u->link.ifindex, name);
+	id = programs_xdp_attached(u->link.ifindex, name);
 	if (id) {
-		say(u, "%s has an XDP program already: %s, id %u", u->link.name, name, id);
+		set_reason(u, "%s has an XDP program already: %s, id %u", u->link.name, name, id);
 		return false;
 	}
 	return true;
@@ -360,27 +361,27 @@ static void try_open(struct uplink *u)
 	const struct device *d = u->device;
 	int err;
 
-	u->choice = d->wire;
-	u->wanted_ifindex = d->wire_ifindex;
+	u->tried_wire = d->wire;
+	u->tried_ifindex = d->wire_ifindex;
 	u->workers = d->workers;
 	u->busy = false;
-	if (!suits(u))
+	if (!is_usable(u))
 		return;
 	err = open_queues(u, true);
 	if (err && d->wire == WIRE_AUTO) {
-		u->final = true;
-		say(u, "auto: %s has no zero-copy AF_XDP", u->link.name);
+		u->permanent = true;
+		set_reason(u, "auto: %s has no zero-copy AF_XDP", u->link.name);
 		return;
 	}
 	if (err)
 		err = open_queues(u, false);
 	if (err == -EBUSY) {
 		u->busy = true;
-		say(u, "another AF_XDP socket has the queues of %s", u->link.name);
+		set_reason(u, "another AF_XDP socket has the queues of %s", u->link.name);
 		return;
 	}
 	if (err) {
-		say(u, "no AF_XDP socket on %s: %s", u->link.name, strerror(-err));
+		set_reason(u, "no AF_XDP socket on %s: %s", u->link.name, strerror(-err));
 		return;
 	}
 	u->open = true;
@@ -388,13 +389,13 @@ static void try_open(struct uplink *u)
 	u->busy = err == -EBUSY || err == -EEXIST;
 	if (err) {
 		close_queues(u);
-		say(u, "XDP cannot be attached to %s: %s", u->link.name, strerror(-err));
+		set_reason(u, "XDP cannot be attached to %s: %s", u->link.name, strerror(-err));
 		return;
 	}
-	say(u, "%s, %s", u->link.name,
-	    u->zero_copy ? "zero-copy"
-	    : u->generic ? "the kernel copies, generic XDP"
-			 : "the kernel copies");
+	set_reason(u, "%s, %s", u->link.name,
+		   u->zero_copy ? "zero-copy"
+		   : u->generic ? "the kernel copies, generic XDP"
+				: "the kernel copies");
 }
 
 /* --- following --- */
@@ -410,9 +411,9 @@ static void retry_later(struct uplink *u)
 	evtimer_add(u->on_retry, &delay);
 }
 
-static bool other_wishes(const struct uplink *u)
+static bool request_changed(const struct uplink *u)
 {
-	return u->choice != u->device->wire || u->wanted_ifindex != u->device->wire_ifindex ||
+	return u->tried_wire != u->device->wire || u->tried_ifindex != u->device->wire_ifindex ||
 	       u->workers != u->device->workers;
 }
 
@@ -426,34 +427,34 @@ static bool link_changed(const struct uplink *u)
 	       memcmp(now.mac, u->link.mac, sizeof(now.mac)) != 0;
 }
 
-void uplink_attend(struct uplink *u)
+void uplink_update(struct uplink *u)
 {
 	const struct device *d = u->device;
 	const bool wanted = d->up && d->wire != WIRE_SOCKET;
 
-	if (u->open && (!wanted || other_wishes(u)))
+	if (u->open && (!wanted || request_changed(u)))
 		close_queues(u);
 	if (!wanted) {
-		u->final = false;
+		u->permanent = false;
 		evtimer_del(u->on_retry);
 		u->soon = 0;
-		say(u, d->wire == WIRE_SOCKET ? "socket is wanted" : "the device is down");
+		set_reason(u, d->wire == WIRE_SOCKET ? "socket is wanted" : "the device is down");
 		return;
 	}
 	if (u->open) {
 		if (u->port != d->listen_port)
-			tell_program(u);
+			update_divert_program(u);
 		return;
 	}
-	if (u->final && !other_wishes(u))
+	if (u->permanent && !request_changed(u))
 		return;
-	u->final = false;
+	u->permanent = false;
 	try_open(u);
-	if (!u->open && !u->final)
+	if (!u->open && !u->permanent)
 		retry_later(u);
 }
 
-static void look(struct uplink *u)
+static void refresh(struct uplink *u)
 {
 	const uint64_t begin = clock_now();
 
@@ -462,16 +463,16 @@ static void look(struct uplink *u)
 
 	const bool stays = u->open;
 
-	uplink_attend(u);
+	uplink_update(u);
 	if (stays && u->open)
-		tell_program(u); /* opening has told it */
+		update_divert_program(u); /* opening has told it */
 	if (u->open)
-		look_for_paths(u, false);
-	u->looked = clock_now();
-	u->look_cost = u->looked - begin;
+		update_paths(u, false);
+	u->refreshed_at = clock_now();
+	u->refresh_cost = u->refreshed_at - begin;
 }
 
-static void on_wanted(evutil_socket_t fd, short what, void *context)
+static void on_path_missing(evutil_socket_t fd, short what, void *context)
 {
 	struct uplink *u = context;
 	uint64_t times;
@@ -481,26 +482,26 @@ static void on_wanted(evutil_socket_t fd, short what, void *context)
 		return;
 	device_lock(u->device);
 	if (u->open)
-		look_for_paths(u, true);
+		update_paths(u, true);
 	device_unlock(u->device);
 }
 
-static void on_settled(evutil_socket_t fd, short what, void *context)
+static void on_debounced(evutil_socket_t fd, short what, void *context)
 {
 	struct uplink *u = context;
 
 	(void)fd;
 	(void)what;
 	device_lock(u->device);
-	look(u);
+	refresh(u);
 	device_unlock(u->device);
 }
 
 static void on_news(evutil_socket_t fd, short what, void *context)
 {
 	struct uplink *u = context;
-	const uint64_t patience = u->look_cost * PATIENCE, now = clock_now();
-	const uint64_t due = u->looked + (patience > SETTLE ? patience : SETTLE);
+	const uint64_t pause = u->refresh_cost * COST_FACTOR, now = clock_now();
+	const uint64_t due = u->refreshed_at + (pause > DEBOUNCE ? pause : DEBOUNCE);
 	const uint64_t wait = due > now ? due - now : 0;
 	const struct timeval delay = {(time_t)(wait / NSEC_PER_SEC),
 				      (suseconds_t)(wait % NSEC_PER_SEC / 1000)};
@@ -510,10 +511,10 @@ static void on_news(evutil_socket_t fd, short what, void *context)
 	(void)what;
 	route_watch_drain(u->watch);
 	device_lock(u->device);
-	concerns = u->device->wire != WIRE_SOCKET && !u->final;
+	concerns = u->device->wire != WIRE_SOCKET && !u->permanent;
 	device_unlock(u->device);
-	if (concerns && !evtimer_pending(u->on_settled, NULL))
-		evtimer_add(u->on_settled, &delay);
+	if (concerns && !evtimer_pending(u->on_debounced, NULL))
+		evtimer_add(u->on_debounced, &delay);
 }
 
 static void on_retry(evutil_socket_t fd, short what, void *context)
@@ -524,7 +525,7 @@ static void on_retry(evutil_socket_t fd, short what, void *context)
 	(void)what;
 	device_lock(u->device);
 	if (!u->open)
-		uplink_attend(u);
+		uplink_update(u);
 	device_unlock(u->device);
 }
 
@@ -538,21 +539,22 @@ int uplink_new(struct device *d, struct event_base *base, struct uplink **out)
 	if (!u)
 		return -ENOMEM;
 	u->device = d;
-	u->attached = -1;
-	u->wanted = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (u->wanted < 0) {
+	u->divert_link = -1;
+	u->path_missing_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (u->path_missing_fd < 0) {
 		err = -errno;
 		goto fail;
 	}
 	err = route_watch_new(true, &u->watch);
 	if (err)
 		goto fail;
-	u->on_wanted = event_new(base, u->wanted, EV_READ | EV_PERSIST, on_wanted, u);
+	u->on_path_missing =
+		event_new(base, u->path_missing_fd, EV_READ | EV_PERSIST, on_path_missing, u);
 	u->on_news = event_new(base, route_watch_fd(u->watch), EV_READ | EV_PERSIST, on_news, u);
-	u->on_settled = evtimer_new(base, on_settled, u);
+	u->on_debounced = evtimer_new(base, on_debounced, u);
 	u->on_retry = evtimer_new(base, on_retry, u);
-	if (!u->on_wanted || !u->on_news || !u->on_settled || !u->on_retry ||
-	    event_add(u->on_wanted, NULL) || event_add(u->on_news, NULL)) {
+	if (!u->on_path_missing || !u->on_news || !u->on_debounced || !u->on_retry ||
+	    event_add(u->on_path_missing, NULL) || event_add(u->on_news, NULL)) {
 		err = -ENOMEM;
 		goto fail;
 	}
@@ -568,17 +570,17 @@ void uplink_free(struct uplink *u)
 	if (!u)
 		return;
 	close_queues(u);
-	if (u->on_wanted)
-		event_free(u->on_wanted);
+	if (u->on_path_missing)
+		event_free(u->on_path_missing);
 	if (u->on_news)
 		event_free(u->on_news);
-	if (u->on_settled)
-		event_free(u->on_settled);
+	if (u->on_debounced)
+		event_free(u->on_debounced);
 	if (u->on_retry)
 		event_free(u->on_retry);
 	route_watch_free(u->watch);
-	if (u->wanted >= 0)
-		close(u->wanted);
+	if (u->path_missing_fd >= 0)
+		close(u->path_missing_fd);
 	free(u->addresses);
 	free(u);
 }
@@ -586,6 +588,6 @@ void uplink_free(struct uplink *u)
 void uplink_view(const struct uplink *u, struct device_view *v)
 {
 	v->wire = u->open ? "xdp" : "socket";
-	snprintf(v->wire_why, sizeof(v->wire_why), "%s", u->why);
+	snprintf(v->wire_reason, sizeof(v->wire_reason), "%s", u->reason);
 	v->wire_refused = !u->open && u->device->wire == WIRE_XDP && u->device->up;
 }

@@ -20,7 +20,7 @@ int uplink_new(struct device *d, struct event_base *base, struct uplink **out);
 /* Also from another thread, when the handshake thread has ended. */
 void uplink_free(struct uplink *u);
 /* The device went up or down, or its port, mark, peers or wishes (device.wire) changed. */
-void uplink_attend(struct uplink *u);
+void uplink_update(struct uplink *u);
 /* Which wire, and why. Any thread that has the lock. */
 void uplink_view(const struct uplink *u, struct device_view *v);
 

@@ -21,7 +21,7 @@ static void view_device(struct device *d, struct device_view *v)
 		.mtu = d->mtu,
 		.low_latency = d->latency.low,
 	};
-	memcpy(v->latency_lacks, d->latency.lacks, sizeof(v->latency_lacks));
+	memcpy(v->latency_missing, d->latency.missing, sizeof(v->latency_missing));
 	uplink_view(d->uplink, v);
 	for (unsigned int i = 0; i < HANDSHAKE_COUNTS; i++)
 		v->handshakes[i] = d->handshakes[i];
@@ -79,8 +79,8 @@ static void list_prefixes(const struct peer *p, struct prefixes *list)
 	allowed_ips_each(&p->remote, take_prefix, list);
 }
 
-void device_look(struct device *d, void (*device)(const struct device_view *, void *context),
-		 void (*peer)(const struct peer_view *, void *context), void *context)
+void device_report(struct device *d, void (*device)(const struct device_view *, void *context),
+		   void (*peer)(const struct peer_view *, void *context), void *context)
 {
 	struct prefixes list = {.all = NULL};
 	struct device_view dv;
@@ -109,7 +109,7 @@ void device_look(struct device *d, void (*device)(const struct device_view *, vo
 	free(list.all);
 }
 
-int device_handshake(struct device *d, const uint8_t public_key[KEY_SIZE], bool anyway)
+int device_start_handshake(struct device *d, const uint8_t public_key[KEY_SIZE], bool anyway)
 {
 	const uint64_t now = device_lock(d);
 	struct peer *p = peer_find(d, public_key);
@@ -118,7 +118,7 @@ int device_handshake(struct device *d, const uint8_t public_key[KEY_SIZE], bool 
 		p->handshake_wanted = true;
 	if (p && d->up && (anyway || !keypair_can_send(remote_sending_keypair(&p->remote), now))) {
 		protocol_initiate(p, now, HANDSHAKE_STARTED_OWNER);
-		peer_attention(p);
+		peer_request_attention(p);
 	}
 	device_unlock(d);
 	return p ? 0 : -ENOENT;

@@ -119,7 +119,7 @@ static void answer_get(struct client *c)
 {
 	struct evbuffer *out = bufferevent_get_output(c->stream);
 
-	device_look(c->socket->device, put_device, put_peer, out);
+	device_report(c->socket->device, put_device, put_peer, out);
 	put_errno(out, 0);
 }
 

@@ -24,19 +24,19 @@
 #include "http/clients.h"
 #include "http/snapshots.h"
 
-#define MAX_HEADERS	8192
-#define MAX_BODY	1024 /* nobody has to send one */
-#define CLIENT_PATIENCE 10   /* s */
-#define OWNER_PATIENCE	10   /* s that a request waits for its document */
-#define SWEEP_S		1
+#define MAX_HEADERS    8192
+#define MAX_BODY       1024 /* nobody has to send one */
+#define CLIENT_TIMEOUT 10   /* s */
+#define OWNER_TIMEOUT  10   /* s that a request waits for its document */
+#define SWEEP_S	       1
 /* Of the kernel's memory for each connection; it doubles it. */
 #define SEND_BUFFER (64 << 10)
 /* A document may take so much of its owner's time: one part in SHARE. */
 #define SHARE 20
 /* Of texts that clients have not taken yet, but for small ones; beyond that they are told to come
  * again (503). One is always given: of 5,000 peers the metrics are 6 MiB. */
-#define MAX_UNTAKEN (32u << 20)
-#define SMALL	    (64u << 10)
+#define MAX_UNSENT (32u << 20)
+#define SMALL	   (64u << 10)
 
 #define FULL ",full"
 
@@ -51,13 +51,13 @@ struct text {
 	size_t len;
 	int status;
 	unsigned int holders;
-	size_t *untaken; /* the server's sum */
+	size_t *unsent; /* the server's sum */
 };
 
-struct shown {
+struct cached {
 	struct text *text; /* NULL: none, or too old */
 	uint64_t until;	   /* ns: who asks before gets this one */
-	bool wanted;	   /* the owner was asked */
+	bool requested;	   /* the owner was asked */
 };
 
 /* A request whose document is being made. Its connection may have gone meanwhile: libevent keeps
@@ -81,10 +81,10 @@ struct http {
 	struct evhttp *server;
 	struct clients *clients;
 	struct event *on_made, *on_sweep, *on_stop;
-	struct shown shown[SNAPSHOTS_MAX];
+	struct cached cached[SNAPSHOTS_MAX];
 	struct waiting waiting[CLIENTS_MAX]; /* oldest first */
 	size_t n_waiting;
-	size_t untaken; /* bytes of texts that somebody holds */
+	size_t unsent; /* bytes of texts that somebody holds */
 };
 
 static uint64_t now_ns(void)
@@ -106,8 +106,8 @@ static struct text *text_new(struct http *h, char *bytes, int status)
 		free(bytes);
 		return NULL;
 	}
-	*t = (struct text){bytes, strlen(bytes), status, 1, &h->untaken};
-	h->untaken += t->len;
+	*t = (struct text){bytes, strlen(bytes), status, 1, &h->unsent};
+	h->unsent += t->len;
 	return t;
 }
 
@@ -115,12 +115,12 @@ static void text_put(struct text *t)
 {
 	if (!t || --t->holders)
 		return;
-	*t->untaken -= t->len;
+	*t->unsent -= t->len;
 	free(t->bytes);
 	free(t);
 }
 
-static void on_taken(const void *data, size_t len, void *text)
+static void on_sent(const void *data, size_t len, void *text)
 {
 	(void)data;
 	(void)len;
@@ -132,7 +132,7 @@ static int text_append(struct text *t, struct evbuffer *to)
 	if (!t->len)
 		return 0;
 	t->holders++;
-	if (!evbuffer_add_reference(to, t->bytes, t->len, on_taken, t))
+	if (!evbuffer_add_reference(to, t->bytes, t->len, on_sent, t))
 		return 0;
 	t->holders--;
 	return -ENOMEM;
@@ -163,7 +163,7 @@ static void answer(struct evhttp_request *request, const char *type, struct text
 	evbuffer_free(body);
 }
 
-static void say(struct http *h, struct evhttp_request *request, int status, const char *line)
+static void send_line(struct http *h, struct evhttp_request *request, int status, const char *line)
 {
 	struct text *t = text_new(h, strdup(line), status);
 
@@ -180,12 +180,12 @@ static void answer_health(struct http *h, struct evhttp_request *request)
 	char line[80];
 
 	if (silence <= h->params.hang_ms) {
-		say(h, request, HTTP_OK, "ok\n");
+		send_line(h, request, HTTP_OK, "ok\n");
 		return;
 	}
 	snprintf(line, sizeof(line), "the control thread has hung for %llu s\n",
 		 (unsigned long long)(silence / 1000));
-	say(h, request, HTTP_SERVUNAVAIL, line);
+	send_line(h, request, HTTP_SERVUNAVAIL, line);
 }
 
 /* --- documents --- */
@@ -206,14 +206,15 @@ static struct evhttp_request *next_waiting(struct http *h, size_t i)
 	return NULL;
 }
 
-static void await(struct http *h, struct evhttp_request *request, size_t i)
+static void enqueue(struct http *h, struct evhttp_request *request, size_t i)
 {
 	if (h->n_waiting == CLIENTS_MAX)
-		say(h, next_waiting(h, h->params.n), HTTP_SERVUNAVAIL, "too many ask at once\n");
+		send_line(h, next_waiting(h, h->params.n), HTTP_SERVUNAVAIL,
+			  "too many ask at once\n");
 	h->waiting[h->n_waiting++] = (struct waiting){request, i, now_ns()};
-	if (!h->shown[i].wanted)
-		snapshots_want(h->snapshots, i);
-	h->shown[i].wanted = true;
+	if (!h->cached[i].requested)
+		snapshots_request(h->snapshots, i);
+	h->cached[i].requested = true;
 }
 
 static void on_request(struct evhttp_request *request, void *context)
@@ -224,40 +225,41 @@ static void on_request(struct evhttp_request *request, void *context)
 
 	for (size_t i = 0; path && i < h->params.n; i++) {
 		const struct http_document *d = &h->params.documents[i];
-		const struct shown *s = &h->shown[i];
+		const struct cached *s = &h->cached[i];
 
 		if (strcmp(path, d->path))
 			continue;
 		if (d->local && !h->full &&
 		    !clients_is_local(evhttp_connection_get_bufferevent(from)))
-			say(h, request, 403,
-			    "only for who asks on this machine: localhost, kubectl port-forward, "
-			    "ssh -L, podveil status\n");
+			send_line(
+				h, request, 403,
+				"only for who asks on this machine: localhost, kubectl port-forward, "
+				"ssh -L, podveil status\n");
 		else if (!d->make)
 			answer_health(h, request);
 		else if (s->text && (d->constant || now_ns() < s->until))
 			answer(request, d->type, s->text);
 		else
-			await(h, request, i);
+			enqueue(h, request, i);
 		return;
 	}
 	evhttp_send_error(request, HTTP_NOTFOUND, NULL);
 }
 
-static void show(struct http *h, size_t i, struct snapshot *made)
+static void deliver(struct http *h, size_t i, struct snapshot *made)
 {
 	const size_t len = made->text ? strlen(made->text) : 0;
-	struct shown *s = &h->shown[i];
+	struct cached *s = &h->cached[i];
 	struct evhttp_request *request;
 
-	s->wanted = false;
+	s->requested = false;
 	text_put(s->text);
 	s->text = NULL;
-	if (len > SMALL && h->untaken && h->untaken + len > MAX_UNTAKEN) {
+	if (len > SMALL && h->unsent && h->unsent + len > MAX_UNSENT) {
 		free(made->text);
 		while ((request = next_waiting(h, i)))
-			say(h, request, HTTP_SERVUNAVAIL,
-			    "too much is on its way to slow clients\n");
+			send_line(h, request, HTTP_SERVUNAVAIL,
+				  "too much is on its way to slow clients\n");
 		return;
 	}
 	s->text = text_new(h, made->text, made->status);
@@ -280,7 +282,7 @@ static void on_made(evutil_socket_t fd, short what, void *context)
 	snapshots_drain(h->snapshots);
 	for (size_t i = 0; i < h->params.n; i++)
 		if (snapshots_take(h->snapshots, i, &made))
-			show(h, i, &made);
+			deliver(h, i, &made);
 }
 
 /* Whoever waited too long is told so, and what nobody will get any more is freed. */
@@ -291,14 +293,14 @@ static void on_sweep(evutil_socket_t fd, short what, void *context)
 
 	(void)fd;
 	(void)what;
-	while (h->n_waiting && now - h->waiting[0].since > OWNER_PATIENCE * 1000000000ull)
-		say(h, next_waiting(h, h->params.n), HTTP_SERVUNAVAIL,
-		    "the control thread does not answer\n");
+	while (h->n_waiting && now - h->waiting[0].since > OWNER_TIMEOUT * 1000000000ull)
+		send_line(h, next_waiting(h, h->params.n), HTTP_SERVUNAVAIL,
+			  "the control thread does not answer\n");
 	for (size_t i = 0; i < h->params.n; i++) {
-		if (h->params.documents[i].constant || now < h->shown[i].until)
+		if (h->params.documents[i].constant || now < h->cached[i].until)
 			continue;
-		text_put(h->shown[i].text);
-		h->shown[i].text = NULL;
+		text_put(h->cached[i].text);
+		h->cached[i].text = NULL;
 	}
 }
 
@@ -439,7 +441,7 @@ static int make_server(struct http *h)
 	evhttp_set_allowed_methods(h->server, EVHTTP_REQ_GET | EVHTTP_REQ_HEAD);
 	evhttp_set_max_headers_size(h->server, MAX_HEADERS);
 	evhttp_set_max_body_size(h->server, MAX_BODY);
-	evhttp_set_timeout(h->server, CLIENT_PATIENCE);
+	evhttp_set_timeout(h->server, CLIENT_TIMEOUT);
 	evhttp_set_gencb(h->server, on_request, h);
 	evhttp_set_bevcb(h->server, clients_accept, h->clients);
 	return 0;
@@ -452,8 +454,8 @@ static int make_constants(struct http *h)
 
 		if (!h->params.documents[i].constant)
 			continue;
-		h->shown[i].text = text_new(h, make(h, i, &status), status);
-		if (!h->shown[i].text)
+		h->cached[i].text = text_new(h, make(h, i, &status), status);
+		if (!h->cached[i].text)
 			return -ENOMEM;
 	}
 	return 0;
@@ -490,7 +492,7 @@ static void free_server(struct http *h)
 	struct event *const events[] = {h->on_made, h->on_sweep, h->on_stop};
 
 	while (h->n_waiting)
-		say(h, next_waiting(h, h->params.n), HTTP_SERVUNAVAIL, "the agent ends\n");
+		send_line(h, next_waiting(h, h->params.n), HTTP_SERVUNAVAIL, "the agent ends\n");
 	for (size_t i = 0; i < sizeof(events) / sizeof(*events); i++)
 		if (events[i])
 			event_free(events[i]);
@@ -513,7 +515,7 @@ void http_free(struct http *h)
 	if (h->base)
 		free_server(h);
 	for (size_t i = 0; i < h->params.n; i++)
-		text_put(h->shown[i].text);
+		text_put(h->cached[i].text);
 	snapshots_free(h->snapshots);
 	if (h->stop >= 0)
 		close(h->stop);

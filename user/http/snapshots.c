@@ -15,11 +15,11 @@
 struct snapshots {
 	char *(*make)(void *context, size_t i, int *status);
 	void *context;
-	struct event *on_wanted, *on_beat; /* maker's */
-	int to_maker, to_server;	   /* eventfds */
+	struct event *on_requested, *on_beat; /* maker's */
+	int to_maker, to_server;	      /* eventfds */
 	_Atomic uint64_t beat; /* ns, monotonic: when the maker's loop last came round */
 	pthread_mutex_t lock;  /* of what follows; held for moments */
-	bool wanted[SNAPSHOTS_MAX], there[SNAPSHOTS_MAX];
+	bool requested[SNAPSHOTS_MAX], ready[SNAPSHOTS_MAX];
 	struct snapshot made[SNAPSHOTS_MAX];
 };
 
@@ -47,26 +47,26 @@ static void drain(int fd)
 /* --- the maker --- */
 
 /* The first that is wanted, and whether others are. SNAPSHOTS_MAX: none. */
-static size_t next_wanted(struct snapshots *s, bool *more)
+static size_t next_requested(struct snapshots *s, bool *more)
 {
 	size_t first = SNAPSHOTS_MAX;
 
 	*more = false;
 	pthread_mutex_lock(&s->lock);
 	for (size_t i = 0; i < SNAPSHOTS_MAX; i++) {
-		if (!s->wanted[i])
+		if (!s->requested[i])
 			continue;
 		*more |= first != SNAPSHOTS_MAX;
 		if (first == SNAPSHOTS_MAX) {
 			first = i;
-			s->wanted[i] = false;
+			s->requested[i] = false;
 		}
 	}
 	pthread_mutex_unlock(&s->lock);
 	return first;
 }
 
-static void on_wanted(evutil_socket_t fd, short what, void *context)
+static void on_requested(evutil_socket_t fd, short what, void *context)
 {
 	struct snapshot fresh = {.status = 200};
 	struct snapshots *s = context;
@@ -77,7 +77,7 @@ static void on_wanted(evutil_socket_t fd, short what, void *context)
 
 	(void)what;
 	drain(fd);
-	i = next_wanted(s, &more);
+	i = next_requested(s, &more);
 	if (i == SNAPSHOTS_MAX)
 		return;
 	fresh.text = s->make(s->context, i, &fresh.status);
@@ -85,7 +85,7 @@ static void on_wanted(evutil_socket_t fd, short what, void *context)
 	pthread_mutex_lock(&s->lock);
 	unclaimed = s->made[i].text;
 	s->made[i] = fresh;
-	s->there[i] = true;
+	s->ready[i] = true;
 	pthread_mutex_unlock(&s->lock);
 	free(unclaimed);
 	wake(s->to_server);
@@ -105,10 +105,10 @@ static void on_beat(evutil_socket_t fd, short what, void *context)
 
 /* --- the server --- */
 
-void snapshots_want(struct snapshots *s, size_t i)
+void snapshots_request(struct snapshots *s, size_t i)
 {
 	pthread_mutex_lock(&s->lock);
-	s->wanted[i] = true;
+	s->requested[i] = true;
 	pthread_mutex_unlock(&s->lock);
 	wake(s->to_maker);
 }
@@ -125,17 +125,17 @@ void snapshots_drain(struct snapshots *s)
 
 bool snapshots_take(struct snapshots *s, size_t i, struct snapshot *out)
 {
-	bool there;
+	bool ready;
 
 	pthread_mutex_lock(&s->lock);
-	there = s->there[i];
-	if (there) {
+	ready = s->ready[i];
+	if (ready) {
 		*out = s->made[i];
 		s->made[i] = (struct snapshot){NULL, 0, 0};
-		s->there[i] = false;
+		s->ready[i] = false;
 	}
 	pthread_mutex_unlock(&s->lock);
-	return there;
+	return ready;
 }
 
 uint64_t snapshots_silence_ms(const struct snapshots *s)
@@ -165,9 +165,9 @@ int snapshots_new(struct event_base *base, char *(*make)(void *context, size_t i
 		snapshots_free(s);
 		return err;
 	}
-	s->on_wanted = event_new(base, s->to_maker, EV_READ | EV_PERSIST, on_wanted, s);
+	s->on_requested = event_new(base, s->to_maker, EV_READ | EV_PERSIST, on_requested, s);
 	s->on_beat = event_new(base, -1, EV_PERSIST, on_beat, s);
-	if (!s->on_wanted || !s->on_beat || event_add(s->on_wanted, NULL) ||
+	if (!s->on_requested || !s->on_beat || event_add(s->on_requested, NULL) ||
 	    event_add(s->on_beat, &often)) {
 		snapshots_free(s);
 		return -ENOMEM;
@@ -180,8 +180,8 @@ void snapshots_free(struct snapshots *s)
 {
 	if (!s)
 		return;
-	if (s->on_wanted)
-		event_free(s->on_wanted);
+	if (s->on_requested)
+		event_free(s->on_requested);
 	if (s->on_beat)
 		event_free(s->on_beat);
 	for (size_t i = 0; i < SNAPSHOTS_MAX; i++)

@@ -32,7 +32,7 @@ int snapshots_new(struct event_base *base, char *(*make)(void *context, size_t i
 void snapshots_free(struct snapshots *s);
 
 /* Server. Document i is wanted; asking again before it is there asks once. */
-void snapshots_want(struct snapshots *s, size_t i);
+void snapshots_request(struct snapshots *s, size_t i);
 /* Server. Readable when documents were handed over, until it is drained.*/
 int snapshots_fd(const struct snapshots *s);
 void snapshots_drain(struct snapshots *s);

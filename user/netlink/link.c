@@ -76,9 +76,9 @@ static void read_link(const struct nlmsghdr *m, struct link_info *out)
 		out->peer_ifindex = (int)mnl_attr_get_u32(table[IFLA_LINK]);
 	if (table[IFLA_MASTER])
 		out->master = (int)mnl_attr_get_u32(table[IFLA_MASTER]);
-	out->peer_elsewhere = table[IFLA_LINK_NETNSID] != NULL;
+	out->peer_in_other_namespace = table[IFLA_LINK_NETNSID] != NULL;
 	out->peer_namespace =
-		out->peer_elsewhere ? (int)mnl_attr_get_u32(table[IFLA_LINK_NETNSID]) : -1;
+		out->peer_in_other_namespace ? (int)mnl_attr_get_u32(table[IFLA_LINK_NETNSID]) : -1;
 	if (table[IFLA_NUM_RX_QUEUES])
 		out->rx_queues = mnl_attr_get_u32(table[IFLA_NUM_RX_QUEUES]);
 	if (table[IFLA_NUM_TX_QUEUES])
@@ -117,7 +117,7 @@ int link_get_index(int ifindex, struct link_info *out)
 	char buffer[RTNL_BUFFER];
 	struct ifinfomsg *header;
 
-	return rtnl_ask(link_message(buffer, RTM_GETLINK, 0, ifindex, &header), link_answer, out);
+	return rtnl_query(link_message(buffer, RTM_GETLINK, 0, ifindex, &header), link_answer, out);
 }
 
 int link_get_peer(const struct link_info *l, struct link_info *out)
@@ -128,9 +128,9 @@ int link_get_peer(const struct link_info *l, struct link_info *out)
 
 	if (!l->peer_ifindex)
 		return -ENODEV;
-	if (l->peer_elsewhere)
+	if (l->peer_in_other_namespace)
 		mnl_attr_put_u32(m, IFLA_TARGET_NETNSID, (uint32_t)l->peer_namespace);
-	return rtnl_ask(m, link_answer, out);
+	return rtnl_query(m, link_answer, out);
 }
 
 struct visit {
@@ -154,7 +154,8 @@ int link_each(void (*each)(void *context, const struct link_info *l), void *cont
 	char buffer[RTNL_BUFFER];
 	struct ifinfomsg *header;
 
-	return rtnl_ask(link_message(buffer, RTM_GETLINK, NLM_F_DUMP, 0, &header), visit_link, &v);
+	return rtnl_query(link_message(buffer, RTM_GETLINK, NLM_F_DUMP, 0, &header), visit_link,
+			  &v);
 }
 
 int link_get(const char *name, struct link_info *out)
@@ -167,7 +168,7 @@ int link_get(const char *name, struct link_info *out)
 		return -ENODEV;
 	m = link_message(buffer, RTM_GETLINK, 0, 0, &header);
 	mnl_attr_put_strz(m, IFLA_IFNAME, name);
-	return rtnl_ask(m, link_answer, out);
+	return rtnl_query(m, link_answer, out);
 }
 
 /* --- changing --- */
@@ -206,7 +207,7 @@ static int quiet_ipv6(const char *name)
 	mnl_attr_put_u8(m, IFLA_INET6_ADDR_GEN_MODE, IN6_ADDR_GEN_MODE_NONE);
 	mnl_attr_nest_end(m, inet6);
 	mnl_attr_nest_end(m, spec);
-	err = rtnl_do(m);
+	err = rtnl_request(m);
 	return err == -EAFNOSUPPORT ? 0 : err;
 }
 
@@ -234,7 +235,7 @@ static int create(const char *tunnel, const char *inner, unsigned int queues, ui
 	mnl_attr_nest_end(m, peer);
 	mnl_attr_nest_end(m, data);
 	mnl_attr_nest_end(m, info);
-	return rtnl_do(m);
+	return rtnl_request(m);
 }
 
 /* Everything about sending that is not the worker's business is left to the kernel. */
@@ -274,7 +275,7 @@ int link_delete(int ifindex)
 	char buffer[RTNL_BUFFER];
 	struct ifinfomsg *header;
 
-	return rtnl_do(link_message(buffer, RTM_DELLINK, 0, ifindex, &header));
+	return rtnl_request(link_message(buffer, RTM_DELLINK, 0, ifindex, &header));
 }
 
 int link_set_up(int ifindex, bool up)
@@ -285,7 +286,7 @@ int link_set_up(int ifindex, bool up)
 
 	header->ifi_flags = up ? IFF_UP : 0;
 	header->ifi_change = IFF_UP;
-	return rtnl_do(m);
+	return rtnl_request(m);
 }
 
 static int rename_now(int ifindex, const char *name)
@@ -295,7 +296,7 @@ static int rename_now(int ifindex, const char *name)
 	struct nlmsghdr *m = link_message(buffer, RTM_NEWLINK, 0, ifindex, &header);
 
 	mnl_attr_put_strz(m, IFLA_IFNAME, name);
-	return rtnl_do(m);
+	return rtnl_request(m);
 }
 
 int link_rename(int ifindex, const char *name)
@@ -318,7 +319,7 @@ int link_set_mtu(int ifindex, uint32_t mtu)
 	struct nlmsghdr *m = link_message(buffer, RTM_NEWLINK, 0, ifindex, &header);
 
 	mnl_attr_put_u32(m, IFLA_MTU, mtu);
-	return rtnl_do(m);
+	return rtnl_request(m);
 }
 
 /* --- watching --- */
@@ -422,7 +423,7 @@ int link_watch_read(struct link_watch *w,
 		if (n < 0)
 			return errno == EAGAIN || errno == EINTR ? 0 : -errno;
 		if (elsewhere)
-			event(context, LINK_ELSEWHERE, NULL);
+			event(context, LINK_IN_OTHER_NAMESPACE, NULL);
 		else
 			mnl_cb_run(buffer, (size_t)n, 0, 0, watched, &watcher);
 	}

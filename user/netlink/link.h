@@ -12,9 +12,9 @@
 
 struct link_info {
 	int ifindex;
-	int peer_ifindex;    /* IFLA_LINK; 0: none, or in another namespace */
-	bool peer_elsewhere; /* the other end is in another network namespace ... */
-	int peer_namespace;  /* ... which has this number in ours; -1: none */
+	int peer_ifindex;	      /* IFLA_LINK; 0: none, or in another namespace */
+	bool peer_in_other_namespace; /* the other end is in another network namespace ... */
+	int peer_namespace;	      /* ... which has this number in ours; -1: none */
 	char name[IF_NAMESIZE];
 	char kind[16]; /* "veth", "wireguard", ... */
 	uint32_t mtu;
@@ -68,8 +68,8 @@ struct link_watch;
 enum link_event {
 	LINK_CHANGED,
 	LINK_GONE,
-	LINK_ELSEWHERE, /* something about a device of another network namespace; link: NULL */
-	LINK_OVERRUN,	/* events lost: look at everything; link: NULL */
+	LINK_IN_OTHER_NAMESPACE, /* something about a device of another network namespace; link: NULL */
+	LINK_OVERRUN,		 /* events lost: look at everything; link: NULL */
 };
 /* Of other network namespaces, those tell that have a number here (link_get_peer() sees to it), and
  * only whoever has CAP_NET_BROADCAST hears it. */

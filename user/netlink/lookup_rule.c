@@ -52,7 +52,7 @@ int lookup_rules_find(int family, uint32_t table, struct lookup_rules *out)
 
 	out->n = 0;
 	((struct fib_rule_hdr *)body)->family = (uint8_t)family;
-	err = rtnl_ask(m, on_rule, &s);
+	err = rtnl_query(m, on_rule, &s);
 	return err == -EAFNOSUPPORT || err == -EOPNOTSUPP ? 0 : err;
 }
 
@@ -68,7 +68,7 @@ static int change(uint16_t type, uint16_t flags, int family, uint32_t priority, 
 	mnl_attr_put_u32(m, FRA_PRIORITY, priority);
 	mnl_attr_put_u32(m, FRA_TABLE, table);
 	mnl_attr_put_u8(m, FRA_PROTOCOL, ROUTE_PROTOCOL);
-	return rtnl_do(m);
+	return rtnl_request(m);
 }
 
 int lookup_rule_add(int family, uint32_t priority, uint32_t table)

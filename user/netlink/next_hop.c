@@ -101,7 +101,7 @@ int next_hop_route(const struct next_hop_query *q, struct next_hop *out)
 	mnl_attr_put_u8(m, RTA_IP_PROTO, IPPROTO_UDP);
 	mnl_attr_put_u16(m, RTA_SPORT, htons(q->from_port));
 	mnl_attr_put_u16(m, RTA_DPORT, htons(q->to_port));
-	err = rtnl_ask(m, on_route, &answer);
+	err = rtnl_query(m, on_route, &answer);
 	return err ? err : answer.err;
 }
 
@@ -141,7 +141,7 @@ int next_hop_find(const struct next_hop_query *q, struct next_hop *out)
 	header->ndm_family = out->gateway.family;
 	header->ndm_ifindex = out->ifindex;
 	mnl_attr_put(m, NDA_DST, cidr_address_size(out->gateway.family), out->gateway.address);
-	err = rtnl_ask(m, on_neighbour, &answer);
+	err = rtnl_query(m, on_neighbour, &answer);
 	if (err == -ENOENT)
 		return -EAGAIN;
 	return err ? err : answer.usable ? 0 : -EAGAIN;
@@ -185,7 +185,7 @@ int local_address_each(void (*each)(void *context, const struct cidr *a, int ifi
 						sizeof(struct ifaddrmsg));
 
 		((struct ifaddrmsg *)body)->ifa_family = families[i];
-		err = rtnl_ask(m, on_address, &d);
+		err = rtnl_query(m, on_address, &d);
 	}
 	return err;
 }

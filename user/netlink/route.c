@@ -90,7 +90,7 @@ int route_each(int family, uint32_t table, int ifindex,
 		header->rtm_table = RT_TABLE_UNSPEC;
 		mnl_attr_put_u32(m, RTA_TABLE, table);
 	}
-	return rtnl_ask(m, on_route, &d);
+	return rtnl_query(m, on_route, &d);
 }
 
 static struct nlmsghdr *route_message(void *buffer, uint16_t type, uint16_t flags, uint32_t table,
@@ -130,15 +130,15 @@ int route_set(uint32_t table, int ifindex, const struct route *r)
 {
 	char buffer[RTNL_BUFFER];
 
-	return rtnl_do(route_message(buffer, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, table,
-				     ifindex, r));
+	return rtnl_request(route_message(buffer, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, table,
+					  ifindex, r));
 }
 
 int route_delete(uint32_t table, int ifindex, const struct route *r)
 {
 	char buffer[RTNL_BUFFER];
 
-	return rtnl_do(route_message(buffer, RTM_DELROUTE, 0, table, ifindex, r));
+	return rtnl_request(route_message(buffer, RTM_DELROUTE, 0, table, ifindex, r));
 }
 
 static int on_default(const struct nlmsghdr *m, void *context)
@@ -167,7 +167,7 @@ int route_default(int *ifindex)
 		int err;
 
 		((struct rtmsg *)body)->rtm_family = families[i];
-		err = rtnl_ask(m, on_default, ifindex);
+		err = rtnl_query(m, on_default, ifindex);
 		if (err)
 			return err;
 	}
@@ -227,11 +227,11 @@ static int rule_each(const struct rule_search *s)
 		rtnl_begin(buffer, RTM_GETRULE, NLM_F_DUMP, &body, sizeof(struct fib_rule_hdr));
 
 	((struct fib_rule_hdr *)body)->family = (uint8_t)s->family;
-	return rtnl_ask(m, on_rule, (void *)s);
+	return rtnl_query(m, on_rule, (void *)s);
 }
 
-int rule_each_alike(int family, void (*each)(void *context, uint32_t priority, uint32_t table),
-		    void *context)
+int rule_each_foreign(int family, void (*each)(void *context, uint32_t priority, uint32_t table),
+		      void *context)
 {
 	const struct rule_search s = {family, false, each, context};
 
@@ -243,7 +243,7 @@ struct rule_wanted {
 	bool there;
 };
 
-static void see_rule(void *context, uint32_t priority, uint32_t table)
+static void visit_rule(void *context, uint32_t priority, uint32_t table)
 {
 	struct rule_wanted *w = context;
 
@@ -253,7 +253,7 @@ static void see_rule(void *context, uint32_t priority, uint32_t table)
 int rule_find(int family, uint32_t priority, uint32_t table, bool *there)
 {
 	struct rule_wanted w = {.priority = priority, .table = table};
-	const struct rule_search s = {family, true, see_rule, &w};
+	const struct rule_search s = {family, true, visit_rule, &w};
 	int err = rule_each(&s);
 
 	*there = w.there;
@@ -277,7 +277,7 @@ static int rule_do(uint16_t type, uint16_t flags, int family, uint32_t priority,
 	mnl_attr_put_u32(m, FRA_TABLE, table);
 	/* Whose it is: a rule of somebody else that is the same but for this is not ours. */
 	mnl_attr_put_u8(m, FRA_PROTOCOL, protocol);
-	return rtnl_do(m);
+	return rtnl_request(m);
 }
 
 int rule_add(int family, uint32_t priority, uint32_t table)
@@ -297,7 +297,7 @@ int rule_delete(int family, uint32_t priority, uint32_t table)
 	return rule_do(RTM_DELRULE, 0, family, priority, table, ROUTE_PROTOCOL);
 }
 
-int rule_delete_alike(int family, uint32_t priority, uint32_t table)
+int rule_delete_foreign(int family, uint32_t priority, uint32_t table)
 {
 	/* Without a protocol the kernel takes the first that matches: the older one, theirs. Were
 	 * it ours, it would be put back, and theirs has the same effect meanwhile. */
@@ -340,7 +340,7 @@ static int dump_addresses(const struct address_dump *d)
 
 	header->ifa_family = (uint8_t)d->family;
 	header->ifa_index = (uint32_t)d->ifindex;
-	return rtnl_ask(m, on_address, &dump);
+	return rtnl_query(m, on_address, &dump);
 }
 
 int address_each_device(int family, void (*each)(void *context, int ifindex, const struct cidr *a),
@@ -387,7 +387,7 @@ static int address_do(uint16_t type, uint16_t flags, int ifindex, const struct c
 	header->ifa_flags = a->family == AF_INET6 ? IFA_F_NODAD : 0;
 	mnl_attr_put(m, IFA_LOCAL, cidr_address_size(a->family), a->address);
 	mnl_attr_put(m, IFA_ADDRESS, cidr_address_size(a->family), a->address);
-	return rtnl_do(m);
+	return rtnl_request(m);
 }
 
 int address_add(int ifindex, const struct cidr *a)

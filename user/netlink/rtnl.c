@@ -19,7 +19,7 @@ struct nlmsghdr *rtnl_begin(void *buffer, uint16_t type, uint16_t flags, void **
 	return m;
 }
 
-int rtnl_ask(struct nlmsghdr *message, mnl_cb_t each, void *context)
+int rtnl_query(struct nlmsghdr *message, mnl_cb_t each, void *context)
 {
 	char buffer[RECEIVE_BUFFER];
 	struct mnl_socket *s = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
@@ -48,10 +48,10 @@ int rtnl_ask(struct nlmsghdr *message, mnl_cb_t each, void *context)
 	return err;
 }
 
-int rtnl_do(struct nlmsghdr *message)
+int rtnl_request(struct nlmsghdr *message)
 {
 	message->nlmsg_flags |= NLM_F_ACK;
-	return rtnl_ask(message, NULL, NULL);
+	return rtnl_query(message, NULL, NULL);
 }
 
 struct table {

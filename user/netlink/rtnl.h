@@ -17,9 +17,9 @@
 struct nlmsghdr *rtnl_begin(void *buffer, uint16_t type, uint16_t flags, void **body,
 			    size_t body_size);
 /* Sends and waits for the acknowledgement. */
-int rtnl_do(struct nlmsghdr *message);
+int rtnl_request(struct nlmsghdr *message);
 /* Sends and calls `each` for each answer until the end of a dump or the only one. */
-int rtnl_ask(struct nlmsghdr *message, mnl_cb_t each, void *context);
+int rtnl_query(struct nlmsghdr *message, mnl_cb_t each, void *context);
 /* The attributes of a message, behind its family's header of so many bytes, or those nested in one:
  * by type, as far as `max`. What is not there stays as it was. */
 void rtnl_attributes(const struct nlmsghdr *m, size_t header, const struct nlattr **by_type,

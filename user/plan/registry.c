@@ -12,7 +12,7 @@
 
 struct registry {
 	char *file;
-	struct holdings holdings;
+	struct proven_nodes proven_nodes;
 	/* The last review's. */
 	size_t n, self;
 	struct node_record *records;
@@ -93,7 +93,7 @@ static int copy_records(struct review *v)
 
 /* Keys were taken as the records have them now: that a node rotates its key, or leaves, is its own
  * affair. */
-static void follow_key(struct holdings *all, struct proof *p, const uint8_t key[32])
+static void follow_key(struct proven_nodes *all, struct proof *p, const uint8_t key[32])
 {
 	if (!p->order || p->shared || !memcmp(p->key, key, 32))
 		return;
@@ -120,7 +120,7 @@ static void take_over(struct registry *r, struct review *v)
 	memcpy(r->counts, v->counts, sizeof(r->counts));
 	for (size_t i = 0; i < r->n; i++)
 		for (int f = 0; f < REGISTRY_FAMILIES; f++)
-			follow_key(&r->holdings, &r->holdings.all[i]->proofs[f],
+			follow_key(&r->proven_nodes, &r->proven_nodes.all[i]->proofs[f],
 				   review_key(&r->records[i], f));
 	r->needs_review = false;
 }
@@ -128,9 +128,9 @@ static void take_over(struct registry *r, struct review *v)
 int registry_review(struct registry *r, const struct registry_input *in)
 {
 	struct review v = {.in = in};
-	int err = holdings_follow(&r->holdings, in->nodes, in->n_nodes);
+	int err = proven_nodes_follow(&r->proven_nodes, in->nodes, in->n_nodes);
 
-	v.holdings = r->holdings.all;
+	v.proven_nodes = r->proven_nodes.all;
 	if (!err)
 		err = copy_records(&v);
 	for (int f = 0; f < REGISTRY_FAMILIES && !err; f++)
@@ -269,9 +269,9 @@ static void prove(struct registry *r, struct proof *p, const struct node_record 
 	if (p->order && !memcmp(p->key, key, 32) && !cidr_compare(&p->address, address) &&
 	    same_ranges(p, record, family, tunnel))
 		return;
-	r->holdings.changed = true;
+	r->proven_nodes.changed = true;
 	if (!p->order)
-		p->order = ++r->holdings.last_order;
+		p->order = ++r->proven_nodes.last_order;
 	memcpy(p->key, key, 32);
 	p->address = *address;
 	p->n_ranges = 0;
@@ -305,16 +305,16 @@ static bool conflicts(const struct registry *r)
 	return false;
 }
 
-void registry_see(struct registry *r, const struct registry_sight *s)
+void registry_observe(struct registry *r, const struct registry_observation *s)
 {
 	const size_t i = index_of(r, s->node);
-	struct holding *h;
+	struct proven_node *h;
 	struct proof *p;
 
 	/* Something seen of a review that is not ours any more. */
 	if (i == r->n || i == r->self || memcmp(review_key(&r->records[i], s->family), s->key, 32))
 		return;
-	h = holdings_find(&r->holdings, s->node);
+	h = proven_nodes_find(&r->proven_nodes, s->node);
 	if (!h)
 		return;
 	p = &h->proofs[s->family];
@@ -349,14 +349,14 @@ bool registry_needs_review(struct registry *r)
 	return needs;
 }
 
-void registry_challenged(const struct registry *r,
-			 void (*each)(void *context, enum registry_family family,
-				      const uint8_t key[32]),
-			 void *context)
+void registry_each_challenged(const struct registry *r,
+			      void (*each)(void *context, enum registry_family family,
+					   const uint8_t key[32]),
+			      void *context)
 {
-	for (size_t i = 0; i < r->holdings.n; i++)
+	for (size_t i = 0; i < r->proven_nodes.n; i++)
 		for (int f = 0; f < REGISTRY_FAMILIES; f++) {
-			const struct proof *p = &r->holdings.all[i]->proofs[f];
+			const struct proof *p = &r->proven_nodes.all[i]->proofs[f];
 
 			if (p->challenged && !p->answers && !sodium_is_zero(p->key, 32))
 				each(context, f, p->key);
@@ -367,7 +367,8 @@ void registry_challenged(const struct registry *r,
 
 int registry_save(struct registry *r)
 {
-	return r->file && r->holdings.changed ? holdings_save(&r->holdings, r->file) : 0;
+	return r->file && r->proven_nodes.changed ? proven_nodes_save(&r->proven_nodes, r->file)
+						  : 0;
 }
 
 struct registry *registry_new(const char *file)
@@ -384,7 +385,7 @@ struct registry *registry_new(const char *file)
 		free(r);
 		return NULL;
 	}
-	err = holdings_load(&r->holdings, file);
+	err = proven_nodes_load(&r->proven_nodes, file);
 	if (err && err != -ENOENT)
 		log_warn("what nodes proved before is not known any more",
 			 "file=%s errno=%d error=\"%s\"", file, -err, strerror(-err));
@@ -400,7 +401,7 @@ void registry_free(struct registry *r)
 	free(r->contested);
 	free(r->refusals);
 	free(r->logged);
-	holdings_fini(&r->holdings);
+	proven_nodes_fini(&r->proven_nodes);
 	free(r->file);
 	free(r);
 }

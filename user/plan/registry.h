@@ -127,7 +127,7 @@ void registry_log(struct registry *r);
 const char *registry_explain(const struct registry_refusal *f, char out[REGISTRY_TEXT]);
 
 /* What a device says of a node's peer; `now`: monotonic, s. To be told often. */
-struct registry_sight {
+struct registry_observation {
 	const char *node;
 	enum registry_family family;
 	const uint8_t *key;
@@ -135,15 +135,15 @@ struct registry_sight {
 	bool unanswered; /* initiations were repeated in vain */
 	uint64_t now;
 };
-void registry_see(struct registry *r, const struct registry_sight *s);
+void registry_observe(struct registry *r, const struct registry_observation *s);
 /* Something was seen by which another review comes to other results; once. */
 bool registry_needs_review(struct registry *r);
 /* Calls back for the keys of nodes that somebody contradicts, and that are to be asked whether they
  * still answer. */
-void registry_challenged(const struct registry *r,
-			 void (*each)(void *context, enum registry_family family,
-				      const uint8_t key[32]),
-			 void *context);
+void registry_each_challenged(const struct registry *r,
+			      void (*each)(void *context, enum registry_family family,
+					   const uint8_t key[32]),
+			      void *context);
 /* Writes what was proved since, if anything. 0 or -errno. */
 int registry_save(struct registry *r);
 

@@ -4,13 +4,13 @@
 #ifndef PLAN_REVIEW_H
 #define PLAN_REVIEW_H
 
-#include "plan/holdings.h"
+#include "plan/proven_nodes.h"
 #include "plan/registry.h"
 
 /* Everything in the order of in->nodes. */
 struct review {
 	const struct registry_input *in;
-	struct holding *const *holdings;
+	struct proven_node *const *proven_nodes;
 	size_t self;
 
 	struct node_record *records; /* as admitted so far */

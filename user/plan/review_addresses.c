@@ -59,7 +59,7 @@ static void refuse_among(struct review *v, enum registry_family f, size_t holder
 	for (size_t k = first_in(all, n, range); k < n && cidr_contains(range, &all[k].address);
 	     k++) {
 		const size_t i = all[k].node;
-		const struct proof *p = &v->holdings[i]->proofs[f];
+		const struct proof *p = &v->proven_nodes[i]->proofs[f];
 		struct cidr *address = review_address(&v->records[i], f);
 		const struct registry_refusal refusal = {
 			.reason = REGISTRY_IN_PODS,
@@ -88,7 +88,7 @@ static size_t holder_of(const struct review *v, enum registry_family f,
 	uint64_t oldest = UINT64_MAX;
 
 	for (size_t i = 0; i < n; i++) {
-		const struct proof *p = &v->holdings[group[i].node]->proofs[f];
+		const struct proof *p = &v->proven_nodes[group[i].node]->proofs[f];
 
 		if (group[i].node == v->self)
 			return v->self;
@@ -132,7 +132,8 @@ static void judge_among(struct review *v, enum registry_family f, const struct a
 {
 	for (size_t i = 0; i < v->in->n_nodes; i++)
 		for (size_t k = 0; i != v->self && k < v->records[i].n_pod_cidrs; k++)
-			if (proof_covers(&v->holdings[i]->proofs[f], &v->records[i].pod_cidrs[k]))
+			if (proof_covers(&v->proven_nodes[i]->proofs[f],
+					 &v->records[i].pod_cidrs[k]))
 				refuse_among(v, f, i, &v->records[i].pod_cidrs[k], all, n, again);
 }
 

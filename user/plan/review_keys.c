@@ -31,7 +31,7 @@ static size_t find_proved(const struct review *v, enum registry_family f, struct
 	size_t n = 0;
 
 	for (size_t i = 0; i < v->in->n_nodes; i++) {
-		const struct proof *p = &v->holdings[i]->proofs[f];
+		const struct proof *p = &v->proven_nodes[i]->proofs[f];
 
 		if (i == v->self && v->in->own_keys[f])
 			out[n++] = (struct key_of){v->in->own_keys[f], i};
@@ -83,9 +83,9 @@ static void choose_key(struct review *v, enum registry_family f, size_t i,
 		       const struct key_of *proved, size_t n)
 {
 	struct node_record *r = &v->records[i];
-	struct proof *p = &v->holdings[i]->proofs[f];
+	struct proof *p = &v->proven_nodes[i]->proofs[f];
 	uint8_t *key = review_key(r, f);
-	const uint8_t *held = held_key(r, p, f == REGISTRY_IPV4 ? r->left4 : r->left6);
+	const uint8_t *held = held_key(r, p, f == REGISTRY_IPV4 ? r->stopped4 : r->stopped6);
 	struct registry_refusal refusal = {.node = r->name, .family = f};
 	size_t holder;
 
@@ -133,7 +133,7 @@ static size_t carrier_of(const struct review *v, enum registry_family f, const s
 
 		if (!review_address(&v->records[k], f)->family)
 			continue;
-		if (v->holdings[k]->proofs[f].order)
+		if (v->proven_nodes[k]->proofs[f].order)
 			return k;
 		if (!reachable)
 			carrier = k;
@@ -155,7 +155,7 @@ static void share(struct review *v, enum registry_family f, const struct key_of 
 			.family = f,
 		};
 
-		v->holdings[k]->proofs[f].shared = true;
+		v->proven_nodes[k]->proofs[f].shared = true;
 		v->nodes[k].peer[f] = carrier;
 		if (k != carrier)
 			review_refuse(v, &refusal);
@@ -180,7 +180,7 @@ int review_keys(struct review *v, enum registry_family f)
 	for (size_t i = 0; i < v->in->n_nodes; i++) {
 		v->nodes[i].peer[f] = i;
 		v->nodes[i].closed[f] = i != v->self && is_cut_off(v, f, i);
-		v->holdings[i]->proofs[f].shared = false;
+		v->proven_nodes[i]->proofs[f].shared = false;
 		if (!none(review_key(&v->records[i], f)))
 			all[n++] = (struct key_of){review_key(&v->records[i], f), i};
 	}

@@ -115,7 +115,7 @@ static enum chance chance_of(struct work *w, size_t i, const struct cidr *range)
 		.family = range->family == AF_INET6,
 		.why = claims_never_pods(range),
 	};
-	const struct proof *p = &w->v->holdings[i]->proofs[range->family == AF_INET6];
+	const struct proof *p = &w->v->proven_nodes[i]->proofs[range->family == AF_INET6];
 	size_t at;
 
 	if (refusal.why) {
@@ -143,7 +143,7 @@ static bool granted(const struct node_record *r, const struct cidr *range)
 static void add_claim(struct work *w, size_t i, const struct cidr *range, bool barred, bool tunnel)
 {
 	const struct node_record *r = &w->v->records[i];
-	const struct proof *p = &w->v->holdings[i]->proofs[range->family == AF_INET6];
+	const struct proof *p = &w->v->proven_nodes[i]->proofs[range->family == AF_INET6];
 
 	w->claims[w->n_claims++] = (struct claim){
 		.cidr = *range,
@@ -259,14 +259,14 @@ static void apply(struct work *w)
 	for (size_t i = 0; i < v->in->n_nodes; i++) {
 		v->records[i].n_pod_cidrs = 0;
 		for (int f = 0; f < REGISTRY_FAMILIES; f++) {
-			v->holdings[i]->proofs[f].n_ranges = 0;
-			v->holdings[i]->proofs[f].challenged = false;
+			v->proven_nodes[i]->proofs[f].n_ranges = 0;
+			v->proven_nodes[i]->proofs[f].challenged = false;
 		}
 	}
 	for (size_t i = 0; i < w->n_claims; i++) {
 		const struct claim *c = &w->claims[i];
 		struct node_record *r = &v->records[c->node];
-		struct proof *p = &v->holdings[c->node]->proofs[c->cidr.family == AF_INET6];
+		struct proof *p = &v->proven_nodes[c->node]->proofs[c->cidr.family == AF_INET6];
 
 		if (c->barred) {
 			close_range(w, &c->cidr, c->node, c->verdict != CLAIM_REFUSED || c->closed);

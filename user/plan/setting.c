@@ -147,7 +147,7 @@ static int parse_ranges(const struct setting *s, const char *text, void *to)
 static int parse_wire(const struct setting *s, const char *text, void *to)
 {
 	(void)s;
-	return wire_choice_parse(text, to);
+	return wire_mode_parse(text, to);
 }
 
 static int parse_level(const struct setting *s, const char *text, void *to)

@@ -15,7 +15,7 @@
 #include "base/cidr.h"
 #include "base/log.h"
 #include "plan/setting.h"
-#include "wire/wire_choice.h"
+#include "wire/wire_mode.h"
 
 #define SETTINGS_MAX_RANGES 64
 
@@ -34,7 +34,7 @@ struct settings_ranges {
 #define TYPE_DURATION	    uint16_t
 #define TYPE_INTERFACE_NAME interface_name
 #define TYPE_RANGES	    struct settings_ranges
-#define TYPE_WIRE	    enum wire_choice
+#define TYPE_WIRE	    enum wire_mode
 #define TYPE_LEVEL	    enum log_level
 #define TYPE_FORMAT	    enum log_format
 

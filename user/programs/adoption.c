@@ -72,7 +72,7 @@ static bool read_record(const char *name, struct record *out)
 {
 	const uint32_t zero = 0;
 	struct bpf_map_info info;
-	int fd = pins_get(name, RECORD);
+	int fd = pins_open(name, RECORD);
 	bool good;
 
 	if (fd < 0)
@@ -118,7 +118,7 @@ static const char *take_programs(struct adoption *a, const struct adoption_sourc
 
 		if (!bpf_program__autoload(program))
 			continue;
-		fd = pins_get(name, called);
+		fd = pins_open(name, called);
 		if (a->n == ADOPTION_PROGRAMS || !fits_program(fd, program, r, a->n)) {
 			if (fd >= 0)
 				close(fd);
@@ -142,7 +142,7 @@ static const char *take_maps(const struct adoption_source *s, const char *name,
 			continue;
 		if (i == ADOPTION_MAPS)
 			return bpf_map__name(map);
-		fds[i] = pins_get(name, bpf_map__name(map));
+		fds[i] = pins_open(name, bpf_map__name(map));
 		if (!fits_map(fds[i], map, r->maps[i]))
 			return bpf_map__name(map);
 		i++;
@@ -203,7 +203,7 @@ int adoption_take(struct adoption *a, const struct adoption_source *s, const cha
 		adoption_fini(a);
 		return err;
 	}
-	a->record = pins_get(name, RECORD);
+	a->record = pins_open(name, RECORD);
 	log_info("took over the programs of a process that ended",
 		 "directory=/sys/fs/bpf/podveil/%s", name);
 	return 0;
@@ -211,7 +211,7 @@ int adoption_take(struct adoption *a, const struct adoption_source *s, const cha
 
 void adoption_keep(struct bpf_map *map, const char *name)
 {
-	const int fd = bpf_map__is_internal(map) ? -1 : pins_get(name, bpf_map__name(map));
+	const int fd = bpf_map__is_internal(map) ? -1 : pins_open(name, bpf_map__name(map));
 	struct bpf_map_info info;
 	struct record r;
 	bool known;
@@ -310,28 +310,28 @@ int adoption_offer(struct adoption *a, const struct adoption_source *s, const ch
 		return err;
 	hash_build(s, r.build);
 	for (size_t i = 0; i < a->n && !err; i++)
-		err = pins_put(directory, a->programs[i].fd, a->programs[i].name);
+		err = pins_pin(directory, a->programs[i].fd, a->programs[i].name);
 	if (err)
 		return err;
 	a->record = write_record(&r);
-	return a->record < 0 ? a->record : pins_put(directory, a->record, RECORD);
+	return a->record < 0 ? a->record : pins_pin(directory, a->record, RECORD);
 }
 
 /* --- having --- */
 
-int adoption_mend(const struct adoption *a, const char *directory)
+int adoption_repair(const struct adoption *a, const char *directory)
 {
-	int mended = 0, err = 0;
+	int repaired = 0, err = 0;
 
 	for (size_t i = 0; i < a->n && err >= 0; i++) {
-		err = pins_mend_program(directory, a->programs[i].fd, a->programs[i].name);
-		mended += err > 0;
+		err = pins_repair_program(directory, a->programs[i].fd, a->programs[i].name);
+		repaired += err > 0;
 	}
 	if (err >= 0 && a->record >= 0) {
-		err = pins_mend_one(directory, a->record, RECORD);
-		mended += err > 0;
+		err = pins_repair_one(directory, a->record, RECORD);
+		repaired += err > 0;
 	}
-	return err < 0 ? err : mended;
+	return err < 0 ? err : repaired;
 }
 
 int adoption_fd(const struct adoption *a, const struct bpf_program *program)

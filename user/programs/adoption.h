@@ -55,7 +55,7 @@ void adoption_keep(struct bpf_map *map, const char *name);
  * next one loads its own. The programs are in `a` in any case. */
 int adoption_offer(struct adoption *a, const struct adoption_source *s, const char *directory);
 /* Pins again what somebody unpinned. How many, or -errno. */
-int adoption_mend(const struct adoption *a, const char *directory);
+int adoption_repair(const struct adoption *a, const char *directory);
 /* The descriptor of a program, or -1. It is the adoption's. */
 int adoption_fd(const struct adoption *a, const struct bpf_program *program);
 void adoption_fini(struct adoption *a);

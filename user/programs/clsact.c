@@ -48,5 +48,5 @@ int clsact_each(int ifindex, enum bpf_tc_attach_point side,
 	t->tcm_ifindex = ifindex;
 	t->tcm_parent =
 		TC_H_MAKE(TC_H_CLSACT, side == BPF_TC_INGRESS ? TC_H_MIN_INGRESS : TC_H_MIN_EGRESS);
-	return rtnl_ask(m, visit_filter, &v);
+	return rtnl_query(m, visit_filter, &v);
 }

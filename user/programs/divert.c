@@ -23,7 +23,7 @@ int programs_divert_attach(struct programs *p, int uplink_ifindex, bool generic,
 	return 0;
 }
 
-uint32_t programs_xdp_there(int ifindex, char name[16])
+uint32_t programs_xdp_attached(int ifindex, char name[16])
 {
 	struct bpf_prog_info info = {0};
 	uint32_t id = 0, len = sizeof(info);
@@ -50,7 +50,7 @@ static bool among(const struct pv_address *a, const struct pv_address *all, size
 	return false;
 }
 
-int programs_divert_addresses(struct programs *p, const struct pv_address *all, size_t n)
+int programs_write_divert_addresses(struct programs *p, const struct pv_address *all, size_t n)
 {
 	const int map = bpf_map__fd(p->skeleton->maps.local_addresses);
 	struct pv_address key, next;

@@ -15,7 +15,7 @@
 #define KERNEL_BTF "/sys/kernel/btf/vmlinux"
 
 /* Loaded, or among those that the kernel loads when they are needed. */
-static bool module_there(const char *name)
+static bool module_exists(const char *name)
 {
 	char path[PATH_MAX], *line = NULL;
 	struct utsname kernel;
@@ -80,7 +80,7 @@ void programs_features(struct programs_features *out)
 
 	memset(out, 0, sizeof(*out));
 	out->btf = names != NULL;
-	out->tc = (module_there("sch_ingress") && module_there("cls_bpf")) ||
+	out->tc = (module_exists("sch_ingress") && module_exists("cls_bpf")) ||
 		  (has(names, len, "clsact_init") && has(names, len, "cls_bpf_classify"));
 	/* The first came with fragments in generic XDP (Linux 6.9), the other with 6.2. */
 	out->superpackets =

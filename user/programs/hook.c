@@ -132,7 +132,7 @@ static int remove_entry(int ifindex, enum bpf_tc_attach_point side, bool tcx, co
 	return tcx ? tcx_detach(e->at) : bpf_tc_detach(&hook, &opts);
 }
 
-static int strip(int ifindex, enum bpf_tc_attach_point side, bool tcx)
+static int detach_ours(int ifindex, enum bpf_tc_attach_point side, bool tcx)
 {
 	struct entries e = {.known = 0};
 	int first = read_entries(&e, ifindex, side, tcx);
@@ -146,10 +146,10 @@ static int strip(int ifindex, enum bpf_tc_attach_point side, bool tcx)
 	return first == -ENODEV ? 0 : first;
 }
 
-int hook_strip(int ifindex, enum bpf_tc_attach_point side)
+int hook_detach_all(int ifindex, enum bpf_tc_attach_point side)
 {
-	int err = strip(ifindex, side, false);
-	int of_tcx = tcx_there() ? strip(ifindex, side, true) : 0;
+	int err = detach_ours(ifindex, side, false);
+	int of_tcx = tcx_supported() ? detach_ours(ifindex, side, true) : 0;
 
 	return err ? err : of_tcx;
 }
@@ -158,7 +158,7 @@ bool hook_has_ours(int ifindex, enum bpf_tc_attach_point side)
 {
 	bool found = false;
 
-	for (int tcx = 0; tcx <= tcx_there(); tcx++) {
+	for (int tcx = 0; tcx <= tcx_supported(); tcx++) {
 		struct entries e = {.known = 0};
 
 		read_entries(&e, ifindex, side, tcx);
@@ -270,7 +270,7 @@ static int remove_rest(struct hook *h, bool tcx, const struct entries *e, uint32
 	return first;
 }
 
-static int stand(struct hook *h, bool tcx, int program, uint32_t id)
+static int attach_or_update(struct hook *h, bool tcx, int program, uint32_t id)
 {
 	struct entries e = {.known = id, .known_link = tcx ? link_id(h->link) : 0};
 	int err = read_entries(&e, h->ifindex, h->side, tcx);
@@ -300,25 +300,25 @@ static int stand(struct hook *h, bool tcx, int program, uint32_t id)
 	return err ? err : 1;
 }
 
-int hook_mend(struct hook *h, bool tcx, int program, uint32_t id, const char *directory,
-	      const char *pin)
+int hook_repair(struct hook *h, bool tcx, int program, uint32_t id, const char *directory,
+		const char *pin)
 {
 	char path[PATH_MAX];
 	int did, err;
 
 	if (tcx && h->link < 0 && snprintf(path, sizeof(path), "%s/%s", directory, pin) > 0)
 		h->link = bpf_obj_get(path); /* of the process before us */
-	did = stand(h, tcx, program, id);
+	did = attach_or_update(h, tcx, program, id);
 	if (did < 0)
 		return did;
 	/* The pin keeps the link when the process ends. */
-	err = h->link >= 0 ? pins_mend_link(directory, h->link, pin) : 0;
+	err = h->link >= 0 ? pins_repair_link(directory, h->link, pin) : 0;
 	if (err > 0)
 		err = 0;
 	/* What an older agent made is in the way of nobody, but there twice. */
-	if (!err && tcx && !h->swept) {
-		err = strip(h->ifindex, h->side, false);
-		h->swept = !err;
+	if (!err && tcx && !h->old_filters_removed) {
+		err = detach_ours(h->ifindex, h->side, false);
+		h->old_filters_removed = !err;
 	}
 	return err ? err : did;
 }

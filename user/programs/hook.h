@@ -19,9 +19,9 @@
 struct hook {
 	int ifindex;
 	enum bpf_tc_attach_point side;
-	int link;   /* descriptor of the TCX link; -1: none */
-	bool swept; /* no filters of an older agent are left beside the link */
-	bool first; /* as seen last: nobody runs before ours */
+	int link;		  /* descriptor of the TCX link; -1: none */
+	bool old_filters_removed; /* no filters of an older agent are left beside the link */
+	bool first;		  /* as seen last: nobody runs before ours */
 	/* Who last ran before ours, "?" where the kernel has no name for it; empty: nobody ever. */
 	char before[16];
 	unsigned int displaced; /* how often ours was put first again */
@@ -36,11 +36,11 @@ void hook_fini(struct hook *h);
  * no moment between. The link is pinned as directory/pin. 1: it had to be attached or put first, 0:
  * it was there. -EALREADY: it is not the first, and TCX takes a program only once: call again with
  * another instance of it. */
-int hook_mend(struct hook *h, bool tcx, int program, uint32_t id, const char *directory,
-	      const char *pin);
+int hook_repair(struct hook *h, bool tcx, int program, uint32_t id, const char *directory,
+		const char *pin);
 /* Is something of ours there, whoever attached it? */
 bool hook_has_ours(int ifindex, enum bpf_tc_attach_point side);
 /* Removes all that is ours there, whoever attached it. */
-int hook_strip(int ifindex, enum bpf_tc_attach_point side);
+int hook_detach_all(int ifindex, enum bpf_tc_attach_point side);
 
 #endif

@@ -39,24 +39,24 @@ int programs_rename(struct programs *p, const char *pin_name)
 int programs_repin(struct programs *p)
 {
 	struct bpf_map *map;
-	int mended;
+	int repaired;
 
-	mended = adoption_mend(&p->adoption, p->directory);
-	if (mended < 0)
-		return mended;
+	repaired = adoption_repair(&p->adoption, p->directory);
+	if (repaired < 0)
+		return repaired;
 	bpf_object__for_each_map(map, p->skeleton->obj)
 	{
 		const int fd = map == p->skeleton->maps.peer_counters ? p->peer_counters_fd
 								      : bpf_map__fd(map);
 		int err = bpf_map__is_internal(map)
 				  ? 0
-				  : pins_mend_one(p->directory, fd, bpf_map__name(map));
+				  : pins_repair_one(p->directory, fd, bpf_map__name(map));
 
 		if (err < 0)
 			return err;
-		mended += err;
+		repaired += err;
 	}
-	return mended;
+	return repaired;
 }
 
 /* --- loading --- */
@@ -114,8 +114,8 @@ static bool forget(struct programs *p)
 	for (unsigned int i = 0; i < PV_MAX_QUEUES; i++)
 		programs_clear_socket(p, i);
 	for (unsigned int i = 0; i < PV_MAX_WORKERS; i++)
-		programs_divert_socket(p, i, -1);
-	if (programs_settings(p, &nothing) || programs_divert_settings(p, &none))
+		programs_set_divert_socket(p, i, -1);
+	if (programs_write_settings(p, &nothing) || programs_write_divert_settings(p, &none))
 		return false;
 	for (size_t i = 0; i < sizeof(maps) / sizeof(*maps); i++)
 		if (!empty(maps[i], &budget))
@@ -193,7 +193,7 @@ static int map_counters(struct programs *p, bool adopted)
 static void pin(struct programs *p, const char *pin_name)
 {
 	const struct adoption_source s = source(p);
-	int err = pins_make(p->skeleton->obj, pin_name, p->directory, sizeof(p->directory));
+	int err = pins_pin_all(p->skeleton->obj, pin_name, p->directory, sizeof(p->directory));
 
 	if (err)
 		log_warn("maps are not pinned",

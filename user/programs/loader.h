@@ -65,15 +65,15 @@ void programs_clear_socket(struct programs *p, unsigned int queue);
  * -EBUSY or -EEXIST: another program is there. */
 int programs_divert_attach(struct programs *p, int uplink_ifindex, bool generic, int *link);
 /* The XDP program of a device that is not ours: its id and name; 0: none. */
-uint32_t programs_xdp_there(int ifindex, char name[16]);
-int programs_divert_settings(struct programs *p, const struct pv_divert_settings *settings);
+uint32_t programs_xdp_attached(int ifindex, char name[16]);
+int programs_write_divert_settings(struct programs *p, const struct pv_divert_settings *settings);
 /* The AF_XDP socket for the messages that come by that queue of the uplink; fd -1: none. */
-int programs_divert_socket(struct programs *p, unsigned int queue, int fd);
+int programs_set_divert_socket(struct programs *p, unsigned int queue, int fd);
 /* All addresses that messages may come to, in place of those before. */
-int programs_divert_addresses(struct programs *p, const struct pv_address *all, size_t n);
+int programs_write_divert_addresses(struct programs *p, const struct pv_address *all, size_t n);
 
 /* Settings as the programs see them. */
-int programs_settings(struct programs *p, const struct pv_settings *settings);
+int programs_write_settings(struct programs *p, const struct pv_settings *settings);
 
 /* Counter memory, mapped for the life of `p`: PV_COUNTER_SLOTS. */
 struct pv_counters *programs_counters(struct programs *p);

@@ -88,7 +88,7 @@ int peer_counters_init(struct programs *p, bool adopted)
 	p->peer_counters = map_memory(p->peer_counters_fd, p->peer_slots);
 	if (!p->peer_counters)
 		return -errno;
-	err = adopted ? pins_put(p->directory, p->peer_counters_fd, NAME) : 0;
+	err = adopted ? pins_pin(p->directory, p->peer_counters_fd, NAME) : 0;
 	if (err)
 		log_warn("a map is not pinned", "map=" NAME " errno=%d", -err);
 	return 0;
@@ -140,7 +140,7 @@ int programs_peer_grow(struct programs *p, uint32_t slots,
 		close(old_fd);
 	p->peer_counters_fd = fd;
 	p->peer_counters_own = true;
-	err = pins_put(p->directory, fd, NAME);
+	err = pins_pin(p->directory, fd, NAME);
 out:
 	free(snapshot);
 	return err;

@@ -63,7 +63,7 @@ int pins_directory(const char *name, char *out, size_t room)
 	return err;
 }
 
-int pins_put(const char *directory, int fd, const char *map)
+int pins_pin(const char *directory, int fd, const char *map)
 {
 	char path[PATH_MAX], fresh[PATH_MAX];
 
@@ -128,7 +128,7 @@ void pins_each(void (*each)(const char *name, void *context), void *context)
 		closedir(d);
 }
 
-int pins_make(struct bpf_object *o, const char *name, char *out, size_t room)
+int pins_pin_all(struct bpf_object *o, const char *name, char *out, size_t room)
 {
 	struct bpf_map *map;
 	int err = pins_directory(name, out, room);
@@ -139,7 +139,7 @@ int pins_make(struct bpf_object *o, const char *name, char *out, size_t room)
 	{
 		if (bpf_map__is_internal(map))
 			continue;
-		err = pins_put(out, bpf_map__fd(map), bpf_map__name(map));
+		err = pins_pin(out, bpf_map__fd(map), bpf_map__name(map));
 		if (err) {
 			remove_directory(out);
 			*out = 0;
@@ -149,7 +149,7 @@ int pins_make(struct bpf_object *o, const char *name, char *out, size_t room)
 	return 0;
 }
 
-int pins_get(const char *name, const char *map)
+int pins_open(const char *name, const char *map)
 {
 	char path[PATH_MAX];
 	int fd;
@@ -194,7 +194,7 @@ static uint32_t link_id(int fd)
 	return fd < 0 || bpf_obj_get_info_by_fd(fd, &info, &len) ? 0 : info.id;
 }
 
-static int mend_one(const char *directory, int fd, const char *name, uint32_t (*id_of)(int fd))
+static int repair_one(const char *directory, int fd, const char *name, uint32_t (*id_of)(int fd))
 {
 	char path[PATH_MAX];
 	uint32_t id;
@@ -213,41 +213,41 @@ static int mend_one(const char *directory, int fd, const char *name, uint32_t (*
 	if (!err)
 		err = make_directory(directory, 0700);
 	if (!err)
-		err = pins_put(directory, fd, name);
+		err = pins_pin(directory, fd, name);
 	return err ? err : 1;
 }
 
-int pins_mend_one(const char *directory, int fd, const char *map)
+int pins_repair_one(const char *directory, int fd, const char *map)
 {
-	return mend_one(directory, fd, map, map_id);
+	return repair_one(directory, fd, map, map_id);
 }
 
-int pins_mend_program(const char *directory, int fd, const char *program)
+int pins_repair_program(const char *directory, int fd, const char *program)
 {
-	return mend_one(directory, fd, program, program_id);
+	return repair_one(directory, fd, program, program_id);
 }
 
-int pins_mend_link(const char *directory, int fd, const char *link)
+int pins_repair_link(const char *directory, int fd, const char *link)
 {
-	return mend_one(directory, fd, link, link_id);
+	return repair_one(directory, fd, link, link_id);
 }
 
-int pins_mend(struct bpf_object *o, const char *directory)
+int pins_repair(struct bpf_object *o, const char *directory)
 {
 	struct bpf_map *map;
-	int mended = 0;
+	int repaired = 0;
 
 	bpf_object__for_each_map(map, o)
 	{
-		int err = bpf_map__is_internal(map)
-				  ? 0
-				  : pins_mend_one(directory, bpf_map__fd(map), bpf_map__name(map));
+		int err = bpf_map__is_internal(map) ? 0
+						    : pins_repair_one(directory, bpf_map__fd(map),
+								      bpf_map__name(map));
 
 		if (err < 0)
 			return err;
-		mended += err;
+		repaired += err;
 	}
-	return mended;
+	return repaired;
 }
 
 int pins_rename(char *directory, size_t room, const char *name)

@@ -27,21 +27,21 @@ void programs_clear_socket(struct programs *p, unsigned int queue)
 	delete (p->skeleton->maps.xsks, &queue);
 }
 
-int programs_settings(struct programs *p, const struct pv_settings *settings)
+int programs_write_settings(struct programs *p, const struct pv_settings *settings)
 {
 	const uint32_t zero = 0;
 
 	return update(p->skeleton->maps.settings, &zero, settings);
 }
 
-int programs_divert_settings(struct programs *p, const struct pv_divert_settings *settings)
+int programs_write_divert_settings(struct programs *p, const struct pv_divert_settings *settings)
 {
 	const uint32_t zero = 0;
 
 	return update(p->skeleton->maps.divert_settings, &zero, settings);
 }
 
-int programs_divert_socket(struct programs *p, unsigned int queue, int fd)
+int programs_set_divert_socket(struct programs *p, unsigned int queue, int fd)
 {
 	const struct bpf_map *map = p->skeleton->maps.uplink_xsks;
 

@@ -82,7 +82,7 @@ int tcx_list(int ifindex, enum bpf_tc_attach_point side, struct tcx_entry *out, 
 	return 0;
 }
 
-bool tcx_there(void)
+bool tcx_supported(void)
 {
 	struct tcx_entry all[MAX_ENTRIES];
 	uint32_t n = MAX_ENTRIES;

@@ -19,7 +19,7 @@ struct tcx_entry {
 };
 
 /* Does this kernel have it? */
-bool tcx_there(void);
+bool tcx_supported(void);
 /* Before all others. The link's descriptor, the caller's to close. -EEXIST: the same program is
  * there already, at whatever place. */
 int tcx_attach_first(int ifindex, enum bpf_tc_attach_point side, int program);

@@ -9,16 +9,16 @@
 /* A directory full of broken files is told by its first ones. */
 #define LINES 8
 
-struct health_trouble {
+struct health_problem {
 	char *subject, *what;
 	enum health_extent extent;
 	uint64_t since;
-	struct health_trouble *next; /* the oldest first */
+	struct health_problem *next; /* the oldest first */
 };
 
-static struct health_trouble **find(struct store_health *h, const char *subject)
+static struct health_problem **find(struct store_health *h, const char *subject)
 {
-	struct health_trouble **at = &h->troubles;
+	struct health_problem **at = &h->problems;
 
 	while (*at && strcmp((*at)->subject, subject) != 0)
 		at = &(*at)->next;
@@ -27,25 +27,25 @@ static struct health_trouble **find(struct store_health *h, const char *subject)
 
 static void count(struct store_health *h)
 {
-	h->n_troubles = 0;
+	h->n_problems = 0;
 	h->blind = false;
-	for (const struct health_trouble *t = h->troubles; t; t = t->next) {
-		h->n_troubles++;
+	for (const struct health_problem *t = h->problems; t; t = t->next) {
+		h->n_problems++;
 		h->blind |= t->extent == HEALTH_BLIND;
 	}
 }
 
-static void drop(struct health_trouble *t)
+static void drop(struct health_problem *t)
 {
 	free(t->subject);
 	free(t->what);
 	free(t);
 }
 
-bool health_trouble(struct store_health *h, enum health_extent extent, const char *subject,
-		    const char *what)
+bool health_set_problem(struct store_health *h, enum health_extent extent, const char *subject,
+			const char *what)
 {
-	struct health_trouble **at = find(h, subject), *t = *at;
+	struct health_problem **at = find(h, subject), *t = *at;
 	char *text = strdup(what);
 	bool news;
 
@@ -74,9 +74,9 @@ bool health_trouble(struct store_health *h, enum health_extent extent, const cha
 	return news;
 }
 
-bool health_well(struct store_health *h, const char *subject)
+bool health_clear_problem(struct store_health *h, const char *subject)
 {
-	struct health_trouble **at = find(h, subject), *t = *at;
+	struct health_problem **at = find(h, subject), *t = *at;
 
 	if (!t)
 		return false;
@@ -88,7 +88,7 @@ bool health_well(struct store_health *h, const char *subject)
 
 uint64_t health_stale_since(const struct store_health *h)
 {
-	return h->troubles ? h->troubles->since : 0;
+	return h->problems ? h->problems->since : 0;
 }
 
 char *health_text(const struct store_health *h)
@@ -99,10 +99,10 @@ char *health_text(const struct store_health *h)
 
 	if (!f)
 		return NULL;
-	for (const struct health_trouble *t = h->troubles; t && n < LINES; t = t->next, n++)
+	for (const struct health_problem *t = h->problems; t && n < LINES; t = t->next, n++)
 		fprintf(f, "%s%s: %s", n ? "\n" : "", t->subject, t->what);
-	if (h->n_troubles > n)
-		fprintf(f, "\nand %zu more", h->n_troubles - n);
+	if (h->n_problems > n)
+		fprintf(f, "\nand %zu more", h->n_problems - n);
 	if (fclose(f)) {
 		free(text);
 		return NULL;
@@ -112,12 +112,12 @@ char *health_text(const struct store_health *h)
 
 void health_fini(struct store_health *h)
 {
-	struct health_trouble *next;
+	struct health_problem *next;
 
-	for (struct health_trouble *t = h->troubles; t; t = next) {
+	for (struct health_problem *t = h->problems; t; t = next) {
 		next = t->next;
 		drop(t);
 	}
-	h->troubles = NULL;
+	h->problems = NULL;
 	count(h);
 }

@@ -13,16 +13,16 @@
 
 #define HEALTH_TEXT 512
 
-struct health_trouble;
+struct health_problem;
 
 struct store_health {
 	uint64_t last_sync;	      /* Unix time, s; 0: never */
 	uint64_t errors;	      /* since opening; one that repeats counts again */
 	char last_error[HEALTH_TEXT]; /* may be over */
 	/* What stands now. */
-	size_t n_troubles;
+	size_t n_problems;
 	bool blind; /* one of them: what changes in the store is not seen */
-	struct health_trouble *troubles;
+	struct health_problem *problems;
 };
 
 enum health_extent {
@@ -31,10 +31,10 @@ enum health_extent {
 };
 
 /* True: this is news, and the caller logs it. */
-bool health_trouble(struct store_health *h, enum health_extent extent, const char *subject,
-		    const char *what);
+bool health_set_problem(struct store_health *h, enum health_extent extent, const char *subject,
+			const char *what);
 /* True: it was in trouble until now. */
-bool health_well(struct store_health *h, const char *subject);
+bool health_clear_problem(struct store_health *h, const char *subject);
 /* Since when (Unix time, s) the oldest trouble stands; 0: all is in order. */
 uint64_t health_stale_since(const struct store_health *h);
 /* "subject: what", a line each, the first eight; empty: all is in order. Allocated; NULL: no

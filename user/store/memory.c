@@ -18,7 +18,7 @@ struct memory {
 	void *index; /* of tsearch(3), by kind and name */
 	size_t counts[MEMORY_KINDS], held[MEMORY_KINDS], lost[MEMORY_KINDS];
 	size_t in_list[MEMORY_KINDS]; /* things in the list under way */
-	bool telling;
+	bool delivering;
 };
 
 static int by_name(const void *a, const void *b)
@@ -28,7 +28,8 @@ static int by_name(const void *a, const void *b)
 	return x->kind != y->kind ? (int)x->kind - (int)y->kind : strcmp(x->name, y->name);
 }
 
-static struct memory_entry *find(const struct memory *m, enum memory_kind kind, const char *name)
+static struct memory_entry *find_entry(const struct memory *m, enum memory_kind kind,
+				       const char *name)
 {
 	const struct memory_entry key = {.kind = kind,
 					 .name = (char *)(uintptr_t)(name ? name : "")};
@@ -44,7 +45,7 @@ static void changed(struct memory *m, enum memory_kind kind)
 
 static bool add(struct memory *m, struct memory_entry *e)
 {
-	if (find(m, e->kind, e->name) || !tsearch(e, &m->index, by_name))
+	if (find_entry(m, e->kind, e->name) || !tsearch(e, &m->index, by_name))
 		return false;
 	TAILQ_INSERT_TAIL(&m->content.entries, e, in_list);
 	m->counts[e->kind]++;
@@ -53,11 +54,11 @@ static bool add(struct memory *m, struct memory_entry *e)
 	return true;
 }
 
-static void judge(struct memory *m, enum memory_kind kind);
+static void update_health(struct memory *m, enum memory_kind kind);
 
 static int load(struct memory *m, const char *path)
 {
-	struct memory_content c = {.shelves = {{.revision = 0}}};
+	struct memory_content c = {.origins = {{.revision = 0}}};
 	struct memory_entry *e;
 	int err;
 
@@ -65,7 +66,7 @@ static int load(struct memory *m, const char *path)
 	err = memory_keeper_load(path, &c);
 	if (err)
 		return err;
-	memcpy(m->content.shelves, c.shelves, sizeof(c.shelves));
+	memcpy(m->content.origins, c.origins, sizeof(c.origins));
 	while ((e = TAILQ_FIRST(&c.entries))) {
 		TAILQ_REMOVE(&c.entries, e, in_list);
 		if (!add(m, e))
@@ -73,28 +74,28 @@ static int load(struct memory *m, const char *path)
 	}
 	for (int kind = 0; kind < MEMORY_KINDS; kind++)
 		if (m->lost[kind])
-			judge(m, kind);
+			update_health(m, kind);
 	return 0;
 }
 
 /* --- telling --- */
 
-static void tell(struct memory *m, struct memory_entry *e)
+static void deliver(struct memory *m, struct memory_entry *e)
 {
 	const struct store_events *to = m->params.events;
 
-	e->told = true;
+	e->delivered = true;
 	if (e->kind == MEMORY_NODES)
 		to->node(to->context, e->name, &e->record);
 	else
 		to->settings(to->context, *e->name ? e->name : NULL, e->all, e->n, e->source);
 }
 
-static void tell_gone(struct memory *m, const struct memory_entry *e)
+static void deliver_deletion(struct memory *m, const struct memory_entry *e)
 {
 	const struct store_events *to = m->params.events;
 
-	if (!e->told)
+	if (!e->delivered)
 		return;
 	if (e->kind == MEMORY_NODES)
 		to->node(to->context, e->name, NULL);
@@ -102,17 +103,17 @@ static void tell_gone(struct memory *m, const struct memory_entry *e)
 		to->settings(to->context, *e->name ? e->name : NULL, NULL, 0, e->source);
 }
 
-static void tell_good(struct memory *m, const struct memory_entry *e)
+static void deliver_last_good(struct memory *m, const struct memory_entry *e)
 {
 	const struct store_events *to = m->params.events;
 
-	m->telling = true;
+	m->delivering = true;
 	if (e->good)
 		to->settings(to->context, *e->name ? e->name : NULL, e->good, e->n_good, e->source);
-	m->telling = false;
+	m->delivering = false;
 }
 
-size_t memory_tell(struct memory *m)
+size_t memory_replay(struct memory *m)
 {
 	struct memory_entry *e;
 	size_t n = 0;
@@ -120,8 +121,8 @@ size_t memory_tell(struct memory *m)
 	for (int kind = MEMORY_SETTINGS; kind >= MEMORY_NODES; kind--)
 		TAILQ_FOREACH (e, &m->content.entries, in_list)
 			if ((int)e->kind == kind) {
-				tell_good(m, e);
-				tell(m, e);
+				deliver_last_good(m, e);
+				deliver(m, e);
 				n++;
 			}
 	return n;
@@ -129,18 +130,19 @@ size_t memory_tell(struct memory *m)
 
 /* --- what the store does not show --- */
 
-static const char *const words[MEMORY_KINDS] = {"records", "settings"};
+static const char *const kind_names[MEMORY_KINDS] = {"records", "settings"};
 
 /* Once there is no more of it, the trouble is over. */
-static void judge(struct memory *m, enum memory_kind kind)
+static void update_health(struct memory *m, enum memory_kind kind)
 {
 	const struct memory_entry *e;
 	const char *why = "";
 	char what[MEMORY_WHY + 80];
 
 	if (!m->lost[kind]) {
-		if (health_well(m->params.health, words[kind]))
-			log_info("store: it shows all that is known again", "what=%s", words[kind]);
+		if (health_clear_problem(m->params.health, kind_names[kind]))
+			log_info("store: it shows all that is known again", "what=%s",
+				 kind_names[kind]);
 		return;
 	}
 	TAILQ_FOREACH (e, &m->content.entries, in_list)
@@ -148,10 +150,10 @@ static void judge(struct memory *m, enum memory_kind kind)
 			why = e->why;
 	snprintf(what, sizeof(what), "%zu that the store does not show any more stand: %s",
 		 m->lost[kind], why);
-	if (health_trouble(m->params.health, HEALTH_PART, words[kind], what))
+	if (health_set_problem(m->params.health, HEALTH_PART, kind_names[kind], what))
 		log_warn("store: what it held is not there, and nobody deleted it: what is known "
 			 "stands",
-			 "what=%s count=%zu problem=\"%s\"", words[kind], m->lost[kind], why);
+			 "what=%s count=%zu problem=\"%s\"", kind_names[kind], m->lost[kind], why);
 }
 
 static void hold(struct memory *m, struct memory_entry *e, const char *why, bool lost)
@@ -163,8 +165,8 @@ static void hold(struct memory *m, struct memory_entry *e, const char *why, bool
 	snprintf(e->why, sizeof(e->why), "%s", why);
 	changed(m, e->kind);
 	/* Whoever publishes it sees that it is not there. */
-	if (m->self && e->told && e->kind == MEMORY_NODES && !strcmp(e->name, m->self))
-		tell(m, e);
+	if (m->self && e->delivered && e->kind == MEMORY_NODES && !strcmp(e->name, m->self))
+		deliver(m, e);
 }
 
 static void release(struct memory *m, struct memory_entry *e)
@@ -179,14 +181,14 @@ static void release(struct memory *m, struct memory_entry *e)
 	m->lost[e->kind] -= lost;
 	changed(m, e->kind);
 	if (lost && !m->lost[e->kind])
-		judge(m, e->kind);
+		update_health(m, e->kind);
 }
 
 /* --- what is there --- */
 
 static struct memory_entry *find_or_add(struct memory *m, enum memory_kind kind, const char *name)
 {
-	struct memory_entry *e = find(m, kind, name);
+	struct memory_entry *e = find_entry(m, kind, name);
 
 	if (e)
 		return e;
@@ -212,17 +214,17 @@ static void forget(struct memory *m, struct memory_entry *e)
 	memory_entry_free(e);
 }
 
-static void there(struct memory *m, struct memory_entry *e)
+static void set_seen(struct memory *m, struct memory_entry *e)
 {
 	release(m, e);
 	e->seen = true;
 	e->deleted = false;
-	e->incarnation = m->content.shelves[e->kind].incarnation;
+	e->incarnation = m->content.origins[e->kind].incarnation;
 }
 
 /* Of a node that fell silent, a range that was given to another one is that one's: the same range,
  * not a wider one that somebody merely claims. */
-static bool shrink(struct memory_entry *held, const struct node_record *by)
+static bool remove_ranges(struct memory_entry *held, const struct node_record *by)
 {
 	struct node_record *r = &held->record;
 	size_t kept = 0;
@@ -248,22 +250,22 @@ static void release_ranges(struct memory *m, const struct memory_entry *to)
 	for (e = TAILQ_FIRST(&m->content.entries); e && m->held[MEMORY_NODES]; e = next) {
 		next = TAILQ_NEXT(e, in_list);
 		if (e->kind != MEMORY_NODES || !*e->why || e->lost || e == to ||
-		    !shrink(e, &to->record))
+		    !remove_ranges(e, &to->record))
 			continue;
 		log_info("store: another node has the ranges of one that is not in the store any "
 			 "more",
 			 "node=%s was=%s", to->name, e->name);
 		changed(m, MEMORY_NODES);
 		if (e->record.n_pod_cidrs) {
-			tell(m, e);
+			deliver(m, e);
 		} else {
-			tell_gone(m, e);
+			deliver_deletion(m, e);
 			forget(m, e);
 		}
 	}
 }
 
-void memory_node(struct memory *m, const struct node_record *r)
+void memory_put_node(struct memory *m, const struct node_record *r)
 {
 	struct memory_entry *e = find_or_add(m, MEMORY_NODES, r->name);
 	struct node_record copy;
@@ -277,9 +279,9 @@ void memory_node(struct memory *m, const struct node_record *r)
 		changed(m, MEMORY_NODES);
 	record_fini(&e->record);
 	e->record = copy;
-	there(m, e);
+	set_seen(m, e);
 	release_ranges(m, e);
-	tell(m, e);
+	deliver(m, e);
 }
 
 static bool same_settings(const struct store_setting *a, unsigned int n_a,
@@ -296,10 +298,10 @@ static bool same_settings(const struct store_setting *a, unsigned int n_a,
 void memory_good_settings(struct memory *m, const char *node, const struct store_setting *all,
 			  unsigned int n)
 {
-	struct memory_entry *e = find(m, MEMORY_SETTINGS, node);
+	struct memory_entry *e = find_entry(m, MEMORY_SETTINGS, node);
 	struct store_setting *copy;
 
-	if (!e || m->telling || same_settings(e->good, e->n_good, all, n))
+	if (!e || m->delivering || same_settings(e->good, e->n_good, all, n))
 		return;
 	copy = all ? memory_copy_settings(all, n) : NULL;
 	if (all && !copy)
@@ -310,8 +312,8 @@ void memory_good_settings(struct memory *m, const char *node, const struct store
 	changed(m, MEMORY_SETTINGS);
 }
 
-void memory_settings(struct memory *m, const char *node, const struct store_setting *all,
-		     unsigned int n, const char *source)
+void memory_put_settings(struct memory *m, const char *node, const struct store_setting *all,
+			 unsigned int n, const char *source)
 {
 	struct memory_entry *e = find_or_add(m, MEMORY_SETTINGS, node);
 	struct store_setting *copy;
@@ -319,9 +321,9 @@ void memory_settings(struct memory *m, const char *node, const struct store_sett
 
 	m->in_list[MEMORY_SETTINGS]++;
 	if (e && e->source && !strcmp(e->source, source) && same_settings(e->all, e->n, all, n)) {
-		there(m, e);
-		if (!e->told)
-			tell(m, e);
+		set_seen(m, e);
+		if (!e->delivered)
+			deliver(m, e);
 		return;
 	}
 	copy = memory_copy_settings(all, n);
@@ -337,43 +339,43 @@ void memory_settings(struct memory *m, const char *node, const struct store_sett
 	e->all = copy;
 	e->n = n;
 	e->source = from;
-	there(m, e);
+	set_seen(m, e);
 	changed(m, MEMORY_SETTINGS);
-	tell(m, e);
+	deliver(m, e);
 }
 
-void memory_there(struct memory *m, enum memory_kind kind, const char *name)
+void memory_put_unusable(struct memory *m, enum memory_kind kind, const char *name)
 {
-	struct memory_entry *e = find(m, kind, name);
+	struct memory_entry *e = find_entry(m, kind, name);
 
 	m->in_list[kind]++;
 	if (e)
-		there(m, e);
+		set_seen(m, e);
 }
 
 /* --- what is not --- */
 
-void memory_deleted(struct memory *m, enum memory_kind kind, const char *name)
+void memory_delete(struct memory *m, enum memory_kind kind, const char *name)
 {
-	struct memory_entry *e = find(m, kind, name);
+	struct memory_entry *e = find_entry(m, kind, name);
 
 	if (!e)
 		return;
-	tell_gone(m, e);
+	deliver_deletion(m, e);
 	forget(m, e);
 }
 
-void memory_deleted_probably(struct memory *m, enum memory_kind kind, const char *name)
+void memory_expect_deletion(struct memory *m, enum memory_kind kind, const char *name)
 {
-	struct memory_entry *e = find(m, kind, name);
+	struct memory_entry *e = find_entry(m, kind, name);
 
 	if (e)
-		e->deleted = e->went = true;
+		e->deleted = e->was_deleted = true;
 }
 
 void memory_hold(struct memory *m, enum memory_kind kind, const char *name, const char *why)
 {
-	struct memory_entry *e = find(m, kind, name);
+	struct memory_entry *e = find_entry(m, kind, name);
 
 	if (e)
 		hold(m, e, why, false);
@@ -381,7 +383,7 @@ void memory_hold(struct memory *m, enum memory_kind kind, const char *name, cons
 
 /* --- lists --- */
 
-void memory_listing(struct memory *m, enum memory_kind kind)
+void memory_list_begin(struct memory *m, enum memory_kind kind)
 {
 	struct memory_entry *e;
 
@@ -392,9 +394,9 @@ void memory_listing(struct memory *m, enum memory_kind kind)
 }
 
 /* It is another store than that in which all was seen, or it went back in time. */
-static void follow(struct memory *m, enum memory_kind kind, const struct memory_list *l)
+static void update_origin(struct memory *m, enum memory_kind kind, const struct memory_list *l)
 {
-	struct memory_shelf *s = &m->content.shelves[kind];
+	struct memory_origin *s = &m->content.origins[kind];
 	const bool named = l->identity && *l->identity;
 	const bool fresh = named && strcmp(l->identity, s->identity) != 0;
 	const bool other = fresh && *s->identity;
@@ -412,15 +414,15 @@ static void follow(struct memory *m, enum memory_kind kind, const struct memory_
 
 static bool is_missing(const struct memory_entry *e)
 {
-	return !e->seen || e->went;
+	return !e->seen || e->was_deleted;
 }
 
 /* Things went together that nobody deletes together; some may be back already, as their owners
  * publish them again. */
-static const char *gone_together(const struct memory *m, enum memory_kind kind,
-				 const struct memory_list *l)
+static const char *lost_with_own_record(const struct memory *m, enum memory_kind kind,
+					const struct memory_list *l)
 {
-	const struct memory_entry *e, *ours = m->self ? find(m, kind, m->self) : NULL;
+	const struct memory_entry *e, *ours = m->self ? find_entry(m, kind, m->self) : NULL;
 	size_t missing = 0;
 
 	TAILQ_FOREACH (e, &m->content.entries, in_list)
@@ -431,46 +433,46 @@ static const char *gone_together(const struct memory *m, enum memory_kind kind,
 }
 
 /* Why one that is missing is not deleted; NULL: it is. */
-static const char *reason(const struct memory *m, const struct memory_entry *e,
-			  const struct memory_list *l, const char *together)
+static const char *reason_to_hold(const struct memory *m, const struct memory_entry *e,
+				  const struct memory_list *l, const char *together)
 {
 	if (l->doubt)
 		return l->doubt;
-	if (e->incarnation != m->content.shelves[e->kind].incarnation)
+	if (e->incarnation != m->content.origins[e->kind].incarnation)
 		return "the store is another one, or older than it was";
 	if (!m->in_list[e->kind] && !e->deleted)
 		return "the store holds nothing any more";
 	return together;
 }
 
-bool memory_listed(struct memory *m, enum memory_kind kind, const struct memory_list *l)
+bool memory_list_end(struct memory *m, enum memory_kind kind, const struct memory_list *l)
 {
-	const char *together = gone_together(m, kind, l), *why;
+	const char *together = lost_with_own_record(m, kind, l), *why;
 	struct memory_entry *e, *next;
 	bool lost = together;
 
-	follow(m, kind, l);
+	update_origin(m, kind, l);
 	for (e = TAILQ_FIRST(&m->content.entries); e; e = next) {
 		next = TAILQ_NEXT(e, in_list);
 		if (e->kind == kind)
-			e->went = false;
+			e->was_deleted = false;
 		if (e->kind != kind || (!e->seen && *e->why))
 			continue;
 		if (e->seen) {
-			e->incarnation = m->content.shelves[kind].incarnation;
+			e->incarnation = m->content.origins[kind].incarnation;
 			continue;
 		}
-		why = reason(m, e, l, together);
+		why = reason_to_hold(m, e, l, together);
 		if (why) {
 			hold(m, e, why, true);
 			lost = true;
 		} else if (!l->deleted || l->deleted(l->context, e)) {
-			tell_gone(m, e);
+			deliver_deletion(m, e);
 			forget(m, e);
 		}
 	}
 	if (lost)
-		judge(m, kind);
+		update_health(m, kind);
 	return lost;
 }
 
@@ -479,12 +481,12 @@ bool memory_listed(struct memory *m, enum memory_kind kind, const struct memory_
 const struct memory_entry *memory_find(const struct memory *m, enum memory_kind kind,
 				       const char *name)
 {
-	return find(m, kind, name);
+	return find_entry(m, kind, name);
 }
 
-bool memory_shows(const struct memory *m, enum memory_kind kind, const char *name)
+bool memory_in_store(const struct memory *m, enum memory_kind kind, const char *name)
 {
-	const struct memory_entry *e = find(m, kind, name);
+	const struct memory_entry *e = find_entry(m, kind, name);
 
 	return e && !*e->why;
 }
@@ -504,9 +506,9 @@ size_t memory_lost(const struct memory *m, enum memory_kind kind)
 	return m->lost[kind];
 }
 
-const struct memory_shelf *memory_shelf(const struct memory *m, enum memory_kind kind)
+const struct memory_origin *memory_origin(const struct memory *m, enum memory_kind kind)
 {
-	return &m->content.shelves[kind];
+	return &m->content.origins[kind];
 }
 
 void memory_each(const struct memory *m, void (*entry)(void *context, const struct memory_entry *e),

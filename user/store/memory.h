@@ -36,7 +36,7 @@ int memory_new(const struct memory_params *p, struct memory **out);
 /* What is due is written. */
 void memory_free(struct memory *m);
 /* Tells all that is remembered, settings first. How much it was. */
-size_t memory_tell(struct memory *m);
+size_t memory_replay(struct memory *m);
 
 /* What the owner made of settings, one of which is refused: told first after a restart, so that the
  * last good value stands then, too. NULL: none is refused. */
@@ -46,15 +46,15 @@ void memory_good_settings(struct memory *m, const char *node, const struct store
 /* --- what a store says --- */
 
 /* It is there. */
-void memory_node(struct memory *m, const struct node_record *r);
-void memory_settings(struct memory *m, const char *node, const struct store_setting *all,
-		     unsigned int n, const char *source);
+void memory_put_node(struct memory *m, const struct node_record *r);
+void memory_put_settings(struct memory *m, const char *node, const struct store_setting *all,
+			 unsigned int n, const char *source);
 /* It is there, but cannot be used. `name` of settings: NULL or "" for the cluster's. */
-void memory_there(struct memory *m, enum memory_kind kind, const char *name);
+void memory_put_unusable(struct memory *m, enum memory_kind kind, const char *name);
 /* Its owner deleted it. */
-void memory_deleted(struct memory *m, enum memory_kind kind, const char *name);
+void memory_delete(struct memory *m, enum memory_kind kind, const char *name);
 /* Somebody was seen to delete it: a deletion if the next list does not have it. */
-void memory_deleted_probably(struct memory *m, enum memory_kind kind, const char *name);
+void memory_expect_deletion(struct memory *m, enum memory_kind kind, const char *name);
 /* It is not there, but nobody deleted it, and that is no trouble of the store's. */
 void memory_hold(struct memory *m, enum memory_kind kind, const char *name, const char *why);
 
@@ -70,23 +70,23 @@ struct memory_list {
 };
 
 /* A list begins. What is in it is told by the functions above. */
-void memory_listing(struct memory *m, enum memory_kind kind);
+void memory_list_begin(struct memory *m, enum memory_kind kind);
 /* True: things were lost, not deleted. What is still missing is held; that is said, and stands in
  * the store's health. */
-bool memory_listed(struct memory *m, enum memory_kind kind, const struct memory_list *l);
+bool memory_list_end(struct memory *m, enum memory_kind kind, const struct memory_list *l);
 
 /* --- asking --- */
 
 const struct memory_entry *memory_find(const struct memory *m, enum memory_kind kind,
 				       const char *name);
 /* It is known, and the store shows it. */
-bool memory_shows(const struct memory *m, enum memory_kind kind, const char *name);
+bool memory_in_store(const struct memory *m, enum memory_kind kind, const char *name);
 /* How much of a kind is known, and how much of that the store does not show. */
 size_t memory_count(const struct memory *m, enum memory_kind kind);
 size_t memory_held(const struct memory *m, enum memory_kind kind);
 /* Likewise, and that is the store's trouble: a new list may show it again. */
 size_t memory_lost(const struct memory *m, enum memory_kind kind);
-const struct memory_shelf *memory_shelf(const struct memory *m, enum memory_kind kind);
+const struct memory_origin *memory_origin(const struct memory *m, enum memory_kind kind);
 void memory_each(const struct memory *m, void (*entry)(void *context, const struct memory_entry *e),
 		 void *context);
 

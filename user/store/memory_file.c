@@ -71,7 +71,7 @@ static uint64_t number_of(const json_t *o, const char *member)
 							       : 0;
 }
 
-static int take_shelves(const json_t *o, struct memory_content *c, const struct problem *p)
+static int take_origins(const json_t *o, struct memory_content *c, const struct problem *p)
 {
 	for (int i = 0; i < MEMORY_KINDS; i++) {
 		const json_t *s = json_object_get(o, shelf_names[i]);
@@ -79,9 +79,9 @@ static int take_shelves(const json_t *o, struct memory_content *c, const struct 
 
 		if (!identity || strlen(identity) >= MEMORY_IDENTITY)
 			return problem_say(p, "%s.identity: not a short text", shelf_names[i]);
-		strcpy(c->shelves[i].identity, identity);
-		c->shelves[i].revision = number_of(s, "revision");
-		c->shelves[i].incarnation = number_of(s, "incarnation");
+		strcpy(c->origins[i].identity, identity);
+		c->origins[i].revision = number_of(s, "revision");
+		c->origins[i].incarnation = number_of(s, "incarnation");
 	}
 	return 0;
 }
@@ -197,7 +197,7 @@ int memory_parse(const char *text, size_t len, struct memory_content *out, char 
 		 size_t room)
 {
 	const struct problem p = {problem, room};
-	struct memory_content c = {.shelves = {{.revision = 0}}};
+	struct memory_content c = {.origins = {{.revision = 0}}};
 	const json_t *known, *v;
 	json_error_t error;
 	json_t *o;
@@ -216,7 +216,7 @@ int memory_parse(const char *text, size_t len, struct memory_content *out, char 
 	else if (!json_is_array(known))
 		err = problem_say(&p, "known: not a list");
 	else
-		err = take_shelves(o, &c, &p);
+		err = take_origins(o, &c, &p);
 	if (!err)
 		json_array_foreach (known, i, v) {
 			err = take_entry(v, i, &c, &p);
@@ -230,7 +230,7 @@ int memory_parse(const char *text, size_t len, struct memory_content *out, char 
 		memory_content_fini(&c);
 		return err;
 	}
-	memcpy(out->shelves, c.shelves, sizeof(c.shelves));
+	memcpy(out->origins, c.origins, sizeof(c.origins));
 	TAILQ_CONCAT(&out->entries, &c.entries, in_list);
 	return 0;
 }
@@ -312,10 +312,10 @@ char *memory_format(const struct memory_content *c)
 	json_object_set_new(o, "version", json_integer(VERSION));
 	for (int i = 0; i < MEMORY_KINDS; i++)
 		json_object_set_new(o, shelf_names[i],
-				    json_pack("{s:s, s:I, s:I}", "identity", c->shelves[i].identity,
-					      "revision", (json_int_t)c->shelves[i].revision,
+				    json_pack("{s:s, s:I, s:I}", "identity", c->origins[i].identity,
+					      "revision", (json_int_t)c->origins[i].revision,
 					      "incarnation",
-					      (json_int_t)c->shelves[i].incarnation));
+					      (json_int_t)c->origins[i].incarnation));
 	TAILQ_FOREACH (e, &c->entries, in_list)
 		json_array_append_new(known, entry_object(e));
 	json_object_set_new(o, "known", known);

@@ -42,22 +42,22 @@ struct memory_entry {
 	char why[MEMORY_WHY]; /* the store does not show it, but it stands; empty: it shows it */
 	bool lost;	      /* and that is the store's trouble, not the node's */
 	/* Not in the file. */
-	bool seen;    /* in the list under way */
-	bool deleted; /* somebody was seen to delete it: the next list confirms it */
-	bool went;    /* the same, though it may be back since */
-	bool told;
+	bool seen;	  /* in the list under way */
+	bool deleted;	  /* somebody was seen to delete it: the next list confirms it */
+	bool was_deleted; /* the same, though it may be back since */
+	bool delivered;
 	TAILQ_ENTRY(memory_entry) in_list;
 };
 
 /* Which store it was that a kind's entries were in. */
-struct memory_shelf {
+struct memory_origin {
 	char identity[MEMORY_IDENTITY]; /* empty: none known */
 	uint64_t revision;		/* 0: none known */
 	uint64_t incarnation;		/* counts the stores that were there */
 };
 
 struct memory_content {
-	struct memory_shelf shelves[MEMORY_KINDS];
+	struct memory_origin origins[MEMORY_KINDS];
 	TAILQ_HEAD(memory_entries, memory_entry) entries;
 };
 

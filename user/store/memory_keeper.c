@@ -53,11 +53,11 @@ static void write_now(struct memory_keeper *k)
 	k->write_ms = now_ms() - begin;
 	k->due = false;
 	if (!err) {
-		if (health_well(k->health, k->path))
+		if (health_clear_problem(k->health, k->path))
 			log_info("what is known of the store is kept again", "file=%s", k->path);
 		return;
 	}
-	if (health_trouble(k->health, HEALTH_PART, k->path, strerror(-err)))
+	if (health_set_problem(k->health, HEALTH_PART, k->path, strerror(-err)))
 		log_warn("what is known of the store cannot be kept: an agent that starts anew "
 			 "has to wait for the store",
 			 "file=%s errno=%d error=\"%s\"", k->path, -err, strerror(-err));

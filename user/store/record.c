@@ -89,7 +89,7 @@ static int port_of(const json_t *o, const char *member, uint16_t *out, const str
 }
 
 /* A node that encrypts says nothing, or true. */
-static int left_of(const json_t *o, const char *member, bool *out, const struct problem *p)
+static int stopped_of(const json_t *o, const char *member, bool *out, const struct problem *p)
 {
 	const json_t *v = json_object_get(o, member);
 
@@ -146,8 +146,8 @@ static int members_of(const json_t *o, struct node_record *r, const struct probl
 	err = err ? err : key_of(o, "wireguardPublicKeyV6", r->key6, p);
 	err = err ? err : address_of(o, "tunnelIPv4", AF_INET, &r->tunnel4, p);
 	err = err ? err : address_of(o, "tunnelIPv6", AF_INET6, &r->tunnel6, p);
-	err = err ? err : left_of(o, "wireguardEnabled", &r->left4, p);
-	err = err ? err : left_of(o, "wireguardEnabledV6", &r->left6, p);
+	err = err ? err : stopped_of(o, "wireguardEnabled", &r->stopped4, p);
+	err = err ? err : stopped_of(o, "wireguardEnabledV6", &r->stopped6, p);
 	err = err ? err : port_of(o, "port", &r->port4, p);
 	return err ? err : port_of(o, "portV6", &r->port6, p);
 }
@@ -208,7 +208,7 @@ static void put_port(json_t *o, const char *member, uint16_t port)
 		json_object_set_new(o, member, json_integer(port));
 }
 
-static void put_left(json_t *o, const char *member, bool left)
+static void put_stopped(json_t *o, const char *member, bool left)
 {
 	if (left)
 		json_object_set_new(o, member, json_false());
@@ -228,8 +228,8 @@ json_t *record_object(const struct node_record *r)
 	json_object_set_new(o, "podCIDRs", list);
 	put_key(o, "wireguardPublicKey", r->key4);
 	put_key(o, "wireguardPublicKeyV6", r->key6);
-	put_left(o, "wireguardEnabled", r->left4);
-	put_left(o, "wireguardEnabledV6", r->left6);
+	put_stopped(o, "wireguardEnabled", r->stopped4);
+	put_stopped(o, "wireguardEnabledV6", r->stopped6);
 	put_address(o, "tunnelIPv4", &r->tunnel4);
 	put_address(o, "tunnelIPv6", &r->tunnel6);
 	put_port(o, "port", r->port4);
@@ -300,7 +300,7 @@ bool record_equal(const struct node_record *a, const struct node_record *b)
 	    cidr_compare(&a->address6, &b->address6) || cidr_compare(&a->tunnel4, &b->tunnel4) ||
 	    cidr_compare(&a->tunnel6, &b->tunnel6) || memcmp(a->key4, b->key4, 32) ||
 	    memcmp(a->key6, b->key6, 32) || a->tunnels_assigned != b->tunnels_assigned ||
-	    a->left4 != b->left4 || a->left6 != b->left6 || a->port4 != b->port4 ||
+	    a->stopped4 != b->stopped4 || a->stopped6 != b->stopped6 || a->port4 != b->port4 ||
 	    a->port6 != b->port6 || a->assigned != b->assigned || a->encrypts != b->encrypts)
 		return false;
 	return same_ranges(a->pod_cidrs, a->n_pod_cidrs, b->pod_cidrs, b->n_pod_cidrs) &&

@@ -31,7 +31,7 @@ struct node_record {
 	uint8_t key4[32], key6[32];	/* all zero: none; of the tunnels for IPv4 and IPv6 pods */
 	bool tunnels_assigned;		/* whoever assigns addresses assigns those of tunnels, too:
 					   where there is none, none is worked out. Not in the JSON */
-	bool left4, left6;		/* it says that it encrypts no more */
+	bool stopped4, stopped6;	/* it says that it encrypts no more */
 	uint16_t port4, port6;		/* 0: as everybody's */
 	struct cidr *pod_cidrs;		/* sorted, no duplicates */
 	size_t n_pod_cidrs;

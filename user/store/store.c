@@ -107,9 +107,9 @@ void store_close(struct store *s)
 	free(s);
 }
 
-size_t store_remember(struct store *s)
+size_t store_replay_memory(struct store *s)
 {
-	return memory_tell(s->memory);
+	return memory_replay(s->memory);
 }
 
 void store_good_settings(struct store *s, const char *node, const struct store_setting *all,
@@ -135,7 +135,7 @@ int store_set(struct store *s, const char *node, const struct store_setting *cha
 	return s->kind->set(s->self, node, changes, n);
 }
 
-void store_state(struct store *s, const struct store_state *state)
+void store_set_state(struct store *s, const struct store_state *state)
 {
 	if (s->kind->state)
 		s->kind->state(s->self, state);
@@ -163,9 +163,9 @@ const struct store_health *store_health(const struct store *s)
 	return &s->health;
 }
 
-bool store_shows(const struct store *s, const char *node)
+bool store_has_record(const struct store *s, const char *node)
 {
-	return memory_shows(s->memory, MEMORY_NODES, node);
+	return memory_in_store(s->memory, MEMORY_NODES, node);
 }
 
 struct held_reader {
@@ -173,7 +173,7 @@ struct held_reader {
 	void *context;
 };
 
-static void see_entry(void *context, const struct memory_entry *e)
+static void visit_entry(void *context, const struct memory_entry *e)
 {
 	const struct held_reader *r = context;
 
@@ -187,7 +187,7 @@ void store_each_held(const struct store *s,
 {
 	struct held_reader r = {held, context};
 
-	memory_each(s->memory, see_entry, &r);
+	memory_each(s->memory, visit_entry, &r);
 }
 
 const char *store_peer(const struct store *s)

@@ -72,7 +72,7 @@ int store_open(const struct store_params *p, struct store **out);
 void store_close(struct store *s);
 /* Tells at once what was known when the last agent ended, settings first: it stands until the store
  * says otherwise. How much it was. */
-size_t store_remember(struct store *s);
+size_t store_replay_memory(struct store *s);
 
 /* One of the settings that were told for a node, or the cluster (NULL), is refused: these stand in
  * their place, and do so after a restart. NULL: none is refused. */
@@ -91,7 +91,7 @@ int store_set(struct store *s, const char *node, const struct store_setting *cha
 	      unsigned int n);
 /* Where the store has a place for it (Kubernetes: a condition of the Node), and when it gets to it.
  */
-void store_state(struct store *s, const struct store_state *state);
+void store_set_state(struct store *s, const struct store_state *state);
 /* Something happened that people should know (Kubernetes: an Event of the Node). The same thing is
  * told once in ten minutes. */
 void store_event(struct store *s, const char *reason, const char *message);
@@ -103,7 +103,7 @@ const struct store_health *store_health(const struct store *s);
 /* The address at which it answered last; empty: at none. */
 const char *store_peer(const struct store *s);
 /* The store has the record of this node. */
-bool store_shows(const struct store *s, const char *node);
+bool store_has_record(const struct store *s, const char *node);
 /* Each record (`settings` false; name: the node's) and document of settings (name NULL: the
  * cluster's) that the store does not show any more, but that stands, and why. */
 void store_each_held(const struct store *s,

@@ -44,7 +44,7 @@ struct links {
 		bool node; /* the node has an address there that is no pod's */
 	} * all;
 	size_t n, room;
-	const struct marks *ranges;
+	const struct tagged_ranges *ranges;
 	bool no_memory;
 };
 
@@ -66,13 +66,13 @@ static void add_link(void *context, const struct link_info *l)
 	to->all[to->n++] = (struct link){*l, false};
 }
 
-static bool is_pods(const struct marks *ranges, const struct cidr *a)
+static bool is_pods(const struct tagged_ranges *ranges, const struct cidr *a)
 {
 	struct cidr host = *a;
 
 	host.prefix_len = (uint8_t)(cidr_address_size(a->family) * 8);
 	/* A node's own address in a range of pods is there by itself. */
-	if (marks_find(ranges, &host))
+	if (tagged_ranges_find(ranges, &host))
 		return false;
 	for (size_t i = 0; i < ranges->n; i++)
 		if (cidr_contains(&ranges->all[i].range, &host))
@@ -80,7 +80,7 @@ static bool is_pods(const struct marks *ranges, const struct cidr *a)
 	return false;
 }
 
-static void see_address(void *context, int ifindex, const struct cidr *a)
+static void visit_address(void *context, int ifindex, const struct cidr *a)
 {
 	struct links *to = context;
 
@@ -96,8 +96,8 @@ static int read_links(struct links *l)
 	if (!err && l->no_memory)
 		err = -ENOMEM;
 	if (!err)
-		err = address_each_device(AF_INET, see_address, l);
-	return err ? err : address_each_device(AF_INET6, see_address, l);
+		err = address_each_device(AF_INET, visit_address, l);
+	return err ? err : address_each_device(AF_INET6, visit_address, l);
 }
 
 /* --- which of them --- */

@@ -19,18 +19,18 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "programs/guard.h"
-#include "strict/marks.h"
+#include "programs/device_filters.h"
+#include "strict/tagged_ranges.h"
 
 struct exits_input {
-	int uplink;		    /* ifindex */
-	bool strict;		    /* those that ride on others as well */
-	const char *tunnels[2];	    /* names of our devices */
-	const struct marks *ranges; /* of pods, sorted */
+	int uplink;			    /* ifindex */
+	bool strict;			    /* those that ride on others as well */
+	const char *tunnels[2];		    /* names of our devices */
+	const struct tagged_ranges *ranges; /* of pods, sorted */
 };
 
 struct exit_device {
-	struct guard_device is;
+	struct filter_device is;
 	char name[IF_NAMESIZE];
 };
 

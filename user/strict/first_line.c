@@ -16,46 +16,47 @@ static const int families[] = {AF_INET, AF_INET6};
 
 struct first_line {
 	bool wanted, routing;
-	bool began; /* the filter is first_line_begin()'s */
+	bool by_settings_alone; /* the filter is first_line_apply_settings()'s */
 	uint32_t priority;
-	struct marks routes; /* wanted, reduced */
+	struct tagged_ranges routes; /* wanted, reduced */
 	struct ip_filter *filter;
 };
 
 /* --- routes --- */
 
-static enum route_kind kind_of(const struct mark *m)
+static enum route_kind kind_of(const struct tagged_range *m)
 {
 	return m->kind == RANGE_REMOTE ? ROUTE_UNREACHABLE : ROUTE_THROW;
 }
 
-struct there {
-	struct marks marks;
+struct existing {
+	struct tagged_ranges found_ranges;
 	int err;
 };
 
-static void see_route(void *context, const struct route *r)
+static void visit_route(void *context, const struct route *r)
 {
-	struct there *t = context;
+	struct existing *t = context;
 
 	if (r->kind != ROUTE_UNREACHABLE && r->kind != ROUTE_THROW)
 		return;
-	if (marks_add(&t->marks, &r->to, r->kind == ROUTE_UNREACHABLE ? RANGE_REMOTE : RANGE_HERE))
+	if (tagged_ranges_add(&t->found_ranges, &r->to,
+			      r->kind == ROUTE_UNREACHABLE ? RANGE_REMOTE : RANGE_HERE))
 		t->err = -ENOMEM;
 }
 
-static int read_routes(int family, struct there *t)
+static int read_routes(int family, struct existing *t)
 {
 	int err;
 
-	t->marks.n = 0;
+	t->found_ranges.n = 0;
 	t->err = 0;
-	err = route_each(family, FIRST_LINE_TABLE, 0, see_route, t);
-	marks_sort(&t->marks, RANGE_HERE);
+	err = route_each(family, FIRST_LINE_TABLE, 0, visit_route, t);
+	tagged_ranges_sort(&t->found_ranges, RANGE_HERE);
 	return err ? err : t->err;
 }
 
-static int change_route(const struct mark *m, bool add)
+static int change_route(const struct tagged_range *m, bool add)
 {
 	const struct route r = {.to = m->range, .kind = kind_of(m)};
 	int err = add ? route_set(FIRST_LINE_TABLE, 0, &r) : route_delete(FIRST_LINE_TABLE, 0, &r);
@@ -73,17 +74,19 @@ static int change_route(const struct mark *m, bool add)
 }
 
 /* Our own pods come first and go last: else they would be unreachable in between. */
-static int add_routes(int family, const struct marks *want, const struct marks *have, int *done)
+static int add_routes(int family, const struct tagged_ranges *want,
+		      const struct tagged_ranges *have, int *done)
 {
 	static const unsigned int order[] = {RANGE_HERE, RANGE_REMOTE};
 	int first = 0;
 
 	for (size_t k = 0; k < 2; k++)
 		for (size_t i = 0; i < want->n; i++) {
-			const struct mark *m = &want->all[i];
+			const struct tagged_range *m = &want->all[i];
 			int err;
 
-			if (m->range.family != family || m->kind != order[k] || marks_have(have, m))
+			if (m->range.family != family || m->kind != order[k] ||
+			    tagged_ranges_contain(have, m))
 				continue;
 			err = change_route(m, true);
 			*done += !err;
@@ -92,17 +95,18 @@ static int add_routes(int family, const struct marks *want, const struct marks *
 	return first;
 }
 
-static int remove_routes(const struct marks *want, const struct marks *have, int *done)
+static int remove_routes(const struct tagged_ranges *want, const struct tagged_ranges *have,
+			 int *done)
 {
 	static const unsigned int order[] = {RANGE_REMOTE, RANGE_HERE};
 	int first = 0;
 
 	for (size_t k = 0; k < 2; k++)
 		for (size_t i = 0; i < have->n; i++) {
-			const struct mark *m = &have->all[i];
+			const struct tagged_range *m = &have->all[i];
 			int err;
 
-			if (m->kind != order[k] || marks_find(want, &m->range))
+			if (m->kind != order[k] || tagged_ranges_find(want, &m->range))
 				continue;
 			err = change_route(m, false);
 			*done += !err;
@@ -113,7 +117,7 @@ static int remove_routes(const struct marks *want, const struct marks *have, int
 
 /* --- the rule --- */
 
-static bool has_family(const struct marks *m, int family)
+static bool has_family(const struct tagged_ranges *m, int family)
 {
 	for (size_t i = 0; i < m->n; i++)
 		if (m->all[i].range.family == family)
@@ -121,7 +125,7 @@ static bool has_family(const struct marks *m, int family)
 	return false;
 }
 
-static bool among(const struct lookup_rules *r, uint32_t priority)
+static bool has_priority(const struct lookup_rules *r, uint32_t priority)
 {
 	for (size_t i = 0; i < r->n; i++)
 		if (r->priorities[i] == priority)
@@ -141,23 +145,23 @@ static bool behind(const struct lookup_rules *r, uint32_t priority)
  * until then ours goes to no place in front of the one it has, which would be in front of theirs. */
 static int set_rule(int family, uint32_t priority, bool settle, int *done)
 {
-	struct lookup_rules there = {.n = 0};
-	int err = lookup_rules_find(family, FIRST_LINE_TABLE, &there);
+	struct lookup_rules existing = {.n = 0};
+	int err = lookup_rules_find(family, FIRST_LINE_TABLE, &existing);
 	bool first = true;
 
-	if (!err && priority && !settle && behind(&there, priority))
+	if (!err && priority && !settle && behind(&existing, priority))
 		return 0;
-	if (!err && priority && !among(&there, priority)) {
+	if (!err && priority && !has_priority(&existing, priority)) {
 		err = lookup_rule_add(family, priority, FIRST_LINE_TABLE);
 		*done += !err;
 	}
-	for (size_t i = 0; i < there.n && !err; i++) {
+	for (size_t i = 0; i < existing.n && !err; i++) {
 		/* Of several that are the same, one stays. */
-		if (there.priorities[i] == priority && first) {
+		if (existing.priorities[i] == priority && first) {
 			first = false;
 			continue;
 		}
-		err = lookup_rule_delete(family, there.priorities[i], FIRST_LINE_TABLE);
+		err = lookup_rule_delete(family, existing.priorities[i], FIRST_LINE_TABLE);
 		*done += !err;
 	}
 	if (err)
@@ -169,16 +173,16 @@ static int set_rule(int family, uint32_t priority, bool settle, int *done)
 
 /* --- both --- */
 
-static uint32_t priority_for(const struct marks *want, uint32_t priority, int family)
+static uint32_t priority_for(const struct tagged_ranges *want, uint32_t priority, int family)
 {
 	return has_family(want, family) ? priority : 0;
 }
 
 /* Routes before the rule that leads to them, and the rule goes before they do. */
-static int set_routing(const struct marks *want, uint32_t priority, bool remove, bool settled,
-		       int *done)
+static int set_routing(const struct tagged_ranges *want, uint32_t priority, bool remove,
+		       bool settled, int *done)
 {
-	struct there have = {.err = 0};
+	struct existing have = {.err = 0};
 	int first = 0;
 
 	for (size_t i = 0; i < N_FAMILIES; i++) {
@@ -187,14 +191,14 @@ static int set_routing(const struct marks *want, uint32_t priority, bool remove,
 		int err = read_routes(family, &have);
 
 		if (!err)
-			err = add_routes(family, want, &have.marks, done);
+			err = add_routes(family, want, &have.found_ranges, done);
 		if (!err && (rule || remove))
 			err = set_rule(family, rule, settled, done);
 		if (!err && remove)
-			err = remove_routes(want, &have.marks, done);
+			err = remove_routes(want, &have.found_ranges, done);
 		first = first ? first : err;
 	}
-	marks_fini(&have.marks);
+	tagged_ranges_fini(&have.found_ranges);
 	return first;
 }
 
@@ -203,7 +207,8 @@ static bool is_wanted(const struct settings *s)
 	return s->strict && (s->enabled4 || s->enabled6);
 }
 
-static int set_filter(struct first_line *f, const struct settings *s, const struct marks *ranges)
+static int set_filter(struct first_line *f, const struct settings *s,
+		      const struct tagged_ranges *ranges)
 {
 	struct ip_filter_want want = {
 		.ranges = ranges,
@@ -230,37 +235,38 @@ static bool holds_nodes(const struct cidr *range, const struct node_record *self
 	       (self->address6.family && cidr_contains(range, &self->address6));
 }
 
-int first_line_begin(struct first_line *f, const struct settings *s, const struct node_record *self)
+int first_line_apply_settings(struct first_line *f, const struct settings *s,
+			      const struct node_record *self)
 {
-	struct marks ranges = {NULL, 0, 0};
+	struct tagged_ranges ranges = {NULL, 0, 0};
 	int err = 0, filter_err = 0, done = 0;
 
 	if (!is_wanted(s))
 		return 0;
 	for (size_t i = 0; i < s->strict_cidrs.n && !err; i++)
 		if (!holds_nodes(&s->strict_cidrs.all[i], self))
-			err = marks_add(&ranges, &s->strict_cidrs.all[i], RANGE_REMOTE);
+			err = tagged_ranges_add(&ranges, &s->strict_cidrs.all[i], RANGE_REMOTE);
 	for (size_t i = 0; i < self->n_pod_cidrs && !err; i++)
-		err = marks_add(&ranges, &self->pod_cidrs[i], RANGE_HERE);
-	marks_sort(&ranges, RANGE_HERE);
+		err = tagged_ranges_add(&ranges, &self->pod_cidrs[i], RANGE_HERE);
+	tagged_ranges_sort(&ranges, RANGE_HERE);
 	/* One that an earlier agent made knows more. */
-	if (!err && (f->began || !ip_filter_is_there())) {
+	if (!err && (f->by_settings_alone || !ip_filter_exists())) {
 		filter_err = set_filter(f, s, &ranges);
-		f->began = true;
+		f->by_settings_alone = true;
 	}
 	remote_ranges_reduce(&ranges);
 	if (!err)
 		err = set_routing(&ranges, s->rule_priority + 1, false, false, &done);
 	f->wanted = true;
 	f->routing = !err;
-	marks_fini(&ranges);
+	tagged_ranges_fini(&ranges);
 	return err ? err : filter_err;
 }
 
-int first_line_raise(struct first_line *f, const struct first_line_input *in)
+int first_line_apply(struct first_line *f, const struct first_line_input *in)
 {
 	const struct settings *s = in->settings;
-	struct marks ranges = {NULL, 0, 0};
+	struct tagged_ranges ranges = {NULL, 0, 0};
 	int err = 0, filter_err = 0, done = 0;
 
 	f->wanted = is_wanted(s);
@@ -272,19 +278,19 @@ int first_line_raise(struct first_line *f, const struct first_line_input *in)
 		filter_err = set_filter(f, s, f->wanted ? &ranges : NULL);
 	if (!err) {
 		remote_ranges_reduce(&ranges);
-		marks_fini(&f->routes);
+		tagged_ranges_fini(&f->routes);
 		f->routes = ranges;
 		err = set_routing(&f->routes, f->priority, true, false, &done);
 	} else {
-		marks_fini(&ranges);
+		tagged_ranges_fini(&ranges);
 	}
 	f->routing = f->wanted && !err;
 	return err ? err : filter_err;
 }
 
-int first_line_settle(struct first_line *f)
+int first_line_remove_old(struct first_line *f)
 {
-	int err = ip_filter_settle(f->filter), done = 0;
+	int err = ip_filter_remove_old(f->filter), done = 0;
 
 	for (size_t i = 0; i < N_FAMILIES && f->wanted; i++) {
 		const uint32_t priority = priority_for(&f->routes, f->priority, families[i]);
@@ -295,25 +301,25 @@ int first_line_settle(struct first_line *f)
 	return err;
 }
 
-int first_line_mend(struct first_line *f, bool network)
+int first_line_repair(struct first_line *f, bool network)
 {
-	int mended = 0, err = 0, filter = ip_filter_mend(f->filter);
+	int repaired = 0, err = 0, filter = ip_filter_repair(f->filter);
 
 	if (network && f->wanted) {
-		err = set_routing(&f->routes, f->priority, true, true, &mended);
+		err = set_routing(&f->routes, f->priority, true, true, &repaired);
 		f->routing = !err;
 	}
 	if (err || filter < 0)
 		return err ? err : filter;
-	return mended + filter;
+	return repaired + filter;
 }
 
-struct first_line_state first_line_look(const struct first_line *f)
+struct first_line_state first_line_get_state(const struct first_line *f)
 {
 	return (struct first_line_state){
 		.wanted = f->wanted,
 		.routing = f->routing,
-		.ip_filter = f->wanted && ip_filter_stands(f->filter),
+		.ip_filter = f->wanted && ip_filter_in_place(f->filter),
 		.dropped = ip_filter_drops(f->filter),
 	};
 }
@@ -337,23 +343,23 @@ void first_line_free(struct first_line *f)
 	if (!f)
 		return;
 	ip_filter_free(f->filter);
-	marks_fini(&f->routes);
+	tagged_ranges_fini(&f->routes);
 	free(f);
 }
 
-bool first_line_is_there(void)
+bool first_line_exists(void)
 {
 	struct lookup_rules rules = {.n = 0};
 
 	for (size_t i = 0; i < N_FAMILIES; i++)
 		if (!lookup_rules_find(families[i], FIRST_LINE_TABLE, &rules) && rules.n)
 			return true;
-	return ip_filter_is_there();
+	return ip_filter_exists();
 }
 
 int first_line_cleanup(void)
 {
-	const struct marks nothing = {NULL, 0, 0};
+	const struct tagged_ranges nothing = {NULL, 0, 0};
 	int done = 0, err = set_routing(&nothing, 0, true, true, &done),
 	    filter = ip_filter_remove();
 

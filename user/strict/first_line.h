@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The first line of strict mode: what is not to leave is never sent anywhere, what is not to come in
- * goes nowhere. (The second line, programs/guard.h and shield, are filters on devices, and have to know
+ * goes nowhere. (The second line, programs/device_filters.h and shield, are filters on devices, and have to know
  * how packets are wrapped. This one does not.)
  *
  *   routing    PRIORITY+1: from all lookup 20566
@@ -44,26 +44,26 @@ struct first_line_input {
 
 /* Before the store was read: what settings alone say is added, and nothing is taken away. `self`:
  * our own record, as far as it is known. 0 or -errno; logged. */
-int first_line_begin(struct first_line *f, const struct settings *s,
-		     const struct node_record *self);
+int first_line_apply_settings(struct first_line *f, const struct settings *s,
+			      const struct node_record *self);
 /* In strict mode it is made as the input says; else it goes, but for what host encryption needs of
- * it. Call it before anything is steered or sent, and first_line_settle() after: a rule that is to stand
+ * it. Call it before anything is steered or sent, and first_line_remove_old() after: a rule that is to stand
  * further in front moves only then, when the tunnels' rule did. 0 or -errno:
- * logged; first_line_look() says which part does not stand. */
-int first_line_raise(struct first_line *f, const struct first_line_input *in);
-int first_line_settle(struct first_line *f);
+ * logged; first_line_get_state() says which part does not stand. */
+int first_line_apply(struct first_line *f, const struct first_line_input *in);
+int first_line_remove_old(struct first_line *f);
 /* How many things were put back, or -errno. `network`: routes and rules, too, which have news. */
-int first_line_mend(struct first_line *f, bool network);
+int first_line_repair(struct first_line *f, bool network);
 
 struct first_line_state {
 	bool wanted;			/* strict mode */
 	bool routing, ip_filter;	/* stand */
 	struct ip_filter_drops dropped; /* by ip_filter; routing tells the senders, not us */
 };
-struct first_line_state first_line_look(const struct first_line *f);
+struct first_line_state first_line_get_state(const struct first_line *f);
 
 /* Of this process or of an earlier one. */
-bool first_line_is_there(void);
+bool first_line_exists(void);
 /* Everything goes, whoever made it and whatever the settings were. */
 int first_line_cleanup(void);
 

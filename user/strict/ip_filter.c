@@ -70,7 +70,7 @@ static int content_of(const struct ip_filter_want *want, struct content *out)
 	return err;
 }
 
-static bool same(const struct content *a, const struct content *b)
+static bool same_content(const struct content *a, const struct content *b)
 {
 	if (a->any != b->any || a->drop_marked != b->drop_marked ||
 	    memcmp(a->tunnels, b->tunnels, sizeof(a->tunnels)) != 0)
@@ -177,13 +177,13 @@ static int digest(const struct content *c, uint8_t out[NFT_DIGEST])
 	return nft_digest(TABLE, names, n, sets, N_SETS, out);
 }
 
-static int put(struct ip_filter *f)
+static int set_and_record(struct ip_filter *f)
 {
 	int err = set_table(&f->now);
 
 	f->stands = false;
 	/* A kernel without nftables has none of ours. */
-	if (err && !f->now.any && !ip_filter_is_there())
+	if (err && !f->now.any && !ip_filter_exists())
 		return 0;
 	if (!err && f->now.any)
 		err = nft_generation(&f->generation);
@@ -200,23 +200,23 @@ int ip_filter_apply(struct ip_filter *f, const struct ip_filter_want *want)
 
 	if (err)
 		return err;
-	if (!fresh.any && !f->now.any && !ip_filter_is_there()) {
+	if (!fresh.any && !f->now.any && !ip_filter_exists()) {
 		content_fini(&fresh);
 		return 0;
 	}
 	for (int i = 0; i < N_SETS && f->now.any; i++)
 		if (strcmp(f->now.tunnels[i][0], fresh.tunnels[i][0]) != 0)
 			memcpy(fresh.tunnels[i][1], f->now.tunnels[i][0], IF_NAMESIZE);
-	if (f->stands && same(&fresh, &f->now)) {
+	if (f->stands && same_content(&fresh, &f->now)) {
 		content_fini(&fresh);
 		return 0;
 	}
 	content_fini(&f->now);
 	f->now = fresh;
-	return put(f);
+	return set_and_record(f);
 }
 
-int ip_filter_settle(struct ip_filter *f)
+int ip_filter_remove_old(struct ip_filter *f)
 {
 	bool renamed = false;
 
@@ -224,10 +224,10 @@ int ip_filter_settle(struct ip_filter *f)
 		renamed |= f->now.tunnels[i][1][0] != 0;
 		memset(f->now.tunnels[i][1], 0, IF_NAMESIZE);
 	}
-	return renamed && f->now.any ? put(f) : 0;
+	return renamed && f->now.any ? set_and_record(f) : 0;
 }
 
-int ip_filter_mend(struct ip_filter *f)
+int ip_filter_repair(struct ip_filter *f)
 {
 	uint8_t there[NFT_DIGEST];
 	uint32_t generation = 0;
@@ -244,11 +244,11 @@ int ip_filter_mend(struct ip_filter *f)
 		f->generation = generation;
 		return 0;
 	}
-	err = put(f);
+	err = set_and_record(f);
 	return err ? err : 1;
 }
 
-bool ip_filter_stands(const struct ip_filter *f)
+bool ip_filter_in_place(const struct ip_filter *f)
 {
 	return f->stands;
 }
@@ -264,7 +264,7 @@ struct ip_filter_drops ip_filter_drops(const struct ip_filter *f)
 	return d;
 }
 
-bool ip_filter_is_there(void)
+bool ip_filter_exists(void)
 {
 	uint8_t unused[NFT_DIGEST];
 
@@ -275,7 +275,7 @@ int ip_filter_remove(void)
 {
 	const struct content nothing = {.any = false};
 
-	return ip_filter_is_there() ? set_table(&nothing) : 0;
+	return ip_filter_exists() ? set_table(&nothing) : 0;
 }
 
 struct ip_filter *ip_filter_new(void)

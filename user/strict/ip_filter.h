@@ -24,12 +24,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "strict/marks.h"
+#include "strict/tagged_ranges.h"
 
 struct ip_filter;
 
 struct ip_filter_want {
-	const struct marks *ranges; /* of remote_ranges_collect(); NULL: no strict mode */
+	const struct tagged_ranges *ranges; /* of remote_ranges_collect(); NULL: no strict mode */
 	bool drop_marked;
 	char tunnel4[IF_NAMESIZE], tunnel6[IF_NAMESIZE];
 };
@@ -38,12 +38,12 @@ struct ip_filter *ip_filter_new(void); /* NULL: no memory */
 void ip_filter_free(struct ip_filter *f);
 
 /* The table becomes what is wanted, in one transaction, or goes. A tunnel that had another name
- * passes under both until ip_filter_settle(). 0 or -errno. */
+ * passes under both until ip_filter_remove_old(). 0 or -errno. */
 int ip_filter_apply(struct ip_filter *f, const struct ip_filter_want *want);
-int ip_filter_settle(struct ip_filter *f);
+int ip_filter_remove_old(struct ip_filter *f);
 /* 1: somebody had changed it, and it is back; 0: it stood; -errno. */
-int ip_filter_mend(struct ip_filter *f);
-bool ip_filter_stands(const struct ip_filter *f);
+int ip_filter_repair(struct ip_filter *f);
+bool ip_filter_in_place(const struct ip_filter *f);
 
 /* Packets that it dropped since it was made. Zero where it does not stand. */
 struct ip_filter_drops {
@@ -52,7 +52,7 @@ struct ip_filter_drops {
 struct ip_filter_drops ip_filter_drops(const struct ip_filter *f);
 
 /* Whoever made it. */
-bool ip_filter_is_there(void);
+bool ip_filter_exists(void);
 int ip_filter_remove(void);
 
 #endif

@@ -57,7 +57,8 @@ static bool in_strict_range(const struct settings *s, const struct cidr *address
 
 /* `address`: of the plan's family, or none. */
 static int add_node(const struct settings *s, const struct plan *p, const struct lengths *lengths,
-		    const struct node_record *node, const struct cidr *address, struct marks *out)
+		    const struct node_record *node, const struct cidr *address,
+		    struct tagged_ranges *out)
 {
 	const struct plan_range *r;
 
@@ -69,24 +70,26 @@ static int add_node(const struct settings *s, const struct plan *p, const struct
 	if (r && !r->closed &&
 	    (strcmp(r->name, node->name) || r->cidr.prefix_len == address->prefix_len))
 		return 0;
-	return marks_add(out, address, RANGE_HERE);
+	return tagged_ranges_add(out, address, RANGE_HERE);
 }
 
 int remote_ranges_collect(const struct settings *s, const struct plan *plans, size_t n_plans,
-			  const struct node_record *const *nodes, size_t n_nodes, struct marks *out)
+			  const struct node_record *const *nodes, size_t n_nodes,
+			  struct tagged_ranges *out)
 {
 	int err = 0;
 
 	out->n = 0;
 	for (size_t i = 0; i < s->strict_cidrs.n && !err; i++)
-		err = marks_add(out, &s->strict_cidrs.all[i], RANGE_REMOTE);
+		err = tagged_ranges_add(out, &s->strict_cidrs.all[i], RANGE_REMOTE);
 	for (size_t k = 0; k < n_plans; k++)
 		for (size_t i = 0; i < plans[k].n_ranges && !err; i++) {
 			const struct plan_range *r = &plans[k].ranges[i];
 
 			if (!r->host)
-				err = marks_add(out, &r->cidr,
-						r->owner == PLAN_SELF ? RANGE_HERE : RANGE_REMOTE);
+				err = tagged_ranges_add(out, &r->cidr,
+							r->owner == PLAN_SELF ? RANGE_HERE
+									      : RANGE_REMOTE);
 		}
 	for (size_t k = 0; k < n_plans; k++) {
 		const struct lengths lengths = lengths_of(&plans[k]);
@@ -95,7 +98,7 @@ int remote_ranges_collect(const struct settings *s, const struct plan *plans, si
 			err = add_node(s, &plans[k], &lengths, nodes[i],
 				       k ? &nodes[i]->address6 : &nodes[i]->address4, out);
 	}
-	marks_sort(out, RANGE_HERE);
+	tagged_ranges_sort(out, RANGE_HERE);
 	return err;
 }
 
@@ -103,19 +106,19 @@ int remote_ranges_collect(const struct settings *s, const struct plan *plans, si
 
 /* The ranges around the one that is looked at, the widest first: at most one of each length. */
 struct nest {
-	const struct mark *around[129];
+	const struct tagged_range *around[129];
 	size_t depth;
 };
 
-static void leave_behind(struct nest *n, const struct mark *next)
+static void leave_behind(struct nest *n, const struct tagged_range *next)
 {
 	while (n->depth && !cidr_contains(&n->around[n->depth - 1]->range, &next->range))
 		n->depth--;
 }
 
-void remote_ranges_reduce(struct marks *m)
+void remote_ranges_reduce(struct tagged_ranges *m)
 {
-	struct mark *all = malloc((m->n ? m->n : 1) * sizeof(*all));
+	struct tagged_range *all = malloc((m->n ? m->n : 1) * sizeof(*all));
 	struct nest nest = {.depth = 0};
 	size_t kept = 0;
 
@@ -190,10 +193,10 @@ static void append(struct sweep *s, number last, unsigned int kind)
 }
 
 /* Out of the ranges that end before `next`; NULL: out of all. */
-static void close_ranges(struct sweep *s, const struct mark *next)
+static void close_ranges(struct sweep *s, const struct tagged_range *next)
 {
 	while (s->nest.depth) {
-		const struct mark *inner = s->nest.around[s->nest.depth - 1];
+		const struct tagged_range *inner = s->nest.around[s->nest.depth - 1];
 
 		if (next && cidr_contains(&inner->range, &next->range))
 			break;
@@ -202,7 +205,8 @@ static void close_ranges(struct sweep *s, const struct mark *next)
 	}
 }
 
-int remote_ranges_intervals(const struct marks *m, int family, struct nft_interval **out, size_t *n)
+int remote_ranges_intervals(const struct tagged_ranges *m, int family, struct nft_interval **out,
+			    size_t *n)
 {
 	/* Each range begins and ends at most one. */
 	struct sweep s = {
@@ -213,7 +217,7 @@ int remote_ranges_intervals(const struct marks *m, int family, struct nft_interv
 	if (!s.out)
 		return -ENOMEM;
 	for (size_t i = 0; i < m->n; i++) {
-		const struct mark *next = &m->all[i];
+		const struct tagged_range *next = &m->all[i];
 		const number first = number_of(next->range.address, s.size);
 
 		if (next->range.family != family)

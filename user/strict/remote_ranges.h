@@ -14,7 +14,7 @@
 #include "netlink/nftables.h"
 #include "plan/plan.h"
 #include "plan/settings.h"
-#include "strict/marks.h"
+#include "strict/tagged_ranges.h"
 
 enum range_place { RANGE_HERE, RANGE_REMOTE }; /* the kind of a mark; here: or no pod's at all */
 
@@ -22,15 +22,15 @@ enum range_place { RANGE_HERE, RANGE_REMOTE }; /* the kind of a mark; here: or n
  * 0 or -ENOMEM. */
 int remote_ranges_collect(const struct settings *s, const struct plan *plans, size_t n_plans,
 			  const struct node_record *const *nodes, size_t n_nodes,
-			  struct marks *out);
+			  struct tagged_ranges *out);
 
 /* Removes what says the same as the range around it, and what is RANGE_HERE with nothing remote
  * around it: of sorted marks, what a routing table needs. */
-void remote_ranges_reduce(struct marks *m);
+void remote_ranges_reduce(struct tagged_ranges *m);
 
 /* The remote addresses of one family as sorted intervals that do not touch each other. `out` is
  * allocated, the caller's. 0 or -ENOMEM. */
-int remote_ranges_intervals(const struct marks *m, int family, struct nft_interval **out,
+int remote_ranges_intervals(const struct tagged_ranges *m, int family, struct nft_interval **out,
 			    size_t *n);
 
 #endif

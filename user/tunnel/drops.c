@@ -14,12 +14,13 @@ void drops_explain(struct drops *d, struct device *device)
 
 	device_counters(device, &c);
 	/* A device that was made anew begins at zero. */
-	if (c.drop_source > d->source && (!d->said || now - d->said >= PAUSE_SECONDS)) {
+	if (c.drop_source > d->source &&
+	    (!d->last_logged || now - d->last_logged >= PAUSE_SECONDS)) {
 		log_warn(
 			"packets were dropped because their source is not among the peer's allowed IPs",
 			"interface=%s reason=source packets=%llu often=\"a node answers a pod of another node that came to it without masquerade\" needs=\"natOutgoing for the pods' pool, or wireguardHostEncryptionEnabled\"",
 			device_name(device), (unsigned long long)(c.drop_source - d->source));
-		d->said = now;
+		d->last_logged = now;
 	}
 	d->source = c.drop_source;
 }

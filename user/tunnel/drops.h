@@ -14,7 +14,7 @@ struct device;
 /* Zero at first. */
 struct drops {
 	uint64_t source; /* as last seen */
-	time_t said;
+	time_t last_logged;
 };
 
 void drops_explain(struct drops *d, struct device *device);

@@ -113,7 +113,7 @@ int keys_load(const char *name, uint8_t private_key[32])
 	return err;
 }
 
-int keys_keep(const char *name, const uint8_t private_key[32])
+int keys_restore(const char *name, const uint8_t private_key[32])
 {
 	uint8_t there[32];
 	int err = read_key(name, there);

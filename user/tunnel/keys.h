@@ -15,7 +15,7 @@
 int keys_load(const char *name, uint8_t private_key[32]);
 /* Puts the file back where somebody removed or changed it. 0: it was there, 1: put back, or -errno.
  */
-int keys_keep(const char *name, const uint8_t private_key[32]);
+int keys_restore(const char *name, const uint8_t private_key[32]);
 void keys_remove(const char *name);
 
 #endif

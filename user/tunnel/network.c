@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "base/log.h"
-#include "netlink/ours.h"
+#include "netlink/our_routes.h"
 #include "tunnel/pair.h"
 
 struct routes {
@@ -24,16 +24,16 @@ struct network {
 };
 
 /* A backup lies beside the route that it backs, the others exclude each other. */
-static int place(const struct route *a, const struct route *b)
+static int compare_routes(const struct route *a, const struct route *b)
 {
 	int order = cidr_compare(&a->to, &b->to);
 
 	return order ? order : (a->kind == ROUTE_BACKUP) - (b->kind == ROUTE_BACKUP);
 }
 
-static int by_place(const void *a, const void *b)
+static int by_route_order(const void *a, const void *b)
 {
-	return place(a, b);
+	return compare_routes(a, b);
 }
 
 static bool same(const struct route *a, const struct route *b)
@@ -41,7 +41,7 @@ static bool same(const struct route *a, const struct route *b)
 	return a->kind == b->kind && !cidr_compare(&a->source, &b->source);
 }
 
-static void collect(void *context, const struct route *r)
+static void append_route(void *context, const struct route *r)
 {
 	struct routes *to = context;
 
@@ -62,9 +62,9 @@ static int read_routes(int family, uint32_t table, int ifindex, struct routes *o
 	int err;
 
 	out->n = 0;
-	err = route_each(family, table, ifindex, collect, out);
+	err = route_each(family, table, ifindex, append_route, out);
 	if (out->n)
-		qsort(out->all, out->n, sizeof(*out->all), by_place);
+		qsort(out->all, out->n, sizeof(*out->all), by_route_order);
 	return err;
 }
 
@@ -80,7 +80,7 @@ struct outcome {
 	int done, err;
 };
 
-static void note(struct outcome *o, int err, const char *what, const struct cidr *to)
+static void record_outcome(struct outcome *o, int err, const char *what, const struct cidr *to)
 {
 	if (!err) {
 		o->done++;
@@ -123,7 +123,7 @@ static void compare(const struct network_want *want, const struct routes *have, 
 	while (w < want->n_routes || h < have->n) {
 		const int order = w == want->n_routes ? 1
 				  : h == have->n      ? -1
-						      : place(&want->routes[w], &have->all[h]);
+						 : compare_routes(&want->routes[w], &have->all[h]);
 
 		if (order < 0 || (!order && !same(&want->routes[w], &have->all[h])))
 			c->set[c->n_set++] = &want->routes[w];
@@ -140,7 +140,8 @@ static void set_routes(struct network *n, const struct changes *c, bool backups,
 		const struct route *r = c->set[i];
 
 		if ((r->kind == ROUTE_BACKUP) == backups)
-			note(o, route_set(n->want.table, n->want.ifindex, r), "route", &r->to);
+			record_outcome(o, route_set(n->want.table, n->want.ifindex, r), "route",
+				       &r->to);
 	}
 }
 
@@ -155,7 +156,7 @@ static void remove_routes(struct network *n, const struct changes *c, bool backu
 			continue;
 		err = route_delete(n->want.table, n->want.ifindex, r);
 		/* It went with its device. */
-		note(o, err == -ESRCH || err == -ENODEV ? 0 : err, "route", &r->to);
+		record_outcome(o, err == -ESRCH || err == -ENODEV ? 0 : err, "route", &r->to);
 	}
 }
 
@@ -165,7 +166,7 @@ static void change_routes(struct network *n, struct outcome *o)
 	struct changes c;
 
 	if (changes_init(&c, n)) {
-		note(o, -ENOMEM, "routes", NULL);
+		record_outcome(o, -ENOMEM, "routes", NULL);
 	} else {
 		compare(&n->want, &n->have, &c);
 		set_routes(n, &c, true, o);
@@ -177,12 +178,12 @@ static void change_routes(struct network *n, struct outcome *o)
 }
 
 /* What is there now is what was wanted; after an error nobody knows, and the kernel is asked. */
-static void remember(struct network *n, int err)
+static void record_applied(struct network *n, int err)
 {
 	if (!err) {
 		n->have.n = 0;
 		for (size_t i = 0; i < n->want.n_routes; i++)
-			collect(&n->have, &n->want.routes[i]);
+			append_route(&n->have, &n->want.routes[i]);
 	} else {
 		read_routes(n->family, n->want.table, n->want.ifindex, &n->have);
 	}
@@ -195,7 +196,7 @@ struct address_search {
 	bool there;
 };
 
-static void see_address(void *context, const struct cidr *a)
+static void visit_address(void *context, const struct cidr *a)
 {
 	struct address_search *s = context;
 
@@ -209,10 +210,11 @@ static void add_address(struct network *n, struct outcome *o)
 
 	if (!n->want.address.family || !n->want.ifindex)
 		return;
-	err = address_each(n->family, n->want.ifindex, see_address, &s);
+	err = address_each(n->family, n->want.ifindex, visit_address, &s);
 	if (!err && s.there)
 		return;
-	note(o, address_add(n->want.ifindex, &n->want.address), "address", &n->want.address);
+	record_outcome(o, address_add(n->want.ifindex, &n->want.address), "address",
+		       &n->want.address);
 }
 
 struct unwanted {
@@ -221,7 +223,7 @@ struct unwanted {
 	size_t n;
 };
 
-static void see_unwanted(void *context, const struct cidr *a)
+static void visit_unwanted(void *context, const struct cidr *a)
 {
 	struct unwanted *u = context;
 
@@ -233,7 +235,7 @@ void network_forget_addresses(struct network *n, int ifindex)
 {
 	struct unwanted u = {.wanted = &n->want.address};
 
-	address_each(n->family, ifindex, see_unwanted, &u);
+	address_each(n->family, ifindex, visit_unwanted, &u);
 	for (size_t i = 0; i < u.n; i++)
 		address_delete(ifindex, &u.found[i]);
 }
@@ -250,7 +252,7 @@ static void change_rule(struct network *n, bool add, struct outcome *o)
 	if (!err)
 		err = add ? rule_add(n->family, n->want.priority, n->want.table)
 			  : rule_delete(n->family, n->want.priority, n->want.table);
-	note(o, err, "rule", NULL);
+	record_outcome(o, err, "rule", NULL);
 }
 
 static struct outcome enforce(struct network *n)
@@ -263,12 +265,12 @@ static struct outcome enforce(struct network *n)
 	change_routes(n, &o);
 	if (n->want.rule)
 		change_rule(n, true, &o);
-	remember(n, o.err);
+	record_applied(n, o.err);
 	return o;
 }
 
 /* Rule and routes in another table: the new ones stand. */
-static void leave(struct network *n, uint32_t priority, uint32_t table, bool routes)
+static void remove_old_table(struct network *n, uint32_t priority, uint32_t table, bool routes)
 {
 	struct routes old = {NULL, 0, 0};
 
@@ -288,7 +290,7 @@ int network_apply(struct network *n, struct network_want *want)
 
 	n->before.n = 0;
 	if (want->n_routes)
-		qsort(want->routes, want->n_routes, sizeof(*want->routes), by_place);
+		qsort(want->routes, want->n_routes, sizeof(*want->routes), by_route_order);
 	n->want = *want;
 	*want = (struct network_want){.ifindex = 0};
 	if (!n->applied || old.ifindex != n->want.ifindex || old.table != n->want.table)
@@ -296,7 +298,7 @@ int network_apply(struct network *n, struct network_want *want)
 	n->applied = true;
 	o = enforce(n);
 	if (moved && old.rule)
-		leave(n, old.priority, old.table, old.table != n->want.table);
+		remove_old_table(n, old.priority, old.table, old.table != n->want.table);
 	/* Only now that no route has it as its source. */
 	if (old.address.family && old.ifindex == n->want.ifindex && old.ifindex &&
 	    cidr_compare(&old.address, &n->want.address))
@@ -305,7 +307,7 @@ int network_apply(struct network *n, struct network_want *want)
 	return o.err;
 }
 
-int network_mend(struct network *n)
+int network_repair(struct network *n)
 {
 	struct outcome o;
 	int err;
@@ -329,16 +331,16 @@ int network_adopt(struct network *n, int ifindex, uint32_t table)
 	return err ? err : read_routes(n->family, table, ifindex, &n->have);
 }
 
-static bool backed(const struct routes *r, const struct cidr *to)
+static bool has_backup(const struct routes *r, const struct cidr *to)
 {
 	const struct route wanted = {.to = *to, .kind = ROUTE_BACKUP};
 
-	return r->n && bsearch(&wanted, r->all, r->n, sizeof(*r->all), by_place);
+	return r->n && bsearch(&wanted, r->all, r->n, sizeof(*r->all), by_route_order);
 }
 
-bool network_was_through(const struct network *n, const struct cidr *to)
+bool network_had_route(const struct network *n, const struct cidr *to)
 {
-	return backed(&n->have, to) || backed(&n->before, to);
+	return has_backup(&n->have, to) || has_backup(&n->before, to);
 }
 
 void network_clear(struct network *n)
@@ -382,7 +384,7 @@ static int by_range(const void *a, const void *b)
 }
 
 /* Sorted by range: does a route that drops stand behind this one? */
-static bool drops_behind(const struct our_route *all, size_t n, size_t i)
+static bool has_blackhole(const struct our_route *all, size_t n, size_t i)
 {
 	size_t first = i;
 
@@ -406,7 +408,7 @@ void network_release_hosts(int family)
 		qsort(all, n, sizeof(*all), by_range);
 	for (size_t i = 0; i < n; i++)
 		if (all[i].ifindex == device && all[i].type == RTN_UNICAST &&
-		    !drops_behind(all, n, i))
+		    !has_blackhole(all, n, i))
 			our_route_delete(&all[i]);
 	free(all);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What the kernel shall know of one tunnel: the address of its device, the rule, the routes. Said
- * once as a whole, then kept that way: network_mend() puts back what somebody changed. What is not
+ * once as a whole, then kept that way: network_repair() puts back what somebody changed. What is not
  * ours is never touched.
  *
  * The order of changes loses no packet: a route that goes through the tunnel is backed by one that
@@ -33,10 +33,10 @@ struct network *network_new(int family); /* NULL: no memory */
 void network_free(struct network *n);	 /* the kernel's state stays */
 
 /* 0, or the first -errno of what could not be done: logged, and tried
- * again by network_mend(). */
+ * again by network_repair(). */
 int network_apply(struct network *n, struct network_want *want);
 /* How many things had to be put back, or -errno. */
-int network_mend(struct network *n);
+int network_repair(struct network *n);
 /* Addresses on the device that are not wanted go: once, after taking over the device of a dead
  * process. */
 void network_forget_addresses(struct network *n, int ifindex);
@@ -45,7 +45,7 @@ void network_clear(struct network *n);
 
 /* Did a route through the device lead to this range, as far as we know? The one that backs it tells
  * even where the device is gone. */
-bool network_was_through(const struct network *n, const struct cidr *to);
+bool network_had_route(const struct network *n, const struct cidr *to);
 /* Reads what a dead process left, before the first network_apply(): in whatever table, for the
  * setting may have changed since. */
 int network_adopt(struct network *n, int ifindex, uint32_t table);

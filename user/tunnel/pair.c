@@ -19,7 +19,7 @@ int pair_find(int family, struct link_info *tunnel, struct link_info *inner)
 		return err;
 	if (strcmp(inner->kind, "veth"))
 		return -ENODEV;
-	if (!inner->peer_elsewhere && inner->peer_ifindex)
+	if (!inner->peer_in_other_namespace && inner->peer_ifindex)
 		link_get_index(inner->peer_ifindex, tunnel);
 	return 0;
 }

@@ -51,7 +51,7 @@ void source_check_by_mark(bool wanted)
 	}
 }
 
-void source_check_mend(void)
+void source_check_repair(void)
 {
 	if (is_switched())
 		sysctl_set(BY_MARK, 1);

@@ -19,6 +19,6 @@ int source_check_loosen(const char *device);
  * after another process switched it on. */
 void source_check_by_mark(bool wanted);
 /* Puts it back where somebody changed it. */
-void source_check_mend(void);
+void source_check_repair(void);
 
 #endif

@@ -18,25 +18,25 @@
 /* With host encryption, silent peers are asked so often whether they still have our key. */
 #define PROBE_TICKS 30
 /* So long without a session is worth a word. */
-#define PATIENCE_TICKS 30
+#define FIRST_SESSION_TICKS 30
 
 struct steering {
 	int family;
 	const struct settings *settings;
 	struct device *device; /* NULL: none */
 	struct network *network;
-	struct members members;
+	struct tunnel_peers peers;
 	/* The plan's ranges and the member of each, to work out routes again when a session stands.
 	 */
 	struct range {
 		struct cidr cidr;
-		size_t member; /* PLAN_NO_PEER: throw, or unreachable where it is closed */
+		size_t peer; /* PLAN_NO_PEER: throw, or unreachable where it is closed */
 		bool host, closed;
 	} * ranges;
 	size_t n_ranges;
 	struct cidr address;
-	uint16_t keepalive; /* as peers were told */
-	bool told;	    /* peers to the device, and no failure since */
+	uint16_t keepalive;    /* as peers were told */
+	bool peers_configured; /* peers to the device, and no failure since */
 	unsigned int ticks;
 };
 
@@ -58,11 +58,11 @@ struct steering *steering_new(int family, const struct settings *settings)
 
 void steering_forget(struct steering *s)
 {
-	members_fini(&s->members);
+	tunnel_peers_fini(&s->peers);
 	free(s->ranges);
 	s->ranges = NULL;
 	s->n_ranges = 0;
-	s->told = false;
+	s->peers_configured = false;
 }
 
 void steering_free(struct steering *s)
@@ -85,10 +85,10 @@ int steering_start(struct steering *s, struct device *d)
 void steering_stop(struct steering *s)
 {
 	s->device = NULL;
-	s->told = false;
-	for (size_t i = 0; i < s->members.n; i++) {
-		s->members.all[i].session = false;
-		s->members.all[i].old_sessions = 0;
+	s->peers_configured = false;
+	for (size_t i = 0; i < s->peers.n; i++) {
+		s->peers.all[i].session = false;
+		s->peers.all[i].old_sessions = 0;
 	}
 }
 
@@ -97,11 +97,11 @@ void steering_clear(struct steering *s)
 	network_clear(s->network);
 }
 
-void steering_begin_anew(struct steering *s)
+void steering_require_new_sessions(struct steering *s)
 {
-	members_look(&s->members, s->device);
-	for (size_t i = 0; i < s->members.n; i++)
-		member_begin_anew(&s->members.all[i]);
+	tunnel_peers_refresh(&s->peers, s->device);
+	for (size_t i = 0; i < s->peers.n; i++)
+		tunnel_peer_require_new_session(&s->peers.all[i]);
 }
 
 /* --- who goes through --- */
@@ -116,22 +116,22 @@ static const char *short_key(const uint8_t key[32], char out[SHORT_KEY])
 }
 
 /* Whose routes may go through the tunnel? True if routes have to change. */
-static bool advance(struct steering *s)
+static bool update_routed(struct steering *s)
 {
 	bool changed;
 
 	/* Or since somebody else looked, for the status. */
-	members_look(&s->members, s->device);
-	changed = s->members.changed && s->settings->host_encryption;
-	s->members.changed = false;
-	for (size_t i = 0; i < s->members.n; i++) {
-		struct member *m = &s->members.all[i];
+	tunnel_peers_refresh(&s->peers, s->device);
+	changed = s->peers.changed && s->settings->host_encryption;
+	s->peers.changed = false;
+	for (size_t i = 0; i < s->peers.n; i++) {
+		struct tunnel_peer *m = &s->peers.all[i];
 		char key[SHORT_KEY];
 
-		if (m->through || !(member_fresh_session(m) || s->settings->strict))
+		if (m->routed || !(tunnel_peer_has_fresh_session(m) || s->settings->strict))
 			continue;
-		m->through = changed = true;
-		m->through_since = (uint64_t)time(NULL);
+		m->routed = changed = true;
+		m->routed_since = (uint64_t)time(NULL);
 		log_info("encrypting", "peer=%s key=%s interface=%s", m->node,
 			 short_key(m->key, key), device_name(s->device));
 	}
@@ -140,25 +140,25 @@ static bool advance(struct steering *s)
 
 /* Traffic with a node stays encrypted while it is a peer, whatever else about it changes; and after
  * a restart it is where the routes of the process before us lead. */
-static void inherit(struct steering *s, struct members *now)
+static void inherit(struct steering *s, struct tunnel_peers *now)
 {
 	for (size_t i = 0; i < now->n; i++) {
-		const struct member *before = members_find(&s->members, now->all[i].node);
+		const struct tunnel_peer *before = tunnel_peers_find(&s->peers, now->all[i].node);
 
 		if (before) {
-			now->all[i].through = before->through;
+			now->all[i].routed = before->routed;
 			now->all[i].ticks_through = before->ticks_through;
-			now->all[i].through_since = before->through_since;
+			now->all[i].routed_since = before->routed_since;
 			if (!memcmp(before->key, now->all[i].key, 32))
 				now->all[i].old_sessions = before->old_sessions;
-			now->all[i].waiting = before->waiting;
+			now->all[i].ticks_without_session = before->ticks_without_session;
 			continue;
 		}
-		for (size_t k = 0; k < s->n_ranges && !now->all[i].through; k++)
-			now->all[i].through = s->ranges[k].member == i && !s->ranges[k].host &&
-					      network_was_through(s->network, &s->ranges[k].cidr);
-		if (now->all[i].through && !now->all[i].through_since)
-			now->all[i].through_since = (uint64_t)time(NULL);
+		for (size_t k = 0; k < s->n_ranges && !now->all[i].routed; k++)
+			now->all[i].routed = s->ranges[k].peer == i && !s->ranges[k].host &&
+					     network_had_route(s->network, &s->ranges[k].cidr);
+		if (now->all[i].routed && !now->all[i].routed_since)
+			now->all[i].routed_since = (uint64_t)time(NULL);
 	}
 }
 
@@ -180,18 +180,18 @@ static int apply_routes(struct steering *s)
 		return -ENOMEM;
 	for (size_t i = 0; i < s->n_ranges; i++) {
 		const struct range *r = &s->ranges[i];
-		const struct member *m =
-			r->member == PLAN_NO_PEER ? NULL : &s->members.all[r->member];
+		const struct tunnel_peer *m =
+			r->peer == PLAN_NO_PEER ? NULL : &s->peers.all[r->peer];
 		struct route *to = &w.routes[w.n_routes];
 
 		/* A node's own address goes through the tunnel as long as that works: else it could
 		 * not reach its store to publish a new key, nor we ours. */
-		if (r->host && m && (!m->through || m->unanswered))
+		if (r->host && m && (!m->routed || m->unanswered))
 			continue;
 		*to = (struct route){.to = r->cidr,
 				     .kind = r->closed ? ROUTE_UNREACHABLE : ROUTE_THROW};
 		w.n_routes++;
-		if (!m || !m->through)
+		if (!m || !m->routed)
 			continue;
 		to->kind = ROUTE_DEVICE;
 		to->source = s->address;
@@ -202,7 +202,7 @@ static int apply_routes(struct steering *s)
 	return network_apply(s->network, &w);
 }
 
-static int take_ranges(struct steering *s, const struct plan *p)
+static int copy_ranges(struct steering *s, const struct plan *p)
 {
 	struct range *ranges = calloc(p->n_ranges ? p->n_ranges : 1, sizeof(*ranges));
 
@@ -211,7 +211,7 @@ static int take_ranges(struct steering *s, const struct plan *p)
 	for (size_t i = 0; i < p->n_ranges; i++)
 		ranges[i] = (struct range){
 			.cidr = p->ranges[i].cidr,
-			.member = p->ranges[i].peer, /* members are in the order of peers */
+			.peer = p->ranges[i].peer, /* members are in the order of peers */
 			.host = p->ranges[i].host,
 			.closed = p->ranges[i].closed,
 		};
@@ -225,92 +225,93 @@ static int take_ranges(struct steering *s, const struct plan *p)
 
 static void start_sessions(struct steering *s)
 {
-	for (size_t i = 0; i < s->members.n; i++)
-		if (!member_fresh_session(&s->members.all[i]))
-			device_handshake(s->device, s->members.all[i].key, true);
+	for (size_t i = 0; i < s->peers.n; i++)
+		if (!tunnel_peer_has_fresh_session(&s->peers.all[i]))
+			device_start_handshake(s->device, s->peers.all[i].key, true);
 }
 
 int steering_update(struct steering *s, const struct plan *p)
 {
 	const uint16_t keepalive = s->settings->keepalive;
-	const bool fresh = !s->told;
-	struct members now, before;
-	int err = members_from(&now, p, s->family);
+	const bool fresh = !s->peers_configured;
+	struct tunnel_peers now, before;
+	int err = tunnel_peers_from_plan(&now, p, s->family);
 
 	if (err)
 		return err;
-	err = take_ranges(s, p);
+	err = copy_ranges(s, p);
 	if (err) {
-		members_fini(&now);
+		tunnel_peers_fini(&now);
 		return err;
 	}
 	s->address = p->address;
 	inherit(s, &now);
-	before = s->members;
-	s->members = now;
-	err = members_tell(&s->members, fresh ? NULL : &before, s->device, keepalive,
-			   keepalive != s->keepalive);
+	before = s->peers;
+	s->peers = now;
+	err = tunnel_peers_configure(&s->peers, fresh ? NULL : &before, s->device, keepalive,
+				     keepalive != s->keepalive);
 	if (err) {
 		log_error("peers could not be configured", "interface=%s errno=%d",
 			  device_name(s->device), -err);
-		s->told = false; /* all of them are told again next time */
+		s->peers_configured = false; /* all of them are told again next time */
 	} else {
 		s->keepalive = keepalive;
-		advance(s);
+		update_routed(s);
 		start_sessions(s);
 		err = apply_routes(s);
 		/* After a failure nobody knows what the device still has. */
 		if (fresh) {
 			network_forget_addresses(s->network, device_ifindex(s->device));
-			members_remove_strangers(&s->members, s->device);
+			tunnel_peers_remove_foreign(&s->peers, s->device);
 		} else {
-			members_forget(&before, &s->members, s->device);
+			tunnel_peers_remove_outdated(&before, &s->peers, s->device);
 		}
-		s->told = true;
+		s->peers_configured = true;
 	}
-	members_fini(&before);
+	tunnel_peers_fini(&before);
 	return err;
 }
 
-void steering_advance(struct steering *s)
+void steering_on_new_sessions(struct steering *s)
 {
-	if (s->told && advance(s))
+	if (s->peers_configured && update_routed(s))
 		apply_routes(s);
 }
 
-bool steering_told(const struct steering *s)
+bool steering_peers_configured(const struct steering *s)
 {
-	return s->told;
+	return s->peers_configured;
 }
 
-int steering_mend_peers(struct steering *s)
+int steering_repair_peers(struct steering *s)
 {
-	int err = members_remove_strangers(&s->members, s->device);
+	int err = tunnel_peers_remove_foreign(&s->peers, s->device);
 
 	if (!err)
-		err = members_tell(&s->members, NULL, s->device, s->settings->keepalive, false);
+		err = tunnel_peers_configure(&s->peers, NULL, s->device, s->settings->keepalive,
+					     false);
 	if (!err)
 		start_sessions(s);
 	return err;
 }
 
-int steering_mend_network(struct steering *s)
+int steering_repair_network(struct steering *s)
 {
-	if (!s->told)
+	if (!s->peers_configured)
 		return 0;
-	return network_mend(s->network);
+	return network_repair(s->network);
 }
 
 /* A node that lost its key cannot say so: to nobody does it reach the tunnel, and plaintext in its
  * name may not pass reverse-path filtering here. So whoever is silent is asked for a handshake. */
 static void probe(struct steering *s)
 {
-	for (size_t i = 0; i < s->members.n; i++) {
-		struct member *m = &s->members.all[i];
+	for (size_t i = 0; i < s->peers.n; i++) {
+		struct tunnel_peer *m = &s->peers.all[i];
 
-		if (m->through && m->received == m->received_then)
-			device_handshake(s->device, m->key, true);
-		m->received_then = m->received;
+		if (m->routed && m->received == m->received_at_probe)
+			device_start_handshake(s->device, m->key, true);
+		m->received_at_probe = m->received;
 	}
 }
 
@@ -318,19 +319,19 @@ void steering_tick(struct steering *s)
 {
 	const bool retry = ++s->ticks % RETRY_TICKS == 0;
 
-	if (!s->told)
+	if (!s->peers_configured)
 		return;
-	if (s->settings->host_encryption && advance(s))
+	if (s->settings->host_encryption && update_routed(s))
 		apply_routes(s);
 	if (s->settings->host_encryption && s->ticks % PROBE_TICKS == 0)
 		probe(s);
-	for (size_t i = 0; i < s->members.n; i++) {
-		struct member *m = &s->members.all[i];
+	for (size_t i = 0; i < s->peers.n; i++) {
+		struct tunnel_peer *m = &s->peers.all[i];
 		char key[SHORT_KEY];
 
-		if (m->through && m->ticks_through < STEADY_TICKS)
+		if (m->routed && m->ticks_through < STEADY_TICKS)
 			m->ticks_through++;
-		if (!m->through && ++m->waiting == PATIENCE_TICKS)
+		if (!m->routed && ++m->ticks_without_session == FIRST_SESSION_TICKS)
 			log_warn("no session with a peer, so its traffic is not encrypted",
 				 "peer=%s key=%s interface=%s needs=\"UDP port %u open both ways, "
 				 "and an agent there\"",
@@ -338,8 +339,8 @@ void steering_tick(struct steering *s)
 				 ntohs(m->endpoint.to.v4.sin_port));
 		if (!retry)
 			continue;
-		if (!m->through || !m->last_handshake || m->unanswered)
-			device_handshake(s->device, m->key, false);
+		if (!m->routed || !m->last_handshake || m->unanswered)
+			device_start_handshake(s->device, m->key, false);
 	}
 }
 
@@ -349,19 +350,20 @@ void steering_each_encrypted(const struct steering *s,
 	for (size_t i = 0; i < s->n_ranges; i++) {
 		const struct range *r = &s->ranges[i];
 
-		if (r->member != PLAN_NO_PEER && !r->host &&
-		    s->members.all[r->member].ticks_through == STEADY_TICKS)
+		if (r->peer != PLAN_NO_PEER && !r->host &&
+		    s->peers.all[r->peer].ticks_through == STEADY_TICKS)
 			each(context, &r->cidr);
 	}
 }
 
-const struct members *steering_look(struct steering *s)
+const struct tunnel_peers *steering_refreshed_peers(struct steering *s)
 {
-	members_look(&s->members, s->device);
-	return &s->members;
+	tunnel_peers_refresh(&s->peers, s->device);
+	return &s->peers;
 }
 
-bool steering_awaits(const struct member *m)
+bool steering_awaits_first_session(const struct tunnel_peer *m)
 {
-	return !m->last_handshake && m->waiting < PATIENCE_TICKS && !(m->through && m->unanswered);
+	return !m->last_handshake && m->ticks_without_session < FIRST_SESSION_TICKS &&
+	       !(m->routed && m->unanswered);
 }

@@ -12,7 +12,7 @@
 
 #include <stdbool.h>
 
-#include "tunnel/members.h"
+#include "tunnel/tunnel_peers.h"
 
 struct device;
 struct steering;
@@ -32,28 +32,28 @@ void steering_forget(struct steering *s);
 /* Switched on again after steering_clear(), before the device went: others may have forgotten us,
  * or not yet. What they still send is read; but nothing is sent to them in the tunnel before they
  * agreed to it anew. */
-void steering_begin_anew(struct steering *s);
+void steering_require_new_sessions(struct steering *s);
 
 /* Peers, allowed IPs, address, rule and routes follow the plan, which need not outlive the call. */
 int steering_update(struct steering *s, const struct plan *p);
 /* Sessions came to stand: the routes that waited for them follow. */
-void steering_advance(struct steering *s);
+void steering_on_new_sessions(struct steering *s);
 /* Twice a second: handshakes with peers that have no session yet or do not answer. */
 void steering_tick(struct steering *s);
 
 /* The device was told of the peers of a plan, and not in vain. */
-bool steering_told(const struct steering *s);
+bool steering_peers_configured(const struct steering *s);
 /* Somebody else configured the device: its peers as they should be. */
-int steering_mend_peers(struct steering *s);
+int steering_repair_peers(struct steering *s);
 /* Address, rule, routes and the fast path. How many things were put back, or -errno. */
-int steering_mend_network(struct steering *s);
+int steering_repair_network(struct steering *s);
 
 /* Pods' ranges whose routes have gone through the tunnel for two seconds or more. */
 void steering_each_encrypted(const struct steering *s,
 			     void (*each)(void *context, const struct cidr *range), void *context);
 /* The peers with what the device says of them now; valid until the next steering_update(). */
-const struct members *steering_look(struct steering *s);
+const struct tunnel_peers *steering_refreshed_peers(struct steering *s);
 /* It never answered yet, and may still do so at any moment. */
-bool steering_awaits(const struct member *m);
+bool steering_awaits_first_session(const struct tunnel_peer *m);
 
 #endif

@@ -10,7 +10,7 @@
 
 #include "base/log.h"
 #include "netlink/link.h"
-#include "netlink/ours.h"
+#include "netlink/our_routes.h"
 #include "netlink/route.h"
 #include "netlink/wireguard.h"
 #include "tunnel/keys.h"
@@ -35,7 +35,7 @@ static bool leads_there(const struct felix *f, uint32_t table)
 	return false;
 }
 
-static void see_rule(void *context, uint32_t priority, uint32_t table)
+static void visit_rule(void *context, uint32_t priority, uint32_t table)
 {
 	struct felix *f = context;
 
@@ -53,7 +53,7 @@ static int read_felix(struct felix *f)
 	if (!err)
 		err = our_routes(f->family, f->device.ifindex, &f->routes, &f->n_routes);
 	if (!err)
-		err = rule_each_alike(f->family, see_rule, f);
+		err = rule_each_foreign(f->family, visit_rule, f);
 	if (f->wireguard.fwmark != RULE_MARK || sodium_is_zero(f->wireguard.private_key, 32))
 		f->table = 0;
 	return err;
@@ -91,13 +91,13 @@ static int take(const struct felix *f, const char *key_name, uint8_t private_key
 	if (err)
 		return err;
 	/* Without the file it is the next agent that has to make a key. */
-	if (keys_keep(key_name, f->wireguard.private_key) < 0)
+	if (keys_restore(key_name, f->wireguard.private_key) < 0)
 		log_warn("the key that was taken over cannot be kept", "key=%s", key_name);
 	err = link_delete(f->device.ifindex);
 	if (err)
 		return err;
 	memcpy(private_key, f->wireguard.private_key, 32);
-	rule_delete_alike(f->family, f->priority, f->table);
+	rule_delete_foreign(f->family, f->priority, f->table);
 	return 0;
 }
 
@@ -166,7 +166,7 @@ struct key_search {
 	bool found;
 };
 
-static void see_wireguard(void *context, const struct link_info *l)
+static void visit_wireguard(void *context, const struct link_info *l)
 {
 	struct key_search *s = context;
 	struct wireguard_info info;
@@ -181,6 +181,6 @@ bool takeover_key_in_use(const uint8_t public_key[32])
 {
 	struct key_search s = {.key = public_key};
 
-	link_each(see_wireguard, &s);
+	link_each(visit_wireguard, &s);
 	return s.found;
 }

@@ -41,7 +41,7 @@ struct tunnel {
 	struct device *device;
 	struct wg_socket *socket;
 	uint64_t version;	   /* of the device's configuration, as we left it */
-	bool touched;		   /* somebody else configured it since */
+	bool configured_by_others; /* somebody else configured it since */
 	struct steering *steering; /* peers and routes */
 	struct event *linger;
 	struct {
@@ -72,7 +72,7 @@ static const char *key_name(int family)
 
 /* --- device --- */
 
-static int tell_interface(struct tunnel *t)
+static int configure_interface(struct tunnel *t)
 {
 	struct device_config c = {
 		.set = DEVICE_SET_PRIVATE_KEY | DEVICE_SET_LISTEN_PORT | DEVICE_SET_FWMARK,
@@ -93,7 +93,7 @@ static void on_sessions(struct device *d, void *context)
 
 	(void)d;
 	if (t->state == TUNNEL_ON)
-		steering_advance(t->steering);
+		steering_on_new_sessions(t->steering);
 }
 
 static void stop_device(struct tunnel *t, bool remove)
@@ -199,24 +199,24 @@ static int set_link(struct tunnel *t)
 {
 	const char *wanted = name_of(t, &t->settings);
 	struct link_info link;
-	int err = link_get_index(device_ifindex(t->device), &link), mended = 0;
+	int err = link_get_index(device_ifindex(t->device), &link), repaired = 0;
 
 	if (!err && strcmp(link.name, wanted)) {
 		err = link_rename(link.ifindex, wanted);
-		mended++;
+		repaired++;
 	}
 	if (!err && link.mtu != t->mtu) {
 		err = link_set_mtu(link.ifindex, t->mtu);
-		mended++;
+		repaired++;
 	}
 	if (!err && !link.up) {
 		err = link_set_up(link.ifindex, true);
-		mended++;
+		repaired++;
 	}
 	if (err)
 		return err;
 	err = source_check_loosen(wanted);
-	return err < 0 ? err : mended + err;
+	return err < 0 ? err : repaired + err;
 }
 
 /* --- the life of a tunnel --- */
@@ -268,17 +268,17 @@ int tunnel_key(struct tunnel *t, uint8_t public_key[32])
 }
 
 /* Before we configure it ourselves: else what somebody did would go for ours. */
-static void look_who_configured(struct tunnel *t)
+static void note_foreign_configuration(struct tunnel *t)
 {
 	if (t->state == TUNNEL_ON && t->device && device_version(t->device) != t->version)
-		t->touched = true;
+		t->configured_by_others = true;
 }
 
 /* The file is for the next agent; this one works without it. So it is no reason to leave anything
  * else undone, and what cannot be done is said once. */
-static int mend_key(struct tunnel *t)
+static int repair_key(struct tunnel *t)
 {
-	const int done = keys_keep(key_name(t->params.family), t->private_key);
+	const int done = keys_restore(key_name(t->params.family), t->private_key);
 	const int err = done < 0 ? done : 0;
 
 	if (err && err != t->key_error)
@@ -330,15 +330,15 @@ int tunnel_enable(struct tunnel *t, const struct settings *s, uint32_t mtu, int 
 	const bool workers_changed = t->device && s->workers != t->settings.workers;
 	int err;
 
-	look_who_configured(t);
+	note_foreign_configuration(t);
 	if (t->linger)
 		evtimer_del(t->linger);
 	if (t->state == TUNNEL_LINGERING)
-		steering_begin_anew(t->steering);
+		steering_require_new_sessions(t->steering);
 	t->settings = *s;
 	t->mtu = mtu;
 	/* A pair of an agent before us may have fewer queues. */
-	if (workers_changed && device_workers(t->device, s->workers)) {
+	if (workers_changed && device_set_workers(t->device, s->workers)) {
 		log_info("the tunnel device is made anew", "interface=%s workers=%u",
 			 device_name(t->device), s->workers);
 		stop_device(t, true);
@@ -347,11 +347,11 @@ int tunnel_enable(struct tunnel *t, const struct settings *s, uint32_t mtu, int 
 		stop_device(t, true);
 	err = tunnel_prepare(t, s, mtu, published);
 	if (!err)
-		device_wire(t->device, s->wire, uplink);
+		device_set_wire(t->device, s->wire, uplink);
 	if (!err)
-		device_low_latency(t->device, s->low_latency);
+		device_set_low_latency(t->device, s->low_latency);
 	if (!err)
-		err = tell_interface(t);
+		err = configure_interface(t);
 	if (!err)
 		err = set_link(t);
 	if (err < 0)
@@ -433,45 +433,45 @@ void tunnel_forget_key(int family)
 	keys_remove(key_name(family));
 }
 
-static int mend_configuration(struct tunnel *t)
+static int repair_configuration(struct tunnel *t)
 {
 	int err;
 
-	look_who_configured(t);
-	if (!steering_told(t->steering) || !t->touched)
+	note_foreign_configuration(t);
+	if (!steering_peers_configured(t->steering) || !t->configured_by_others)
 		return 0;
 	log_info("somebody configured the device, it is set back", "interface=%s",
 		 device_name(t->device));
-	err = tell_interface(t);
+	err = configure_interface(t);
 	if (!err)
-		err = steering_mend_peers(t->steering);
+		err = steering_repair_peers(t->steering);
 	if (err)
 		return err;
 	t->version = device_version(t->device);
-	t->touched = false;
+	t->configured_by_others = false;
 	return 1;
 }
 
 /* Each thing for itself: what cannot be put back keeps nothing else from it. */
-int tunnel_mend(struct tunnel *t, bool network)
+int tunnel_repair(struct tunnel *t, bool network)
 {
-	int done[5] = {0}, mended = 0, err = 0;
+	int done[5] = {0}, repaired = 0, err = 0;
 
 	if (t->state != TUNNEL_ON || !t->device || device_ended(t->device))
 		return 0;
-	done[0] = mend_key(t);
-	done[1] = device_mend(t->device);
+	done[0] = repair_key(t);
+	done[1] = device_repair(t->device);
 	done[2] = set_link(t);
-	done[3] = mend_configuration(t);
+	done[3] = repair_configuration(t);
 	if (network)
-		done[4] = steering_mend_network(t->steering);
+		done[4] = steering_repair_network(t->steering);
 	for (size_t i = 0; i < sizeof(done) / sizeof(*done); i++) {
 		if (done[i] > 0)
-			mended += done[i];
+			repaired += done[i];
 		else if (!err)
 			err = done[i];
 	}
-	return err ? err : mended;
+	return err ? err : repaired;
 }
 
 void tunnel_tick(struct tunnel *t)
@@ -499,10 +499,10 @@ const char *tunnel_problem(struct tunnel *t, const char **reason)
 	return t->deleter;
 }
 
-void tunnel_ask(struct tunnel *t, const uint8_t key[32])
+void tunnel_request_handshake(struct tunnel *t, const uint8_t key[32])
 {
 	if (t->state == TUNNEL_ON && t->device)
-		device_handshake(t->device, key, false);
+		device_start_handshake(t->device, key, false);
 }
 
 enum tunnel_state tunnel_state(const struct tunnel *t)
@@ -515,26 +515,27 @@ struct device *tunnel_device(const struct tunnel *t)
 	return t->device;
 }
 
-void tunnel_look(struct tunnel *t, void (*peer)(void *context, const struct tunnel_peer_status *p),
-		 void *context)
+void tunnel_each_peer(struct tunnel *t,
+		      void (*peer)(void *context, const struct tunnel_peer_status *p),
+		      void *context)
 {
-	const struct members *all = steering_look(t->steering);
+	const struct tunnel_peers *all = steering_refreshed_peers(t->steering);
 
 	for (size_t i = 0; i < all->n; i++) {
-		const struct member *m = &all->all[i];
+		const struct tunnel_peer *m = &all->all[i];
 		/* A tunnel that ends has no routes any more. */
-		const bool encrypting = m->through && t->state == TUNNEL_ON;
+		const bool encrypting = m->routed && t->state == TUNNEL_ON;
 		const struct tunnel_peer_status s = {
 			.node = m->node,
 			.encrypting = encrypting,
-			.encrypting_since = encrypting ? m->through_since : 0,
+			.encrypting_since = encrypting ? m->routed_since : 0,
 			.session = m->session,
 			.unanswered = m->unanswered,
-			.awaited = steering_awaits(m),
+			.awaited = steering_awaits_first_session(m),
 			.since = m->last_handshake / NSEC_PER_SEC,
 			.session_age = m->session ? m->session_age : UINT64_MAX,
 			.key = m->key,
-			.endpoint = &m->where,
+			.endpoint = &m->current_endpoint,
 			.sent = m->sent_bytes,
 			.received = m->received_bytes,
 		};

@@ -62,14 +62,14 @@ void tunnel_forget_key(int family);
 /* Puts back what somebody changed: device, programs, pins, key file, peers, and with `network`,
  * which is costly where there are many routes, address, rule and routes. How many things, or
  * -errno. */
-int tunnel_mend(struct tunnel *t, bool network);
+int tunnel_repair(struct tunnel *t, bool network);
 /* Twice a second: handshakes with peers that have no session yet or do not answer. */
 void tunnel_tick(struct tunnel *t);
 
 /* What people should see to, and in one word; NULL: nothing. Valid until the next call. */
 const char *tunnel_problem(struct tunnel *t, const char **reason);
 /* Asks a peer for a handshake: does it still answer? */
-void tunnel_ask(struct tunnel *t, const uint8_t key[32]);
+void tunnel_request_handshake(struct tunnel *t, const uint8_t key[32]);
 
 enum tunnel_state tunnel_state(const struct tunnel *t);
 struct device *tunnel_device(const struct tunnel *t); /* NULL: off */
@@ -89,8 +89,9 @@ struct tunnel_peer_status {
 	const struct endpoint *endpoint; /* where the device sends; AF_UNSPEC: nowhere */
 	uint64_t sent, received;	 /* bytes of WireGuard messages */
 };
-void tunnel_look(struct tunnel *t, void (*peer)(void *context, const struct tunnel_peer_status *p),
-		 void *context);
+void tunnel_each_peer(struct tunnel *t,
+		      void (*peer)(void *context, const struct tunnel_peer_status *p),
+		      void *context);
 /* Pods' ranges whose traffic has been encrypted for two seconds or more. */
 void tunnel_each_encrypted(const struct tunnel *t,
 			   void (*each)(void *context, const struct cidr *range), void *context);

@@ -25,7 +25,7 @@ struct endpoint_box {
 	struct endpoint endpoint;
 	struct path *path; /* (rcu) NULL: unknown, or not by the uplink */
 	/* A worker missed it; cleared by whoever looks for one. */
-	_Atomic bool path_wanted;
+	_Atomic bool path_missing;
 	struct rcu_head rcu;
 };
 

@@ -6,7 +6,7 @@
 #include "wire/wire_parts.h"
 #include "wire/wire_xdp.h"
 
-void wire_lend(struct wire *w, struct wire_xdp *queue)
+void wire_set_queue(struct wire *w, struct wire_xdp *queue)
 {
 	rcu_assign_pointer(w->queue, queue);
 }
@@ -60,9 +60,9 @@ unsigned int wire_receive(struct wire *w, struct wire_buffers *b, enum wire_part
 	return n;
 }
 
-bool wire_behind(const struct wire *w)
+bool wire_has_unsent(const struct wire *w)
 {
 	struct wire_xdp *queue = rcu_dereference(w->queue);
 
-	return queue && wire_xdp_behind(queue);
+	return queue && wire_xdp_has_unsent(queue);
 }

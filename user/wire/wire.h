@@ -6,7 +6,7 @@
  * lends one, a queue of the uplink (AF_XDP, wire_xdp.h), which takes what it can. Whoever sends and
  * receives need not know which of them it was.
  *
- * Owner: wire_open_all(), wire_close(), wire_mark(), wire_lend(). Worker: send and receive.
+ * Owner: wire_open_all(), wire_close(), wire_set_fwmark(), wire_set_queue(). Worker: send and receive.
  * wire_send_one() may be called from any thread: sockets are safe to share.
  */
 #ifndef WIRE_WIRE_H
@@ -64,10 +64,10 @@ int wire_open_another(const struct wire *like, struct wire **out);
 /* Datagrams go to the others on its port from now on; what it has can be received still. */
 void wire_leave_group(struct wire *w);
 void wire_close(struct wire *w);
-int wire_mark(struct wire *w, uint32_t fwmark);
+int wire_set_fwmark(struct wire *w, uint32_t fwmark);
 
 /* From now on until it is another's: the queue, or NULL. It may be closed after a grace period. */
-void wire_lend(struct wire *w, struct wire_xdp *queue);
+void wire_set_queue(struct wire *w, struct wire_xdp *queue);
 
 /* File descriptors to poll; -1: there is no such part. */
 int wire_fd(const struct wire *w, enum wire_part part);
@@ -87,7 +87,7 @@ unsigned int wire_receive(struct wire *w, struct wire_buffers *b, enum wire_part
 			  struct wire_received out[WIRE_RECEIVE_MAX], bool *more,
 			  struct pv_counters *count);
 /* The device has not taken all that was sent: receive again soon, also where nothing waits. */
-bool wire_behind(const struct wire *w);
+bool wire_has_unsent(const struct wire *w);
 /* 0 or -errno. */
 int wire_send_one(struct wire *w, const struct endpoint *to, const void *message, size_t len,
 		  uint8_t tos);

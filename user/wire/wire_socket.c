@@ -216,7 +216,7 @@ void wire_close(struct wire *w)
 	free(w);
 }
 
-int wire_mark(struct wire *w, uint32_t fwmark)
+int wire_set_fwmark(struct wire *w, uint32_t fwmark)
 {
 	int err = set_int(w->fd4, SOL_SOCKET, SO_MARK, (int)fwmark);
 

@@ -17,9 +17,9 @@
 
 struct wire_xdp {
 	struct xsk *xsk;
-	int ifindex, wanted;
-	uint16_t id; /* of the next IPv4 packet */
-	bool behind; /* the device has not taken all frames yet */
+	int ifindex, path_missing_fd;
+	uint16_t id;	 /* of the next IPv4 packet */
+	bool has_unsent; /* the device has not taken all frames yet */
 	unsigned int n_held;
 	struct iovec held[WIRE_RECEIVE_MAX]; /* received, and with the worker */
 };
@@ -39,7 +39,7 @@ int wire_xdp_open(const struct wire_xdp_params *params, struct wire_xdp **out)
 	if (!q)
 		return -ENOMEM;
 	q->ifindex = params->ifindex;
-	q->wanted = params->wanted;
+	q->path_missing_fd = params->path_missing_fd;
 	/* Workers send to the same peers: far apart, so that they do not use the same. */
 	q->id = (uint16_t)(clock_now() + params->queue * (UINT16_MAX / PV_MAX_WORKERS));
 	err = xsk_open(&xp, &q->xsk);
@@ -64,9 +64,9 @@ int wire_xdp_fd(const struct wire_xdp *q)
 	return xsk_fd(q->xsk);
 }
 
-int wire_xdp_mark(struct wire_xdp *q, uint32_t fwmark)
+int wire_xdp_set_fwmark(struct wire_xdp *q, uint32_t fwmark)
 {
-	return xsk_mark(q->xsk, fwmark);
+	return xsk_set_fwmark(q->xsk, fwmark);
 }
 
 bool wire_xdp_waiting(const struct wire_xdp *q)
@@ -75,15 +75,15 @@ bool wire_xdp_waiting(const struct wire_xdp *q)
 }
 
 /* Once an endpoint, until there is a path: whoever finds paths is told by system call. */
-static void want_path(struct wire_xdp *q, struct endpoint_box *box)
+static void report_missing_path(struct wire_xdp *q, struct endpoint_box *box)
 {
 	const uint64_t one = 1;
 
-	if (atomic_load_explicit(&box->path_wanted, memory_order_relaxed) ||
-	    atomic_exchange_explicit(&box->path_wanted, true, memory_order_relaxed))
+	if (atomic_load_explicit(&box->path_missing, memory_order_relaxed) ||
+	    atomic_exchange_explicit(&box->path_missing, true, memory_order_relaxed))
 		return;
 	/* EAGAIN: it is being told anyway. */
-	if (write(q->wanted, &one, sizeof(one)) < 0)
+	if (write(q->path_missing_fd, &one, sizeof(one)) < 0)
 		return;
 }
 
@@ -96,7 +96,7 @@ static struct path *path_of(struct wire_xdp *q, const struct wire_run *run, uint
 
 	if (!path) {
 		if (box)
-			want_path(q, box);
+			report_missing_path(q, box);
 		return NULL;
 	}
 	if (run->segment > path->headers.largest)
@@ -135,14 +135,14 @@ static void flush(struct wire_xdp *q, struct pv_counters *count)
 	bool all;
 
 	count->wire_sends += xsk_flush(q->xsk, &all);
-	q->behind = !all;
+	q->has_unsent = !all;
 }
 
 unsigned int wire_xdp_send(struct wire_xdp *q, uint16_t port, const struct wire_run *runs,
 			   unsigned int n, unsigned int *refused, struct pv_counters *count)
 {
 	const uint64_t now = clock_now();
-	unsigned int room = xsk_frames_free(q->xsk), taken = 0;
+	unsigned int room = xsk_available_frames(q->xsk), taken = 0;
 	uint64_t messages = 0;
 
 	*refused = 0;
@@ -156,7 +156,7 @@ unsigned int wire_xdp_send(struct wire_xdp *q, uint16_t port, const struct wire_
 		room -= run->messages;
 		messages += run->messages;
 	}
-	if (messages || q->behind)
+	if (messages || q->has_unsent)
 		flush(q, count);
 	count->wire_messages_sent += messages;
 	count->wire_frames_sent += messages;
@@ -175,7 +175,7 @@ unsigned int wire_xdp_receive(struct wire_xdp *q, struct wire_received out[WIRE_
 {
 	unsigned int n = 0;
 
-	if (q->behind)
+	if (q->has_unsent)
 		flush(q, count);
 	if (q->n_held) {
 		xsk_release_frames(q->xsk, q->held, q->n_held);
@@ -194,9 +194,9 @@ unsigned int wire_xdp_receive(struct wire_xdp *q, struct wire_received out[WIRE_
 	return n;
 }
 
-bool wire_xdp_behind(const struct wire_xdp *q)
+bool wire_xdp_has_unsent(const struct wire_xdp *q)
 {
-	return q->behind;
+	return q->has_unsent;
 }
 
 void wire_xdp_count(struct wire_xdp *q, struct pv_counters *count)

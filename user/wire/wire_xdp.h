@@ -17,13 +17,13 @@ struct wire_xdp_params {
 	unsigned int queue;
 	bool zero_copy; /* fails where the driver cannot; else the kernel copies */
 	uint32_t fwmark;
-	int wanted; /* eventfd that is written when a path is missed (endpoint_box.path_wanted) */
+	int path_missing_fd; /* eventfd that is written when a path is missed (endpoint_box.path_missing) */
 };
 
 int wire_xdp_open(const struct wire_xdp_params *params, struct wire_xdp **out);
 void wire_xdp_close(struct wire_xdp *q);
 int wire_xdp_fd(const struct wire_xdp *q);
-int wire_xdp_mark(struct wire_xdp *q, uint32_t fwmark);
+int wire_xdp_set_fwmark(struct wire_xdp *q, uint32_t fwmark);
 /* Has something come in that was not received yet? Any thread. */
 bool wire_xdp_waiting(const struct wire_xdp *q);
 
@@ -35,7 +35,7 @@ unsigned int wire_xdp_send(struct wire_xdp *q, uint16_t port, const struct wire_
 unsigned int wire_xdp_receive(struct wire_xdp *q, struct wire_received out[WIRE_RECEIVE_MAX],
 			      struct pv_counters *count);
 /* Frames wait for the device; the next call of either sends them. */
-bool wire_xdp_behind(const struct wire_xdp *q);
+bool wire_xdp_has_unsent(const struct wire_xdp *q);
 /* What AF_XDP itself counted since the last call. */
 void wire_xdp_count(struct wire_xdp *q, struct pv_counters *count);
 

@@ -55,9 +55,9 @@ struct xsk {
 	struct xsk_ring_cons completion, rx;
 	uint8_t *memory;
 	size_t memory_size;
-	struct xsk_statistics told; /* by the kernel, last */
-	unsigned int queued;	    /* frames that the kernel does not know of yet */
-	struct chunks free;	    /* to receive into */
+	struct xsk_statistics last_statistics; /* by the kernel, last */
+	unsigned int queued;		       /* frames that the kernel does not know of yet */
+	struct chunks free;		       /* to receive into */
 	struct chunks sendable;
 };
 
@@ -87,7 +87,7 @@ static int open_socket(struct xsk *x, const struct xsk_params *params, const cha
 
 		setsockopt(xsk_fd(x), SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size));
 		setsockopt(xsk_fd(x), SOL_XDP, XDP_MAX_TX_SKB_BUDGET, &budget, sizeof(budget));
-		err = xsk_mark(x, params->fwmark);
+		err = xsk_set_fwmark(x, params->fwmark);
 	}
 	if (!err)
 		late_close_begin(&x->late, xsk_fd(x));
@@ -248,7 +248,7 @@ bool xsk_waiting(const struct xsk *x)
 	       __atomic_load_n(x->rx.consumer, __ATOMIC_ACQUIRE);
 }
 
-unsigned int xsk_frames_free(struct xsk *x)
+unsigned int xsk_available_frames(struct xsk *x)
 {
 	uint32_t index, n;
 
@@ -298,7 +298,7 @@ unsigned int xsk_flush(struct xsk *x, bool *all)
 	return calls;
 }
 
-unsigned int xsk_frames_spare(void)
+unsigned int xsk_spare_frames(void)
 {
 	return N_CHUNKS / SPARE_PARTS;
 }
@@ -314,13 +314,13 @@ void xsk_statistics(struct xsk *x, struct xsk_statistics *fresh)
 	if (getsockopt(xsk_fd(x), SOL_XDP, XDP_STATISTICS, &s, &len))
 		return;
 	total = (struct xsk_statistics){s.rx_dropped, s.rx_ring_full, s.rx_fill_ring_empty_descs};
-	fresh->rx_dropped = total.rx_dropped - x->told.rx_dropped;
-	fresh->ring_full = total.ring_full - x->told.ring_full;
-	fresh->fill_empty = total.fill_empty - x->told.fill_empty;
-	x->told = total;
+	fresh->rx_dropped = total.rx_dropped - x->last_statistics.rx_dropped;
+	fresh->ring_full = total.ring_full - x->last_statistics.ring_full;
+	fresh->fill_empty = total.fill_empty - x->last_statistics.fill_empty;
+	x->last_statistics = total;
 }
 
-int xsk_mark(struct xsk *x, uint32_t fwmark)
+int xsk_set_fwmark(struct xsk *x, uint32_t fwmark)
 {
 	const int value = (int)fwmark;
 

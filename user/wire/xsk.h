@@ -57,7 +57,7 @@ void xsk_release(struct xsk *x, const struct xsk_packet *packet);
 /* Gives released frames back to the kernel. Once a batch. */
 void xsk_refill(struct xsk *x);
 /* Frames that may be held back (staged) before reception suffers. */
-unsigned int xsk_frames_spare(void);
+unsigned int xsk_spare_frames(void);
 
 /* Of a socket without chains: frames, each a packet, to be given back in any number. */
 unsigned int xsk_receive_frames(struct xsk *x, struct iovec *frames, unsigned int max);
@@ -66,8 +66,8 @@ void xsk_release_frames(struct xsk *x, const struct iovec *frames, unsigned int 
 bool xsk_waiting(const struct xsk *x);
 
 /* Frames that xsk_frame() would give now. */
-unsigned int xsk_frames_free(struct xsk *x);
-/* XSK_FRAME_SIZE bytes to write a frame to; there is one (xsk_frames_free()). */
+unsigned int xsk_available_frames(struct xsk *x);
+/* XSK_FRAME_SIZE bytes to write a frame to; there is one (xsk_available_frames()). */
 uint8_t *xsk_frame(struct xsk *x);
 /* In the order of the calls; goes out with xsk_flush(). */
 void xsk_queue(struct xsk *x, const uint8_t *frame, uint32_t length);
@@ -82,6 +82,6 @@ struct xsk_statistics {
 };
 /* What the kernel counted since the last call. A system call. */
 void xsk_statistics(struct xsk *x, struct xsk_statistics *fresh);
-int xsk_mark(struct xsk *x, uint32_t fwmark);
+int xsk_set_fwmark(struct xsk *x, uint32_t fwmark);
 
 #endif

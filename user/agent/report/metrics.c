@@ -89,7 +89,7 @@ static void peers(struct writer *w)
 	for (size_t i = 0; i < w->in->n_tunnels; i++) {
 		size_t n[3] = {0};
 
-		tunnel_look(w->in->tunnels[i], count_peer, n);
+		tunnel_each_peer(w->in->tunnels[i], count_peer, n);
 		for (size_t k = 0; k < 3; k++)
 			fprintf(w->f, "podveil_peers{family=\"%s\",state=\"%s\"} %zu\n",
 				i ? "ipv6" : "ipv4", states[k], n[k]);
@@ -97,7 +97,7 @@ static void peers(struct writer *w)
 	metrics_family(w, "podveil_peer_encrypting", "gauge",
 		       "1: what goes to the pods of this node is encrypted; 0: it is in plain.");
 	EACH_DEVICE (w, d)
-		tunnel_look(d->tunnel, node_sample, &(struct nodes_written){w, d});
+		tunnel_each_peer(d->tunnel, node_sample, &(struct nodes_written){w, d});
 	metrics_family(w, "podveil_session_age_seconds", "gauge",
 		       "Age of the session with the peer; absent: no session stands.");
 	EACH_DEVICE (w, d)

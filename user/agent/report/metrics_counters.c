@@ -20,7 +20,7 @@ static void counter_families(struct writer *w, const struct counter_field *field
 		metrics_family(w, name, "counter", fields[i].help);
 		EACH_DEVICE (w, d)
 			counter_sample(w, name, d->name, &d->sum, &fields[i]);
-		if (w->fence)
+		if (w->exit_filters)
 			counter_sample(w, name, w->in->uplink, &w->uplink, &fields[i]);
 	}
 }
@@ -126,7 +126,7 @@ void metrics_counters(struct writer *w)
 	metrics_family(w, "podveil_drops_total", "counter", "Packets dropped, by reason.");
 	EACH_DEVICE (w, d)
 		drop_samples(w, d->name, &d->sum);
-	if (w->fence)
+	if (w->exit_filters)
 		drop_samples(w, w->in->uplink, &w->uplink);
 	workers(w);
 	histograms(w);

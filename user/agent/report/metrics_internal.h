@@ -43,7 +43,7 @@ struct writer {
 	struct device_sample devices[MAX_DEVICES];
 	size_t n_devices;
 	struct pv_counters uplink;
-	bool fence;
+	bool exit_filters;
 };
 
 #define EACH_DEVICE(w, d)                                                                          \

@@ -5,7 +5,7 @@
 #include "base/log.h"
 #include "base/version.h"
 #include "store/store.h"
-#include "strict/fence.h"
+#include "strict/exit_filters.h"
 #include "strict/first_line.h"
 
 /* --- one number for the node --- */
@@ -19,12 +19,12 @@ static const struct store_health *health(const struct writer *w)
 
 static double guard_up(const struct writer *w)
 {
-	return fence_stands(w->in->fence);
+	return exit_filters_in_place(w->in->exit_filters);
 }
 
-static double guard_displaced(const struct writer *w)
+static double device_filters_displaced(const struct writer *w)
 {
-	return (double)fence_displaced(w->in->fence);
+	return (double)exit_filters_displaced(w->in->exit_filters);
 }
 
 static double failed(const struct writer *w)
@@ -77,7 +77,7 @@ static double store_errors(const struct writer *w)
 
 static double store_troubles(const struct writer *w)
 {
-	return (double)health(w)->n_troubles;
+	return (double)health(w)->n_problems;
 }
 
 static double stale_since(const struct writer *w)
@@ -116,7 +116,7 @@ static const struct {
 	 guard_up},
 	{"podveil_guard_displaced_total", "counter",
 	 "Times that somebody's filter was found before guard or shield, which were put first again.",
-	 guard_displaced},
+	 device_filters_displaced},
 	{"podveil_failed", "gauge",
 	 "1: the last attempt to apply records and settings failed; the log says why.", failed},
 	{"podveil_conflicts", "gauge", "Keys, ranges and addresses that several nodes claim.",
@@ -155,7 +155,7 @@ static bool low_latency(const struct device_view *v)
 
 static bool low_latency_lacking(const struct device_view *v)
 {
-	return *v->latency_lacks;
+	return *v->latency_missing;
 }
 
 static const struct {
@@ -189,7 +189,7 @@ static void infos(struct writer *w)
 	EACH_DEVICE (w, d) {
 		fprintf(w->f, "podveil_wire_info{iface=\"%s\",wire=\"%s\",why=\"", d->name,
 			d->view.wire);
-		metrics_value(w->f, d->view.wire_why);
+		metrics_value(w->f, d->view.wire_reason);
 		fputs("\"} 1\n", w->f);
 	}
 }
@@ -220,23 +220,23 @@ static void records(struct writer *w)
 
 static void guard(struct writer *w)
 {
-	const struct fence *f = w->in->fence;
+	const struct exit_filters *f = w->in->exit_filters;
 
 	metrics_family(
 		w, "podveil_guard_device", "gauge",
 		"1: guard and shield stand on this device, and no filter of others runs before them.");
-	for (size_t i = 0; i < fence_n_exits(f); i++) {
-		const struct fence_exit e = fence_exit(f, i);
+	for (size_t i = 0; i < exit_filters_count(f); i++) {
+		const struct exit_filter_state e = exit_filter_state(f, i);
 
 		fputs("podveil_guard_device{device=\"", w->f);
 		metrics_value(w->f, e.name);
-		fprintf(w->f, "\",method=\"%s\"} %d\n", fence_method(f), e.stands);
+		fprintf(w->f, "\",method=\"%s\"} %d\n", exit_filters_method(f), e.stands);
 	}
 }
 
 static void first_line(struct writer *w)
 {
-	const struct first_line_state s = first_line_look(w->in->first_line);
+	const struct first_line_state s = first_line_get_state(w->in->first_line);
 
 	metrics_family(w, "podveil_first_line_up", "gauge",
 		       "1: this part of strict mode's first line stands; absent: no strict mode.");

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 
 #include "agent/report/metrics_internal.h"
-#include "strict/fence.h"
+#include "strict/exit_filters.h"
 #include "tunnel/tunnel.h"
 
 /* --- samples --- */
@@ -54,15 +54,15 @@ void metrics_sample(struct writer *w)
 		d->tunnel = w->in->tunnels[i];
 		d->name = device_name(device);
 		d->family = i ? "ipv6" : "ipv4";
-		device_look(device, take_device, take_peer, d);
+		device_report(device, take_device, take_peer, d);
 		device_counters(device, &d->sum);
 		for (unsigned int k = 0; k < d->view.workers; k++)
 			device_worker_counters(device, k, &d->worker[k]);
 		w->n_devices++;
 	}
-	w->fence = fence_n_exits(w->in->fence);
-	if (w->fence)
-		fence_counters(w->in->fence, &w->uplink);
+	w->exit_filters = exit_filters_count(w->in->exit_filters);
+	if (w->exit_filters)
+		exit_filters_counters(w->in->exit_filters, &w->uplink);
 }
 
 void metrics_release(struct writer *w)

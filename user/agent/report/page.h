@@ -8,7 +8,7 @@
 
 #include <jansson.h>
 
-/* Allocated; NULL: no memory. `status` as of report_document(). */
+/* Allocated; NULL: no memory. `status` as of report_status_object(). */
 char *page_text(const json_t *status);
 
 #endif

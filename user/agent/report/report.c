@@ -16,7 +16,7 @@
 #include "device/device.h"
 #include "protocol/limits.h"
 #include "store/store.h"
-#include "strict/fence.h"
+#include "strict/exit_filters.h"
 #include "strict/first_line.h"
 #include "tunnel/tunnel.h"
 
@@ -169,11 +169,11 @@ static void add_device(const struct device_view *v, void *context)
 	json_object_set_new(context, "cipher", json_string(v->aead));
 	json_object_set_new(context, "superpackets", json_boolean(v->superpackets));
 	json_object_set_new(context, "wire", json_string(v->wire));
-	json_object_set_new(context, "wireWhy", any_text(v->wire_why));
+	json_object_set_new(context, "wireWhy", any_text(v->wire_reason));
 	json_object_set_new(context, "wireRefused", json_boolean(v->wire_refused));
 	json_object_set_new(context, "lowLatency", json_boolean(v->low_latency));
 	json_object_set_new(context, "lowLatencyLacks",
-			    *v->latency_lacks ? any_text(v->latency_lacks) : json_null());
+			    *v->latency_missing ? any_text(v->latency_missing) : json_null());
 }
 
 /* Reasons that occurred, with how often. */
@@ -214,8 +214,8 @@ static json_t *tunnel_status(const struct report_input *in, size_t i)
 			json_string(in->plans[i].address.family
 					    ? cidr_format(&in->plans[i].address, true, address)
 					    : ""));
-		device_look(d, add_device, NULL, o);
-		tunnel_look(t, add_peer, &list);
+		device_report(d, add_device, NULL, o);
+		tunnel_each_peer(t, add_peer, &list);
 		device_counters(d, &counters);
 		json_object_set_new(o, "drops", drop_list(&counters));
 	}
@@ -258,12 +258,12 @@ static json_t *settings_status(const struct settings_stack *s)
 	return all;
 }
 
-static json_t *guard_devices_status(const struct fence *f)
+static json_t *guard_devices_status(const struct exit_filters *f)
 {
 	json_t *all = json_array();
 
-	for (size_t i = 0; i < fence_n_exits(f); i++) {
-		const struct fence_exit e = fence_exit(f, i);
+	for (size_t i = 0; i < exit_filters_count(f); i++) {
+		const struct exit_filter_state e = exit_filter_state(f, i);
 
 		json_array_append_new(all, json_pack("{s:o, s:b, s:o}", "device", any_text(e.name),
 						     "stands", e.stands, "before",
@@ -272,18 +272,19 @@ static json_t *guard_devices_status(const struct fence *f)
 	return all;
 }
 
-static json_t *guard_status(const struct fence *f)
+static json_t *guard_status(const struct exit_filters *f)
 {
 	struct pv_counters c;
 
-	fence_counters(f, &c);
+	exit_filters_counters(f, &c);
 	return json_pack("{s:b, s:s, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}",
-			 "stands", fence_stands(f), "method", fence_method(f), "devices",
-			 guard_devices_status(f), "displaced", (json_int_t)fence_displaced(f),
-			 "leaks", (json_int_t)c.leaks, "leaked", (json_int_t)c.leaked,
-			 "plainBeforeEncryption", (json_int_t)c.plain_before_encryption, "dropLeak",
-			 (json_int_t)c.drop_leak, "plainInward", (json_int_t)c.plain_inward,
-			 "leakedInward", (json_int_t)c.leaked_inward, "plainInwardBeforeEncryption",
+			 "stands", exit_filters_in_place(f), "method", exit_filters_method(f),
+			 "devices", guard_devices_status(f), "displaced",
+			 (json_int_t)exit_filters_displaced(f), "leaks", (json_int_t)c.leaks,
+			 "leaked", (json_int_t)c.leaked, "plainBeforeEncryption",
+			 (json_int_t)c.plain_before_encryption, "dropLeak", (json_int_t)c.drop_leak,
+			 "plainInward", (json_int_t)c.plain_inward, "leakedInward",
+			 (json_int_t)c.leaked_inward, "plainInwardBeforeEncryption",
 			 (json_int_t)c.plain_inward_before_encryption, "dropPlainInward",
 			 (json_int_t)c.drop_plain_inward, "dropWireShort",
 			 (json_int_t)c.drop_wire_short, "drops", drop_list(&c));
@@ -291,7 +292,7 @@ static json_t *guard_status(const struct fence *f)
 
 static json_t *first_line_status(const struct first_line *f)
 {
-	const struct first_line_state s = first_line_look(f);
+	const struct first_line_state s = first_line_get_state(f);
 
 	return json_pack("{s:b, s:b, s:b, s:I, s:I, s:I}", "wanted", s.wanted, "routing", s.routing,
 			 "nftables", s.ip_filter, "dropInward", (json_int_t)s.dropped.inward,
@@ -324,12 +325,12 @@ static void add_held(void *context, bool settings, const char *name, const char 
 }
 
 /* NULL: nothing is wrong. */
-static json_t *store_trouble(const struct store_health *h)
+static json_t *store_problem(const struct store_health *h)
 {
 	char *text = health_text(h);
 	json_t *o = text && *text ? json_pack("{s:I, s:o, s:I}", "since",
 					      (json_int_t)health_stale_since(h), "why",
-					      any_text(text), "count", (json_int_t)h->n_troubles)
+					      any_text(text), "count", (json_int_t)h->n_problems)
 				  : NULL;
 
 	free(text);
@@ -353,10 +354,10 @@ static json_t *store_status(const struct report_input *in)
 			 any_text(in->store ? store_name(in->store) : ""), "synced",
 			 report_synced(in), "lastSync", (json_int_t)h->last_sync, "errors",
 			 (json_int_t)h->errors, "lastError", any_text(h->last_error), "trouble",
-			 store_trouble(h), "held", held);
+			 store_problem(h), "held", held);
 }
 
-json_t *report_document(const struct report_input *in)
+json_t *report_status_object(const struct report_input *in)
 {
 	const char *refused = settings_refused(in->settings);
 	json_t *o = json_object(), *tunnels = json_array();
@@ -371,7 +372,7 @@ json_t *report_document(const struct report_input *in)
 		json_array_append_new(tunnels, tunnel_status(in, i));
 	json_object_set_new(o, "tunnels", tunnels);
 	json_object_set_new(o, "firstLine", first_line_status(in->first_line));
-	json_object_set_new(o, "guard", guard_status(in->fence));
+	json_object_set_new(o, "guard", guard_status(in->exit_filters));
 	json_object_set_new(o, "strict", json_boolean(settings_get(in->settings)->strict));
 	json_object_set_new(o, "wire", json_string(wire_of(tunnels)));
 	json_object_set_new(o, "conflicts", conflict_list(in->conflicts));
@@ -383,9 +384,9 @@ json_t *report_document(const struct report_input *in)
 	return o;
 }
 
-char *report_status(const struct report_input *in)
+char *report_status_text(const struct report_input *in)
 {
-	json_t *o = report_document(in);
+	json_t *o = report_status_object(in);
 	char *text = o ? json_dumps(o, JSON_INDENT(2)) : NULL;
 
 	json_decref(o);
@@ -412,7 +413,7 @@ char *report_unready(const struct report_input *in)
 		fprintf(f, "not everything could be done: see the log\n");
 	for (size_t i = 0; i < in->n_tunnels; i++)
 		if (tunnel_state(in->tunnels[i]) == TUNNEL_ON)
-			tunnel_look(in->tunnels[i], peer_unready, f);
+			tunnel_each_peer(in->tunnels[i], peer_unready, f);
 	if (fclose(f)) {
 		free(text);
 		return NULL;

@@ -13,7 +13,7 @@
 #include "plan/plan.h"
 #include "plan/settings.h"
 
-struct fence;
+struct exit_filters;
 struct first_line;
 struct store;
 struct tunnel;
@@ -27,7 +27,7 @@ struct report_input {
 	const struct plan *plans; /* one a tunnel */
 	size_t n_tunnels;
 	const struct first_line *first_line;
-	const struct fence *fence;
+	const struct exit_filters *exit_filters;
 	const struct registry *registry;
 	const char *conflicts; /* of report_conflicts(); NULL: none */
 	const char *http;      /* where it is served, as --http has it; NULL: nowhere */
@@ -43,8 +43,8 @@ const char *report_endpoint(const struct endpoint *e, char out[REPORT_ENDPOINT])
 bool report_synced(const struct report_input *in);
 
 /* The status document as an object and as text, both the caller's; NULL: no memory. */
-json_t *report_document(const struct report_input *in);
-char *report_status(const struct report_input *in);
+json_t *report_status_object(const struct report_input *in);
+char *report_status_text(const struct report_input *in);
 
 /* Why the node is not ready, a line each: store not read, a pass failed, a peer has not answered
  * yet (for 15 s; after that it is out of reach, and no reason to wait for it). Empty: it is ready.

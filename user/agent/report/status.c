@@ -30,7 +30,7 @@ static void on_done(struct bufferevent *reader, void *context)
 	bufferevent_free(reader);
 }
 
-static void on_trouble(struct bufferevent *reader, short what, void *context)
+static void on_watch_problem(struct bufferevent *reader, short what, void *context)
 {
 	(void)what;
 	(void)context;
@@ -47,12 +47,12 @@ static void free_text(const void *data, size_t len, void *text)
 static void on_reader(struct evconnlistener *listener, evutil_socket_t fd, struct sockaddr *from,
 		      int from_len, void *context)
 {
-	const struct timeval patience = {READER_SECONDS, 0};
+	const struct timeval timeout = {READER_SECONDS, 0};
 	struct status *s = context;
 	struct bufferevent *reader = bufferevent_socket_new(evconnlistener_get_base(listener), fd,
 							    BEV_OPT_CLOSE_ON_FREE);
 	const struct report_input in = s->describe(s->context);
-	char *text = reader ? report_status(&in) : NULL;
+	char *text = reader ? report_status_text(&in) : NULL;
 
 	(void)from;
 	(void)from_len;
@@ -64,8 +64,8 @@ static void on_reader(struct evconnlistener *listener, evutil_socket_t fd, struc
 		return;
 	}
 	evbuffer_add_reference(bufferevent_get_output(reader), text, strlen(text), free_text, text);
-	bufferevent_setcb(reader, NULL, on_done, on_trouble, NULL);
-	bufferevent_set_timeouts(reader, NULL, &patience);
+	bufferevent_setcb(reader, NULL, on_done, on_watch_problem, NULL);
+	bufferevent_set_timeouts(reader, NULL, &timeout);
 	bufferevent_enable(reader, EV_WRITE);
 }
 
@@ -113,7 +113,7 @@ int status_new(struct event_base *base, struct report_input (*describe)(void *co
 	return err;
 }
 
-int status_mend(struct status *s)
+int status_repair(struct status *s)
 {
 	struct stat there;
 	int err;

@@ -16,7 +16,7 @@ struct status;
 int status_new(struct event_base *base, struct report_input (*describe)(void *context),
 	       void *context, struct status **out);
 /* Listens anew where somebody removed the socket. 1: that was needed, 0: it stands, or -errno. */
-int status_mend(struct status *s);
+int status_repair(struct status *s);
 void status_free(struct status *s);
 
 #endif

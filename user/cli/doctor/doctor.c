@@ -39,8 +39,8 @@
  * this program was written will be set right one day, and then back again. */
 #define EARLIEST 1767225600 /* 2026-01-01 */
 
-void find(struct report *r, const char *what, enum verdict verdict, const char *needed,
-	  const char *todo, const char *format, ...)
+void add_finding(struct report *r, const char *what, enum verdict verdict, const char *needed,
+		 const char *todo, const char *format, ...)
 {
 	struct finding *f = &r->all[r->n];
 	va_list args;
@@ -70,29 +70,30 @@ static void kernel(struct report *r)
 	if (sscanf(name.release, "%u.%u", &major, &minor) != 2)
 		major = 0;
 	old = major < 6 || (major == 6 && minor < 1);
-	find(r, "kernel", old ? BAD : GOOD, "Linux 6.1 or later", "run a newer kernel", "%s",
-	     name.release);
+	add_finding(r, "kernel", old ? BAD : GOOD, "Linux 6.1 or later", "run a newer kernel", "%s",
+		    name.release);
 	libbpf_log();
 	programs_features(&features);
-	find(r, "kernel types", features.btf ? GOOD : BAD, "/sys/kernel/btf/vmlinux",
-	     "use a kernel with CONFIG_DEBUG_INFO_BTF", "%s", features.btf ? "BTF" : "no BTF");
-	find(r, "TC", features.tc ? GOOD : BAD, "the clsact qdisc and BPF classifiers",
-	     "use a kernel with CONFIG_NET_SCH_INGRESS and CONFIG_NET_CLS_BPF", "%s",
-	     !features.tc  ? "no clsact, or no cls_bpf"
-	     : tcx_there() ? "clsact and cls_bpf; TCX"
-			   : "clsact and cls_bpf; no TCX (Linux 6.6)");
-	find(r, "superpackets", features.superpackets ? GOOD : WORSE, "Linux 6.9 or later",
-	     "a newer kernel is about twice as fast", "%s",
-	     features.superpackets ? "XDP fragments in generic mode" : "a packet at a time");
+	add_finding(r, "kernel types", features.btf ? GOOD : BAD, "/sys/kernel/btf/vmlinux",
+		    "use a kernel with CONFIG_DEBUG_INFO_BTF", "%s",
+		    features.btf ? "BTF" : "no BTF");
+	add_finding(r, "TC", features.tc ? GOOD : BAD, "the clsact qdisc and BPF classifiers",
+		    "use a kernel with CONFIG_NET_SCH_INGRESS and CONFIG_NET_CLS_BPF", "%s",
+		    !features.tc      ? "no clsact, or no cls_bpf"
+		    : tcx_supported() ? "clsact and cls_bpf; TCX"
+				      : "clsact and cls_bpf; no TCX (Linux 6.6)");
+	add_finding(r, "superpackets", features.superpackets ? GOOD : WORSE, "Linux 6.9 or later",
+		    "a newer kernel is about twice as fast", "%s",
+		    features.superpackets ? "XDP fragments in generic mode" : "a packet at a time");
 }
 
 static void sockets(struct report *r)
 {
 	int fd = socket(AF_XDP, SOCK_RAW | SOCK_CLOEXEC, 0);
 
-	find(r, "AF_XDP", fd < 0 && errno == EAFNOSUPPORT ? BAD : GOOD, "AF_XDP sockets",
-	     "use a kernel with CONFIG_XDP_SOCKETS", "%s",
-	     fd >= 0 ? "sockets can be made" : strerror(errno));
+	add_finding(r, "AF_XDP", fd < 0 && errno == EAFNOSUPPORT ? BAD : GOOD, "AF_XDP sockets",
+		    "use a kernel with CONFIG_XDP_SOCKETS", "%s",
+		    fd >= 0 ? "sockets can be made" : strerror(errno));
 	if (fd >= 0)
 		close(fd);
 }
@@ -104,18 +105,19 @@ static void rights(struct report *r)
 	struct statfs fs;
 	const bool mounted = !statfs("/sys/fs/bpf", &fs) && fs.f_type == BPF_FS_MAGIC;
 
-	find(r, "rights", *missing ? BAD : GOOD, "CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF",
-	     "run as root, or privileged", "%s", *missing ? missing : "all");
+	add_finding(r, "rights", *missing ? BAD : GOOD, "CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF",
+		    "run as root, or privileged", "%s", *missing ? missing : "all");
 	getrlimit(RLIMIT_MEMLOCK, &limit);
-	find(r, "locked memory",
-	     limit.rlim_cur == RLIM_INFINITY || limit.rlim_cur >= 64u << 20 || !geteuid() ? GOOD
-											  : WORSE,
-	     "64 MiB, or CAP_IPC_LOCK", "raise RLIMIT_MEMLOCK: keys may reach swap", "%s%s",
-	     limit.rlim_cur == RLIM_INFINITY ? "no limit" : "limited",
-	     geteuid() ? "" : ", root is not bound by it");
-	find(r, "bpffs", mounted ? GOOD : WORSE, "a bpffs at /sys/fs/bpf",
-	     "mount -t bpf bpf /sys/fs/bpf; the agent tries it, too", "%s",
-	     mounted ? "mounted" : "not mounted");
+	add_finding(r, "locked memory",
+		    limit.rlim_cur == RLIM_INFINITY || limit.rlim_cur >= 64u << 20 || !geteuid()
+			    ? GOOD
+			    : WORSE,
+		    "64 MiB, or CAP_IPC_LOCK", "raise RLIMIT_MEMLOCK: keys may reach swap", "%s%s",
+		    limit.rlim_cur == RLIM_INFINITY ? "no limit" : "limited",
+		    geteuid() ? "" : ", root is not bound by it");
+	add_finding(r, "bpffs", mounted ? GOOD : WORSE, "a bpffs at /sys/fs/bpf",
+		    "mount -t bpf bpf /sys/fs/bpf; the agent tries it, too", "%s",
+		    mounted ? "mounted" : "not mounted");
 }
 
 /* What the ciphers can make use of. */
@@ -142,20 +144,20 @@ static void processor(struct report *r)
 	for (size_t i = 1; i < n; i++)
 		if (speeds[i].ns_1420 < speeds[best].ns_1420)
 			best = i;
-	find(r, "processor", GOOD, "", "", "%s, %ld cores", vector_text(),
-	     sysconf(_SC_NPROCESSORS_ONLN));
-	find(r, "cipher", n && speeds[best].ns_1420 < 1000 ? GOOD : WORSE,
-	     "ipsec-mb with AVX-512, or OpenSSL with AVX2", "it works, but slowly",
-	     "%s, %.0f ns for 1420 bytes", n ? speeds[best].backend : "none",
-	     n ? speeds[best].ns_1420 : 0.0);
+	add_finding(r, "processor", GOOD, "", "", "%s, %ld cores", vector_text(),
+		    sysconf(_SC_NPROCESSORS_ONLN));
+	add_finding(r, "cipher", n && speeds[best].ns_1420 < 1000 ? GOOD : WORSE,
+		    "ipsec-mb with AVX-512, or OpenSSL with AVX2", "it works, but slowly",
+		    "%s, %.0f ns for 1420 bytes", n ? speeds[best].backend : "none",
+		    n ? speeds[best].ns_1420 : 0.0);
 	const time_t now = time(NULL);
 	char text[32];
 	struct tm tm;
 
 	gmtime_r(&now, &tm);
 	strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S UTC", &tm);
-	find(r, "clock", now > EARLIEST ? GOOD : BAD, "the time of day",
-	     "set the clock: peers refuse handshakes from the past", "%s", text);
+	add_finding(r, "clock", now > EARLIEST ? GOOD : BAD, "the time of day",
+		    "set the clock: peers refuse handshakes from the past", "%s", text);
 }
 
 /* --- the network --- */
@@ -176,22 +178,23 @@ static bool uplink(struct report *r, const char *name, struct link_info *out)
 	if (!err && !name)
 		err = link_get_index(ifindex, &link);
 	if (err) {
-		find(r, "uplink", BAD, "a default route, or --uplink DEVICE",
-		     "name the device that reaches the other nodes", "%s",
-		     name ? name : "no default route");
+		add_finding(r, "uplink", BAD, "a default route, or --uplink DEVICE",
+			    "name the device that reaches the other nodes", "%s",
+			    name ? name : "no default route");
 		return false;
 	}
-	find(r, "uplink", link.up && link.mtu >= 1340 ? GOOD : BAD,
-	     "up, with an MTU of 1340 or more", "ip link set DEVICE up mtu 1500",
-	     "%s, MTU %u, %s: tunnels get %u (IPv4) and %u (IPv6)", link.name, link.mtu,
-	     link.up ? "up" : "down", link.mtu - 60, link.mtu - 80);
+	add_finding(r, "uplink", link.up && link.mtu >= 1340 ? GOOD : BAD,
+		    "up, with an MTU of 1340 or more", "ip link set DEVICE up mtu 1500",
+		    "%s, MTU %u, %s: tunnels get %u (IPv4) and %u (IPv6)", link.name, link.mtu,
+		    link.up ? "up" : "down", link.mtu - 60, link.mtu - 80);
 	snprintf(path, sizeof(path), "net/ipv4/conf/%s/rp_filter", link.name);
 	if (!sysctl_get(path, &filter) && !sysctl_get("net/ipv4/conf/all/rp_filter", &all))
-		find(r, "rp_filter", filter == 1 || (all == 1 && filter != 2) ? WORSE : GOOD,
-		     "0 or 2",
-		     "sysctl net.ipv4.conf.DEVICE.rp_filter=2: while encryption is being switched, "
-		     "replies come and go by different devices",
-		     "%d on %s, %d on all", filter, link.name, all);
+		add_finding(
+			r, "rp_filter", filter == 1 || (all == 1 && filter != 2) ? WORSE : GOOD,
+			"0 or 2",
+			"sysctl net.ipv4.conf.DEVICE.rp_filter=2: while encryption is being switched, "
+			"replies come and go by different devices",
+			"%d on %s, %d on all", filter, link.name, all);
 	*out = link;
 	return true;
 }
@@ -201,13 +204,13 @@ static void tunnel(struct report *r, const char *interface)
 	struct link_info link;
 
 	if (link_get(interface, &link)) {
-		find(r, interface, GOOD, "", "", "free");
+		add_finding(r, interface, GOOD, "", "", "free");
 		return;
 	}
-	find(r, interface, strcmp(link.kind, "veth") ? BAD : GOOD,
-	     "no other WireGuard under this name",
-	     "see what is said of Felix; or set another wireguardInterfaceName",
-	     "a device of kind %s", link.kind[0] ? link.kind : "(physical)");
+	add_finding(r, interface, strcmp(link.kind, "veth") ? BAD : GOOD,
+		    "no other WireGuard under this name",
+		    "see what is said of Felix; or set another wireguardInterfaceName",
+		    "a device of kind %s", link.kind[0] ? link.kind : "(physical)");
 }
 
 static void felix(struct report *r, const struct settings *s)
@@ -218,10 +221,10 @@ static void felix(struct report *r, const struct settings *s)
 						  [FELIX_IN_THE_WAY] = BAD};
 	struct felix_seen seen;
 
-	felix_look("/proc", s, &seen);
-	find(r, "Felix", verdict_of[seen.verdict],
-	     "a Felix that leaves encryption, device, rule and table to us",
-	     seen.todo ? seen.todo : "", "%s", seen.found);
+	felix_detect("/proc", s, &seen);
+	add_finding(r, "Felix", verdict_of[seen.verdict],
+		    "a Felix that leaves encryption, device, rule and table to us",
+		    seen.todo ? seen.todo : "", "%s", seen.found);
 }
 
 static void port(struct report *r, const char *what, uint16_t number)
@@ -233,17 +236,17 @@ static void port(struct report *r, const char *what, uint16_t number)
 
 	if (fd >= 0)
 		close(fd);
-	find(r, what, taken && !agent_runs() ? BAD : GOOD, "a UDP port that nobody uses",
-	     "ss -lunp shows who has it; or set wireguardListeningPort", "%u is %s", number,
-	     !taken	    ? "free"
-	     : agent_runs() ? "in use, an agent runs here"
-			    : "in use");
+	add_finding(r, what, taken && !agent_runs() ? BAD : GOOD, "a UDP port that nobody uses",
+		    "ss -lunp shows who has it; or set wireguardListeningPort", "%u is %s", number,
+		    !taken	   ? "free"
+		    : agent_runs() ? "in use, an agent runs here"
+				   : "in use");
 }
 
 static void agent(struct report *r)
 {
-	find(r, "agent", agent_runs() ? GOOD : WORSE, "podveil agent on this node",
-	     "start it; then podveil status", "%s", agent_runs() ? "runs" : "does not run");
+	add_finding(r, "agent", agent_runs() ? GOOD : WORSE, "podveil agent on this node",
+		    "start it; then podveil status", "%s", agent_runs() ? "runs" : "does not run");
 }
 
 /* --- telling --- */

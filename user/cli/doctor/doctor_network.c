@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "cli/ask.h"
+#include "cli/agent_status.h"
 #include "cli/doctor/findings.h"
 #include "cli/doctor/firewall.h"
 #include "http/http.h"
@@ -14,7 +14,7 @@
 
 void doctor_settings(struct settings_stack *settings)
 {
-	json_t *status = ask_agent(NULL);
+	json_t *status = agent_status_fetch(NULL);
 	const json_t *one;
 	const char *name;
 
@@ -22,8 +22,8 @@ void doctor_settings(struct settings_stack *settings)
 		return;
 	settings_layer_begin(settings, SETTINGS_FLAG, "agent");
 	json_object_foreach (json_object_get(status, "settings"), name, one)
-		if (*ask_text(one, "value"))
-			settings_layer_set(settings, name, ask_text(one, "value"));
+		if (*member_text(one, "value"))
+			settings_layer_set(settings, name, member_text(one, "value"));
 	settings_layer_end(settings);
 	json_decref(status);
 }
@@ -49,7 +49,7 @@ static void see(void *context, const struct link_info *l)
 	if (!strcmp(l->kind, "wireguard") && used + strlen(l->name) + 2 < sizeof(d->wireguards))
 		snprintf(d->wireguards + used, sizeof(d->wireguards) - used, "%s%s",
 			 used ? " " : "", l->name);
-	if (strcmp(l->kind, "veth") || !l->peer_elsewhere || l->ifindex == d->uplink)
+	if (strcmp(l->kind, "veth") || !l->peer_in_other_namespace || l->ifindex == d->uplink)
 		return;
 	d->pods++;
 	if (l->mtu > d->largest_mtu) {
@@ -69,10 +69,11 @@ static struct devices look(const struct settings *s, int uplink)
 
 static void pods_against(struct report *r, const struct devices *d, const char *what, uint32_t mtu)
 {
-	find(r, what, d->largest_mtu > mtu ? WORSE : GOOD, "an MTU of pods that fits the tunnel",
-	     "set the CNI's MTU to that of the tunnel: larger packets are cut, or come back as too "
-	     "big",
-	     "%u at most, %s; the tunnel has %u", d->largest_mtu, d->largest, mtu);
+	add_finding(
+		r, what, d->largest_mtu > mtu ? WORSE : GOOD, "an MTU of pods that fits the tunnel",
+		"set the CNI's MTU to that of the tunnel: larger packets are cut, or come back as too "
+		"big",
+		"%u at most, %s; the tunnel has %u", d->largest_mtu, d->largest, mtu);
 }
 
 void doctor_pods(struct report *r, const struct link_info *uplink, const struct settings *s)
@@ -80,7 +81,7 @@ void doctor_pods(struct report *r, const struct link_info *uplink, const struct 
 	const struct devices d = look(s, uplink->ifindex);
 
 	if (!d.pods) {
-		find(r, "MTU of pods", GOOD, "", "", "no pods here yet");
+		add_finding(r, "MTU of pods", GOOD, "", "", "no pods here yet");
 		return;
 	}
 	pods_against(r, &d, "MTU of pods", s->mtu4 ? s->mtu4 : uplink->mtu - 60);
@@ -92,10 +93,12 @@ void doctor_other_tunnels(struct report *r, const struct settings *s)
 {
 	const struct devices d = look(s, 0);
 
-	find(r, "other WireGuard", *d.wireguards ? WORSE : GOOD, "that no other one has our port",
-	     "wg show DEVICE listen-port must differ from ours; one of Felix's own is switched off "
-	     "with wireguardEnabled false",
-	     "%s", *d.wireguards ? d.wireguards : "none");
+	add_finding(
+		r, "other WireGuard", *d.wireguards ? WORSE : GOOD,
+		"that no other one has our port",
+		"wg show DEVICE listen-port must differ from ours; one of Felix's own is switched off "
+		"with wireguardEnabled false",
+		"%s", *d.wireguards ? d.wireguards : "none");
 }
 
 /* --- firewall --- */
@@ -124,17 +127,17 @@ static void firewall_port(struct report *r, const char *what, uint16_t port)
 			   "host endpoints: a policy that allows it";
 
 	if (!have_nft && !have_legacy)
-		find(r, what, GOOD, "", "",
-		     "cannot be looked at: nft(8) is not here, or not "
-		     "permitted");
+		add_finding(r, what, GOOD, "", "",
+			    "cannot be looked at: nft(8) is not here, or not "
+			    "permitted");
 	else if (*dropping)
-		find(r, what, BAD, "no rule that drops UDP to the port", todo, "%u: %s", port,
-		     dropping);
+		add_finding(r, what, BAD, "no rule that drops UDP to the port", todo, "%u: %s",
+			    port, dropping);
 	else if (*closed && !accepted)
-		find(r, what, WORSE, "a rule that accepts UDP to the port", todo,
-		     "%u: no rule accepts it, and: %s", port, closed);
+		add_finding(r, what, WORSE, "a rule that accepts UDP to the port", todo,
+			    "%u: no rule accepts it, and: %s", port, closed);
 	else
-		find(r, what, GOOD, "", "", "no rule drops UDP %u", port);
+		add_finding(r, what, GOOD, "", "", "no rule drops UDP %u", port);
 }
 
 void doctor_firewall(struct report *r, const struct settings *s)
@@ -156,13 +159,13 @@ static void wire(struct report *r, const json_t *tunnels)
 
 		if (!json_object_get(t, "wire"))
 			continue;
-		if (ask_yes(t, "wireRefused"))
-			find(r, what, WORSE, "an uplink that xdp can be had on",
-			     "see to what is said, or set podveilWire to auto", "socket: %s",
-			     ask_text(t, "wireWhy"));
+		if (member_true(t, "wireRefused"))
+			add_finding(r, what, WORSE, "an uplink that xdp can be had on",
+				    "see to what is said, or set podveilWire to auto", "socket: %s",
+				    member_text(t, "wireWhy"));
 		else
-			find(r, what, GOOD, "", "", "%s: %s", ask_text(t, "wire"),
-			     ask_text(t, "wireWhy"));
+			add_finding(r, what, GOOD, "", "", "%s: %s", member_text(t, "wire"),
+				    member_text(t, "wireWhy"));
 	}
 }
 
@@ -174,16 +177,17 @@ static void latency(struct report *r, const json_t *tunnels)
 	json_array_foreach (tunnels, i, t) {
 		const char *what = i ? "latency, IPv6 pods" : "latency";
 
-		if (!ask_yes(t, "lowLatency"))
+		if (!member_true(t, "lowLatency"))
 			continue;
 		if (json_is_string(json_object_get(t, "lowLatencyLacks")))
-			find(r, what, WORSE,
-			     "CAP_SYS_NICE, a cgroup with a realtime budget, and "
-			     "/dev/cpu_dma_latency",
-			     "run privileged, or set podveilLowLatency to false", "%s",
-			     ask_text(t, "lowLatencyLacks"));
+			add_finding(r, what, WORSE,
+				    "CAP_SYS_NICE, a cgroup with a realtime budget, and "
+				    "/dev/cpu_dma_latency",
+				    "run privileged, or set podveilLowLatency to false", "%s",
+				    member_text(t, "lowLatencyLacks"));
 		else
-			find(r, what, GOOD, "", "", "low: workers go first, no processor sleeps");
+			add_finding(r, what, GOOD, "", "",
+				    "low: workers go first, no processor sleeps");
 	}
 }
 
@@ -194,67 +198,71 @@ static void served(struct report *r, const json_t *status)
 	if (!http) /* an older agent */
 		return;
 	if (!json_is_string(http))
-		find(r, "HTTP", GOOD, "", "", "off");
+		add_finding(r, "HTTP", GOOD, "", "", "off");
 	else if (http_where_full(json_string_value(http)))
-		find(r, "HTTP", WORSE, "page and status for this machine alone",
-		     "take \",full\" from --http, or see that a firewall lets in only who may know",
-		     "%s: peers' keys and endpoints for everybody", json_string_value(http));
+		add_finding(
+			r, "HTTP", WORSE, "page and status for this machine alone",
+			"take \",full\" from --http, or see that a firewall lets in only who may know",
+			"%s: peers' keys and endpoints for everybody", json_string_value(http));
 	else
-		find(r, "HTTP", GOOD, "", "", "%s; page and status only on this machine",
-		     json_string_value(http));
+		add_finding(r, "HTTP", GOOD, "", "", "%s; page and status only on this machine",
+			    json_string_value(http));
 }
 
 void doctor_guard(struct report *r)
 {
-	json_t *status = ask_agent(NULL);
+	json_t *status = agent_status_fetch(NULL);
 	const json_t *guard = json_object_get(status, "guard"), *d;
 	const json_t *devices = json_object_get(guard, "devices");
 	char where[160] = "", others[120] = "";
 	size_t i;
 
 	json_array_foreach (devices, i, d) {
-		const char *device = ask_text(d, "device");
+		const char *device = member_text(d, "device");
 		size_t used = strlen(where);
 
 		snprintf(where + used, sizeof(where) - used, " %s%s", device,
-			 ask_yes(d, "stands") ? "" : " (not)");
+			 member_true(d, "stands") ? "" : " (not)");
 		used = strlen(others);
 		if (json_is_string(json_object_get(d, "before")))
 			snprintf(others + used, sizeof(others) - used, "; before it on %s ran %s",
-				 device, ask_text(d, "before"));
+				 device, member_text(d, "before"));
 	}
 	if (json_array_size(devices))
-		find(r, "guard",
-		     !ask_yes(guard, "stands") ? BAD
-		     : *others		       ? WORSE
-					       : GOOD,
-		     "guard and shield on every device that leads out, before all other filters",
-		     "tc filter show dev DEVICE egress, or bpftool net show, says whose filter it is: "
-		     "let it come after ours, which is put first again each time",
-		     "by %s on%s%s", ask_text(guard, "method"), where, others);
+		add_finding(
+			r, "guard",
+			!member_true(guard, "stands") ? BAD
+			: *others		      ? WORSE
+						      : GOOD,
+			"guard and shield on every device that leads out, before all other filters",
+			"tc filter show dev DEVICE egress, or bpftool net show, says whose filter it is: "
+			"let it come after ours, which is put first again each time",
+			"by %s on%s%s", member_text(guard, "method"), where, others);
 	json_decref(status);
 }
 
 void doctor_first_line(struct report *r)
 {
-	json_t *status = ask_agent(NULL);
+	json_t *status = agent_status_fetch(NULL);
 	const json_t *line = json_object_get(status, "firstLine");
-	const bool routing = ask_yes(line, "routing"), nftables = ask_yes(line, "nftables");
+	const bool routing = member_true(line, "routing"), nftables = member_true(line, "nftables");
 
-	if (ask_yes(line, "wanted"))
-		find(r, "first line", routing && nftables ? GOOD : BAD,
-		     "rule and routes of table 20566, and the table inet podveil of nftables",
-		     "see the agent's log; it tries again. Meanwhile the guard alone stands", "%s",
-		     routing && nftables ? "stands"
-		     : routing		 ? "nftables does not take it"
-		     : nftables		 ? "routing does not take it"
-					 : "neither routing nor nftables takes it");
+	if (member_true(line, "wanted"))
+		add_finding(
+			r, "first line", routing && nftables ? GOOD : BAD,
+			"rule and routes of table 20566, and the table inet podveil of nftables",
+			"see the agent's log; it tries again. Meanwhile the guard alone stands",
+			"%s",
+			routing && nftables ? "stands"
+			: routing	    ? "nftables does not take it"
+			: nftables	    ? "routing does not take it"
+					    : "neither routing nor nftables takes it");
 	json_decref(status);
 }
 
 void doctor_peers(struct report *r)
 {
-	json_t *status = ask_agent(NULL);
+	json_t *status = agent_status_fetch(NULL);
 	const json_t *t, *p;
 	size_t i, k, n = 0, answered = 0;
 	char silent[160] = "";
@@ -264,10 +272,10 @@ void doctor_peers(struct report *r)
 	json_array_foreach (json_object_get(status, "tunnels"), i, t) {
 		json_array_foreach (json_object_get(t, "peers"), k, p) {
 			const size_t used = strlen(silent);
-			const char *name = ask_text(p, "node");
+			const char *name = member_text(p, "node");
 
 			n++;
-			if (ask_number(p, "lastHandshake"))
+			if (member_number(p, "lastHandshake"))
 				answered++;
 			else if (used + strlen(name) + 2 < sizeof(silent))
 				snprintf(silent + used, sizeof(silent) - used, "%s%s",
@@ -279,10 +287,11 @@ void doctor_peers(struct report *r)
 	served(r, status);
 	json_decref(status);
 	if (answered == n)
-		find(r, "peers", GOOD, "", "", "%zu of %zu answered", answered, n);
+		add_finding(r, "peers", GOOD, "", "", "%zu of %zu answered", answered, n);
 	else
-		find(r, "peers", WORSE, "an answer of each over UDP",
-		     "see whether the agent there runs, and whether a firewall between the nodes "
-		     "drops UDP: tcpdump -ni UPLINK udp port 51820 on both",
-		     "%zu of %zu answered; not: %s", answered, n, silent);
+		add_finding(
+			r, "peers", WORSE, "an answer of each over UDP",
+			"see whether the agent there runs, and whether a firewall between the nodes "
+			"drops UDP: tcpdump -ni UPLINK udp port 51820 on both",
+			"%zu of %zu answered; not: %s", answered, n, silent);
 }

@@ -271,7 +271,7 @@ static void is_off_now(const struct sight *seen, struct felix_seen *out)
 		out->todo = FELIX_PATCH;
 }
 
-void felix_look(const char *proc, const struct settings *s, struct felix_seen *out)
+void felix_detect(const char *proc, const struct settings *s, struct felix_seen *out)
 {
 	struct sight seen;
 

@@ -25,6 +25,6 @@ struct felix_seen {
 
 /* Looks at the processes below `proc` ("/proc") that we may look at, then for what Felix leaves: in
  * the kernel (cli/doctor/felix_traces.h), and in the cluster (cli/doctor/felix_objects.h). */
-void felix_look(const char *proc, const struct settings *s, struct felix_seen *out);
+void felix_detect(const char *proc, const struct settings *s, struct felix_seen *out);
 
 #endif

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "cli/ask.h"
+#include "cli/agent_status.h"
 #include "store/http/rest.h"
 #include "store/kubernetes/cluster.h"
 #include "store/kubernetes/kubeconfig.h"
@@ -138,13 +138,13 @@ static void ask_for_configuration(struct question *q, const char *node, struct f
 /* Our node's name; empty: the store is no API server. */
 static void find_node(char *name, size_t room)
 {
-	json_t *status = ask_agent(NULL);
+	json_t *status = agent_status_fetch(NULL);
 	const char *known = getenv("NODE_NAME"), *store = getenv("PODVEIL_STORE");
 
 	*name = 0;
 	if (status) {
-		known = ask_text(status, "node");
-		store = ask_text(json_object_get(status, "store"), "name");
+		known = member_text(status, "node");
+		store = member_text(json_object_get(status, "store"), "name");
 	} else if (!store && getenv("KUBERNETES_SERVICE_HOST")) {
 		store = "kubernetes";
 	}

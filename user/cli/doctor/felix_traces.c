@@ -24,7 +24,7 @@ struct search {
 
 /* --- nf_tables: iptables-nft, and Calico's own nftables mode --- */
 
-static int see_chain(const struct nlmsghdr *m, void *context)
+static int visit_chain(const struct nlmsghdr *m, void *context)
 {
 	struct search *s = context;
 	const struct nlattr *a;
@@ -66,7 +66,7 @@ static void look_into_nftables(struct search *search)
 
 		status = n < 0 ? MNL_CB_ERROR
 			       : mnl_cb_run(buffer, (size_t)n, 1, mnl_socket_get_portid(s),
-					    see_chain, search);
+					    visit_chain, search);
 	}
 	mnl_socket_close(s);
 }

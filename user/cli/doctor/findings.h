@@ -25,8 +25,8 @@ struct report {
 	size_t n;
 };
 
-void find(struct report *r, const char *what, enum verdict verdict, const char *needed,
-	  const char *todo, const char *format, ...) __attribute__((format(printf, 6, 7)));
+void add_finding(struct report *r, const char *what, enum verdict verdict, const char *needed,
+		 const char *todo, const char *format, ...) __attribute__((format(printf, 6, 7)));
 
 /* --- doctor_network.c: pods, peers, other tunnels, firewall --- */
 

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli/ask.h"
+#include "cli/agent_status.h"
 
 #define VXLAN_PORT 4789
 #define DATA	   4  /* message type */
@@ -61,7 +61,7 @@ static int collect_nodes(struct evidence *e, const json_t *tunnels)
 
 		for (size_t l = 0; l < 2; l++) {
 			json_array_foreach (json_object_get(t, lists[l]), k, one) {
-				e->nodes[e->n_nodes].name = strdup(ask_text(one, "node"));
+				e->nodes[e->n_nodes].name = strdup(member_text(one, "node"));
 				if (!e->nodes[e->n_nodes++].name)
 					return -ENOMEM;
 			}
@@ -98,15 +98,15 @@ static void read_tunnel(struct evidence *e, const json_t *t, size_t which)
 	const json_t *one;
 	size_t i;
 
-	e->ports.wireguard[which] = (uint16_t)ask_number(t, "port");
+	e->ports.wireguard[which] = (uint16_t)member_number(t, "port");
 	json_array_foreach (json_object_get(t, "peers"), i, one) {
-		struct evidence_node *n = evidence_find(e, ask_text(one, "node"));
+		struct evidence_node *n = evidence_find(e, member_text(one, "node"));
 		struct cidr *where = &n->endpoints[which];
 
 		n->peer = true;
-		if (cidr_parse_address(ask_text(one, "tunnelAddress"), &n->tunnel[which]))
+		if (cidr_parse_address(member_text(one, "tunnelAddress"), &n->tunnel[which]))
 			n->tunnel[which].family = AF_UNSPEC;
-		*where = host_of(ask_text(one, "endpoint"));
+		*where = host_of(member_text(one, "endpoint"));
 		if (where->family)
 			e->endpoints[e->n_endpoints++] =
 				(struct evidence_endpoint){*where, (size_t)(n - e->nodes)};
@@ -114,10 +114,10 @@ static void read_tunnel(struct evidence *e, const json_t *t, size_t which)
 	json_array_foreach (json_object_get(t, "ranges"), i, one) {
 		struct evidence_range *r = &e->ranges[e->n_ranges];
 
-		if (cidr_parse(ask_text(one, "cidr"), &r->cidr))
+		if (cidr_parse(member_text(one, "cidr"), &r->cidr))
 			continue;
-		r->node = (size_t)(evidence_find(e, ask_text(one, "node")) - e->nodes);
-		r->host = ask_yes(one, "host");
+		r->node = (size_t)(evidence_find(e, member_text(one, "node")) - e->nodes);
+		r->host = member_true(one, "host");
 		e->lengths[r->cidr.family == AF_INET6][r->cidr.prefix_len] = 1;
 		e->n_ranges++;
 	}
@@ -142,7 +142,7 @@ int evidence_new(const json_t *status, struct evidence **out)
 	size_t i;
 	int err;
 
-	if (ask_number(status, "version") != 1 || json_array_size(tunnels) != 2)
+	if (member_number(status, "version") != 1 || json_array_size(tunnels) != 2)
 		return -EPROTO;
 	e = calloc(1, sizeof(*e));
 	if (!e)
@@ -196,9 +196,10 @@ static const struct evidence_range *range_of(const struct evidence *e, const str
 	return NULL;
 }
 
-static void add_message(struct evidence *e, const struct wiretap_frame *f, const struct sighting *s)
+static void add_message(struct evidence *e, const struct wiretap_frame *f,
+			const struct dissected_frame *s)
 {
-	const struct sighting_layer *l = &s->layers[0];
+	const struct dissected_layer *l = &s->layers[0];
 	const struct evidence_endpoint key = {f->outgoing ? l->destination : l->source, 0};
 	const struct evidence_endpoint *found =
 		bsearch(&key, e->endpoints, e->n_endpoints, sizeof(key), by_address);
@@ -215,10 +216,11 @@ static void add_message(struct evidence *e, const struct wiretap_frame *f, const
 		t->data += f->segment ? (bytes + f->segment - 1) / f->segment : 1;
 }
 
-static void add_plain(struct evidence *e, const struct wiretap_frame *f, const struct sighting *s)
+static void add_plain(struct evidence *e, const struct wiretap_frame *f,
+		      const struct dissected_frame *s)
 {
 	for (unsigned int i = s->n_layers; i--;) {
-		const struct sighting_layer *l = &s->layers[i];
+		const struct dissected_layer *l = &s->layers[i];
 		/* Ours are none of these: what leaves goes to a remote pod, what comes is from one.
 		 */
 		const struct evidence_range *r =
@@ -240,12 +242,12 @@ static void add_plain(struct evidence *e, const struct wiretap_frame *f, const s
 
 void evidence_add(struct evidence *e, const struct wiretap_frame *f)
 {
-	struct sighting s;
+	struct dissected_frame s;
 
 	e->frames++;
 	if (e->marked && memmem(f->data, f->captured, e->marker, sizeof(e->marker)))
 		e->marker_seen++;
-	sighting_read(f->data, f->captured, &e->ports, &s);
+	dissect_frame(f->data, f->captured, &e->ports, &s);
 	if (s.wireguard)
 		add_message(e, f, &s);
 	else

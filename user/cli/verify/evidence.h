@@ -9,7 +9,7 @@
 #include <jansson.h>
 
 #include "cli/verify/wiretap.h"
-#include "packet/sighting.h"
+#include "packet/dissect.h"
 
 #define EVIDENCE_EXAMPLES 5
 #define EVIDENCE_MARKER	  32 /* bytes of a probe's marker */
@@ -30,7 +30,7 @@ struct evidence_node {
 
 struct evidence_example {
 	const struct evidence_node *node;
-	struct sighting_layer layer;
+	struct dissected_layer layer;
 	bool outgoing;
 };
 
@@ -49,7 +49,7 @@ struct evidence {
 		size_t node;
 	} * endpoints; /* sorted */
 	size_t n_endpoints;
-	struct sighting_ports ports;
+	struct dissect_ports ports;
 	const struct evidence_node *only; /* NULL: all of them */
 	uint8_t marker[EVIDENCE_MARKER];
 	bool marked; /* the marker is looked for */

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "cli/ask.h"
+#include "cli/agent_status.h"
 #include "cli/cli.h"
 #include "cli/verify/evidence.h"
 #include "cli/verify/probe.h"
@@ -99,7 +99,7 @@ static int prepare(struct verification *v)
 	struct link_info link;
 	int err;
 
-	v->status = ask_agent("verify");
+	v->status = agent_status_fetch("verify");
 	if (!v->status)
 		return -ENOENT;
 	err = evidence_new(v->status, &v->evidence);
@@ -119,7 +119,7 @@ static int prepare(struct verification *v)
 			return -ENOENT;
 		}
 	}
-	name = v->uplink ? v->uplink : ask_text(v->status, "uplink");
+	name = v->uplink ? v->uplink : member_text(v->status, "uplink");
 	err = link_get(name, &link);
 	if (err) {
 		fprintf(stderr, "podveil verify: no device \"%s\": name the uplink with --uplink\n",
@@ -247,14 +247,14 @@ static enum verdict judge(const struct verification *v)
 	return evidence_data(v->evidence) ? ENCRYPTED : UNKNOWN;
 }
 
-static const char *wrap_text(enum sighting_wrap wrap)
+static const char *wrap_text(enum dissected_wrap wrap)
 {
 	static const char *const names[] = {"bare", "in VXLAN", "in IP"};
 
 	return names[wrap];
 }
 
-static const char *protocol_text(const struct sighting_layer *l, char out[16])
+static const char *protocol_text(const struct dissected_layer *l, char out[16])
 {
 	switch (l->protocol) {
 	case IPPROTO_TCP:
@@ -343,7 +343,7 @@ static void print_probes(const struct verification *v)
  * receives. */
 static bool through_af_xdp(const struct verification *v)
 {
-	return !strcmp(ask_text(v->status, "wire"), "xdp");
+	return !strcmp(member_text(v->status, "wire"), "xdp");
 }
 
 static void print_verdict(const struct verification *v, enum verdict verdict)
@@ -380,7 +380,7 @@ static bool encryption_on(const json_t *status)
 	size_t i;
 
 	json_array_foreach (json_object_get(status, "tunnels"), i, t)
-		if (!strcmp(ask_text(t, "state"), "on"))
+		if (!strcmp(member_text(t, "state"), "on"))
 			return true;
 	return false;
 }
@@ -388,7 +388,7 @@ static bool encryption_on(const json_t *status)
 static void print(const struct verification *v, enum verdict verdict)
 {
 	printf("looked at %s of %s for %.1f s: %llu IP packets\n", v->uplink_name,
-	       ask_text(v->status, "node"), (double)(v->end - v->begin) / (double)NSEC_PER_SEC,
+	       member_text(v->status, "node"), (double)(v->end - v->begin) / (double)NSEC_PER_SEC,
 	       (unsigned long long)v->evidence->frames);
 	if (!encryption_on(v->status))
 		printf("  encryption is off on this node: podveil enable\n");
@@ -450,11 +450,12 @@ static void print_json(const struct verification *v, enum verdict verdict)
 							"sent", (int)v->targets[i].sent, "answered",
 							(int)v->targets[i].answered));
 	o = json_pack("{s:i, s:s, s:s, s:s, s:f, s:I, s:I, s:I, s:o, s:o, s:o}", "version", 1,
-		      "verdict", verdicts[verdict], "node", ask_text(v->status, "node"), "uplink",
-		      v->uplink_name, "seconds", (double)(v->end - v->begin) / (double)NSEC_PER_SEC,
-		      "packets", (json_int_t)e->frames, "plain", (json_int_t)e->plain, "missed",
+		      "verdict", verdicts[verdict], "node", member_text(v->status, "node"),
+		      "uplink", v->uplink_name, "seconds",
+		      (double)(v->end - v->begin) / (double)NSEC_PER_SEC, "packets",
+		      (json_int_t)e->frames, "plain", (json_int_t)e->plain, "missed",
 		      (json_int_t)v->missed, "nodes", nodes, "examples", plain, "probes", probes);
-	json_object_set_new(o, "wire", json_string(ask_text(v->status, "wire")));
+	json_object_set_new(o, "wire", json_string(member_text(v->status, "wire")));
 	if (v->probe)
 		json_object_set_new(o, "markerSeen", json_integer((json_int_t)e->marker_seen));
 	json_dumpf(o, stdout, JSON_INDENT(2));

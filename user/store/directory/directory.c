@@ -40,7 +40,7 @@
 
 /* --- all of it --- */
 
-static void later(struct event *e, long ms)
+static void start_timer(struct event *e, long ms)
 {
 	const struct timeval wait = {ms / 1000, ms % 1000 * 1000};
 
@@ -91,10 +91,10 @@ static void listing_free(struct listing *l)
 
 static void read_files(struct directory *d, int folder, const struct listing *l)
 {
-	memory_listing(d->place->memory, folder);
+	memory_list_begin(d->place->memory, folder);
 	directory_list_begins(d, folder);
 	for (size_t i = 0; i < l->n; i++)
-		if (directory_ours(l->names[i]))
+		if (directory_is_document(l->names[i]))
 			directory_read_file(d, folder, l->names[i], false);
 	directory_list_ends(d, folder);
 }
@@ -105,10 +105,10 @@ static bool was_seen(void *context, const struct memory_entry *e)
 	return e->deleted;
 }
 
-static bool judge(struct directory *d, int folder, const char *doubt)
+static bool end_list(struct directory *d, int folder, const char *doubt)
 {
 	const char *now = d->text[folder];
-	const char *before = memory_shelf(d->place->memory, folder)->identity;
+	const char *before = memory_origin(d->place->memory, folder)->identity;
 	const struct memory_list l = {
 		.identity = now,
 		.doubt = doubt		    ? doubt
@@ -118,14 +118,14 @@ static bool judge(struct directory *d, int folder, const char *doubt)
 		.deleted = *now ? NULL : was_seen,
 	};
 
-	return memory_listed(d->place->memory, folder, &l);
+	return memory_list_end(d->place->memory, folder, &l);
 }
 
-static void blind(struct directory *d, const char *path, int err)
+static void report_unreadable(struct directory *d, const char *path, int err)
 {
-	d->unread = true;
+	d->read_failed = true;
 	memset(d->identity, 0, sizeof(d->identity));
-	if (health_trouble(d->place->health, HEALTH_BLIND, d->path, strerror(-err)))
+	if (health_set_problem(d->place->health, HEALTH_BLIND, d->path, strerror(-err)))
 		log_warn("store: the directory cannot be read: what is known stands",
 			 "path=%s errno=%d error=\"%s\"", path, -err, strerror(-err));
 }
@@ -138,7 +138,7 @@ static void read_all(struct directory *d)
 	bool lost;
 	int err;
 
-	d->unread = false;
+	d->read_failed = false;
 	err = identify(d, before, path);
 	for (int i = 0; i < MEMORY_KINDS && !err; i++) {
 		directory_path(d, i, NULL, path, sizeof(path));
@@ -153,15 +153,15 @@ static void read_all(struct directory *d)
 	if (!err && memcmp(before, after, sizeof(before)) != 0)
 		err = -ESTALE; /* it was replaced in between */
 	if (err) {
-		blind(d, path, err);
+		report_unreadable(d, path, err);
 	} else {
 		memcpy(d->identity, after, sizeof(after));
-		directory_well(d, d->path);
+		directory_report_recovery(d, d->path);
 		/* Settings first: whoever is told of nodes then knows what to do with them. */
 		read_files(d, MEMORY_SETTINGS, &lists[MEMORY_SETTINGS]);
 		read_files(d, MEMORY_NODES, &lists[MEMORY_NODES]);
-		lost = judge(d, MEMORY_NODES, NULL);
-		judge(d, MEMORY_SETTINGS, lost ? "records were lost with it" : NULL);
+		lost = end_list(d, MEMORY_NODES, NULL);
+		end_list(d, MEMORY_SETTINGS, lost ? "records were lost with it" : NULL);
 		d->place->health->last_sync = (uint64_t)time(NULL);
 		if (!d->synced)
 			d->place->synced(d->place->context);
@@ -169,8 +169,8 @@ static void read_all(struct directory *d)
 	}
 	for (int i = 0; i < MEMORY_KINDS; i++)
 		listing_free(&lists[i]);
-	if (d->unread)
-		later(d->on_retry, RETRY_MS);
+	if (d->read_failed)
+		start_timer(d->on_retry, RETRY_MS);
 }
 
 /* --- when --- */
@@ -197,14 +197,14 @@ static void on_quiet(evutil_socket_t fd, short what, void *context)
 	read_all(context);
 }
 
-static void vanished(struct directory *d, int folder, const char *file)
+static void file_vanished(struct directory *d, int folder, const char *file)
 {
 	char name[NAME_MAX + 1];
 
-	if (!directory_ours(file) || !directory_name(folder, file, name))
+	if (!directory_is_document(file) || !directory_name(folder, file, name))
 		return;
-	memory_deleted_probably(d->place->memory, folder, name);
-	later(d->on_quiet, QUIET_MS);
+	memory_expect_deletion(d->place->memory, folder, name);
+	start_timer(d->on_quiet, QUIET_MS);
 }
 
 static int folder_of(const struct directory *d, int watch_descriptor)
@@ -219,7 +219,7 @@ static void on_events(evutil_socket_t fd, short what, void *context)
 {
 	char buffer[16384] __attribute__((aligned(__alignof__(struct inotify_event))));
 	struct directory *d = context;
-	bool again = false;
+	bool reread = false;
 	ssize_t n;
 
 	(void)what;
@@ -232,19 +232,19 @@ static void on_events(evutil_socket_t fd, short what, void *context)
 			if (folder >= 0 && (e->mask & IN_IGNORED))
 				d->watches[folder] = -1;
 			if (e->mask & (IN_Q_OVERFLOW | IN_DELETE_SELF | IN_MOVE_SELF | IN_UNMOUNT))
-				again = true;
-			else if (folder < 0 || !e->len || !directory_ours(e->name))
+				reread = true;
+			else if (folder < 0 || !e->len || !directory_is_document(e->name))
 				continue;
 			else if (e->mask & (IN_DELETE | IN_MOVED_FROM))
-				vanished(d, folder, e->name);
+				file_vanished(d, folder, e->name);
 			else if (!directory_read_file(d, folder, e->name, true))
-				again = true;
+				reread = true;
 		}
 	}
-	if (again && !evtimer_pending(d->on_quiet, NULL))
-		later(d->on_quiet, QUIET_MS);
-	if (d->unread && !evtimer_pending(d->on_retry, NULL))
-		later(d->on_retry, RETRY_MS);
+	if (reread && !evtimer_pending(d->on_quiet, NULL))
+		start_timer(d->on_quiet, QUIET_MS);
+	if (d->read_failed && !evtimer_pending(d->on_retry, NULL))
+		start_timer(d->on_retry, RETRY_MS);
 }
 
 /* --- the seam --- */
@@ -277,7 +277,7 @@ static int make_folders(struct directory *d)
 	int err = 0;
 
 	for (int i = 0; i < MEMORY_KINDS && !err; i++) {
-		if (*memory_shelf(d->place->memory, i)->identity ||
+		if (*memory_origin(d->place->memory, i)->identity ||
 		    memory_count(d->place->memory, i))
 			continue;
 		directory_path(d, i, NULL, path, sizeof(path));
@@ -320,7 +320,7 @@ static int open_directory(const char *where, const struct store_place *place, vo
 	if (!d->on_events || !d->on_check || !d->on_quiet || !d->on_retry ||
 	    event_add(d->on_events, NULL) || event_add(d->on_check, &often))
 		goto fail;
-	later(d->on_quiet, 0);
+	start_timer(d->on_quiet, 0);
 	*self = d;
 	return 0;
 fail:

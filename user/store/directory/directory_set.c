@@ -13,7 +13,7 @@
 
 #include "base/files.h"
 #include "base/log.h"
-#include "store/document.h"
+#include "store/settings_json.h"
 
 static int change(const char *path, const struct store_setting *changes, unsigned int n)
 {
@@ -39,7 +39,7 @@ static int change(const char *path, const struct store_setting *changes, unsigne
 		json_decref(o);
 		return err;
 	}
-	document_change(o, changes, n);
+	settings_json_change(o, changes, n);
 	text = json_dumps(o, JSON_INDENT(2));
 	json_decref(o);
 	if (!text)
@@ -55,7 +55,7 @@ int directory_set(const char *folder, const char *node, const struct store_setti
 		  unsigned int n)
 {
 	char path[PATH_MAX];
-	char *name = document_name(node);
+	char *name = settings_json_name(node);
 	int lock, err;
 
 	if (!name)

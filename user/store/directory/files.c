@@ -11,7 +11,7 @@
 #include "base/files.h"
 #include "base/log.h"
 #include "store/directory/internal.h"
-#include "store/document.h"
+#include "store/settings_json.h"
 
 /* The order is that of enum memory_kind. */
 static const char *const folders[MEMORY_KINDS] = {"nodes", "config"};
@@ -22,9 +22,9 @@ void directory_path(const struct directory *d, int folder, const char *file, cha
 		 file ? file : "");
 }
 
-void directory_well(struct directory *d, const char *path)
+void directory_report_recovery(struct directory *d, const char *path)
 {
-	if (health_well(d->place->health, path))
+	if (health_clear_problem(d->place->health, path))
 		log_info("store: in order again", "path=%s", path);
 }
 
@@ -35,7 +35,7 @@ static int by_file(const void *a, const void *b)
 	return strcmp(((const struct known *)a)->file, ((const struct known *)b)->file);
 }
 
-static struct known *find(const struct directory *d, int folder, const char *file)
+static struct known *find_known(const struct directory *d, int folder, const char *file)
 {
 	const struct known key = {.file = (char *)(uintptr_t)file};
 	struct known *const *found = tfind(&key, &d->index[folder], by_file);
@@ -45,14 +45,14 @@ static struct known *find(const struct directory *d, int folder, const char *fil
 
 const char *directory_text(const struct directory *d, int folder, const char *file)
 {
-	const struct known *k = find(d, folder, file);
+	const struct known *k = find_known(d, folder, file);
 
 	return k ? k->text : NULL;
 }
 
 static struct known *find_or_make(struct directory *d, int folder, const char *file)
 {
-	struct known *k = find(d, folder, file);
+	struct known *k = find_known(d, folder, file);
 
 	if (k)
 		return k;
@@ -80,7 +80,7 @@ static void known_free(struct directory *d, int folder, struct known *k)
 
 /* --- one file --- */
 
-bool directory_ours(const char *file)
+bool directory_is_document(const char *file)
 {
 	const size_t len = strlen(file);
 
@@ -98,14 +98,14 @@ bool directory_name(int folder, const char *file, char out[NAME_MAX + 1])
 		strcpy(out, stem);
 		return true;
 	}
-	if (!document_node(stem, &node))
+	if (!settings_json_node(stem, &node))
 		return false;
 	strcpy(out, node ? node : "");
 	return true;
 }
 
-static int tell_node(struct directory *d, const char *name, const char *text, size_t len,
-		     char *problem, size_t room)
+static int put_node(struct directory *d, const char *name, const char *text, size_t len,
+		    char *problem, size_t room)
 {
 	struct node_record r;
 	int err = record_parse(text, len, &r, problem, room);
@@ -117,13 +117,13 @@ static int tell_node(struct directory *d, const char *name, const char *text, si
 		record_fini(&r);
 		return -EINVAL;
 	}
-	memory_node(d->place->memory, &r);
+	memory_put_node(d->place->memory, &r);
 	record_fini(&r);
 	return 0;
 }
 
-static int tell_settings(struct directory *d, const char *name, const char *path, const char *text,
-			 size_t len, char *problem, size_t room)
+static int put_settings(struct directory *d, const char *name, const char *path, const char *text,
+			size_t len, char *problem, size_t room)
 {
 	json_error_t error;
 	json_t *o = json_loadb(text, len, JSON_REJECT_DUPLICATES, &error);
@@ -134,24 +134,24 @@ static int tell_settings(struct directory *d, const char *name, const char *path
 		json_decref(o);
 		return -EINVAL;
 	}
-	document_tell(d->place->memory, *name ? name : NULL, o, path);
+	settings_json_remember(d->place->memory, *name ? name : NULL, o, path);
 	json_decref(o);
 	return 0;
 }
 
 /* What a file is like, and stays like: the others may be well a moment later. */
-static bool is_for_good(int err)
+static bool is_permanent(int err)
 {
 	return err == -EFBIG || err == -EISDIR || err == -ENOTSUP || err == -ELOOP;
 }
 
 /* What was good before stays in force. */
-static void not_used(struct directory *d, int folder, const char *path, const char *name,
-		     const char *problem)
+static void report_unused(struct directory *d, int folder, const char *path, const char *name,
+			  const char *problem)
 {
 	if (name)
-		memory_there(d->place->memory, folder, name);
-	if (health_trouble(d->place->health, HEALTH_PART, path, problem))
+		memory_put_unusable(d->place->memory, folder, name);
+	if (health_set_problem(d->place->health, HEALTH_PART, path, problem))
 		log_warn("store: a file is not used", "file=%s problem=\"%s\"", path, problem);
 }
 
@@ -161,14 +161,14 @@ static bool is_same(const struct known *k, const struct stat *s)
 	       k->changed.tv_sec == s->st_ctim.tv_sec && k->changed.tv_nsec == s->st_ctim.tv_nsec;
 }
 
-static void use(struct directory *d, int folder, struct known *k, const char *path, char *text,
-		size_t len, int err)
+static void use_file(struct directory *d, int folder, struct known *k, const char *path, char *text,
+		     size_t len, int err)
 {
 	char problem[200] = "", name[NAME_MAX + 1];
 	const bool named = directory_name(folder, k->file, name);
 
 	if (!err && named && k->text && !strcmp(text, k->text)) {
-		memory_there(d->place->memory, folder, name);
+		memory_put_unusable(d->place->memory, folder, name);
 		free(text);
 		return;
 	}
@@ -182,16 +182,16 @@ static void use(struct directory *d, int folder, struct known *k, const char *pa
 		snprintf(problem, sizeof(problem),
 			 "the name is neither default.json nor node.NAME.json");
 	else if (folder == MEMORY_NODES)
-		err = tell_node(d, name, text, len, problem, sizeof(problem));
+		err = put_node(d, name, text, len, problem, sizeof(problem));
 	else
-		err = tell_settings(d, name, path, text, len, problem, sizeof(problem));
+		err = put_settings(d, name, path, text, len, problem, sizeof(problem));
 	if (err && !*problem)
 		snprintf(problem, sizeof(problem), "%s", strerror(-err));
 	if (*problem)
-		not_used(d, folder, path, named ? name : NULL, problem);
+		report_unused(d, folder, path, named ? name : NULL, problem);
 	else
-		directory_well(d, path);
-	d->unread |= err && err != -EINVAL && !is_for_good(err);
+		directory_report_recovery(d, path);
+	d->read_failed |= err && err != -EINVAL && !is_permanent(err);
 }
 
 bool directory_read_file(struct directory *d, int folder, const char *file, bool news)
@@ -203,12 +203,12 @@ bool directory_read_file(struct directory *d, int folder, const char *file, bool
 	int err;
 
 	if (!k) {
-		d->unread = true;
+		d->read_failed = true;
 		return true;
 	}
 	directory_path(d, folder, file, path, sizeof(path));
 	if (!stat(path, &s) && !news && is_same(k, &s) && directory_name(folder, file, name)) {
-		memory_there(d->place->memory, folder, name);
+		memory_put_unusable(d->place->memory, folder, name);
 		k->listed = true;
 		return true;
 	}
@@ -220,7 +220,7 @@ bool directory_read_file(struct directory *d, int folder, const char *file, bool
 	k->size = s.st_size;
 	k->changed = s.st_ctim;
 	k->listed = true;
-	use(d, folder, k, path, text, len, err);
+	use_file(d, folder, k, path, text, len, err);
 	return true;
 }
 
@@ -243,7 +243,7 @@ void directory_list_ends(struct directory *d, int folder)
 			continue;
 		}
 		directory_path(d, folder, k->file, path, sizeof(path));
-		directory_well(d, path);
+		directory_report_recovery(d, path);
 		*at = k->next;
 		known_free(d, folder, k);
 	}

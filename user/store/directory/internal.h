@@ -36,7 +36,7 @@ struct directory {
 	struct identity identity[MEMORY_KINDS]; /* of what is watched */
 	char text[MEMORY_KINDS][MEMORY_IDENTITY];
 	bool synced;
-	bool unread; /* something could not be read, and may be well a moment later */
+	bool read_failed; /* something could not be read, and may be well a moment later */
 	struct event *on_events, *on_check, *on_quiet, *on_retry;
 	struct known *known[MEMORY_KINDS];
 	void *index[MEMORY_KINDS]; /* of tsearch(3), by file name */
@@ -46,10 +46,10 @@ struct directory {
 void directory_path(const struct directory *d, int folder, const char *file, char *out,
 		    size_t room);
 /* The trouble with this path, if there was any, has ended. */
-void directory_well(struct directory *d, const char *path);
+void directory_report_recovery(struct directory *d, const char *path);
 
 /* A file of that name is one of the store's. */
-bool directory_ours(const char *file);
+bool directory_is_document(const char *file);
 /* The node of a file, without the suffix; "": of the cluster's settings. False: nobody's. */
 bool directory_name(int folder, const char *file, char out[NAME_MAX + 1]);
 

@@ -21,13 +21,13 @@
 #include <time.h>
 
 #include "base/log.h"
-#include "store/document.h"
 #include "store/etcd/etcd_client.h"
 #include "store/etcd/etcd_lease.h"
 #include "store/etcd/etcd_set.h"
 #include "store/etcd/etcd_watch.h"
+#include "store/event_wait.h"
 #include "store/memory.h"
-#include "store/patience.h"
+#include "store/settings_json.h"
 #include "store/store.h"
 
 #define PREFIX	     "/podveil/"
@@ -64,7 +64,7 @@ struct etcd {
 	TAILQ_HEAD(, known) known;
 };
 
-static struct known *find(struct etcd *e, const char *key)
+static struct known *find_known(struct etcd *e, const char *key)
 {
 	struct known *k;
 
@@ -100,13 +100,13 @@ static void forget(struct known *k)
 
 /* --- leases that ran out --- */
 
-static void deleted(struct known *k)
+static void delete_record(struct known *k)
 {
-	memory_deleted(k->e->place->memory, MEMORY_NODES, node_of(k));
+	memory_delete(k->e->place->memory, MEMORY_NODES, node_of(k));
 	forget(k);
 }
 
-static void hold(struct known *k)
+static void hold_record(struct known *k)
 {
 	log_warn("a node's record has run out: its agent does not reach etcd, and what is known of "
 		 "it stands",
@@ -123,7 +123,7 @@ static void ask_later(struct known *k)
 
 	/* Who cannot be asked is away; then holding is what leaks nothing. */
 	if (++k->tries >= ASK_TRIES || evtimer_add(k->ask_again, &wait))
-		hold(k);
+		hold_record(k);
 }
 
 static void on_ask_again(evutil_socket_t fd, short what, void *context)
@@ -144,9 +144,9 @@ static void on_lease_asked(void *context, const struct rest_answer *a)
 	if (!o)
 		ask_later(k);
 	else if (etcd_number(o, "TTL") <= 0)
-		hold(k);
+		hold_record(k);
 	else
-		deleted(k);
+		delete_record(k);
 	json_decref(o);
 }
 
@@ -163,10 +163,10 @@ static void ask_about_lease(struct known *k)
 }
 
 /* A record went. One without a key is no peer: nothing can be lost by forgetting it. */
-static void went(struct known *k)
+static void record_gone(struct known *k)
 {
 	if (!k->has_key || !k->lease) {
-		deleted(k);
+		delete_record(k);
 		return;
 	}
 	if (k->ask_again)
@@ -175,14 +175,14 @@ static void went(struct known *k)
 	if (k->ask_again)
 		ask_about_lease(k);
 	else
-		hold(k);
+		hold_record(k);
 }
 
 /* --- what the watch says --- */
 
-static struct known *know(struct etcd *e, const char *key)
+static struct known *find_or_add_known(struct etcd *e, const char *key)
 {
-	struct known *k = find(e, key);
+	struct known *k = find_known(e, key);
 
 	if (k)
 		return k;
@@ -206,7 +206,7 @@ static bool has_key(const struct node_record *r)
 	return memcmp(r->key4, none, 32) != 0 || memcmp(r->key6, none, 32) != 0;
 }
 
-static int tell_record(struct etcd *e, const struct etcd_key *at, char *problem, size_t room)
+static int put_record(struct etcd *e, const struct etcd_key *at, char *problem, size_t room)
 {
 	struct node_record r;
 	struct known *k;
@@ -219,24 +219,24 @@ static int tell_record(struct etcd *e, const struct etcd_key *at, char *problem,
 		record_fini(&r);
 		return -EINVAL;
 	}
-	k = know(e, at->key);
+	k = find_or_add_known(e, at->key);
 	if (k) {
 		k->lease = at->lease;
 		k->has_key = has_key(&r);
 		stop_asking(k);
-		memory_node(e->place->memory, &r);
+		memory_put_node(e->place->memory, &r);
 	}
 	record_fini(&r);
 	return k ? 0 : -ENOMEM;
 }
 
-static int tell_settings(struct etcd *e, const struct etcd_key *at, char *problem, size_t room)
+static int put_settings(struct etcd *e, const struct etcd_key *at, char *problem, size_t room)
 {
 	json_error_t error;
 	const char *node;
 	json_t *o;
 
-	if (!document_node(at->key + strlen(CONFIG), &node)) {
+	if (!settings_json_node(at->key + strlen(CONFIG), &node)) {
 		snprintf(problem, room, "the name is neither default nor node.NAME");
 		return -EINVAL;
 	}
@@ -247,7 +247,7 @@ static int tell_settings(struct etcd *e, const struct etcd_key *at, char *proble
 		json_decref(o);
 		return -EINVAL;
 	}
-	document_tell(e->place->memory, node, o, at->key);
+	settings_json_remember(e->place->memory, node, o, at->key);
 	json_decref(o);
 	return 0;
 }
@@ -261,60 +261,61 @@ static bool name_of(const char *key, enum memory_kind *kind, const char **name)
 		return true;
 	}
 	*kind = MEMORY_SETTINGS;
-	return !strncmp(key, CONFIG, strlen(CONFIG)) && document_node(key + strlen(CONFIG), name);
+	return !strncmp(key, CONFIG, strlen(CONFIG)) &&
+	       settings_json_node(key + strlen(CONFIG), name);
 }
 
 /* What was good before stays in force. */
-static void not_used(struct etcd *e, const char *key, const char *problem)
+static void report_unused(struct etcd *e, const char *key, const char *problem)
 {
 	enum memory_kind kind;
 	const char *name;
 
 	if (name_of(key, &kind, &name))
-		memory_there(e->place->memory, kind, name);
-	if (health_trouble(e->place->health, HEALTH_PART, key, problem))
+		memory_put_unusable(e->place->memory, kind, name);
+	if (health_set_problem(e->place->health, HEALTH_PART, key, problem))
 		log_warn("store: a key is not used", "key=%.200s problem=\"%s\"", key, problem);
 }
 
-static void gone(struct etcd *e, const char *key)
+static void key_gone(struct etcd *e, const char *key)
 {
-	struct known *k = find(e, key);
+	struct known *k = find_known(e, key);
 	enum memory_kind kind;
 	const char *name;
 
-	health_well(e->place->health, key);
+	health_clear_problem(e->place->health, key);
 	if (k)
-		went(k);
+		record_gone(k);
 	else if (name_of(key, &kind, &name) && kind == MEMORY_SETTINGS)
-		memory_deleted(e->place->memory, kind, name);
+		memory_delete(e->place->memory, kind, name);
 }
 
 static void on_key(void *context, const struct etcd_key *at)
 {
 	struct etcd *e = context;
 	char problem[200] = "it is not below nodes/ or config/";
-	struct known *k = find(e, at->key);
+	struct known *k = find_known(e, at->key);
 	int err = -EINVAL;
 
 	e->place->health->last_sync = (uint64_t)time(NULL);
 	if (e->own && !strcmp(at->key, e->own_key)) {
 		e->own_seen = true;
-		etcd_lease_look(e->own, at->value, at->lease);
+		etcd_lease_observed(e->own, at->value, at->lease);
 	}
 	if (!at->value) {
-		gone(e, at->key);
+		key_gone(e, at->key);
 		return;
 	}
 	e->older |= k && at->revision < k->revision;
 	if (!strncmp(at->key, NODES, strlen(NODES)))
-		err = tell_record(e, at, problem, sizeof(problem));
+		err = put_record(e, at, problem, sizeof(problem));
 	else if (!strncmp(at->key, CONFIG, strlen(CONFIG)))
-		err = tell_settings(e, at, problem, sizeof(problem));
+		err = put_settings(e, at, problem, sizeof(problem));
 	if (err)
-		not_used(e, at->key, problem);
-	else if (health_well(e->place->health, at->key))
+		report_unused(e, at->key, problem);
+	else if (health_clear_problem(e->place->health, at->key))
 		log_info("store: in order again", "key=%.200s", at->key);
-	k = find(e, at->key);
+	k = find_known(e, at->key);
 	if (k)
 		k->revision = at->revision;
 }
@@ -326,10 +327,10 @@ static void on_too_large(void *context, const char *key, bool again)
 
 	(void)again; /* health knows what was said */
 	if (e->own && !strcmp(key, e->own_key))
-		etcd_lease_look(e->own, "", 0);
+		etcd_lease_observed(e->own, "", 0);
 	snprintf(problem, sizeof(problem), "its value is larger than %u MiB",
 		 ETCD_WATCH_MAX_BYTES >> 20);
-	not_used(e, key, problem);
+	report_unused(e, key, problem);
 }
 
 static void on_listing(void *context)
@@ -337,8 +338,8 @@ static void on_listing(void *context)
 	struct etcd *e = context;
 
 	e->own_seen = e->older = false;
-	memory_listing(e->place->memory, MEMORY_NODES);
-	memory_listing(e->place->memory, MEMORY_SETTINGS);
+	memory_list_begin(e->place->memory, MEMORY_NODES);
+	memory_list_begin(e->place->memory, MEMORY_SETTINGS);
 }
 
 /* A record that is not in the list: of one that was remembered nobody knows the lease any more. */
@@ -349,9 +350,9 @@ static bool was_deleted(void *context, const struct memory_entry *entry)
 	struct known *k;
 
 	snprintf(key, sizeof(key), NODES "%s", entry->name);
-	k = find(e, key);
+	k = find_known(e, key);
 	if (k && k->has_key && k->lease) {
-		went(k);
+		record_gone(k);
 		return false;
 	}
 	if (k) {
@@ -377,21 +378,21 @@ static void on_listed(void *context, const struct etcd_place *at)
 
 	e->place->health->last_sync = (uint64_t)time(NULL);
 	if (e->own && !e->own_seen)
-		etcd_lease_look(e->own, NULL, 0);
-	memory_listed(e->place->memory, MEMORY_NODES, &l);
+		etcd_lease_observed(e->own, NULL, 0);
+	memory_list_end(e->place->memory, MEMORY_NODES, &l);
 	l.deleted = NULL;
-	memory_listed(e->place->memory, MEMORY_SETTINGS, &l);
+	memory_list_end(e->place->memory, MEMORY_SETTINGS, &l);
 	e->place->synced(e->place->context);
 }
 
-static void on_trouble(void *context, const char *what)
+static void on_watch_problem(void *context, const char *what)
 {
 	struct etcd *e = context;
 
 	if (!what) {
-		if (health_well(e->place->health, "etcd"))
+		if (health_clear_problem(e->place->health, "etcd"))
 			log_info("store: in order again", "store=etcd");
-	} else if (health_trouble(e->place->health, HEALTH_BLIND, "etcd", what)) {
+	} else if (health_set_problem(e->place->health, HEALTH_BLIND, "etcd", what)) {
 		log_warn("store: etcd cannot be read", "problem=\"%s\"", what);
 	}
 }
@@ -407,7 +408,7 @@ static void on_begin(evutil_socket_t fd, short what, void *context)
 		.too_large = on_too_large,
 		.listing = on_listing,
 		.listed = on_listed,
-		.trouble = on_trouble,
+		.problem = on_watch_problem,
 		.context = e,
 	};
 
@@ -483,24 +484,24 @@ static int publish(void *self, const struct node_record *r)
 	return err;
 }
 
-static bool is_settled(void *context)
+static bool is_written(void *context)
 {
 	const struct etcd *e = context;
 
-	return !e->own || etcd_lease_settled(e->own);
+	return !e->own || etcd_lease_is_written(e->own);
 }
 
 static void flush(void *self, unsigned int ms)
 {
 	struct etcd *e = self;
 
-	patience_wait(e->place->base, ms, is_settled, e);
+	event_wait(e->place->base, ms, is_written, e);
 }
 
 static int set(void *self, const char *node, const struct store_setting *changes, unsigned int n)
 {
 	struct etcd *e = self;
-	char *name = document_name(node), *key = NULL;
+	char *name = settings_json_name(node), *key = NULL;
 	int err = -ENOMEM;
 
 	evtimer_del(e->on_begin); /* nobody needs to know the nodes for this */

@@ -168,7 +168,7 @@ struct rest_call *etcd_start(struct etcd_client *c, const char *path, json_t *bo
 }
 
 /* Only from the one that was asked: others who asked it, too, may have moved on already. */
-void etcd_leave(struct etcd_client *c, const struct rest_answer *a)
+void etcd_avoid_member(struct etcd_client *c, const struct rest_answer *a)
 {
 	const size_t len = strlen(c->endpoints[c->at]);
 
@@ -189,7 +189,7 @@ json_t *etcd_answer(struct etcd_client *c, const struct rest_answer *a, char *ou
 	if (a->status / 100 == 2 && json_is_object(o))
 		return o;
 	if ((!a->status && !a->too_large) || a->status == 503 || a->status == 504)
-		etcd_leave(c, a);
+		etcd_avoid_member(c, a);
 	if (a->status == 401)
 		c->authenticated = false;
 	snprintf(out, room, "%s%.180s", a->status || a->too_large ? "" : "no answer: ",
@@ -215,7 +215,7 @@ const char *etcd_refusal(const struct etcd_client *c)
 	return c->refused ? c->problem : NULL;
 }
 
-const char *etcd_trouble(const struct etcd_client *c)
+const char *etcd_token_problem(const struct etcd_client *c)
 {
 	return c->problem;
 }

@@ -39,12 +39,12 @@ const char *etcd_peer(const struct etcd_client *c);
 void etcd_forget_token(struct etcd_client *c);
 /* Likewise: who answered this is cut off from the other members. The next request goes elsewhere.
  */
-void etcd_leave(struct etcd_client *c, const struct rest_answer *a);
+void etcd_avoid_member(struct etcd_client *c, const struct rest_answer *a);
 /* etcd answered that it does not know our user, and why; NULL: it did not. */
 const char *etcd_refusal(const struct etcd_client *c);
 
 /* Why there is no token to make requests with, as far as is known; empty: nothing is wrong. */
-const char *etcd_trouble(const struct etcd_client *c);
+const char *etcd_token_problem(const struct etcd_client *c);
 
 /* --- values --- */
 

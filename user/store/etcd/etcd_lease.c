@@ -195,7 +195,7 @@ int etcd_lease_put(struct etcd_lease *l, const char *value)
 	return 0;
 }
 
-void etcd_lease_look(struct etcd_lease *l, const char *value, int64_t lease)
+void etcd_lease_observed(struct etcd_lease *l, const char *value, int64_t lease)
 {
 	/* Without our lease it would stay for ever. */
 	const bool same = value && l->value ? lease == l->id && !strcmp(value, l->value)
@@ -216,7 +216,7 @@ void etcd_lease_look(struct etcd_lease *l, const char *value, int64_t lease)
 	evtimer_add(l->on_again, &wait);
 }
 
-bool etcd_lease_settled(const struct etcd_lease *l)
+bool etcd_lease_is_written(const struct etcd_lease *l)
 {
 	return l->written && !l->call && (l->value || !l->id);
 }

@@ -20,8 +20,8 @@ void etcd_lease_free(struct etcd_lease *l);
 /* From now on this is the value; NULL: the key goes, and the lease with it. -ENOMEM: as before. */
 int etcd_lease_put(struct etcd_lease *l, const char *value);
 /* The key has this value now, on that lease, says the watch; NULL: it is gone. */
-void etcd_lease_look(struct etcd_lease *l, const char *value, int64_t lease);
+void etcd_lease_observed(struct etcd_lease *l, const char *value, int64_t lease);
 /* All is as it should be. */
-bool etcd_lease_settled(const struct etcd_lease *l);
+bool etcd_lease_is_written(const struct etcd_lease *l);
 
 #endif

@@ -8,8 +8,8 @@
 #include <string.h>
 
 #include "base/log.h"
-#include "store/document.h"
-#include "store/patience.h"
+#include "store/event_wait.h"
+#include "store/settings_json.h"
 
 #define CALL_MS 5000
 #define SET_MS	10000
@@ -58,7 +58,7 @@ static json_t *ask(struct writer *w, const char *path, const json_t *body, char 
 {
 	struct question q = {.w = w, .path = path, .body = body};
 
-	patience_wait(w->base, SET_MS, is_answered, &q);
+	event_wait(w->base, SET_MS, is_answered, &q);
 	rest_cancel(q.call);
 	snprintf(problem, room, "%s",
 		 etcd_refusal(w->client) ? etcd_refusal(w->client)
@@ -102,7 +102,7 @@ static int change(struct writer *w, const char *key, const struct store_setting 
 		json_decref(o);
 		return -EINVAL;
 	}
-	document_change(o, changes, n);
+	settings_json_change(o, changes, n);
 	text = json_dumps(o, JSON_INDENT(2));
 	body = text ? transaction(key, kv, text) : NULL;
 	json_decref(answer);

@@ -25,11 +25,11 @@ struct etcd_watch {
 	int64_t listing;	    /* its revision; 0: none is */
 	char *last;		    /* its last key so far */
 	size_t last_len;
-	int page;	    /* keys at a time; fewer where they are large */
-	bool key_alone;	    /* of the one that comes next, whose value is too large */
-	int64_t large_told; /* too large values that changed up to here were told */
+	int page;		/* keys at a time; fewer where they are large */
+	bool key_alone;		/* of the one that comes next, whose value is too large */
+	int64_t large_reported; /* too large values that changed up to here were told */
 	enum etcd_watch_state state;
-	bool heard;
+	bool received_any;
 	char why[200]; /* it does not stand any more */
 };
 
@@ -40,17 +40,17 @@ static void failed(struct etcd_watch *w, const char *what)
 	struct timeval wait = backoff_next(&w->backoff, randombytes_random());
 
 	if (*what)
-		w->params.trouble(w->params.context, what);
+		w->params.problem(w->params.context, what);
 	evtimer_add(w->on_again, &wait);
 }
 
-static void well(struct etcd_watch *w)
+static void report_recovery(struct etcd_watch *w)
 {
 	backoff_reset(&w->backoff);
-	w->params.trouble(w->params.context, NULL);
+	w->params.problem(w->params.context, NULL);
 }
 
-static void tell(const struct etcd_watch_params *p, const json_t *kv, bool gone)
+static void deliver(const struct etcd_watch_params *p, const json_t *kv, bool gone)
 {
 	size_t key_len, len = 0;
 	char *key = etcd_text(json_object_get(kv, "key"), &key_len);
@@ -107,7 +107,7 @@ static void pass_over(struct etcd_watch *w, const json_t *kv)
 
 	if (key && strlen(key) == len)
 		w->params.too_large(w->params.context, key,
-				    etcd_number(kv, "mod_revision") <= w->large_told);
+				    etcd_number(kv, "mod_revision") <= w->large_reported);
 	free(key);
 }
 
@@ -115,14 +115,14 @@ static void list_begins(struct etcd_watch *w, const json_t *header)
 {
 	w->listing = etcd_number(header, "revision");
 	cluster_of(header, w->cluster);
-	if (w->large_told > w->listing)
-		w->large_told = 0; /* it is another etcd, or was restored */
+	if (w->large_reported > w->listing)
+		w->large_reported = 0; /* it is another etcd, or was restored */
 	w->params.listing(w->params.context);
 }
 
 static void list_ends(struct etcd_watch *w)
 {
-	w->at.revision = w->large_told = w->listing;
+	w->at.revision = w->large_reported = w->listing;
 	memcpy(w->at.cluster, w->cluster, sizeof(w->at.cluster));
 	w->listing = 0;
 	w->params.listed(w->params.context, &w->at);
@@ -161,7 +161,7 @@ static void on_page(void *context, const struct rest_answer *a)
 		if (key_alone)
 			pass_over(w, kv);
 		else
-			tell(&w->params, kv, false);
+			deliver(&w->params, kv, false);
 	free(w->last);
 	w->last = json_is_true(json_object_get(o, "more"))
 			  ? etcd_text(json_object_get(json_array_get(kvs, json_array_size(kvs) - 1),
@@ -170,7 +170,7 @@ static void on_page(void *context, const struct rest_answer *a)
 			  : NULL;
 	json_decref(o);
 	w->page = w->page * 2 < PAGE ? w->page * 2 : PAGE;
-	well(w);
+	report_recovery(w);
 	if (!w->last)
 		list_ends(w);
 	start(w);
@@ -226,7 +226,7 @@ enum etcd_watch_state etcd_watch_event(const struct etcd_watch_params *p, const 
 
 		const int64_t changed = etcd_number(json_object_get(e, "kv"), "mod_revision");
 
-		tell(p, json_object_get(e, "kv"), type && !strcmp(type, "DELETE"));
+		deliver(p, json_object_get(e, "kv"), type && !strcmp(type, "DELETE"));
 		/* The header is ahead of what was told where a watch catches up. */
 		if (changed > at->revision)
 			at->revision = changed;
@@ -255,7 +255,7 @@ static void on_object(void *context, const char *text, size_t len)
 {
 	struct etcd_watch *w = context;
 
-	w->heard = true;
+	w->received_any = true;
 	if (w->state == ETCD_WATCH_STANDS)
 		w->state = etcd_watch_event(&w->params, text, len, &w->at, w->why, sizeof(w->why));
 }
@@ -268,8 +268,8 @@ static bool on_piece(void *context, const char *bytes, size_t n)
 		w->state = ETCD_WATCH_OVER;
 	else if (w->splitter.too_large)
 		w->state = ETCD_WATCH_FORGOTTEN; /* what it said is found by a new list */
-	else if (w->heard && w->state == ETCD_WATCH_STANDS)
-		well(w);
+	else if (w->received_any && w->state == ETCD_WATCH_STANDS)
+		report_recovery(w);
 	return w->state == ETCD_WATCH_STANDS;
 }
 
@@ -291,7 +291,7 @@ static void on_watch_ended(void *context, const struct rest_answer *a)
 			snprintf(problem, sizeof(problem), "%s", w->why);
 		break;
 	case ETCD_WATCH_AWAY:
-		etcd_leave(w->params.client, a);
+		etcd_avoid_member(w->params.client, a);
 		snprintf(problem, sizeof(problem), "%s", w->why);
 		break;
 	case ETCD_WATCH_STANDS:
@@ -319,7 +319,7 @@ static void start(struct etcd_watch *w)
 	splitter_fini(&w->splitter);
 	splitter_init(&w->splitter, NULL, on_object, w);
 	w->state = ETCD_WATCH_STANDS;
-	w->heard = false;
+	w->received_any = false;
 	*w->why = 0;
 	if (watch) {
 		body = etcd_prefix(w->prefix);
@@ -331,7 +331,7 @@ static void start(struct etcd_watch *w)
 	}
 	w->call = etcd_start(w->params.client, watch ? "/v3/watch" : "/v3/kv/range", body, q);
 	if (!w->call)
-		failed(w, etcd_trouble(w->params.client));
+		failed(w, etcd_token_problem(w->params.client));
 }
 
 static void on_again(evutil_socket_t fd, short what, void *context)

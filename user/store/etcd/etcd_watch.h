@@ -44,7 +44,7 @@ struct etcd_watch_params {
 	void (*listing)(void *context);
 	void (*listed)(void *context, const struct etcd_place *at);
 	/* Something goes wrong, said each time; NULL: all is well. */
-	void (*trouble)(void *context, const char *what);
+	void (*problem)(void *context, const char *what);
 	void *context;
 };
 

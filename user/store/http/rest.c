@@ -14,7 +14,7 @@
 #include "base/files.h"
 #include "store/http/connections.h"
 
-#define WATCHMAN_S	3
+#define IDLE_CHECK_S	3
 #define BAD_ANSWER_MAX	(64u << 10) /* of what comes with a bad status */
 #define TOKEN_MAX_BYTES (64u << 10)
 
@@ -26,7 +26,8 @@ struct rest_call {
 	struct rest_request request;
 	char *answer; /* what is kept of it */
 	size_t len, room;
-	uint64_t begun, heard; /* ms, monotonic; the second is not after the first: nothing yet */
+	uint64_t started_at,
+		last_received; /* ms, monotonic; the second is not after the first: nothing yet */
 	bool overflow, refused, lost;
 	bool waiting;	/* was started by a data(): libcurl takes it when that is over */
 	bool cancelled; /* by a data(), likewise */
@@ -41,15 +42,15 @@ struct rest {
 	struct curl_slist *connect_to; /* NULL: where the URL says */
 	char *probe;
 	struct connections *connections;
-	struct event *on_watchman, *on_deferred;
+	struct event *on_idle_check, *on_deferred;
 	bool in_data; /* libcurl calls us, and may not be called */
 	TAILQ_HEAD(, rest_call) calls;
 	struct rest_call *probing; /* asks whether anybody is there */
 	long probed;		   /* the local port that it was answered on */
 	char peer[64];		   /* address that the last answer came from */
-	uint64_t patience; /* ms without a word before somebody asks; drawn anew each time */
-	unsigned int busy; /* so many done() of its calls are running */
-	bool closed;	   /* one of them freed the client: it goes when the last of them returns */
+	uint64_t quiet_limit; /* ms without a word before somebody asks; drawn anew each time */
+	unsigned int busy;    /* so many done() of its calls are running */
+	bool closed; /* one of them freed the client: it goes when the last of them returns */
 };
 
 static uint64_t now_ms(void)
@@ -69,7 +70,7 @@ static size_t on_data(char *bytes, size_t size, size_t n, void *context)
 	long status = 0;
 	size_t limit;
 
-	c->heard = now_ms();
+	c->last_received = now_ms();
 	curl_easy_getinfo(c->easy, CURLINFO_RESPONSE_CODE, &status);
 	if (c->cancelled)
 		return 0;
@@ -104,7 +105,7 @@ static size_t on_header(char *bytes, size_t size, size_t n, void *context)
 	struct rest_call *c = context;
 	long status = 0;
 
-	c->heard = now_ms();
+	c->last_received = now_ms();
 	/* An empty line ends the headers. */
 	if (*bytes != '\r' && *bytes != '\n')
 		return size * n;
@@ -252,7 +253,7 @@ struct rest_call *rest_start(struct rest *r, const struct rest_request *q)
 		return NULL;
 	c->rest = r;
 	c->request = *q;
-	c->begun = c->heard = now_ms();
+	c->started_at = c->last_received = now_ms();
 	TAILQ_INSERT_TAIL(&r->calls, c, in_list);
 	c->easy = curl_easy_init();
 	c->body = q->body ? strdup(q->body) : NULL;
@@ -467,26 +468,26 @@ static void on_probed(void *context, const struct rest_answer *a)
 	TAILQ_FOREACH (c, &r->calls, in_list)
 		if (!c->request.timeout_ms &&
 		    (connections_port(c->easy) == r->probed || !connections_shared(c->easy)))
-			c->heard = now_ms();
+			c->last_received = now_ms();
 }
 
 /* When something was heard last for this call or for another one on its connection: in a busy cluster
  * some watch always speaks, and nobody has to ask for the others. */
-static uint64_t heard_last(const struct rest *r, const struct rest_call *c)
+static uint64_t last_received_on_connection(const struct rest *r, const struct rest_call *c)
 {
 	const long port = connections_port(c->easy);
 	const struct rest_call *other;
-	uint64_t last = c->heard;
+	uint64_t last = c->last_received;
 
 	TAILQ_FOREACH (other, &r->calls, in_list)
-		if (port && other->heard > other->begun && other->heard > last &&
-		    connections_port(other->easy) == port)
-			last = other->heard;
+		if (port && other->last_received > other->started_at &&
+		    other->last_received > last && connections_port(other->easy) == port)
+			last = other->last_received;
 	return last;
 }
 
 /* Thousands of watches that fall silent together are not asked for together. */
-static uint64_t draw_patience(void)
+static uint64_t random_quiet_limit(void)
 {
 	return REST_QUIET_MS + randombytes_uniform(REST_QUIET_MS / 2);
 }
@@ -517,7 +518,7 @@ static void probe(struct rest *r)
 		r->probing = rest_start(r, &q);
 }
 
-static void on_watchman(evutil_socket_t fd, short what, void *context)
+static void on_idle_check(evutil_socket_t fd, short what, void *context)
 {
 	struct rest *r = context;
 	const uint64_t now = now_ms();
@@ -531,12 +532,12 @@ static void on_watchman(evutil_socket_t fd, short what, void *context)
 
 		if (c->request.timeout_ms)
 			continue;
-		silence = now - heard_last(r, c);
-		quiet |= silence > r->patience;
-		dead |= silence > r->patience + REST_PROBE_MS + 2000 * WATCHMAN_S;
+		silence = now - last_received_on_connection(r, c);
+		quiet |= silence > r->quiet_limit;
+		dead |= silence > r->quiet_limit + REST_PROBE_MS + 2000 * IDLE_CHECK_S;
 	}
 	if (quiet && !r->probing)
-		r->patience = draw_patience();
+		r->quiet_limit = random_quiet_limit();
 	if (dead)
 		reset(r, "the connection is dead");
 	else if (quiet)
@@ -548,7 +549,7 @@ static void on_watchman(evutil_socket_t fd, short what, void *context)
 int rest_new(struct event_base *base, struct credentials *as, const char *probe, struct rest **out)
 {
 	static bool initialised;
-	const struct timeval often = {WATCHMAN_S, 0};
+	const struct timeval often = {IDLE_CHECK_S, 0};
 	struct rest *r = calloc(1, sizeof(*r));
 
 	if (!initialised && curl_global_init(CURL_GLOBAL_DEFAULT)) {
@@ -566,12 +567,12 @@ int rest_new(struct event_base *base, struct credentials *as, const char *probe,
 	memset(as, 0, sizeof(*as));
 	TAILQ_INIT(&r->calls);
 	r->probe = strdup(probe);
-	r->patience = draw_patience();
-	r->on_watchman = event_new(base, -1, EV_PERSIST, on_watchman, r);
+	r->quiet_limit = random_quiet_limit();
+	r->on_idle_check = event_new(base, -1, EV_PERSIST, on_idle_check, r);
 	r->on_deferred = evtimer_new(base, on_deferred, r);
 	r->connections = connections_new(base, on_ended, r);
 	if ((r->as.server_name && set_server_name(r)) || !r->probe || !r->connections ||
-	    !r->on_watchman || !r->on_deferred || event_add(r->on_watchman, &often)) {
+	    !r->on_idle_check || !r->on_deferred || event_add(r->on_idle_check, &often)) {
 		rest_free(r);
 		return -ENOMEM;
 	}
@@ -588,8 +589,8 @@ void rest_free(struct rest *r)
 	while ((c = TAILQ_FIRST(&r->calls)))
 		call_free(c);
 	connections_free(r->connections);
-	if (r->on_watchman)
-		event_free(r->on_watchman);
+	if (r->on_idle_check)
+		event_free(r->on_idle_check);
 	if (r->on_deferred)
 		event_free(r->on_deferred);
 	curl_slist_free_all(r->connect_to);

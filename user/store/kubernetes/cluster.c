@@ -14,7 +14,7 @@
 #define N_KINDS 2
 
 struct block;
-struct member;
+struct known_node;
 
 /* A range that is a node's because of a block. */
 struct claim {
@@ -24,20 +24,20 @@ struct claim {
 };
 
 /* A node that exists, or of which a block speaks. */
-struct member {
+struct known_node {
 	char *name;
 	bool present, seen;
 	bool stale; /* to be told */
-	bool told;
-	struct node_object says;
+	bool delivered;
+	struct node_object parsed;
 	struct claim *claims;
 	size_t n_claims, claim_room;
-	TAILQ_ENTRY(member) in_list;
+	TAILQ_ENTRY(known_node) in_list;
 };
 
 /* What a node gets of a block: all of it, or single addresses. */
 struct share {
-	struct member *member;
+	struct known_node *node;
 	struct cidr cidr;
 	bool granted; /* single addresses */
 };
@@ -52,8 +52,8 @@ struct block {
 
 struct cluster {
 	struct cluster_events events;
-	void *members_by_name, *blocks_by_name; /* of tsearch(3) */
-	TAILQ_HEAD(, member) members;
+	void *nodes_by_name, *blocks_by_name; /* of tsearch(3) */
+	TAILQ_HEAD(, known_node) nodes;
 	TAILQ_HEAD(, block) blocks;
 	size_t n_present, n_blocks;
 	bool listed[N_KINDS], listing[N_KINDS];
@@ -66,16 +66,16 @@ static int by_name(const void *a, const void *b)
 	return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-static struct member *find_member(const struct cluster *c, const char *name)
+static struct known_node *find_node(const struct cluster *c, const char *name)
 {
-	void *const *found = tfind(&name, (void *const *)&c->members_by_name, by_name);
+	void *const *found = tfind(&name, (void *const *)&c->nodes_by_name, by_name);
 
 	return found ? *found : NULL;
 }
 
-static struct member *member(struct cluster *c, const char *name)
+static struct known_node *find_or_add_node(struct cluster *c, const char *name)
 {
-	struct member *m = find_member(c, name);
+	struct known_node *m = find_node(c, name);
 
 	if (m)
 		return m;
@@ -83,12 +83,12 @@ static struct member *member(struct cluster *c, const char *name)
 	if (!m)
 		return NULL;
 	m->name = strdup(name);
-	if (!m->name || !tsearch(m, &c->members_by_name, by_name)) {
+	if (!m->name || !tsearch(m, &c->nodes_by_name, by_name)) {
 		free(m->name);
 		free(m);
 		return NULL;
 	}
-	TAILQ_INSERT_TAIL(&c->members, m, in_list);
+	TAILQ_INSERT_TAIL(&c->nodes, m, in_list);
 	return m;
 }
 
@@ -118,42 +118,42 @@ static void parse_key(const char *text, uint8_t key[32])
 }
 
 /* Calico's annotation, or our own, which stays when Felix removes its one. */
-static void take_keys(struct node_record *r, const struct node_object *says)
+static void take_keys(struct node_record *r, const struct node_object *parsed)
 {
-	parse_key(says->key4, r->key4);
+	parse_key(parsed->key4, r->key4);
 	if (sodium_is_zero(r->key4, 32))
-		parse_key(says->own4, r->key4);
-	parse_key(says->key6, r->key6);
+		parse_key(parsed->own4, r->key4);
+	parse_key(parsed->key6, r->key6);
 	if (sodium_is_zero(r->key6, 32))
-		parse_key(says->own6, r->key6);
-	r->left4 = !strcmp(says->own4, CLUSTER_LEFT) ||
-		   (!*says->own4 && says->condition == CONDITION_OFF);
-	r->left6 = !strcmp(says->own6, CLUSTER_LEFT) ||
-		   (!*says->own6 && says->condition == CONDITION_OFF);
-	r->encrypts = says->condition == CONDITION_ENCRYPTS;
+		parse_key(parsed->own6, r->key6);
+	r->stopped4 = !strcmp(parsed->own4, CLUSTER_STOPPED) ||
+		      (!*parsed->own4 && parsed->condition == CONDITION_OFF);
+	r->stopped6 = !strcmp(parsed->own6, CLUSTER_STOPPED) ||
+		      (!*parsed->own6 && parsed->condition == CONDITION_OFF);
+	r->encrypts = parsed->condition == CONDITION_ENCRYPTS;
 }
 
-static void tell(struct cluster *c, struct member *m)
+static void deliver(struct cluster *c, struct known_node *m)
 {
-	const size_t room = m->says.n_spec + m->n_claims + 1;
+	const size_t room = m->parsed.n_spec + m->n_claims + 1;
 	struct node_record r = {.tunnels_assigned = c->with_blocks, .assigned = true};
 
 	m->stale = false;
 	if (!m->present) {
-		if (m->told)
+		if (m->delivered)
 			c->events.node(c->events.context, m->name, NULL);
-		m->told = false;
+		m->delivered = false;
 		return;
 	}
 	snprintf(r.name, sizeof(r.name), "%s", m->name);
-	r.address4 = *first_of(&m->says.annotated4, &m->says.internal4);
-	r.address6 = *first_of(&m->says.annotated6, &m->says.internal6);
-	r.tunnel4 = *first_of(&m->says.wireguard4,
-			      first_of(&m->says.overlays[0], &m->says.overlays[1]));
-	r.tunnel6 = *first_of(&m->says.wireguard6,
-			      first_of(&m->says.overlays[2], &m->says.overlays[3]));
-	take_keys(&r, &m->says);
-	memcpy(r.overlays, m->says.overlays, sizeof(r.overlays));
+	r.address4 = *first_of(&m->parsed.annotated4, &m->parsed.internal4);
+	r.address6 = *first_of(&m->parsed.annotated6, &m->parsed.internal6);
+	r.tunnel4 = *first_of(&m->parsed.wireguard4,
+			      first_of(&m->parsed.overlays[0], &m->parsed.overlays[1]));
+	r.tunnel6 = *first_of(&m->parsed.wireguard6,
+			      first_of(&m->parsed.overlays[2], &m->parsed.overlays[3]));
+	take_keys(&r, &m->parsed);
+	memcpy(r.overlays, m->parsed.overlays, sizeof(r.overlays));
 	r.pod_cidrs = calloc(room, sizeof(*r.pod_cidrs));
 	r.granted = calloc(room, sizeof(*r.granted));
 	if (!r.pod_cidrs || !r.granted) {
@@ -166,13 +166,13 @@ static void tell(struct cluster *c, struct member *m)
 			if (m->claims[i].granted)
 				r.granted[r.n_granted++] = m->claims[i].cidr;
 		}
-	} else if (m->says.n_spec) {
-		memcpy(r.pod_cidrs, m->says.spec, m->says.n_spec * sizeof(*m->says.spec));
-		r.n_pod_cidrs = m->says.n_spec;
+	} else if (m->parsed.n_spec) {
+		memcpy(r.pod_cidrs, m->parsed.spec, m->parsed.n_spec * sizeof(*m->parsed.spec));
+		r.n_pod_cidrs = m->parsed.n_spec;
 	}
 	record_normalise(&r);
 	c->events.node(c->events.context, m->name, &r);
-	m->told = true;
+	m->delivered = true;
 	record_fini(&r);
 }
 
@@ -183,19 +183,19 @@ static bool ready(const struct cluster *c)
 }
 
 /* Of members that are no nodes any more, and of whom no block speaks, nothing remains. */
-static void forget(struct cluster *c, struct member *m)
+static void forget(struct cluster *c, struct known_node *m)
 {
-	TAILQ_REMOVE(&c->members, m, in_list);
-	tdelete(m, &c->members_by_name, by_name);
+	TAILQ_REMOVE(&c->nodes, m, in_list);
+	tdelete(m, &c->nodes_by_name, by_name);
 	free(m->name);
-	node_object_fini(&m->says);
+	node_object_fini(&m->parsed);
 	free(m->claims);
 	free(m);
 }
 
-static void tell_stale(struct cluster *c)
+static void deliver_stale(struct cluster *c)
 {
-	struct member *m;
+	struct known_node *m;
 
 	if (!ready(c))
 		return;
@@ -203,20 +203,20 @@ static void tell_stale(struct cluster *c)
 	 */
 	if (c->with_blocks != (c->n_blocks > 0)) {
 		c->with_blocks = c->n_blocks > 0;
-		TAILQ_FOREACH (m, &c->members, in_list)
+		TAILQ_FOREACH (m, &c->nodes, in_list)
 			m->stale |= m->present;
 	}
-	TAILQ_FOREACH (m, &c->members, in_list)
+	TAILQ_FOREACH (m, &c->nodes, in_list)
 		if (m->stale)
-			tell(c, m);
+			deliver(c, m);
 }
 
 /* A change of one object touches few nodes: these, without a look at all the others. */
-static void changed(struct cluster *c, struct member *m)
+static void changed(struct cluster *c, struct known_node *m)
 {
 	m->stale = true;
 	if (ready(c))
-		tell(c, m);
+		deliver(c, m);
 }
 
 /* --- nodes --- */
@@ -244,7 +244,7 @@ static void node_problem(void *context, const char *what)
 	problem(of->cluster, "nodes", of->node, what);
 }
 
-static void drop_node(struct cluster *c, struct member *m)
+static void drop_node(struct cluster *c, struct known_node *m)
 {
 	if (m->present) {
 		m->present = false;
@@ -260,7 +260,7 @@ static void drop_node(struct cluster *c, struct member *m)
 void cluster_node(struct cluster *c, const json_t *node, bool gone)
 {
 	const char *name = name_of(c, node, "nodes");
-	struct member *m = name ? member(c, name) : NULL;
+	struct known_node *m = name ? find_or_add_node(c, name) : NULL;
 	struct problem_of of = {c, name};
 
 	if (!m)
@@ -272,7 +272,7 @@ void cluster_node(struct cluster *c, const json_t *node, bool gone)
 	m->seen = true;
 	c->n_present += !m->present;
 	m->present = true;
-	node_object_read(&m->says, node, node_problem, &of);
+	node_object_read(&m->parsed, node, node_problem, &of);
 	changed(c, m);
 }
 
@@ -326,7 +326,7 @@ struct shares {
 static void add_share(struct cluster *c, struct shares *s, const char *node,
 		      const struct cidr *cidr, bool granted)
 {
-	struct member *m = member(c, node);
+	struct known_node *m = find_or_add_node(c, node);
 
 	if (m && s->n == s->room) {
 		const size_t room = s->room ? s->room * 2 : 2;
@@ -342,7 +342,7 @@ static void add_share(struct cluster *c, struct shares *s, const char *node,
 }
 
 /* What whom gets of the block. */
-static struct shares divide(struct cluster *c, const json_t *spec, const struct cidr *range)
+static struct shares shares_of(struct cluster *c, const json_t *spec, const struct cidr *range)
 {
 	const json_t *allocations = json_object_get(spec, "allocations"), *v;
 	const json_t *attributes = json_object_get(spec, "attributes");
@@ -368,14 +368,14 @@ static bool same_shares(const struct block *b, const struct shares *s)
 	if (b->n_shares != s->n)
 		return false;
 	for (size_t i = 0; i < s->n; i++)
-		if (b->shares[i].member != s->all[i].member ||
+		if (b->shares[i].node != s->all[i].node ||
 		    b->shares[i].granted != s->all[i].granted ||
 		    cidr_compare(&b->shares[i].cidr, &s->all[i].cidr))
 			return false;
 	return true;
 }
 
-static void withdraw(struct member *m, const struct block *b)
+static void remove_claims(struct known_node *m, const struct block *b)
 {
 	size_t kept = 0;
 
@@ -386,7 +386,7 @@ static void withdraw(struct member *m, const struct block *b)
 	m->n_claims = kept;
 }
 
-static bool claim(struct member *m, const struct share *s, const struct block *b)
+static bool add_claim(struct known_node *m, const struct share *s, const struct block *b)
 {
 	if (m->n_claims == m->claim_room) {
 		const size_t room = m->claim_room ? m->claim_room * 2 : 2;
@@ -403,26 +403,26 @@ static bool claim(struct member *m, const struct share *s, const struct block *b
 }
 
 /* The block is divided like this from now on. */
-static void divide_anew(struct cluster *c, struct block *b, const struct shares *s)
+static void set_shares(struct cluster *c, struct block *b, const struct shares *s)
 {
 	const struct shares old = {b->shares, b->n_shares, 0};
 
 	for (size_t i = 0; i < old.n; i++)
-		withdraw(old.all[i].member, b);
+		remove_claims(old.all[i].node, b);
 	b->shares = s->all;
 	b->n_shares = 0;
 	for (size_t i = 0; i < s->n; i++)
-		if (claim(s->all[i].member, &s->all[i], b))
+		if (add_claim(s->all[i].node, &s->all[i], b))
 			b->shares[b->n_shares++] = s->all[i];
 	/* The first block of all, or the last: that concerns every node. */
 	if (c->with_blocks != (c->n_blocks > 0))
-		tell_stale(c);
+		deliver_stale(c);
 	for (size_t i = 0; i < old.n && ready(c); i++)
-		if (old.all[i].member->stale)
-			tell(c, old.all[i].member);
+		if (old.all[i].node->stale)
+			deliver(c, old.all[i].node);
 	for (size_t i = 0; i < b->n_shares && ready(c); i++)
-		if (b->shares[i].member->stale)
-			tell(c, b->shares[i].member);
+		if (b->shares[i].node->stale)
+			deliver(c, b->shares[i].node);
 	free(old.all);
 }
 
@@ -448,7 +448,7 @@ static void drop_block(struct cluster *c, struct block *b)
 	const struct shares none = {NULL, 0, 0};
 
 	c->n_blocks--;
-	divide_anew(c, b, &none);
+	set_shares(c, b, &none);
 	tdelete(b, &c->blocks_by_name, by_name);
 	TAILQ_REMOVE(&c->blocks, b, in_list);
 	free(b->name);
@@ -482,7 +482,7 @@ void cluster_block(struct cluster *c, const json_t *block, bool gone)
 		problem(c, "ipamblocks", name, what);
 		return;
 	}
-	s = divide(c, spec, &range);
+	s = shares_of(c, spec, &range);
 	if (b && same_shares(b, &s)) {
 		free(s.all);
 		return;
@@ -493,38 +493,38 @@ void cluster_block(struct cluster *c, const json_t *block, bool gone)
 		return;
 	}
 	b->seen = true;
-	divide_anew(c, b, &s);
+	set_shares(c, b, &s);
 }
 
 /* --- lists --- */
 
-void cluster_listing(struct cluster *c, enum cluster_kind kind)
+void cluster_list_begin(struct cluster *c, enum cluster_kind kind)
 {
-	struct member *m;
+	struct known_node *m;
 	struct block *b;
 
 	c->listing[kind] = true;
 	if (kind == CLUSTER_NODES)
-		TAILQ_FOREACH (m, &c->members, in_list)
+		TAILQ_FOREACH (m, &c->nodes, in_list)
 			m->seen = false;
 	else
 		TAILQ_FOREACH (b, &c->blocks, in_list)
 			b->seen = false;
 }
 
-static bool stays(const struct cluster *c, const struct member *m)
+static bool is_kept(const struct cluster *c, const struct known_node *m)
 {
 	return m->seen || (c->events.keep && c->events.keep(c->events.context, m->name));
 }
 
-void cluster_listed(struct cluster *c, enum cluster_kind kind, bool complete)
+void cluster_list_end(struct cluster *c, enum cluster_kind kind, bool complete)
 {
-	struct member *m, *next_m;
+	struct known_node *m, *next_m;
 	struct block *b, *next_b;
 
-	for (m = TAILQ_FIRST(&c->members); m && complete && kind == CLUSTER_NODES; m = next_m) {
+	for (m = TAILQ_FIRST(&c->nodes); m && complete && kind == CLUSTER_NODES; m = next_m) {
 		next_m = TAILQ_NEXT(m, in_list);
-		if (!stays(c, m))
+		if (!is_kept(c, m))
 			drop_node(c, m);
 	}
 	for (b = TAILQ_FIRST(&c->blocks); b && complete && kind == CLUSTER_BLOCKS; b = next_b) {
@@ -534,23 +534,23 @@ void cluster_listed(struct cluster *c, enum cluster_kind kind, bool complete)
 	}
 	c->listing[kind] = false;
 	c->listed[kind] = true;
-	tell_stale(c);
+	deliver_stale(c);
 }
 
 /* --- the rest --- */
 
 const char *cluster_key(const struct cluster *c, const char *node, bool v6)
 {
-	const struct member *m = find_member(c, node);
+	const struct known_node *m = find_node(c, node);
 
-	return !m || !m->present ? NULL : v6 ? m->says.key6 : m->says.key4;
+	return !m || !m->present ? NULL : v6 ? m->parsed.key6 : m->parsed.key4;
 }
 
 const char *cluster_own_key(const struct cluster *c, const char *node, bool v6)
 {
-	const struct member *m = find_member(c, node);
+	const struct known_node *m = find_node(c, node);
 
-	return !m || !m->present ? NULL : v6 ? m->says.own6 : m->says.own4;
+	return !m || !m->present ? NULL : v6 ? m->parsed.own6 : m->parsed.own4;
 }
 
 size_t cluster_count(const struct cluster *c)
@@ -570,14 +570,14 @@ struct cluster *cluster_new(const struct cluster_events *events)
 	if (!c)
 		return NULL;
 	c->events = *events;
-	TAILQ_INIT(&c->members);
+	TAILQ_INIT(&c->nodes);
 	TAILQ_INIT(&c->blocks);
 	return c;
 }
 
 void cluster_free(struct cluster *c)
 {
-	struct member *m;
+	struct known_node *m;
 	struct block *b;
 
 	if (!c)
@@ -589,7 +589,7 @@ void cluster_free(struct cluster *c)
 		free(b->name);
 		free(b);
 	}
-	while ((m = TAILQ_FIRST(&c->members)))
+	while ((m = TAILQ_FIRST(&c->nodes)))
 		forget(c, m);
 	free(c);
 }

@@ -26,7 +26,7 @@
 #define CLUSTER_KEY6	 "projectcalico.org/WireguardPublicKeyV6"
 #define CLUSTER_OWN_KEY4 "podveil.io/WireguardPublicKey"
 #define CLUSTER_OWN_KEY6 "podveil.io/WireguardPublicKeyV6"
-#define CLUSTER_LEFT	 "off"
+#define CLUSTER_STOPPED	 "off"
 
 struct cluster;
 
@@ -50,8 +50,8 @@ void cluster_block(struct cluster *c, const json_t *block, bool gone);
 enum cluster_kind { CLUSTER_NODES, CLUSTER_BLOCKS };
 /* A list begins, and ends: what was not given in between is gone, if it was `complete`. Nothing is
  * told until both kinds were listed once, or found missing. */
-void cluster_listing(struct cluster *c, enum cluster_kind kind);
-void cluster_listed(struct cluster *c, enum cluster_kind kind, bool complete);
+void cluster_list_begin(struct cluster *c, enum cluster_kind kind);
+void cluster_list_end(struct cluster *c, enum cluster_kind kind, bool complete);
 
 /* The annotation with a node's key as it is, for IPv4 (V6: the other) tunnels; "" where there is
  * none, NULL where the node is not there. Calico's, and our own. */

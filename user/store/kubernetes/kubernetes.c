@@ -19,7 +19,6 @@
 
 #include "base/log.h"
 #include "store/backoff.h"
-#include "store/document.h"
 #include "store/http/rest.h"
 #include "store/kubernetes/cluster.h"
 #include "store/kubernetes/kubeconfig.h"
@@ -28,6 +27,7 @@
 #include "store/kubernetes/reflector.h"
 #include "store/kubernetes/status_object.h"
 #include "store/memory.h"
+#include "store/settings_json.h"
 #include "store/store.h"
 
 /* A resource that is taken out of the cluster tells first that its objects were deleted. */
@@ -83,7 +83,7 @@ struct kubernetes {
 static bool complain(struct kubernetes *k, enum health_extent extent, const char *what,
 		     const char *problem)
 {
-	return health_trouble(k->place->health, extent, what, problem);
+	return health_set_problem(k->place->health, extent, what, problem);
 }
 
 static void list_again_if(struct collection *c, bool lost)
@@ -106,11 +106,11 @@ static void on_record(void *context, const char *name, const struct node_record 
 	struct kubernetes *k = context;
 
 	if (r)
-		memory_node(k->place->memory, r);
+		memory_put_node(k->place->memory, r);
 	else
-		memory_deleted(k->place->memory, MEMORY_NODES, name);
+		memory_delete(k->place->memory, MEMORY_NODES, name);
 	if (k->own)
-		node_status_look(k->own, name);
+		node_status_check(k->own, name);
 }
 
 /* What a list does not have, but is known, stays. */
@@ -125,7 +125,7 @@ static void on_problem(void *context, const char *object, const char *what)
 {
 	struct kubernetes *k = context;
 
-	/* One at a time: the next one is told when this one is mended. */
+	/* One at a time: the next one is told when this one is repaired. */
 	if (!k->problems++ && complain(k, HEALTH_PART, object, what))
 		log_warn("store: a part of an object is not used", "object=%s problem=\"%s\"",
 			 object, what);
@@ -149,9 +149,9 @@ static void on_node(struct kubernetes *k, const json_t *o, bool gone)
 		k->seen = k->there = !gone;
 	}
 	if (gone)
-		memory_deleted(k->place->memory, MEMORY_NODES, name);
+		memory_delete(k->place->memory, MEMORY_NODES, name);
 	else
-		memory_there(k->place->memory, MEMORY_NODES, name);
+		memory_put_unusable(k->place->memory, MEMORY_NODES, name);
 }
 
 static bool ours_missing(const struct kubernetes *k)
@@ -170,12 +170,12 @@ static void nodes_listed(struct kubernetes *k, const struct reflector_list *l)
 		list.doubt = "an object in the list could not be read";
 	else if (ours_missing(k))
 		list.doubt = "our own Node is not in the list";
-	memory_listed(k->place->memory, MEMORY_NODES, &list);
+	memory_list_end(k->place->memory, MEMORY_NODES, &list);
 	list_again_if(&k->collections[NODES], memory_lost(k->place->memory, MEMORY_NODES));
-	cluster_listed(k->cluster, CLUSTER_NODES, true);
+	cluster_list_end(k->cluster, CLUSTER_NODES, true);
 }
 
-static void see_block_ranges(void *context, const struct memory_entry *e)
+static void visit_block_ranges(void *context, const struct memory_entry *e)
 {
 	if (e->kind == MEMORY_NODES && e->record.tunnels_assigned && !e->lost)
 		*(bool *)context = true;
@@ -194,7 +194,7 @@ static void blocks_listed(struct kubernetes *k, const struct reflector_list *l)
 
 	/* Ranges that are remembered were those of blocks, and stay so until blocks are read. */
 	if (!expected)
-		memory_each(k->place->memory, see_block_ranges, &expected);
+		memory_each(k->place->memory, visit_block_ranges, &expected);
 	if (l->there)
 		k->blocks_revision = l->revision;
 	if (expected && why) {
@@ -202,13 +202,13 @@ static void blocks_listed(struct kubernetes *k, const struct reflector_list *l)
 			log_warn("store: IPAM blocks are gone, and nobody deleted them: what is "
 				 "known stands",
 				 "resource=%s problem=\"%s\"", c->what, why);
-	} else if (health_well(k->place->health, "IPAM blocks")) {
+	} else if (health_clear_problem(k->place->health, "IPAM blocks")) {
 		log_info("store: in order again", "resource=%s", c->what);
 	}
 	list_again_if(c, expected && why);
 	/* Where nothing of them was read yet, records go on as they are remembered. */
 	if (!expected || !none || cluster_blocks(k->cluster))
-		cluster_listed(k->cluster, CLUSTER_BLOCKS, !l->passed_over && !(expected && why));
+		cluster_list_end(k->cluster, CLUSTER_BLOCKS, !l->passed_over && !(expected && why));
 }
 
 /* --- settings --- */
@@ -219,15 +219,15 @@ static void on_settings(struct kubernetes *k, const json_t *o, bool gone)
 	const char *name = text_of(o, "name"), *node;
 	char source[400];
 
-	if (!name || !document_node(name, &node))
+	if (!name || !settings_json_node(name, &node))
 		return;
 	if (gone) {
-		memory_deleted_probably(k->place->memory, MEMORY_SETTINGS, node);
+		memory_expect_deletion(k->place->memory, MEMORY_SETTINGS, node);
 		reflector_list_again(c->reflector, CONFIRM_MS);
 		return;
 	}
 	snprintf(source, sizeof(source), "%s/%.253s", k->resource->name, name);
-	document_tell(k->place->memory, node, json_object_get(o, "spec"), source);
+	settings_json_remember(k->place->memory, node, json_object_get(o, "spec"), source);
 }
 
 /* Our own Node says whether the server is the one it was, so it has to be known. */
@@ -246,7 +246,7 @@ static void judge_settings(struct kubernetes *k)
 	if (!k->settings_due || !k->collections[NODES].listed)
 		return;
 	k->settings_due = false;
-	memory_listed(k->place->memory, MEMORY_SETTINGS, &list);
+	memory_list_end(k->place->memory, MEMORY_SETTINGS, &list);
 	list_again_if(&k->collections[CONFIG], memory_lost(k->place->memory, MEMORY_SETTINGS));
 }
 
@@ -256,7 +256,7 @@ static void settings_listed(struct kubernetes *k, const struct reflector_list *l
 
 	k->settings_due = true;
 	if (l->there)
-		health_well(k->place->health, k->resource->kind);
+		health_clear_problem(k->place->health, k->resource->kind);
 	else if (complain(k, known ? HEALTH_BLIND : HEALTH_PART, k->resource->kind,
 			  "its resource is not installed"))
 		log_warn("store: the resource with the settings is not installed",
@@ -285,7 +285,7 @@ static void on_object(void *context, const json_t *o, bool gone)
 		on_settings(k, o, gone);
 	snprintf(object, sizeof(object), "%s/%.253s", c->what, name ? name : "");
 	if (!k->problems)
-		health_well(k->place->health, object);
+		health_clear_problem(k->place->health, object);
 }
 
 static void on_listing(void *context)
@@ -296,12 +296,12 @@ static void on_listing(void *context)
 	c->objects = 0;
 	if (c == &k->collections[NODES]) {
 		k->seen = false;
-		memory_listing(k->place->memory, MEMORY_NODES);
-		cluster_listing(k->cluster, CLUSTER_NODES);
+		memory_list_begin(k->place->memory, MEMORY_NODES);
+		cluster_list_begin(k->cluster, CLUSTER_NODES);
 	} else if (c == &k->collections[BLOCKS]) {
-		cluster_listing(k->cluster, CLUSTER_BLOCKS);
+		cluster_list_begin(k->cluster, CLUSTER_BLOCKS);
 	} else {
-		memory_listing(k->place->memory, MEMORY_SETTINGS);
+		memory_list_begin(k->place->memory, MEMORY_SETTINGS);
 	}
 }
 
@@ -329,12 +329,12 @@ static void on_listed(void *context, const struct reflector_list *l)
 	k->place->synced(k->place->context);
 }
 
-static void on_trouble(void *context, bool blind, const char *what)
+static void on_watch_problem(void *context, bool blind, const char *what)
 {
 	const struct collection *c = context;
 
 	if (!what) {
-		if (health_well(c->k->place->health, c->what))
+		if (health_clear_problem(c->k->place->health, c->what))
 			log_info("store: in order again", "resource=%s", c->what);
 		return;
 	}
@@ -354,7 +354,7 @@ static int watch(struct kubernetes *k, int which, const char *what, const char *
 		.object = on_object,
 		.listing = on_listing,
 		.listed = on_listed,
-		.trouble = on_trouble,
+		.problem = on_watch_problem,
 		.context = c,
 	};
 

@@ -8,8 +8,8 @@
 #include <stdlib.h>
 
 #include "base/log.h"
-#include "store/document.h"
 #include "store/kubernetes/status_object.h"
+#include "store/settings_json.h"
 
 #define CALL_MS 10000
 
@@ -88,13 +88,14 @@ int kubernetes_set(struct event_base *base, struct rest *rest, const struct kube
 		   const char *node, const struct store_setting *changes, unsigned int n)
 {
 	json_t *spec = json_object(), *patch;
-	char *name = document_name(node), *path = NULL, *text = NULL;
+	char *name = settings_json_name(node), *path = NULL, *text = NULL;
 	struct outcome o = {.status = 0};
 	int err = -ENOMEM;
 
 	for (unsigned int i = 0; i < n; i++)
 		json_object_set_new(spec, changes[i].name,
-				    changes[i].value ? document_value(&changes[i]) : json_null());
+				    changes[i].value ? settings_json_value(&changes[i])
+						     : json_null());
 	patch = json_pack("{s:O}", "spec", spec);
 	text = json_dumps(patch, JSON_COMPACT);
 	json_decref(patch);

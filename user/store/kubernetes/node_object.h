@@ -15,7 +15,7 @@ struct node_object {
 	struct cidr wireguard4, wireguard6; /* tunnel addresses */
 	struct cidr overlays[4];	    /* VXLAN, IPIP; IPv4, then IPv6 */
 	char key4[64], key6[64];	    /* Calico's annotations as they are; empty: none */
-	char own4[64], own6[64];	    /* ours likewise: a key, or CLUSTER_LEFT */
+	char own4[64], own6[64];	    /* ours likewise: a key, or CLUSTER_STOPPED */
 	enum { CONDITION_NONE, CONDITION_ENCRYPTS, CONDITION_OFF } condition; /* PodveilReady */
 	struct cidr *spec; /* spec.podCIDRs; allocated */
 	size_t n_spec;

@@ -12,9 +12,9 @@
 #include "base/log.h"
 #include "store/backoff.h"
 #include "store/budget.h"
+#include "store/event_wait.h"
 #include "store/kubernetes/node_events.h"
 #include "store/kubernetes/status_object.h"
-#include "store/patience.h"
 
 #define CALL_MS	  10000
 #define KEY_TEXT  sodium_base64_ENCODED_LEN(32, sodium_base64_VARIANT_ORIGINAL)
@@ -58,7 +58,7 @@ static const char *own_key(const struct node_status *s, bool v6)
 {
 	if (s->foreign[v6])
 		return "";
-	return *s->keys[v6] ? s->keys[v6] : CLUSTER_LEFT;
+	return *s->keys[v6] ? s->keys[v6] : CLUSTER_STOPPED;
 }
 
 /* False where the node's annotations are what they should be. Absent and empty are the same. */
@@ -219,7 +219,7 @@ void node_status_foreign_keys(struct node_status *s, bool v4, bool v6)
 	s->foreign[1] = v6;
 }
 
-void node_status_look(struct node_status *s, const char *node)
+void node_status_check(struct node_status *s, const char *node)
 {
 	const struct timeval now = {0, 0};
 
@@ -260,7 +260,7 @@ static bool keys_are_there(void *context)
 
 void node_status_flush(struct node_status *s, unsigned int ms)
 {
-	patience_wait(s->base, ms, keys_are_there, s);
+	event_wait(s->base, ms, keys_are_there, s);
 }
 
 struct node_status *node_status_new(struct event_base *base, struct rest *rest,

@@ -33,7 +33,7 @@ void node_status_keys(struct node_status *s, const uint8_t key4[32], const uint8
 /* The keys of these families are another WireGuard's on this node (Felix's): they stay as they are. */
 void node_status_foreign_keys(struct node_status *s, bool v4, bool v6);
 /* The cluster has news of a node: is it ours, and is it as it should be? */
-void node_status_look(struct node_status *s, const char *node);
+void node_status_check(struct node_status *s, const char *node);
 void node_status_condition(struct node_status *s, const struct store_state *state);
 void node_status_event(struct node_status *s, const char *reason, const char *message);
 /* Runs the event loop until the keys are there; at most so long. */

@@ -30,32 +30,32 @@ struct reflector {
 	struct backoff backoff;
 	char version[VERSION_BYTES]; /* empty: a list is due */
 	char *more;		     /* the next page */
-	bool expired, heard, watching;
+	bool expired, received_any, watching;
 	bool passed_over; /* something of the list that was made last, or is under way */
 };
 
 static void start(struct reflector *r);
 
-static void trouble(const struct reflector *r, bool blind, const char *what)
+static void report_problem(const struct reflector *r, bool blind, const char *what)
 {
-	r->params.trouble(r->params.context, blind, what);
+	r->params.problem(r->params.context, blind, what);
 }
 
 static void pass_over(struct reflector *r, const char *what)
 {
 	r->passed_over = true;
-	trouble(r, false, what);
+	report_problem(r, false, what);
 }
 
 /* A watch stands: only that shows that a list was worth its while. */
-static void well(struct reflector *r)
+static void report_recovery(struct reflector *r)
 {
 	backoff_reset(&r->backoff);
 	if (!r->passed_over)
-		trouble(r, false, NULL);
+		report_problem(r, false, NULL);
 }
 
-static void again(struct reflector *r, unsigned int at_least_s)
+static void retry_later(struct reflector *r, unsigned int at_least_s)
 {
 	struct timeval wait = backoff_next(&r->backoff, randombytes_random());
 
@@ -76,8 +76,8 @@ static void failed(struct reflector *r, const struct rest_answer *a)
 	char what[STATUS_OBJECT_TEXT];
 
 	status_object_explain(a, what);
-	trouble(r, true, what);
-	again(r, a->retry_after);
+	report_problem(r, true, what);
+	retry_later(r, a->retry_after);
 }
 
 static const char *version_of(const json_t *o)
@@ -120,7 +120,7 @@ static void missing(struct reflector *r)
 	const struct reflector_list l = {.there = false};
 
 	r->passed_over = false;
-	well(r);
+	report_recovery(r);
 	forget_list(r);
 	r->params.listing(r->params.context);
 	r->params.listed(r->params.context, &l);
@@ -177,8 +177,8 @@ static void on_listed(void *context, const struct rest_answer *a)
 	if (page_done(r, splitter_rest(&r->splitter))) {
 		/* Without a version there is nothing to watch from. */
 		forget_list(r);
-		trouble(r, true, "the list ended early, or has no resourceVersion");
-		again(r, 0);
+		report_problem(r, true, "the list ended early, or has no resourceVersion");
+		retry_later(r, 0);
 		return;
 	}
 	if (r->splitter.too_large)
@@ -221,7 +221,7 @@ static void on_event(void *context, const char *text, size_t len)
 		r->params.object(r->params.context, o, !strcmp(type, "DELETED"));
 		advance(r, version_of(o));
 	}
-	r->heard = true;
+	r->received_any = true;
 	json_decref(e);
 }
 
@@ -233,8 +233,8 @@ static bool on_news(void *context, const char *bytes, size_t n)
 	/* What was too large said something, which only a list can tell now. */
 	if (r->splitter.too_large)
 		r->expired = true;
-	if (r->heard && !r->expired)
-		well(r);
+	if (r->received_any && !r->expired)
+		report_recovery(r);
 	return !err && !r->expired;
 }
 
@@ -249,7 +249,7 @@ static void on_stands(evutil_socket_t fd, short what, void *context)
 {
 	(void)fd;
 	(void)what;
-	well(context);
+	report_recovery(context);
 }
 
 static void on_watched(void *context, const struct rest_answer *a)
@@ -263,10 +263,10 @@ static void on_watched(void *context, const struct rest_answer *a)
 		forget_list(r);
 	/* A watch that ends in good order was ended by its time limit, or by a server that goes
 	 * down. */
-	if (ended && r->heard && !r->expired)
+	if (ended && r->received_any && !r->expired)
 		start(r);
 	else if (ended || r->expired)
-		again(r, 0);
+		retry_later(r, 0);
 	else
 		failed(r, a);
 }
@@ -308,12 +308,12 @@ static void start(struct reflector *r)
 	}
 	splitter_fini(&r->splitter);
 	splitter_init(&r->splitter, watch ? NULL : "items", watch ? on_event : on_item, r);
-	r->expired = r->heard = false;
+	r->expired = r->received_any = false;
 	r->call = path ? rest_start(r->params.rest, &q) : NULL;
 	free(path);
 	if (!r->call) {
-		trouble(r, true, "no memory for a request");
-		again(r, 0);
+		report_problem(r, true, "no memory for a request");
+		retry_later(r, 0);
 	}
 }
 

@@ -41,7 +41,7 @@ struct reflector_params {
 	void (*listed)(void *context, const struct reflector_list *l);
 	/* Something goes wrong, said each time; NULL: all is well. `blind`: what changes is not
 	 * seen. */
-	void (*trouble)(void *context, bool blind, const char *what);
+	void (*problem)(void *context, bool blind, const char *what);
 	void *context;
 };
 

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Whose session counts, after a tunnel was switched off and on again. */
+#include "check.h"
+#include "device/device.h"
+#include "tunnel/tunnel_peers.h"
+
+#define NONE UINT64_MAX
+
+/* What a device says: so many sessions since the peer was made, the last one so old, by a clock that
+ * shows this. */
+static bool see(struct tunnel_peer *m, uint64_t sessions, uint64_t age_ns, int64_t clock_s)
+{
+	const struct peer_view v = {
+		.sessions = sessions,
+		.session_age_ns = age_ns,
+		.last_handshake = {.tv_sec = clock_s},
+	};
+
+	return tunnel_peer_observe(m, &v);
+}
+
+static void only_new_sessions_count_after_a_new_beginning(void **state)
+{
+	struct tunnel_peer m = {.routed = true};
+
+	(void)state;
+	assert_false(tunnel_peer_has_fresh_session(&m));
+	see(&m, 3, 5, 1000);
+	assert_true(tunnel_peer_has_fresh_session(&m));
+	tunnel_peer_require_new_session(&m);
+	assert_false(m.routed);
+	assert_false(tunnel_peer_has_fresh_session(&m));
+	see(&m, 3, 6, 1000);
+	assert_false(tunnel_peer_has_fresh_session(&m));
+	see(&m, 4, 0, 1001);
+	assert_true(tunnel_peer_has_fresh_session(&m));
+	see(&m, 4, NONE, 1001);
+	assert_false(tunnel_peer_has_fresh_session(&m));
+}
+
+static void whatever_the_clock_shows(void **state)
+{
+	struct tunnel_peer m = {.routed = false};
+
+	(void)state;
+	see(&m, 1, 5, 1000);
+	/* Set back by somebody, it is an old session's no less; set forward, no more. */
+	tunnel_peer_require_new_session(&m);
+	see(&m, 2, 0, 10);
+	assert_true(tunnel_peer_has_fresh_session(&m));
+	tunnel_peer_require_new_session(&m);
+	see(&m, 2, 1, 99999);
+	assert_false(tunnel_peer_has_fresh_session(&m));
+}
+
+static void a_peer_that_was_made_anew_counts_from_the_start(void **state)
+{
+	struct tunnel_peer m = {.routed = false};
+
+	(void)state;
+	see(&m, 7, 5, 1000);
+	tunnel_peer_require_new_session(&m);
+	see(&m, 1, 0, 1001);
+	assert_true(tunnel_peer_has_fresh_session(&m));
+}
+
+static void in_vain_is_in_vain_until_a_session_stands(void **state)
+{
+	struct tunnel_peer m = {.routed = false};
+	struct peer_view v = {.session_age_ns = NONE, .attempts = 2};
+
+	(void)state;
+	assert_true(tunnel_peer_observe(&m, &v));
+	assert_true(m.unanswered);
+	v.attempts = 0; /* it begins once more */
+	assert_false(tunnel_peer_observe(&m, &v));
+	assert_true(m.unanswered);
+	v.sessions = 1; /* and the clock shows what it did: it may have been set back */
+	assert_true(tunnel_peer_observe(&m, &v));
+	assert_false(m.unanswered);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(only_new_sessions_count_after_a_new_beginning),
+		cmocka_unit_test(whatever_the_clock_shows),
+		cmocka_unit_test(a_peer_that_was_made_anew_counts_from_the_start),
+		cmocka_unit_test(in_vain_is_in_vain_until_a_session_stands),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

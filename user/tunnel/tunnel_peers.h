@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The peers of a tunnel as nodes: what the device was told of each, whether a session stands, how
+ * far its traffic has come. Thread: control. Errors: negative errno; nothing is logged.
+ */
+#ifndef TUNNEL_TUNNEL_PEERS_H
+#define TUNNEL_TUNNEL_PEERS_H
+
+#include "plan/plan.h"
+
+struct device;
+struct peer_view;
+
+/* What the device was told of a peer, and how far its traffic has come. */
+struct tunnel_peer {
+	char *node; /* name */
+	uint8_t key[32];
+	struct endpoint endpoint;
+	struct cidr *allowed;
+	size_t n_allowed;
+	bool routed;			  /* its routes go through the tunnel, and stay there */
+	unsigned int ticks_through;	  /* since then, up to STEADY_TICKS */
+	uint64_t routed_since;		  /* Unix time, s */
+	bool session;			  /* stands now */
+	bool unanswered;		  /* initiations were repeated in vain */
+	uint64_t session_age;		  /* ns; UINT64_MAX: no session */
+	struct endpoint current_endpoint; /* as the device knows it */
+	uint64_t sent_bytes, received_bytes;
+	uint64_t last_handshake; /* Unix time, ns; 0: never. To be shown: the clock may be set */
+	uint64_t sessions;	 /* that were agreed on, as the device counts them */
+	uint64_t old_sessions;	 /* the first so many do not count */
+	unsigned int ticks_without_session; /* ticks without a session, before the first one */
+	uint64_t received;		    /* packets, now and when last probed */
+	uint64_t received_at_probe;
+};
+
+/* So long after routes moved, nothing is under way by the old ones any more, and the peer has moved
+ * its own. */
+#define STEADY_TICKS 4
+
+struct tunnel_peers {
+	struct tunnel_peer *all; /* in the order of names */
+	size_t n;
+	bool changed; /* somebody began to answer, or ceased to; cleared by whoever saw to it */
+};
+
+int tunnel_peers_from_plan(struct tunnel_peers *out, const struct plan *p, int family);
+void tunnel_peers_fini(struct tunnel_peers *m);
+struct tunnel_peer *tunnel_peers_find(const struct tunnel_peers *m, const char *node);
+
+/* Tells the device what is new or has changed since `before`; everything where that is NULL, or for
+ * all where the keepalive changed. */
+int tunnel_peers_configure(const struct tunnel_peers *now, const struct tunnel_peers *before,
+			   struct device *d, uint16_t keepalive, bool keepalive_changed);
+/* Those whose key nobody has any more: after their routes went. */
+int tunnel_peers_remove_outdated(const struct tunnel_peers *before, const struct tunnel_peers *now,
+				 struct device *d);
+/* Peers that somebody else gave to the device. */
+int tunnel_peers_remove_foreign(const struct tunnel_peers *m, struct device *d);
+/* Reads from the device whose sessions stand, and notes in `changed` what is to be seen to. */
+void tunnel_peers_refresh(struct tunnel_peers *m, struct device *d);
+
+/* What the device says of one. True: it began to answer, or ceased to. */
+bool tunnel_peer_observe(struct tunnel_peer *m, const struct peer_view *v);
+/* The sessions there are do not count any more. */
+void tunnel_peer_require_new_session(struct tunnel_peer *m);
+/* A session stands that counts. */
+bool tunnel_peer_has_fresh_session(const struct tunnel_peer *m);
+
+#endif
