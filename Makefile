@@ -57,7 +57,7 @@ C_FILES := $(shell find user bpf include scripts vmlinux tests -name '*.[ch]' 2>
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all docs version-is-checked help deps deps-kubernetes peers unit bpf-tests fuzz unit-programs asan-programs check-emulated e2e check-etcd check-vm check-apiserver check check-quick mutants \
+.PHONY: all docs version-is-checked help deps deps-kubernetes deps-felix peers unit bpf-tests fuzz unit-programs asan-programs check-emulated e2e check-etcd check-vm check-apiserver check check-quick mutants \
 	check-kubernetes check-all check-arm64 deps-arm64 demo demo-kubernetes bench bench-kubernetes format lint install clean test-programs
 
 all: $(B)/podveil $(B)/.pages
@@ -78,6 +78,7 @@ help:
 	@echo "make bench-kubernetes   the agent in a cluster of 5,000 nodes and 10,000 IPAM blocks"
 	@echo "make deps               install what building and testing needs, from Debian's packages first"
 	@echo "make deps-kubernetes    Kubernetes' own programs, for tests and lab, into build/kubernetes"
+	@echo "make deps-felix         Calico's Felix, for the test that runs beside it, into build/peers"
 	@echo "make docs               what is made from tables in the code: $(PAGES)"
 	@echo "make install            podveil, manual page, completions, systemd unit; DESTDIR= PREFIX=$(PREFIX)"
 	@echo "make format, lint, clean"
@@ -107,6 +108,10 @@ $(DEPS_KUBERNETES): scripts/deps-kubernetes.sh tests/kubernetes/go.mod tests/kub
 	@mkdir -p $(@D)
 	sh scripts/deps-kubernetes.sh
 	@touch $@
+
+# Calico's Felix, for tests/vm/test_felix.py, which is skipped without it: seven minutes on two cores, once.
+deps-felix:
+	sh scripts/deps-felix.sh
 
 DEPS_ARM64 := build/.deps-arm64
 

@@ -166,11 +166,12 @@ def plain(capture, pod):
 
 
 def felix_device(c, node, peer):
-    """A WireGuard with rule and routes, as Felix makes them; its public key."""
+    """A WireGuard with rule and routes, as Felix makes them (of Calico 3.28, whose mark is another than ours); its public
+    key."""
     node.run("ip link add wireguard.cali type wireguard && wg genkey > /run/felix.key && wg set wireguard.cali "
-             "private-key /run/felix.key listen-port 51820 fwmark 0x200000 && ip addr add "
+             "private-key /run/felix.key listen-port 51820 fwmark 0x100000 && ip addr add "
              f"10.244.{node.index}.0/32 dev wireguard.cali && ip link set wireguard.cali mtu 1440 up && "
-             "ip rule add priority 99 not fwmark 0x200000/0x200000 lookup 1 && "
+             "ip rule add priority 99 not fwmark 0x100000/0x100000 lookup 1 && "
              f"ip route add {peer.pods4} dev wireguard.cali scope link table 1 && "
              f"ip route add throw {node.pods4} table 1")
     return node.run("wg show wireguard.cali public-key").strip()

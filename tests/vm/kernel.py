@@ -122,8 +122,9 @@ def initramfs(machine, release, command, out):
                            check=True)
 
 
-def run(machine, command, seconds=240):
-    """Boots it, runs the command (a list) as root there; (exit code, console output)."""
+def run(machine, command, seconds=240, on=None, tap=None):
+    """Boots it, runs the command (a list) as root there; (exit code, console output). With `tap` it has a network device,
+    which is that one of the host `on`."""
     kernel = glob.glob(os.path.join(machine.kernel, "boot/vmlinuz-*"))[0]
     release = os.path.basename(kernel)[len("vmlinuz-"):]
     with tempfile.NamedTemporaryFile(suffix=".cpio") as image:
@@ -134,6 +135,9 @@ def run(machine, command, seconds=240):
                 "-append", f"console={machine.console} quiet panic=-1 mitigations=off",
                 *(word for path, tag in ((machine.root, "root"), (ROOT, "work")) for word in (
                     "-virtfs", f"local,path={path},mount_tag={tag},security_model=none,readonly=on,multidevs=remap"))]
+        if tap:
+            qemu += ["-netdev", f"tap,id=wire,ifname={tap},script=no,downscript=no", "-device", "virtio-net-pci,netdev=wire"]
+            qemu = on.enter(qemu)
         try:
             done = subprocess.run(qemu, stdin=subprocess.DEVNULL, capture_output=True, text=True,
                                   errors="replace", timeout=seconds)

@@ -178,6 +178,7 @@ int route_default(int *ifindex)
 
 struct rule_search {
 	int family;
+	uint32_t mark;
 	bool ours; /* those with our protocol, or those with none */
 	void (*each)(void *context, uint32_t priority, uint32_t table);
 	void *context;
@@ -188,8 +189,9 @@ static uint32_t u32_or(const struct nlattr *a, uint32_t fallback)
 	return a ? mnl_attr_get_u32(a) : fallback;
 }
 
-/* `not from all fwmark 0x200000/0x200000 lookup TABLE`, and not a word more? */
-static bool is_alike(const struct fib_rule_hdr *header, const struct nlattr *const *a)
+/* `not from all fwmark MARK/MARK lookup TABLE`, with no other selector? */
+static bool is_alike(const struct fib_rule_hdr *header, const struct nlattr *const *a,
+		     uint32_t mark)
 {
 	static const uint16_t selectors[] = {
 		FRA_IIFNAME,   FRA_OIFNAME,  FRA_FLOW,	      FRA_TUN_ID,      FRA_GOTO,
@@ -199,7 +201,7 @@ static bool is_alike(const struct fib_rule_hdr *header, const struct nlattr *con
 		if (a[selectors[i]])
 			return false;
 	return header->flags & FIB_RULE_INVERT && header->action == FR_ACT_TO_TBL &&
-	       u32_or(a[FRA_FWMARK], 0) == RULE_MARK && u32_or(a[FRA_FWMASK], 0) == RULE_MARK &&
+	       u32_or(a[FRA_FWMARK], 0) == mark && u32_or(a[FRA_FWMASK], 0) == mark &&
 	       !header->src_len && !header->dst_len && !header->tos;
 }
 
@@ -213,7 +215,7 @@ static int on_rule(const struct nlmsghdr *m, void *context)
 	rtnl_attributes(m, sizeof(*header), a, FRA_MAX);
 	protocol = a[FRA_PROTOCOL] ? mnl_attr_get_u8(a[FRA_PROTOCOL]) : 0;
 	if (header->family == s->family && (protocol == ROUTE_PROTOCOL) == s->ours &&
-	    is_alike(header, a))
+	    is_alike(header, a, s->mark))
 		s->each(s->context, u32_or(a[FRA_PRIORITY], 0),
 			u32_or(a[FRA_TABLE], header->table));
 	return MNL_CB_OK;
@@ -230,10 +232,10 @@ static int rule_each(const struct rule_search *s)
 	return rtnl_query(m, on_rule, (void *)s);
 }
 
-int rule_each_foreign(int family, void (*each)(void *context, uint32_t priority, uint32_t table),
-		      void *context)
+int rule_each_foreign(int family, uint32_t mark,
+		      void (*each)(void *context, uint32_t priority, uint32_t table), void *context)
 {
-	const struct rule_search s = {family, false, each, context};
+	const struct rule_search s = {family, mark, false, each, context};
 
 	return rule_each(&s);
 }
@@ -253,15 +255,15 @@ static void visit_rule(void *context, uint32_t priority, uint32_t table)
 int rule_find(int family, uint32_t priority, uint32_t table, bool *there)
 {
 	struct rule_wanted w = {.priority = priority, .table = table};
-	const struct rule_search s = {family, true, visit_rule, &w};
+	const struct rule_search s = {family, RULE_MARK, true, visit_rule, &w};
 	int err = rule_each(&s);
 
 	*there = w.there;
 	return err;
 }
 
-static int rule_do(uint16_t type, uint16_t flags, int family, uint32_t priority, uint32_t table,
-		   uint8_t protocol)
+static int rule_do(uint16_t type, uint16_t flags, int family, uint32_t mark, uint32_t priority,
+		   uint32_t table, uint8_t protocol)
 {
 	char buffer[RTNL_BUFFER];
 	void *body;
@@ -272,10 +274,10 @@ static int rule_do(uint16_t type, uint16_t flags, int family, uint32_t priority,
 	header->action = FR_ACT_TO_TBL;
 	header->flags = FIB_RULE_INVERT;
 	mnl_attr_put_u32(m, FRA_PRIORITY, priority);
-	mnl_attr_put_u32(m, FRA_FWMARK, RULE_MARK);
-	mnl_attr_put_u32(m, FRA_FWMASK, RULE_MARK);
+	mnl_attr_put_u32(m, FRA_FWMARK, mark);
+	mnl_attr_put_u32(m, FRA_FWMASK, mark);
 	mnl_attr_put_u32(m, FRA_TABLE, table);
-	/* Whose it is: a rule of somebody else that is the same but for this is not ours. */
+	/* The protocol number tells our rule from an equal one of somebody else. */
 	mnl_attr_put_u8(m, FRA_PROTOCOL, protocol);
 	return rtnl_request(m);
 }
@@ -287,21 +289,22 @@ int rule_add(int family, uint32_t priority, uint32_t table)
 
 	if (err || there)
 		return err;
-	/* Not NLM_F_EXCL: to the kernel, somebody else's that is the same but for the protocol is
-	 * the same. */
-	return rule_do(RTM_NEWRULE, NLM_F_CREATE, family, priority, table, ROUTE_PROTOCOL);
+	/* Without NLM_F_EXCL: the kernel ignores the protocol when it looks for an equal rule, so
+	 * another program's rule would make ours fail. */
+	return rule_do(RTM_NEWRULE, NLM_F_CREATE, family, RULE_MARK, priority, table,
+		       ROUTE_PROTOCOL);
 }
 
 int rule_delete(int family, uint32_t priority, uint32_t table)
 {
-	return rule_do(RTM_DELRULE, 0, family, priority, table, ROUTE_PROTOCOL);
+	return rule_do(RTM_DELRULE, 0, family, RULE_MARK, priority, table, ROUTE_PROTOCOL);
 }
 
-int rule_delete_foreign(int family, uint32_t priority, uint32_t table)
+int rule_delete_foreign(int family, uint32_t mark, uint32_t priority, uint32_t table)
 {
 	/* Without a protocol the kernel takes the first that matches: the older one, theirs. Were
 	 * it ours, it would be put back, and theirs has the same effect meanwhile. */
-	return rule_do(RTM_DELRULE, 0, family, priority, table, 0);
+	return rule_do(RTM_DELRULE, 0, family, mark, priority, table, 0);
 }
 
 /* --- addresses --- */
@@ -444,7 +447,7 @@ void route_watch_drain(struct route_watch *w)
 {
 	char buffer[8192];
 
-	/* An overrun (ENOBUFS) is news like any other: whoever asks looks at everything. */
+	/* An overrun (ENOBUFS) counts as a change, too: the caller then reads everything. */
 	while (recv(route_watch_fd(w), buffer, sizeof(buffer), MSG_DONTWAIT) > 0 ||
 	       errno == ENOBUFS || errno == EINTR)
 		errno = 0;

@@ -42,11 +42,13 @@ int route_delete(uint32_t table, int ifindex, const struct route *r);
 int rule_find(int family, uint32_t priority, uint32_t table, bool *there);
 int rule_add(int family, uint32_t priority, uint32_t table); /* 0 also where it is there */
 int rule_delete(int family, uint32_t priority, uint32_t table);
-/* Rules of others that are the same as ours but for the protocol: Felix makes such. */
-int rule_each_foreign(int family, void (*each)(void *context, uint32_t priority, uint32_t table),
+/* Rules of others that are the same as ours but for the protocol, and with `mark` in the place of
+ * ours: Felix makes such. */
+int rule_each_foreign(int family, uint32_t mark,
+		      void (*each)(void *context, uint32_t priority, uint32_t table),
 		      void *context);
 /* One of them goes. */
-int rule_delete_foreign(int family, uint32_t priority, uint32_t table);
+int rule_delete_foreign(int family, uint32_t mark, uint32_t priority, uint32_t table);
 
 /* Addresses of a device of one family, but link-local ones. */
 int address_each(int family, int ifindex, void (*each)(void *context, const struct cidr *a),

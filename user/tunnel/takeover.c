@@ -52,9 +52,10 @@ static int read_felix(struct felix *f)
 
 	if (!err)
 		err = our_routes(f->family, f->device.ifindex, &f->routes, &f->n_routes);
-	if (!err)
-		err = rule_each_foreign(f->family, visit_rule, f);
-	if (f->wireguard.fwmark != RULE_MARK || sodium_is_zero(f->wireguard.private_key, 32))
+	/* Which bit it marks with hangs on its version and its iptablesMarkMask. */
+	if (!err && f->wireguard.fwmark)
+		err = rule_each_foreign(f->family, f->wireguard.fwmark, visit_rule, f);
+	if (sodium_is_zero(f->wireguard.private_key, 32))
 		f->table = 0;
 	return err;
 }
@@ -97,7 +98,7 @@ static int take(const struct felix *f, const char *key_name, uint8_t private_key
 	if (err)
 		return err;
 	memcpy(private_key, f->wireguard.private_key, 32);
-	rule_delete_foreign(f->family, f->priority, f->table);
+	rule_delete_foreign(f->family, f->wireguard.fwmark, f->priority, f->table);
 	return 0;
 }
 

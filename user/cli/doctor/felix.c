@@ -14,7 +14,6 @@
 #include "cli/doctor/felix_objects.h"
 #include "cli/doctor/felix_traces.h"
 #include "netlink/link.h"
-#include "netlink/route.h"
 #include "netlink/wireguard.h"
 #include "tunnel/takeover.h"
 
@@ -193,7 +192,7 @@ enum wireguard {
 	WIREGUARD_ABANDONED, /* the device is there, its key is not in the Node */
 };
 
-/* Felix's own: a device of the kernel's with the mark that it and we share. */
+/* Felix's own: a device of the kernel's that marks what it sends; with which bit hangs on its version. */
 static enum wireguard look_at_wireguard(const char *name, const char *published, bool asked)
 {
 	struct wireguard_info info;
@@ -203,7 +202,7 @@ static enum wireguard look_at_wireguard(const char *name, const char *published,
 
 	if (link_get(name, &link) || strcmp(link.kind, "wireguard"))
 		return WIREGUARD_OFF;
-	is_one = !wireguard_get(link.ifindex, &info) && info.fwmark == RULE_MARK;
+	is_one = !wireguard_get(link.ifindex, &info) && info.fwmark;
 	sodium_bin2base64(key, sizeof(key), info.public_key, sizeof(info.public_key),
 			  sodium_base64_VARIANT_ORIGINAL);
 	sodium_memzero(&info, sizeof(info));

@@ -1,0 +1,28 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# Calico's Felix, built from the Go module in tests/felix, for the test that runs Podveil beside and after the real one
+# (tests/vm/test_felix.py). What stands is kept as long as its pin does. Run by `make deps-felix`, as root.
+set -eu
+cd "$(dirname "$0")/.."
+. scripts/packages.sh
+MODULE=tests/felix
+BIN=$PWD/build/peers
+
+install_packages <<LIST
+ipset: Felix
+iptables: Felix
+LIST
+
+pin=$(cat "$MODULE/go.mod" "$MODULE/go.sum" | sha256sum | cut -d' ' -f1)
+if [ -x "$BIN/calico-felix" ] && [ "$(cat "$BIN/.calico-felix" 2>/dev/null)" = "$pin" ]; then
+	exit 0
+fi
+find_go
+mkdir -p "$BIN"
+echo "deps: building Felix from its Go module"
+# Without cgo: its eBPF data plane is left out, which wants a libbpf of Calico's own.
+(cd "$MODULE" && CGO_ENABLED=0 GOTOOLCHAIN=local GOFLAGS=-mod=readonly \
+	"$go" build -trimpath -buildvcs=false -ldflags "-s -w" -o "$BIN/calico-felix.new" \
+	github.com/projectcalico/calico/felix/cmd/calico-felix)
+mv "$BIN/calico-felix.new" "$BIN/calico-felix"
+echo "$pin" > "$BIN/.calico-felix"

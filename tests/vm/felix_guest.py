@@ -1,0 +1,211 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Runs on another kernel, which has WireGuard: two nodes with the real Felix, and Podveil beside it and after it. The API
+server is outside, at 172.18.0.1; argv[1] is the file that says how to reach it."""
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import types
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(ROOT, "tests/e2e"))
+sys.path.insert(0, os.path.join(ROOT, "deploy/lab"))
+
+from cluster import Cluster, inner_layers  # noqa: E402
+from control_plane import ControlPlane  # noqa: E402
+from hosts import PODVEIL, Capture, wait_for  # noqa: E402
+from traffic import Requests, ping  # noqa: E402
+
+FELIX = os.path.join(ROOT, "build/peers/calico-felix")
+KEY, OWN = "projectcalico.org/WireguardPublicKey", "podveil.io/WireguardPublicKey"
+MODULES = ["wireguard", "veth", "bridge", "vxlan", "cls_bpf", "sch_ingress", "ip_set", "ip_set_hash_ip", "ip_set_hash_net",
+           "xt_set", "nf_tables", "nft_compat", "xt_mark", "xt_comment", "xt_conntrack", "xt_addrtype", "ip_tables",
+           "iptable_filter", "xt_MASQUERADE", "nf_nat"]
+
+
+def check(what, true, more=""):
+    print(f"{'ok' if true else 'NOT OK'}: {what}", flush=True)
+    if not true:
+        print(more, flush=True)
+        raise SystemExit(1)
+
+
+class Felix:
+    """The real one, on a node."""
+
+    def __init__(self, c, node, **env):
+        self.node = node
+        self.log = open(f"/run/felix-{node.name}.log", "a+")
+        self.process = node.start([FELIX], stdout=self.log, stderr=self.log, stdin=subprocess.DEVNULL, env={
+            "FELIX_DATASTORETYPE": "kubernetes", "KUBECONFIG": c.setup["admin"], "FELIX_FELIXHOSTNAME": node.name,
+            "FELIX_LOGSEVERITYSCREEN": "warning", "FELIX_LOGFILEPATH": "none", "FELIX_LOGSEVERITYSYS": "none",
+            # The lab's pods are none of Felix's: it would want to know each.
+            "FELIX_INTERFACEPREFIX": "lab", "FELIX_USAGEREPORTINGENABLED": "false", "FELIX_IPV6SUPPORT": "false",
+            "FELIX_XDPENABLED": "false", "FELIX_DebugSkipCTLBCleanup": "true", **env})
+
+    def tail(self):
+        with open(self.log.name) as f:
+            return f.read()[-3000:]
+
+    def stop(self):
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait(timeout=60)
+
+
+class FelixCluster(Cluster):
+    """Nodes on the wire that leads to the API server; pods of different nodes reach each other by plain routes."""
+
+    def __init__(self, setup):
+        self.setup = setup
+        super().__init__(2)
+        self.store_url = "kubernetes"
+        self.switch.run("ip addr del 172.18.0.1/16 dev br0")
+        subprocess.run(["ip", "link", "set", setup["device"], "netns", str(self.switch.pid)], check=True)
+        self.switch.run(f"ip link set {setup['device']} up master br0 && ip addr add 172.18.0.9/16 dev br0")
+        for node in self.nodes:
+            other = self.nodes[1 - node.index]
+            node.run("ip link del vxlan.calico; "
+                     f"ip route add {other.pods4} via {other.address}; "
+                     "sysctl -qw net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.eth0.rp_filter=0")
+        self.plane = ControlPlane.__new__(ControlPlane)
+        self.plane.host, self.plane.directory = self.switch, setup["directory"]
+        self.plane.address, self.plane.port, self.plane.admin = "172.18.0.1", 6443, setup["admin"]
+        with open(setup["ca"], "rb") as f:
+            self.plane.server_authority = types.SimpleNamespace(certificate=f.read())
+
+    def settings(self, node):
+        return {"KUBECONFIG": self.setup["kubeconfigs"][node.name], "NODE_NAME": node.name,
+                "PODVEIL_CONFIG_RESOURCE": "felixconfigurations.crd.projectcalico.org"}
+
+    def agent(self, node):
+        # The environment is how the DaemonSet says it, too.
+        return self.start_agent(node, "--uplink", "eth0", pod_cidrs=False, ready=False, env=self.settings(node))
+
+    def object(self, node):
+        return self.plane.get(f"/api/v1/nodes/{node.name}")
+
+    def annotation(self, node, name=KEY):
+        return self.object(node)["metadata"].get("annotations", {}).get(name, "")
+
+    def condition(self, node):
+        return next((c for c in self.object(node)["status"].get("conditions", []) if c["type"] == "PodveilReady"), {})
+
+    def felix(self, spec):
+        self.plane.patch("/apis/crd.projectcalico.org/v1/felixconfigurations/default", {"spec": spec})
+
+    def doctor(self, node):
+        done = node.run([PODVEIL, "doctor", "--json"], check=False, env={**self.settings(node), "PODVEIL_STORE": "kubernetes"})
+        return next(f for f in json.loads(done.stdout) if f["check"] == "Felix")
+
+
+def routes_through(node, other):
+    return f"{other.pods4} dev wireguard.cali" in node.run("ip route show table 1", check=False).stdout
+
+
+# Pods of different nodes reach each other by plain routes here: what has a pod's address on the wire is readable.
+READABLE = "net 10.244.0.0/16"
+
+
+class Watched:
+    """A step of the migration under a request a millisecond, with captures on both uplinks."""
+
+    def __init__(self, c, left, right):
+        self.captures = [Capture(n, "eth0", READABLE) for n in c.nodes]
+        self.requests = Requests(left, right, right.address)
+
+    def stop(self, what):
+        result = self.requests.stop()
+        for capture in self.captures:
+            capture.stop()
+        readable = [p for capture in self.captures for p in capture.packets()]
+        print(f"measured: {what}: {result['sent']} requests, {result['lost']} lost, longest gap {result['gap_ms']} ms, "
+              f"{len(readable)} readable", flush=True)
+        return result["lost"], readable
+
+
+def main():
+    with open(sys.argv[1]) as f:
+        setup = json.load(f)
+    subprocess.run(["modprobe", "-a", "virtio_net"], check=True)
+    for module in MODULES:
+        subprocess.run(["modprobe", module], check=False)
+    setup["device"] = next(d for d in os.listdir("/sys/class/net") if d != "lo" and os.path.exists(
+        f"/sys/class/net/{d}/device"))
+    print(f"Linux {os.uname().release}", flush=True)
+    with FelixCluster(setup) as c:
+        run(c)
+    return 0
+
+
+# As deploy/kubernetes/calico/calico-node.patch.yaml says.
+with open(os.path.join(ROOT, "deploy/kubernetes/calico/calico-node.patch.yaml")) as f:
+    APART = dict(re.findall(r'- name: (FELIX_\w+)\n +value: "?([^"\n]+)"?', f.read()))
+
+STATE = "ip rule; ip route show table 1; ip -d link show wireguard.cali; wg showconf wireguard.cali"
+
+
+def problem(node):
+    status = node.agent.status()
+    return (status and status["tunnels"][0]["problem"]) or ""
+
+
+def felix_encrypts(c):
+    """Felix alone: doctor says that its WireGuard is on."""
+    c.felix({"wireguardEnabled": True})
+    felixes = {n.name: Felix(c, n) for n in c.nodes}
+    wait_for(lambda: all(routes_through(n, c.nodes[1 - n.index]) for n in c.nodes), "Felix's WireGuard stands", 60)
+    seen = c.doctor(c.nodes[0])
+    check("doctor: on", seen["verdict"] == "note" and "its WireGuard is on (wireguard.cali)" in seen["found"]
+          and "patch daemonset calico-node" in seen["do"], seen)
+    return felixes
+
+
+def agents_come(c, left, right):
+    """1. They touch nothing of Felix's, and say so."""
+    before = [n.run(STATE) for n in c.nodes]
+    keys = [c.annotation(n) for n in c.nodes]
+    watched = Watched(c, left, right)
+    for n in c.nodes:
+        c.agent(n)
+        wait_for(lambda n=n: "patch daemonset" in problem(n), "it says who has the name", 60)
+        wait_for(lambda n=n: c.condition(n).get("reason") == "NameTaken", "so does the condition", 60)
+    lost, readable = watched.stop("agents beside Felix")
+    check("nothing of Felix's was touched", [n.run(STATE) for n in c.nodes] == before and
+          [c.annotation(n) for n in c.nodes] == keys)
+    check("1: none lost, none readable", not lost and not readable, readable[:5])
+
+
+def felix_lets_go(c, felixes, node, left, right):
+    """2 and 3. A node's Felix starts anew as the patch says; the agent goes on where it ended."""
+    key = node.run("wg show wireguard.cali public-key").strip()
+    watched = Watched(c, left, right)
+    felixes[node.name].stop()
+    felixes[node.name] = Felix(c, node, **APART)
+    wait_for(lambda: "veth" in node.run("ip -d link show wireguard.cali", check=False).stdout, "it is taken over", 60)
+    wait_for(lambda: all(p["session"] and p["encrypting"] for p in node.agent.status()["tunnels"][0]["peers"])
+             and c.annotation(node) == key == c.annotation(node, OWN), "it encrypts, and its key is in the Node", 60)
+    wait_for(lambda: all(routes_through(n, c.nodes[1 - n.index]) for n in c.nodes), "all encrypt", 60)
+    lost, readable = watched.stop(f"{node.name} goes from Felix to Podveil")
+    check("the key is the same, and so is the way", node.run("wg show wireguard.cali public-key").strip() == key
+          and "lookup 1 proto 92" in node.run("ip rule") and node.run("ip rule").count("fwmark") == 1, node.run(STATE))
+    mine = [p for p in readable if any(ip.src in (a.address for a in node.pods) for ip in inner_layers(p))]
+    check("nothing of this node's is readable", not mine, mine[:5])
+    return lost, readable
+
+
+def run(c):
+    nodes = c.nodes
+    left, right = c.pod(nodes[0], "left"), c.pod(nodes[1], "right")
+    felixes = felix_encrypts(c)
+    agents_come(c, left, right)
+    for node in nodes:
+        felix_lets_go(c, felixes, node, left, right)
+    seen = c.doctor(nodes[0])
+    check("doctor: off", "its WireGuard is off" in seen["found"], seen)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
