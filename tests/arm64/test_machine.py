@@ -15,7 +15,7 @@ BUILD = os.path.join(ROOT, "build/aarch64")
 
 def test_programs_in_the_kernel():
     programs = glob.glob(f"{BUILD}/tests/bpf/test_*")
-    script = "uname -m; mount -t bpf bpf /sys/fs/bpf && modprobe -a veth cls_bpf sch_ingress && " + " && ".join(programs)
+    script = "uname -m; mount -t bpf bpf /sys/fs/bpf && modprobe -a veth cls_bpf sch_ingress tun vxlan ifb bridge && " + " && ".join(programs)
     code, out = kernel.run(kernel.arm64(), ["sh", "-c", script])
     assert code == 0 and programs, out[-5000:]
     assert "aarch64" in out

@@ -70,7 +70,7 @@ def test_events_need_their_right_too(kubernetes):
         c.control.post("/api/v1/nodes", {"apiVersion": "v1", "kind": "Node", "metadata": {
             "name": name, "annotations": {KEY: "A" * 42 + "E="}}})
     c.start_agent(node, "--log-level", "debug")
-    wait_for(lambda: "an Event was not taken" in node.agent.log(), "it is refused")
+    wait_for(lambda: "an Event was refused" in node.agent.log(), "it is refused")
     assert not told()
     node.agent.kill()
     del original["metadata"]["resourceVersion"], original["metadata"]["uid"]

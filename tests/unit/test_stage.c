@@ -159,6 +159,24 @@ static void frames_are_shared_too(void **state)
 	assert_int_equal(f->peers[5].staged, 0);
 }
 
+/* Who adds one counts with it: of two that then have as many, the one whose oldest is older pays. */
+static void who_adds_counts_what_it_adds(void **state)
+{
+	struct fixture *f = *state;
+	const uint32_t third = STAGE_MAX / 3;
+
+	for (uint32_t i = 0; i < third; i++)
+		hold(f, 1, 1, i);
+	for (uint32_t i = 0; i < third + 1; i++)
+		hold(f, 2, 1, i);
+	while (f->stage->n < STAGE_MAX)
+		hold(f, 3, 1, 0);
+	assert_true(f->peers[3].staged <= third);
+	assert_int_equal(hold(f, 1, 1, third), 1);
+	assert_int_equal(f->peers[1].staged, third);
+	assert_int_equal(f->peers[2].staged, third + 1);
+}
+
 static void more_peers_than_places(void **state)
 {
 	struct fixture *f = *state;
@@ -245,6 +263,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_peer_keeps_its_newest, begin, end),
 		cmocka_unit_test_setup_teardown(the_silent_keep_nobody_out, begin, end),
 		cmocka_unit_test_setup_teardown(frames_are_shared_too, begin, end),
+		cmocka_unit_test_setup_teardown(who_adds_counts_what_it_adds, begin, end),
 		cmocka_unit_test_setup_teardown(more_peers_than_places, begin, end),
 		cmocka_unit_test_setup_teardown(removed_peers_are_not_counted, begin, end),
 		cmocka_unit_test_setup_teardown(packets_know_when_they_came, begin, end),

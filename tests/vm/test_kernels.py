@@ -18,7 +18,7 @@ def test_interoperability_with_the_kernels_own_wireguard(meta):
         pytest.skip("qemu-system-x86_64 is not there: make deps installs it")
     guest = os.path.join(kernel.ROOT, "tests/vm/guest.py")
     try:
-        code, out = kernel.run(kernel.x86_64(meta), ["/usr/bin/python3", guest], seconds=400)
+        code, out = kernel.run(kernel.x86_64(meta), ["/usr/bin/python3", guest], seconds=600)
     except kernel.Missing as why:
         pytest.skip(str(why))
     assert code == 0, out[-5000:]

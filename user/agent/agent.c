@@ -67,7 +67,8 @@ static void replay_memory(struct agent *a)
 
 	if (!n)
 		return;
-	log_info("what is known of the store is remembered", "things=%zu strict=%s", n,
+	log_info("records and settings of the last run are in force until the store answers",
+		 "things=%zu strict=%s", n,
 		 settings_get(a->params.settings)->strict ? "true" : "false");
 	a->acting = true;
 	schedule_start(a->schedule);

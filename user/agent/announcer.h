@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a node tells its cluster of itself, through the store: whether it is ready and encrypts, and
- * events that somebody should look at (nodes that contradict each
- * other, a leak, a setting that was refused). Thread: control.
+ * Publishes the node's state through the store: whether it is ready and encrypts, and events that
+ * people should look at (nodes that contradict each other, a leak, a refused setting). Thread:
+ * control.
  */
 #ifndef AGENT_ANNOUNCER_H
 #define AGENT_ANNOUNCER_H
@@ -14,9 +14,9 @@ struct announcer;
 struct announcer *announcer_new(void); /* NULL: no memory */
 void announcer_free(struct announcer *a);
 
-/* Tells the store what is new since the last look. `in->store` may be NULL. */
+/* Publishes what has changed since the last call. `in->store` may be NULL. */
 void announcer_update(struct announcer *a, const struct report_input *in);
-/* The agent leaves, and takes everything with it. */
+/* The agent is being removed: publishes that no agent runs here. */
 void announcer_withdraw(struct store *s);
 
 #endif

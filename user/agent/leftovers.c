@@ -39,8 +39,8 @@ static void outcome(struct walk *w, int err, const char *what, const char *which
 {
 	if (!err)
 		return;
-	log_warn("something of ours could not be removed", "what=\"%s %s\" errno=%d error=\"%s\"",
-		 what, which, -err, strerror(-err));
+	log_warn("a leftover of an agent could not be removed",
+		 "what=\"%s %s\" errno=%d error=\"%s\"", what, which, -err, strerror(-err));
 	w->err = w->err ? w->err : err;
 }
 

@@ -189,9 +189,9 @@ static struct leftovers_wanted wanted(const struct agent *a)
 	};
 }
 
-/* Switched off, or set otherwise, while nobody was there to do it. It is done when all that is
- * wanted stands: from then on we know ourselves what was before. A store that says nothing at all has not
- * switched anything off: then what is there stays, and drops. */
+/* Removes what earlier agents left and the settings do not want. It is complete when everything
+ * wanted is in place; after that, this agent knows itself what it replaced. A store without any
+ * settings has switched nothing off: then what is there stays, and drops packets. */
 static int remove_leftovers(struct agent *a, bool stands)
 {
 	struct leftovers_wanted w = wanted(a);

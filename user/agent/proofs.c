@@ -61,7 +61,7 @@ bool proofs_tick(struct registry *r, struct tunnel *const tunnels[REGISTRY_FAMIL
 	if (tick % SAVE_TICKS == 0)
 		err = registry_save(r);
 	if (err && tick % COMPLAIN_TICKS == 0)
-		log_warn("what nodes proved cannot be remembered", "file=%s errno=%d error=\"%s\"",
-			 REGISTRY_FILE, -err, strerror(-err));
+		log_warn("the file of proved keys cannot be written",
+			 "file=%s errno=%d error=\"%s\"", REGISTRY_FILE, -err, strerror(-err));
 	return registry_needs_review(r);
 }

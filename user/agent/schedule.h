@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * When an agent acts: a pass soon after news, each failed one again after an ever longer pause; a
- * look at what others may have changed, twice a second and after news from the kernel; where
- * looking costs much, more rarely. What is done then is the owner's.
+ * Decides when the agent acts. A pass runs soon after each change, and again after a failure, with
+ * growing pauses. A repair runs twice a second and after notifications from the kernel; if a repair
+ * is slow, it runs more rarely. The owner supplies both functions.
  *
  * Thread: control, from the event loop alone.
  */

@@ -73,7 +73,7 @@ void agent_tick(void *context)
 	/* Proofs come with sessions, and doubts with silence. */
 	if (proofs_tick(a->registry, a->tunnels, ++a->ticks))
 		schedule_pass(a->schedule);
-	fence_note_encrypted(a->exit_filters, a->tunnels, N_TUNNELS);
+	exit_filters_note_encrypted(a->exit_filters, a->tunnels, N_TUNNELS);
 	in = agent_describe(a);
 	announcer_update(a->announcer, &in);
 }

@@ -127,7 +127,7 @@ int directory_list(const char *path, char ***names, size_t *n)
 	*n = 0;
 	if (!d)
 		return -errno;
-	/* readdir() says by errno alone that it failed, and has not come to the end. */
+	/* NULL of readdir() means the end or a failure: errno tells which. */
 	while (!err && (errno = 0, entry = readdir(d))) {
 		if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, ".."))
 			continue;

@@ -13,16 +13,15 @@
 #include <time.h>
 #include <unistd.h>
 
-#define LINE  1024
-#define BURST 20 /* lines of one event at once, */
-#define EVENTS                                                                                     \
-	128 /* and so many events are remembered: more than there are in the code; a power of 2 */
+#define LINE   1024
+#define BURST  20  /* lines of one event at once, */
+#define EVENTS 128 /* events that are remembered: more than the code has; a power of 2 */
 
 static _Atomic enum log_level threshold = LOG_LEVEL_INFO;
 static _Atomic enum log_format shape = LOG_FORMAT_TEXT;
 static const char *const level_names[] = {"error", "warn", "info", "debug"};
 
-/* What one event may still say. */
+/* How many lines one event may still write. */
 struct budget {
 	const char *event;
 	time_t at;
@@ -50,7 +49,7 @@ void log_level_step(int by)
 
 	if (level >= LOG_LEVEL_ERROR && level <= LOG_LEVEL_DEBUG)
 		log_level_set((enum log_level)level);
-	/* Said at the level itself, so that it is seen. */
+	/* Logged at the new level, so that the line is seen. */
 	log_event(log_level_get(), "log level", "now=%s", level_names[log_level_get()]);
 }
 
@@ -245,8 +244,8 @@ static bool within_budget(const char *event, uint64_t *before)
 	return true;
 }
 
-/* One write a line, so that lines of two processes do not mix either; and never one that waits: a
- * pipe that polls as writable has room for a line. */
+/* One write per line, so that the lines of two processes do not mix. The write never blocks: a pipe
+ * that poll() reports as writable has room for a line. */
 static void put_line(const char *line, size_t len)
 {
 	struct pollfd p = {.fd = STDERR_FILENO, .events = POLLOUT};
@@ -268,7 +267,8 @@ static size_t put_text(char line[LINE], enum log_level level, const char *event,
 
 	if (len > LINE - 2)
 		len = LINE - 2;
-	/* Values may come from files of others: they make no lines of their own, and no colours. */
+	/* Values may come from other people's files: control characters are escaped, so that nobody
+	 * forges a line or a colour. */
 	for (size_t i = 0; i < len; i++)
 		if ((unsigned char)line[i] < 0x20 || line[i] == 0x7f)
 			line[i] = '?';

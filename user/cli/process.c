@@ -163,7 +163,7 @@ void process_ready(int status)
 	if (ready_pipe < 0)
 		return;
 	if (write(ready_pipe, &status, sizeof(status)) < 0)
-		log_debug("nobody waits for readiness", "errno=%d", errno);
+		log_debug("the parent process does not wait for readiness", "errno=%d", errno);
 	close(ready_pipe);
 	ready_pipe = -1;
 	/* Whoever started us may wait for these to be closed. Standard error stays for the log,
@@ -177,5 +177,5 @@ void process_ready(int status)
 		dup2(null, STDERR_FILENO);
 	close(null);
 	if (chdir("/"))
-		log_debug("working directory stays", "errno=%d", errno);
+		log_debug("could not change the working directory", "errno=%d", errno);
 }

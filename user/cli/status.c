@@ -192,8 +192,8 @@ static void print_problems(const struct view *v)
 			       member_text(t, "interface"), member_text(t, "wireWhy"));
 	json_array_foreach (json_object_get(o, "tunnels"), i, t)
 		if (json_is_string(json_object_get(t, "lowLatencyLacks")))
-			printf("%s: low latency lacks something: %s\n", member_text(t, "interface"),
-			       member_text(t, "lowLatencyLacks"));
+			printf("%s: low latency is available in part only: %s\n",
+			       member_text(t, "interface"), member_text(t, "lowLatencyLacks"));
 	json_array_foreach (json_object_get(o, "tunnels"), i, t)
 		if (json_is_string(json_object_get(t, "problem")))
 			printf("%s: %s\n", member_text(t, "family"), member_text(t, "problem"));

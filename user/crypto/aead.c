@@ -20,10 +20,10 @@ static const struct aead_backend *const backends[] = {
 };
 #define N_BACKENDS (sizeof(backends) / sizeof(backends[0]))
 
-/* What is fastest depends on what there is to do. Up to FEW messages at once leave the lanes of
- * those kernels empty that work side by side: avx512 needs 470 ns for one message of 64 bytes, 36
- * for each of 44 (ipsec-mb: 152 for each of any number). And with AVX2 alone such a kernel wins for
- * small messages only (64 bytes: 121 ns, OpenSSL 410; 1420 bytes: 1090, OpenSSL 760). */
+/* The fastest backend depends on the batch. With up to FEW messages, the vector kernels have empty
+ * lanes: avx512 needs 470 ns for one message of 64 bytes, 36 for each of 44 (ipsec-mb: 152 for each
+ * of any number). And with AVX2 alone such a kernel wins for small messages only (64 bytes: 121 ns,
+ * OpenSSL 410; 1420 bytes: 1090, OpenSSL 760). */
 enum work { WORK_LARGE, WORK_SMALL, WORK_FEW, N_WORK };
 
 #define FEW   4
@@ -48,7 +48,7 @@ static uint64_t now_ns(void)
 }
 
 #define ROUND  16u   /* messages in a round, */
-#define ROUNDS 12u   /* and rounds; the fastest counts, since others share the processor */
+#define ROUNDS 12u   /* rounds; the fastest counts, because other processes share the processor */
 #define STRIDE 1456u /* from message to message, as in the path at MTU 1500 */
 
 /* ns for one message of `len` bytes where `batch` of them are handed over at once. */
@@ -134,7 +134,7 @@ void aead_measure_ahead(void)
 {
 	pthread_t thread;
 
-	/* Otherwise it is done when it is needed. */
+	/* If no thread can be made, the measurement runs when it is first needed. */
 	if (!pthread_create(&thread, NULL, measure_once, NULL))
 		pthread_detach(thread);
 }

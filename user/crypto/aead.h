@@ -5,9 +5,9 @@
  *
  * Backends: libsodium (everywhere), OpenSSL, Intel ipsec-mb, and our own for batches with AVX-512
  * and AVX2 (x86-64). A short measurement at first use finds which is fastest on this machine for
- * large messages, for small ones, and for few at once; aead_new(NULL) takes for each work the one
- * that is. The finding is kept for the process. One `struct aead` belongs to one thread; the choice
- * is shared.
+ * large messages, for small ones, and for few at once; aead_new(NULL) uses the fastest one for each
+ * kind of batch. The result is kept for the life of the process. One `struct aead` belongs to one
+ * thread; the choice is shared.
  */
 #ifndef CRYPTO_AEAD_H
 #define CRYPTO_AEAD_H
@@ -54,7 +54,8 @@ struct aead_speed {
 	double ns_64;
 };
 size_t aead_measure(struct aead_speed *out, size_t room);
-/* Begins with that on a thread of its own: whoever needs the answer soon has other things to do. */
+/* Starts the measurement on a thread of its own, so that it is done when the first result is
+ * needed. */
 void aead_measure_ahead(void);
 
 #endif

@@ -276,7 +276,7 @@ static __attribute__((noinline)) void authenticate(struct poly *p, const struct 
 	const uint8_t *at[PART];
 
 	for (unsigned int k = 0; k < PART; k++) {
-		/* Lanes that nobody wants do what the first one does. */
+		/* Unused lanes repeat the first one. */
 		const struct aead_op *op = &ops[k < n ? k : 0];
 
 		at[k] = at_dst ? op->dst : op->src;

@@ -30,11 +30,11 @@
 /* Else an array of vectors is one of memory, written and read again in each step. */
 #define UNROLL _Pragma("GCC unroll 16")
 
-/* Messages that are authenticated at once: two vectors of eight, because one alone would wait for
- * its own multiplications half of the time. */
+/* Messages that are authenticated at once: two vectors of eight. With one vector the processor
+ * would wait for its multiplications half of the time. */
 #define GROUP 16u
 
-/* Only here, behind the choice of instructions. */
+/* Included only here, after the target instructions were chosen. */
 #include "crypto/chacha20_avx512.h"
 #include "crypto/poly1305_avx512.h"
 
@@ -84,7 +84,7 @@ static void tags(const struct aead_op *ops, unsigned int n, bool at_dst, struct 
 	key_stream(x, start);
 	poly_keys(p, x);
 	for (unsigned int i = 0; i < GROUP; i++) {
-		/* Lanes that nobody wants do what the first one does. */
+		/* Unused lanes repeat the first one. */
 		const struct aead_op *op = &ops[i < n ? i : 0];
 
 		text[i] = at_dst ? op->dst : op->src;

@@ -6,7 +6,7 @@
 /* Stack that kernels may have spilled vectors to. */
 #define STACK 16384
 
-/* Groups of equal size, in whole units, cost the same as full ones and a rest, or less. */
+/* Groups of equal size (in whole units) cost at most as much as full groups and a rest. */
 static unsigned int share(const struct lanes_kernel *k, size_t n)
 {
 	const size_t groups = (n + k->group - 1) / k->group;
@@ -26,7 +26,7 @@ static void forget(const struct lanes_kernel *k)
 	k->wipe_registers();
 }
 
-/* Would few lanes wait for others, if each had a message? */
+/* Are the lengths so similar that few lanes would wait, with one message per lane? */
 static bool even(const struct lanes_kernel *k, const struct aead_op *ops, unsigned int n)
 {
 	uint32_t most = 0, sum = 0;
@@ -75,12 +75,13 @@ static __attribute__((noinline)) unsigned int open_group(const struct lanes_kern
 	for (unsigned int i = 0; i < n; i++) {
 		uint64_t low, high;
 
-		/* All bits of both in one word: one decision, that everybody may know. */
+		/* Constant time: all differing bits are collected in one word, and only the result
+		 * is branched on. */
 		memcpy(&low, ops[i].src + ops[i].len, 8);
 		memcpy(&high, ops[i].src + ops[i].len + 8, 8);
 		ops[i].ok = !((low ^ t.low[i]) | (high ^ t.high[i]));
 		good += ops[i].ok;
-		/* What is not authentic is nobody's. */
+		/* No plaintext of a message that is not authentic. */
 		if (at_once && !ops[i].ok)
 			memset(ops[i].dst, 0, ops[i].len);
 	}

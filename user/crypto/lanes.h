@@ -4,9 +4,9 @@
  * batch in groups, the walk over a group's key stream blocks, and the end of a message as Poly1305
  * reads it.
  *
- * A small message fills a vector no better than a large one does, if each has it for itself. So a
- * vector's lanes are given to the blocks of a batch in turn, whatever messages they belong to; and
- * Poly1305, where each message has a key of its own, runs a message a lane. Internal to the folder.
+ * A small message alone cannot fill a vector. So the lanes of a vector take the blocks of the whole
+ * batch in order, whatever message they belong to; and Poly1305, where each message has a key of
+ * its own, runs a message a lane. Internal to the folder.
  */
 #ifndef CRYPTO_LANES_H
 #define CRYPTO_LANES_H
@@ -42,7 +42,7 @@ void lanes_seal(void *kernel, struct aead_op *ops, size_t n);
 size_t lanes_open(void *kernel, struct aead_op *ops, size_t n);
 void lanes_close(void *kernel);
 
-/* Key stream blocks that are made at once. Lanes from n on are there, but nobody wants them. */
+/* Key stream blocks that are made at once. Lanes from n on are unused. */
 struct lanes {
 	unsigned int n;
 	bool one_key;

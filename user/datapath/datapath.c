@@ -61,16 +61,18 @@ static void set_spin(struct datapath *d, unsigned int workers)
 }
 
 /* The kernel gives a queue back some time after its socket was closed: that of a worker that was
- * removed, or of a process that was killed. Who starts takes other queues then, if there are any. */
-#define QUEUE_FREE_STEPS 200
-#define QUEUE_FREE_STEP	 NSEC_PER_MSEC
+ * removed, or of a process that was killed. Usually within 50 ms; on a machine without time for
+ * anything it takes longer, and to give up would take longest. */
+#define QUEUE_FREE_PATIENCE (5 * NSEC_PER_SEC)
+#define QUEUE_FREE_STEP	    (2 * NSEC_PER_MSEC)
 
+/* The first worker looks in the other half of the queues, too, and the rest of them follow it. */
 static int start_worker(struct datapath *d, unsigned int i, struct worker **out)
 {
-	unsigned int steps = 0;
+	const uint64_t begin = clock_now();
 	int err = worker_new(d, i, out);
 
-	while (err == -EBUSY && steps++ < QUEUE_FREE_STEPS) {
+	while (err == -EBUSY && clock_now() - begin < QUEUE_FREE_PATIENCE) {
 		if (!i && d->params.other_queue)
 			d->first_queue = d->params.other_queue - d->first_queue;
 		if (i || d->first_queue == 0)

@@ -9,7 +9,7 @@
 #include "packet/ecn.h"
 #include "protocol/elapsed.h"
 
-/* What a run of messages of one session adds up to. */
+/* The sums over consecutive messages of one session. */
 struct session_run {
 	struct keypair *keypair;
 	const struct wire_received *from; /* of the newest message accepted */
@@ -18,7 +18,7 @@ struct session_run {
 	bool payload;
 };
 
-/* Everything that an authenticated run of messages means for its peer. */
+/* Updates the peer after such a run: counters, endpoint, timers, confirmation, rekeying. */
 static void finish_run(struct worker *w, struct session_run *t)
 {
 	struct keypair *k = t->keypair;
@@ -38,9 +38,10 @@ static void finish_run(struct worker *w, struct session_run *t)
 		destination_set(&r->destination, &t->from->from);
 	if (timers_message_received(&r->timers, t->payload, w->now))
 		worker_signal(w, DATAPATH_WATCH_TIMERS, r, 0);
-	/* Nothing of this run is injected yet: its answers will find the new keys. */
+	/* The packets of this run are not injected yet, so answers to them already use the new
+	 * keys. */
 	if (keypair_confirm(k))
-		datapath_kick(w->datapath); /* what waits for a session can go */
+		datapath_kick(w->datapath); /* staged packets can be sent now */
 	if (keypair_report(k) && !worker_signal(w, DATAPATH_CONFIRMED, r, k->local_index))
 		keypair_report_failed(k);
 	if (rekey_wanted_after_receive(k->initiator, elapsed(k->birth, w->now)) &&
@@ -56,9 +57,9 @@ static void begin_run(struct session_run *t, struct keypair *k)
 		;
 }
 
-/* The key decides which sources a peer may speak for (whitepaper section 2). A flow's packets come
- * together, so that the last answer mostly is the next one: with 10,000 allowed IPs, 80 ns less for
- * a packet. It holds within a batch, which is one RCU read side. */
+/* A peer may only send from its allowed IPs (whitepaper section 2). Packets of one flow arrive
+ * together, so the last result is cached: it saves 80 ns per packet with 10,000 allowed IPs. The
+ * cache is valid within a batch, which is one RCU read side. */
 static bool source_is_allowed(struct worker *w, const struct remote *r, const uint8_t *inner,
 			      uint8_t version)
 {
@@ -239,7 +240,7 @@ bool ingress_poll(struct worker *w)
 		}
 	}
 	for (unsigned int part = 0; wire && part < WIRE_PARTS; part++)
-		/* To look at a queue costs no system call. */
+		/* Reading a queue costs no system call. */
 		if (w->ready[part] || part == WIRE_QUEUE)
 			any |= poll_part(w, wire, (enum wire_part)part, &w->ready[part]);
 	w->more_to_read = w->ready[WIRE_IPV4] || w->ready[WIRE_IPV6];

@@ -17,14 +17,10 @@
 #include "datapath/scheduling.h"
 #include "wire/wire_xdp.h"
 
-/* A worker that always finds a packet or two works for its own overhead: two system calls each,
- * while those who send and receive wait for the processor. After this many passes in a row with
- * fewer messages, all the same way, it stays away for a moment: UDP 1300 B, received, 77 instead of
- * 43 kpkt/s (two cores, shared with others). Where traffic goes both ways somebody waits for an
- * answer: naps there cost HTTP over 100 connections 20 % and four TCP streams 14 %. A pass without
- * work ends no trickle, only sleep does: at 100 kpkt/s every few passes find nothing, and a worker
- * that takes two datagrams at a time leaves the receiver too little of the processors. UDP 1300 B
- * at 0.9 x of what is received at most: 0.0 instead of 2.2 % lost, in its receiver's buffer. */
+/* If TRICKLE_PASSES passes in a row find fewer than TRICKLE_MESSAGES messages, all in one
+ * direction, the worker sleeps for NAP, so that more arrive and are handled together. Passes that
+ * find nothing do not reset the count. docs/benchmark-notes.md ("Why a worker sleeps under light
+ * load") has the measurements. */
 #define TRICKLE_PASSES	 32
 #define TRICKLE_MESSAGES 24
 #define NAP		 50000 /* ns */
@@ -36,7 +32,7 @@ struct trickle {
 	unsigned int passes;
 };
 
-/* And from SOURCE_WIRE on, the parts of the wire. */
+/* Values from SOURCE_WIRE on stand for the parts of the wire. */
 enum source { SOURCE_TUNNEL, SOURCE_OLD_WIRE, SOURCE_KICK, SOURCE_WIRE };
 
 #define N_SOURCES ((int)SOURCE_WIRE + WIRE_PARTS)
@@ -48,7 +44,7 @@ static int watch(struct worker *w, int fd, unsigned int source)
 	return epoll_ctl(w->epoll, EPOLL_CTL_ADD, fd, &e) ? -errno : 0;
 }
 
-/* What AF_XDP counts by itself. */
+/* Adds the counters that the kernel keeps for the AF_XDP sockets. */
 static void read_kernel_statistics(struct worker *w)
 {
 	struct wire_xdp *queue = rcu_dereference(w->queue);
@@ -63,7 +59,7 @@ static void read_kernel_statistics(struct worker *w)
 	w->count->xsk_fill_empty += fresh.fill_empty;
 }
 
-/* Sleeps where there was nothing to do, else only asks what has become ready. */
+/* Sleeps if there was nothing to do; else only polls. */
 static void wait_for_work(struct worker *w, bool idle)
 {
 	struct epoll_event events[N_SOURCES];
@@ -77,7 +73,7 @@ static void wait_for_work(struct worker *w, bool idle)
 		rcu_thread_online();
 		w->count->wakeups++;
 	} else {
-		/* One that never sleeps tells, too. */
+		/* A worker that never sleeps reads them once a second. */
 		if (w->now - w->statistics_read_at > NSEC_PER_SEC)
 			read_kernel_statistics(w);
 		n = epoll_wait(w->epoll, events, N_SOURCES, 0);
@@ -107,8 +103,8 @@ static bool is_trickle(struct trickle *t, const struct worker *w, bool busy)
 	t->received += received;
 	if (!busy)
 		return false;
-	/* Who leaves something behind has no time to stay away: a flood fills the socket in a moment,
-	 * and what belongs to a session is in it, too. */
+	/* A worker that could not empty its socket does not sleep: a flood fills the socket at
+	 * once, and messages of sessions are in it, too. */
 	if (w->more_to_read || (sent && received) || sent + received >= TRICKLE_MESSAGES ||
 	    t->outwards != (sent > 0))
 		t->passes = 0;
@@ -118,14 +114,14 @@ static bool is_trickle(struct trickle *t, const struct worker *w, bool busy)
 	return t->passes >= TRICKLE_PASSES;
 }
 
-/* Lets more come, so that it is handled at once. */
+/* Waits until more messages have arrived, so that they are handled together. */
 static void nap(struct worker *w)
 {
 	datapath_sleep(NAP);
 	w->now = clock_now();
 }
 
-/* Goes first where that is wanted and harms nobody (scheduling.h). */
+/* Runs under SCHED_RR if low latency is set and there are not many small packets (scheduling.h). */
 static void choose_scheduling(struct scheduling *p, const struct worker *w)
 {
 	const bool realtime =
@@ -151,7 +147,7 @@ static void *run(void *context)
 
 	snprintf(name, sizeof(name), "podveil-w%u", w->id);
 	pthread_setname_np(pthread_self(), name);
-	prctl(PR_SET_TIMERSLACK, 1); /* a nap is as long as it says */
+	prctl(PR_SET_TIMERSLACK, 1); /* makes short sleeps precise */
 	rcu_register_thread();
 	w->now = clock_now();
 	while (!atomic_load_explicit(&w->stopping, memory_order_relaxed)) {
@@ -172,7 +168,7 @@ static void *run(void *context)
 		if (busy) {
 			wait_for_work(w, false);
 		} else if (w->now - last_work < w->datapath->spin && !scheduling.realtime) {
-			/* Somebody else may want the processor more. */
+			/* Other threads may need the processor. */
 			sched_yield();
 			wait_for_work(w, false);
 		} else {
@@ -194,7 +190,7 @@ static void *run(void *context)
 	return NULL;
 }
 
-/* The ring that belongs to this number, also after who had it. */
+/* The ring of this worker number. A later worker of the same number uses it again. */
 static struct message_ring *ring_of(struct datapath *d, unsigned int id)
 {
 	if (id < d->n_rings)
@@ -315,7 +311,7 @@ void worker_free(struct worker *w)
 	free(w);
 }
 
-/* The same descriptor for another source: what was said of it is said anew. */
+/* Registers a descriptor for a source, or changes the source of one that is registered. */
 static void watch_as(struct worker *w, int fd, unsigned int source)
 {
 	struct epoll_event e = {.events = EPOLLIN, .data.u32 = source};
@@ -392,8 +388,8 @@ void worker_notify_forwarded(struct worker *w)
 	if (!w->forwarded)
 		return;
 	w->forwarded = false;
-	/* The handshake thread takes that back before it looks into the rings a last time. */
+	/* The handshake thread clears this flag before it reads the rings for the last time. */
 	if (!atomic_exchange(&w->datapath->messages_notified, true) &&
 	    write(w->datapath->messages_wait, &one, sizeof(one)) < 0)
-		return; /* EAGAIN: it is being woken anyway */
+		return; /* EAGAIN: a wakeup is pending already */
 }

@@ -229,7 +229,7 @@ void device_set_low_latency(struct device *d, bool on)
 	datapath_set_low_latency(d->datapath, on && d->latency.first);
 	device_unlock(d);
 	if (*d->latency.missing)
-		log_warn("low latency lacks something", "device=%s lacks=\"%s\"", d->name,
+		log_warn("low latency is available in part only", "device=%s lacks=\"%s\"", d->name,
 			 d->latency.missing);
 	else
 		log_info(on ? "low latency" : "no low latency any more", "device=%s", d->name);

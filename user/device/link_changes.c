@@ -11,7 +11,7 @@
 
 /* A frame of 4096 bytes, less XDP's headroom and the Ethernet header. */
 #define PER_PACKET_MTU 3826
-/* So often the tunnel device is looked at where its news may not come. */
+/* How often the tunnel device is read while notifications of it may not reach us. */
 #define RECHECK_SECONDS 1
 
 /* --- up and down --- */
@@ -105,7 +105,7 @@ static void apply_rename(struct device *d, const char *name)
 	log_info("device was renamed", "from=%s to=%s", from, name);
 	err = strcmp(name, d->served_name) ? device_take_name(d, name) : -EALREADY;
 	if (err && err != -EALREADY)
-		log_error("socket and pins keep the name they had",
+		log_error("socket and pins keep their old name",
 			  "device=%s name=%s errno=%d problem=\"%s\"", name, d->served_name, -err,
 			  err == -EWOULDBLOCK ? "another podveil serves a device of that name"
 					      : strerror(-err));
@@ -131,15 +131,15 @@ static void apply_mtu(struct device *d, uint32_t mtu)
 	datapath_set_mtu(d->datapath, mtu);
 }
 
-/* A new address comes from udevd, or whoever likes; what bears another one the kernel drops. */
+/* udevd and others may change the MAC address. The kernel drops packets to another one. */
 static void apply_mac(struct device *d, const uint8_t mac[6])
 {
 	memcpy(d->mac, mac, sizeof(d->mac));
 	datapath_set_mac(d->datapath, mac);
 }
 
-/* The one place where we learn what has become of the tunnel device, wherever it is. News says only
- * that it is time to look. */
+/* The only place that reads the state of the tunnel device, whatever network namespace it is in. A
+ * notification only says that it is time to read. */
 static void refresh_link(struct device *d)
 {
 	const struct timeval delay = {RECHECK_SECONDS, 0};
@@ -150,7 +150,8 @@ static void refresh_link(struct device *d)
 		return;
 	}
 	device_set_carrier(d, inner.carrier);
-	/* It is on its way to another network namespace: there will be news, or the next check. */
+	/* If this fails, the device is being moved to another network namespace: a notification or
+	 * the next check follows. */
 	if (!link_get_peer(&inner, &tunnel)) {
 		d->in_other_namespace = inner.peer_in_other_namespace;
 		d->tunnel_ifindex = tunnel.ifindex;

@@ -19,16 +19,16 @@
 #include "wire/xsk.h"
 
 #define ETHERNET 14
-/* So long until the next attempt where `xdp` is wanted and cannot be. */
+/* The next attempt if `xdp` is set but cannot be used now. */
 #define RETRY_SECONDS 5
 /* But a process that was killed has queues until the kernel has closed its sockets, some 30 ms. */
 #define SOON_MS	   50
 #define SOON_TIMES 4
-/* The first of the network's news is looked at at once, and what follows it not more often. */
+/* The shortest time between two looks at the network after changes. */
 #define DEBOUNCE (10 * NSEC_PER_MSEC)
-/* Looking may take a tenth of the time at most: with thousands of peers it costs. */
+/* Looking may take at most a tenth of the time: with thousands of peers it is expensive. */
 #define COST_FACTOR 10
-/* For what came in to be received, before a queue goes. */
+/* How long to wait, before a queue is closed, until its messages were received. */
 #define DRAIN_STEPS 50
 #define DRAIN_STEP  NSEC_PER_MSEC
 
@@ -58,7 +58,7 @@ struct uplink {
 
 /* --- saying why --- */
 
-/* Once for each reason. */
+/* Logs each reason once. */
 static void set_reason(struct uplink *u, const char *format, ...)
 {
 	char reason[WIRE_REASON_TEXT];
@@ -160,13 +160,13 @@ static void update_path(const struct uplink *u, struct endpoint_box *box)
 		destination_set_path(box, &headers);
 		atomic_store_explicit(&box->path_missing, false, memory_order_relaxed);
 	} else if (box->path) {
-		/* Nobody need ask again: what changes is news. */
+		/* Workers need not ask again: a change of the network leads to a new search. */
 		atomic_store_explicit(&box->path_missing, true, memory_order_relaxed);
 		destination_set_path(box, NULL);
 	}
 }
 
-/* Those that somebody sends to. */
+/* Updates the paths of the peers that workers send to. */
 static void update_paths(const struct uplink *u, bool only_missing)
 {
 	struct peer *p;
@@ -255,7 +255,7 @@ static void close_queues(struct uplink *u)
 	u->divert_link = -1;
 	if (!u->open)
 		return;
-	/* Nothing comes in any more; what did is not lost. */
+	/* No more messages arrive here. Those that did are received first. */
 	if (u->device->up)
 		drain(u);
 	forget_paths(u);
@@ -289,7 +289,7 @@ static int attach(struct uplink *u)
 		if (!err)
 			err = programs_divert_attach(u->device->programs, u->link.ifindex, generic,
 						     &u->divert_link);
-		/* A driver without XDP; zero-copy with the generic kind does not go. */
+		/* The driver has no XDP: try generic mode. Zero-copy does not work with it. */
 		if (!err || err == -EBUSY || err == -EEXIST || u->zero_copy)
 			break;
 	}
@@ -320,7 +320,7 @@ static int find_uplink(const struct uplink *u)
 	return 0;
 }
 
-/* Can it be? Says why not. */
+/* Whether the uplink can be used through AF_XDP; if not, sets the reason. */
 static bool is_usable(struct uplink *u)
 {
 	const int ifindex = find_uplink(u);
@@ -417,7 +417,7 @@ static bool request_changed(const struct uplink *u)
 	       u->workers != u->device->workers;
 }
 
-/* It is no longer what the queues were opened for. One that is down takes no frames. */
+/* The link differs from the one that the queues were opened on, or is down. */
 static bool link_changed(const struct uplink *u)
 {
 	struct link_info now;
@@ -465,7 +465,7 @@ static void refresh(struct uplink *u)
 
 	uplink_update(u);
 	if (stays && u->open)
-		update_divert_program(u); /* opening has told it */
+		update_divert_program(u); /* opening the queues has updated it */
 	if (u->open)
 		update_paths(u, false);
 	u->refreshed_at = clock_now();

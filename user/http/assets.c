@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "http/assets.h"
 
-/* The assembler takes the files in as they are; the Makefile knows that this depends on them. */
+/* The assembler includes the files unchanged. The Makefile lists them as dependencies. */
 #define EMBED(name, file)                                                                          \
 	__asm__(".pushsection .rodata\n"                                                           \
 		".global " #name "\n" #name ":\n"                                                  \

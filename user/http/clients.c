@@ -12,16 +12,16 @@
 #include <sys/socket.h>
 #include <time.h>
 
-/* After so many the listeners rest for a moment: what was closed is freed when the loop comes
- * round, and others on it want their turn. */
+/* After this many new connections the listeners pause briefly. Closed connections are freed in the
+ * next pass of the event loop, and other events get their turn. */
 #define MAX_BURST 32
 #define REST_MS	  5
-#define SWEEP_S	  1 /* so often it is looked whose connections ended */
-/* A connection that still has not taken its answer after so long is closed, however it trickles. */
+#define SWEEP_S	  1 /* how often ended connections are looked for */
+/* A connection that has not taken its answer within this time is closed, even if it reads slowly. */
 #define MAX_AGE_S 60
 
-/* Each connection's bufferevent is made by us and bears a reference of ours; when the server has let
- * go of it, it has no callbacks any more, and its socket closes with our reference. */
+/* We make each connection's bufferevent and hold a reference to it. When the server releases it, it
+ * has no callbacks any more; dropping our reference then closes the socket. */
 struct client {
 	struct bufferevent *connection;
 	time_t since; /* monotonic */
@@ -79,12 +79,12 @@ static void drop(struct clients *c, unsigned int i)
 
 	c->n_open--;
 	memmove(&c->open[i], &c->open[i + 1], (c->n_open - i) * sizeof(*c->open));
-	/* As if its client had been too slow. */
+	/* The same path as for a client that is too slow. */
 	bufferevent_trigger_event(b, BEV_EVENT_READING | BEV_EVENT_TIMEOUT, 0);
 	bufferevent_decref(b);
 }
 
-/* The oldest of the address that has most. */
+/* The oldest connection of the address that has the most connections. */
 static unsigned int first_to_go(const struct clients *c)
 {
 	struct in6_addr from[CLIENTS_MAX];

@@ -29,18 +29,18 @@
 #define CLIENT_TIMEOUT 10   /* s */
 #define OWNER_TIMEOUT  10   /* s that a request waits for its document */
 #define SWEEP_S	       1
-/* Of the kernel's memory for each connection; it doubles it. */
+/* The kernel's send buffer per connection; the kernel doubles the value. */
 #define SEND_BUFFER (64 << 10)
-/* A document may take so much of its owner's time: one part in SHARE. */
+/* A document may take at most one part in SHARE of its owner's time. */
 #define SHARE 20
-/* Of texts that clients have not taken yet, but for small ones; beyond that they are told to come
- * again (503). One is always given: of 5,000 peers the metrics are 6 MiB. */
+/* Bytes of large texts that clients have not read yet. Above this limit further requests get 503.
+ * One text is always allowed: the metrics of 5,000 peers are 6 MiB. */
 #define MAX_UNSENT (32u << 20)
 #define SMALL	   (64u << 10)
 
 #define FULL ",full"
 
-/* Nothing on the page comes from elsewhere, and nobody shows it inside another. */
+/* The page loads nothing from other hosts, and cannot be framed. */
 #define POLICY                                                                                     \
 	"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "          \
 	"connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -56,7 +56,7 @@ struct text {
 
 struct cached {
 	struct text *text; /* NULL: none, or too old */
-	uint64_t until;	   /* ns: who asks before gets this one */
+	uint64_t until;	   /* ns: requests before this time get this text */
 	bool requested;	   /* the owner was asked */
 };
 
@@ -84,7 +84,7 @@ struct http {
 	struct cached cached[SNAPSHOTS_MAX];
 	struct waiting waiting[CLIENTS_MAX]; /* oldest first */
 	size_t n_waiting;
-	size_t unsent; /* bytes of texts that somebody holds */
+	size_t unsent; /* bytes of texts that clients have not read yet */
 };
 
 static uint64_t now_ns(void)
@@ -97,7 +97,7 @@ static uint64_t now_ns(void)
 
 /* --- texts --- */
 
-/* Takes the bytes over; the caller holds it. */
+/* Takes ownership of the bytes. The caller holds one reference. */
 static struct text *text_new(struct http *h, char *bytes, int status)
 {
 	struct text *t = bytes ? malloc(sizeof(*t)) : NULL;
@@ -190,7 +190,7 @@ static void answer_health(struct http *h, struct evhttp_request *request)
 
 /* --- documents --- */
 
-/* The first that waits for document i is taken out; n: for any. */
+/* Removes the first request that waits for document i; i = n: for any document. */
 static struct evhttp_request *next_waiting(struct http *h, size_t i)
 {
 	for (size_t k = 0; k < h->n_waiting; k++) {
@@ -285,7 +285,7 @@ static void on_made(evutil_socket_t fd, short what, void *context)
 			deliver(h, i, &made);
 }
 
-/* Whoever waited too long is told so, and what nobody will get any more is freed. */
+/* Answers requests that waited too long with 503, and frees texts that are too old to be sent. */
 static void on_sweep(evutil_socket_t fd, short what, void *context)
 {
 	const uint64_t now = now_ns();
@@ -380,7 +380,8 @@ static int listen_at(struct http *h)
 	if (!split(h->params.where, address, &port))
 		return -EINVAL;
 	errno = 0;
-	/* IPv6 first: where it is there, its socket hears IPv4, too, unless it was told not to. */
+	/* IPv6 first: where the kernel has it, the same socket accepts IPv4, too, unless bindv6only
+	 * is set. */
 	if (*address)
 		err = listen_on(h, address, port);
 	else
@@ -499,7 +500,7 @@ static void free_server(struct http *h)
 	if (h->server)
 		evhttp_free(h->server);
 	clients_free(h->clients);
-	/* What connections held is freed when the loop comes round. */
+	/* Connections free their memory in the next pass of the loop. */
 	event_base_loop(h->base, EVLOOP_NONBLOCK);
 	event_base_free(h->base);
 }

@@ -17,8 +17,8 @@ struct snapshots {
 	void *context;
 	struct event *on_requested, *on_beat; /* maker's */
 	int to_maker, to_server;	      /* eventfds */
-	_Atomic uint64_t beat; /* ns, monotonic: when the maker's loop last came round */
-	pthread_mutex_t lock;  /* of what follows; held for moments */
+	_Atomic uint64_t beat; /* ns, monotonic: the last pass of the maker's event loop */
+	pthread_mutex_t lock;  /* guards the members below; held briefly */
 	bool requested[SNAPSHOTS_MAX], ready[SNAPSHOTS_MAX];
 	struct snapshot made[SNAPSHOTS_MAX];
 };
@@ -31,7 +31,7 @@ static uint64_t now_ns(void)
 	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-/* An eventfd takes this as long as it is not read; more than once is the same as once. */
+/* Several writes before a read count as one. */
 static void wake(int fd)
 {
 	eventfd_write(fd, 1);
@@ -46,7 +46,7 @@ static void drain(int fd)
 
 /* --- the maker --- */
 
-/* The first that is wanted, and whether others are. SNAPSHOTS_MAX: none. */
+/* The first document that is requested, and whether more are. SNAPSHOTS_MAX: none. */
 static size_t next_requested(struct snapshots *s, bool *more)
 {
 	size_t first = SNAPSHOTS_MAX;
@@ -89,7 +89,7 @@ static void on_requested(evutil_socket_t fd, short what, void *context)
 	pthread_mutex_unlock(&s->lock);
 	free(unclaimed);
 	wake(s->to_server);
-	/* What else the maker has to do comes in between. */
+	/* One document per pass of the loop, so that the maker's other work gets its turn. */
 	if (more)
 		wake(s->to_maker);
 }

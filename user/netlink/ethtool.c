@@ -19,8 +19,8 @@ static int call(int fd, const char *device, void *command)
 	memset(&request, 0, sizeof(request));
 	strncpy(request.ifr_name, device, sizeof(request.ifr_name) - 1);
 	request.ifr_data = command;
-	/* Positive, for what was only done in part: some features are fixed, or follow from others.
-	 */
+	/* A positive result: the kernel did a part only. Some features are fixed, or follow from
+	 * others. */
 	return ioctl(fd, SIOCETHTOOL, &request) < 0 ? -errno : 0;
 }
 
@@ -94,7 +94,8 @@ int ethtool_features(const char *device, const char *const *wanted, size_t n,
 		const uint32_t bit = 1u << (i % 32);
 		const bool on = contains(wanted, n, name);
 
-		/* Naming one that never changes (tx-lockless until Linux 6.11) fails the whole. */
+		/* The whole request fails if it names a feature that cannot change (tx-lockless
+		 * until Linux 6.11). */
 		if (now->features[i / 32].never_changed & bit || (!on && !concerns(name)))
 			continue;
 		set->features[i / 32].valid |= bit;

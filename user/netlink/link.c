@@ -179,7 +179,7 @@ static void put_end(struct nlmsghdr *m, const char *name, unsigned int rx_queues
 {
 	uint8_t mac[6];
 
-	/* Random, of one device alone, and locally administered. */
+	/* A random unicast address, locally administered. */
 	if (getrandom(mac, sizeof(mac), 0) != sizeof(mac))
 		memset(mac, 0x42, sizeof(mac));
 	mac[0] = (uint8_t)((mac[0] & ~1) | 2);
@@ -238,7 +238,8 @@ static int create(const char *tunnel, const char *inner, unsigned int queues, ui
 	return rtnl_request(m);
 }
 
-/* Everything about sending that is not the worker's business is left to the kernel. */
+/* Switches off every sending offload that the worker cannot undo: the kernel then does that work
+ * itself. */
 static bool concerns_sending(const char *name)
 {
 	return !strncmp(name, "tx-", 3) && strcmp(name, "tx-vlan-hw-insert") &&
@@ -373,7 +374,7 @@ static int watched(const struct nlmsghdr *m, void *context)
 
 	if (m->nlmsg_type != RTM_NEWLINK && m->nlmsg_type != RTM_DELLINK)
 		return MNL_CB_OK;
-	/* A bridge tells of its ports, IPv6 of its settings in the same messages. */
+	/* Bridges (ports) and IPv6 (settings) send messages of the same type: skip these. */
 	if (header->ifi_family != AF_UNSPEC)
 		return MNL_CB_OK;
 	read_link(m, &info);

@@ -162,7 +162,7 @@ static int on_address(const struct nlmsghdr *m, void *context)
 
 	rtnl_attributes(m, sizeof(*header), a, IFA_MAX);
 	flags = a[IFA_FLAGS] ? mnl_attr_get_u32(a[IFA_FLAGS]) : header->ifa_flags;
-	/* Not before others were asked whether they have it. */
+	/* A tentative address (duplicate address detection is running) cannot be used yet. */
 	if (m->nlmsg_type != RTM_NEWADDR || flags & (IFA_F_TENTATIVE | IFA_F_DADFAILED) ||
 	    header->ifa_scope == RT_SCOPE_HOST ||
 	    !take_address(header->ifa_family, a[IFA_LOCAL] ? a[IFA_LOCAL] : a[IFA_ADDRESS], &c))

@@ -15,7 +15,7 @@
 
 #include "base/cidr.h"
 
-/* Room for one message, which is at most so long: an attribute's length has 16 bits. */
+/* Room for one message. An attribute's length has 16 bits, so no message is longer. */
 #define MESSAGE 65536
 /* Of 40 bytes at most each: two for an interval. */
 #define INTERVALS_A_MESSAGE 512
@@ -182,7 +182,7 @@ static void element(struct nft_batch *b, const uint8_t *key, size_t size, uint32
 	mnl_attr_nest_end(b->message, nest);
 }
 
-/* The address behind; false: there is none. */
+/* The address that follows this one; false: this is the last one. */
 static bool next_address(const uint8_t *address, size_t size, uint8_t *out)
 {
 	memcpy(out, address, size);
@@ -513,7 +513,7 @@ int nft_generation(uint32_t *out)
 		   out);
 }
 
-/* Of each answer all but its header, which bears the generation. */
+/* Hashes each answer without its header, because the header contains the generation. */
 static int on_part(const struct nlmsghdr *m, void *context)
 {
 	crypto_generichash_update(context, mnl_nlmsg_get_payload_offset(m, sizeof(struct nfgenmsg)),

@@ -41,7 +41,7 @@ static uint32_t number(const struct nlattr *a, uint32_t otherwise)
 	return a ? mnl_attr_get_u32(a) : otherwise;
 }
 
-/* A dump during which something changed is not complete; so often it is tried again. */
+/* How often to repeat a dump. One during which something changed is not complete. */
 #define ATTEMPTS 20
 
 /* All that one kind of request dumps, of one family; nothing where the kernel does not have it. */
@@ -101,7 +101,8 @@ int our_rule_delete(const struct our_rule *r)
 	int err;
 
 	((struct fib_rule_hdr *)body)->family = (uint8_t)r->family;
-	/* What is not named matches any: the protocol is what keeps others' rules. */
+	/* The kernel deletes a rule that matches the attributes given. The protocol number protects
+	 * other people's rules. */
 	mnl_attr_put_u32(m, FRA_PRIORITY, r->priority);
 	mnl_attr_put_u32(m, FRA_TABLE, r->table);
 	mnl_attr_put_u8(m, FRA_PROTOCOL, ROUTE_PROTOCOL);

@@ -189,7 +189,7 @@ static uint32_t u32_or(const struct nlattr *a, uint32_t fallback)
 	return a ? mnl_attr_get_u32(a) : fallback;
 }
 
-/* `not from all fwmark MARK/MARK lookup TABLE`, and not a word more? */
+/* `not from all fwmark MARK/MARK lookup TABLE`, with no other selector? */
 static bool is_alike(const struct fib_rule_hdr *header, const struct nlattr *const *a,
 		     uint32_t mark)
 {
@@ -277,7 +277,7 @@ static int rule_do(uint16_t type, uint16_t flags, int family, uint32_t mark, uin
 	mnl_attr_put_u32(m, FRA_FWMARK, mark);
 	mnl_attr_put_u32(m, FRA_FWMASK, mark);
 	mnl_attr_put_u32(m, FRA_TABLE, table);
-	/* Whose it is: a rule of somebody else that is the same but for this is not ours. */
+	/* The protocol number tells our rule from an equal one of somebody else. */
 	mnl_attr_put_u8(m, FRA_PROTOCOL, protocol);
 	return rtnl_request(m);
 }
@@ -289,8 +289,8 @@ int rule_add(int family, uint32_t priority, uint32_t table)
 
 	if (err || there)
 		return err;
-	/* Not NLM_F_EXCL: to the kernel, somebody else's that is the same but for the protocol is
-	 * the same. */
+	/* Without NLM_F_EXCL: the kernel ignores the protocol when it looks for an equal rule, so
+	 * another program's rule would make ours fail. */
 	return rule_do(RTM_NEWRULE, NLM_F_CREATE, family, RULE_MARK, priority, table,
 		       ROUTE_PROTOCOL);
 }
@@ -447,7 +447,7 @@ void route_watch_drain(struct route_watch *w)
 {
 	char buffer[8192];
 
-	/* An overrun (ENOBUFS) is news like any other: whoever asks looks at everything. */
+	/* An overrun (ENOBUFS) counts as a change, too: the caller then reads everything. */
 	while (recv(route_watch_fd(w), buffer, sizeof(buffer), MSG_DONTWAIT) > 0 ||
 	       errno == ENOBUFS || errno == EINTR)
 		errno = 0;

@@ -45,8 +45,8 @@ static void gather(struct cut *c, uint8_t *dst, size_t len)
 	}
 }
 
-/* The same with the checksum of what was copied. Mostly a segment lies in one frame, and is then
- * read once; across frames odd lengths would shift the sum, so that it is taken afterwards. */
+/* The same with the checksum of what was copied. Most segments lie in one frame and are read once.
+ * Across frames an odd length would shift the sum, so there the sum is computed afterwards. */
 static uint64_t gather_sum(struct cut *c, uint64_t sum, uint8_t *dst, size_t len)
 {
 	const struct iovec *f = &c->frames[c->frame];
@@ -139,7 +139,7 @@ int cut_begin(struct cut *c, const struct iovec *frames, size_t n_frames, struct
 	c->segments = (c->payload_left + hint.gso_size - 1) / hint.gso_size;
 	if (!c->segments)
 		c->segments = 1;
-	/* The headers are at hand; the cursor goes behind them. */
+	/* Copies the headers and moves the cursor past them. */
 	uint32_t skip = c->headers;
 
 	while (skip && skip >= c->frames[c->frame].iov_len - c->offset) {

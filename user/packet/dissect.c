@@ -94,7 +94,7 @@ static bool read_ip6(struct cursor *c, struct dissected_layer *l)
 		l->protocol = e[0];
 		c->at += size;
 	}
-	/* The addresses count even where what follows is cut off or nonsense. */
+	/* The addresses are reported even if the rest is cut off or malformed. */
 	l->protocol = IPPROTO_NONE;
 	return true;
 }
@@ -127,7 +127,7 @@ static void read_message(const struct cursor *c, struct dissected_frame *out)
 	out->payload = c->at;
 }
 
-/* Goes on inside. False: nothing more is there to be read. */
+/* Enters the inner packet. False: there is nothing more to read. */
 static bool enter(struct cursor *c, const struct dissect_ports *ports, struct dissected_frame *out,
 		  enum dissected_wrap *wrap)
 {

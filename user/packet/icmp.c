@@ -26,11 +26,11 @@ static bool is_icmp_error(const struct packet *p, const uint8_t *data, size_t re
 	       data[p->l4] != ICMP_TIMESTAMPREPLY;
 }
 
-/* RFC 1122 3.2.2, RFC 4443 2.4(e): errors are not answered, nor what many would answer, nor what
- * came from nobody in particular. */
+/* RFC 1122 3.2.2, RFC 4443 2.4(e): no answer to ICMP errors, to multicast or broadcast, or to
+ * unspecified sources. */
 static bool may_answer(const struct packet *p, const uint8_t *data, size_t readable)
 {
-	/* What cannot be read may be an error. */
+	/* A header that is cut off may be that of an ICMP error. */
 	if (p->opaque || is_icmp_error(p, data, readable))
 		return false;
 	if (p->version == 4) {
@@ -114,7 +114,7 @@ size_t icmp_answer(uint8_t *out, size_t room, const uint8_t *data, size_t readab
 	if (room < ROOM6 || packet_parse(&p, data, readable, len) ||
 	    !may_answer(&p, data, readable))
 		return 0;
-	/* Quotes no more than is there and was meant. */
+	/* Quotes at most what is readable and belongs to the packet. */
 	if (readable > p.length)
 		readable = p.length;
 	return p.version == 4 ? answer4(out, data, readable, reason, mtu)

@@ -117,8 +117,8 @@ static unsigned int hash(const struct packet *p, const uint8_t *data)
 	return (unsigned int)(h >> 40) % FLOWS;
 }
 
-/* The place of this flow in the table: of its latest run, or the one where it would go. A flow that
- * meets another's place closes that one's run: nothing is reordered, a little less is joined. */
+/* The flow's slot in the table, used or not. If two flows share a slot, the new one ends the
+ * other's run: nothing is reordered, only less is joined. */
 static uint16_t *place(struct join *j, const struct packet *p, const uint8_t *data)
 {
 	unsigned int i = hash(p, data);
@@ -132,7 +132,8 @@ static uint16_t *place(struct join *j, const struct packet *p, const uint8_t *da
 	return &j->flows[i].run;
 }
 
-/* The kernel makes those of a joined packet anew, and would make wrong ones right. */
+/* The kernel computes the checksums of a joined packet again. A wrong one would become right, so
+ * segments with wrong checksums are not joined. */
 static bool checksums_right(const struct packet *p, const uint8_t *data)
 {
 	const uint32_t len = p->length - p->l4;

@@ -11,7 +11,7 @@
 
 #include "packet/big_endian.h"
 
-/* More extension headers than this nobody sends who wants to be understood. */
+/* No legitimate packet has more extension headers. */
 #define MAX_EXTENSIONS 8
 
 /* Finds the payload behind a TCP or UDP header that lies whole in what is readable. */
@@ -63,8 +63,8 @@ static int parse4(struct packet *p, const uint8_t *data, size_t readable, size_t
 	return 0;
 }
 
-/* Through the extension headers. The authentication header is none of them here: it signs all of
- * the packet, so that what is behind it must stay as it is. */
+/* Skips the extension headers, except the authentication header: it signs the whole packet, so
+ * nothing behind it may be changed. */
 static void parse_extensions(struct packet *p, const uint8_t *data, size_t readable)
 {
 	uint32_t at = sizeof(struct ip6_hdr);

@@ -387,8 +387,9 @@ struct registry *registry_new(const char *file)
 	}
 	err = proven_nodes_load(&r->proven_nodes, file);
 	if (err && err != -ENOENT)
-		log_warn("what nodes proved before is not known any more",
-			 "file=%s errno=%d error=\"%s\"", file, -err, strerror(-err));
+		log_warn(
+			"the file of proved keys cannot be read: proofs from before the restart are lost",
+			"file=%s errno=%d error=\"%s\"", file, -err, strerror(-err));
 	return r;
 }
 

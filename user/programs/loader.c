@@ -146,22 +146,24 @@ static int open_skeleton(struct programs *p)
 	return 0;
 }
 
-/* All that is pinned, or nothing of it. */
-static int adopt(struct programs *p, const char *pin_name)
+/* All that is pinned, or nothing of it: then *adopted stays false, and the skeleton is as opened. */
+static int adopt(struct programs *p, const char *pin_name, bool *adopted)
 {
 	const struct adoption_source s = source(p);
 	int err = adoption_take(&p->adoption, &s, pin_name);
 
-	if (err)
-		return err;
-	if (forget(p))
+	if (err == -ENOENT || err == -ESTALE)
+		return 0;
+	if (!err && forget(p)) {
+		*adopted = true;
 		return pins_directory(pin_name, p->directory, sizeof(p->directory));
-	log_info("too much is left in the maps of a process that ended: loading our own",
-		 "directory=/sys/fs/bpf/podveil/%s entries=%d", pin_name, MAX_FORGOTTEN);
+	}
+	if (!err)
+		log_info("too much is left in the maps of a process that ended: loading our own",
+			 "directory=/sys/fs/bpf/podveil/%s entries=%d", pin_name, MAX_FORGOTTEN);
 	adoption_fini(&p->adoption);
 	tunnel__destroy(p->skeleton);
-	err = open_skeleton(p);
-	return err ? err : -ESTALE;
+	return open_skeleton(p);
 }
 
 static int load(struct programs *p, const struct programs_params *params)
@@ -211,7 +213,7 @@ static void pin(struct programs *p, const char *pin_name)
 int programs_load(const struct programs_params *params, struct programs **out)
 {
 	struct programs *p;
-	bool adopted;
+	bool adopted = false;
 	int err;
 
 	libbpf_log();
@@ -222,10 +224,9 @@ int programs_load(const struct programs_params *params, struct programs **out)
 	p->peer_counters_fd = -1;
 	p->superpackets = params->superpackets;
 	err = open_skeleton(p);
-	if (err)
-		goto fail;
-	adopted = params->adopt && !adopt(p, params->pin_name);
-	if (!adopted)
+	if (!err && params->adopt)
+		err = adopt(p, params->pin_name, &adopted);
+	if (!err && !adopted)
 		err = load(p, params);
 	if (!err)
 		err = map_counters(p, adopted);

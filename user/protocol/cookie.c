@@ -31,7 +31,7 @@ void cookie_checker_init(struct cookie_checker *c, const uint8_t our_public_key[
 	keys_of(c->mac1_key, c->cookie_key, our_public_key);
 }
 
-/* The cookie that this source would be given now. */
+/* The cookie for this source. */
 static void make_cookie(struct cookie_checker *c, uint8_t out[COOKIE_SIZE], const void *source,
 			size_t source_len, uint64_t now)
 {
@@ -63,7 +63,7 @@ enum cookie_verdict cookie_check(struct cookie_checker *c, const void *message, 
 	/* A secret that was never given out, or is too old, proves nothing. */
 	if (!c->secret_birth || elapsed(c->secret_birth, now) >= COOKIE_SECRET_MAX_AGE)
 		return COOKIE_MAC1_ONLY;
-	/* Most messages bear none, and a flood of them shall cost one MAC each, not three. */
+	/* Most messages have no mac2. In a flood each of them costs one MAC, not three. */
 	if (sodium_is_zero(macs->mac2, COOKIE_SIZE))
 		return COOKIE_MAC1_ONLY;
 	make_cookie(c, cookie, source, source_len, now);
@@ -113,7 +113,8 @@ void cookie_jar_seal(struct cookie_jar *jar, void *message, size_t len, uint64_t
 	mac(macs->mac1, jar->mac1_key, KEY_SIZE, message, body);
 	memcpy(jar->last_mac1, macs->mac1, COOKIE_SIZE);
 	jar->last_mac1_sent = true;
-	/* The other end may have changed its secret a little before we let go of its cookie. */
+	/* A cookie is dropped a little early, because the peer may change its secret a little
+	 * before we would drop it. */
 	if (jar->cookie_birth &&
 	    elapsed(jar->cookie_birth, now) < COOKIE_SECRET_MAX_AGE - COOKIE_SECRET_LATENCY)
 		mac(macs->mac2, jar->cookie, COOKIE_SIZE, message, body + COOKIE_SIZE);

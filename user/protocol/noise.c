@@ -67,8 +67,8 @@ void noise_handshake_init(struct noise_handshake *h, const struct noise_identity
 
 void noise_timestamp(uint8_t out[TIMESTAMP_SIZE], uint64_t realtime_ns)
 {
-	/* TAI64 labels: 2^62 is 1970, ten seconds ahead of UTC. The time is told no more precisely
-	 * than initiations may follow each other, so that it gives little away. */
+	/* TAI64 labels: 2^62 is 1970, ten seconds ahead of UTC. The time is rounded to the smallest
+	 * interval between two initiations, so that it reveals little about the clock. */
 	uint64_t whitened = realtime_ns & ~((1ull << 24) - 1);
 	uint64_t seconds = htobe64(0x400000000000000aull + whitened / NSEC_PER_SEC);
 	uint32_t nanoseconds = htobe32((uint32_t)(whitened % NSEC_PER_SEC));

@@ -15,7 +15,7 @@
 #define PACKET_COST (NSEC_PER_SEC / PER_SECOND)
 #define MAX_TOKENS  (PACKET_COST * BURST)
 #define FORGET	    NSEC_PER_SEC
-/* A source may lie in this many places, so that a few collisions do not lock anybody out. */
+/* Each source has this many possible buckets, so that a few collisions lock nobody out. */
 #define WAYS 8
 
 struct bucket {
@@ -26,7 +26,8 @@ struct bucket {
 };
 
 struct ratelimiter {
-	uint8_t hash_key[crypto_shorthash_KEYBYTES]; /* nobody outside can aim at a bucket */
+	uint8_t hash_key
+		[crypto_shorthash_KEYBYTES]; /* secret, so that no attacker can choose a bucket */
 	uint32_t sets;
 	struct bucket buckets[];
 };

@@ -6,7 +6,7 @@
 #define load(field)	    atomic_load_explicit(&t->field, memory_order_relaxed)
 #define store(field, value) atomic_store_explicit(&t->field, value, memory_order_relaxed)
 
-/* Data went out and nothing came back for so long: the session may be gone at the other end. */
+/* We sent data and received nothing for this long: the peer may have lost the session. */
 #define UNANSWERED_LIMIT (KEEPALIVE_TIMEOUT + REKEY_TIMEOUT)
 
 void timers_init(struct timers *t)
@@ -18,8 +18,8 @@ void timers_init(struct timers *t)
 /*
  * No lost wake-up: a worker writes its fact and then exchanges owner_watches; the owner, in
  * timers_next(), clears owner_watches and then reads the facts. Both are sequentially consistent,
- * so at least one of them sees the other: either the owner sees the fact and sets the mark again,
- * or the worker finds the mark cleared and reports.
+ * so at least one of them sees the other's write: either the owner sees the fact and sets the flag
+ * again, or the worker finds the flag cleared and reports.
  */
 static bool owner_must_look(struct timers *t)
 {
@@ -127,7 +127,8 @@ unsigned int timers_due(struct timers *t, uint64_t now)
 		if (t->attempts >= MAX_HANDSHAKE_ATTEMPTS) {
 			due |= TIMERS_GIVE_UP;
 			store(unacknowledged_since, 0);
-			/* If a session never stood, what the attempts left behind goes, too. */
+			/* Also if there never was a session: this wipes the keys of the failed
+			 * attempts. */
 			if (t->zero_keys_at == TIMERS_NEVER)
 				t->zero_keys_at = now + 3 * REJECT_AFTER_TIME;
 		} else {
@@ -140,7 +141,7 @@ unsigned int timers_due(struct timers *t, uint64_t now)
 		due |= TIMERS_SEND_INITIATION;
 	}
 	if (now >= after(load(unacknowledged_since), KEEPALIVE_TIMEOUT)) {
-		/* Data went on coming meanwhile: the next keepalive is due as long after. */
+		/* More data arrived meanwhile: the next keepalive is due one interval later. */
 		if (atomic_exchange_explicit(&t->more_unacknowledged, false, memory_order_relaxed))
 			store(unacknowledged_since, now);
 		else
@@ -148,7 +149,7 @@ unsigned int timers_due(struct timers *t, uint64_t now)
 		due |= TIMERS_SEND_KEEPALIVE;
 	}
 	if (now >= persistent_at(t)) {
-		/* Also where it cannot be sent: the next try is an interval away. */
+		/* Also if it cannot be sent: the next attempt follows after one interval. */
 		store(last_traversal, now);
 		due |= TIMERS_SEND_KEEPALIVE;
 	}
@@ -174,12 +175,12 @@ uint64_t timers_next(struct timers *t, uint64_t now)
 	next = earliest(after(atomic_load(&t->unanswered_since), UNANSWERED_LIMIT + t->jitter),
 			after(atomic_load(&t->unacknowledged_since), KEEPALIVE_TIMEOUT));
 	if (next != TIMERS_NEVER) {
-		/* Whatever a worker writes from now on is due KEEPALIVE_TIMEOUT later at the
-		 * earliest: who looks again by then needs no report. */
+		/* A fact that a worker writes from now on is due KEEPALIVE_TIMEOUT later at the
+		 * earliest. If the owner wakes before then anyway, workers need not report. */
 		atomic_store(&t->owner_watches, true);
 		next = earliest(next, now + KEEPALIVE_TIMEOUT);
 	}
-	/* Workers only ever put this one off; the others are the owner's own. */
+	/* Workers can only postpone this deadline. Only the owner changes the others. */
 	next = earliest(next, persistent_at(t));
 	next = earliest(next, t->retransmit_at);
 	next = earliest(next, t->zero_keys_at);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Waiting, for those who may: a person's command, an agent that leaves. Thread: control. */
+/* Waits for a condition while the event loop runs. For callers that may wait: commands, and an
+ * agent that ends. Thread: control. */
 #ifndef STORE_EVENT_WAIT_H
 #define STORE_EVENT_WAIT_H
 

@@ -141,7 +141,7 @@ static void update_health(struct memory *m, enum memory_kind kind)
 
 	if (!m->lost[kind]) {
 		if (health_clear_problem(m->params.health, kind_names[kind]))
-			log_info("store: it shows all that is known again", "what=%s",
+			log_info("store: everything that was missing is there again", "what=%s",
 				 kind_names[kind]);
 		return;
 	}

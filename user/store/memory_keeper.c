@@ -54,7 +54,8 @@ static void write_now(struct memory_keeper *k)
 	k->due = false;
 	if (!err) {
 		if (health_clear_problem(k->health, k->path))
-			log_info("what is known of the store is kept again", "file=%s", k->path);
+			log_info("the file of known records can be written again", "file=%s",
+				 k->path);
 		return;
 	}
 	if (health_set_problem(k->health, HEALTH_PART, k->path, strerror(-err)))

@@ -98,7 +98,7 @@ static void note_range(void *context, const struct cidr *range)
 			 "errno=%d error=\"%s\"", -err, strerror(-err));
 }
 
-void fence_note_encrypted(struct exit_filters *f, struct tunnel *const *tunnels, size_t n)
+void exit_filters_note_encrypted(struct exit_filters *f, struct tunnel *const *tunnels, size_t n)
 {
 	/* There may be thousands of ranges, and nothing new. */
 	if (!f->filters || ++f->ticks % NOTE_TICKS)

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The fence around the node: guard and shield on all of its exits (programs/device_filters.h, strict/exits.h), with
- * the ranges that follow from the plans. It is raised before traffic is steered, with all that is
- * new, and settled after, when what is old may go; it stands as long as a tunnel is switched on,
- * and outlives the process. A device that comes, or becomes an exit, has both programs at once.
- * Thread: control.
+ * The egress filter (guard) and the ingress filter (shield) on all exits of the node
+ * (programs/device_filters.h, strict/exits.h), with the ranges that follow from the plans.
+ * exit_filters_apply() adds everything new before traffic is steered; exit_filters_remove_old()
+ * removes what is old afterwards. The filters stay as long as a tunnel is switched on, and outlive
+ * the process. A device that appears, or becomes an exit, gets both programs at once. Thread:
+ * control.
  */
 #ifndef STRICT_EXIT_FILTERS_H
 #define STRICT_EXIT_FILTERS_H
@@ -22,7 +23,7 @@ struct event_base;
 struct exit_filters;
 struct tunnel;
 
-int exit_filters_new(struct event_base *base, struct exit_filters **out); /* not raised */
+int exit_filters_new(struct event_base *base, struct exit_filters **out); /* no filters yet */
 void exit_filters_free(struct exit_filters *f, bool remove);
 
 struct exit_filters_input {
@@ -33,19 +34,19 @@ struct exit_filters_input {
 	size_t n_nodes;
 };
 
-/* uplink 0: it shall fall. Until exit_filters_remove_old() it only lets more pass then. */
+/* uplink 0: the filters shall go. Until exit_filters_remove_old() they stay, but are not strict. */
 int exit_filters_apply(struct exit_filters *f, int uplink, const struct exit_filters_input *in);
 int exit_filters_remove_old(struct exit_filters *f);
 /* Twice a second. Where a tunnel has encrypted for two seconds, a packet in plain counts as leaked
  * from then on, for as long as the range is a peer's. The kernel keeps this from one process to the
  * next. */
-void fence_note_encrypted(struct exit_filters *f, struct tunnel *const *tunnels, size_t n);
+void exit_filters_note_encrypted(struct exit_filters *f, struct tunnel *const *tunnels, size_t n);
 /* How many programs had to be attached again, or put before others', or -errno. */
 int exit_filters_repair(struct exit_filters *f);
 /* On all exits, and first there. */
 bool exit_filters_in_place(const struct exit_filters *f);
 void exit_filters_counters(const struct exit_filters *f,
-			   struct pv_counters *sum); /* zero where it does not stand */
+			   struct pv_counters *sum); /* zero without filters */
 
 /* One exit; the texts are the fence's, until it changes. */
 struct exit_filter_state {

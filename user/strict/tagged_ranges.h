@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Address ranges, each marked with what it is: what a map of the programs has, or shall have.
- * Sorted once all are there; then each range is there once. Pure; one thread at a time.
+ * Address ranges with a kind each (remote, local): the content of a map, or of a routing table.
+ * Fill it, then sort it; after that each range is there once. Pure; one thread at a time.
  */
 #ifndef STRICT_TAGGED_RANGES_H
 #define STRICT_TAGGED_RANGES_H
@@ -23,7 +23,7 @@ struct tagged_ranges {
 
 /* Appends; the order is lost. 0 or -ENOMEM. */
 int tagged_ranges_add(struct tagged_ranges *m, const struct cidr *range, unsigned int kind);
-/* Sorts. Of several that mark the same range, one of the kind `first` counts, if there is one. */
+/* Sorts. If a range is there several times, one of the kind `first` stays, if there is one. */
 void tagged_ranges_sort(struct tagged_ranges *m, unsigned int first);
 /* Of sorted ones; NULL: not there. */
 struct tagged_range *tagged_ranges_find(const struct tagged_ranges *m, const struct cidr *range);

@@ -102,7 +102,7 @@ int keys_load(const char *name, uint8_t private_key[32])
 		return err ? make_key(name, private_key) : 0;
 	sodium_memzero(private_key, 32);
 	if (err == -EPERM) {
-		log_error("private key may be known to others, a new one is made",
+		log_error("others could read the private key: a new one is made",
 			  "file=" DIRECTORY "/%s.key needs=\"a regular file of mode 0600\"", name);
 		return make_key(name, private_key);
 	}

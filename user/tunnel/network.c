@@ -50,7 +50,7 @@ static void append_route(void *context, const struct route *r)
 		struct route *more = realloc(to->all, room * sizeof(*more));
 
 		if (!more)
-			return; /* then it is set once more, which does no harm */
+			return; /* without memory the route is set once more, which is harmless */
 		to->all = more;
 		to->room = room;
 	}
@@ -160,7 +160,8 @@ static void remove_routes(struct network *n, const struct changes *c, bool backu
 	}
 }
 
-/* Backups come before what they back and go before it, too: else they would drop. */
+/* Backups are added before the routes that they back, and removed before them: else they would drop
+ * packets. */
 static void change_routes(struct network *n, struct outcome *o)
 {
 	struct changes c;
@@ -177,7 +178,7 @@ static void change_routes(struct network *n, struct outcome *o)
 	changes_fini(&c);
 }
 
-/* What is there now is what was wanted; after an error nobody knows, and the kernel is asked. */
+/* Records what the kernel has now: what was wanted, or after an error what a dump shows. */
 static void record_applied(struct network *n, int err)
 {
 	if (!err) {
@@ -299,7 +300,7 @@ int network_apply(struct network *n, struct network_want *want)
 	o = enforce(n);
 	if (moved && old.rule)
 		remove_old_table(n, old.priority, old.table, old.table != n->want.table);
-	/* Only now that no route has it as its source. */
+	/* Last, when no route uses it as its source any more. */
 	if (old.address.family && old.ifindex == n->want.ifindex && old.ifindex &&
 	    cidr_compare(&old.address, &n->want.address))
 		address_delete(old.ifindex, &old.address);

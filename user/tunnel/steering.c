@@ -13,11 +13,11 @@
 #include "protocol/limits.h"
 #include "tunnel/network.h"
 
-/* An initiation that nobody answers is repeated for 90 s by the device; after that by us. */
+/* The device repeats an unanswered initiation for 90 s. After that we start a new one. */
 #define RETRY_TICKS 10
-/* With host encryption, silent peers are asked so often whether they still have our key. */
+/* With host encryption: how often silent peers are asked for a handshake. */
 #define PROBE_TICKS 30
-/* So long without a session is worth a word. */
+/* After so many ticks without a session a warning is logged. */
 #define FIRST_SESSION_TICKS 30
 
 struct steering {
@@ -115,12 +115,12 @@ static const char *short_key(const uint8_t key[32], char out[SHORT_KEY])
 	return sodium_bin2base64(out, SHORT_KEY, key, 6, sodium_base64_VARIANT_ORIGINAL);
 }
 
-/* Whose routes may go through the tunnel? True if routes have to change. */
+/* Decides whose routes go through the tunnel. True if routes have to change. */
 static bool update_routed(struct steering *s)
 {
 	bool changed;
 
-	/* Or since somebody else looked, for the status. */
+	/* The status may have refreshed them, too: the flag stays set until it is cleared here. */
 	tunnel_peers_refresh(&s->peers, s->device);
 	changed = s->peers.changed && s->settings->host_encryption;
 	s->peers.changed = false;
@@ -138,8 +138,8 @@ static bool update_routed(struct steering *s)
 	return changed;
 }
 
-/* Traffic with a node stays encrypted while it is a peer, whatever else about it changes; and after
- * a restart it is where the routes of the process before us lead. */
+/* A node's routes stay in the tunnel while it is a peer, whatever else about it changes. After a
+ * restart, those that an earlier process had routed into the tunnel stay there, too. */
 static void inherit(struct steering *s, struct tunnel_peers *now)
 {
 	for (size_t i = 0; i < now->n; i++) {
@@ -253,13 +253,13 @@ int steering_update(struct steering *s, const struct plan *p)
 	if (err) {
 		log_error("peers could not be configured", "interface=%s errno=%d",
 			  device_name(s->device), -err);
-		s->peers_configured = false; /* all of them are told again next time */
+		s->peers_configured = false; /* all peers are configured again next time */
 	} else {
 		s->keepalive = keepalive;
 		update_routed(s);
 		start_sessions(s);
 		err = apply_routes(s);
-		/* After a failure nobody knows what the device still has. */
+		/* After a failure the device's state is unknown: remove what is not planned. */
 		if (fresh) {
 			network_forget_addresses(s->network, device_ifindex(s->device));
 			tunnel_peers_remove_foreign(&s->peers, s->device);
@@ -302,8 +302,8 @@ int steering_repair_network(struct steering *s)
 	return network_repair(s->network);
 }
 
-/* A node that lost its key cannot say so: to nobody does it reach the tunnel, and plaintext in its
- * name may not pass reverse-path filtering here. So whoever is silent is asked for a handshake. */
+/* A node that lost its key cannot tell us: it has no session, and its plaintext may fail the
+ * reverse-path check here. So silent peers are asked for a handshake. */
 static void probe(struct steering *s)
 {
 	for (size_t i = 0; i < s->peers.n; i++) {

@@ -24,14 +24,15 @@
 #include "tunnel/steering.h"
 #include "tunnel/takeover.h"
 
-/* Others learn within a second or so that we are off, but a slow one (Felix: 17 s were seen) later;
- * until then they send encrypted, and we read it. We cease when nothing came for so long: the longer
- * time holds while others still publish keys, and so may not have heard yet. */
+/* Others learn within about a second that we are off; a slow one needs longer (17 s were seen with
+ * Felix). Until then they send encrypted packets, which we still decrypt. We stop when nothing has
+ * arrived for this many seconds; the longer time applies while others still publish keys, because
+ * they may not know yet. */
 #define LINGER_QUIET	       5
 #define LINGER_QUIET_WITH_KEYS 30
 #define LINGER_MOST	       120
 
-/* Somebody who deletes our device so often within a minute will do it again. */
+/* So many deletions of our device within a minute are reported as an error. */
 #define DELETIONS	  3
 #define DELETIONS_SECONDS 60
 
@@ -117,7 +118,7 @@ static void note_deletion(struct tunnel *t)
 
 	memmove(t->deleted + 1, t->deleted, sizeof(t->deleted) - sizeof(*t->deleted));
 	t->deleted[0] = time(NULL);
-	log_warn("tunnel device was deleted, it is made anew", "interface=%s",
+	log_warn("the tunnel device was deleted: it is made again", "interface=%s",
 		 name_of(t, &t->settings));
 	if (!before && is_deleted_often(t))
 		log_error(
@@ -267,15 +268,15 @@ int tunnel_key(struct tunnel *t, uint8_t public_key[32])
 	return err;
 }
 
-/* Before we configure it ourselves: else what somebody did would go for ours. */
+/* Called before we configure the device ourselves: else other people's changes would be taken for
+ * ours. */
 static void note_foreign_configuration(struct tunnel *t)
 {
 	if (t->state == TUNNEL_ON && t->device && device_version(t->device) != t->version)
 		t->configured_by_others = true;
 }
 
-/* The file is for the next agent; this one works without it. So it is no reason to leave anything
- * else undone, and what cannot be done is said once. */
+/* Only the next agent needs the file. So a failure stops nothing else, and is logged once. */
 static int repair_key(struct tunnel *t)
 {
 	const int done = keys_restore(key_name(t->params.family), t->private_key);
@@ -289,7 +290,7 @@ static int repair_key(struct tunnel *t)
 	return err ? 0 : done;
 }
 
-/* 0: the name is ours. -EEXIST: it is somebody else's, which is said once. */
+/* 0: the name is ours. -EEXIST: it is somebody else's; logged once. */
 static int claim_name(struct tunnel *t, const uint8_t *published)
 {
 	char why[sizeof(t->problem)];
@@ -339,7 +340,7 @@ int tunnel_enable(struct tunnel *t, const struct settings *s, uint32_t mtu, int 
 	t->mtu = mtu;
 	/* A pair of an agent before us may have fewer queues. */
 	if (workers_changed && device_set_workers(t->device, s->workers)) {
-		log_info("the tunnel device is made anew", "interface=%s workers=%u",
+		log_info("the tunnel device is made again", "interface=%s workers=%u",
 			 device_name(t->device), s->workers);
 		stop_device(t, true);
 	}
@@ -440,8 +441,8 @@ static int repair_configuration(struct tunnel *t)
 	note_foreign_configuration(t);
 	if (!steering_peers_configured(t->steering) || !t->configured_by_others)
 		return 0;
-	log_info("somebody configured the device, it is set back", "interface=%s",
-		 device_name(t->device));
+	log_info("another program configured the device: our configuration is restored",
+		 "interface=%s", device_name(t->device));
 	err = configure_interface(t);
 	if (!err)
 		err = steering_repair_peers(t->steering);
@@ -452,7 +453,7 @@ static int repair_configuration(struct tunnel *t)
 	return 1;
 }
 
-/* Each thing for itself: what cannot be put back keeps nothing else from it. */
+/* Each part separately: a failure of one does not stop the others. */
 int tunnel_repair(struct tunnel *t, bool network)
 {
 	int done[5] = {0}, repaired = 0, err = 0;

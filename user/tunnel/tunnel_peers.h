@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The peers of a tunnel as nodes: what the device was told of each, whether a session stands, how
- * far its traffic has come. Thread: control. Errors: negative errno; nothing is logged.
+ * The peers of a tunnel: their configuration in the device, their sessions, and whether their
+ * traffic is routed into the tunnel. Thread: control. Errors: negative errno; nothing is logged.
  */
 #ifndef TUNNEL_TUNNEL_PEERS_H
 #define TUNNEL_TUNNEL_PEERS_H
@@ -11,14 +11,14 @@
 struct device;
 struct peer_view;
 
-/* What the device was told of a peer, and how far its traffic has come. */
+/* The configuration of one peer, and its state. */
 struct tunnel_peer {
 	char *node; /* name */
 	uint8_t key[32];
 	struct endpoint endpoint;
 	struct cidr *allowed;
 	size_t n_allowed;
-	bool routed;			  /* its routes go through the tunnel, and stay there */
+	bool routed;			  /* its routes lead into the tunnel, and stay there */
 	unsigned int ticks_through;	  /* since then, up to STEADY_TICKS */
 	uint64_t routed_since;		  /* Unix time, s */
 	bool session;			  /* stands now */
@@ -41,7 +41,7 @@ struct tunnel_peer {
 struct tunnel_peers {
 	struct tunnel_peer *all; /* in the order of names */
 	size_t n;
-	bool changed; /* somebody began to answer, or ceased to; cleared by whoever saw to it */
+	bool changed; /* a peer began or stopped to answer; cleared when the routes were updated */
 };
 
 int tunnel_peers_from_plan(struct tunnel_peers *out, const struct plan *p, int family);
@@ -52,12 +52,12 @@ struct tunnel_peer *tunnel_peers_find(const struct tunnel_peers *m, const char *
  * all where the keepalive changed. */
 int tunnel_peers_configure(const struct tunnel_peers *now, const struct tunnel_peers *before,
 			   struct device *d, uint16_t keepalive, bool keepalive_changed);
-/* Those whose key nobody has any more: after their routes went. */
+/* Removes peers whose key is not in the plan any more. Call it after their routes were removed. */
 int tunnel_peers_remove_outdated(const struct tunnel_peers *before, const struct tunnel_peers *now,
 				 struct device *d);
 /* Peers that somebody else gave to the device. */
 int tunnel_peers_remove_foreign(const struct tunnel_peers *m, struct device *d);
-/* Reads from the device whose sessions stand, and notes in `changed` what is to be seen to. */
+/* Reads the state of all sessions from the device. Sets `changed` if routes may have to change. */
 void tunnel_peers_refresh(struct tunnel_peers *m, struct device *d);
 
 /* What the device says of one. True: it began to answer, or ceased to. */

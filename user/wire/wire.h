@@ -2,9 +2,9 @@
 /*
  * The wire of one worker: where its messages go out and come in. A UDP socket for each IP version,
  * with UDP_SEGMENT on the way out, UDP_GRO on the way in, the mark on all that leaves, and
- * SO_REUSEPORT so that the kernel spreads sources over workers; and beside them, while the owner
- * lends one, a queue of the uplink (AF_XDP, wire_xdp.h), which takes what it can. Whoever sends and
- * receives need not know which of them it was.
+ * SO_REUSEPORT so that the kernel spreads sources over workers; and beside them, if the owner has
+ * set one, a queue of the uplink (AF_XDP, wire_xdp.h), which takes what it can. Callers need not
+ * know which of them was used.
  *
  * Owner: wire_open_all(), wire_close(), wire_set_fwmark(), wire_set_queue(). Worker: send and receive.
  * wire_send_one() may be called from any thread: sockets are safe to share.
@@ -86,7 +86,8 @@ void wire_send(struct wire *w, struct wire_buffers *b, const struct wire_run *ru
 unsigned int wire_receive(struct wire *w, struct wire_buffers *b, enum wire_part part,
 			  struct wire_received out[WIRE_RECEIVE_MAX], bool *more,
 			  struct pv_counters *count);
-/* The device has not taken all that was sent: receive again soon, also where nothing waits. */
+/* The device has not taken all frames yet: call wire_receive() again soon, even if nothing has
+ * arrived. */
 bool wire_has_unsent(const struct wire *w);
 /* 0 or -errno. */
 int wire_send_one(struct wire *w, const struct endpoint *to, const void *message, size_t len,

@@ -201,8 +201,9 @@ void wire_leave_group(struct wire *w)
 					 .sin6_addr = IN6ADDR_LOOPBACK_INIT,
 					 .sin6_port = htons(w->port)};
 
-	/* A connected socket is none that the kernel chooses from; nothing comes from there. Where
-	 * there is no loopback, it stays and what comes until it is closed is lost. */
+	/* Connecting the socket takes it out of the SO_REUSEPORT group: the kernel delivers nothing
+	 * new to it. If there is no loopback device, it stays in the group, and what arrives until
+	 * it is closed is lost. */
 	if (connect(w->fd4, (const struct sockaddr *)&to4, sizeof(to4)) ||
 	    (w->fd6 >= 0 && connect(w->fd6, (const struct sockaddr *)&to6, sizeof(to6))))
 		return;
@@ -261,7 +262,7 @@ static void *add_control(struct msghdr *m, int level, int type, size_t len)
 	return CMSG_DATA(c);
 }
 
-/* Where to, from which of our addresses, with which TOS byte, cut into what. */
+/* Destination, source address, TOS byte and segment size of a message. */
 static void address(struct msghdr *m, union wire_control *control, const struct endpoint *e,
 		    uint8_t tos, uint16_t segment)
 {
@@ -362,7 +363,7 @@ static void send_slowly(struct wire *w, const struct wire_run *run, const struct
 	}
 }
 
-/* One family's runs, in order. */
+/* Sends the runs of one IP version, in order. */
 static void send_family(struct wire *w, struct wire_buffers *b, const struct wire_run *runs,
 			unsigned int n, struct pv_counters *count)
 {

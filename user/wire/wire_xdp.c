@@ -11,8 +11,8 @@
 #include "wire/frame.h"
 #include "wire/xsk.h"
 
-/* One run to each peer goes through a socket this often: only what the kernel itself sends makes it
- * look whether the neighbour is still there. */
+/* This often one run to each peer goes through a socket: the kernel checks whether the neighbour is
+ * still there only for packets that it sends itself. */
 #define KERNEL_TURN NSEC_PER_SEC
 
 struct wire_xdp {
@@ -40,7 +40,8 @@ int wire_xdp_open(const struct wire_xdp_params *params, struct wire_xdp **out)
 		return -ENOMEM;
 	q->ifindex = params->ifindex;
 	q->path_missing_fd = params->path_missing_fd;
-	/* Workers send to the same peers: far apart, so that they do not use the same. */
+	/* Several workers send to one peer: their IP ids start far apart, so that they do not
+	 * collide. */
 	q->id = (uint16_t)(clock_now() + params->queue * (UINT16_MAX / PV_MAX_WORKERS));
 	err = xsk_open(&xp, &q->xsk);
 	if (err) {
@@ -74,7 +75,7 @@ bool wire_xdp_waiting(const struct wire_xdp *q)
 	return xsk_waiting(q->xsk);
 }
 
-/* Once an endpoint, until there is a path: whoever finds paths is told by system call. */
+/* Asks for a path by a system call, once per endpoint until there is one. */
 static void report_missing_path(struct wire_xdp *q, struct endpoint_box *box)
 {
 	const uint64_t one = 1;
@@ -82,7 +83,7 @@ static void report_missing_path(struct wire_xdp *q, struct endpoint_box *box)
 	if (atomic_load_explicit(&box->path_missing, memory_order_relaxed) ||
 	    atomic_exchange_explicit(&box->path_missing, true, memory_order_relaxed))
 		return;
-	/* EAGAIN: it is being told anyway. */
+	/* EAGAIN: a request is pending already. */
 	if (write(q->path_missing_fd, &one, sizeof(one)) < 0)
 		return;
 }
@@ -162,7 +163,7 @@ unsigned int wire_xdp_send(struct wire_xdp *q, uint16_t port, const struct wire_
 	count->wire_frames_sent += messages;
 	if (taken == n)
 		return taken;
-	/* This one, what follows it to the same peer, and what is no better off. */
+	/* This run, those that follow it to the same peer, and those without a path. */
 	*refused = 1;
 	while (taken + *refused < n &&
 	       (runs[taken + *refused].to == runs[taken].to || !has_path(&runs[taken + *refused])))

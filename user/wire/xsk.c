@@ -20,16 +20,15 @@
 #define XDP_PKT_CONTD (1 << 0)
 #endif
 
-/* 2048 chunks of 4 KiB hold 113 superpackets, more than a TCP window that veth's lack of
- * back-pressure lets loose at once. The kernel pins all of it: 8 MiB a worker. All of them go
- * round: with four times as many, out of the cache, one TCP stream loses 8 %; with a quarter, four
- * streams lose 4 %, and 64, which then queue less, gain 11 %. */
+/* 2048 chunks of 4 KiB hold 113 superpackets: more than a TCP window, which may arrive at once
+ * because veth has no back-pressure. The kernel pins this memory, 8 MiB per worker.
+ * docs/benchmark-notes.md ("Chunks of an AF_XDP socket") has the measurements. */
 #define CHUNK_SIZE  4096u
 #define N_CHUNKS    2048u
 #define RING_SIZE   2048u
 #define SPARE_PARTS 4 /* a quarter may be staged */
 
-/* To send: four batches of a worker's, so that one can be written while others are under way. */
+/* For sending: four batches of a worker, so that one can be written while others are being sent. */
 #define N_SENDABLE 1024u
 /* What the kernel holds of sent frames until the device is done with them. */
 #define SEND_BUFFER (8 << 20)
@@ -41,7 +40,7 @@
 #define XDP_MAX_TX_SKB_BUDGET 9
 #endif
 
-/* Chunks that are nobody's: a stack, because the one used last is the warmest. */
+/* Free chunks: a stack, because the one used last is most likely in the cache. */
 struct chunks {
 	unsigned int n;
 	uint64_t at[N_CHUNKS];
@@ -252,7 +251,8 @@ unsigned int xsk_available_frames(struct xsk *x)
 {
 	uint32_t index, n;
 
-	/* Those of the last batch are done by now; more rarely asked, they would be cold. */
+	/* The frames of the last batch have been sent by now. If this is called more rarely, they
+	 * fall out of the cache. */
 	n = xsk_ring_cons__peek(&x->completion, N_SENDABLE, &index);
 	for (uint32_t i = 0; i < n; i++)
 		x->sendable.at[x->sendable.n++] =
@@ -284,7 +284,7 @@ unsigned int xsk_flush(struct xsk *x, bool *all)
 
 	xsk_ring_prod__submit(&x->tx, x->queued);
 	x->queued = 0;
-	/* Without its wish to be told, a driver takes them by itself. */
+	/* If the driver does not ask for a wakeup, it takes the frames by itself. */
 	while (done != *x->tx.producer && xsk_ring_prod__needs_wakeup(&x->tx) &&
 	       calls < MAX_KICKS) {
 		before = done;

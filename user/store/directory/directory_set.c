@@ -29,7 +29,7 @@ static int change(const char *path, const struct store_setting *changes, unsigne
 		o = json_loadb(text, len, JSON_REJECT_DUPLICATES, &error);
 		free(text);
 		if (!json_is_object(o)) {
-			log_error("the settings are not valid and were left alone",
+			log_error("the settings are not valid: nothing was changed",
 				  "file=%s line=%d problem=\"%s\" needs=\"one JSON object\"", path,
 				  o ? 1 : error.line, o ? "not an object" : error.text);
 			err = -EINVAL;

@@ -227,7 +227,7 @@ enum etcd_watch_state etcd_watch_event(const struct etcd_watch_params *p, const 
 		const int64_t changed = etcd_number(json_object_get(e, "kv"), "mod_revision");
 
 		deliver(p, json_object_get(e, "kv"), type && !strcmp(type, "DELETE"));
-		/* The header is ahead of what was told where a watch catches up. */
+		/* While a watch catches up, the header's revision is ahead of its events. */
 		if (changed > at->revision)
 			at->revision = changed;
 	}
@@ -285,7 +285,7 @@ static void on_watch_ended(void *context, const struct rest_answer *a)
 		backoff_reset(&w->backoff);
 		break;
 	case ETCD_WATCH_OVER:
-		/* A token that ran out is worth no word; what a new one does not cure is. */
+		/* An expired token is not reported. A failure that a new token does not cure is. */
 		etcd_forget_token(w->params.client);
 		if (w->backoff.failures)
 			snprintf(problem, sizeof(problem), "%s", w->why);
@@ -295,8 +295,7 @@ static void on_watch_ended(void *context, const struct rest_answer *a)
 		snprintf(problem, sizeof(problem), "%s", w->why);
 		break;
 	case ETCD_WATCH_STANDS:
-		/* An end in good order is none of anybody's fault: the server goes down, or is
-		 * asked elsewhere. */
+		/* A regular end is no error: the server shuts down, or closes idle watches. */
 		if (a->status / 100 != 2 || *a->error)
 			json_decref(etcd_answer(w->params.client, a, problem, sizeof(problem)));
 	}

@@ -278,7 +278,7 @@ void rest_cancel(struct rest_call *c)
 		call_free(c);
 		return;
 	}
-	/* To libcurl it is still there, and may be the one that calls us. */
+	/* libcurl still uses it, and may be calling us from it. */
 	c->cancelled = true;
 	c->request.done = NULL;
 	event_active(c->rest->on_deferred, EV_TIMEOUT, 0);
@@ -427,8 +427,8 @@ static bool reset(struct rest *r, const char *why)
 
 static void probe(struct rest *r);
 
-/* A call that took too long says nothing of the others: their connection is asked. Only when that
- * is not answered either is everything dead. */
+/* A call that timed out says nothing about the other calls. So their connection is probed, and
+ * reset only if the probe times out, too. */
 static bool on_ended(void *context, CURL *easy, CURLcode result)
 {
 	char room[CURL_ERROR_SIZE], error[CURL_ERROR_SIZE];
@@ -464,7 +464,7 @@ static void on_probed(void *context, const struct rest_answer *a)
 	struct rest_call *c;
 
 	if (!a->status)
-		return; /* on_ended() or the kernel has drawn the consequences */
+		return; /* on_ended() or the kernel has handled it */
 	TAILQ_FOREACH (c, &r->calls, in_list)
 		if (!c->request.timeout_ms &&
 		    (connections_port(c->easy) == r->probed || !connections_shared(c->easy)))
@@ -486,7 +486,7 @@ static uint64_t last_received_on_connection(const struct rest *r, const struct r
 	return last;
 }
 
-/* Thousands of watches that fall silent together are not asked for together. */
+/* Random, so that thousands of nodes do not send their probes at the same moment. */
 static uint64_t random_quiet_limit(void)
 {
 	return REST_QUIET_MS + randombytes_uniform(REST_QUIET_MS / 2);

@@ -182,7 +182,7 @@ static bool ready(const struct cluster *c)
 	       !c->listing[CLUSTER_NODES] && !c->listing[CLUSTER_BLOCKS];
 }
 
-/* Of members that are no nodes any more, and of whom no block speaks, nothing remains. */
+/* Frees a node that does not exist any more and that no block refers to. */
 static void forget(struct cluster *c, struct known_node *m)
 {
 	TAILQ_REMOVE(&c->nodes, m, in_list);
@@ -199,8 +199,8 @@ static void deliver_stale(struct cluster *c)
 
 	if (!ready(c))
 		return;
-	/* The first block, or the end of the last one: whose the addresses are is asked elsewhere.
-	 */
+	/* The first block appeared or the last one went: the source of pod ranges changes for all
+	 * nodes. */
 	if (c->with_blocks != (c->n_blocks > 0)) {
 		c->with_blocks = c->n_blocks > 0;
 		TAILQ_FOREACH (m, &c->nodes, in_list)
@@ -341,7 +341,7 @@ static void add_share(struct cluster *c, struct shares *s, const char *node,
 		s->all[s->n++] = (struct share){m, *cidr, granted};
 }
 
-/* What whom gets of the block. */
+/* Which node gets which part of the block. */
 static struct shares shares_of(struct cluster *c, const json_t *spec, const struct cidr *range)
 {
 	const json_t *allocations = json_object_get(spec, "allocations"), *v;
@@ -414,7 +414,7 @@ static void set_shares(struct cluster *c, struct block *b, const struct shares *
 	for (size_t i = 0; i < s->n; i++)
 		if (add_claim(s->all[i].node, &s->all[i], b))
 			b->shares[b->n_shares++] = s->all[i];
-	/* The first block of all, or the last: that concerns every node. */
+	/* The first or the last block changes the records of all nodes. */
 	if (c->with_blocks != (c->n_blocks > 0))
 		deliver_stale(c);
 	for (size_t i = 0; i < old.n && ready(c); i++)

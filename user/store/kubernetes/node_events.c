@@ -57,7 +57,7 @@ static void on_sent(void *context, const struct rest_answer *a)
 	if (a->status / 100 == 2)
 		return;
 	status_object_explain(a, problem);
-	log_debug("an Event was not taken", "node=%s problem=\"%s\"", e->node, problem);
+	log_debug("an Event was refused", "node=%s problem=\"%s\"", e->node, problem);
 }
 
 static void write_time(char out[TIME_TEXT], time_t when)
@@ -198,7 +198,7 @@ void node_events_add(struct node_events *e, const char *reason, const char *mess
 	if (!n) {
 		free(text);
 		e->passed_over++;
-		log_debug("an Event is passed over: too many wait", "node=%s reason=%s all=%llu",
+		log_debug("an Event is dropped: too many are waiting", "node=%s reason=%s all=%llu",
 			  e->node, reason, (unsigned long long)e->passed_over);
 		return;
 	}

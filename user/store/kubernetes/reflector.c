@@ -18,7 +18,7 @@
 #define VERSION_BYTES 64
 /* The server ends a watch after this; scattered, so that they do not all begin anew together. */
 #define WATCH_MIN_S 1800
-/* So long, and it is not one that ends at once. */
+/* A watch that lasts this long counts as working. */
 #define STANDS_S 2
 
 struct reflector {
@@ -47,7 +47,7 @@ static void pass_over(struct reflector *r, const char *what)
 	report_problem(r, false, what);
 }
 
-/* A watch stands: only that shows that a list was worth its while. */
+/* The watch works. Only that proves that the list was complete. */
 static void report_recovery(struct reflector *r)
 {
 	backoff_reset(&r->backoff);
@@ -230,7 +230,7 @@ static bool on_news(void *context, const char *bytes, size_t n)
 	struct reflector *r = context;
 	const int err = splitter_feed(&r->splitter, bytes, n);
 
-	/* What was too large said something, which only a list can tell now. */
+	/* An event was too large to read. Only a new list shows what it said. */
 	if (r->splitter.too_large)
 		r->expired = true;
 	if (r->received_any && !r->expired)
