@@ -29,11 +29,11 @@ def test_who_still_sends_encrypted_is_read():
         slow.run(f"wg set wireguard.cali peer {ours.run('wg show wireguard.cali public-key').strip()} "
                  f"endpoint {ours.address}:51820 allowed-ips {ours.pods4}")
         wait_for(lambda: f"{slow.pods4} dev wireguard.cali" in ours.run("ip route show table 1"), "a session")
-        # For longer than a device stays that nobody sends to; and nobody publishes a key.
+        # For longer than a device stays that nobody sends to. In the store the other node has left, too; it sends on.
         steady = right.start(["ping", "-n", "-i", "0.05", "-c", "200", left.address])
         c.configure(wireguardEnabled=False)
         wait_for(lambda: "fwmark" not in ours.run("ip rule"), "it is off")
-        write_record(c, {"name": slow.name, "ipv4": slow.address, "podCIDRs": [slow.pods4]})
+        write_record(c, {"name": slow.name, "ipv4": slow.address, "podCIDRs": [slow.pods4], "wireguardEnabled": False})
         out = steady.communicate(timeout=120)[0]
         assert " 200 received" in out, out[-300:]
         wait_for(lambda: "wireguard.cali" not in ours.run("ip -br link"), "nobody sends: the device goes", 20)

@@ -13,8 +13,6 @@ import kernel
 sys.path.insert(0, os.path.join(kernel.ROOT, "deploy/lab"))
 sys.path.insert(0, os.path.join(kernel.ROOT, "tests/kubernetes"))
 
-from cluster_api import KubernetesCluster  # noqa: E402
-
 FELIX = os.path.join(kernel.ROOT, "build/peers/calico-felix")
 
 
@@ -49,6 +47,7 @@ def test_after_the_real_felix(tmp_path):
         pytest.skip("needs qemu-system-x86_64, on x86-64")
     if not os.access(FELIX, os.X_OK):
         pytest.skip(f"no {FELIX}: make deps-felix builds it")
+    from cluster_api import KubernetesCluster  # needs what make deps-kubernetes installs
     machine = kernel.x86_64("linux-image-6.12-amd64")
     with KubernetesCluster(tmp_path, nodes=2, base="calico") as c:
         calico(c)
