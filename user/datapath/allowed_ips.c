@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A binary trie for each IP version, compressed: a node stands for a prefix that somebody has, or
- * for the place where two of them part. Readers see each change as one pointer that is there or
- * not.
+ * A compressed binary trie for each IP version. A node is either a prefix that a remote has, or the
+ * fork between two such prefixes. Each change becomes visible to readers with one pointer write.
  */
 #include "datapath/allowed_ips.h"
 
@@ -26,7 +25,7 @@ struct allowed_node {
 	struct remote *owner;	       /* (rcu) NULL: the node only joins its children */
 	struct allowed_node *child[2]; /* (rcu) */
 	struct rcu_head rcu;
-	/* For whoever makes changes; where there is an owner: */
+	/* Only the control thread uses these; they are valid if there is an owner. */
 	uint8_t family;
 	uint64_t number;
 	TAILQ_ENTRY(allowed_node) list;
@@ -131,7 +130,7 @@ static struct allowed_node *node_new(struct bits prefix, unsigned int length)
 	return n;
 }
 
-/* Off its owner's list. The owner that readers see stays. */
+/* Takes the node off its owner's list. Readers still see the owner. */
 static void unlist(struct allowed_node *n)
 {
 	if (!n->owner)
@@ -163,7 +162,7 @@ int allowed_ips_insert(struct allowed_ips *a, const struct cidr *cidr, struct re
 		return -EINVAL;
 	prefix = mask(bits_of(cidr->family, cidr->address), length);
 	link = root_of(a, cidr->family);
-	/* Down to the last node that covers the prefix. */
+	/* Go down past all nodes that cover the prefix. */
 	while ((there = *link) && there->length < length &&
 	       common(there->prefix, prefix) >= there->length)
 		link = &there->child[bit_at(prefix, there->length)];
@@ -204,7 +203,7 @@ static void release(struct rcu_head *head)
 	free(caa_container_of(head, struct allowed_node, rcu));
 }
 
-/* Takes a node without an owner out where it no longer joins two children. */
+/* Removes the node if it has no owner and fewer than two children. */
 static bool splice(struct allowed_node **link)
 {
 	struct allowed_node *n = *link;

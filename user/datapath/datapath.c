@@ -13,15 +13,16 @@
 #include "datapath/worker.h"
 #include "wire/wire_xdp.h"
 
-/* Room for this many signals; beyond that workers ask again for sessions at the next packet. */
+/* The send buffer for signals. If it is full, workers ask for a session again at the next
+ * packet. */
 #define EVENT_QUEUE_BYTES (4096 * 1024)
 
-/* A sleeping worker costs a packet a wake-up of 20 to 50 us where processors are virtual. Looking
- * for more work before sleeping saves some of them, and takes the processor from those who send and
+/* To wake a sleeping worker takes 20 to 50 us on virtual processors. A worker that polls before it
+ * sleeps saves some of these wake-ups, but it takes processor time from the programs that send and
  * receive. One worker on two cores, means of two runs with a spin of 0, 25, 60, 100 and 200 us:
  * HTTP over 100 connections 72, 70, 65, 63, 54 kreq/s; TCP, one stream, 7.2, 7.4, 7.0, 6.9, 6.6
  * Gbit/s; processors at a paced Gbit/s 0.33, 0.35, 0.43, 0.48, 0.68; ping every 10 ms, mean, 0.13,
- * 0.12, 0.16, 0.16, 0.11 ms. With as many workers as cores it gained nothing, so there it is off.
+ * 0.12, 0.16, 0.16, 0.11 ms. With as many workers as cores it gained nothing, so it is off there.
  */
 #define SPIN (25 * NSEC_PER_MSEC / 1000)
 
@@ -60,13 +61,14 @@ static void set_spin(struct datapath *d, unsigned int workers)
 	d->spin = workers < (unsigned long)sysconf(_SC_NPROCESSORS_ONLN) ? SPIN : 0;
 }
 
-/* The kernel gives a queue back some time after its socket was closed: that of a worker that was
- * removed, or of a process that was killed. Usually within 50 ms; on a machine without time for
- * anything it takes longer, and to give up would take longest. */
+/* After a socket is closed, the kernel frees its queue a little later: usually within 50 ms, later
+ * on an overloaded machine. This happens after a worker was removed or a process was killed. To
+ * wait is quicker than to fail and start again. */
 #define QUEUE_FREE_PATIENCE (5 * NSEC_PER_SEC)
 #define QUEUE_FREE_STEP	    (2 * NSEC_PER_MSEC)
 
-/* The first worker looks in the other half of the queues, too, and the rest of them follow it. */
+/* If the first worker's queue is busy, it tries the other half of the queues, too. The other
+ * workers use the same half as the first. */
 static int start_worker(struct datapath *d, unsigned int i, struct worker **out)
 {
 	const uint64_t begin = clock_now();
@@ -150,7 +152,7 @@ static bool take_message(struct datapath *d, struct datapath_event *out)
 {
 	const unsigned int n = d->n_rings;
 
-	/* From all workers in turn. */
+	/* Take from the workers' rings in turn. */
 	for (unsigned int i = 0; i < n; i++) {
 		if (message_ring_take(d->rings[d->next_ring++ % n], &out->message)) {
 			out->type = DATAPATH_HANDSHAKE_MESSAGE;
@@ -164,7 +166,8 @@ int datapath_event_read(struct datapath *d, struct datapath_event *out)
 {
 	uint64_t wakes;
 
-	/* The signals that were counted are there; the system call that looks is saved. */
+	/* A worker counts a signal after it sent it. If none is counted, no system call is
+	 * needed. */
 	if (atomic_load_explicit(&d->signals_sent, memory_order_acquire) != d->signals_read &&
 	    recv(d->signals[0], out, sizeof(*out), MSG_DONTWAIT) == sizeof(*out)) {
 		d->signals_read++;
@@ -172,7 +175,8 @@ int datapath_event_read(struct datapath *d, struct datapath_event *out)
 	}
 	if (take_message(d, out))
 		return 0;
-	/* Empty: from now on a worker has to say so. What came while this was being said counts. */
+	/* The rings are empty. Clear the flag, so that the next worker writes the eventfd again.
+	 * Then look once more: a message may have come before the flag was cleared. */
 	if (read(d->messages_wait, &wakes, sizeof(wakes)) < 0 && errno != EAGAIN)
 		return -errno;
 	atomic_exchange(&d->messages_notified, false);
@@ -188,8 +192,8 @@ unsigned int datapath_messages_waiting(struct datapath *d)
 	return n;
 }
 
-/* Gives all workers new wires and closes the old ones when nobody uses them any more: at once, or,
- * where peers may still send to the old port, with datapath_close_old_port(). */
+/* Gives all workers new wires. `leave`: the old wires still receive, until
+ * datapath_close_old_port(). Else they are closed after a grace period. */
 static void replace_wires(struct datapath *d, struct wire *const *fresh, bool leave)
 {
 	struct wire *old[2 * PV_MAX_WORKERS];
@@ -233,7 +237,7 @@ int datapath_listen(struct datapath *d, uint16_t *port, uint32_t fwmark)
 	struct wire *fresh[PV_MAX_WORKERS];
 	int err;
 
-	/* Perhaps it is the port that is being left. */
+	/* The old port, which is still open, may be the one that is wanted. */
 	datapath_close_old_port(d);
 	err = wire_open_all(fresh, d->n_workers, port, fwmark);
 	if (!err)
@@ -241,9 +245,9 @@ int datapath_listen(struct datapath *d, uint16_t *port, uint32_t fwmark)
 	return err;
 }
 
-/* --- more workers, and fewer --- */
+/* --- add and remove workers --- */
 
-/* What is on its way to a worker is handled in so long at most, or lost. */
+/* A worker that is removed gets at most this long to handle what is on its way to it. */
 #define DRAIN_STEPS 50
 #define DRAIN_STEP  NSEC_PER_MSEC
 
@@ -269,7 +273,8 @@ static int add_worker(struct datapath *d)
 	return 0;
 }
 
-/* Until nothing waits; the first step is for what is on its way in the kernel. */
+/* Waits until nothing waits for the worker. It sleeps first, because packets may still be on their
+ * way in the kernel. */
 static void drain(const struct worker *w, bool (*waiting)(const struct worker *w))
 {
 	unsigned int steps = 0;
@@ -289,7 +294,7 @@ static void remove_worker(struct datapath *d)
 		wire_leave_group(w->wire);
 	drain(w, worker_messages_waiting);
 	d->n_workers = d->n_workers - 1;
-	/* Who kicks all workers has seen the last of it; and it has handled what it had read. */
+	/* After this no thread kicks this worker, and it has handled what it had read. */
 	synchronize_rcu();
 	rcu_thread_offline();
 	worker_free(w);
@@ -371,7 +376,7 @@ void datapath_remote_remove(struct datapath *d, struct remote *r)
 		rcu_assign_pointer(d->remotes[r->slot], NULL);
 }
 
-/* Indices are random: they are their own hash. */
+/* Indices are random, so an index is its own hash. */
 static int match(struct cds_lfht_node *node, const void *index)
 {
 	return caa_container_of(node, struct keypair, node)->local_index ==
@@ -410,7 +415,7 @@ void datapath_kick(struct datapath *d)
 {
 	const uint64_t one = 1;
 
-	/* EAGAIN: the counter is full of kicks, so the worker is being woken anyway. */
+	/* EAGAIN: the eventfd's counter is full, so the worker wakes anyway. */
 	for (unsigned int i = 0; i < d->n_workers; i++) {
 		if (write(d->workers[i]->kick, &one, sizeof(one)) < 0)
 			continue;

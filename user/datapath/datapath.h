@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The data path of one device: its workers, their sockets, and the tables that they read. Knows
- * remotes, keypairs and allowed IPs; does not know handshakes, names or configuration.
+ * The data path of one device: its workers, their sockets, and the tables that they read. It knows
+ * remotes, keypairs and allowed IPs. It does not know handshakes, names or configuration.
  *
  * Threads: datapath_new() to datapath_free(), datapath_listen() and the setters are for the owner
- * (one thread at a time: the device lock). Everything a worker must tell is an event that the
- * owner's handshake thread reads from datapath_event_fd().
+ * (one thread at a time: the device lock). Workers report to the owner with events. The owner's
+ * handshake thread waits on datapath_event_fd() and reads them with datapath_event_read().
  *
  * RCU is liburcu's QSBR flavour. Each thread that calls in here is registered with it
  * (rcu_register_thread()) and offline while it sleeps.
@@ -26,21 +26,24 @@ struct datapath_params {
 	struct programs *programs; /* loaded and attached; has the XSKMAP and the counters */
 	int inner_ifindex;	   /* pv4.xsk: AF_XDP sockets and injection */
 	unsigned int workers;	   /* 1..PV_MAX_WORKERS; each has a queue of the inner end */
-	/* Their queues begin here where queue 0 is not free yet; 0: nowhere else. */
+	/* If queue 0 is still in use, the workers' queues begin here. 0: there are no other
+	 * queues. */
 	unsigned int other_queue;
-	bool superpackets; /* XDP_USE_SG chains; else a packet a frame */
-	uint32_t mtu;	   /* of the tunnel device ... */
-	uint8_t mac[6];	   /* ... and its address */
+	bool superpackets; /* true: XDP_USE_SG chains; false: one frame per packet */
+	uint32_t mtu;	   /* of the tunnel device, bytes */
+	uint8_t mac[6];	   /* of the tunnel device */
 	const char *aead;  /* backend; NULL: the fastest */
 	const struct allowed_ips *allowed_ips;
-	bool answer; /* ICMP to senders whose packets have no peer; else datapath_enable_icmp_answers() later */
+	/* Send ICMP errors to the senders of packets that cannot go. False: not before
+	 * datapath_enable_icmp_answers(). */
+	bool answer;
 };
 
 enum datapath_event_type {
 	DATAPATH_HANDSHAKE_MESSAGE, /* initiation, response or cookie reply arrived */
 	DATAPATH_WANT_SESSION,	    /* slot: packets are staged, or a session should be renewed */
-	DATAPATH_CONFIRMED,	    /* slot, index: a `next` keypair has a message, and sends */
-	DATAPATH_WATCH_TIMERS,	    /* slot: timers.h: a report returned true */
+	DATAPATH_CONFIRMED,	    /* slot, index: a message came in on a `next` keypair */
+	DATAPATH_WATCH_TIMERS,	    /* slot: a report to timers.h returned true */
 };
 
 struct datapath_event {
@@ -51,36 +54,38 @@ struct datapath_event {
 	struct handshake_message message; /* HANDSHAKE_MESSAGE */
 };
 
-/* Starts the workers (they receive from the tunnel at once; the wire is dead until a listen). */
+/* Starts the workers. They receive from the tunnel device at once, and from the wire after
+ * datapath_listen(). 0 or -errno. */
 int datapath_new(const struct datapath_params *params, struct datapath **out);
-/* Stops and joins the workers, closes sockets, drops what is staged. Remotes and keypairs must have
- * been withdrawn before. */
+/* Stops and joins the workers, closes the sockets, drops staged packets. Remove all remotes and
+ * keypairs first. */
 void datapath_free(struct datapath *d);
 
-/* The queue of the first worker; the others' follow. */
+/* The queue of the first worker. Worker i has queue datapath_first_queue() + i. */
 unsigned int datapath_first_queue(const struct datapath *d);
 
-/* From as many workers as there are to n, which packets and messages may go to when this is done; all
- * or nothing. */
+/* Adds workers until there are n. After this the caller may steer packets to them. 0 or -errno; on
+ * error no worker is added. */
 int datapath_workers_add(struct datapath *d, unsigned int n);
-/* Down to n, which nothing is steered to any more. What has come already is handled before. */
+/* Removes the workers from number n on. First stop steering packets to them. Packets that they have
+ * already are handled before they end. */
 void datapath_workers_remove(struct datapath *d, unsigned int n);
 
 /* Readable while events wait (level-triggered). Owned by the datapath. */
 int datapath_event_fd(const struct datapath *d);
-/* The next event, those about our own sessions before handshake messages from outside, so that a
- * flood of the latter never keeps a peer from its session. 0, or -EAGAIN: none waits. */
+/* Reads the next event. Events about our own sessions come before handshake messages from outside,
+ * so that a flood of messages cannot delay a peer's session. 0, or -EAGAIN: no event. */
 int datapath_event_read(struct datapath *d, struct datapath_event *out);
-/* Handshake messages that wait: for the under-load decision. Costs nothing. */
+/* The number of handshake messages that wait: for the under-load decision. No system call. */
 unsigned int datapath_messages_waiting(struct datapath *d);
 
 /* (Re)opens the UDP sockets of all workers on `port` (0: any; the choice is stored in *port), with
  * `fwmark` on them. On -EADDRINUSE and every other error the old sockets stay. */
 int datapath_listen(struct datapath *d, uint16_t *port, uint32_t fwmark);
-/* What comes to the port before is received until this closes it. */
+/* After a change of port, messages to the old port are received until this closes it. */
 void datapath_close_old_port(struct datapath *d);
 bool datapath_has_old_port(const struct datapath *d);
-/* Changes the mark in place. */
+/* Changes the mark of the open sockets. */
 int datapath_set_fwmark(struct datapath *d, uint32_t fwmark);
 /* Closes the wire (device down). */
 void datapath_unlisten(struct datapath *d);
@@ -89,23 +94,24 @@ void datapath_unlisten(struct datapath *d);
 
 struct datapath_uplink {
 	int ifindex;
-	bool zero_copy; /* fails where the driver cannot; else the kernel copies */
+	bool zero_copy; /* true: fails if the driver cannot do it; false: the kernel copies */
 	uint32_t fwmark;
-	int path_missing_fd; /* eventfd that is written when somewhere a path is missing */
+	int path_missing_fd; /* eventfd; workers write it when a peer has no path */
 };
 
-/* Worker i gets queue i, as far as there are queues to be had, and the program `divert` is told of
- * them; nothing comes in before that is attached. They stay, whatever happens to the UDP sockets.
- * How many, or why not even one. */
+/* Opens queue i of the uplink for worker i, until there are no more queues, and writes their
+ * sockets into the map of the program `divert`. Messages arrive when that program is attached. The
+ * queues stay open when the UDP sockets are closed or reopened. The number of queues, or -errno if
+ * not even one could be opened. */
 int datapath_queues_open(struct datapath *d, const struct datapath_uplink *u);
-bool datapath_queues_waiting(const struct datapath *d); /* something was not received yet */
+bool datapath_queues_waiting(const struct datapath *d); /* messages wait in a queue */
 void datapath_queues_close(struct datapath *d);
-/* The tunnel device has changed. */
+/* Call these two when the MTU or MAC address of the tunnel device has changed. */
 void datapath_set_mtu(struct datapath *d, uint32_t mtu);
 void datapath_set_mac(struct datapath *d, const uint8_t mac[6]);
-/* Workers run before other threads from now on, or no longer (scheduling.h). */
+/* Workers run before other threads (on), or like other threads (off): see scheduling.h. */
 void datapath_set_low_latency(struct datapath *d, bool on);
-/* From now on senders are told that there is no peer for their packets. */
+/* Send ICMP errors from now on: see datapath_params. */
 void datapath_enable_icmp_answers(struct datapath *d);
 
 /* Remotes by slot, below PV_MAX_PEERS. A withdrawn remote may be freed after synchronize_rcu(). */
@@ -117,30 +123,33 @@ int datapath_keypair_add(struct datapath *d, struct keypair *k);
 void datapath_keypair_remove(struct datapath *d, struct keypair *k);
 /* The keypair of a local index, or NULL. Inside an RCU read side. */
 struct keypair *datapath_keypair_find(struct datapath *d, uint32_t index);
-/* Is a local index in use? For choosing one. */
+/* Is a local index in use? For choosing a new one. */
 bool datapath_index_used(struct datapath *d, uint32_t index);
 
-/* Wakes all workers so that they look at their staged packets again (a session stands, or the
- * stage_epoch was raised). Cheap; any thread. */
+/* Wakes all workers, so that they check their staged packets again: a session was established, or a
+ * stage_epoch was raised. Any thread. */
 void datapath_kick(struct datapath *d);
 
-/* Sends one message outside the workers (handshake thread): counts it, uses the sticky source and,
- * where the kernel refuses that source, the kernel's choice. `ecn_dscp` is the outer TOS byte.
- * 0 or -errno (-EDESTADDRREQ: no endpoint; -ENETDOWN: not listening). Any registered thread. */
+/* Sends one message outside the workers (handshake thread), from the source address in `to`. If the
+ * kernel refuses that source, it sends again from an address that the kernel chooses. `ecn_dscp` is
+ * the outer TOS byte. 0 or -errno (-EDESTADDRREQ: no endpoint; -ENETDOWN: not listening). Any
+ * registered thread. */
 int datapath_send(struct datapath *d, const struct endpoint *to, const void *message, size_t len,
 		  uint8_t ecn_dscp);
-/* Sends n messages of `size` bytes each, back to back and at most WIRE_MAX_SEGMENTS, in one system call
- * where the kernel can; else as datapath_send(). How many it took. */
+/* Sends n messages of `size` bytes each, back to back in memory; n is at most WIRE_MAX_SEGMENTS.
+ * Uses one system call if the kernel can do that; else as datapath_send(). The number of messages
+ * sent. */
 unsigned int datapath_send_run(struct datapath *d, const struct endpoint *to, const void *messages,
 			       unsigned int n, uint16_t size, uint8_t ecn_dscp);
-/* An empty transport message over the keypair that sends. -ENOKEY: none that can send. */
+/* Sends an empty transport message and counts it as the peer's traffic. 0 or -errno (-ENOKEY: no
+ * keypair can send). */
 int datapath_keepalive(struct datapath *d, struct remote *r);
 
-/* Sleeps, or less where a signal comes. Whoever waits for a grace period does not wait for that.
- * Registered threads, outside of read sides. */
+/* Sleeps for `ns` nanoseconds, or less if a signal arrives. The thread is offline for RCU
+ * meanwhile, so it does not delay grace periods. Registered threads, outside of read sides. */
 void datapath_sleep(uint64_t ns);
 
-/* What is in use, for status and doctor. */
+/* The name of the AEAD backend in use, for status and doctor. */
 const char *datapath_aead(const struct datapath *d);
 
 #endif

@@ -12,7 +12,7 @@
 #include "podveil/stamp.h"
 #include "protocol/elapsed.h"
 
-/* What one message carries; outer IPv4 sets the limit. */
+/* The most bytes of a packet in one message. Outer IPv4 sets the limit. */
 #define INNER_MAX (WIRE_MAX_MESSAGE - (uint32_t)MESSAGE_DATA_OVERHEAD)
 
 #define ICMP_ROOM     1280
@@ -45,7 +45,7 @@ static void flush(struct worker *w)
 	e->used = 0;
 }
 
-/* Appends a message to the last run where it follows it in everything, else begins one. */
+/* Appends a message to the last run if it continues that run; else begins a new run. */
 static void append_run(struct egress *e, struct remote *r, uint8_t *message, uint32_t length,
 		       uint8_t tos)
 {
@@ -68,8 +68,7 @@ static void append_run(struct egress *e, struct remote *r, uint8_t *message, uin
 	};
 }
 
-/* Whitepaper 5.4.6: to a multiple of 16, but not beyond the MTU, nor beyond what a message holds.
- */
+/* Whitepaper 5.4.6: rounds up to a multiple of 16, but not above the MTU or INNER_MAX. */
 static uint32_t padded(uint32_t length, uint32_t mtu)
 {
 	uint32_t whole = (length + MESSAGE_PADDING - 1) & ~(uint32_t)(MESSAGE_PADDING - 1);
@@ -147,7 +146,7 @@ static bool icmp_token(struct worker *w)
 	return true;
 }
 
-/* Tells the sender that its packet does not get through. */
+/* Sends an ICMP error to the sender of a packet that cannot go. */
 static void answer(struct worker *w, const struct outbound *o, enum icmp_reason reason)
 {
 	uint8_t reply[ICMP_ROOM];
@@ -190,7 +189,7 @@ static bool open_frames(const struct xsk_packet *p, struct outbound *o)
 	       ethernet->ether_type == htons(ETHERTYPE_IPV6);
 }
 
-/* As classify stamped it. NULL: counted as dropped. */
+/* The peer that classify wrote into the stamp. NULL: the packet was counted as dropped. */
 static struct remote *stamped_receiver(struct worker *w, const struct outbound *o,
 				       struct cut_hint *hint)
 {
@@ -213,8 +212,8 @@ static struct remote *stamped_receiver(struct worker *w, const struct outbound *
 	return r;
 }
 
-/* As classify would have stamped it; of what steer said, the segment size counts. NULL: counted as
- * dropped. */
+/* The peer that classify would have written into the stamp. From a stamp of the program steer, only
+ * the segment size is used. NULL: the packet was counted as dropped. */
 static struct remote *unstamped_receiver(struct worker *w, const struct outbound *o,
 					 struct cut_hint *hint)
 {
@@ -241,7 +240,7 @@ static struct remote *unstamped_receiver(struct worker *w, const struct outbound
 	return r;
 }
 
-/* Encrypts a packet, in segments where it has many, or drops and counts it. */
+/* Encrypts a packet, which may have several segments. Else drops and counts it. */
 static void send_packet(struct worker *w, struct remote *r, struct keypair *k,
 			const struct outbound *o, struct cut_hint hint)
 {
@@ -257,8 +256,8 @@ static void send_packet(struct worker *w, struct remote *r, struct keypair *k,
 	}
 }
 
-/* Encrypts a packet, or drops and counts it: NULL. Else it is as it was, and waits for a session with
- * the one that is returned. */
+/* Encrypts a packet, or drops and counts it, and returns NULL. If the peer has no session, returns
+ * the peer; the packet is unchanged. */
 static struct remote *dispatch(struct worker *w, const struct xsk_packet *p)
 {
 	struct outbound o;
@@ -288,7 +287,7 @@ static struct remote *dispatch(struct worker *w, const struct xsk_packet *p)
 	return NULL;
 }
 
-/* True: it waits no longer. */
+/* True: the packet was sent or dropped, and leaves the stage. */
 static bool visit_staged(void *context, const struct staged *p)
 {
 	struct worker *w = context;
@@ -338,7 +337,8 @@ bool egress_poll(struct worker *w)
 	w->count->egress_superpackets += n;
 	histogram_add(&w->count->egress_batch, n);
 	w->count->drop_frame_chain += broken;
-	/* A session may stand since the last look: what waited for it goes first. */
+	/* A session may have been established meanwhile. The packets that waited for it go
+	 * first. */
 	egress_unstage(w);
 	for (unsigned int i = 0; i < n; i++) {
 		struct remote *r;

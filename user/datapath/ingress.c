@@ -76,7 +76,7 @@ static bool source_is_allowed(struct worker *w, const struct remote *r, const ui
 	return last->owner == r;
 }
 
-/* An authentic message's content: checks it as an inner packet and queues it for injection. */
+/* Checks the content of an authentic message as an inner packet and queues it for injection. */
 static void deliver(struct worker *w, struct remote *r, uint8_t *inner, uint32_t len, uint8_t tos)
 {
 	struct packet p;
@@ -124,7 +124,7 @@ static void open_batch(struct worker *w)
 			w->count->drop_replayed++;
 			continue;
 		}
-		/* A straggler must not bring a peer's old address back. */
+		/* A late message must not bring a peer's old address back. */
 		if (!t.from || message->counter >= t.newest) {
 			t.from = message->from;
 			t.newest = message->counter;

@@ -66,7 +66,7 @@ int inject_open(int inner_ifindex, const struct inject_target *to, struct inject
 	err = set_int(i->fd, SOL_PACKET, PACKET_VNET_HDR, 1);
 	if (err)
 		goto fail;
-	/* veth has no queue to wait in. */
+	/* A veth device has no queue, so nothing is lost by the bypass. */
 	set_int(i->fd, SOL_PACKET, PACKET_QDISC_BYPASS, 1);
 	set_int(i->fd, SOL_SOCKET, SO_SNDBUFFORCE, SOCKET_BUFFER);
 	if (bind(i->fd, (struct sockaddr *)&where, sizeof(where))) {
@@ -75,7 +75,8 @@ int inject_open(int inner_ifindex, const struct inject_target *to, struct inject
 	}
 	late_close_begin(&i->late, i->fd);
 	i->to = to;
-	/* Nobody can tell which comes next; where the kernel has none, nobody cares. */
+	/* A random start, so that ids cannot be guessed. If the kernel has no random bytes yet,
+	 * 1. */
 	if (getrandom(&i->fragment_id, sizeof(i->fragment_id), GRND_NONBLOCK) < 0)
 		i->fragment_id = 1;
 	i->ethernet4.ether_type = htons(ETHERTYPE_IP);
@@ -111,8 +112,8 @@ static void prepare(struct inject *i, unsigned int k, const struct joined *p)
 	i->messages[k].msg_hdr.msg_iovlen = 1u + p->n_pieces;
 }
 
-/* Sends the first `n` messages; those of `packets` that are refused count as dropped. How many were
- * taken. */
+/* Sends the first `n` messages. Refused ones are counted as dropped, if `packets` is given. Returns
+ * how many the kernel took. */
 static unsigned int send_all(struct inject *i, unsigned int n, const struct joined *packets,
 			     struct pv_counters *count)
 {
@@ -134,7 +135,7 @@ static unsigned int send_all(struct inject *i, unsigned int n, const struct join
 	return taken;
 }
 
-/* A packet that the device would not take whole. */
+/* Sends a packet that is too large for the device as fragments. */
 static void send_fragments(struct inject *i, const struct joined *p, uint32_t mtu,
 			   struct pv_counters *count)
 {
@@ -160,7 +161,7 @@ static void send_fragments(struct inject *i, const struct joined *p, uint32_t mt
 		count->ingress_superpackets++;
 }
 
-/* Those in front that go as they are, as many as a call takes. */
+/* Sends the first packets, up to one that needs fragments, at most BATCH. Returns how many. */
 static unsigned int send_some(struct inject *i, const struct joined *packets, size_t n,
 			      uint32_t mtu, struct pv_counters *count)
 {

@@ -9,8 +9,7 @@
 
 struct keypair *keypair_new(const struct noise_keys *keys, struct remote *remote, uint64_t now)
 {
-	/* Aligned, so that the counter that all workers add to does not share a line with the keys.
-	 */
+	/* Aligned to a cache line. */
 	struct keypair *k = aligned_alloc(64, (sizeof(*k) + 63) & ~(size_t)63);
 
 	if (!k)
@@ -63,8 +62,8 @@ bool keypair_reserve(struct keypair *k, uint32_t n, uint64_t *first)
 {
 	uint64_t start = atomic_fetch_add_explicit(&k->sending_counter, n, memory_order_relaxed);
 
-	/* Past the limit the counter stays where it is for good: it cannot wrap within the 2^13
-	 * that lie between the limit and 2^64 unless 2^13 workers raced here at once. */
+	/* Past the limit the counter is set back to the limit. The limit is 2^13 below 2^64, so the
+	 * counter cannot wrap unless thousands of workers add to it at the same moment. */
 	if (start >= REJECT_AFTER_MESSAGES - n) {
 		atomic_store_explicit(&k->sending_counter, REJECT_AFTER_MESSAGES,
 				      memory_order_relaxed);
@@ -81,7 +80,7 @@ bool keypair_can_receive(const struct keypair *k, uint64_t now)
 
 static bool change(struct keypair *k, int from, int to)
 {
-	/* Mostly it is REPORTED, and nothing is written. */
+	/* Usually the state is REPORTED. The plain load avoids a write then. */
 	return atomic_load_explicit(&k->trust, memory_order_relaxed) == from &&
 	       atomic_compare_exchange_strong_explicit(&k->trust, &from, to, memory_order_acq_rel,
 						       memory_order_relaxed);

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A session's keys as the workers use them. Made by the device when a handshake is done, immutable
- * but for the atomics, found by its local index or through its remote, freed (and wiped) after an
- * RCU grace period.
+ * A session's keys as the workers use them. The device makes a keypair when a handshake is done.
+ * Only the atomics and the replay window change after that. Workers find a keypair by its local
+ * index or through its remote. It is wiped and freed after an RCU grace period.
  *
- * Sending: any worker reserves a run of counters with one atomic add a batch. Receiving: the kernel
- * gives all datagrams of one source to one worker (SO_REUSEPORT), so in practice one worker at a
- * time touches the replay window; `receiving_busy` makes that a rule while a peer roams. It is
- * taken once a batch, never a packet.
+ * Sending: any worker reserves a run of counters with one atomic add per batch. Receiving: the
+ * kernel gives all datagrams of one source to one worker (SO_REUSEPORT), so usually only one worker
+ * uses the replay window. While a peer roams there may be two: `receiving_busy` is the lock for
+ * this. It is taken once per run of messages, not once per packet.
  */
 #ifndef DATAPATH_KEYPAIR_H
 #define DATAPATH_KEYPAIR_H
@@ -21,14 +21,14 @@
 
 struct remote;
 
-/* Who may send with a keypair (whitepaper 6.3): an initiator at once, a responder from the first
- * message on that came in on it. The worker that has this message decides it, by one
- * compare-and-swap a session, so that whatever the message causes is already sent with it. The
- * owner may decide that it shall not come to that. Only one of them can. */
+/* Who may send with a keypair (whitepaper 6.3): an initiator at once; a responder after the first
+ * message came in on it. The worker that receives this message confirms the keypair, with one
+ * compare-and-swap per session. So answers to the message are already sent with the new keypair.
+ * The owner can withdraw an unconfirmed keypair instead; then it is never confirmed. */
 enum keypair_trust {
-	KEYPAIR_UNCONFIRMED, /* a responder's, and nothing has come in on it */
+	KEYPAIR_UNCONFIRMED, /* a responder's, and no message has come in on it */
 	KEYPAIR_CONFIRMED,
-	KEYPAIR_REPORTED,  /* confirmed, and the owner has an event that says so */
+	KEYPAIR_REPORTED,  /* confirmed, and the event for the owner was sent */
 	KEYPAIR_WITHDRAWN, /* replaced before it was confirmed */
 };
 
@@ -42,7 +42,7 @@ struct keypair {
 	struct remote *remote;
 
 	_Atomic uint64_t sending_counter; /* next to use */
-	_Atomic bool dead;		  /* expired, replaced or wiped: neither way */
+	_Atomic bool dead;		  /* replaced or removed: neither sends nor receives */
 	_Atomic int trust;		  /* enum keypair_trust */
 	_Atomic bool renewal_requested;	  /* rekey event was sent for it */
 	atomic_flag receiving_busy;
@@ -54,22 +54,22 @@ struct keypair {
 
 /* NULL: no memory. The keys are copied. */
 struct keypair *keypair_new(const struct noise_keys *keys, struct remote *remote, uint64_t now);
-/* Marks it dead and frees it, wiped, after a grace period. It must be unreachable already. */
+/* Marks it dead; wipes and frees it after a grace period. Workers must not find it any more. */
 void keypair_retire(struct keypair *k);
 
 /* May it still encrypt (whitepaper 6.2)? */
 bool keypair_can_send(const struct keypair *k, uint64_t now);
-/* Reserves n counters; false where that would pass REJECT_AFTER_MESSAGES. */
+/* Reserves n counters. False: not so many are left before REJECT_AFTER_MESSAGES. */
 bool keypair_reserve(struct keypair *k, uint32_t n, uint64_t *first);
 bool keypair_can_receive(const struct keypair *k, uint64_t now);
 
-/* A message was authenticated with it. True where it sends from now on, once a keypair. Workers. */
+/* A message was authenticated with it. True, once per keypair: it may send from now on. Workers. */
 bool keypair_confirm(struct keypair *k);
-/* Its confirmation has to be reported still, which is now up to the caller. Workers. */
+/* True: it is confirmed but not yet reported, and the caller has to report it. Workers. */
 bool keypair_report(struct keypair *k);
-/* It could not be reported: somebody has to do it again. */
+/* The report could not be sent. The next keypair_report() returns true again. */
 void keypair_report_failed(struct keypair *k);
-/* Will never be confirmed from now on. False where it was. Owner. */
+/* From now on it cannot be confirmed. False: it was confirmed already. Owner. */
 bool keypair_withdraw(struct keypair *k);
 
 static inline bool keypair_confirmed(const struct keypair *k)

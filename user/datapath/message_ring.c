@@ -10,7 +10,7 @@ struct message_ring *message_ring_new(void)
 
 	if (!r)
 		return NULL;
-	/* The slots are touched as they are needed: most rings never hold more than a few. */
+	/* Do not touch the slots: most rings use only a few, and untouched pages cost no memory. */
 	memset(r, 0, offsetof(struct message_ring, slots));
 	crypto_shorthash_keygen(r->hash_key);
 	return r;

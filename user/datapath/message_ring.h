@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Handshake messages on their way from one worker to the handshake thread. A flood of them must cost
- * the worker next to nothing and the handshake thread no more than the work on the messages itself:
- * no lock, no system call, and how many wait is a subtraction. The ring holds what comes at 40,000
- * messages a second while the handshake thread does not run for 150 ms.
+ * Handshake messages on their way from one worker to the handshake thread. A flood must cost the
+ * worker almost nothing: the ring needs no lock and no system call, and the number of waiting
+ * messages is a subtraction. At 40,000 messages a second the ring has room for 150 ms in which the
+ * handshake thread does not run.
  *
- * What does not fit is dropped, and who floods loses first: the last quarter of the ring is for
- * senders of whom few messages wait. So one address, or a hundred, cannot keep a newcomer out.
+ * Messages that do not fit are dropped. The last quarter of the ring is only for senders that have
+ * few messages waiting. So a flood from one address, or from a hundred, does not keep a new sender
+ * out.
  *
- * One producer, one consumer, each a thread.
+ * One producer thread and one consumer thread.
  */
 #ifndef DATAPATH_MESSAGE_RING_H
 #define DATAPATH_MESSAGE_RING_H
@@ -22,15 +23,15 @@
 #include "wire/endpoint.h"
 
 #define MESSAGE_RING_SIZE 8192 /* a power of two */
-#define MESSAGE_RING_OPEN 6144 /* for everybody; above it, for senders of whom at most ... */
-#define MESSAGE_RING_FEW  8    /* ... so many wait, counted by a hash ... */
-#define MESSAGE_SENDERS	  1024 /* ... of so many values */
-#define MESSAGE_MAX	  192  /* at most 148 are valid messages */
+#define MESSAGE_RING_OPEN 6144 /* up to here any sender may put messages ... */
+#define MESSAGE_RING_FEW  8    /* ... above, only senders with fewer than this waiting */
+#define MESSAGE_SENDERS	  1024 /* senders are counted by a hash with so many values */
+#define MESSAGE_MAX	  192  /* bytes; the longest valid message has 148 */
 
 struct handshake_message {
 	struct endpoint from;
 	uint16_t length;
-	uint16_t sender; /* the ring's: which of `waiting` counts it */
+	uint16_t sender; /* used by the ring: index into `waiting` */
 	uint8_t bytes[MESSAGE_MAX];
 };
 
@@ -50,7 +51,7 @@ bool message_ring_put(struct message_ring *r, const struct endpoint *from, const
 		      size_t len);
 /* False: empty. */
 bool message_ring_take(struct message_ring *r, struct handshake_message *out);
-/* Any thread; the true number may be another by then. */
+/* The number of messages in the ring. Any thread; it may have changed when this returns. */
 unsigned int message_ring_waiting(const struct message_ring *r);
 
 #endif

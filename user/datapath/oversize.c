@@ -13,8 +13,8 @@
 #define IP6_HEADER   40
 #define TCP_CHECKSUM 16
 
-/* Options of IPv4 (RFC 791): these two are one byte long, others say; the first bit: in all
- * fragments. */
+/* IPv4 options (RFC 791). END and NOTHING are one byte long; the second byte of all others is their
+ * length. COPIED: the bit of options that each fragment repeats. */
 enum { OPTION_END = 0, OPTION_NOTHING = 1, OPTION_COPIED = 0x80 };
 
 static bool header_right(const uint8_t *data, uint32_t len)
@@ -62,14 +62,14 @@ static bool begin4(struct fragmenter *f, const uint8_t *data, uint32_t length, u
 	f->begin = f->headers;
 	f->offset = (flags & IP_OFFMASK) * 8u;
 	f->more = flags & IP_MF;
-	/* Whoever forbids fragments need not give ids (RFC 6864). */
+	/* Senders that set DF need not set an id (RFC 6864). */
 	f->id = flags & IP_DF ? htons((uint16_t)id) : 0;
 	if (!f->id)
 		memcpy(&f->id, data + 4, 2);
 	return f->offset + length - f->begin <= UINT16_MAX;
 }
 
-/* Hop by hop and routing headers are for whom it passes: they stay in front. */
+/* Hop-by-hop and routing headers are for routers, so they stay in front of the fragment header. */
 static bool begin6(struct fragmenter *f, const uint8_t *data, uint32_t length, uint32_t id)
 {
 	uint8_t next = data[6];
@@ -86,7 +86,7 @@ static bool begin6(struct fragmenter *f, const uint8_t *data, uint32_t length, u
 	f->id = htonl(id);
 	if (next != IPPROTO_FRAGMENT)
 		return true;
-	/* It is one already, and has its header where ours will be. */
+	/* The packet is a fragment already. Our header replaces its fragment header. */
 	f->next = data[at];
 	f->offset = read_be16(data + at + 2) & 0xfff8u;
 	f->more = data[at + 3] & 1;
@@ -117,7 +117,7 @@ bool fragment_begin(struct fragmenter *f, const uint8_t *data, uint32_t length, 
 	return true;
 }
 
-/* Options that belong into the first fragment alone become nothing. */
+/* Replaces the options that only the first fragment has with OPTION_NOTHING. */
 static void later_options(uint8_t *options, uint32_t len)
 {
 	for (uint32_t i = 0; i < len && options[i] != OPTION_END;) {
@@ -157,7 +157,7 @@ static uint32_t header6(const struct fragmenter *f, uint8_t *header, uint32_t of
 		.ip6f_offlg = htons((uint16_t)(offset | more)),
 		.ip6f_ident = f->id,
 	};
-	uint32_t at = IP6_HEADER, last = 6; /* where the last header in front says what follows */
+	uint32_t at = IP6_HEADER, last = 6; /* where the last header has its next-header field */
 
 	memcpy(header, f->data, f->headers);
 	while (at < f->headers) {

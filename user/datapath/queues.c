@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Queues of the uplink, lent to the workers. */
+/* Opens queues of the uplink and gives them to the workers. */
 #include "datapath/worker.h"
 #include "wire/wire_xdp.h"
 
@@ -37,7 +37,7 @@ int datapath_queues_open(struct datapath *d, const struct datapath_uplink *u)
 	unsigned int n = 0;
 	int err = 0;
 
-	/* A device has fewer queues than workers, or fewer in use than it could have. */
+	/* The device may have fewer queues than there are workers. */
 	while (n < d->n_workers && !err) {
 		err = open_queue(d, u, n, &queues[n]);
 		n += !err;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A peer as the workers see it: its session's keypairs, where it is, its timers and counters. The
- * device's peer owns it. Pointers marked (rcu) are read by workers and replaced by the device (or,
- * for the endpoint, by a worker that saw the peer roam); what they pointed to lives on for a grace
- * period.
+ * A peer as the workers see it: the keypairs of its session, its endpoint, timers and counters. The
+ * device's struct peer contains it. Pointers marked (rcu) are read by workers and replaced by the
+ * device. The endpoint is also replaced by a worker when the peer roams. The old target of a
+ * pointer is freed after a grace period.
  */
 #ifndef DATAPATH_REMOTE_H
 #define DATAPATH_REMOTE_H
@@ -19,32 +19,33 @@
 
 struct remote {
 	uint32_t slot;	     /* index in the datapath's table and in the BPF maps */
-	uint16_t generation; /* differs between two users of a slot */
+	uint16_t generation; /* the next peer in the same slot has another one */
 	struct timers timers;
 
-	/* (rcu) Who sends says remote_sending_keypair(). */
+	/* (rcu) remote_sending_keypair() chooses the one to send with. */
 	struct keypair *current;  /* sends and receives */
-	struct keypair *previous; /* receives what is still under way */
-	struct keypair
-		*next; /* responder's: sends once confirmed; then the owner moves it to `current` */
+	struct keypair *previous; /* receives messages that are still under way */
+	/* A responder's. Sends after it is confirmed; then the owner moves it to `current`. */
+	struct keypair *next;
 
-	struct destination destination;	  /* where it is */
-	_Atomic uint32_t staged;	  /* packets held for it by all workers */
-	_Atomic uint32_t stage_epoch;	  /* raised to drop what is staged (gave up, removed) */
-	_Atomic bool handshake_requested; /* an event is on its way; the device clears it */
+	struct destination destination;	  /* its endpoint, and the path there */
+	_Atomic uint32_t staged;	  /* packets that all workers hold for it */
+	_Atomic uint32_t stage_epoch;	  /* raise it to drop the staged packets */
+	_Atomic bool handshake_requested; /* an event was sent; the device clears this */
 
-	struct allowed_list allowed; /* the control thread's; see allowed_ips.h */
+	struct allowed_list allowed; /* control thread only; see allowed_ips.h */
 	size_t n_allowed;
 
-	struct pv_peer_counters
-		*counters; /* (rcu) PV_PEER_COUNTER_SLOTS of them, memory of the map */
+	/* (rcu) PV_PEER_COUNTER_SLOTS of them, in the memory of the BPF map. */
+	struct pv_peer_counters *counters;
 };
 
 void remote_init(struct remote *r, uint32_t slot, uint16_t generation);
-/* Frees what hangs on it. No reader may be left. */
+/* Frees its members. No reader may be left. */
 void remote_fini(struct remote *r);
 
-/* The user of a slot, of PV_MAX_PEERS in `table` (rcu); NULL: gone, or the slot is another's now. */
+/* The remote in a slot of `table` (rcu), which has PV_MAX_PEERS slots. NULL: the remote is gone;
+ * the slot may have another one now. */
 static inline struct remote *remote_of(struct remote *const *table, uint32_t slot,
 				       uint16_t generation)
 {
@@ -56,8 +57,8 @@ static inline struct remote *remote_of(struct remote *const *table, uint32_t slo
 /* The keypair to send with, or NULL. RCU read side. */
 static inline struct keypair *remote_sending_keypair(const struct remote *r)
 {
-	/* The owner writes `current` before it clears `next`: read in the other order, the keypair
-	 * is in one of both. */
+	/* The owner writes `current` before it clears `next`. We read in the opposite order, so we
+	 * always find the keypair in one of the two. */
 	struct keypair *next = __atomic_load_n(&r->next, __ATOMIC_ACQUIRE);
 
 	return next && keypair_confirmed(next) ? next : rcu_dereference(r->current);

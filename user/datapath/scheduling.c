@@ -7,9 +7,9 @@
 #include "protocol/limits.h"
 
 #define WINDOW (5 * NSEC_PER_MSEC)
-/* What tells TCP at full speed from HTTP and UDP: TCP has 25 packets a ms, acknowledgements
- * counted in, but of 30 KiB on average; HTTP and UDP have more than 100, of up to 1.4 KiB. */
-#define MANY  20   /* a ms */
+/* How to tell TCP at full speed from HTTP and UDP: TCP has 25 packets per ms, including
+ * acknowledgements, of 30 KiB on average. HTTP and UDP have more than 100, of up to 1.4 KiB. */
+#define MANY  20   /* packets per ms */
 #define SMALL 4096 /* bytes, on average */
 
 bool scheduling_many_small_packets(struct scheduling *p, uint64_t now, uint64_t packets,
@@ -19,7 +19,7 @@ bool scheduling_many_small_packets(struct scheduling *p, uint64_t now, uint64_t 
 
 	if (took < WINDOW)
 		return p->many_small;
-	/* After a sleep a window is as long as that was. */
+	/* `took` is longer than WINDOW if the worker slept. */
 	p->many_small = n * NSEC_PER_MSEC > MANY * took && b < n * SMALL;
 	p->since = now;
 	p->packets = packets;

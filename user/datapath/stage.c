@@ -63,8 +63,8 @@ static void take_out(struct stage *s, struct staged *p)
 	}
 }
 
-/* The one with the most packets, or frames; of several, the one whose oldest is oldest. `own` is
- * about to have as much as `packet` more. */
+/* The share with the most packets or frames; among equals, the one with the oldest packet. `own` is
+ * the share that will get `packet`, which is counted in. */
 static struct stage_share *fullest(struct stage *s, const struct stage_share *own,
 				   const struct xsk_packet *packet, bool by_frames)
 {
@@ -87,7 +87,7 @@ static struct stage_share *fullest(struct stage *s, const struct stage_share *ow
 	return best;
 }
 
-/* False: the packet itself has to go. */
+/* Drops older packets until `packet` fits. False: it cannot fit, and the caller drops it. */
 static bool make_room(struct stage *s, const struct xsk_packet *packet, const struct remote *r,
 		      unsigned int *dropped)
 {

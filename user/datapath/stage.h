@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Staged packets of one worker: what cannot be sent before a session stands (whitepaper 5.1). They
- * stay where AF_XDP put them; nothing is copied.
+ * Staged packets of one worker: packets that wait until a session is established (whitepaper 5.1).
+ * They stay where AF_XDP put them; nothing is copied.
  *
- * Shares are fair. A peer has at most MAX_STAGED_PACKETS over all workers; beyond that its own
- * oldest makes room. The worker has STAGE_MAX packets and xsk_spare_frames() frames; beyond that
- * the oldest packet of the peer that has most of what ran out makes room. So peers that do not
- * answer never keep out the first packets of one that does.
+ * Shares are fair. A peer may have at most MAX_STAGED_PACKETS over all workers; for one more, its
+ * own oldest packet is dropped. A worker may hold STAGE_MAX packets and xsk_spare_frames() frames.
+ * If one of these runs out, the oldest packet of the peer that uses most of it is dropped. So peers
+ * that do not answer cannot keep out the first packets of a peer that does.
  *
  * One thread: the worker, inside an RCU read side.
  */
@@ -32,7 +32,7 @@ struct staged {
 
 TAILQ_HEAD(staged_list, staged);
 
-/* What one peer has here. */
+/* The staged packets of one peer. */
 struct stage_share {
 	uint32_t slot;
 	uint16_t generation;
@@ -45,7 +45,7 @@ LIST_HEAD(stage_shares, stage_share);
 
 struct stage {
 	struct xsk *xsk;
-	struct remote *const *remotes; /* by slot (rcu); they count what is staged for them */
+	struct remote *const *remotes; /* by slot (rcu); each counts its staged packets */
 	unsigned int n, frames;
 	uint64_t serial;
 	struct staged_list packets, free_packets; /* oldest first */
@@ -56,11 +56,12 @@ struct stage {
 
 void stage_init(struct stage *s, struct xsk *xsk, struct remote *const *remotes);
 
-/* Takes the packet over. How many were dropped for it: older ones, or the packet itself. */
+/* Takes ownership of the packet. Returns how many packets were dropped: older ones to make room, or
+ * the packet itself. */
 unsigned int stage_hold(struct stage *s, const struct xsk_packet *packet, struct remote *r);
 
-/* Shows each packet to `visit`, oldest first. Those for which it returns true are done with: their
- * frames go back and they leave the stage. */
+/* Calls `visit` for each packet, oldest first. If it returns true, the packet leaves the stage and
+ * its frames are released. */
 void stage_sweep(struct stage *s, bool (*visit)(void *context, const struct staged *p),
 		 void *context);
 

@@ -80,7 +80,7 @@ static void wait_for_work(struct worker *w, bool idle)
 	}
 	for (int i = 0; i < n; i++) {
 		switch (events[i].data.u32) {
-		case SOURCE_TUNNEL: /* its ring is looked at in each pass */
+		case SOURCE_TUNNEL: /* each pass reads its ring anyway */
 			break;
 		case SOURCE_OLD_WIRE:
 			w->old_wire_ready = true;
@@ -103,8 +103,8 @@ static bool is_trickle(struct trickle *t, const struct worker *w, bool busy)
 	t->received += received;
 	if (!busy)
 		return false;
-	/* A worker that could not empty its socket does not sleep: a flood fills the socket at
-	 * once, and messages of sessions are in it, too. */
+	/* If the worker could not empty its socket, it does not sleep: in a flood the socket would
+	 * fill at once, and messages of sessions would be lost, too. */
 	if (w->more_to_read || (sent && received) || sent + received >= TRICKLE_MESSAGES ||
 	    t->outwards != (sent > 0))
 		t->passes = 0;
@@ -132,7 +132,7 @@ static void choose_scheduling(struct scheduling *p, const struct worker *w)
 
 	if (realtime == p->realtime)
 		return;
-	/* Whether it can be was tried before. */
+	/* device/latency.c has tried before whether SCHED_RR is allowed. */
 	scheduling_set_realtime(realtime);
 	p->realtime = realtime;
 }
