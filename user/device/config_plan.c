@@ -9,14 +9,14 @@
 
 #include "podveil/maps.h"
 
-/* A peer that the request names, as the entries so far leave it. */
+/* A peer that the request names, after the entries so far. */
 struct subject {
 	const uint8_t *key; /* NULL: a free place in the table */
 	bool exists;
 	size_t n_allowed;
 };
 
-/* The state of a device while the entries are gone through. */
+/* The state of the device after the entries so far. */
 struct progress {
 	const struct config_start *start;
 	bool replaces;
@@ -26,7 +26,7 @@ struct progress {
 	uint8_t hash_key[crypto_shorthash_KEYBYTES];
 };
 
-/* The place of a key, made on first use. There is always a free one. */
+/* Finds the place of a key in the table, or takes a free one. There is always a free one. */
 static struct subject *subject_of(struct progress *g, const uint8_t *key)
 {
 	uint64_t hash;
@@ -118,7 +118,7 @@ int config_plan_make(const struct device_config *config, const struct config_sta
 		out->n_made += out->makes[i];
 		if (g.n_peers > out->max_peers)
 			out->max_peers = g.n_peers;
-		/* Half of the map's room for each family is more than anybody had. */
+		/* The limit is for both families together, although each has its own map. */
 		if (g.n_peers > PV_MAX_PEERS || g.n_allowed > PV_MAX_ALLOWED_IPS)
 			err = -ENOSPC;
 	}

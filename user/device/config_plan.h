@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a request comes to, worked out before any of it is done: which of its entries make a peer,
- * and whether everything fits. A request is a sequence: an entry meets what the ones before it left,
- * so that a peer may be removed and made again in one. Linear in the request's length. Pure.
+ * Computes the result of a request before any of it is done: which of its entries make a peer, and
+ * whether everything fits. The entries are applied in order, so one request may remove a peer and
+ * make it again. The time is linear in the request's length. Pure.
  */
 #ifndef DEVICE_CONFIG_PLAN_H
 #define DEVICE_CONFIG_PLAN_H
 
 #include "device/device.h"
 
-/* The device as the request finds it. */
+/* The device before the request. */
 struct config_start {
 	size_t n_peers, n_allowed;
 	/* Is it a peer, and how many allowed IPs does it have? */
@@ -18,13 +18,13 @@ struct config_start {
 };
 
 struct config_plan {
-	bool *makes;	  /* by the request's entries; config_plan_fini() frees it */
+	bool *makes;	  /* by entry: it makes a peer. config_plan_fini() frees this */
 	size_t n_made;	  /* entries that make a peer */
-	size_t max_peers; /* there are never more than that on the way */
+	size_t max_peers; /* the most peers that exist at any time during the request */
 };
 
-/* 0; -EINVAL: a prefix that no address has; -ENOSPC: more peers or allowed IPs than fit; -ENOMEM.
- * An allowed IP that moves between peers, or is named twice, counts twice. */
+/* 0; -EINVAL: an allowed IP is not a valid prefix; -ENOSPC: too many peers or allowed IPs; -ENOMEM.
+ * An allowed IP that moves between peers, or that is named twice, counts twice. */
 int config_plan_make(const struct device_config *config, const struct config_start *start,
 		     struct config_plan *out);
 void config_plan_fini(struct config_plan *plan);

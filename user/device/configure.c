@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Configuration of a device: what can fail is done first, so that all of a request is done or
- * nothing.
+ * Configuration of a device. The steps that can fail come first, so that a request is done as a
+ * whole or not at all.
  *
- * A request may be as long as it likes, and must not keep handshakes waiting: nothing that it sizes
- * is done in one go under the lock, which is taken for each peer anew (peer.h says what is whose).
+ * A long request must not delay handshakes. So the lock is taken for each peer separately, never
+ * for a loop over the request (peer.h says what the lock guards).
  */
 #include <errno.h>
 #include <sodium.h>
@@ -47,8 +47,8 @@ static void free_peers(struct peer **fresh, size_t n)
 	free(fresh);
 }
 
-/* The peers that a request makes, before anybody can see them: by its entries, NULL where one makes
- * none. They know the identity that will be in force. */
+/* Makes the peers of a request; they are not in the device's tables yet. `*out` has one pointer for
+ * each entry: NULL if the entry makes no peer. The peers use the identity of the request. */
 static int make_peers(struct device *d, const struct device_config *config,
 		      const struct config_plan *plan, const struct noise_identity *identity,
 		      struct peer ***out)
@@ -95,13 +95,13 @@ static int set_port(struct device *d, uint16_t port, uint32_t fwmark)
 	return err;
 }
 
-/* Sessions and handshakes under way were our old self's. */
+/* Our key has changed. Sessions and handshakes with the old key are dropped. */
 static void rebase(struct peer *p)
 {
 	struct device *d = p->device;
 	struct noise_handshake fresh;
 
-	/* Takes as long as all else together, and nobody but us changes what it needs. */
+	/* This is the slowest part. Only this thread changes what it reads, so it needs no lock. */
 	noise_handshake_init(&fresh, &d->identity, p->public_key, p->handshake.preshared_key);
 	device_lock(d);
 	session_clear(p);
@@ -124,7 +124,7 @@ static void set_identity(struct device *d, const struct noise_identity *identity
 	device_unlock(d);
 	for (p = TAILQ_FIRST(&d->peers); p; p = next) {
 		next = TAILQ_NEXT(p, list);
-		/* Nobody is a peer of itself. */
+		/* A peer with our own new key is removed. */
 		if (d->identity.present && !memcmp(p->public_key, d->identity.public_key, KEY_SIZE))
 			peer_withdraw(p);
 		else
@@ -139,7 +139,8 @@ static void set_keepalive(struct peer *p, uint16_t seconds)
 	peer_request_attention(p);
 }
 
-/* In the order of the request. What stays is never away, unless there is no room for both. */
+/* Applies the allowed IPs in the order of the request. New ones are added before old ones are
+ * removed, so that those in both never disappear; unless there is no room for both. */
 static int set_allowed(struct peer *p, const struct peer_config *pc)
 {
 	struct device *d = p->device;
@@ -161,7 +162,7 @@ static int set_allowed(struct peer *p, const struct peer_config *pc)
 	return first;
 }
 
-/* Everything of a peer but its allowed IPs. */
+/* Sets everything of a peer but its allowed IPs. */
 static void set_peer(struct peer *p, const struct peer_config *pc)
 {
 	if (pc->set & PEER_SET_PRESHARED_KEY)
@@ -171,7 +172,7 @@ static void set_peer(struct peer *p, const struct peer_config *pc)
 	if (pc->set & PEER_SET_KEEPALIVE)
 		set_keepalive(p, pc->keepalive);
 	peer_update_map(p);
-	/* It may have become reachable for what waits. */
+	/* Packets wait for it, and it may have become reachable. */
 	if (p->device->up && atomic_load_explicit(&p->remote.staged, memory_order_relaxed)) {
 		protocol_initiate(p, clock_now(), HANDSHAKE_STARTED_OWNER);
 		peer_request_attention(p);
@@ -192,7 +193,7 @@ static int configure_peer(struct device *d, const struct peer_config *pc, struct
 		return 0;
 	}
 	if (!p) {
-		/* To be changed only, or our own key: nobody is a peer of itself. */
+		/* The request changes existing peers only, or names our own key. */
 		if (!*fresh || (d->identity.present &&
 				!memcmp(pc->public_key, d->identity.public_key, KEY_SIZE)))
 			return 0;
@@ -209,7 +210,7 @@ static int configure_peer(struct device *d, const struct peer_config *pc, struct
 	return err;
 }
 
-/* Port and mark: what the kernel may refuse. */
+/* Sets port and mark, which the kernel may refuse. */
 static int set_sockets(struct device *d, const struct device_config *config)
 {
 	const uint32_t fwmark = config->set & DEVICE_SET_FWMARK ? config->fwmark : d->fwmark;

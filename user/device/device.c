@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The life of a device: its names, tunnel pair, programs, data path and threads, from first to last. */
+/* Makes and frees a device: its names, tunnel pair, programs, data path and threads. */
 #include "device/device.h"
 
 #include <errno.h>
@@ -60,7 +60,7 @@ static void derive_inner_name(struct device *d)
 	    (int)sizeof(d->inner_name))
 		return;
 
-	/* Too long for a name beside it: FNV-1a of the device's own. */
+	/* NAME.xsk is too long: use the FNV-1a hash of the device's name. */
 	uint32_t hash = 2166136261u;
 
 	for (const char *c = d->name; *c; c++)
@@ -68,13 +68,14 @@ static void derive_inner_name(struct device *d)
 	snprintf(d->inner_name, sizeof(d->inner_name), "pv%08x.xsk", hash);
 }
 
-/* The lock of a name: tells a device that is served from one that a dead process left. */
+/* The lock file of a name. If it is locked, a running process serves the device; else a dead
+ * process left the device. */
 static void lock_path(const char *name, char *out, size_t room)
 {
 	snprintf(out, room, STATE_DIRECTORY "/%s.lock", name);
 }
 
-/* Gives up the lock that we have, if any. */
+/* Releases the lock that we have, if any. */
 static void unlock_name(struct device *d)
 {
 	char path[128];
@@ -112,7 +113,7 @@ bool device_is_served(const char *name)
 
 /* --- the tunnel pair --- */
 
-/* A pair that a dead process left, with its addresses and routes: worth keeping. */
+/* Takes over a pair that a dead process left, and with it its addresses and routes. */
 static int adopt_pair(struct device *d, const struct link_info *tunnel)
 {
 	struct link_info inner;
@@ -129,7 +130,8 @@ static int adopt_pair(struct device *d, const struct link_info *tunnel)
 	err = link_set_mtu(d->inner_ifindex, LINK_INNER_MTU);
 	if (err)
 		return err;
-	/* One that an older version made has no second half, or an agent had fewer workers. */
+	/* The pair may have fewer queues than a new one: an older version made no second half, and
+	 * an earlier agent may have had fewer workers. */
 	d->queues = inner.rx_queues;
 	d->room = d->queues >= 2 * d->workers ? d->queues / 2 : d->queues;
 	if (d->room < d->workers)
@@ -154,7 +156,7 @@ static int make_pair(struct device *d)
 				  tunnel.kind[0] ? tunnel.kind : "physical");
 		return err;
 	}
-	/* The far end of a pair whose tunnel device was renamed by a process now dead. */
+	/* If a dead process renamed its tunnel device, the inner end still has our name. */
 	if (!link_get(d->inner_name, &inner) && !strcmp(inner.kind, "veth"))
 		link_delete(inner.ifindex);
 	err = link_pair_create(d->name, d->inner_name, d->queues, d->mtu, d->superpackets);
@@ -202,7 +204,7 @@ int device_repair(struct device *d)
 		err = link_set_up(d->inner_ifindex, true);
 		repaired++;
 	}
-	/* The port may be free now. */
+	/* If the UDP port was in use before, it may be free now. */
 	if (!err && inner.carrier && !d->up)
 		device_set_carrier(d, true);
 	return err ? err : repaired;
@@ -235,8 +237,8 @@ void device_set_low_latency(struct device *d, bool on)
 		log_info(on ? "low latency" : "no low latency any more", "device=%s", d->name);
 }
 
-/* One core is left to whom the packets are for: on two cores one worker carries as much as two (6.0
- * and 6.1 Gbit/s) and answers faster (datapath.c: SPIN). */
+/* One core is left for the programs that send and receive the packets. On two cores one worker is
+ * about as fast as two (6.0 and 6.1 Gbit/s) and answers faster (datapath.c: SPIN). */
 static unsigned int how_many(unsigned int wanted)
 {
 	const long cores = sysconf(_SC_NPROCESSORS_ONLN);
@@ -258,7 +260,8 @@ int device_set_workers(struct device *d, unsigned int workers)
 	before = d->workers;
 	if (n > before)
 		err = datapath_workers_add(d->datapath, n);
-	/* Packets go to queues that are served: to new ones from here on, to old ones no more. */
+	/* From here on packets are steered to the new workers' queues, and no longer to the queues
+	 * of workers that are about to be removed. */
 	if (!err) {
 		d->workers = n;
 		err = device_publish_settings(d);
@@ -279,7 +282,7 @@ void device_session_news(struct device *d)
 {
 	const uint64_t one = 1;
 
-	/* EAGAIN: the owner is being told anyway. */
+	/* EAGAIN: the eventfd's counter is full, so the owner is called anyway. */
 	if (d->session_news >= 0 && write(d->session_news, &one, sizeof(one)) < 0)
 		return;
 }
@@ -336,14 +339,14 @@ static int start_datapath(struct device *d)
 		.mac = {d->mac[0], d->mac[1], d->mac[2], d->mac[3], d->mac[4], d->mac[5]},
 		.aead = d->params.aead,
 		.allowed_ips = d->allowed_ips,
-		/* Packets that come before the peers of a dead process are there again are not
-		 * refused, just lost: a refusal would end connections. */
+		/* After adopting a device there are no peers yet. Until they are configured,
+		 * packets are dropped without an ICMP error: an error would end connections. */
 		.answer = !d->adopted,
 	};
 
 	const int err = datapath_new(&params, &d->datapath);
 
-	/* From here on classify knows the queues. */
+	/* From here on classify steers packets to the queues. */
 	return err ? err : device_publish_settings(d);
 }
 
@@ -463,7 +466,8 @@ void device_free(struct device *d, bool remove)
 	handshaker_free(d->handshaker);
 	datapath_free(d->datapath);
 	latency_set(&d->latency, false);
-	/* Programs go with the devices; without `remove` both stay and drop what comes. */
+	/* The programs end with the devices. Without `remove` both stay, and packets are
+	 * dropped. */
 	if (remove && d->inner_ifindex)
 		link_delete(d->inner_ifindex);
 	programs_free(d->programs, remove);

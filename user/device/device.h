@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A WireGuard device: identity, peers, sessions, tunnel device and data path put together. Driven
- * by the wg(8) socket (wg_socket.h) and by the node agent alike, through the same configuration.
+ * A WireGuard device: identity, peers, sessions, tunnel device and data path. The wg(8) socket
+ * (wg_socket.h) and the node agent configure it with the same functions.
  *
- * Threads: the control thread (an event_base of the caller's) makes and frees devices and applies
- * configuration; the device runs its own handshake thread and the data path's workers. One lock
- * lies between control and handshake thread; workers never take it.
+ * Threads: the control thread (it runs the caller's event_base) makes and frees devices and applies
+ * configuration. Each device has its own handshake thread and the data path's workers. Control and
+ * handshake thread share one lock; workers never take it.
  */
 #ifndef DEVICE_DEVICE_H
 #define DEVICE_DEVICE_H
@@ -30,8 +30,8 @@ struct device_params {
 	struct event_base *base; /* the control thread's loop */
 	const char *name;	 /* of the tunnel device */
 	const char *inner_name;	 /* of the inner end; NULL: derived from name */
-	unsigned int workers;	 /* 0: one less than cores, 1 to PV_MAX_WORKERS */
-	unsigned int queues;	 /* room for so many workers later; less than `workers`: no more */
+	unsigned int workers;	 /* 0: cores - 1, but at least 1 and at most PV_MAX_WORKERS */
+	unsigned int queues;	 /* the most workers later; below `workers`: same as `workers` */
 	uint32_t mtu;		 /* 0: 1420 */
 	bool per_packet;	 /* no superpackets, even where the kernel can */
 	const char *aead;	 /* NULL: the fastest */
@@ -39,52 +39,53 @@ struct device_params {
 	const char *uplink; /* for `xdp`; NULL: the device by which the first peer is reached */
 	bool low_latency;   /* see device_set_low_latency() */
 	bool adopt;	    /* take over a tunnel device that a dead process left */
-	/* The tunnel device is gone: the owner should free. */
+	/* The three callbacks run on the control thread. */
+	/* The tunnel device is gone. The owner should call device_free(), but not from here. */
 	void (*ended)(struct device *d, void *context);
-	/* It bears another name now: device_name(). */
+	/* The tunnel device has a new name: device_name(). */
 	void (*renamed)(struct device *d, void *context);
-	/* Sessions came to stand since the last call; device_report() tells which. NULL: not wanted.
-	 */
+	/* Sessions were established since the last call; device_report() shows them. NULL: no
+	 * calls. */
 	void (*sessions)(struct device *d, void *context);
 	void *context;
 };
 
-/* Creates (or adopts) the tunnel device, loads programs, starts threads. One log line on failure;
- * nothing stays behind. */
+/* Creates (or adopts) the tunnel device, loads programs, starts threads. 0 or -errno. A failure is
+ * logged; a device that was created is removed, one that was adopted stays. */
 int device_new(const struct device_params *params, struct device **out);
-/* Stops. `remove`: the tunnel device, pins and socket go too; else they stay and packets into the
- * tunnel are dropped (fail closed). */
+/* Stops and frees. `remove`: also removes the tunnel device and the pins. Else they stay, and
+ * packets into the tunnel are dropped (fail closed). */
 void device_free(struct device *d, bool remove);
 
-/* So many workers from now on (as in the parameters), without losing a packet. -ENOSPC: the pair has
- * not so many queues. */
+/* Changes the number of workers (0 as in device_params) without losing a packet. 0 or -errno;
+ * -ENOSPC: the pair has too few queues. */
 int device_set_workers(struct device *d, unsigned int workers);
 
 const char *device_name(const struct device *d); /* follows renames */
-/* Of lock, pins and socket: the device's own, but where somebody else serves a device of that name
- * (in another network namespace) the one it had before. */
+/* The name of lock, pins and socket. Usually the device's name. But after a rename to a name that
+ * another podveil serves (in another network namespace), it is the old name. */
 const char *device_served_name(const struct device *d);
 int device_ifindex(const struct device *d); /* of the tunnel device */
 
-/* The tunnel device is gone (params.ended was called): nothing is left to do but device_free(). */
+/* The tunnel device is gone: only device_free() may follow. */
 bool device_ended(const struct device *d);
-/* A living process serves a device of that name. */
+/* Does a running process serve a device of that name? */
 bool device_is_served(const char *name);
 
-/* Looks whether programs, pins, inner end and offloads are as they were made, and makes them so
- * again. How many had to be, or -errno. */
+/* Checks programs, pins and inner end, and restores what others have changed. The number of things
+ * restored, or -errno. */
 int device_repair(struct device *d);
 
-/* How messages get to the wire from now on: through UDP sockets; through AF_XDP on the device
- * `uplink` (0: as in params) beside them; or so where the driver has zero-copy. Done soon after, on
- * another thread; device_report() tells what became of it, and why. No packet is lost by it. */
+/* Sets how messages get to the wire: through UDP sockets; also through AF_XDP on the device
+ * `uplink` (0: as before); or through AF_XDP only if the driver has zero-copy. The handshake thread
+ * does it soon after; device_report() shows the result and the reason. No packet is lost. */
 void device_set_wire(struct device *d, enum wire_mode wire, int uplink);
 
-/* From now on packets go soon rather than cheaply, or no longer (latency.h). What of that cannot be
- * had is logged, and device_report() tells. */
+/* Switches low latency on or off (latency.h). If the system does not allow a part of it, that is
+ * logged, and device_report() shows it. */
 void device_set_low_latency(struct device *d, bool on);
 
-/* --- configuration: all of it or nothing --- */
+/* --- configuration: a request is applied as a whole, or not at all --- */
 
 enum device_set {
 	DEVICE_SET_PRIVATE_KEY = 1 << 0,
@@ -124,11 +125,12 @@ struct device_config {
 	size_t n_peers;
 };
 
-/* 0 or -errno: -EADDRINUSE, -ENOSPC, -ENOMEM, -EINVAL. Unless 0, nothing changed; but where the
- * kernel has no memory for a map's entry, the rest of the request is done. */
+/* 0 or -errno: -EADDRINUSE, -ENOSPC, -ENOMEM, -EINVAL. On error nothing has changed, with one
+ * exception: if an allowed IP cannot be added for lack of memory, the rest of the request is
+ * done. */
 int device_configure(struct device *d, const struct device_config *config);
 void device_config_fini(struct device_config *config); /* frees the arrays, wipes the keys */
-/* How often it was configured: tells the agent that somebody else did. */
+/* How often it was configured. With this the agent notices that somebody else configured it. */
 uint64_t device_version(struct device *d);
 
 /* --- looking at it --- */
@@ -147,10 +149,10 @@ struct device_view {
 	unsigned int workers;
 	uint32_t mtu;
 	const char *wire;		    /* "socket" or "xdp" */
-	bool wire_refused;		    /* xdp is wanted, and cannot be */
-	char wire_reason[WIRE_REASON_TEXT]; /* how, or why not xdp */
+	bool wire_refused;		    /* xdp is set, but cannot be used */
+	char wire_reason[WIRE_REASON_TEXT]; /* details of xdp, or why it is not used */
 	bool low_latency;
-	char latency_missing[LATENCY_MISSING_TEXT]; /* what of it cannot be had; "": nothing */
+	char latency_missing[LATENCY_MISSING_TEXT]; /* the parts that are not allowed; "": none */
 	uint64_t handshakes[HANDSHAKE_COUNTS];
 };
 
@@ -161,7 +163,7 @@ struct peer_view {
 	struct endpoint endpoint; /* AF_UNSPEC: none */
 	uint16_t keepalive;
 	struct timespec last_handshake; /* Unix time; zero: never */
-	uint64_t sessions;		/* that were agreed on since the peer was made */
+	uint64_t sessions;		/* established since the peer was made */
 	uint64_t rx_bytes, tx_bytes, rx_packets, tx_packets;
 	uint64_t session_age_ns; /* UINT64_MAX: no session */
 	uint32_t staged;	 /* packets that wait for a session */
@@ -170,17 +172,18 @@ struct peer_view {
 	size_t n_allowed;
 };
 
-/* Calls back, without the lock; the views live for the duration of the call. Control thread. */
+/* Calls `device` once and then `peer` for each peer, without the lock. The views are valid during
+ * the call only. Control thread. */
 void device_report(struct device *d, void (*device)(const struct device_view *, void *context),
 		   void (*peer)(const struct peer_view *, void *context), void *context);
-/* Start a handshake with a peer, now or when the device is up, if it has no fresh session, or
- * `anyway`. -ENOENT: no such peer. */
+/* Starts a handshake with a peer if it has no session that can send, or in any case if `anyway`. If
+ * the device is down, the handshake starts when it goes up. -ENOENT: no such peer. */
 int device_start_handshake(struct device *d, const uint8_t public_key[KEY_SIZE], bool anyway);
 
 /* The counters of programs and workers, summed over slots. */
 struct pv_counters;
 void device_counters(struct device *d, struct pv_counters *sum);
-/* Those of one worker. */
+/* The counters of one worker. */
 void device_worker_counters(struct device *d, unsigned int worker, struct pv_counters *out);
 
 #endif

@@ -52,7 +52,7 @@ void gate_wasted(struct gate *g)
 	admission_wasted(g->admission, clock_now());
 }
 
-/* Address and port as bytes, as cookies want it. */
+/* Address and port as bytes in network byte order, as cookie.h needs them. */
 static size_t source_bytes(const struct endpoint *e, uint8_t out[18])
 {
 	if (e->to.any.sa_family == AF_INET6) {
@@ -87,7 +87,7 @@ void gate_flush(struct gate *g)
 	device_unlock(g->device);
 }
 
-/* Under the lock. */
+/* Adds a cookie reply to those that are held. Under the lock. */
 static void answer(struct gate *g, const struct handshake_message *e, const uint8_t *source,
 		   size_t source_len, uint64_t now)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What initiations and responses pass before anybody computes with them (whitepaper 5.3): mac1, and
- * under load the sender's cookie and share. Answers with cookies leave in runs: a flood's sender gets up
- * to 64 of them in one system call, which makes them cheaper than the messages that they answer.
+ * Checks initiations and responses before any costly computation (whitepaper 5.3): mac1, and under
+ * load the sender's cookie and rate limit. Cookie replies are sent in runs: consecutive replies to
+ * the same sender, at most WIRE_MAX_SEGMENTS, go in one system call.
  *
  * Handshake thread only. Internal to the folder.
  */
@@ -22,11 +22,13 @@ void gate_free(struct gate *g);
 
 /* Is the device under load? */
 bool gate_under_load(struct gate *g);
-/* May the message be computed with? Where not, its sender gets what it should get. Without the lock. */
+/* May the handshake thread process the message? If not, it was counted, and a cookie reply is held
+ * for its sender where one is due. Call it without the lock. */
 bool gate_pass(struct gate *g, const struct handshake_message *e, bool under_load);
-/* It could be, and it led to nothing. */
+/* A message passed, but led to no session. This counts for the under-load decision. */
 void gate_wasted(struct gate *g);
-/* Sends the answers that are held. After each batch of messages; without the lock. */
+/* Sends the cookie replies that are held. Call it after each batch of messages, without the
+ * lock. */
 void gate_flush(struct gate *g);
 
 #endif

@@ -12,10 +12,10 @@
 #include "device/gate.h"
 #include "device/peer.h"
 
-/* Events, or peers, that are handled before others get their turn. */
+/* Handles at most so many events, or peers, before other work gets its turn. */
 #define BATCH 64
-/* After a change of port: peers learn the new one from the next message they get, or from a store.
- */
+/* How long the old port stays open after a change of port. Peers learn the new port from our next
+ * message or from the store. */
 #define OLD_PORT_SECONDS 5
 
 struct handshaker {
@@ -43,7 +43,7 @@ static void schedule(struct handshaker *h, struct peer *p, uint64_t at, uint64_t
 		evtimer_del(p->timer);
 		return;
 	}
-	/* Rounded up: a timer that fires early would find nothing due and come again at once. */
+	/* Rounded up: a timer that fires early would find nothing due and fire again at once. */
 	at = at > now ? at - now : 0;
 	delay.tv_sec = (time_t)(at / NSEC_PER_SEC);
 	delay.tv_usec = (suseconds_t)(at % NSEC_PER_SEC / 1000 + 1);
@@ -67,13 +67,13 @@ static void on_timer(evutil_socket_t fd, short what, void *context)
 	(void)fd;
 	(void)what;
 	device_lock(d);
-	/* A removed peer's timer may fire before its memory goes. */
+	/* The timer of a removed peer may fire before the peer is freed. */
 	if (!p->removed)
 		run_timers(d->handshaker, p, clock_now());
 	device_unlock(d);
 }
 
-/* Nobody finds them any more. */
+/* Frees the peers that peer_withdraw() removed, after a grace period. */
 static void free_removed_peers(struct device *d)
 {
 	struct peer_list gone = TAILQ_HEAD_INITIALIZER(gone);
@@ -102,7 +102,7 @@ static void on_close_old_port(evutil_socket_t fd, short what, void *context)
 	device_unlock(h->device);
 }
 
-/* The next peer that wants to be looked at; NULL: none. */
+/* Takes the next peer out of the attention list. NULL: the list is empty. */
 static struct peer *next_to_look_at(struct device *d)
 {
 	struct peer *p = TAILQ_FIRST(&d->attention);
@@ -121,7 +121,7 @@ static void process_attention(struct handshaker *h)
 	struct peer *p = NULL;
 	unsigned int n = 0;
 
-	/* The lock for each anew, and messages get their turn in between. */
+	/* Take the lock for each peer separately, and let messages have their turn after BATCH. */
 	do {
 		const uint64_t now = device_lock(d);
 
@@ -254,7 +254,7 @@ void handshaker_wake(struct handshaker *h)
 {
 	const uint64_t one = 1;
 
-	/* EAGAIN: it is being woken anyway. */
+	/* EAGAIN: the eventfd's counter is full, so the thread wakes anyway. */
 	if (h && write(h->wake, &one, sizeof(one)) < 0)
 		return;
 }
@@ -267,7 +267,7 @@ void handshaker_free(struct handshaker *h)
 		atomic_store(&h->stopping, true);
 		handshaker_wake(h);
 		pthread_join(h->thread, NULL);
-		/* Nobody else is left: the peers' timers go while their base is there. */
+		/* The thread has ended. Free the peers' timers before their event base. */
 		free_removed_peers(h->device);
 	}
 	if (h->device->uplink) {

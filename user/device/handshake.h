@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The handshake thread of a device: reads the data path's events, answers and starts handshakes,
- * installs and rotates sessions, runs the timers of all peers. X25519 happens here and nowhere near
- * a worker. Internal to the folder.
+ * installs and rotates sessions, runs the timers of all peers. Workers never compute X25519.
+ * Internal to the folder.
  */
 #ifndef DEVICE_HANDSHAKE_H
 #define DEVICE_HANDSHAKE_H
@@ -19,24 +19,25 @@ struct peer;
 int handshaker_new(struct device *d, struct handshaker **out);
 /* Stops the thread; frees the peers whose removal was pending. */
 void handshaker_free(struct handshaker *h);
-/* There is something in the device's lists `attention` or `removals`. Any thread. */
+/* Wakes the thread: the device's lists `attention` or `removals` are not empty, or the uplink has
+ * to be updated. Any thread. */
 void handshaker_wake(struct handshaker *h);
 
 /* --- protocol.c: what messages and timers do to a peer. Under the device's lock. --- */
 
-/* Handshake messages leave with the precedence of network control, as the kernel's do (AF41). */
+/* The outer TOS byte of handshake messages: DSCP AF41, as the kernel's WireGuard sends them. */
 #define HANDSHAKE_TOS 0x88
 
 struct handshake_message;
 struct gate;
 
-/* Sends an initiation, unless one went out less than REKEY_TIMEOUT ago. `cause` is one of
- * HANDSHAKE_STARTED_; a retry belongs to the attempt before. */
+/* Sends an initiation, unless one was sent less than REKEY_TIMEOUT ago. `cause` is one of
+ * HANDSHAKE_STARTED_*. Every cause but HANDSHAKE_STARTED_RETRY begins a new attempt. */
 void protocol_initiate(struct peer *p, uint64_t now, enum handshake_count cause);
-/* One handshake message from the wire. Takes the lock itself, where it needs it. */
+/* Handles one handshake message from the wire. Call it without the lock. */
 void protocol_receive(struct device *d, const struct handshake_message *e, bool under_load,
 		      struct gate *gate);
-/* Does what is due, and returns when to come again. */
+/* Does what is due. Returns when to call it again (monotonic ns). */
 uint64_t protocol_timers(struct peer *p, uint64_t now);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What became of handshakes, and why: names and help texts of the metrics.
+ * The results of handshakes and their causes: names and help texts of the metrics.
  *
  *   X(identifier, result, cause, help)
  */

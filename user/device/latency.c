@@ -20,7 +20,7 @@ static void note_missing(struct latency *l, const char *what, int err)
 		 strerror(-err));
 }
 
-/* A descriptor, or -errno. */
+/* A descriptor that keeps processors awake until it is closed, or -errno. */
 static int keep_awake(void)
 {
 	const int32_t us = 0;
@@ -46,7 +46,8 @@ void latency_set(struct latency *l, bool low)
 	*l = (struct latency){.low = low};
 	if (!low)
 		return;
-	/* Workers cannot say so themselves; what this thread may, they may. */
+	/* Try it on this thread: workers may do what this thread may do, but cannot report
+	 * errors. */
 	err = scheduling_set_realtime(true);
 	l->first = !err;
 	if (err)

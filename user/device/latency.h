@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Low latency, as a setting of a device: its workers run before other threads
- * (datapath/scheduling.h), and no processor of this machine sleeps so deeply that waking it takes
- * time (/dev/cpu_dma_latency, PM QoS). What of that cannot be had is left out and named. The
- * control thread's.
+ * The setting "low latency" of a device: its workers run before other threads
+ * (datapath/scheduling.h), and no processor of this machine enters a deep sleep state, from which
+ * it wakes slowly (/dev/cpu_dma_latency, PM QoS). A part that the system does not allow is left out
+ * and named in `missing`. Thread: control.
  */
 #ifndef DEVICE_LATENCY_H
 #define DEVICE_LATENCY_H
@@ -13,14 +13,15 @@
 #define LATENCY_MISSING_TEXT 160
 
 struct latency {
-	bool low;   /* as asked for */
-	bool first; /* threads of this process may go first */
-	bool awake; /* no processor sleeps while `descriptor` is open */
+	bool low;   /* as set */
+	bool first; /* threads of this process may use SCHED_RR */
+	bool awake; /* no processor sleeps deeply while `descriptor` is open */
 	int descriptor;
-	char missing[LATENCY_MISSING_TEXT]; /* "": nothing */
+	char missing[LATENCY_MISSING_TEXT]; /* the parts that are not allowed; "": none */
 };
 
-/* Takes what there is, or gives it back. A process that dies gives it back, too. */
+/* Switches as much as is allowed on, or everything off. When the process ends, the kernel switches
+ * it off. */
 void latency_set(struct latency *l, bool low);
 
 #endif

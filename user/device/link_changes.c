@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What others do to the tunnel device, wherever it is: up and down, names, MTU, addresses, moves. */
+/* Follows changes that others make to the tunnel device, in any network namespace: up and down,
+ * name, MTU, MAC address, moves between namespaces. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -9,7 +10,7 @@
 #include "device/peer.h"
 #include "netlink/link.h"
 
-/* A frame of 4096 bytes, less XDP's headroom and the Ethernet header. */
+/* A frame of 4096 bytes minus XDP's headroom and the Ethernet header. */
 #define PER_PACKET_MTU 3826
 /* How often the tunnel device is read while notifications of it may not reach us. */
 #define RECHECK_SECONDS 1
@@ -21,7 +22,7 @@ static int go_up(struct device *d)
 	int err = datapath_listen(d->datapath, &d->listen_port, d->fwmark);
 
 	if (err && d->listen_error == err)
-		return err; /* said before */
+		return err; /* logged before */
 	d->listen_error = err;
 	if (err) {
 		log_error("cannot listen on the UDP port",
@@ -31,7 +32,7 @@ static int go_up(struct device *d)
 		return err;
 	}
 	d->up = true;
-	device_publish_settings(d); /* any port: the choice */
+	device_publish_settings(d); /* the port may have been chosen just now */
 	handshaker_wake(d->handshaker);
 	return 0;
 }
@@ -56,8 +57,8 @@ static void go_down(struct device *d)
 static void peer_goes_down(struct peer *p)
 {
 	timers_up(&p->remote.timers, false);
-	/* The other end goes on sending with a session that we forget: it has to hear of a new one
-	 * from us, or takes 15 s to notice. */
+	/* We forget the session, but the peer still sends with it and would notice only after 15 s.
+	 * So we start a handshake when the device goes up again. */
 	p->handshake_wanted |= remote_sending_keypair(&p->remote) != NULL;
 	session_clear(p);
 	atomic_fetch_add(&p->remote.stage_epoch, 1);
@@ -66,7 +67,8 @@ static void peer_goes_down(struct peer *p)
 	peer_request_attention(p);
 }
 
-/* The device first, which stops or starts everything; then its peers, the lock for each anew. */
+/* First the device, which stops or starts everything; then its peers. The lock is taken for each
+ * peer separately. */
 void device_set_carrier(struct device *d, bool carrier)
 {
 	struct peer *p;
@@ -131,7 +133,7 @@ static void apply_mtu(struct device *d, uint32_t mtu)
 	datapath_set_mtu(d->datapath, mtu);
 }
 
-/* udevd and others may change the MAC address. The kernel drops packets to another one. */
+/* udevd and others may change the MAC address. The kernel drops frames to the old one. */
 static void apply_mac(struct device *d, const uint8_t mac[6])
 {
 	memcpy(d->mac, mac, sizeof(d->mac));
@@ -232,7 +234,7 @@ int device_watch_link(struct device *d)
 	d->recheck_event = evtimer_new(d->params.base, on_recheck, d);
 	if (!d->watch_event || !d->recheck_event || event_add(d->watch_event, NULL))
 		return -ENOMEM;
-	/* What happened since it was made. */
+	/* Apply the changes that were made before we watched. */
 	refresh_link(d);
 	return d->ending ? -ENODEV : 0;
 }

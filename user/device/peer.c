@@ -123,7 +123,7 @@ int peers_reserve(struct device *d, size_t n_peers)
 /* The lowest free slot, so that the maps stay small. */
 static uint32_t free_slot(const struct device *d)
 {
-	/* As long as no peer was ever removed, there is no hole to look for. */
+	/* If no peer was ever removed, there is no hole to search for. */
 	uint32_t slot = d->n_peers < d->n_slots && !d->slots[d->n_peers] && !d->holes
 				? (uint32_t)d->n_peers
 				: 0;
@@ -153,7 +153,7 @@ void peer_withdraw(struct peer *p)
 {
 	struct device *d = p->device;
 
-	/* First nothing is sent to it any more, then nothing is taken from it. */
+	/* First stop sending to it, then stop receiving from it. */
 	peer_disallow_older(p, UINT64_MAX);
 	device_lock(d);
 	datapath_remote_remove(d->datapath, &p->remote);

@@ -2,13 +2,14 @@
 /*
  * A device and its peers from the inside. Internal to the folder.
  *
- * What is whose: allowed IPs are the control thread's alone. The control thread alone changes the
- * identity, and which peers there are, and does it under the lock, since the handshake thread looks
- * at them: so it may look without. Everything else lies under the lock, but what remote.h gives to
- * the workers. Whoever holds the lock holds up handshakes: never for a loop that users size.
+ * Who may use what: only the control thread uses allowed IPs. Only the control thread changes the
+ * identity and the set of peers. It does so under the lock, because the handshake thread reads
+ * them; the control thread itself may read them without the lock. The lock guards everything else,
+ * except what remote.h gives to the workers. Holding the lock delays handshakes: never hold it
+ * during a loop whose length users choose.
  *
- * Lock and RCU: both threads that take the lock are registered with RCU and offline while they wait
- * for it or sleep, so that whoever holds it may wait for a grace period.
+ * Lock and RCU: both threads that take the lock are registered with RCU, and offline while they
+ * wait for the lock or sleep. So the holder of the lock may wait for a grace period.
  */
 #ifndef DEVICE_PEER_H
 #define DEVICE_PEER_H
@@ -25,8 +26,8 @@
 #include "protocol/cookie.h"
 #include "protocol/noise.h"
 
-/* An initiation of ours under way, by its index. Never used twice: the table resizes itself on a thread
- * of its own, and nobody who starts or ends a handshake shall wait for that. */
+/* An initiation of ours that was not answered yet, in the table `by_index`. Each initiation gets a
+ * new struct, which is freed after a grace period, so that no thread has to wait for one. */
 struct pending {
 	uint32_t index;
 	struct peer *peer;
@@ -41,15 +42,15 @@ struct peer {
 	struct noise_handshake handshake;
 	struct cookie_jar jar;
 	struct timespec last_handshake; /* Unix time */
-	uint64_t sessions;		/* that were agreed on */
+	uint64_t sessions;		/* established so far */
 	uint64_t last_sent_handshake;	/* monotonic ns; 0: never */
 	uint16_t keepalive;		/* seconds */
 
-	struct pending *pending; /* NULL: none is under way */
-	bool handshake_wanted;	 /* as soon as the device is up */
-	bool attention;		 /* is in the device's list of peers to look at */
+	struct pending *pending; /* NULL: no initiation is under way */
+	bool handshake_wanted;	 /* start a handshake when the device goes up */
+	bool attention;		 /* it is in the device's list `attention` */
 	bool removed;
-	struct event *timer; /* the handshake thread's; made on first use */
+	struct event *timer; /* handshake thread only; made on first use */
 	struct cds_lfht_node by_key;
 	TAILQ_ENTRY(peer) list, attention_entry, removal;
 };
@@ -61,7 +62,7 @@ struct device {
 	char name[IF_NAMESIZE], inner_name[IF_NAMESIZE];
 	char served_name[IF_NAMESIZE]; /* of lock and pins */
 	int tunnel_ifindex, inner_ifindex;
-	/* The tunnel device is in another network namespace, whose news may not reach us. */
+	/* The tunnel device is in another network namespace, and notifications may not reach us. */
 	bool in_other_namespace;
 	struct event *recheck_event;
 	uint8_t mac[6]; /* of the tunnel device */
@@ -69,15 +70,16 @@ struct device {
 	uint32_t mtu;
 	unsigned int workers;
 	unsigned int queues; /* of the inner end */
-	/* The most workers that it can have. Where queues are twice as many, the second half is for
-	 * who starts while a process that was killed still has the first, and the other way round. */
+	/* The most workers that it can have. If there are twice as many queues, only one half is
+	 * used: after a process was killed the kernel may still hold the half that it used, and the
+	 * next process takes the other half. */
 	unsigned int room;
 	bool superpackets;
-	bool adopted; /* the pair was there before us, and stays where we fail to start */
+	bool adopted; /* the pair was there before us; it stays if we fail to start */
 	bool ending;
 	struct link_watch *watch;
 	struct event *watch_event;
-	int session_news; /* eventfd, written by the handshake thread; -1: nobody wants to know */
+	int session_news; /* eventfd, written by the handshake thread; -1: no callback is set */
 	struct event *session_event;
 	struct programs *programs;
 	struct allowed_ips *allowed_ips;
@@ -87,33 +89,33 @@ struct device {
 
 	pthread_mutex_t lock;
 	bool up;
-	enum wire_mode wire; /* wanted */
-	int wire_ifindex;    /* the uplink; 0: the first peer's */
+	enum wire_mode wire; /* as set */
+	int wire_ifindex;    /* the uplink; 0: by params.uplink, or by the first peer */
 	struct latency latency;
-	struct uplink *uplink; /* the handshake thread's */
+	struct uplink *uplink; /* handshake thread, under the lock */
 	int listen_error;      /* of the last attempt to go up */
-	uint64_t version;      /* how often configured */
+	uint64_t version;      /* how often the device was configured */
 	struct noise_identity identity;
 	struct cookie_checker checker;
-	uint16_t listen_port; /* wanted; 0 until the first listen chose one */
+	uint16_t listen_port; /* as set; 0: the first listen chooses one and stores it here */
 	uint32_t fwmark;
-	struct peer_list peers; /* in the order of their making, as `wg` shows them */
+	struct peer_list peers; /* oldest first, as `wg` shows them */
 	size_t n_peers;
 	struct cds_lfht *by_key, *by_index;
 	uint8_t hash_key[16];
 	struct peer **slots;
 	uint16_t *generations;
 	uint32_t n_slots;
-	bool holes;		    /* a slot below the last one used may be free */
-	struct peer_list attention; /* for the handshake thread: timers or settings changed */
-	struct peer_list removals;  /* unreachable; the handshake thread frees them */
+	bool holes;		    /* a slot below the last used one may be free */
+	struct peer_list attention; /* for the handshake thread: run their timers */
+	struct peer_list removals;  /* removed peers; the handshake thread frees them */
 
 	_Atomic uint64_t handshakes[HANDSHAKE_COUNTS];
 };
 
-/* Registered threads only; see above. Returns the time (clock.h): whoever works with what the lock
- * guards takes it from here, or reads the clock under the lock. A time that was read before, while
- * another thread had the lock, lies before what that one did. */
+/* Registered threads only; see above. Returns the current time (clock.h). Use this time, or read
+ * the clock under the lock. A time that was read before taking the lock may be older than the times
+ * that another thread stored meanwhile. */
 uint64_t device_lock(struct device *d);
 void device_unlock(struct device *d);
 
@@ -124,68 +126,69 @@ static inline void device_count(struct device *d, enum handshake_count what)
 
 /* --- device.c --- */
 
-/* From now on served under this name, if nobody else is: -EWOULDBLOCK. */
+/* Takes the lock of this name and releases the old one. -EWOULDBLOCK: another process has it. */
 int device_take_name(struct device *d, const char *name);
 
 /* --- link_changes.c --- */
 
-/* Learns from now on what becomes of the tunnel device, and what has become of it until now. */
+/* Starts to follow changes of the tunnel device, and applies those made until now. */
 int device_watch_link(struct device *d);
 void device_unwatch_link(struct device *d);
-/* The inner end has carrier while both ends are up, wherever the tunnel device is. */
+/* The device goes up or down with the carrier of the inner end. The inner end has carrier while
+ * both ends are up, in whatever network namespace the tunnel device is. */
 void device_set_carrier(struct device *d, bool carrier);
-/* A packet has to fit into one AF_XDP frame where they do not come as chains. */
+/* Without superpackets a packet has to fit into one AF_XDP frame. Logs a warning if it may not. */
 void device_check_mtu(const struct device *d);
 
 /* --- configure.c --- */
 
-/* The programs follow mark and port. */
+/* Writes the settings that the programs need (mark, port, queues) to their map. */
 int device_publish_settings(struct device *d);
 
 /* --- peer.c --- */
 
 struct peer *peer_find(struct device *d, const uint8_t public_key[KEY_SIZE]);
 struct peer *peer_find_slot(struct device *d, uint32_t slot, uint16_t generation);
-/* The peer whose initiation of ours bears this index. */
+/* The peer to which we sent an initiation with this index. */
 struct peer *peer_find_pending(struct device *d, uint32_t index);
-/* Makes a peer that nobody can see yet, with a handshake of `identity`. NULL: no memory. */
+/* Makes a peer that is not in the device's tables yet. `identity` is our own. NULL: no memory. */
 struct peer *peer_new(struct device *d, const struct noise_identity *identity,
 		      const uint8_t public_key[KEY_SIZE], const uint8_t preshared_key[KEY_SIZE]);
 void peer_free(struct peer *p);
-/* Room for so many peers. 0 or -errno. */
+/* Makes room for n_peers peers. 0 or -errno. */
 int peers_reserve(struct device *d, size_t n_peers);
-/* Makes it visible, in a slot that was reserved. */
+/* Puts it into the device's tables, in a slot that was reserved. */
 void peer_publish(struct peer *p);
-/* Takes it away from everybody; the handshake thread frees it after a grace period. Control thread,
+/* Removes it from all tables; the handshake thread frees it after a grace period. Control thread,
  * without the lock. */
 void peer_withdraw(struct peer *p);
-/* The `peers` map follows. */
+/* Writes the peer's entry in the BPF map `peers`. */
 void peer_update_map(struct peer *p);
-/* Allowed IPs: control thread, the lock is not needed. */
+/* Allowed IPs: control thread, the lock is not needed. 0 or -errno. */
 int peer_allow(struct peer *p, const struct cidr *cidr);
 void peer_disallow(struct peer *p, const struct cidr *cidr);
-/* All with a lower number (allowed_ips.h). */
+/* Removes all allowed IPs with a lower number (allowed_ips.h). */
 void peer_disallow_older(struct peer *p, uint64_t number);
-/* A random local index that nobody uses, for the initiation under way. */
-int peer_pending_begin(struct peer *p); /* 0 or -ENOMEM */
+/* Chooses a random unused local index for a new initiation. 0 or -ENOMEM. */
+int peer_pending_begin(struct peer *p);
 void peer_pending_end(struct peer *p);
-/* The handshake thread should look at it (and wakes). */
+/* Puts it into the list `attention` and wakes the handshake thread. */
 void peer_request_attention(struct peer *p);
 
-/* A session came to stand: the owner is told on its own thread. */
+/* A session was established: calls params.sessions on the control thread. */
 void device_session_news(struct device *d);
 
 /* --- session.c --- */
 
-/* Keys of a finished handshake: whitepaper 6.3 says who may send with them, and when. 0 or -errno.
- */
+/* Installs the keys of a finished handshake. Whitepaper 6.3 says who may send with them, and when.
+ * 0 or -errno. */
 int session_install(struct peer *p, const struct noise_keys *keys, uint64_t now);
-/* The first message came in on keypair `index`: it is current from now on. False where it was
- * replaced or forgotten since. */
+/* The first message came in on keypair `index`, so it becomes the current one. False: it was
+ * replaced or removed meanwhile. */
 bool session_confirm(struct peer *p, uint32_t index);
 /* Forgets all keypairs and the handshake under way. */
 void session_clear(struct peer *p);
-/* Index for the responder's keypair. */
+/* Chooses an unused local index for a responder's keypair. */
 uint32_t session_index(struct device *d);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What messages and timers do to a peer: the rules of the whitepaper (sections 5 and 6) applied to
+ * How messages and timers change a peer: applies the rules of the whitepaper (sections 5 and 6) to
  * sessions, endpoints and counters.
  */
 #include <endian.h>
@@ -22,7 +22,7 @@ static uint64_t realtime_ns(void)
 	return (uint64_t)t.tv_sec * NSEC_PER_SEC + (uint64_t)t.tv_nsec;
 }
 
-/* Sends to where the peer is known to be, and counts it as its traffic. */
+/* Sends to the peer's endpoint, and counts the message as the peer's traffic. */
 static int send_to(struct peer *p, const void *message, size_t len, uint64_t now)
 {
 	struct endpoint to;
@@ -54,7 +54,8 @@ void protocol_initiate(struct peer *p, uint64_t now, enum handshake_count cause)
 	if (cause != HANDSHAKE_STARTED_RETRY)
 		timers->attempts = 0;
 	if (p->last_sent_handshake && elapsed(p->last_sent_handshake, now) < REKEY_TIMEOUT) {
-		/* The one under way will be repeated; else the next packet asks again. */
+		/* If an initiation is under way, it will be repeated. Else let the next packet ask
+		 * again. */
 		if (timers->retransmit_at == TIMERS_NEVER)
 			asked_no_more(p);
 		return;
@@ -82,7 +83,7 @@ void protocol_initiate(struct peer *p, uint64_t now, enum handshake_count cause)
 static void send_keepalive(struct peer *p, uint64_t now)
 {
 	if (datapath_keepalive(p->device->datapath, &p->remote)) {
-		/* No session to say it with: get one. */
+		/* There is no session to send it with: start a handshake. */
 		protocol_initiate(p, now, HANDSHAKE_STARTED_KEEPALIVE);
 		return;
 	}
@@ -99,7 +100,7 @@ static void handshake_done(struct peer *p)
 	device_session_news(p->device);
 }
 
-/* Where an authentic handshake message came from is where the peer is. */
+/* An authentic handshake message came from this endpoint, so the peer is there now. */
 static void received_from(struct peer *p, const struct handshake_message *e, uint64_t now)
 {
 	struct endpoint known;
@@ -141,7 +142,7 @@ static void receive_initiation(struct device *d, const struct handshake_message 
 	uint64_t now;
 	int err;
 
-	/* The costly part needs nothing but our key, and so no lock. */
+	/* The costly part needs only a copy of our key, so it runs without the lock. */
 	device_lock(d);
 	identity = d->identity;
 	device_unlock(d);
@@ -156,9 +157,9 @@ static void receive_initiation(struct device *d, const struct handshake_message 
 	p = peer_find(d, claim.remote_static);
 	err = p && d->up ? 0 : -ENOENT;
 	if (!err) {
-		/* Answered aside: when both ends initiate at the same time, and each gave up its
-		 * own initiation for the other's, neither would get a session before the next
-		 * attempt, 5 s later. So both handshakes are brought to their end. */
+		/* Work on a copy, so that our own initiation stays valid. If both ends initiate at
+		 * the same time and each gave up its own initiation, neither would get a session
+		 * before the next attempt, 5 s later. With the copy both handshakes can finish. */
 		answer = p->handshake;
 		err = noise_initiation_accept(&answer, in, &claim, now);
 		memcpy(p->handshake.latest_timestamp, answer.latest_timestamp, TIMESTAMP_SIZE);
@@ -209,8 +210,8 @@ static void receive_response(struct device *d, const struct handshake_message *e
 	if (!err) {
 		timers_session_derived(&p->remote.timers, now);
 		handshake_done(p);
-		/* Staged packets confirm the session to the responder; a keepalive does where there
-		 * are none, and does no harm where there are. */
+		/* Our first message confirms the session to the responder: a staged packet, or else
+		 * a keepalive. */
 		datapath_kick(d->datapath);
 		if (!atomic_load_explicit(&p->remote.staged, memory_order_relaxed))
 			send_keepalive(p, now);
@@ -228,7 +229,7 @@ static void receive_cookie(struct device *d, const struct handshake_message *e)
 	struct peer *p = peer_find_pending(d, le32toh(in->receiver));
 	struct keypair *k;
 
-	/* An answer to our response bears the index of the keypair that the response made. */
+	/* A cookie reply to our response has the index of the keypair that we made for it. */
 	if (!p) {
 		k = datapath_keypair_find(d->datapath, le32toh(in->receiver));
 		if (k)
@@ -262,7 +263,7 @@ void protocol_receive(struct device *d, const struct handshake_message *e, bool 
 	}
 }
 
-/* What waits for this peer waits in vain. */
+/* Drops the packets that wait for a session with this peer. */
 static void drop_staged(struct peer *p)
 {
 	atomic_fetch_add_explicit(&p->remote.stage_epoch, 1, memory_order_relaxed);
@@ -282,7 +283,7 @@ uint64_t protocol_timers(struct peer *p, uint64_t now)
 	if (due & TIMERS_ZERO_KEYS)
 		session_clear(p);
 	if (due & (TIMERS_RETRY_INITIATION | TIMERS_SEND_INITIATION)) {
-		/* Perhaps it is our own address that is wrong. */
+		/* Our own source address may be wrong, so let the kernel choose it again. */
 		destination_forget_source(&p->remote.destination);
 		protocol_initiate(p, now,
 				  due & TIMERS_RETRY_INITIATION ? HANDSHAKE_STARTED_RETRY

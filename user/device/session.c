@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Which keypair sends and which still receive (whitepaper 6.3). The initiator sends with a new
- * keypair at once, since the response proved that the other end has it. The responder keeps it as
- * `next` until a message comes in on it; the worker that has this message lets it send (keypair.h),
- * and what happens here afterwards only gives it its place.
+ * Which keypair sends and which ones still receive (whitepaper 6.3). The initiator sends with a new
+ * keypair at once, since the response proved that the other end has the keys. The responder keeps
+ * the new keypair as `next` until a message comes in on it. The worker that receives this message
+ * confirms it and may send with it at once (keypair.h); later session_confirm() moves it to
+ * `current`.
  */
 #include <errno.h>
 #include <sodium.h>
@@ -21,7 +22,7 @@ uint32_t session_index(struct device *d)
 	return index;
 }
 
-/* Out of a place that workers read; the keypair dies after the grace period. */
+/* Removes a keypair from a pointer that workers read; it is freed after a grace period. */
 static void discard(struct peer *p, struct keypair **place)
 {
 	struct keypair *k = *place;
@@ -41,7 +42,7 @@ static void move(struct keypair **from, struct keypair **to)
 	rcu_assign_pointer(*from, NULL);
 }
 
-/* `next` sends; so it is current, and what was current is previous. */
+/* Moves `next` to `current`, and `current` to `previous`. */
 static void promote(struct peer *p)
 {
 	struct remote *r = &p->remote;
@@ -64,14 +65,15 @@ int session_install(struct peer *p, const struct noise_keys *keys, uint64_t now)
 		keypair_retire(k);
 		return err;
 	}
-	/* Workers send with a `next` that was confirmed just now: it must not be lost. */
+	/* A worker may have confirmed `next` just now and send with it, so `next` must not be
+	 * lost. */
 	if (r->next && (keys->initiator ? keypair_confirmed(r->next) : !keypair_withdraw(r->next)))
 		promote(p);
 	discard(p, &r->previous);
 	if (keys->initiator) {
 		struct keypair *current = r->current;
 
-		/* A `next` that was not confirmed yet is newer than current. */
+		/* A `next` that was not confirmed is newer than `current`. */
 		if (r->next) {
 			move(&r->next, &r->previous);
 			rcu_assign_pointer(r->current, k);
@@ -96,7 +98,7 @@ bool session_confirm(struct peer *p, uint32_t index)
 
 	if (r->next && keypair_confirmed(r->next))
 		promote(p);
-	/* Or another handshake ended meanwhile, and it has its place already. */
+	/* If another handshake finished meanwhile, session_install() has already moved it. */
 	return (r->current && r->current->local_index == index) ||
 	       (r->previous && r->previous->local_index == index);
 }

@@ -19,16 +19,17 @@
 #include "wire/xsk.h"
 
 #define ETHERNET 14
-/* The next attempt if `xdp` is set but cannot be used now. */
+/* When to try again if `xdp` is set but cannot be used now. */
 #define RETRY_SECONDS 5
-/* But a process that was killed has queues until the kernel has closed its sockets, some 30 ms. */
+/* The first tries follow sooner if the queues are busy: after a process was killed, the kernel
+ * needs some 30 ms to close its sockets. */
 #define SOON_MS	   50
 #define SOON_TIMES 4
-/* The shortest time between two looks at the network after changes. */
+/* The shortest time between two refreshes after changes of the network. */
 #define DEBOUNCE (10 * NSEC_PER_MSEC)
-/* Looking may take at most a tenth of the time: with thousands of peers it is expensive. */
+/* Refreshes may take at most a tenth of the time: with thousands of peers they are expensive. */
 #define COST_FACTOR 10
-/* How long to wait, before a queue is closed, until its messages were received. */
+/* Before a queue is closed, wait at most this long until its messages were received. */
 #define DRAIN_STEPS 50
 #define DRAIN_STEP  NSEC_PER_MSEC
 
@@ -37,26 +38,27 @@ struct uplink {
 	int path_missing_fd; /* eventfd, written by workers that miss a path */
 	struct route_watch *watch;
 	struct event *on_path_missing, *on_news, *on_debounced, *on_retry;
-	uint64_t refreshed_at, refresh_cost; /* when, and what it took, ns */
-	enum wire_mode tried_wire;	     /* that was tried last ... */
-	int tried_ifindex;		     /* ... on this device ... */
-	unsigned int workers;		     /* ... for so many ... */
-	bool permanent;	   /* ... and the answer will not change: no need to try again */
-	bool busy;	   /* somebody else has what we want */
-	unsigned int soon; /* attempts that followed soon, one after the other */
+	uint64_t refreshed_at, refresh_cost; /* when, and how long it took, ns */
+	/* The last attempt: mode, device, number of workers. */
+	enum wire_mode tried_wire;
+	int tried_ifindex;
+	unsigned int workers;
+	bool permanent;	   /* the result will not change, so do not try again */
+	bool busy;	   /* somebody else has the queues or the XDP hook */
+	unsigned int soon; /* how many tries have followed after SOON_MS */
 
 	bool open;
 	int queues;
 	bool zero_copy, generic;
 	struct link_info link; /* as it was when the queues were opened */
-	int divert_link;       /* the program's link; -1: none */
+	int divert_link;       /* the BPF link of the program `divert`; -1: none */
 	uint16_t port;
 	struct pv_address *addresses;
 	size_t n_addresses, room;
 	char reason[WIRE_REASON_TEXT];
 };
 
-/* --- saying why --- */
+/* --- the reason --- */
 
 /* Logs each reason once. */
 static void set_reason(struct uplink *u, const char *format, ...)
@@ -123,7 +125,7 @@ static struct pv_address address_key(const struct cidr *c)
 	return a;
 }
 
-/* The kernel would not send from an address that is no longer ours; neither do we. */
+/* Is this one of our addresses? Like the kernel, we do not send from an address that is not. */
 static bool is_local(const struct uplink *u, const struct cidr *c)
 {
 	const struct pv_address a = address_key(c);
@@ -160,7 +162,7 @@ static void update_path(const struct uplink *u, struct endpoint_box *box)
 		destination_set_path(box, &headers);
 		atomic_store_explicit(&box->path_missing, false, memory_order_relaxed);
 	} else if (box->path) {
-		/* Workers need not ask again: a change of the network leads to a new search. */
+		/* Workers need not ask for it: when the network changes, we search again. */
 		atomic_store_explicit(&box->path_missing, true, memory_order_relaxed);
 		destination_set_path(box, NULL);
 	}
@@ -195,13 +197,13 @@ static void forget_paths(const struct uplink *u)
 	}
 }
 
-/* --- what the program has to know --- */
+/* --- settings of the program `divert` --- */
 
 static void take_address(void *context, const struct cidr *a, int ifindex)
 {
 	struct uplink *u = context;
 
-	/* Of link-local addresses, the uplink's own. */
+	/* Take link-local addresses only if they are the uplink's own. */
 	if (a->family == AF_INET6 && a->address[0] == 0xfe && (a->address[1] & 0xc0) == 0x80 &&
 	    ifindex != u->link.ifindex)
 		return;
@@ -210,7 +212,7 @@ static void take_address(void *context, const struct cidr *a, int ifindex)
 		struct pv_address *more = realloc(u->addresses, room * sizeof(*more));
 
 		if (!more)
-			return; /* what comes to it goes through the sockets */
+			return; /* messages to this address go through the sockets */
 		u->addresses = more;
 		u->room = room;
 	}
@@ -255,7 +257,7 @@ static void close_queues(struct uplink *u)
 	u->divert_link = -1;
 	if (!u->open)
 		return;
-	/* No more messages arrive here. Those that did are received first. */
+	/* No more messages arrive here. Those that have arrived are received first. */
 	if (u->device->up)
 		drain(u);
 	forget_paths(u);
@@ -296,7 +298,7 @@ static int attach(struct uplink *u)
 	return err;
 }
 
-/* The one that was named, or else the device by which the first peer is reached. 0: none. */
+/* The device that was set, or else the one by which the first peer is reached. 0: none. */
 static int find_uplink(const struct uplink *u)
 {
 	struct peer *p;
@@ -398,7 +400,7 @@ static void try_open(struct uplink *u)
 				: "the kernel copies");
 }
 
-/* --- following --- */
+/* --- following changes --- */
 
 static void retry_later(struct uplink *u)
 {
@@ -465,7 +467,7 @@ static void refresh(struct uplink *u)
 
 	uplink_update(u);
 	if (stays && u->open)
-		update_divert_program(u); /* opening the queues has updated it */
+		update_divert_program(u); /* newly opened queues have updated it already */
 	if (u->open)
 		update_paths(u, false);
 	u->refreshed_at = clock_now();

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The wire mode of a device: opens queues of the uplink for the workers where `xdp` is wanted and
- * can be, finds the paths of peers that they miss, keeps both right while links, addresses, routes
- * and neighbours change, and gives everything back to the UDP sockets where it cannot. Whatever
- * happens here, those sockets stand beside it. Internal to the folder.
+ * The wire mode of a device. If `xdp` is set and possible, this opens queues of the uplink for the
+ * workers and finds the paths of peers for them. It updates both when links, addresses, routes or
+ * neighbours change. If `xdp` is not possible, all messages go through the UDP sockets, which stay
+ * open in every mode. Internal to the folder.
  *
  * Thread: handshake, under the device's lock.
  */
@@ -17,11 +17,11 @@ struct device_view;
 struct uplink;
 
 int uplink_new(struct device *d, struct event_base *base, struct uplink **out);
-/* Also from another thread, when the handshake thread has ended. */
+/* Another thread may call this when the handshake thread has ended. */
 void uplink_free(struct uplink *u);
-/* The device went up or down, or its port, mark, peers or wishes (device.wire) changed. */
+/* Call this when the device went up or down, or its port, mark, peers or `wire` changed. */
 void uplink_update(struct uplink *u);
-/* Which wire, and why. Any thread that has the lock. */
+/* Fills in which wire is used, and why. Any thread that has the lock. */
 void uplink_view(const struct uplink *u, struct device_view *v);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Looking at a device: for the wg(8) socket, status and metrics. */
+/* Reads the state of a device for the wg(8) socket, status and metrics. */
 #include <errno.h>
 #include <sodium.h>
 #include <stdlib.h>
@@ -54,7 +54,7 @@ static void view_peer(struct peer *p, struct peer_view *v, uint64_t now)
 	}
 }
 
-/* A list that grows as it must. */
+/* A growing list. */
 struct prefixes {
 	struct cidr *all;
 	size_t n, room;

@@ -9,12 +9,12 @@
 
 #include "device/wg_socket.h"
 
-/* The longest line that means anything: an endpoint with a scope, a key. */
+/* No valid line is longer: the longest are keys, and endpoints with a scope. */
 #define LINE_MAX_LENGTH 256
 
 struct parser {
 	struct device_config *out;
-	struct peer_config *peer; /* the one that lines are about; NULL: the device */
+	struct peer_config *peer; /* the peer that the next lines are about; NULL: the device */
 	size_t room;		  /* of out->peers */
 	size_t allowed_room;	  /* of peer->allowed */
 	const char *problem;
@@ -29,7 +29,7 @@ static bool hex_key(const char *value, uint8_t out[KEY_SIZE])
 	       len == KEY_SIZE;
 }
 
-/* Decimal digits and nothing else, up to `max`. */
+/* Decimal digits only; at most `max`. */
 static bool number(const char *value, uint64_t max, uint64_t *out)
 {
 	uint64_t n = 0;
@@ -116,7 +116,7 @@ static bool allowed_ip(const char *value, struct allowed_change *out)
 	return inet_pton(out->cidr.family, address, out->cidr.address) == 1;
 }
 
-/* A growing array that may hold keys: what is left behind is wiped. */
+/* Grows an array that may hold keys: the old memory is wiped. */
 static int grow(void **array, size_t *room, size_t used, size_t size)
 {
 	size_t more = *room ? *room * 2 : 4;
@@ -236,7 +236,7 @@ static int peer_line(struct parser *p, const char *key, const char *value)
 	} else if (!strcmp(key, "replace_allowed_ips")) {
 		if (!is_true(value))
 			return fail(p, "replace_allowed_ips must be true");
-		/* What the request named before it would be replaced, too. */
+		/* Allowed IPs that the request named before this line are replaced, too. */
 		peer->n_allowed = 0;
 		peer->set |= PEER_REPLACE_ALLOWED_IPS;
 	} else if (!strcmp(key, "protocol_version")) {

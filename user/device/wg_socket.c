@@ -22,17 +22,18 @@
 
 #define DIRECTORY "/var/run/wireguard"
 
-/* Ten thousand peers with ten prefixes each fit into a request, and 260,000 prefixes of one. */
+/* Bytes. A request with ten thousand peers of ten prefixes each fits, or 260,000 prefixes of
+ * one. */
 #define MAX_REQUEST (16u << 20)
-/* One more, and the one that has been idle for longest goes. */
+/* For one client more, the one that has been idle longest is closed. */
 #define MAX_CLIENTS  32
 #define IDLE_SECONDS 30
 
 struct client {
 	struct wg_socket *socket;
 	struct bufferevent *stream;
-	size_t searched; /* so many bytes of what came in hold no end of a request */
-	bool closing;	 /* as soon as the answer is written */
+	size_t searched; /* the first bytes of the input, in which no request ends */
+	bool closing;	 /* close it when the answer is written */
 	TAILQ_ENTRY(client) list;
 };
 
@@ -43,7 +44,7 @@ struct wg_socket {
 	unsigned int n_clients;
 	TAILQ_HEAD(client_list, client) clients; /* idle for longest first */
 	char path[sizeof(((struct sockaddr_un *)NULL)->sun_path)];
-	struct stat file; /* ours, whatever is there later */
+	struct stat file; /* identifies the file that we made */
 };
 
 /* --- answering --- */
@@ -109,7 +110,7 @@ static void put_peer(const struct peer_view *v, void *context)
 	}
 }
 
-/* Negative, as wg(8) wants it and wireguard-go says it: it takes the value for a return code. */
+/* `err` is negative, as in wireguard-go's answers: wg(8) uses the value as its return code. */
 static void put_errno(struct evbuffer *out, int err)
 {
 	evbuffer_add_printf(out, "errno=%d\n\n", err);
@@ -153,7 +154,7 @@ static void client_free(struct client *c)
 	free(c);
 }
 
-/* The last answer: close when it is written, and read no more. */
+/* Sends a last answer, reads no more, and closes when the answer is written. */
 static void give_up(struct client *c, int err)
 {
 	struct evbuffer *in = bufferevent_get_input(c->stream);
@@ -169,7 +170,7 @@ static bool starts_with(const char *text, size_t len, const char *line)
 	return len >= strlen(line) && !memcmp(text, line, strlen(line));
 }
 
-/* One request, up to and with its empty line. */
+/* Answers one request; `text` ends with its empty line. */
 static void serve(struct client *c, const char *text, size_t len)
 {
 	if (starts_with(text, len, "get=1\n")) {
@@ -187,8 +188,8 @@ static void serve(struct client *c, const char *text, size_t len)
 	}
 }
 
-/* Where the first request ends, or 0. What was searched is not searched again: a long request comes
- * in a thousand parts. */
+/* The length of the first request, or 0 if it is not complete. Each byte is searched once, because
+ * a long request arrives in many parts. */
 static size_t request_length(struct client *c)
 {
 	struct evbuffer *in = bufferevent_get_input(c->stream);
@@ -200,13 +201,14 @@ static size_t request_length(struct client *c)
 		c->searched = 0;
 		return (size_t)end.pos + 2;
 	}
-	/* The last byte may be half of an end. */
+	/* The last byte may be the first half of "\n\n". */
 	c->searched = evbuffer_get_length(in);
 	c->searched -= c->searched > 0;
 	return 0;
 }
 
-/* One request after the other, each when the answer to the one before was taken. */
+/* Answers one request after the other. Waits until the client has read an answer before the
+ * next. */
 static void on_read(struct bufferevent *stream, void *context)
 {
 	const struct timeval idle = {.tv_sec = IDLE_SECONDS};
@@ -256,13 +258,13 @@ static void on_end(struct bufferevent *stream, short what, void *context)
 {
 	struct client *c = context;
 
-	/* The rest of a request did not come: it is said why nothing was done. */
+	/* The rest of a request did not come in time: answer with an error. */
 	if (what & BEV_EVENT_TIMEOUT && what & BEV_EVENT_READING && !c->closing &&
 	    evbuffer_get_length(bufferevent_get_input(stream))) {
 		give_up(c, -ETIMEDOUT);
 		return;
 	}
-	/* It sends no more, and still wants the answers to what it sent. */
+	/* The client sends no more, but may still read the answers. */
 	if (what & BEV_EVENT_EOF && what & BEV_EVENT_READING &&
 	    evbuffer_get_length(bufferevent_get_output(stream))) {
 		c->closing = true;
@@ -311,11 +313,11 @@ static int address_of(const char *path, struct sockaddr_un *out)
 	return 0;
 }
 
-/* Does somebody answer on this path? */
+/* Does a process answer on this path? */
 static bool is_live(const struct sockaddr_un *address)
 {
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	/* EAGAIN: it has more to accept than it can. */
+	/* EAGAIN: it exists, but its queue of connections is full. */
 	bool live = fd >= 0 && (!connect(fd, (const struct sockaddr *)address, sizeof(*address)) ||
 				errno == EAGAIN);
 
@@ -358,7 +360,7 @@ static int open_listener(struct wg_socket *s)
 	return 0;
 }
 
-/* What is at our path may be another's: somebody removed ours and came after us. */
+/* Is the file at our path the one that we made? Another process may have replaced it. */
 static bool is_ours(const struct wg_socket *s)
 {
 	struct stat now;
@@ -433,7 +435,8 @@ int wg_socket_rename(struct wg_socket *s)
 	err = address_of(s->path, &address);
 	if (!err && is_live(&address))
 		err = -EADDRINUSE;
-	/* What a dead process left goes; what comes in this moment stays. */
+	/* Remove the file of a dead process. RENAME_NOREPLACE keeps a file that is made
+	 * meanwhile. */
 	if (!err && unlink(s->path) && errno != ENOENT)
 		err = -errno;
 	if (!err && renameat2(AT_FDCWD, old, AT_FDCWD, s->path, RENAME_NOREPLACE))

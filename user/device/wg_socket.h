@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The cross-platform userspace protocol of wg(8): /var/run/wireguard/IFNAME.sock, "get=1" and
- * "set=1" requests, "errno=N" answers. Runs on the control thread's event_base; slow or hostile
- * clients are bounded in number, size and time and never block it. An answer that is not taken keeps
- * its client's next request waiting.
+ * "set=1" requests, "errno=N" answers. Runs on the control thread's event_base. Slow or hostile
+ * clients are limited in number, size and time, and never block it. The next request of a client
+ * waits until the client has read the answer before.
  */
 #ifndef DEVICE_WG_SOCKET_H
 #define DEVICE_WG_SOCKET_H
@@ -12,13 +12,13 @@
 
 struct wg_socket;
 
-/* -EADDRINUSE: another live process answers there; a dead one's socket file is replaced. */
+/* -EADDRINUSE: another running process answers there. The socket file of a dead one is replaced. */
 int wg_socket_new(struct event_base *base, struct device *d, struct wg_socket **out);
-void wg_socket_free(struct wg_socket *s); /* removes the file, where it is still ours */
-/* What a dead process left of a device of that name; where somebody answers, nothing. */
+void wg_socket_free(struct wg_socket *s); /* removes the file if it is still ours */
+/* Removes the socket file of that name, unless a process answers there. */
 void wg_socket_remove(const char *name);
-/* The device was renamed: the file follows. -EADDRINUSE: somebody else serves that name, in another
- * network namespace; then, and on every other error, the file keeps its name. */
+/* Renames the file after the device was renamed. -EADDRINUSE: another process serves that name, in
+ * another network namespace. On this and every other error the file keeps its name. */
 int wg_socket_rename(struct wg_socket *s);
 
 /* The parser alone, for tests and fuzzing: the lines of one set request (without "set=1" and the
