@@ -13,7 +13,7 @@ void drops_explain(struct drops *d, struct device *device)
 	struct pv_counters c;
 
 	device_counters(device, &c);
-	/* A device that was made anew begins at zero. */
+	/* The counter may be lower than before: a new device begins at zero. */
 	if (c.drop_source > d->source &&
 	    (!d->last_logged || now - d->last_logged >= PAUSE_SECONDS)) {
 		log_warn(

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Drops of a tunnel whose reason says little to who does not know it: they are explained in the log,
- * when the first one occurs and then at most once in ten minutes. Thread: control.
+ * Explains in the log why a tunnel drops packets whose source is not allowed, because the name of
+ * the counter alone does not say what to do. Logged at the first drop, then at most once in ten
+ * minutes. Thread: control.
  */
 #ifndef TUNNEL_DROPS_H
 #define TUNNEL_DROPS_H
@@ -13,7 +14,7 @@ struct device;
 
 /* Zero at first. */
 struct drops {
-	uint64_t source; /* as last seen */
+	uint64_t source; /* the counter as last read */
 	time_t last_logged;
 };
 

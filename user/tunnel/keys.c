@@ -20,7 +20,7 @@ static void path_of(const char *name, const char *suffix, char out[128])
 	snprintf(out, 128, DIRECTORY "/%s.key%s", name, suffix);
 }
 
-/* -ENOENT: none; -EINVAL: not a key; -EPERM: others could read or have written it. */
+/* -ENOENT: no file; -EINVAL: not a key; -EPERM: other users could read or write it. */
 static int read_key(const char *name, uint8_t key[32])
 {
 	char path[128], text[KEY_TEXT + 2];
@@ -92,8 +92,8 @@ static int make_key(const char *name, uint8_t private_key[32])
 	return err;
 }
 
-/* Peers have to learn a new key, and what cannot be read now may be read a moment later: so there
- * is a new one only where there is none, or where the old one is known to others. */
+/* Peers have to learn a new key, and a file that cannot be read now may be readable a moment later.
+ * So make a new key only if there is none, or if others may know the old one. */
 int keys_load(const char *name, uint8_t private_key[32])
 {
 	int err = read_key(name, private_key);

@@ -1,20 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The private key of a tunnel, in /run/podveil/wireguard.key or wireguard-v6.key, whatever the
- * tunnel device is called (0600, base64 as `wg genkey` prints it): made at first start, kept across
- * restarts, gone with a reboot. Never printed, never logged.
+ * The private key of a tunnel, in /run/podveil/wireguard.key or wireguard-v6.key, whatever the name
+ * of the tunnel device is. Mode 0600, base64 as `wg genkey` prints it. The key is made at the first
+ * start, is kept across restarts of the agent, and is lost at a reboot. It is never printed or
+ * logged.
  */
 #ifndef TUNNEL_KEYS_H
 #define TUNNEL_KEYS_H
 
 #include <stdint.h>
 
-/* Loads the key of a tunnel, or makes one where there is none, or others could read it. One that is
- * there but cannot be read (no descriptors, no key in it) is left alone: -errno, and a line logged.
- * The caller wipes it. */
+/* Loads the key of a tunnel. Makes a new one if there is none, or if other users could read or
+ * write the file. If the file cannot be read now or holds no key, it is left alone: -errno, logged.
+ * The caller wipes the key. */
 int keys_load(const char *name, uint8_t private_key[32]);
-/* Puts the file back where somebody removed or changed it. 0: it was there, 1: put back, or -errno.
- */
+/* Writes the file again if somebody removed or changed it. 0: it was in order, 1: written, or
+ * -errno. */
 int keys_restore(const char *name, const uint8_t private_key[32]);
 void keys_remove(const char *name);
 

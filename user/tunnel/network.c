@@ -19,11 +19,11 @@ struct network {
 	int family;
 	struct network_want want; /* routes: own copy */
 	bool applied;
-	struct routes have;   /* in want.table, through want.ifindex */
-	struct routes before; /* an earlier agent's, of all tables, until the first apply */
+	struct routes have;   /* now in want.table, through want.ifindex */
+	struct routes before; /* an earlier agent's, in all tables; until the first apply */
 };
 
-/* A backup lies beside the route that it backs, the others exclude each other. */
+/* A backup may have the same range as another route. Two other routes may not. */
 static int compare_routes(const struct route *a, const struct route *b)
 {
 	int order = cidr_compare(&a->to, &b->to);
@@ -50,7 +50,7 @@ static void append_route(void *context, const struct route *r)
 		struct route *more = realloc(to->all, room * sizeof(*more));
 
 		if (!more)
-			return; /* without memory the route is set once more, which is harmless */
+			return; /* the route is unknown then, and is set once more: harmless */
 		to->all = more;
 		to->room = room;
 	}
@@ -93,7 +93,8 @@ static void record_outcome(struct outcome *o, int err, const char *what, const s
 
 /* --- routes --- */
 
-/* What has to change: pointers into the routes wanted, and into those that are there. */
+/* The changes to make: pointers into the wanted routes (set), and into the present ones
+ * (removed). */
 struct changes {
 	const struct route **set, **removed;
 	size_t n_set, n_removed;
@@ -114,8 +115,8 @@ static void changes_fini(struct changes *c)
 	free(c->removed);
 }
 
-/* One walk over both lists, which are sorted: what is not there as it is wanted is set, what is there
- * and whose place nobody wants is removed. */
+/* Walks over both sorted lists together. Sets the wanted routes that are missing or differ; removes
+ * the present ones that are not wanted. */
 static void compare(const struct network_want *want, const struct routes *have, struct changes *c)
 {
 	size_t w = 0, h = 0;
@@ -155,13 +156,13 @@ static void remove_routes(struct network *n, const struct changes *c, bool backu
 		if ((r->kind == ROUTE_BACKUP) != backups)
 			continue;
 		err = route_delete(n->want.table, n->want.ifindex, r);
-		/* It went with its device. */
+		/* The kernel has removed it together with its device. */
 		record_outcome(o, err == -ESRCH || err == -ENODEV ? 0 : err, "route", &r->to);
 	}
 }
 
-/* Backups are added before the routes that they back, and removed before them: else they would drop
- * packets. */
+/* Backups are added before their routes: if the device disappears, nothing leaves in plain. They
+ * are also removed before their routes: alone they would drop packets. */
 static void change_routes(struct network *n, struct outcome *o)
 {
 	struct changes c;
@@ -178,7 +179,7 @@ static void change_routes(struct network *n, struct outcome *o)
 	changes_fini(&c);
 }
 
-/* Records what the kernel has now: what was wanted, or after an error what a dump shows. */
+/* Records what the kernel has now: the wanted routes, or after an error what the kernel lists. */
 static void record_applied(struct network *n, int err)
 {
 	if (!err) {
@@ -270,7 +271,7 @@ static struct outcome enforce(struct network *n)
 	return o;
 }
 
-/* Rule and routes in another table: the new ones stand. */
+/* Removes rule and routes of the old table. The new ones are in place. */
 static void remove_old_table(struct network *n, uint32_t priority, uint32_t table, bool routes)
 {
 	struct routes old = {NULL, 0, 0};
@@ -300,7 +301,7 @@ int network_apply(struct network *n, struct network_want *want)
 	o = enforce(n);
 	if (moved && old.rule)
 		remove_old_table(n, old.priority, old.table, old.table != n->want.table);
-	/* Last, when no route uses it as its source any more. */
+	/* The old address comes last, when no route uses it as its source any more. */
 	if (old.address.family && old.ifindex == n->want.ifindex && old.ifindex &&
 	    cidr_compare(&old.address, &n->want.address))
 		address_delete(old.ifindex, &old.address);
@@ -384,7 +385,7 @@ static int by_range(const void *a, const void *b)
 	return order ? order : (x->table > y->table) - (x->table < y->table);
 }
 
-/* Sorted by range: does a route that drops stand behind this one? */
+/* Does route i have a backup, which drops packets? `all` is sorted by range. */
 static bool has_blackhole(const struct our_route *all, size_t n, size_t i)
 {
 	size_t first = i;

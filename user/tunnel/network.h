@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the kernel shall know of one tunnel: the address of its device, the rule, the routes. Said
- * once as a whole, then kept that way: network_repair() puts back what somebody changed. What is not
- * ours is never touched.
+ * The network settings of one tunnel in the kernel: the address of its device, the rule, the
+ * routes. network_apply() sets all of them; network_repair() restores what somebody changed.
+ * Settings of others are never touched.
  *
- * The order of changes loses no packet: a route that goes through the tunnel is backed by one that
- * drops (should the device vanish, nothing leaves in plain), what is new comes before what is old
- * goes, and the rule comes last and goes first. Thread: control.
+ * The order of changes loses no packet. New routes are added before old ones are removed, and the
+ * rule is added last and removed first. Behind each route to pods through the tunnel there is a
+ * backup route that drops packets: if the device disappears, nothing leaves in plain. Thread:
+ * control.
  */
 #ifndef TUNNEL_NETWORK_H
 #define TUNNEL_NETWORK_H
@@ -23,7 +24,7 @@ struct network_want {
 	uint32_t table;
 	bool rule;
 	struct cidr address;  /* AF_UNSPEC: none */
-	struct route *routes; /* in any order; allocated, network_apply() takes them */
+	struct route *routes; /* in any order; allocated, network_apply() takes ownership */
 	size_t n_routes;
 };
 
@@ -32,26 +33,26 @@ struct network;
 struct network *network_new(int family); /* NULL: no memory */
 void network_free(struct network *n);	 /* the kernel's state stays */
 
-/* 0, or the first -errno of what could not be done: logged, and tried
- * again by network_repair(). */
+/* 0, or the first -errno. Each failure is logged, and network_repair() tries again. */
 int network_apply(struct network *n, struct network_want *want);
-/* How many things had to be put back, or -errno. */
+/* The number of things that had to be restored, or -errno. */
 int network_repair(struct network *n);
-/* Addresses on the device that are not wanted go: once, after taking over the device of a dead
- * process. */
+/* Removes all addresses from the device except the wanted one. Call it once, after taking over the
+ * device of a dead process. */
 void network_forget_addresses(struct network *n, int ifindex);
-/* Rule and routes go, the address with the device. */
+/* Removes rule and routes. The address stays until the device is removed. */
 void network_clear(struct network *n);
 
-/* Did a route through the device lead to this range, as far as we know? The one that backs it tells
- * even where the device is gone. */
+/* Did a route through the device lead to this range, as far as we know? Looks for its backup route,
+ * which stays even if the device is gone. */
 bool network_had_route(const struct network *n, const struct cidr *to);
-/* Reads what a dead process left, before the first network_apply(): in whatever table, for the
- * setting may have changed since. */
+/* Reads the routes that a dead process left, before the first network_apply(). Reads all tables,
+ * because the table's setting may have changed. 0 or -errno. */
 int network_adopt(struct network *n, int ifindex, uint32_t table);
 
-/* Routes through our device of that family that nothing backs, which are those to nodes' own addresses, go: while
- * no agent runs, or before it has read its store, nodes must be able to reach what lets one run. */
+/* Removes the routes through our device of that family that have no backup route: those to nodes'
+ * own addresses. While no agent runs, the node must be able to reach the store, and whatever starts
+ * the next agent. */
 void network_release_hosts(int family);
 
 #endif

@@ -10,7 +10,8 @@
 #include "netlink/sysctl.h"
 
 #define BY_MARK "net/ipv4/conf/all/src_valid_mark"
-/* There while we have switched it on, so that whoever comes after us knows. */
+/* This file exists while our change is in force. The next agent finds it and can undo the
+ * change. */
 #define SWITCHED "/run/podveil/src_valid_mark"
 
 int source_check_loosen(const char *device)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The kernel's check of where packets come from (reverse-path filtering, RFC 3704), which would
- * drop what comes through the tunnel and is answered beside it, or the other way round. Thread:
+ * The kernel's reverse-path filter (RFC 3704). In strict mode it drops a packet that comes through
+ * the tunnel if the route back to its sender is not in the tunnel, and the other way round. Thread:
  * control.
  */
 #ifndef TUNNEL_SOURCE_CHECK_H
@@ -9,16 +9,16 @@
 
 #include <stdbool.h>
 
-/* While others go over to the tunnel, what comes through `device` may be answered beside it. 0, 1
- * where something was changed, or -errno; a read-only /proc/sys (a container that is not
- * privileged) is logged where it matters, and no error. */
+/* Sets rp_filter of `device` to loose, because peers do not switch to the tunnel all at once. 0: it
+ * was loose, 1: changed, or -errno. A read-only /proc/sys (a container without privileges) is no
+ * error; it is logged if packets may be lost. */
 int source_check_loosen(const char *device);
 
-/* With host encryption the mark decides which way a source is looked up, as Calico has it
- * (net.ipv4.conf.all.src_valid_mark). What was there before comes back with `wanted` false, also
- * after another process switched it on. */
+/* With host encryption the filter has to use the packet's mark for its route lookup, as Calico sets
+ * it (net.ipv4.conf.all.src_valid_mark). With `wanted` false the old value is restored, also if an
+ * earlier agent changed it. */
 void source_check_by_mark(bool wanted);
-/* Puts it back where somebody changed it. */
+/* Sets the value again if somebody changed it. */
 void source_check_repair(void);
 
 #endif

@@ -17,7 +17,7 @@
 #define RETRY_TICKS 10
 /* With host encryption: how often silent peers are asked for a handshake. */
 #define PROBE_TICKS 30
-/* After so many ticks without a session a warning is logged. */
+/* After this many ticks without a session a warning is logged. */
 #define FIRST_SESSION_TICKS 30
 
 struct steering {
@@ -26,17 +26,17 @@ struct steering {
 	struct device *device; /* NULL: none */
 	struct network *network;
 	struct tunnel_peers peers;
-	/* The plan's ranges and the member of each, to work out routes again when a session stands.
-	 */
+	/* The plan's ranges and the peer of each. The routes are computed from them again when a
+	 * session is established. */
 	struct range {
 		struct cidr cidr;
-		size_t peer; /* PLAN_NO_PEER: throw, or unreachable where it is closed */
+		size_t peer; /* PLAN_NO_PEER: a throw route; if `closed`, an unreachable route */
 		bool host, closed;
 	} * ranges;
 	size_t n_ranges;
 	struct cidr address;
-	uint16_t keepalive;    /* as peers were told */
-	bool peers_configured; /* peers to the device, and no failure since */
+	uint16_t keepalive;    /* as configured last, s */
+	bool peers_configured; /* the device has the peers, and nothing failed since */
 	unsigned int ticks;
 };
 
@@ -104,14 +104,14 @@ void steering_require_new_sessions(struct steering *s)
 		tunnel_peer_require_new_session(&s->peers.all[i]);
 }
 
-/* --- who goes through --- */
+/* --- which peers are routed --- */
 
-/* What the log says of a public key. */
+/* The part of a public key that the log shows, with a terminating zero. */
 #define SHORT_KEY 9
 
 static const char *short_key(const uint8_t key[32], char out[SHORT_KEY])
 {
-	/* Six bytes are eight characters. */
+	/* Six bytes are eight characters of base64. */
 	return sodium_bin2base64(out, SHORT_KEY, key, 6, sodium_base64_VARIANT_ORIGINAL);
 }
 
@@ -138,8 +138,8 @@ static bool update_routed(struct steering *s)
 	return changed;
 }
 
-/* A node's routes stay in the tunnel while it is a peer, whatever else about it changes. After a
- * restart, those that an earlier process had routed into the tunnel stay there, too. */
+/* A node's routes stay in the tunnel while it is a peer, whatever else about it changes. Routes
+ * that an earlier agent made stay there, too. */
 static void inherit(struct steering *s, struct tunnel_peers *now)
 {
 	for (size_t i = 0; i < now->n; i++) {
@@ -184,8 +184,9 @@ static int apply_routes(struct steering *s)
 			r->peer == PLAN_NO_PEER ? NULL : &s->peers.all[r->peer];
 		struct route *to = &w.routes[w.n_routes];
 
-		/* A node's own address goes through the tunnel as long as that works: else it could
-		 * not reach its store to publish a new key, nor we ours. */
+		/* A node's own address is routed through the tunnel only while the node answers.
+		 * Else it could not reach its store to publish a new key, and we could not reach
+		 * ours. */
 		if (r->host && m && (!m->routed || m->unanswered))
 			continue;
 		*to = (struct route){.to = r->cidr,
@@ -211,7 +212,7 @@ static int copy_ranges(struct steering *s, const struct plan *p)
 	for (size_t i = 0; i < p->n_ranges; i++)
 		ranges[i] = (struct range){
 			.cidr = p->ranges[i].cidr,
-			.peer = p->ranges[i].peer, /* members are in the order of peers */
+			.peer = p->ranges[i].peer, /* s->peers has the order of the plan's peers */
 			.host = p->ranges[i].host,
 			.closed = p->ranges[i].closed,
 		};
@@ -302,8 +303,8 @@ int steering_repair_network(struct steering *s)
 	return network_repair(s->network);
 }
 
-/* A node that lost its key cannot tell us: it has no session, and its plaintext may fail the
- * reverse-path check here. So silent peers are asked for a handshake. */
+/* A node that has lost its key cannot tell us: it has no session, and our reverse-path filter may
+ * drop its plaintext. So ask peers that send nothing for a handshake. */
 static void probe(struct steering *s)
 {
 	for (size_t i = 0; i < s->peers.n; i++) {

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Which traffic is steered into one tunnel: its peers as the device knows them, and the routes that
- * lead to them. Make before break: a peer's routes go through the tunnel once a session with it
- * stands (in strict mode at once), and stay there, whatever else about the peer changes.
+ * Which traffic is steered into one tunnel: the peers in its device, and the routes to them. A
+ * peer's routes go through the tunnel as soon as a session with it is established (in strict mode
+ * at once). They stay there while the node is a peer, whatever else about it changes.
  *
- * What it works with stays the tunnel's: device, and settings as last told. Thread:
- * control. Errors: negative errno; what the device or the kernel refused is logged.
+ * Device and settings belong to the tunnel. Thread: control. Errors: negative errno; errors of the
+ * device and the kernel are logged.
  */
 #ifndef TUNNEL_STEERING_H
 #define TUNNEL_STEERING_H
@@ -17,43 +17,46 @@
 struct device;
 struct steering;
 
-/* `settings` stay the caller's, and stay. NULL: no memory. */
+/* `settings` belong to the caller and must outlive the result. NULL: no memory. */
 struct steering *steering_new(int family, const struct settings *settings);
 void steering_free(struct steering *s); /* rule and routes stay */
 
-/* The device stands; what went through it before an earlier agent died goes on doing so. */
+/* The device was made or adopted. Routes that an earlier agent had sent through it stay there. */
 int steering_start(struct steering *s, struct device *d);
-/* It is gone: no session stands, and the next one has to be told everything. */
+/* The device is gone, and all sessions with it. The next device gets the whole configuration. */
 void steering_stop(struct steering *s);
-/* Rule and routes go. */
+/* Removes rule and routes. */
 void steering_clear(struct steering *s);
-/* Peers and ranges are forgotten: the tunnel is off, device and routes are gone. */
+/* Forgets peers and ranges. Call it when the tunnel is off, and device and routes are gone. */
 void steering_forget(struct steering *s);
-/* Switched on again after steering_clear(), before the device went: others may have forgotten us,
- * or not yet. What they still send is read; but nothing is sent to them in the tunnel before they
- * agreed to it anew. */
+/* Call this if the tunnel is switched on again after steering_clear(), but with the old device.
+ * Other nodes may have removed us as a peer already. Their packets are still decrypted, but no
+ * route leads to them through the tunnel before they have agreed to a new session. */
 void steering_require_new_sessions(struct steering *s);
 
-/* Peers, allowed IPs, address, rule and routes follow the plan, which need not outlive the call. */
+/* Applies the plan: peers, allowed IPs, address, rule and routes. The plan need not outlive the
+ * call. */
 int steering_update(struct steering *s, const struct plan *p);
-/* Sessions came to stand: the routes that waited for them follow. */
+/* Sessions were established: adds the routes that waited for them. */
 void steering_on_new_sessions(struct steering *s);
-/* Twice a second: handshakes with peers that have no session yet or do not answer. */
+/* Call this twice a second. Starts handshakes with peers that have no session yet or do not
+ * answer. */
 void steering_tick(struct steering *s);
 
-/* The device was told of the peers of a plan, and not in vain. */
+/* Was the last plan written to the device without an error? */
 bool steering_peers_configured(const struct steering *s);
-/* Somebody else configured the device: its peers as they should be. */
+/* Call this when somebody else has configured the device. Restores its peers. */
 int steering_repair_peers(struct steering *s);
-/* Address, rule, routes and the fast path. How many things were put back, or -errno. */
+/* Restores address, rule and routes. The number of things restored, or -errno. */
 int steering_repair_network(struct steering *s);
 
-/* Pods' ranges whose routes have gone through the tunnel for two seconds or more. */
+/* Calls `each` for the pods' ranges whose routes have gone through the tunnel for two seconds or
+ * more. */
 void steering_each_encrypted(const struct steering *s,
 			     void (*each)(void *context, const struct cidr *range), void *context);
-/* The peers with what the device says of them now; valid until the next steering_update(). */
+/* The peers with their present state from the device. Valid until the next steering_update(). */
 const struct tunnel_peers *steering_refreshed_peers(struct steering *s);
-/* It never answered yet, and may still do so at any moment. */
+/* Has the peer never answered yet, but may still do so soon? */
 bool steering_awaits_first_session(const struct tunnel_peer *m);
 
 #endif

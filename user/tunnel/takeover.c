@@ -24,7 +24,7 @@ struct felix {
 	struct wireguard_info wireguard;
 	struct our_route *routes; /* through the device */
 	size_t n_routes;
-	uint32_t priority, table; /* of the rule that leads to them; table 0: none */
+	uint32_t priority, table; /* of the rule that leads to them; table 0: no rule */
 };
 
 static bool leads_there(const struct felix *f, uint32_t table)
@@ -45,14 +45,15 @@ static void visit_rule(void *context, uint32_t priority, uint32_t table)
 	}
 }
 
-/* -errno: it cannot be told; else f->table says whether it is one. */
+/* Reads the device. 0: it is one of Felix's if f->table is not 0. -errno: it could not be read. */
 static int read_felix(struct felix *f)
 {
 	int err = wireguard_get(f->device.ifindex, &f->wireguard);
 
 	if (!err)
 		err = our_routes(f->family, f->device.ifindex, &f->routes, &f->n_routes);
-	/* Which bit it marks with hangs on its version and its iptablesMarkMask. */
+	/* Felix's mark depends on its version and its iptablesMarkMask, so take it from the
+	 * device. */
 	if (!err && f->wireguard.fwmark)
 		err = rule_each_foreign(f->family, f->wireguard.fwmark, visit_rule, f);
 	if (sodium_is_zero(f->wireguard.private_key, 32))
@@ -86,12 +87,12 @@ static int take(const struct felix *f, const char *key_name, uint8_t private_key
 {
 	int err = drop_behind(f);
 
-	/* In such an order that whoever comes after us, should we die here, can go on. */
+	/* If we die between two of these steps, the next agent can continue. */
 	if (!err)
 		err = rule_add(f->family, f->priority, f->table);
 	if (err)
 		return err;
-	/* Without the file it is the next agent that has to make a key. */
+	/* We can work without the file, but the next agent would have to make a new key. */
 	if (keys_restore(key_name, f->wireguard.private_key) < 0)
 		log_warn("the key that was taken over cannot be kept", "key=%s", key_name);
 	err = link_delete(f->device.ifindex);

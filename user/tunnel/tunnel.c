@@ -24,15 +24,15 @@
 #include "tunnel/steering.h"
 #include "tunnel/takeover.h"
 
-/* Others learn within about a second that we are off; a slow one needs longer (17 s were seen with
- * Felix). Until then they send encrypted packets, which we still decrypt. We stop when nothing has
- * arrived for this many seconds; the longer time applies while others still publish keys, because
- * they may not know yet. */
+/* Other nodes learn within about a second that our tunnel is off; a slow one needs longer (17 s
+ * were seen with Felix). Until then they send encrypted packets, which we still decrypt. We stop
+ * when nothing has arrived for this many seconds. The longer time applies while others still
+ * publish keys, because they may not know yet. */
 #define LINGER_QUIET	       5
 #define LINGER_QUIET_WITH_KEYS 30
 #define LINGER_MOST	       120
 
-/* So many deletions of our device within a minute are reported as an error. */
+/* This many deletions of our device within a minute are reported as an error. */
 #define DELETIONS	  3
 #define DELETIONS_SECONDS 60
 
@@ -41,23 +41,23 @@ struct tunnel {
 	enum tunnel_state state;
 	struct device *device;
 	struct wg_socket *socket;
-	uint64_t version;	   /* of the device's configuration, as we left it */
+	uint64_t version;	   /* device_version() after our last configuration */
 	bool configured_by_others; /* somebody else configured it since */
 	struct steering *steering; /* peers and routes */
 	struct event *linger;
 	struct {
-		unsigned int seconds, quiet; /* since when it is off, and nothing came */
+		unsigned int seconds, quiet; /* for so long it is off, and nothing has come */
 		uint64_t packets;	     /* decrypted, as last seen */
 		bool with_keys;		     /* others still publish keys */
 	} off;
-	char problem[400];	   /* somebody else has our device's name */
-	time_t deleted[DELETIONS]; /* when somebody deleted our device, the last times */
-	char deleter[160];	   /* what is said of that */
+	char problem[400];	   /* text: a device of others has our device's name */
+	time_t deleted[DELETIONS]; /* when somebody deleted our device, newest first */
+	char deleter[160];	   /* text: the device is deleted again and again */
 	struct drops drops;
 	bool has_key;
-	int key_error; /* -errno: its file cannot be written, which was said */
+	int key_error; /* -errno: its file could not be written, which was logged */
 	uint8_t private_key[32], public_key[32];
-	struct settings settings; /* as last told */
+	struct settings settings; /* of the last tunnel_prepare(), _enable() or _update() */
 	uint32_t mtu;
 };
 
@@ -127,7 +127,7 @@ static void note_deletion(struct tunnel *t)
 			name_of(t, &t->settings));
 }
 
-/* Called by the device itself, which cannot be freed from here. */
+/* The device itself calls this, so it cannot be freed here. */
 static void on_gone(struct device *d, void *context)
 {
 	struct tunnel *t = context;
@@ -148,7 +148,7 @@ static void on_renamed(struct device *d, void *context)
 	t->params.changed(t, t->params.context);
 }
 
-/* The pair of a dead process bears the name that was wanted then. False: there is no pair. */
+/* Gives the pair of a dead process the present name. False: there is no pair. */
 static bool rename_pair(int family, const char *name)
 {
 	struct link_info tunnel, inner;
@@ -243,7 +243,7 @@ void tunnel_free(struct tunnel *t, bool remove)
 		return;
 	if (t->linger)
 		event_free(t->linger);
-	/* Lingering, the routes are gone already, and nobody needs the device. */
+	/* While lingering, the routes are gone already, so the device can go, too. */
 	if (t->state == TUNNEL_LINGERING)
 		remove = true;
 	if (remove)
@@ -268,15 +268,15 @@ int tunnel_key(struct tunnel *t, uint8_t public_key[32])
 	return err;
 }
 
-/* Called before we configure the device ourselves: else other people's changes would be taken for
- * ours. */
+/* Call this before we configure the device ourselves. After that, changes by others could not be
+ * told from our own. */
 static void note_foreign_configuration(struct tunnel *t)
 {
 	if (t->state == TUNNEL_ON && t->device && device_version(t->device) != t->version)
 		t->configured_by_others = true;
 }
 
-/* Only the next agent needs the file. So a failure stops nothing else, and is logged once. */
+/* Only the next agent needs the file, so a failure is logged once and stops nothing else. */
 static int repair_key(struct tunnel *t)
 {
 	const int done = keys_restore(key_name(t->params.family), t->private_key);
@@ -290,7 +290,7 @@ static int repair_key(struct tunnel *t)
 	return err ? 0 : done;
 }
 
-/* 0: the name is ours. -EEXIST: it is somebody else's; logged once. */
+/* 0: we can use the name. -EEXIST: a device of others has it; logged once. */
 static int claim_name(struct tunnel *t, const uint8_t *published)
 {
 	char why[sizeof(t->problem)];
@@ -338,7 +338,7 @@ int tunnel_enable(struct tunnel *t, const struct settings *s, uint32_t mtu, int 
 		steering_require_new_sessions(t->steering);
 	t->settings = *s;
 	t->mtu = mtu;
-	/* A pair of an agent before us may have fewer queues. */
+	/* The pair of an earlier agent may have too few queues. */
 	if (workers_changed && device_set_workers(t->device, s->workers)) {
 		log_info("the tunnel device is made again", "interface=%s workers=%u",
 			 device_name(t->device), s->workers);
@@ -393,7 +393,7 @@ static void end_linger(struct tunnel *t)
 	t->params.changed(t, t->params.context);
 }
 
-/* Each second. */
+/* Runs every second while the tunnel lingers. */
 static void on_linger(evutil_socket_t fd, short what, void *context)
 {
 	struct tunnel *t = context;
@@ -416,7 +416,7 @@ void tunnel_disable(struct tunnel *t, bool others_have_keys)
 	t->off.with_keys = others_have_keys;
 	*t->problem = 0;
 	if (t->state == TUNNEL_OFF && t->device)
-		stop_device(t, true); /* it was prepared, and no more */
+		stop_device(t, true); /* it was prepared, but never enabled */
 	if (t->state != TUNNEL_ON)
 		return;
 	steering_clear(t->steering);
@@ -453,7 +453,7 @@ static int repair_configuration(struct tunnel *t)
 	return 1;
 }
 
-/* Each part separately: a failure of one does not stop the others. */
+/* Repairs each part separately: a failure of one does not stop the others. */
 int tunnel_repair(struct tunnel *t, bool network)
 {
 	int done[5] = {0}, repaired = 0, err = 0;
@@ -524,7 +524,7 @@ void tunnel_each_peer(struct tunnel *t,
 
 	for (size_t i = 0; i < all->n; i++) {
 		const struct tunnel_peer *m = &all->all[i];
-		/* A tunnel that ends has no routes any more. */
+		/* A lingering tunnel has no routes any more. */
 		const bool encrypting = m->routed && t->state == TUNNEL_ON;
 		const struct tunnel_peer_status s = {
 			.node = m->node,

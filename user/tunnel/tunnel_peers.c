@@ -72,14 +72,14 @@ static bool same_allowed(const struct tunnel_peer *a, const struct tunnel_peer *
 	return true;
 }
 
-/* --- telling the device --- */
+/* --- configuring the device --- */
 
 static int fill_peer_config(struct peer_config *pc, const struct tunnel_peer *now,
 			    const struct tunnel_peer *before, uint16_t keepalive)
 {
 	*pc = (struct peer_config){.keepalive = keepalive, .set = PEER_SET_KEEPALIVE};
 	memcpy(pc->public_key, now->key, 32);
-	/* A peer that roamed stays where it is, unless its record says something new. */
+	/* A peer that roamed keeps its endpoint, unless the endpoint in its record has changed. */
 	if (!before || !endpoint_equal(&before->endpoint, &now->endpoint)) {
 		pc->set |= PEER_SET_ENDPOINT;
 		pc->endpoint = now->endpoint;
@@ -179,7 +179,7 @@ int tunnel_peers_remove_outdated(const struct tunnel_peers *before, const struct
 
 /* --- sessions --- */
 
-/* The device shows its peers in the order of their making; they are looked for by key. */
+/* The device has its peers in another order than we do, so search them by key. */
 static int by_key_pointer(const void *a, const void *b)
 {
 	return memcmp((*(struct tunnel_peer *const *)a)->key,
@@ -225,11 +225,12 @@ void tunnel_peers_refresh(struct tunnel_peers *m, struct device *d)
 
 bool tunnel_peer_observe(struct tunnel_peer *m, const struct peer_view *v)
 {
-	/* Each new attempt begins to count anew: once in vain stays so until one succeeds. */
+	/* The device counts attempts anew for each handshake. So a peer that did not answer stays
+	 * unanswered until there is a new session. */
 	const bool unanswered = v->attempts || (m->unanswered && m->sessions == v->sessions);
 	const bool changed = unanswered != m->unanswered;
 
-	/* The device has forgotten the peer since, and made it anew. */
+	/* The device has made the peer anew meanwhile and counts from zero. */
 	if (v->sessions < m->old_sessions)
 		m->old_sessions = 0;
 	m->session = v->session_age_ns != UINT64_MAX;
