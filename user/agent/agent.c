@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The life of an agent: started step by step, and what it takes with it when it ends. */
+/* Starts an agent step by step, and ends it. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,7 +20,7 @@
 #include "tunnel/source_check.h"
 #include "tunnel/tunnel.h"
 
-/* A store over a network may need so long to take back our key. */
+/* How long to wait at the end until a store over a network has removed our key. */
 #define FLUSH_MS 3000
 #define MEMORY	 AGENT_STATE_DIRECTORY "/store.json"
 
@@ -48,9 +48,10 @@ struct report_input agent_describe(void *context)
 	};
 }
 
-/* The store may be reached over the nodes' own addresses, and whoever starts the next agent, too: a
- * kubelet that is to replace one asks the API server. In strict mode nothing goes out in plain even
- * so. */
+/* The store may be reached at a node's own address. The next agent needs it, and so does the
+ * program that starts the agent: a kubelet asks the API server. So these addresses are no longer
+ * routed through the tunnel when the agent ends. Not in strict mode: there nothing may leave in
+ * plain. */
 static void release_hosts(const struct agent *a)
 {
 	const struct settings *s = settings_get(a->params.settings);
@@ -59,8 +60,8 @@ static void release_hosts(const struct agent *a)
 		network_release_hosts(agent_families[i]);
 }
 
-/* Nothing waits for the store: what was known when the last agent ended stands until the store says
- * otherwise. */
+/* Starts with what the last agent knew, without waiting for the store. It stays in force until the
+ * store gives other data. */
 static void replay_memory(struct agent *a)
 {
 	const size_t n = store_replay_memory(a->store);
@@ -74,7 +75,7 @@ static void replay_memory(struct agent *a)
 	schedule_start(a->schedule);
 }
 
-/* --- from first to last --- */
+/* --- start and end --- */
 
 static int make_tunnels(struct agent *a)
 {
@@ -143,7 +144,7 @@ static int open_store(struct agent *a)
 	return store_open(&params, &a->store);
 }
 
-/* In this order: nothing on the machine is changed before the lock is ours. */
+/* The lock comes before all steps that change something on the machine. */
 static const struct step {
 	const char *name;
 	int (*take)(struct agent *a);
@@ -186,20 +187,21 @@ int agent_new(const struct agent_params *params, struct agent **out)
 	return 0;
 }
 
-/* Our key goes from the store before our tunnels do. State and key, so that one write has both. */
+/* Removes our key from the store before the tunnels are removed. State and key are set together, so
+ * that one write to the store has both. */
 static void withdraw(struct agent *a)
 {
 	memset(a->self.record.key4, 0, sizeof(a->self.record.key4));
 	memset(a->self.record.key6, 0, sizeof(a->self.record.key6));
 	a->self.record.stopped4 = a->self.record.stopped6 = true;
 	announcer_withdraw(a->store);
-	/* Whatever the store told last: a key of ours may be on its way there. */
+	/* Publish in any case: an earlier write with our key may still be under way. */
 	a->published = false;
 	agent_publish(a);
 	store_flush(a->store, FLUSH_MS);
 }
 
-/* What the parts that this process knows of did not take away: an earlier agent's. */
+/* Removes what earlier agents left and the other parts do not know of. */
 static void remove_rest(void)
 {
 	struct leftovers_remains r;
@@ -214,8 +216,8 @@ void agent_free(struct agent *a, bool cleanup)
 {
 	if (!a)
 		return;
-	/* First of all: store_flush() runs the event loop, and a pass within it, or a look at our
-	 * state, would publish what is being taken back. */
+	/* This comes first: store_flush() runs the event loop, and a pass or a tick there would
+	 * publish again what we are removing. */
 	if (a->schedule)
 		schedule_stop(a->schedule);
 	if (cleanup && a->store && a->synced)
@@ -268,7 +270,7 @@ int agent_cleanup(struct leftovers_remains *r)
 		return err;
 	err = leftovers_clear(r);
 	unlink(AGENT_LOCK);
-	rmdir(AGENT_STATE_DIRECTORY); /* stays where a bare device has its lock there */
+	rmdir(AGENT_STATE_DIRECTORY); /* fails, as it should, if `podveil device` has files there */
 	close(lock);
 	return err;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The node agent: takes records and settings from the store, and brings this node's tunnels and
- * guard to what follows from them. Each change leads to one pass over the whole, which finds out by
- * itself what differs; nothing is done twice.
+ * The node agent: takes records and settings from the store, and sets up this node's tunnels and
+ * guard accordingly. Each change leads to one pass over everything. The pass finds what differs and
+ * changes only that.
  *
  * May call everything but the command line. Thread: control.
  */
@@ -23,24 +23,25 @@ struct leftovers_remains;
 struct agent_params {
 	struct event_base *base;
 	const char *node;		/* our name */
-	const char *store;		/* "dir:PATH" */
+	const char *store;		/* as store_open() takes it: "dir:PATH" */
 	const char *uplink;		/* NULL: the default route's device */
 	struct cidr address4, address6; /* AF_UNSPEC: the uplink's */
-	const struct cidr *pod_cidrs;	/* none: those in the store's record */
+	const struct cidr *pod_cidrs;	/* none: those of our record in the store */
 	size_t n_pod_cidrs;
-	const char *http; /* for metrics and status, as http_where_valid() wants it; NULL: none */
-	/* Environment and flags are in; the agent adds the store's. */
+	const char *http; /* for metrics and status, in http_where_valid()'s form; NULL: none */
+	/* Contains the environment and the flags; the agent adds the store's settings. */
 	struct settings_stack *settings;
 };
 
-/* One agent a machine. One log line on failure. */
+/* Starts the agent; only one can run per machine. 0 or -errno; a failure is logged. */
 int agent_new(const struct agent_params *params, struct agent **out);
-/* Encryption that is on stays on, without us: fail closed. `cleanup`: everything goes, and the key
- * from our record. */
+/* Ends the agent. Tunnels, routes and filters stay, so that nothing leaves in plain. `cleanup`:
+ * removes everything, and our key from the store. */
 void agent_free(struct agent *a, bool cleanup);
 
-/* Everything that an agent, now dead, left on this machine goes, and nothing else, whatever its
- * settings were. 0; -EWOULDBLOCK: an agent is running; else not all of it went. */
+/* Removes everything that a dead agent left on this machine, whatever its settings were, and
+ * nothing else. 0; -EWOULDBLOCK: an agent is running; another -errno: something could not be
+ * removed. */
 int agent_cleanup(struct leftovers_remains *r);
 
 #endif

@@ -12,7 +12,7 @@
 #include "tunnel/tunnel.h"
 
 struct announcer {
-	char *conflicts, *refused; /* as last told */
+	char *conflicts, *refused; /* as last published */
 	char *problem;
 	uint64_t leaked;
 	bool leaks_known;
@@ -33,7 +33,7 @@ void announcer_free(struct announcer *a)
 	free(a);
 }
 
-/* True if the text is there and another than last time; it is kept. */
+/* True if the text is not empty and differs from the last one. Keeps a copy in *last. */
 static bool text_changed(char **last, const char *text)
 {
 	if (text && *last && !strcmp(text, *last))
@@ -57,8 +57,8 @@ static const char *first_problem(const struct report_input *in, const char **rea
 	return problem;
 }
 
-/* Nothing of the peers is in it (store/kubernetes/node_status.h): how many there are, and with how many traffic
- * is encrypted, is in status and metrics. */
+/* The state says nothing about peers (store/kubernetes/node_status.h has the reason). Their number,
+ * and with how many of them traffic is encrypted, is in status and metrics. */
 static void publish_state(const struct report_input *in)
 {
 	static const char *const families[] = {"IPv4", "IPv6"};

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Publishes the node's state through the store: whether it is ready and encrypts, and events that
- * people should look at (nodes that contradict each other, a leak, a refused setting). Thread:
- * control.
+ * Publishes the node's state through the store: whether it is ready and encrypts, and events for
+ * people (nodes that contradict each other, a leak, a refused setting). Thread: control.
  */
 #ifndef AGENT_ANNOUNCER_H
 #define AGENT_ANNOUNCER_H

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The agent itself, for the files that make it up: agent.c (its life), news.c (what the store and the
- * tunnels tell it), pass.c (what it makes of that), upkeep.c (what others change, and what only time
- * brings). Thread: control.
+ * The agent's data, for its own files: agent.c (start and end), news.c (changes in the store and
+ * the tunnels), pass.c (applies everything), upkeep.c (repairs what others changed, and periodic
+ * work). Thread: control.
  */
 #ifndef AGENT_INTERNAL_H
 #define AGENT_INTERNAL_H
@@ -29,18 +29,18 @@ struct status;
 struct agent {
 	struct agent_params params;
 	int lock_file;
-	int files_error; /* -errno: lock or status socket cannot be made again */
+	int files_error; /* -errno: lock file or status socket could not be made again */
 	struct store *store;
-	bool synced;
-	bool acting; /* what is known is enough to act on: the store was read, or it is remembered */
+	bool synced; /* the store was read completely */
+	bool acting; /* passes may run: the store was read, or its memory was */
 	bool published;
-	bool settings_known;	/* the store has said something about the cluster's settings */
-	bool leftovers_removed; /* what earlier agents left and is not wanted is gone */
+	bool settings_known;	/* the store has given settings of the cluster */
+	bool leftovers_removed; /* nothing unwanted of earlier agents is left */
 	struct nodes nodes;
 	struct registry *registry;
 	struct self self;
 	struct tunnel *tunnels[N_TUNNELS];
-	struct plan plans[N_TUNNELS]; /* the last ones */
+	struct plan plans[N_TUNNELS]; /* of the last pass */
 	struct first_line *first_line;
 	struct exit_filters *exit_filters;
 	char *conflicts; /* as last logged */
@@ -57,18 +57,18 @@ static inline bool agent_enabled(const struct settings *s, int tunnel)
 	return tunnel == V4 ? s->enabled4 : s->enabled6;
 }
 
-/* A struct agent, to whoever reports of it. */
+/* The agent's state for reports. `agent` is a struct agent. */
 struct report_input agent_describe(void *agent);
 
-/* Everything is made as settings and records say. 0, or the first -errno: it is to be tried again. */
+/* Applies settings and records to everything. 0, or the first -errno: try again. */
 int agent_pass(void *agent);
-/* Our record goes to the store, if it is not there as it is. 0 or -errno. */
+/* Writes our record to the store, if the store has another one. 0 or -errno. */
 int agent_publish(struct agent *a);
-/* The first line of strict mode, as soon as settings are known, before the store was read. What fails
- * is logged, and tried again by the first pass. */
+/* Applies the first line of strict mode as soon as settings are known, before the store was read
+ * completely. A failure is logged, and the first pass tries again. */
 void agent_apply_first_line_settings(struct agent *a);
 
-/* Callbacks of tunnels and of the store, which say what they mean (tunnel.h, store.h). */
+/* Callbacks of tunnels and of the store: see tunnel.h and store.h. */
 void agent_on_tunnel_changed(struct tunnel *t, void *agent);
 void agent_on_node(void *agent, const char *name, const struct node_record *r);
 void agent_on_settings(void *agent, const char *node, const struct store_setting *all,

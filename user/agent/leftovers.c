@@ -28,7 +28,7 @@ static const int families[] = {AF_INET, AF_INET6};
 
 #define N_FAMILIES (sizeof(families) / sizeof(*families))
 
-/* One way through everything; each thing that is not wanted is listed or removed. */
+/* Walks through everything, and lists or removes each thing that is not wanted. */
 struct walk {
 	const struct leftovers_wanted *wanted;
 	FILE *list; /* NULL: remove */
@@ -110,9 +110,10 @@ static void device(struct walk *w, size_t family)
 		wg_socket_remove(tunnel.name);
 }
 
-/* --- what bears a tunnel device's name --- */
+/* --- things with the name of a tunnel device --- */
 
-/* An agent's, now dead: no process serves the name, and no device has it that is somebody else's. */
+/* Did a dead agent leave this name? So it is if no process serves it and no device of others has
+ * it. */
 static bool is_left(const struct walk *w, const char *name)
 {
 	struct link_info there, tunnel, inner;
@@ -149,7 +150,7 @@ static bool has_suffix(const char *name, const char *suffix)
 	return n > s && !strcmp(name + n - s, suffix);
 }
 
-/* A lock that nobody holds, and the wg(8) socket that went with it. */
+/* A lock file that no process holds, and the wg(8) socket of the same name. */
 static void lock(struct walk *w, int directory, const char *file)
 {
 	char name[256];
@@ -232,14 +233,15 @@ int leftovers_remove(const struct leftovers_wanted *wanted)
 {
 	struct walk w = {.wanted = wanted};
 
-	/* It reads one of the files. */
+	/* This comes first, because it reads one of the files. */
 	if (!wanted->files)
 		source_check_by_mark(false);
 	walk(&w);
 	return w.err;
 }
 
-/* All that is there and not wanted, a line each; allocated, empty: nothing. NULL: no memory. */
+/* Lists everything that is not wanted, one line each. Allocated; empty: nothing. NULL: no
+ * memory. */
 static char *list(const struct leftovers_wanted *wanted)
 {
 	char *text = NULL;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the store and the tunnels tell, and when it leads to a pass. */
+/* Takes changes from the store and the tunnels, and decides which ones need a pass. */
 #include <string.h>
 
 #include "agent/internal.h"
@@ -36,8 +36,8 @@ void agent_on_node(void *context, const char *name, const struct node_record *r)
 	struct agent *a = context;
 	const struct node_record *there = nodes_find(&a->nodes, name);
 
-	/* A store may tell of much that does not concern us: a kubelet's heartbeat, for instance.
-	 */
+	/* The store may report changes that do not concern us: a kubelet's heartbeat, for
+	 * instance. */
 	if (r && there && record_equal(r, there) && store_has_record(a->store, name))
 		return;
 	if (nodes_set(&a->nodes, name, r))
@@ -48,7 +48,8 @@ void agent_on_node(void *context, const char *name, const struct node_record *r)
 		agent_apply_first_line_settings(a);
 }
 
-/* At once, and only where the setting changes: a signal may have said otherwise meanwhile. */
+/* Applies them at once. The level is set only if the setting changes, because a signal may have set
+ * another level meanwhile. */
 static void apply_log_settings(struct agent *a)
 {
 	const struct settings *s = settings_get(a->params.settings);
@@ -71,8 +72,8 @@ static void add_good(void *context, const char *name, const char *value)
 	to->all[to->n++] = (struct store_setting){name, value};
 }
 
-/* Where one is refused, the last good one is not in the store, and would not be known any more after
- * a restart. */
+/* If a setting is refused, its last good value is not in the store. So remember it for the next
+ * start. */
 static void keep_good_settings(const struct agent *a, const char *node, enum settings_layer layer)
 {
 	struct good_settings good = {.n = 0};

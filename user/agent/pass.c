@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One pass: everything is made as settings and records say. */
+/* One pass: applies settings and records to everything. */
 #include <errno.h>
 #include <sodium.h>
 #include <stdlib.h>
@@ -27,8 +27,8 @@ static const uint8_t *published_key(const struct agent *a, int i)
 	return key && !sodium_is_zero(key, 32) ? key : NULL;
 }
 
-/* The key that is there may be that of another WireGuard on this node, Felix's. To take it away would
- * make peers talk to this node in plain. */
+/* The key in the store may belong to another WireGuard on this node, that of Felix. If we removed
+ * it, peers would send to this node in plain. So keep it in our record. */
 static void spare_foreign_key(struct agent *a, int i, bool foreign[N_TUNNELS])
 {
 	const uint8_t *key = published_key(a, i);
@@ -51,8 +51,8 @@ int agent_publish(struct agent *a)
 		spare_foreign_key(a, i, foreign);
 	store_foreign_keys(a->store, foreign[V4], foreign[V6]);
 
-	/* Once in any case: the record may hang on the lease of the agent before, and go with it.
-	 */
+	/* Publish at least once: the present record may be bound to the lease of the earlier agent,
+	 * and would disappear with it. */
 	if (a->published && there && store_has_record(a->store, a->params.node) &&
 	    record_equal(there, &a->self.record))
 		return 0;
@@ -144,9 +144,9 @@ static uint32_t tunnel_mtu(const struct agent *a, const struct settings *s, int 
 					       : 576;
 }
 
-/* To make devices takes long, and must not lie between strict mode, which ends plaintext, and our key,
- * by which others can send otherwise. Nothing is steered into them yet; what fails is bring_up()'s to
- * say. */
+/* Makes the devices before strict mode is applied. This takes long: if it were done after, there
+ * would be a long time in which plaintext is dropped but others do not have our key yet. Nothing is
+ * steered into the devices yet. Errors are ignored here; bring_up() reports them. */
 static void prepare_tunnels(struct agent *a, const struct settings *s)
 {
 	for (int i = 0; i < N_TUNNELS; i++)
@@ -183,15 +183,15 @@ static struct leftovers_wanted wanted(const struct agent *a)
 		.name = {s->interface4, s->interface6},
 		.priority = s->rule_priority,
 		.table = s->route_table,
-		.first_line = true, /* apply_first_line() removes it */
+		.first_line = true, /* not removed here: apply_first_line() does that */
 		.guard = s->enabled4 || s->enabled6,
 		.files = true,
 	};
 }
 
-/* Removes what earlier agents left and the settings do not want. It is complete when everything
- * wanted is in place; after that, this agent knows itself what it replaced. A store without any
- * settings has switched nothing off: then what is there stays, and drops packets. */
+/* Removes what earlier agents left and the settings do not want. Done once, when everything wanted
+ * is in place (`stands`); after that this agent removes what it replaces itself. If the store has
+ * no settings, nothing was switched off: then everything stays, and packets are dropped. */
 static int remove_leftovers(struct agent *a, bool stands)
 {
 	struct leftovers_wanted w = wanted(a);
@@ -201,7 +201,7 @@ static int remove_leftovers(struct agent *a, bool stands)
 		return 0;
 	for (int i = 0; i < N_TUNNELS; i++)
 		if (tunnel_state(a->tunnels[i]) == TUNNEL_LINGERING)
-			return 0; /* it goes by itself */
+			return 0; /* it removes its device itself */
 	w.others = !stands;
 	err = leftovers_remove(&w);
 	a->leftovers_removed = !err && stands;
@@ -226,7 +226,7 @@ void agent_apply_first_line_settings(struct agent *a)
 		first_line_apply_settings(a->first_line, s, &a->self.record);
 }
 
-/* Of all nodes that are admitted; NULL: no memory. The caller's to free. */
+/* The records of all admitted nodes. The caller frees the array. NULL: no memory. */
 static const struct node_record **all_records(const struct agent *a, size_t *n)
 {
 	const struct registry_node *admitted = registry_nodes(a->registry, n);
@@ -263,7 +263,7 @@ static int apply_first_line(struct agent *a)
 	const struct node_record **records;
 	int err;
 
-	/* A store that says nothing has not switched strict mode off. */
+	/* A store without settings has not switched strict mode off. */
 	if (!is_strict(s) && !a->settings_known && first_line_exists()) {
 		log_warn("the store has no settings: strict mode of an earlier agent stays",
 			 "needs=\"podveilStrictMode in the store, or podveil agent --cleanup\"");
@@ -278,23 +278,25 @@ static int apply_first_line(struct agent *a)
 	return err;
 }
 
-/* Both lines. The second one comes first: to load its programs takes longest, and what still comes in
- * plain is not dropped meanwhile. False: something does not stand without which strict mode encrypts
- * nothing. */
+/* Applies both lines of strict mode. The second one (exit filters) comes first, because loading its
+ * programs takes longest, and plaintext should not be dropped meanwhile. False: strict mode is set,
+ * but a part that it needs is not in place. */
 static bool raise_lines(struct agent *a, const struct settings *s, int *err)
 {
 	const int exit_filters = apply_exit_filters(a, s, s->enabled4 || s->enabled6),
 		  line = apply_first_line(a);
 
 	*err = line ? line : exit_filters;
-	/* Of the first line, what routes decide; without nftables the second one is left. */
+	/* Of the first line, only the routes are required: without nftables the second line still
+	 * works. */
 	return !is_strict(s) ||
 	       (!exit_filters && (!line || first_line_get_state(a->first_line).routing));
 }
 
 /* --- the whole --- */
 
-/* Uplink, record and plans: all that follows is made from them. `any`: a tunnel is switched on. */
+/* Makes uplink, record and plans, on which everything else depends. `any`: a tunnel is switched
+ * on. */
 static int prepare(struct agent *a, const struct settings *s, bool any)
 {
 	const int no_uplink = self_find_uplink(&a->self);
@@ -306,7 +308,7 @@ static int prepare(struct agent *a, const struct settings *s, bool any)
 		return err;
 	log_error("no uplink", "device=%s needs=\"--uplink, or a default route\"",
 		  a->params.uplink ? a->params.uplink : "(default route)");
-	/* This needs none, and stands before there is one. */
+	/* The first line needs no uplink, so apply it already. */
 	if (!err)
 		apply_first_line(a);
 	return no_uplink;
@@ -342,7 +344,8 @@ int agent_pass(void *context)
 	if (err)
 		return err;
 	prepare_tunnels(a, s);
-	/* They stand before the first packet, and fall before the last tunnel does. */
+	/* The lines are raised before packets flow through a tunnel, and removed before the last
+	 * tunnel is. */
 	if (!raise_lines(a, s, &first))
 		return first;
 	source_check_by_mark(any && s->host_encryption);
@@ -350,7 +353,7 @@ int agent_pass(void *context)
 	keep_first_error(&first, first_line_remove_old(a->first_line));
 	keep_first_error(&first, exit_filters_remove_old(a->exit_filters));
 	keep_first_error(&first, remove_leftovers(a, !first || !any));
-	/* Before the key, so that one write to the store has both. */
+	/* The state is set before the key, so that one write to the store has both. */
 	in = agent_describe(a);
 	in.failed = first;
 	announcer_update(a->announcer, &in);

@@ -7,8 +7,8 @@
 #include "base/log.h"
 #include "tunnel/tunnel.h"
 
-/* In half seconds: how often they are asked, how often the file is written if there is news, and how
- * often it is said that it cannot be. */
+/* In ticks of half a second: how often nodes are asked, how often the file is written if there is
+ * something new, and how often a failure to write it is logged. */
 #define ASK_TICKS      20
 #define SAVE_TICKS     20
 #define COMPLAIN_TICKS 1200

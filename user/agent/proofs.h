@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Where the registry's proofs come from: what tunnels say of their peers. Thread: control.
+ * Collects the proofs for the registry from the tunnels: which peers have sessions. Thread:
+ * control.
  */
 #ifndef AGENT_PROOFS_H
 #define AGENT_PROOFS_H
@@ -12,10 +13,10 @@
 
 struct tunnel;
 
-/* `tunnels`: that of IPv4 pods, and that of IPv6 pods. */
+/* `tunnels`: for IPv4 pods, then for IPv6 pods. */
 void proofs_collect(struct registry *r, struct tunnel *const tunnels[REGISTRY_FAMILIES]);
-/* Twice a second, `tick` times so far: sees, asks nodes that others contradict whether they still
- * answer, and writes what was proved. True: records are to be reviewed. */
+/* Call this twice a second; `tick` counts the calls. Collects proofs, asks nodes that others
+ * contradict for a handshake, and writes the proofs to a file. True: review the records again. */
 bool proofs_tick(struct registry *r, struct tunnel *const tunnels[REGISTRY_FAMILIES],
 		 unsigned int tick);
 

@@ -10,21 +10,21 @@
 #include "netlink/route.h"
 #include "protocol/limits.h"
 
-/* Things that have no news of their own are looked at this often. */
+/* How often to check things for which the kernel sends no notification. */
 #define TICK_MS 500
-/* News come in bursts. */
+/* Notifications come in bursts: wait this long before acting. */
 #define DEBOUNCE_MS 20
 
 struct schedule {
 	struct schedule_params params;
 	bool started;
-	bool passed;  /* once, with or without success */
-	bool stopped; /* for good; wins over started */
+	bool passed;  /* a pass has run, with or without success */
+	bool stopped; /* for good; then `started` stays false */
 	struct route_watch *watch;
 	struct event *on_news, *on_debounced, *on_tick, *on_change;
-	uint64_t repair_cost;  /* ns that the last look at the network took */
-	unsigned int failures; /* of passes, one after the other */
-	unsigned int pause;    /* ticks until the next attempt */
+	uint64_t repair_cost;  /* ns that the last repair of the network took */
+	unsigned int failures; /* passes that failed in a row */
+	unsigned int pause;    /* ticks until the next pass */
 };
 
 static void soon(struct event *e, unsigned int ms)
@@ -44,7 +44,7 @@ static void run_pass(struct schedule *s)
 		s->failures = 0;
 		return;
 	}
-	/* Ever more rarely: the log says each time why. */
+	/* Pause longer after each failure, since each one is logged. */
 	s->pause = 1u << (s->failures < 6 ? s->failures : 6);
 	s->failures++;
 }
@@ -90,11 +90,11 @@ static void repair(struct schedule *s, bool network)
 		s->failures = s->pause = 1;
 }
 
-/* Somebody changed something in the network: a while later, when he is done, we look. */
+/* Somebody changed the network. Repair it a little later, when the burst of changes is over. */
 static void on_news(evutil_socket_t fd, short what, void *context)
 {
 	struct schedule *s = context;
-	/* Where there are many routes, looking costs: then not more than a tenth of the time. */
+	/* With many routes a repair is expensive: spend at most a tenth of the time on it. */
 	const unsigned int pause = (unsigned int)(s->repair_cost * 10 / NSEC_PER_MSEC);
 
 	(void)fd;
@@ -124,7 +124,7 @@ static void on_tick(evutil_socket_t fd, short what, void *context)
 
 	(void)fd;
 	(void)what;
-	/* Before the first pass there is nothing to repair, and nothing is known to tell. */
+	/* Before the first pass there is nothing to repair and nothing to report. */
 	if (!s->started || !s->passed)
 		return;
 	if (s->failures && !--s->pause)

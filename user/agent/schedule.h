@@ -16,28 +16,29 @@ struct schedule;
 
 struct schedule_params {
 	struct event_base *base;
-	/* Everything is made as it shall be. 0, or -errno: another one is needed. */
+	/* Applies everything. 0, or -errno: another pass is needed. */
 	int (*pass)(void *context);
-	/* What somebody changed is put back; `network`: addresses, rule and routes as well. 0, or
+	/* Restores what somebody changed; with `network` also addresses, rule and routes. 0, or
 	 * -errno: only a pass can do it. */
 	int (*repair)(void *context, bool network);
-	/* Twice a second, after repairing. */
+	/* Called twice a second, after `repair`. */
 	void (*tick)(void *context);
 	void *context;
 };
 
-/* Watches the kernel's network, and calls nothing yet. 0 or -errno. */
+/* Starts to watch the kernel's network, but calls nothing yet. 0 or -errno. */
 int schedule_new(const struct schedule_params *params, struct schedule **out);
 void schedule_free(struct schedule *s);
 
-/* The owner knows what it needs to: from now on everything above, a pass first. */
+/* The owner is ready: from now on the functions are called, first a pass. */
 void schedule_start(struct schedule *s);
-/* The owner leaves: nothing above is called any more, whatever news come and whoever asks for it, also
- * where the event loop still runs. There is no way back. */
+/* The owner ends: the functions are never called again, even if the event loop still runs. It
+ * cannot be started again. */
 void schedule_stop(struct schedule *s);
-/* There is news: a pass, from the event loop, one for all news until then. */
+/* Something has changed: requests a pass. It runs from the event loop, once for all requests until
+ * then. */
 void schedule_pass(struct schedule *s);
-/* The last pass failed, or one is needed because repairing did. */
+/* The last pass failed, or a repair failed and a pass is needed. */
 bool schedule_failing(const struct schedule *s);
 
 #endif

@@ -35,7 +35,7 @@ static void visit_address(void *context, const struct cidr *a)
 	to->prefix_len = a->family == AF_INET ? 32 : 128;
 }
 
-/* The one that was given, else the uplink's first. */
+/* The address that was given, else the first one of the uplink. */
 static struct cidr address_of(const struct self *s, int family)
 {
 	struct cidr a = family == AF_INET ? s->params->address4 : s->params->address6;
@@ -122,7 +122,7 @@ bool self_moved(struct self *s)
 	struct cidr address4, address6;
 
 	if (self_find_uplink(s)) {
-		s->uplink = before; /* away for a moment, perhaps */
+		s->uplink = before; /* it may be away for a moment only */
 		return false;
 	}
 	address4 = address_of(s, AF_INET);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What others change is put back, and what only time brings is noticed. */
+/* Restores what others changed, and does the periodic work. */
 #include <string.h>
 
 #include "agent/announcer.h"
@@ -14,8 +14,8 @@
 #include "tunnel/source_check.h"
 #include "tunnel/tunnel.h"
 
-/* Lock and status socket: without them another agent could start beside us, and nobody could ask
- * us. What cannot be done is said once. */
+/* Restores lock file and status socket. Without the lock another agent could start beside us;
+ * without the socket `podveil status` does not work. A failure is logged once. */
 static void repair_files(struct agent *a)
 {
 	const int lock = lock_file_repair(AGENT_LOCK, &a->lock_file);
@@ -70,7 +70,8 @@ void agent_tick(void *context)
 
 	for (int i = 0; i < N_TUNNELS; i++)
 		tunnel_tick(a->tunnels[i]);
-	/* Proofs come with sessions, and doubts with silence. */
+	/* New sessions are proofs, and peers that do not answer raise doubts. Both may need a
+	 * pass. */
 	if (proofs_tick(a->registry, a->tunnels, ++a->ticks))
 		schedule_pass(a->schedule);
 	exit_filters_note_encrypted(a->exit_filters, a->tunnels, N_TUNNELS);

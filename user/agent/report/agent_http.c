@@ -10,7 +10,8 @@
 #include "http/assets.h"
 #include "http/http.h"
 
-/* So long a control thread may be busy: the first reading of 5,000 nodes takes a few seconds. */
+/* A control thread that is busy for longer counts as hanging. The first reading of 5,000 nodes
+ * takes a few seconds. */
 #define HANG_MS 20000
 
 struct agent_http {
@@ -79,8 +80,9 @@ static char *get_readiness(void *context, int *status)
 	return strdup("ready\n");
 }
 
-/* Each time the first that is wanted is made: the cheap ones come first. Peers' keys and endpoints are
- * in /metrics, too, by Calico's contract with Prometheus, which asks from elsewhere. */
+/* If several documents are requested, the first of this table is made first, so the cheap ones come
+ * first. /metrics has peers' keys and endpoints, too, as Calico's metrics do; Prometheus reads them
+ * from other machines. */
 static const struct http_document table[] = {
 	{"/healthz", "text/plain", .make = NULL},
 	{"/readyz", "text/plain", .make = get_readiness},

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the agent serves over HTTP: / for people, /metrics for Prometheus, /status (the same JSON as
- * `podveil status --json`), /healthz, which says 503 where the control thread hangs, and /readyz,
- * which says 503 and why as long as the node is not ready. / and /status are for this machine alone
- * unless `where` ends in ",full".
+ * The agent's HTTP server: / for people, /metrics for Prometheus, /status (the same JSON as
+ * `podveil status --json`), /healthz (503 if the control thread hangs), and /readyz (503 and the
+ * reason while the node is not ready). / and /status can be read from this machine only, unless
+ * `where` ends in ",full".
  *
- * Thread: control, which makes the documents; a thread of http/http.h serves them.
+ * The control thread makes the documents; a thread of http/http.h serves them.
  */
 #ifndef AGENT_REPORT_AGENT_HTTP_H
 #define AGENT_REPORT_AGENT_HTTP_H
@@ -15,7 +15,7 @@
 struct agent_http;
 struct event_base;
 
-/* NULL where it cannot be served, which is logged: no reason to leave traffic unencrypted. */
+/* NULL: the server could not start, which is logged. The agent goes on without it. */
 struct agent_http *agent_http_start(struct event_base *base, const char *where,
 				    struct report_input (*describe)(void *context), void *context);
 void agent_http_free(struct agent_http *d);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The node's metrics in Prometheus' text format: Calico's names for WireGuard's, podveil_ for the
- * rest. Thread: control.
+ * The node's metrics in Prometheus' text format. The metrics of WireGuard have Calico's names; all
+ * others begin with podveil_. Thread: control.
  */
 #ifndef AGENT_REPORT_METRICS_H
 #define AGENT_REPORT_METRICS_H

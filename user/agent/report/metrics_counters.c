@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What is counted: traffic, drops, workers, sizes, handshakes. */
+/* Metrics of counters: traffic, drops, workers, sizes, handshakes. */
 #include "agent/report/metrics_internal.h"
 #include "protocol/limits.h"
 
@@ -10,7 +10,8 @@ static void counter_sample(struct writer *w, const char *name, const char *iface
 		(unsigned long long)counter_read(c, field));
 }
 
-/* Every counter as a family of its own, a sample for each device and one for the uplink. */
+/* Writes each counter as a family of its own, with a sample for each device and one for the
+ * uplink. */
 static void counter_families(struct writer *w, const struct counter_field *fields, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
@@ -73,7 +74,7 @@ static void histogram(struct writer *w, const char *name, const char *iface,
 
 	for (unsigned int i = 0; i < PV_BUCKETS; i++) {
 		n += h->bucket[i];
-		/* The last one has what is larger, too. */
+		/* The last bucket also has all larger values; it is written as +Inf. */
 		if (i < PV_BUCKETS - 1)
 			fprintf(w->f, "%s_bucket{iface=\"%s\",le=\"%u\"} %llu\n", name, iface,
 				1u << i, n);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The metrics, for the files that make them: metrics.c (the whole, WireGuard's, peers), metrics_counters.c
- * (what is counted), metrics_node.c (the node). Thread: control.
+ * Shared by the files that make the metrics: metrics.c (the whole text, WireGuard, peers),
+ * metrics_counters.c (counters), metrics_node.c (the node), metrics_samples.c (samples, format).
+ * Thread: control.
  */
 #ifndef AGENT_REPORT_METRICS_INTERNAL_H
 #define AGENT_REPORT_METRICS_INTERNAL_H
@@ -17,7 +18,7 @@
 #define KEY_TEXT    sodium_base64_ENCODED_LEN(KEY_SIZE, sodium_base64_VARIANT_ORIGINAL)
 #define MAX_DEVICES 2
 
-/* --- what there is to be written, looked at once --- */
+/* --- samples: read once, then written --- */
 
 struct peer_sample {
 	char key[KEY_TEXT], endpoint[REPORT_ENDPOINT];
@@ -51,17 +52,17 @@ struct writer {
 #define EACH_PEER(d, p)                                                                            \
 	for (const struct peer_sample *p = (d)->peers; p < (d)->peers + (d)->n_peers; p++)
 
-/* Takes the samples; metrics_release() gives them back. */
+/* Takes the samples; metrics_release() frees them. */
 void metrics_sample(struct writer *w);
 void metrics_release(struct writer *w);
 
 void metrics_key(char out[KEY_TEXT], const uint8_t key[KEY_SIZE]);
-/* The two lines in front of a family's samples. */
+/* Writes the two lines in front of a family's samples. */
 void metrics_family(struct writer *w, const char *name, const char *type, const char *help);
-/* A label's value, with what the format does not take escaped. */
+/* Writes a label's value, escaped as the format requires. */
 void metrics_value(FILE *f, const char *text);
 
-/* Families by their noun. */
+/* Write the families of counters, and those of the node. */
 void metrics_counters(struct writer *w);
 void metrics_node(struct writer *w);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The node: how it works, what stands, what is wrong. */
+/* Metrics of the node: its modes, its state, its problems. */
 #include "agent/report/metrics_internal.h"
 #include "agent/report/process_metrics.h"
 #include "base/log.h"
@@ -169,7 +169,7 @@ static const struct {
 	 low_latency_lacking},
 };
 
-/* --- with labels of their own --- */
+/* --- families with their own labels --- */
 
 static void infos(struct writer *w)
 {

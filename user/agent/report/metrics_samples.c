@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What metrics are made of, taken once, and how it is written. */
+/* Takes the samples of the metrics, and writes the parts of the text format. */
 #include <stdlib.h>
 
 #include "agent/report/metrics_internal.h"

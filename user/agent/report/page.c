@@ -9,7 +9,7 @@
 
 #include "http/assets.h"
 
-/* A browser is no place for thousands of rows; those in plain come first. */
+/* A browser cannot show thousands of rows well. Peers without encryption come first. */
 #define MAX_ROWS 200
 #define MARK	 "@CONTENT@"
 
@@ -30,7 +30,7 @@ static bool yes(const json_t *o, const char *member)
 	return json_is_true(json_object_get(o, member));
 }
 
-/* What others wrote (names, values, problems) is text, whatever is in it. */
+/* Names, values and problems come from others, so escape them. */
 static void escape(FILE *f, const char *t)
 {
 	for (; *t; t++) {
@@ -99,7 +99,7 @@ static void put_time(FILE *f, long long when, bool machine)
 struct totals {
 	size_t peers, encrypting;
 	bool on;
-	long long since; /* the latest of the peers' */
+	long long since; /* the latest of the peers' times */
 };
 
 static struct totals count(const json_t *status)

@@ -39,7 +39,7 @@ static unsigned int open_files(void)
 	while ((e = readdir(d)))
 		n += e->d_name[0] != '.';
 	closedir(d);
-	return n - 1; /* the directory's own */
+	return n - 1; /* without the descriptor of the directory itself */
 }
 
 void process_metrics(FILE *f)

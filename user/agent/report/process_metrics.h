@@ -5,7 +5,7 @@
 
 #include <stdio.h>
 
-/* In Prometheus' text format. */
+/* Writes them in Prometheus' text format. */
 void process_metrics(FILE *f);
 
 #endif

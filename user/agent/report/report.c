@@ -20,7 +20,7 @@
 #include "strict/first_line.h"
 #include "tunnel/tunnel.h"
 
-/* What others wrote (names of files, values) may be no UTF-8, which JSON has to be. */
+/* Names of files and values come from others and may not be UTF-8, which JSON requires. */
 static json_t *any_text(const char *text)
 {
 	json_t *o = json_string(text);
@@ -37,7 +37,7 @@ static json_t *any_text(const char *text)
 
 /* --- records --- */
 
-/* A hostile record has thousands; the first ones are enough to act on. */
+/* A hostile record may cause thousands. The first ones are enough for people. */
 #define MAX_REFUSALS 100
 
 char *report_conflicts(const struct registry *r)
@@ -137,7 +137,7 @@ static void add_peer(void *context, const struct tunnel_peer_status *p)
 			  "sent", (json_int_t)p->sent, "received", (json_int_t)p->received));
 }
 
-/* Whose pods are where: what must not be seen in plain. */
+/* The pods' ranges and their nodes. Traffic to them must not be in plain. */
 static json_t *range_list(const struct plan *p)
 {
 	json_t *list = json_array();
@@ -176,7 +176,7 @@ static void add_device(const struct device_view *v, void *context)
 			    *v->latency_missing ? any_text(v->latency_missing) : json_null());
 }
 
-/* Reasons that occurred, with how often. */
+/* The reasons of drops that occurred, and how often. */
 static json_t *drop_list(const struct pv_counters *c)
 {
 	json_t *all = json_object();
@@ -300,7 +300,8 @@ static json_t *first_line_status(const struct first_line *f)
 			 (json_int_t)s.dropped.marked);
 }
 
-/* What one tunnel has, none of the others has: a queue belongs to one socket. */
+/* "xdp" if one tunnel uses it. The other cannot use it then, because a queue belongs to one
+ * socket. */
 static const char *wire_of(const json_t *tunnels)
 {
 	const json_t *t;

@@ -13,7 +13,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-/* Readers that do not read are sent away. */
+/* A connection is closed if its reader does not read for this long. */
 #define READER_SECONDS 5
 
 struct status {
@@ -69,14 +69,14 @@ static void on_reader(struct evconnlistener *listener, evutil_socket_t fd, struc
 	bufferevent_enable(reader, EV_WRITE);
 }
 
-/* The socket is asked for by name, so it is remembered by its inode. */
+/* Remembers the socket's inode, to notice when somebody removes or replaces the file. */
 static int open_listener(struct status *s)
 {
 	struct sockaddr_un where = {.sun_family = AF_UNIX, .sun_path = STATUS_SOCKET};
 	struct evconnlistener *fresh;
 	struct stat there;
 
-	unlink(STATUS_SOCKET); /* a dead agent's: the living one has the lock */
+	unlink(STATUS_SOCKET); /* no running agent uses it: we have the lock */
 	fresh = evconnlistener_new_bind(s->base, on_reader, s,
 					LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 8,
 					(struct sockaddr *)&where, sizeof(where));

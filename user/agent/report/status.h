@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the agent knows, as JSON for whoever connects to /run/podveil/agent.sock: one document, then
- * the connection ends. `podveil status` is such a reader.
+ * The status socket, /run/podveil/agent.sock. Each program that connects gets one JSON document,
+ * then the connection ends. `podveil status` reads it.
  */
 #ifndef AGENT_REPORT_STATUS_H
 #define AGENT_REPORT_STATUS_H
@@ -15,7 +15,7 @@ struct status;
 
 int status_new(struct event_base *base, struct report_input (*describe)(void *context),
 	       void *context, struct status **out);
-/* Listens anew where somebody removed the socket. 1: that was needed, 0: it stands, or -errno. */
+/* Makes the socket again if somebody removed it. 0: it was in order, 1: made again, or -errno. */
 int status_repair(struct status *s);
 void status_free(struct status *s);
 
