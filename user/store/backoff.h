@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * How long to wait before the next attempt: doubling with each failure up to a bound, and
- * scattered, so that a thousand nodes do not come back to their store in the same moment. Pure.
+ * How long to wait before the next attempt. The wait doubles with each failure up to a maximum, and
+ * is random, so that a thousand nodes do not come back to their store at the same moment. Pure.
  */
 #ifndef STORE_BACKOFF_H
 #define STORE_BACKOFF_H
@@ -11,10 +11,11 @@
 
 struct backoff {
 	uint32_t first_ms, most_ms;
-	unsigned int failures; /* one after the other */
+	unsigned int failures; /* in a row */
 };
 
-/* Counts a failure; `random` is any number. Between half of the wait and all of it. */
+/* Counts a failure and returns the wait: between half of the doubled wait and all of it. `random`
+ * is any random number. */
 static inline struct timeval backoff_next(struct backoff *b, uint32_t random)
 {
 	const unsigned int doublings = b->failures < 16 ? b->failures : 16;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * How often something may be done: a few times at once, then once in so long (a token bucket). And how
- * long to wait before doing what thousands of nodes have a reason to do in the same moment. Pure.
+ * How often something may be done: a few times at once, then at fixed intervals (a token bucket).
+ * And how long to wait before an action that thousands of nodes may want to do at the same moment.
+ * Pure.
  */
 #ifndef STORE_BUDGET_H
 #define STORE_BUDGET_H
@@ -11,13 +12,13 @@
 #include <stdint.h>
 
 struct budget {
-	unsigned int most;    /* at once */
-	unsigned int spent;   /* of these */
-	uint64_t regained_ms; /* when the last one came back, or the first was spent */
+	unsigned int most;    /* tokens in the full bucket */
+	unsigned int spent;   /* tokens that are spent now */
+	uint64_t regained_ms; /* when the last token came back, or the first was spent */
 };
 
-/* Times in ms of any clock that does not go back. True: do it; else *wait says after how many ms to
- * ask again. `every_ms`, not 0: so often one comes back. */
+/* Takes a token. True: do it. False: *wait_ms says after how many ms to ask again. `now_ms` is of
+ * any clock that does not go back. A token comes back every `every_ms` (not 0). */
 static inline bool budget_take(struct budget *b, uint64_t now_ms, uint64_t every_ms,
 			       uint64_t *wait_ms)
 {
@@ -39,8 +40,8 @@ static inline bool budget_take(struct budget *b, uint64_t now_ms, uint64_t every
 	return false;
 }
 
-/* So long each of n nodes takes for its turn, where they shall not come more than 50 times a second
- * together; 2 s at least. Scattered over it, they do not come together. */
+/* If each of n nodes acts at a random moment within this time (ms, at least 2 s), all of them
+ * together act at most about 50 times a second. */
 static inline uint32_t budget_turn_ms(size_t n)
 {
 	return 2000 + 20 * (uint32_t)(n < 100000 ? n : 100000);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Waits for a condition while the event loop runs. For callers that may wait: commands, and an
- * agent that ends. Thread: control. */
+/* Waits for a condition while the event loop runs. Only for commands, and for an agent that ends:
+ * others must not wait. Thread: control. */
 #ifndef STORE_EVENT_WAIT_H
 #define STORE_EVENT_WAIT_H
 
@@ -8,8 +8,8 @@
 
 struct event_base;
 
-/* Runs the event loop until over() says so, which is asked before each of its passes; at most so
- * long. */
+/* Runs the event loop until over() returns true, at most `ms` milliseconds. over() is called before
+ * each pass of the loop. */
 void event_wait(struct event_base *base, unsigned int ms, bool (*over)(void *context),
 		void *context);
 

@@ -6,14 +6,14 @@
 #include <string.h>
 #include <time.h>
 
-/* A directory full of broken files is told by its first ones. */
+/* health_text() lists at most this many problems: a directory may be full of broken files. */
 #define LINES 8
 
 struct health_problem {
 	char *subject, *what;
 	enum health_extent extent;
 	uint64_t since;
-	struct health_problem *next; /* the oldest first */
+	struct health_problem *next; /* oldest first */
 };
 
 static struct health_problem **find(struct store_health *h, const char *subject)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * How it goes with a store: which troubles stand at this moment, since when, and what they are. A
- * trouble has a subject (a file, a resource, the store itself); it stands until its subject is well
- * again. Thread: control.
+ * The health of a store: its present problems, and since when they exist. Each problem has a
+ * subject (a file, a resource, the store itself). It ends when its subject is in order again.
+ * Thread: control.
  */
 #ifndef STORE_HEALTH_H
 #define STORE_HEALTH_H
@@ -17,28 +17,28 @@ struct health_problem;
 
 struct store_health {
 	uint64_t last_sync;	      /* Unix time, s; 0: never */
-	uint64_t errors;	      /* since opening; one that repeats counts again */
-	char last_error[HEALTH_TEXT]; /* may be over */
-	/* What stands now. */
+	uint64_t errors;	      /* since opening; repeated errors count each time */
+	char last_error[HEALTH_TEXT]; /* stays when the problem has ended */
+	/* The present problems. */
 	size_t n_problems;
-	bool blind; /* one of them: what changes in the store is not seen */
+	bool blind; /* at least one of them is HEALTH_BLIND */
 	struct health_problem *problems;
 };
 
 enum health_extent {
-	HEALTH_PART, /* one thing in the store is not used */
-	HEALTH_BLIND /* what changes is not seen */
+	HEALTH_PART, /* a part of the store is not used */
+	HEALTH_BLIND /* we do not see changes in the store */
 };
 
-/* True: this is news, and the caller logs it. */
+/* Sets the problem of a subject. True: it is new or has another text, so the caller logs it. */
 bool health_set_problem(struct store_health *h, enum health_extent extent, const char *subject,
 			const char *what);
-/* True: it was in trouble until now. */
+/* Ends the problem of a subject. True: it had one. */
 bool health_clear_problem(struct store_health *h, const char *subject);
-/* Since when (Unix time, s) the oldest trouble stands; 0: all is in order. */
+/* Since when (Unix time, s) the oldest problem exists; 0: there is none. */
 uint64_t health_stale_since(const struct store_health *h);
-/* "subject: what", a line each, the first eight; empty: all is in order. Allocated; NULL: no
- * memory. */
+/* The problems as "subject: what", one line each, the first eight. Empty: there is none. Allocated;
+ * NULL: no memory. */
 char *health_text(const struct store_health *h);
 void health_fini(struct store_health *h);
 

@@ -13,11 +13,11 @@
 struct memory {
 	struct memory_params params;
 	char *self;
-	struct memory_keeper *keeper; /* NULL: nothing is kept */
+	struct memory_keeper *keeper; /* NULL: there is no file */
 	struct memory_content content;
 	void *index; /* of tsearch(3), by kind and name */
 	size_t counts[MEMORY_KINDS], held[MEMORY_KINDS], lost[MEMORY_KINDS];
-	size_t in_list[MEMORY_KINDS]; /* things in the list under way */
+	size_t in_list[MEMORY_KINDS]; /* entries in the list under way */
 	bool delivering;
 };
 
@@ -78,7 +78,7 @@ static int load(struct memory *m, const char *path)
 	return 0;
 }
 
-/* --- telling --- */
+/* --- callbacks --- */
 
 static void deliver(struct memory *m, struct memory_entry *e)
 {
@@ -128,11 +128,11 @@ size_t memory_replay(struct memory *m)
 	return n;
 }
 
-/* --- what the store does not show --- */
+/* --- entries that the store does not show --- */
 
 static const char *const kind_names[MEMORY_KINDS] = {"records", "settings"};
 
-/* Once there is no more of it, the trouble is over. */
+/* Reports lost entries as a problem, or ends the problem when there are none any more. */
 static void update_health(struct memory *m, enum memory_kind kind)
 {
 	const struct memory_entry *e;
@@ -164,7 +164,8 @@ static void hold(struct memory *m, struct memory_entry *e, const char *why, bool
 	e->lost = lost;
 	snprintf(e->why, sizeof(e->why), "%s", why);
 	changed(m, e->kind);
-	/* Whoever publishes it sees that it is not there. */
+	/* Report our own record again: the agent then finds that the store does not have it, and
+	 * publishes it. */
 	if (m->self && e->delivered && e->kind == MEMORY_NODES && !strcmp(e->name, m->self))
 		deliver(m, e);
 }
@@ -184,7 +185,7 @@ static void release(struct memory *m, struct memory_entry *e)
 		update_health(m, e->kind);
 }
 
-/* --- what is there --- */
+/* --- entries that are there --- */
 
 static struct memory_entry *find_or_add(struct memory *m, enum memory_kind kind, const char *name)
 {
@@ -222,8 +223,8 @@ static void set_seen(struct memory *m, struct memory_entry *e)
 	e->incarnation = m->content.origins[e->kind].incarnation;
 }
 
-/* Of a node that fell silent, a range that was given to another one is that one's: the same range,
- * not a wider one that somebody merely claims. */
+/* Removes from a held record the ranges that another node's record has now. Only equal ranges
+ * count: a node may claim a wider one without a right to it. */
 static bool remove_ranges(struct memory_entry *held, const struct node_record *by)
 {
 	struct node_record *r = &held->record;
@@ -353,7 +354,7 @@ void memory_put_unusable(struct memory *m, enum memory_kind kind, const char *na
 		set_seen(m, e);
 }
 
-/* --- what is not --- */
+/* --- entries that are not there --- */
 
 void memory_delete(struct memory *m, enum memory_kind kind, const char *name)
 {
@@ -393,7 +394,7 @@ void memory_list_begin(struct memory *m, enum memory_kind kind)
 			e->seen = false;
 }
 
-/* It is another store than that in which all was seen, or it went back in time. */
+/* Begins a new incarnation if the store is another one than before, or has an older state. */
 static void update_origin(struct memory *m, enum memory_kind kind, const struct memory_list *l)
 {
 	struct memory_origin *s = &m->content.origins[kind];
@@ -417,8 +418,8 @@ static bool is_missing(const struct memory_entry *e)
 	return !e->seen || e->was_deleted;
 }
 
-/* Things went together that nobody deletes together; some may be back already, as their owners
- * publish them again. */
+/* The reason, if our own record and others disappeared together, which nobody would delete
+ * together. Some of them may be back already, because their nodes have published them again. */
 static const char *lost_with_own_record(const struct memory *m, enum memory_kind kind,
 					const struct memory_list *l)
 {
@@ -432,7 +433,7 @@ static const char *lost_with_own_record(const struct memory *m, enum memory_kind
 	return NULL;
 }
 
-/* Why one that is missing is not deleted; NULL: it is. */
+/* Why a missing entry counts as lost. NULL: it was deleted. */
 static const char *reason_to_hold(const struct memory *m, const struct memory_entry *e,
 				  const struct memory_list *l, const char *together)
 {
@@ -476,7 +477,7 @@ bool memory_list_end(struct memory *m, enum memory_kind kind, const struct memor
 	return lost;
 }
 
-/* --- asking --- */
+/* --- queries --- */
 
 const struct memory_entry *memory_find(const struct memory *m, enum memory_kind kind,
 				       const char *name)
@@ -552,7 +553,7 @@ fail:
 
 static void keep_node(void *node)
 {
-	(void)node; /* the list frees it */
+	(void)node; /* memory_content_fini() frees it */
 }
 
 void memory_free(struct memory *m)

@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What is known of a store: the records of nodes and the settings. It stands until its owner
- * deletes it in a way that can be told from loss, and each kind of store brings the evidence:
+ * Everything known of a store: the records of nodes and the settings. An entry stays in force until
+ * somebody deletes it. A deletion must be distinguished from a loss of data, so each kind of store
+ * reports:
  *
- *   - that something is there, good or bad (a bad thing changes nothing)
- *   - that it was deleted: an event that says so
- *   - that a complete list does not have it. That is a deletion only where the list is of the store
- *     in which it was seen last, and nothing speaks against it. A store that is another one, or
- *     older than it was, that holds nothing any more, or that lost our own record and others in one
- *     go, has lost things; these are held.
+ *   - an entry is there, valid or not (an invalid one changes nothing)
+ *   - an event says that an entry was deleted
+ *   - a complete list does not contain an entry. This counts as a deletion only if the list comes
+ *     from the same store in which the entry was seen last, and if nothing suggests a loss. A store
+ *     has lost data if it is another one, or has an older state than before, or is empty, or if our
+ *     own record disappeared together with others. Entries that were lost are held: they stay in
+ *     force.
  *
- * All is kept in a file, so that an agent that starts knows it before its store answers.
+ * Everything is kept in a file, so that a new agent knows it before its store answers.
  *
  * Thread: control. Nothing here calls a kind of store.
  */
@@ -25,66 +27,69 @@ struct memory;
 struct memory_params {
 	struct event_base *base;
 	const char *path; /* NULL: nothing is kept */
-	const char *self; /* our node; NULL: nobody's */
+	const char *self; /* our node; NULL: we are no node */
 	const struct store_events *events;
 	struct store_health *health;
 };
 
-/* Reads the file. One that is broken is said and passed over. 0, -ENOMEM, or -errno where the file
- * is there but cannot be read now. */
+/* Reads the file. A broken file is logged and ignored. 0, -ENOMEM, or -errno: the file exists but
+ * cannot be read now. */
 int memory_new(const struct memory_params *p, struct memory **out);
-/* What is due is written. */
+/* Writes the file first, if it is not up to date. */
 void memory_free(struct memory *m);
-/* Tells all that is remembered, settings first. How much it was. */
+/* Calls back with everything remembered, settings first. The number of entries. */
 size_t memory_replay(struct memory *m);
 
-/* What the owner made of settings, one of which is refused: told first after a restart, so that the
- * last good value stands then, too. NULL: none is refused. */
+/* Remembers the settings in force when one that the store gave is refused. After a restart they are
+ * reported first, so that the last good value is in force then, too. `all` NULL: none is
+ * refused. */
 void memory_good_settings(struct memory *m, const char *node, const struct store_setting *all,
 			  unsigned int n);
 
-/* --- what a store says --- */
+/* --- reports from a store --- */
 
-/* It is there. */
+/* The entry is there. */
 void memory_put_node(struct memory *m, const struct node_record *r);
 void memory_put_settings(struct memory *m, const char *node, const struct store_setting *all,
 			 unsigned int n, const char *source);
-/* It is there, but cannot be used. `name` of settings: NULL or "" for the cluster's. */
+/* The entry is there, but is unchanged or cannot be used: what is known stays in force. `name` of
+ * settings: NULL or "" for the cluster's. */
 void memory_put_unusable(struct memory *m, enum memory_kind kind, const char *name);
-/* Its owner deleted it. */
+/* The entry was deleted. */
 void memory_delete(struct memory *m, enum memory_kind kind, const char *name);
-/* Somebody was seen to delete it: a deletion if the next list does not have it. */
+/* An event says that the entry was deleted. It is a deletion if the next list does not have it. */
 void memory_expect_deletion(struct memory *m, enum memory_kind kind, const char *name);
-/* It is not there, but nobody deleted it, and that is no trouble of the store's. */
+/* The entry is not there, but nobody deleted it, and the store is in order: hold it. */
 void memory_hold(struct memory *m, enum memory_kind kind, const char *name, const char *why);
 
-/* A list as it is complete. */
+/* A complete list. */
 struct memory_list {
 	const char *identity; /* of the store; NULL or empty: not known */
 	uint64_t revision;    /* never goes back in one store; 0: it has none */
-	const char *doubt;    /* why what is missing is lost rather than deleted; NULL: no reason */
+	const char *doubt;    /* why missing entries were lost, not deleted; NULL: no reason */
 	bool ours_may_miss;   /* our own record may be missing for other reasons */
-	/* Asked of each one that would be deleted. False: it is held. NULL: yes. */
+	/* Called for each entry that would be deleted. False: do not delete it. NULL: delete
+	 * all. */
 	bool (*deleted)(void *context, const struct memory_entry *e);
 	void *context;
 };
 
-/* A list begins. What is in it is told by the functions above. */
+/* A list begins. Its entries are reported with the functions above. */
 void memory_list_begin(struct memory *m, enum memory_kind kind);
-/* True: things were lost, not deleted. What is still missing is held; that is said, and stands in
- * the store's health. */
+/* A list ends. True: entries were lost, not deleted. Those that are still missing are held; this is
+ * logged and shown in the store's health. */
 bool memory_list_end(struct memory *m, enum memory_kind kind, const struct memory_list *l);
 
-/* --- asking --- */
+/* --- queries --- */
 
 const struct memory_entry *memory_find(const struct memory *m, enum memory_kind kind,
 				       const char *name);
-/* It is known, and the store shows it. */
+/* Is the entry known, and does the store show it? */
 bool memory_in_store(const struct memory *m, enum memory_kind kind, const char *name);
-/* How much of a kind is known, and how much of that the store does not show. */
+/* The number of known entries of a kind, and how many of them the store does not show. */
 size_t memory_count(const struct memory *m, enum memory_kind kind);
 size_t memory_held(const struct memory *m, enum memory_kind kind);
-/* Likewise, and that is the store's trouble: a new list may show it again. */
+/* How many of these the store has lost. A new list may show them again. */
 size_t memory_lost(const struct memory *m, enum memory_kind kind);
 const struct memory_origin *memory_origin(const struct memory *m, enum memory_kind kind);
 void memory_each(const struct memory *m, void (*entry)(void *context, const struct memory_entry *e),

@@ -86,7 +86,7 @@ static int take_origins(const json_t *o, struct memory_content *c, const struct 
 	return 0;
 }
 
-/* What a record has besides its JSON form. */
+/* Reads the members of a record that are not in its own JSON form (record.h). */
 static int take_more(const json_t *o, size_t at, struct node_record *r, const struct problem *p)
 {
 	const json_t *granted = json_object_get(o, "granted"), *v;
@@ -278,7 +278,7 @@ static void put_more(json_t *o, const struct node_record *r)
 	json_decref(list);
 }
 
-/* A path may be no UTF-8, which JSON has to be. */
+/* The source may be a path that is not UTF-8, which JSON requires. */
 static json_t *entry_object(const struct memory_entry *e)
 {
 	json_t *o = json_object(), *source;

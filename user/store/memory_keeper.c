@@ -12,8 +12,8 @@
 #include "base/files.h"
 #include "base/log.h"
 
-/* Settings are written at once, records as well where that costs little: writing takes a twentieth
- * of the time. */
+/* Settings are written at once. Records wait 20 times as long as the last write took, so that at
+ * most about a twentieth of the time is spent on writing. */
 #define WRITE_SHARE    20
 #define WRITE_AGAIN_MS 5000
 #define MISSED_MS      5000
@@ -23,7 +23,7 @@ struct memory_keeper {
 	const struct memory_content *content;
 	struct store_health *health;
 	struct event *on_write, *on_missed;
-	long write_ms; /* that the last one took */
+	long write_ms; /* how long the last write took */
 	bool due;
 };
 
@@ -72,7 +72,7 @@ static void on_write(evutil_socket_t fd, short what, void *context)
 	write_now(context);
 }
 
-/* Somebody may have removed it. */
+/* Writes the file again if somebody removed it. */
 static void on_missed(evutil_socket_t fd, short what, void *context)
 {
 	struct memory_keeper *k = context;

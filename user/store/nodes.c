@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Where the name is, or would be. */
+/* The index of the name, or where it would be inserted. */
 static size_t position(const struct nodes *s, const char *name)
 {
 	size_t low = 0, high = s->n;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What is wrong with a document, in the caller's memory. Pure. */
+/* Describes what is wrong with a document, in the caller's memory. Pure. */
 #ifndef STORE_PROBLEM_H
 #define STORE_PROBLEM_H
 
@@ -12,7 +12,7 @@ struct problem {
 	size_t room;
 };
 
-/* -EINVAL, always. */
+/* Writes the text. Always returns -EINVAL. */
 __attribute__((format(printf, 2, 3))) static inline int problem_say(const struct problem *p,
 								    const char *format, ...)
 {

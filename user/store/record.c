@@ -33,7 +33,7 @@ const char *node_name_problem(const char *name)
 
 /* --- parsing --- */
 
-/* NULL where it is absent or null. */
+/* *out is NULL if the member is absent or null. */
 static int text_of(const json_t *o, const char *member, const char **out, const struct problem *p)
 {
 	const json_t *v = json_object_get(o, member);
@@ -61,7 +61,7 @@ static int address_of(const json_t *o, const char *member, uint8_t family, struc
 	return 0;
 }
 
-/* What is no key counts as none, as Calico has it. */
+/* A text that is no key counts as no key, as in Calico. */
 static int key_of(const json_t *o, const char *member, uint8_t out[32], const struct problem *p)
 {
 	const char *text;
@@ -88,7 +88,7 @@ static int port_of(const json_t *o, const char *member, uint16_t *out, const str
 	return 0;
 }
 
-/* A node that encrypts says nothing, or true. */
+/* If the member is absent or true, the node encrypts. */
 static int stopped_of(const json_t *o, const char *member, bool *out, const struct problem *p)
 {
 	const json_t *v = json_object_get(o, member);

@@ -10,7 +10,7 @@
 #define CLUSTER "default"
 #define PREFIX	"node."
 
-/* A scalar as text, a list of them joined by commas; NULL: neither. Allocated. */
+/* A scalar as text; a list of scalars joined by commas. Allocated; NULL: neither. */
 static char *scalar(const json_t *v)
 {
 	char *text = NULL;

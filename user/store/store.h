@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The store: where nodes publish their keys and addresses and find each other's, and where the
- * settings of the cluster and of single nodes lie. This header is the seam; each kind of store is a
- * file beside it. May call: event loop, JSON, base/cidr.h, base/log.h. Knows nothing of
- * agents and devices.
+ * The store: nodes publish their keys and addresses there and find each other's. It also holds the
+ * settings of the cluster and of single nodes. This header is the interface to all kinds of store;
+ * each kind has a folder below. May call: event loop, JSON, base/. Knows nothing of agents and
+ * devices.
  *
- * Thread: the control thread alone. Records and settings handed to a callback live for its
- * duration.
+ * Thread: control only. Records and settings that a callback gets are valid during the call only.
  */
 #ifndef STORE_STORE_H
 #define STORE_STORE_H
@@ -22,34 +21,34 @@
 struct event_base;
 struct store;
 
-/* Settings as somebody wrote them: names and values as text, not yet judged (plan/settings.h is the
- * judge). */
+/* A setting as it is in the store: name and value as text. plan/settings.h checks whether it is
+ * valid. */
 struct store_setting {
 	const char *name;
 	const char *value; /* JSON scalars as text: true, 51820, 25s; arrays joined by commas */
 };
 
 struct store_events {
-	/* A node's record is there or has changed (r), or was deleted (r NULL): what is merely not
-	 * to be seen any more is not told. Unchanged records may come again. */
+	/* A node's record is new or has changed (r), or was deleted (r NULL). A record that the
+	 * store has only lost is not reported as deleted. Unchanged records may come again. */
 	void (*node)(void *context, const char *name, const struct node_record *r);
-	/* All settings that are written down for the cluster (node NULL) or for one node: they
-	 * replace what was said before. n 0: none any more. `source` names file or resource. */
+	/* All settings of the cluster (node NULL) or of one node. They replace the ones before. n
+	 * 0: there are none any more. `source` names the file or resource. */
 	void (*settings)(void *context, const char *node, const struct store_setting *all,
 			 unsigned int n, const char *source);
-	/* What the store holds has been told completely; may come again. */
+	/* Everything in the store has been reported. May come again. */
 	void (*synced)(void *context);
 	void *context;
 };
 
-/* Where nobody names a store: PODVEIL_STORE of the environment, else STORE_DEFAULT. */
+/* The store to use if the user names none: PODVEIL_STORE of the environment, else STORE_DEFAULT. */
 const char *store_default(void);
-/* The store with the resource (NULL: PODVEIL_CONFIG_RESOURCE of the environment, else its own) that
- * holds the settings: "kubernetes:RESOURCE"; other stores have no such thing and stay as they are.
+/* Adds to "kubernetes" the resource that holds the settings: "kubernetes:RESOURCE". `resource`
+ * NULL: PODVEIL_CONFIG_RESOURCE of the environment, else no change. Other stores are not changed.
  * Allocated; NULL: no memory. */
 char *store_with_resource(const char *url, const char *resource);
 
-/* What a node says of itself for people to see. */
+/* The state of a node, for people. */
 struct store_state {
 	bool ready;
 	const char *reason;  /* one word in CamelCase: "Encrypting" */
@@ -62,79 +61,80 @@ struct store_params {
 	const char *url;
 	struct event_base *base;
 	struct store_events events;
-	const char *node;   /* ours; NULL: nobody's */
-	const char *memory; /* file in which what is known is kept; NULL: none */
+	const char *node;   /* our node; NULL: we are no node */
+	const char *memory; /* file that keeps everything known of the store; NULL: none */
 };
 
-/* -EINVAL with a line logged for what is no store. Begins to watch; callbacks come from the event
- * loop, the first ones within its first pass. */
+/* Opens a store and begins to watch it. Callbacks come from the event loop. 0 or -errno; -EINVAL,
+ * logged: the URL names no store. */
 int store_open(const struct store_params *p, struct store **out);
 void store_close(struct store *s);
-/* Tells at once what was known when the last agent ended, settings first: it stands until the store
- * says otherwise. How much it was. */
+/* Calls back at once with everything that the last agent knew, settings first. It stays in force
+ * until the store gives other data. The number of records and settings documents. */
 size_t store_replay_memory(struct store *s);
 
-/* One of the settings that were told for a node, or the cluster (NULL), is refused: these stand in
- * their place, and do so after a restart. NULL: none is refused. */
+/* Remembers the settings in force for a node, or the cluster (NULL), when one that the store gave
+ * is refused. They are used again after a restart. `all` NULL: none is refused. */
 void store_good_settings(struct store *s, const char *node, const struct store_setting *all,
 			 unsigned int n);
 
-/* Makes `r` the record of node r->name. Done when it returns 0 (directory), or tried until it
- * succeeds (stores over a network). The record comes back through `node`. */
+/* Makes `r` the record of node r->name. 0 or -errno. A directory has it when this returns 0; stores
+ * over a network try until it succeeds. The record comes back through the callback `node`. */
 int store_publish(struct store *s, const struct node_record *r);
-/* Of these families another WireGuard on this node has a key there: it stays as it is. Where records
- * are ours alone, it is enough that the record says the same key. */
+/* Says for which families another WireGuard on this node has its key in the store. Such a key is
+ * not changed. Stores that keep a record of our own do not need this. */
 void store_foreign_keys(struct store *s, bool v4, bool v6);
-/* Writes settings of the cluster (node NULL) or of a node; others in the document stay. NULL value:
- * removes it. */
+/* Writes settings of the cluster (node NULL) or of a node; other settings in the document stay.
+ * Value NULL: removes the setting. 0 or -errno. */
 int store_set(struct store *s, const char *node, const struct store_setting *changes,
 	      unsigned int n);
-/* Where the store has a place for it (Kubernetes: a condition of the Node), and when it gets to it.
- */
+/* Publishes the state, if the store has a place for it (Kubernetes: a condition of the Node). It
+ * may take a while. */
 void store_set_state(struct store *s, const struct store_state *state);
-/* Something happened that people should know (Kubernetes: an Event of the Node). The same thing is
- * told once in ten minutes. */
+/* Reports an event to people (Kubernetes: an Event of the Node). The same text is reported once in
+ * ten minutes. */
 void store_event(struct store *s, const char *reason, const char *message);
-/* Runs the event loop until what was published is there; at most so long. */
+/* Runs the event loop until everything published is in the store, at most `ms` milliseconds. */
 void store_flush(struct store *s, unsigned int ms);
-/* It is reached over a network. */
+/* Is it reached over a network? */
 bool store_is_remote(const struct store *s);
 const struct store_health *store_health(const struct store *s);
-/* The address at which it answered last; empty: at none. */
+/* The address that answered last. Empty: none. */
 const char *store_peer(const struct store *s);
-/* The store has the record of this node. */
+/* Does the store itself have the record of this node? */
 bool store_has_record(const struct store *s, const char *node);
-/* Each record (`settings` false; name: the node's) and document of settings (name NULL: the
- * cluster's) that the store does not show any more, but that stands, and why. */
+/* Calls `held` for each record (`settings` false, name: the node's) and each settings document
+ * (name NULL: the cluster's) that is in force although the store does not show it any more; `why`
+ * is the reason. */
 void store_each_held(const struct store *s,
 		     void (*held)(void *context, bool settings, const char *name, const char *why),
 		     void *context);
-/* As the user named it. */
+/* Its URL, as the user wrote it. */
 const char *store_name(const struct store *s);
 
-/* --- for the kinds of store --- */
+/* --- interface of the kinds of store --- */
 
 struct memory;
 
-/* What a kind of store works with; all outlives it. */
+/* What a kind of store gets from store.c. All of it outlives the store. */
 struct store_place {
 	struct event_base *base;
-	struct memory *memory; /* takes what the store says (store/memory.h) */
+	struct memory *memory; /* the store reports everything here (store/memory.h) */
 	struct store_health *health;
-	const char *node; /* ours; NULL: nobody's */
+	const char *node; /* our node; NULL: we are no node */
 	void (*synced)(void *context);
 	void *context;
 };
 
 struct store_kind {
 	bool remote;
-	const char *prefix; /* "dir:"; without a colon: the name, and a colon before `where` */
+	const char *prefix; /* of the URL; the rest of the URL is `where`: "dir:", "kubernetes" */
 	int (*open)(const char *where, const struct store_place *place, void **self);
 	void (*close)(void *self);
 	int (*publish)(void *self, const struct node_record *r);
 	int (*set)(void *self, const char *node, const struct store_setting *changes,
 		   unsigned int n);
-	/* NULL: it has no place for it, or nothing to wait for. */
+	/* NULL: this kind has no such thing, or nothing to wait for. */
 	void (*state)(void *self, const struct store_state *state);
 	void (*event)(void *self, const char *reason, const char *message);
 	void (*flush)(void *self, unsigned int ms);

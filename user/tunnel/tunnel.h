@@ -4,8 +4,8 @@
  * socket, key, and with steering.h peers and routes. It applies the plan in an order that neither
  * loses nor leaks a packet.
  *
- *   on:  first device and peers; then the routes of each peer, as soon as it has a session (in strict
- *        mode at once, because there nothing may leave in plain anyway)
+ *   on:  first device and peers; then the routes of each peer, as soon as it has a session (in
+ *        strict mode at once, because there nothing may leave in plain anyway)
  *   off: first rule and routes; the device keeps decrypting while others still send
  *
  * Thread: control.

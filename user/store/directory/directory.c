@@ -1,19 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The store that is a directory, shared by the nodes of one machine (lab) or over a network file
- * system that tells of changes:
+ * The store in a directory, shared by the nodes of one machine (lab), or over a network file system
+ * that reports changes:
  *
  *   PATH/nodes/NAME.json        the record of a node
  *   PATH/config/default.json    settings of the cluster: one flat JSON object
  *   PATH/config/node.NAME.json  settings of a node
- *   PATH/.identity              says which store it is (store/directory/identity.h)
+ *   PATH/.identity              identifies the store (store/directory/identity.h)
  *
- * Files are written aside and renamed, so that nobody reads half of one; what somebody else wrote
- * in another way may be read half, is refused, and read again when it is closed.
+ * We write a new file and rename it, so that nobody reads half of it. A file that others write in
+ * place may be read half: it is refused then, and read again when it is closed.
  *
- * A mount that goes, or another one above it, sends no event: four times a second it is checked
- * whether the path still leads to what is watched. A file that vanished counts as deleted when all of the
- * directory was read afterwards, and is the one it was; store/memory.h has the rule.
+ * When a file system is unmounted, or another one is mounted over it, there is no event. So four
+ * times a second we check whether the path still leads to the watched folders. When a file has
+ * disappeared, the whole directory is read again. If it is the same directory as before, the file
+ * was deleted; store/memory.h has the rule.
  */
 #include <errno.h>
 #include <event2/event.h>
@@ -35,10 +36,10 @@
 	 IN_MOVE_SELF | IN_ONLYDIR)
 #define CHECK_MS 250
 #define RETRY_MS 1000
-/* Who deletes one file may delete all: only then is it read what is left. */
+/* After a deletion, wait until no more files are deleted, then read what is left. */
 #define QUIET_MS 300
 
-/* --- all of it --- */
+/* --- reading everything --- */
 
 static void start_timer(struct event *e, long ms)
 {
@@ -47,7 +48,7 @@ static void start_timer(struct event *e, long ms)
 	evtimer_add(e, &wait);
 }
 
-/* Watches what the path leads to now. */
+/* Watches the folder that the path leads to now. */
 static int watch(struct directory *d, int folder)
 {
 	char path[PATH_MAX];
@@ -57,14 +58,14 @@ static int watch(struct directory *d, int folder)
 	fresh = inotify_add_watch(d->inotify, path, WATCHED);
 	if (fresh < 0)
 		return -errno;
-	/* The one that was moved away would go on telling. */
+	/* A folder that was moved away would still send events. */
 	if (d->watches[folder] >= 0 && d->watches[folder] != fresh)
 		inotify_rm_watch(d->inotify, d->watches[folder]);
 	d->watches[folder] = fresh;
 	return 0;
 }
 
-/* Both folders and the store's identity; -errno with the path that is to blame. */
+/* Reads the identity of both folders. 0, or -errno with the path that failed. */
 static int identify(const struct directory *d, struct identity out[MEMORY_KINDS],
 		    char path[PATH_MAX])
 {
@@ -114,7 +115,7 @@ static bool end_list(struct directory *d, int folder, const char *doubt)
 		.doubt = doubt		    ? doubt
 			 : *before && !*now ? "the store's file .identity is gone"
 					    : NULL,
-		/* Nobody can say which store it is: then only what was seen to be deleted is. */
+		/* Without an identity, only deletions that were seen as events count. */
 		.deleted = *now ? NULL : was_seen,
 	};
 
@@ -151,13 +152,13 @@ static void read_all(struct directory *d)
 	if (!err)
 		err = identify(d, after, path);
 	if (!err && memcmp(before, after, sizeof(before)) != 0)
-		err = -ESTALE; /* it was replaced in between */
+		err = -ESTALE; /* it was replaced while we read it */
 	if (err) {
 		report_unreadable(d, path, err);
 	} else {
 		memcpy(d->identity, after, sizeof(after));
 		directory_report_recovery(d, d->path);
-		/* Settings first: whoever is told of nodes then knows what to do with them. */
+		/* Settings first: the agent needs them to handle the nodes. */
 		read_files(d, MEMORY_SETTINGS, &lists[MEMORY_SETTINGS]);
 		read_files(d, MEMORY_NODES, &lists[MEMORY_NODES]);
 		lost = end_list(d, MEMORY_NODES, NULL);
@@ -173,7 +174,7 @@ static void read_all(struct directory *d)
 		start_timer(d->on_retry, RETRY_MS);
 }
 
-/* --- when --- */
+/* --- events --- */
 
 static void on_check(evutil_socket_t fd, short what, void *context)
 {
@@ -247,7 +248,7 @@ static void on_events(evutil_socket_t fd, short what, void *context)
 		start_timer(d->on_retry, RETRY_MS);
 }
 
-/* --- the seam --- */
+/* --- interface --- */
 
 static void close_directory(void *self)
 {
@@ -270,7 +271,8 @@ static void close_directory(void *self)
 	free(d);
 }
 
-/* One that was there and is not any more comes back from wherever it is: it is not made anew. */
+/* Makes the folders if the store was never seen before. A folder that existed and is missing now is
+ * not made: it may only be unmounted, and will come back. */
 static int make_folders(struct directory *d)
 {
 	char path[PATH_MAX];

@@ -45,7 +45,7 @@ static int change(const char *path, const struct store_setting *changes, unsigne
 	if (!text)
 		return -ENOMEM;
 	len = strlen(text);
-	text[len] = '\n'; /* in place of the terminating zero: file_write() takes a length */
+	text[len] = '\n'; /* replaces the terminating zero: file_write() takes a length */
 	err = file_write(path, 0644, text, len + 1);
 	free(text);
 	return err;

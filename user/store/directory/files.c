@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The files of a directory: what is known of each, and what is in it. */
+/* Reads the files of a directory and remembers their content. */
 #include <errno.h>
 #include <jansson.h>
 #include <search.h>
@@ -28,7 +28,7 @@ void directory_report_recovery(struct directory *d, const char *path)
 		log_info("store: in order again", "path=%s", path);
 }
 
-/* --- what is known of files --- */
+/* --- known files --- */
 
 static int by_file(const void *a, const void *b)
 {
@@ -139,13 +139,13 @@ static int put_settings(struct directory *d, const char *name, const char *path,
 	return 0;
 }
 
-/* What a file is like, and stays like: the others may be well a moment later. */
+/* These errors stay until the file is changed. After other errors it is worth trying again. */
 static bool is_permanent(int err)
 {
 	return err == -EFBIG || err == -EISDIR || err == -ENOTSUP || err == -ELOOP;
 }
 
-/* What was good before stays in force. */
+/* Reports that a file is not used. Its last valid content stays in force. */
 static void report_unused(struct directory *d, int folder, const char *path, const char *name,
 			  const char *problem)
 {
@@ -213,7 +213,7 @@ bool directory_read_file(struct directory *d, int folder, const char *file, bool
 		return true;
 	}
 	err = file_read(path, RECORD_MAX_BYTES, &text, &len);
-	/* A link that leads nowhere is there. */
+	/* A symbolic link to nothing counts as a file that cannot be read. */
 	if (err == -ENOENT && lstat(path, &s))
 		return false;
 	k->ino = s.st_ino;
@@ -224,7 +224,7 @@ bool directory_read_file(struct directory *d, int folder, const char *file, bool
 	return true;
 }
 
-/* --- all of a folder --- */
+/* --- a whole folder --- */
 
 void directory_list_begins(struct directory *d, int folder)
 {

@@ -55,7 +55,7 @@ int identity_text(const char *path, const struct identity *i, char out[MEMORY_ID
 	n = read(fd, text, LETTERS);
 	err = n < 0 ? -errno : 0;
 	close(fd);
-	/* Shorter: it is being written. */
+	/* A shorter text means that the file is being written just now. */
 	if (n == LETTERS && strspn(text, "0123456789abcdef") == LETTERS)
 		snprintf(out, MEMORY_IDENTITY, "%s %llu %lld.%09ld %llu", text,
 			 (unsigned long long)i->file, (long long)i->changed.tv_sec,

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The store that is an etcd cluster (v3):
+ * The store in an etcd cluster (v3):
  *
  *   /podveil/nodes/NAME         the record of a node, on a lease that its agent keeps alive
  *   /podveil/config/default     settings of the cluster: one flat JSON object
  *   /podveil/config/node.NAME   settings of a node
  *
- * A record that goes because its lease ran out was deleted by nobody: a node that is cut off from
- * etcd may be well otherwise, and to forget it would be to talk to its pods in plain. It stands
- * until it comes back, or somebody else publishes its ranges. A record that somebody deletes is
- * gone in that moment; so are settings.
+ * If a record disappears because its lease expired, nobody deleted it: the node may only be cut off
+ * from etcd. If we forgot it, we would send to its pods in plain. So the record stays in force
+ * until it comes back, or until another node publishes its ranges. A record or settings document
+ * that somebody deletes is forgotten at once.
  */
 #include <errno.h>
 #include <event2/event.h>
@@ -40,13 +40,13 @@
 
 struct etcd;
 
-/* The key of a node's record, as it was told. */
+/* The key of a node's record, as the watch reported it. */
 struct known {
 	char *key;
 	int64_t lease, revision;
-	bool has_key;		  /* the record has one for WireGuard */
-	struct rest_call *asking; /* whether its lease ran out */
-	struct event *ask_again;  /* NULL: nobody asks */
+	bool has_key;		  /* the record has a WireGuard key */
+	struct rest_call *asking; /* the question whether its lease expired */
+	struct event *ask_again;  /* NULL: no question is under way */
 	unsigned int tries;
 	struct etcd *e;
 	TAILQ_ENTRY(known) in_list;
@@ -58,8 +58,8 @@ struct etcd {
 	struct etcd_watch *watch;
 	struct etcd_lease *own;
 	char *own_key;
-	bool own_seen; /* in the list under way */
-	bool older;    /* so is something that is older than it was */
+	bool own_seen; /* our own key is in the list under way */
+	bool older;    /* a key in the list under way is older than it was before */
 	struct event *on_begin;
 	TAILQ_HEAD(, known) known;
 };
@@ -79,7 +79,7 @@ static const char *node_of(const struct known *k)
 	return k->key + strlen(NODES);
 }
 
-/* Its record is there, or it is forgotten. */
+/* Stops asking: the record is back, or was forgotten. */
 static void stop_asking(struct known *k)
 {
 	rest_cancel(k->asking);
@@ -98,7 +98,7 @@ static void forget(struct known *k)
 	free(k);
 }
 
-/* --- leases that ran out --- */
+/* --- leases that expired --- */
 
 static void delete_record(struct known *k)
 {
@@ -121,7 +121,7 @@ static void ask_later(struct known *k)
 {
 	const struct timeval wait = {0, ASK_AGAIN_MS * 1000};
 
-	/* Who cannot be asked is away; then holding is what leaks nothing. */
+	/* If etcd does not answer, hold the record: this leaks nothing. */
 	if (++k->tries >= ASK_TRIES || evtimer_add(k->ask_again, &wait))
 		hold_record(k);
 }
@@ -133,7 +133,7 @@ static void on_ask_again(evutil_socket_t fd, short what, void *context)
 	ask_about_lease(context);
 }
 
-/* TTL -1: it ran out, or its node took it back. */
+/* TTL -1: the lease expired, or its node revoked it. */
 static void on_lease_asked(void *context, const struct rest_answer *a)
 {
 	struct known *k = context;
@@ -162,7 +162,7 @@ static void ask_about_lease(struct known *k)
 		ask_later(k);
 }
 
-/* A record went. One without a key is no peer: nothing can be lost by forgetting it. */
+/* A record disappeared. A record without a key is no peer, so it can be forgotten at once. */
 static void record_gone(struct known *k)
 {
 	if (!k->has_key || !k->lease) {
@@ -178,7 +178,7 @@ static void record_gone(struct known *k)
 		hold_record(k);
 }
 
-/* --- what the watch says --- */
+/* --- callbacks of the watch --- */
 
 static struct known *find_or_add_known(struct etcd *e, const char *key)
 {
@@ -252,7 +252,7 @@ static int put_settings(struct etcd *e, const struct etcd_key *at, char *problem
 	return 0;
 }
 
-/* Whose it is: of a node's record, or of settings ("": the cluster's). False: nobody's. */
+/* The kind and name of a key: a node's record, or settings ("": the cluster's). False: neither. */
 static bool name_of(const char *key, enum memory_kind *kind, const char **name)
 {
 	if (!strncmp(key, NODES, strlen(NODES))) {
@@ -265,7 +265,7 @@ static bool name_of(const char *key, enum memory_kind *kind, const char **name)
 	       settings_json_node(key + strlen(CONFIG), name);
 }
 
-/* What was good before stays in force. */
+/* Reports that a value is not used. The last valid one stays in force. */
 static void report_unused(struct etcd *e, const char *key, const char *problem)
 {
 	enum memory_kind kind;
@@ -325,7 +325,7 @@ static void on_too_large(void *context, const char *key, bool again)
 	struct etcd *e = context;
 	char problem[80];
 
-	(void)again; /* health knows what was said */
+	(void)again; /* health_set_problem() knows what was logged before */
 	if (e->own && !strcmp(key, e->own_key))
 		etcd_lease_observed(e->own, "", 0);
 	snprintf(problem, sizeof(problem), "its value is larger than %u MiB",
@@ -342,7 +342,8 @@ static void on_listing(void *context)
 	memory_list_begin(e->place->memory, MEMORY_SETTINGS);
 }
 
-/* A record that is not in the list: of one that was remembered nobody knows the lease any more. */
+/* Was a record that is not in the list deleted? The lease of a record that was only remembered is
+ * not known; so if it has a key, hold it. */
 static bool was_deleted(void *context, const struct memory_entry *entry)
 {
 	char key[sizeof(NODES) + NODE_NAME_MAX];
@@ -419,7 +420,7 @@ static void on_begin(evutil_socket_t fd, short what, void *context)
 		log_error("no memory to watch etcd", "store=etcd");
 }
 
-/* --- the seam --- */
+/* --- interface --- */
 
 static void close_etcd(void *self)
 {
@@ -504,7 +505,7 @@ static int set(void *self, const char *node, const struct store_setting *changes
 	char *name = settings_json_name(node), *key = NULL;
 	int err = -ENOMEM;
 
-	evtimer_del(e->on_begin); /* nobody needs to know the nodes for this */
+	evtimer_del(e->on_begin); /* do not watch nodes: a command that sets does not need them */
 	if (name && asprintf(&key, CONFIG "%s", name) >= 0)
 		err = etcd_set(e->place->base, e->client, key, changes, n);
 	free(key);

@@ -12,8 +12,8 @@
 
 #define AUTH_MS	      5000
 #define MAX_ENDPOINTS 16
-/* As etcdctl's watch does: a member that knows of no leader says so, within some seconds also on a
- * watch that stands, instead of waiting until it does. */
+/* As etcdctl's watch does: with this header a member without a leader answers with an error instead
+ * of waiting for a leader. It also ends a running watch within some seconds. */
 #define ASK_FOR_LEADER "Grpc-Metadata-hasleader: true"
 
 struct etcd_client {
@@ -82,7 +82,7 @@ json_t *etcd_prefix(const char *prefix)
 
 	if (!end)
 		return NULL;
-	end[strlen(end) - 1]++; /* '0' comes behind '/' */
+	end[strlen(end) - 1]++; /* '/' becomes '0', the next character */
 	o = json_pack("{s:o, s:o}", "key", etcd_string(prefix), "range_end", etcd_string(end));
 	free(end);
 	return o;
@@ -93,7 +93,7 @@ json_t *etcd_prefix(const char *prefix)
 static void on_authenticated(void *context, const struct rest_answer *a)
 {
 	struct etcd_client *c = context;
-	const size_t at = c->at; /* etcd_answer() may move on */
+	const size_t at = c->at; /* etcd_answer() may change it */
 	json_t *o;
 	const char *token;
 	char problem[200];
@@ -107,7 +107,7 @@ static void on_authenticated(void *context, const struct rest_answer *a)
 		*c->problem = 0;
 		memset(c->complained, 0, sizeof(c->complained));
 	} else {
-		/* Once an endpoint, until one takes us. */
+		/* Log it once per endpoint, until one accepts us. */
 		if (!c->complained[at])
 			log_warn(a->status ? "store: etcd does not know us"
 					   : "store: an endpoint of etcd does not answer",
@@ -167,7 +167,8 @@ struct rest_call *etcd_start(struct etcd_client *c, const char *path, json_t *bo
 	return call;
 }
 
-/* Only from the one that was asked: others who asked it, too, may have moved on already. */
+/* Moves on only if the answer came from the present endpoint: another call may have moved on
+ * already. */
 void etcd_avoid_member(struct etcd_client *c, const struct rest_answer *a)
 {
 	const size_t len = strlen(c->endpoints[c->at]);

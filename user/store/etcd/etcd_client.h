@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Requests to an etcd cluster through its JSON gateway (etcd API v3): one endpoint at a time, the
- * next one when nobody answers, or a member that has lost the others; user and password become a
- * token, which is asked for anew when it is refused. Keys and values are base64 there, 64-bit
- * numbers are text.
+ * Requests to an etcd cluster through its JSON gateway (etcd API v3). It uses one endpoint at a
+ * time, and the next one when an endpoint does not answer or is cut off from the other members.
+ * User and password are exchanged for a token; when etcd refuses the token, a new one is fetched.
+ * Keys and values are base64 in the gateway's JSON, 64-bit numbers are text.
  *
  * TLS and user are those of etcdctl(1): ETCDCTL_CACERT, ETCDCTL_CERT, ETCDCTL_KEY, ETCDCTL_USER
  * (USER:PASSWORD, or with ETCDCTL_PASSWORD beside it) of the environment. Thread: control.
@@ -19,43 +19,44 @@
 
 struct etcd_client;
 
-/* `urls`: one or more, comma between: "https://10.0.0.1:2379,https://10.0.0.2:2379"; empty:
- * ETCDCTL_ENDPOINTS. -EINVAL or another -errno with a line logged for what cannot be. */
+/* `urls`: one or more, separated by commas: "https://10.0.0.1:2379,https://10.0.0.2:2379". Empty:
+ * ETCDCTL_ENDPOINTS. 0 or -errno; errors are logged. */
 int etcd_client_new(struct event_base *base, const char *urls, struct etcd_client **out);
 void etcd_client_free(struct etcd_client *c);
 
-/* As rest_start(), a POST of `body` (a reference is taken over) to "/v3/...". NULL: not now; a
- * token is being fetched, or no memory: try again a moment later. */
+/* As rest_start(): a POST of `body` (takes over the reference) to "/v3/...". NULL: a token is being
+ * fetched, or no memory. Try again a moment later. */
 struct rest_call *etcd_start(struct etcd_client *c, const char *path, json_t *body,
 			     struct rest_request q);
-/* Every done() says what it got: an endpoint or a token that fails is replaced. In `out` why it
- * failed; empty: it did not. The answer's object, a new reference; NULL: it failed. */
+/* Every done() must call this, so that an endpoint or token that fails is replaced. Returns the
+ * answer's object, a new reference. NULL: the call failed; `out` says why. */
 json_t *etcd_answer(struct etcd_client *c, const struct rest_answer *a, char *out, size_t room);
 
-/* The address of the member that answered last; empty: none did yet. */
+/* The address of the member that answered last. Empty: none yet. */
 const char *etcd_peer(const struct etcd_client *c);
 
-/* A watch was refused within a good answer: the next request fetches a new token. */
+/* Call this if a watch was refused within a good answer: the next request fetches a new token. */
 void etcd_forget_token(struct etcd_client *c);
-/* Likewise: who answered this is cut off from the other members. The next request goes elsewhere.
- */
+/* Call this if the member that gave this answer is cut off from the others: the next request goes
+ * to the next endpoint. */
 void etcd_avoid_member(struct etcd_client *c, const struct rest_answer *a);
-/* etcd answered that it does not know our user, and why; NULL: it did not. */
+/* Why etcd has refused our user. NULL: it has not. */
 const char *etcd_refusal(const struct etcd_client *c);
 
-/* Why there is no token to make requests with, as far as is known; empty: nothing is wrong. */
+/* Why we could not get a token. Empty: no problem is known. */
 const char *etcd_token_problem(const struct etcd_client *c);
 
 /* --- values --- */
 
 json_t *etcd_bytes(const char *bytes, size_t len); /* as base64 */
-json_t *etcd_string(const char *text);		   /* the same, of what ends with a zero */
-/* What base64 stands for. Allocated, zero-terminated; NULL: it is none. */
+json_t *etcd_string(const char *text);		   /* the same for a zero-terminated text */
+/* Decodes base64. Allocated, zero-terminated; NULL: it is not base64. */
 char *etcd_text(const json_t *v, size_t *len);
-/* A number as text, or as a number; 0 where there is none, as the gateway leaves zeros out. */
+/* A number that is text or a number in the JSON. 0 if it is absent: the gateway leaves zeros
+ * out. */
 int64_t etcd_number(const json_t *o, const char *member);
-/* {"key": prefix, "range_end": what comes behind all that begin with it}. `prefix` ends with '/'.
- */
+/* {"key": prefix, "range_end": the first key behind all that begin with prefix}. `prefix` ends with
+ * '/'. */
 json_t *etcd_prefix(const char *prefix);
 
 #endif

@@ -16,14 +16,14 @@
 struct etcd_lease {
 	struct event_base *base;
 	struct etcd_client *client;
-	char *key, *value; /* value NULL: it shall be gone */
-	int64_t id;	   /* 0: there is none yet */
+	char *key, *value; /* value NULL: the key has to be removed */
+	int64_t id;	   /* of the lease; 0: there is none yet */
 	bool written, troubled;
-	bool disturbed;		/* the watch told another value while a write was under way */
+	bool disturbed;		/* the watch reported another value during a write */
 	struct rest_call *call; /* one at a time */
 	struct event *on_again, *on_keepalive;
 	struct backoff backoff;
-	struct backoff contest; /* with somebody who writes our key, too */
+	struct backoff contest; /* waits if somebody else writes our key, too */
 };
 
 static void step(struct etcd_lease *l);
@@ -39,7 +39,7 @@ static void failed(struct etcd_lease *l, const char *what)
 	evtimer_add(l->on_again, &wait);
 }
 
-/* The answer's object, or NULL with the next attempt arranged. */
+/* The answer's object. NULL: it failed, and the next attempt is scheduled. */
 static json_t *taken(struct etcd_lease *l, const struct rest_answer *a)
 {
 	char problem[200];
@@ -47,11 +47,10 @@ static json_t *taken(struct etcd_lease *l, const struct rest_answer *a)
 
 	l->call = NULL;
 	if (!o) {
-		/* "requested lease not found": begin with a new one. */
+		/* "requested lease not found": get a new lease. */
 		if (a->status == 404)
 			l->id = 0;
-		/* That a token has lapsed is worth no word; that the next one is no good either is.
-		 */
+		/* An expired token is not logged. If the next token fails, too, that is logged. */
 		failed(l, a->status == 401 && !l->backoff.failures ? "" : problem);
 		return NULL;
 	}
@@ -87,7 +86,7 @@ static void on_written(void *context, const struct rest_answer *a)
 	step(l);
 }
 
-/* "TTL" is missing where the lease is gone. */
+/* If the lease is gone, the answer has no "TTL". */
 static void on_kept(void *context, const struct rest_answer *a)
 {
 	struct etcd_lease *l = context;
@@ -127,7 +126,7 @@ static void write_value(struct etcd_lease *l)
 	json_t *o = json_pack("{s:o}", "key", etcd_string(l->key));
 	char id[24];
 
-	l->written = true; /* unless it fails, or the watch says otherwise */
+	l->written = true; /* cleared if the write fails or the watch reports another value */
 	if (!l->value) {
 		call(l, "/v3/kv/deleterange", o, on_written);
 		return;
@@ -197,7 +196,7 @@ int etcd_lease_put(struct etcd_lease *l, const char *value)
 
 void etcd_lease_observed(struct etcd_lease *l, const char *value, int64_t lease)
 {
-	/* Without our lease it would stay for ever. */
+	/* The lease must be ours, too: a key without our lease would stay for ever. */
 	const bool same = value && l->value ? lease == l->id && !strcmp(value, l->value)
 					    : !value && !l->value;
 	struct timeval wait;
@@ -205,13 +204,13 @@ void etcd_lease_observed(struct etcd_lease *l, const char *value, int64_t lease)
 	if (same)
 		return;
 	if (l->call) {
-		l->disturbed = true; /* by our own write, perhaps: then it is written once more */
+		l->disturbed = true; /* it may be our own write: then we write once more */
 		return;
 	}
 	l->written = false;
 	if (evtimer_pending(l->on_again, NULL))
 		return;
-	/* Two agents of one name would go on without a pause. */
+	/* Wait: two agents with the same name would write without a pause. */
 	wait = backoff_next(&l->contest, randombytes_random());
 	evtimer_add(l->on_again, &wait);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A key of etcd that is ours: it hangs on a lease that is kept alive, and is written again when
- * somebody changes or deletes it, when the lease is lost, and until it succeeds. Thread: control.
+ * Our own key in etcd. It is bound to a lease that we keep alive. It is written again when somebody
+ * changes or deletes it, when the lease is lost, and after a failure. Thread: control.
  */
 #ifndef STORE_ETCD_ETCD_LEASE_H
 #define STORE_ETCD_ETCD_LEASE_H
@@ -14,14 +14,14 @@ struct etcd_lease;
 
 struct etcd_lease *etcd_lease_new(struct event_base *base, struct etcd_client *client,
 				  const char *key); /* NULL: no memory */
-/* The lease is let run out; what is written stays until then. */
+/* Stops keeping the lease alive. The key stays until the lease expires. */
 void etcd_lease_free(struct etcd_lease *l);
 
-/* From now on this is the value; NULL: the key goes, and the lease with it. -ENOMEM: as before. */
+/* Sets the value; NULL: removes the key and revokes the lease. 0, or -ENOMEM: no change. */
 int etcd_lease_put(struct etcd_lease *l, const char *value);
-/* The key has this value now, on that lease, says the watch; NULL: it is gone. */
+/* The watch reports the key's present value and lease. `value` NULL: the key is gone. */
 void etcd_lease_observed(struct etcd_lease *l, const char *value, int64_t lease);
-/* All is as it should be. */
+/* Is everything written? */
 bool etcd_lease_is_written(const struct etcd_lease *l);
 
 #endif

@@ -19,14 +19,14 @@ struct writer {
 	struct etcd_client *client;
 };
 
-/* A question that is asked until there is an answer. */
+/* A request that is repeated until there is an answer. */
 struct question {
 	struct writer *w;
 	const char *path;
 	const json_t *body;
 	struct rest_call *call;
 	json_t *answer;
-	bool too_large; /* and will be the next time */
+	bool too_large; /* the answer; a repetition would not help */
 	char problem[200];
 };
 
@@ -46,13 +46,13 @@ static bool is_answered(void *context)
 
 	if (q->answer || q->too_large || etcd_refusal(q->w->client))
 		return true;
-	/* Where there is no call there is a token under way, whose end is an event, too. */
+	/* If there is still no call, a token is being fetched. Its arrival is an event, too. */
 	if (!q->call)
 		q->call = etcd_start(q->w->client, q->path, json_deep_copy(q->body), r);
 	return false;
 }
 
-/* Waits for an answer, through tokens and endpoints' turns, for a while. */
+/* Waits for an answer for a while, and tries new tokens and other endpoints meanwhile. */
 static json_t *ask(struct writer *w, const char *path, const json_t *body, char *problem,
 		   size_t room)
 {
@@ -79,7 +79,7 @@ static json_t *transaction(const char *key, const json_t *kv, const char *value)
 			 etcd_string(value));
 }
 
-/* 1: somebody was faster. */
+/* 1: somebody else has changed the document meanwhile. */
 static int change(struct writer *w, const char *key, const struct store_setting *changes,
 		  unsigned int n, char *problem, size_t room)
 {

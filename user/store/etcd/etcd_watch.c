@@ -22,15 +22,15 @@ struct etcd_watch {
 	struct splitter splitter;
 	struct etcd_place at;
 	char cluster[ETCD_CLUSTER]; /* of the list under way */
-	int64_t listing;	    /* its revision; 0: none is */
+	int64_t listing;	    /* its revision; 0: no list is under way */
 	char *last;		    /* its last key so far */
 	size_t last_len;
-	int page;		/* keys at a time; fewer where they are large */
-	bool key_alone;		/* of the one that comes next, whose value is too large */
-	int64_t large_reported; /* too large values that changed up to here were told */
+	int page;		/* keys per page; fewer if they are large */
+	bool key_alone;		/* request the next key without its value, which is too large */
+	int64_t large_reported; /* too large values up to this revision were reported */
 	enum etcd_watch_state state;
 	bool received_any;
-	char why[200]; /* it does not stand any more */
+	char why[200]; /* why the watch has ended */
 };
 
 static void start(struct etcd_watch *w);
@@ -71,7 +71,7 @@ static void deliver(const struct etcd_watch_params *p, const json_t *kv, bool go
 	free(key);
 }
 
-/* As text: it has all of 64 bits. */
+/* The cluster's id, kept as text: it uses all 64 bits. */
 static void cluster_of(const json_t *header, char out[ETCD_CLUSTER])
 {
 	const char *id = json_string_value(json_object_get(header, "cluster_id"));
@@ -88,7 +88,7 @@ static void forget_list(struct etcd_watch *w)
 	w->listing = 0;
 }
 
-/* The page is asked for with fewer keys; of one that is too large alone, the key. */
+/* Makes the next request smaller: fewer keys; if one key alone is too large, without its value. */
 static bool ask_for_less(struct etcd_watch *w)
 {
 	if (w->key_alone)
@@ -116,7 +116,7 @@ static void list_begins(struct etcd_watch *w, const json_t *header)
 	w->listing = etcd_number(header, "revision");
 	cluster_of(header, w->cluster);
 	if (w->large_reported > w->listing)
-		w->large_reported = 0; /* it is another etcd, or was restored */
+		w->large_reported = 0; /* this is another etcd, or a restored one */
 	w->params.listing(w->params.context);
 }
 
@@ -144,14 +144,15 @@ static void on_page(void *context, const struct rest_answer *a)
 	o = etcd_answer(w->params.client, a, problem, sizeof(problem));
 	w->key_alone = false;
 	if (!o) {
-		forget_list(w); /* its revision may be compacted away meanwhile */
+		forget_list(w); /* its revision may be compacted away until the next try */
 		failed(w, problem);
 		return;
 	}
 	if (first)
 		list_begins(w, json_object_get(o, "header"));
 	if (key_alone && first) {
-		/* Its value may have become another in between: once more, as of this revision. */
+		/* The key may have got another value meanwhile. Request it again, now with this
+		 * revision. */
 		json_decref(o);
 		start(w);
 		return;
@@ -180,7 +181,8 @@ static json_t *page_request(const struct etcd_watch *w)
 {
 	json_t *o = etcd_prefix(w->prefix);
 
-	/* They come in the order of their keys; asked to sort, etcd 3.4 reads all for each page. */
+	/* Keys come in order anyway. Do not request sorting: etcd 3.4 would then read all keys for
+	 * each page. */
 	json_object_set_new(o, "limit", json_integer(w->page));
 	if (w->key_alone)
 		json_object_set_new(o, "keys_only", json_true());
@@ -193,7 +195,7 @@ static json_t *page_request(const struct etcd_watch *w)
 
 /* --- watching --- */
 
-/* Instead of a result. 14 is gRPC's UNAVAILABLE. */
+/* The answer has an error instead of a result. 14 is gRPC's UNAVAILABLE. */
 static enum etcd_watch_state on_error(const json_t *error, char *why, size_t room)
 {
 	const char *message = json_string_value(json_object_get(error, "message"));
@@ -238,14 +240,14 @@ enum etcd_watch_state etcd_watch_event(const struct etcd_watch_params *p, const 
 								    : ETCD_WATCH_OVER;
 		snprintf(why, room, "the watch was cancelled: %.120s", reason ? reason : "");
 	} else if (json_is_true(json_object_get(result, "created"))) {
-		/* What was between comes after this. One that is behind us has been restored, or
-		 * is another one: all we know may be wrong. */
+		/* The changes that we missed follow. But if etcd's revision is behind ours, it was
+		 * restored or is another one: everything we know may be wrong. */
 		if (now < at->revision) {
 			state = ETCD_WATCH_FORGOTTEN;
 			snprintf(why, room, "etcd has gone back in time");
 		}
 	} else if (!state && !json_array_size(events) && now > at->revision) {
-		at->revision = now; /* progress: until there, nothing happened */
+		at->revision = now; /* a progress report: nothing has changed up to here */
 	}
 	json_decref(o);
 	return state;
@@ -267,7 +269,7 @@ static bool on_piece(void *context, const char *bytes, size_t n)
 	if (splitter_feed(&w->splitter, bytes, n))
 		w->state = ETCD_WATCH_OVER;
 	else if (w->splitter.too_large)
-		w->state = ETCD_WATCH_FORGOTTEN; /* what it said is found by a new list */
+		w->state = ETCD_WATCH_FORGOTTEN; /* a new list is needed to see the change */
 	else if (w->received_any && w->state == ETCD_WATCH_STANDS)
 		report_recovery(w);
 	return w->state == ETCD_WATCH_STANDS;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * All keys below a prefix of etcd, listed once and then watched, for ever: store/kubernetes/reflector.h for
- * etcd. A list is of one revision, in pages; a watch goes on where the list or the last event was;
- * where that was compacted away, a new list. Thread: control.
+ * Lists all keys below a prefix of etcd once, then watches them for ever, as
+ * store/kubernetes/reflector.h does for Kubernetes. All pages of a list have the same revision. A
+ * watch continues after the list or the last event. If that revision was compacted away, the keys
+ * are listed again. Thread: control.
  */
 #ifndef STORE_ETCD_ETCD_WATCH_H
 #define STORE_ETCD_ETCD_WATCH_H
@@ -10,24 +11,24 @@
 #include "store/etcd/etcd_client.h"
 
 #define ETCD_WATCH_MAX_BYTES                                                                       \
-	(REST_ANSWER_BYTES / 4 * 3) /* of a value; base64 makes four of three */
+	(REST_ANSWER_BYTES / 4 * 3) /* of a value; in base64 three bytes become four */
 
 struct etcd_watch;
 
 #define ETCD_CLUSTER 24
 
-/* Where in which etcd a list or a watch is. */
+/* Which etcd cluster, and up to which revision it was read. */
 struct etcd_place {
 	char cluster[ETCD_CLUSTER]; /* its id; empty: not known */
-	int64_t revision;	    /* told up to here; 0: a list is due */
+	int64_t revision;	    /* reported up to here; 0: a list is due */
 };
 
-/* A key as it was told. */
+/* A key as it is reported. */
 struct etcd_key {
 	const char *key;
 	const char *value; /* NULL: it is gone */
 	size_t len;
-	int64_t lease;	  /* that it hangs on; 0: none */
+	int64_t lease;	  /* that it is bound to; 0: none */
 	int64_t revision; /* of its last change */
 };
 
@@ -37,13 +38,13 @@ struct etcd_watch_params {
 	const char *prefix; /* "/podveil/" */
 	/* A key has a value, or is gone. */
 	void (*key)(void *context, const struct etcd_key *k);
-	/* Its value is larger than ETCD_WATCH_MAX_BYTES and was not read. `again`: as an earlier
-	 * list has told. */
+	/* A key's value is larger than ETCD_WATCH_MAX_BYTES and was not read. `again`: an earlier
+	 * list has reported this value already. */
 	void (*too_large)(void *context, const char *key, bool again);
-	/* A list begins: what is not told until listed() is not in it. */
+	/* A list begins. Keys that are not reported until listed() are not in it. */
 	void (*listing)(void *context);
 	void (*listed)(void *context, const struct etcd_place *at);
-	/* Something goes wrong, said each time; NULL: all is well. */
+	/* Something went wrong; called each time. `what` NULL: everything works. */
 	void (*problem)(void *context, const char *what);
 	void *context;
 };
@@ -55,14 +56,13 @@ void etcd_watch_free(struct etcd_watch *w);
 
 enum etcd_watch_state {
 	ETCD_WATCH_STANDS,
-	ETCD_WATCH_OVER,      /* cancelled, or what came is no answer */
+	ETCD_WATCH_OVER,      /* it was cancelled, or the answer was not valid */
 	ETCD_WATCH_AWAY,      /* the member is cut off from the others */
-	ETCD_WATCH_FORGOTTEN, /* what it was at was compacted away, or never was: a new list is due
-			       */
+	ETCD_WATCH_FORGOTTEN, /* its revision was compacted away or never existed: list again */
 };
 
-/* What an answer of the watch, one JSON object, says: keys are told; the revision moves on. Where
- * it does not stand any more, `why` is what etcd says, if it says something. */
+/* Handles one answer of the watch, a JSON object: reports its keys, and advances the revision. If
+ * the watch has ended, `why` is etcd's reason, if it gives one. */
 enum etcd_watch_state etcd_watch_event(const struct etcd_watch_params *p, const char *text,
 				       size_t len, struct etcd_place *at, char *why, size_t room);
 

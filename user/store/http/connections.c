@@ -16,7 +16,7 @@ struct connections {
 	void *context;
 };
 
-/* --- what the event loop calls --- */
+/* --- called by the event loop --- */
 
 static void tell_ended(struct connections *c)
 {
@@ -51,7 +51,7 @@ static void on_timer(evutil_socket_t fd, short what, void *context)
 	tell_ended(c);
 }
 
-/* --- what libcurl calls --- */
+/* --- called by libcurl --- */
 
 static int want_socket(CURL *transfer, curl_socket_t fd, int what, void *context, void *per_socket)
 {
@@ -87,7 +87,7 @@ static int want_timer(CURLM *multi, long ms, void *context)
 	return 0;
 }
 
-/* The kernel finds a dead connection without a server that answers. */
+/* Lets the kernel find dead connections by itself. */
 static int on_socket(void *context, curl_socket_t fd, curlsocktype purpose)
 {
 	const int idle = 10, interval = 5, count = 3, unacknowledged = 20000, on = 1;

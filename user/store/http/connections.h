@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Connections that transfers of libcurl's go over: its multi handle, driven by the event loop.
- * Transfers share a connection where the server speaks HTTP/2, else each has its own. What a
- * transfer carries is store/http/rest.h's.
+ * The connections for libcurl's transfers: its multi handle, driven by the event loop. Transfers
+ * share a connection if the server speaks HTTP/2; else each has its own. store/http/rest.h makes
+ * the transfers.
  *
  * Thread: control.
  */
@@ -15,22 +15,22 @@
 struct event_base;
 struct connections;
 
-/* `done`: a transfer has ended, and is to be removed. It may add and remove others; false: it has
- * freed the connections. NULL: no memory. */
+/* `done` is called when a transfer has ended, and must remove it. It may add and remove others. It
+ * returns false if it has freed the connections. NULL: no memory. */
 struct connections *connections_new(struct event_base *base,
 				    bool (*done)(void *context, CURL *transfer, CURLcode result),
 				    void *context);
-/* All are closed. The transfers on them were removed before. NULL: nothing. */
+/* Closes all connections. Remove the transfers first. `c` may be NULL. */
 void connections_free(struct connections *c);
 
-/* The transfer begins. Not from within a transfer's callbacks, and neither is removing. -ENOMEM. */
+/* Starts a transfer. Do not add or remove from within a callback of a transfer. 0 or -ENOMEM. */
 int connections_add(struct connections *c, CURL *transfer);
-/* Ends it, if it has begun. */
+/* Ends a transfer, if it was started. */
 void connections_remove(struct connections *c, CURL *transfer);
 
-/* Which connection it is on: the port at our end; 0: none yet. */
+/* Identifies the transfer's connection by its local port. 0: it has none yet. */
 long connections_port(CURL *transfer);
-/* Its connection takes other transfers, too. */
+/* Can other transfers use the same connection? */
 bool connections_shared(CURL *transfer);
 
 #endif

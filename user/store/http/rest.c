@@ -15,7 +15,7 @@
 #include "store/http/connections.h"
 
 #define IDLE_CHECK_S	3
-#define BAD_ANSWER_MAX	(64u << 10) /* of what comes with a bad status */
+#define BAD_ANSWER_MAX	(64u << 10) /* bytes kept of a body with a bad status */
 #define TOKEN_MAX_BYTES (64u << 10)
 
 struct rest_call {
@@ -24,13 +24,13 @@ struct rest_call {
 	struct curl_slist *headers;
 	char *url, *body;
 	struct rest_request request;
-	char *answer; /* what is kept of it */
+	char *answer; /* the body, for done() */
 	size_t len, room;
 	uint64_t started_at,
-		last_received; /* ms, monotonic; the second is not after the first: nothing yet */
+		last_received; /* ms, monotonic; equal to started_at: nothing received yet */
 	bool overflow, refused, lost;
-	bool waiting;	/* was started by a data(): libcurl takes it when that is over */
-	bool cancelled; /* by a data(), likewise */
+	bool waiting;	/* started within a data() callback: given to libcurl after it */
+	bool cancelled; /* cancelled within a data() callback: freed after it */
 	char error[CURL_ERROR_SIZE];
 	TAILQ_ENTRY(rest_call) in_list;
 };
@@ -38,19 +38,19 @@ struct rest_call {
 struct rest {
 	struct event_base *base;
 	struct credentials as;
-	char *authorization;	       /* given by rest_authorise(); NULL: none */
-	struct curl_slist *connect_to; /* NULL: where the URL says */
+	char *authorization;	       /* from rest_authorise(); NULL: none */
+	struct curl_slist *connect_to; /* NULL: connect to the URL's host */
 	char *probe;
 	struct connections *connections;
 	struct event *on_idle_check, *on_deferred;
-	bool in_data; /* libcurl calls us, and may not be called */
+	bool in_data; /* in a callback from libcurl, so we must not call it */
 	TAILQ_HEAD(, rest_call) calls;
-	struct rest_call *probing; /* asks whether anybody is there */
-	long probed;		   /* the local port that it was answered on */
+	struct rest_call *probing; /* the probe under way; NULL: none */
+	long probed;		   /* the local port on which the last probe was answered */
 	char peer[64];		   /* address that the last answer came from */
-	uint64_t quiet_limit; /* ms without a word before somebody asks; drawn anew each time */
-	unsigned int busy;    /* so many done() of its calls are running */
-	bool closed; /* one of them freed the client: it goes when the last of them returns */
+	uint64_t quiet_limit;	   /* ms without data before a probe is sent; random */
+	unsigned int busy;	   /* number of done() callbacks that are running */
+	bool closed; /* a done() freed the client: its memory is freed after the last of them */
 };
 
 static uint64_t now_ms(void)
@@ -61,7 +61,7 @@ static uint64_t now_ms(void)
 	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
 }
 
-/* --- what comes for a call --- */
+/* --- receiving --- */
 
 static size_t on_data(char *bytes, size_t size, size_t n, void *context)
 {
@@ -83,7 +83,7 @@ static size_t on_data(char *bytes, size_t size, size_t n, void *context)
 	limit = status / 100 == 2 ? REST_ANSWER_BYTES : BAD_ANSWER_MAX;
 	if (c->len + len > limit) {
 		c->overflow = status / 100 == 2;
-		return c->overflow ? 0 : len; /* of a bad answer the beginning is enough */
+		return c->overflow ? 0 : len; /* of a bad answer, the beginning is enough */
 	}
 	if (c->len + len + 1 > c->room) {
 		const size_t room = (c->len + len + 1) * 2;
@@ -161,7 +161,8 @@ static bool add_header(struct rest_call *c, const char *name, const char *value)
 	return good;
 }
 
-/* The token as it is now: whoever mounts it replaces it before it expires. */
+/* Adds the Authorization header. The token's file is read each time, because it is replaced before
+ * the token expires. */
 static bool authorise(struct rest_call *c)
 {
 	const struct credentials *as = &c->rest->as;
@@ -183,7 +184,8 @@ static bool authorise(struct rest_call *c)
 	return good;
 }
 
-/* The certificate's name goes into the URL, and the host behind it. */
+/* Puts the certificate's name into the URL, so that TLS checks it, but connects to the real
+ * host. */
 static int set_server_name(struct rest *r)
 {
 	CURLU *u = curl_url();
@@ -278,7 +280,7 @@ void rest_cancel(struct rest_call *c)
 		call_free(c);
 		return;
 	}
-	/* libcurl still uses it, and may be calling us from it. */
+	/* libcurl still uses it: we may be in one of its callbacks. */
 	c->cancelled = true;
 	c->request.done = NULL;
 	event_active(c->rest->on_deferred, EV_TIMEOUT, 0);
@@ -314,7 +316,7 @@ char *rest_escape(const char *text)
 	return copy;
 }
 
-/* After a done(). False: the client is gone. */
+/* Call this after a done(). False: the done() has freed the client. */
 static bool stays(struct rest *r)
 {
 	const bool closed = r->closed;
@@ -324,7 +326,7 @@ static bool stays(struct rest *r)
 	return !closed;
 }
 
-/* Ends a call; its owner hears of it. False: the client is gone. */
+/* Ends a call and calls its done(). False: done() has freed the client. */
 static bool end(struct rest_call *c, long status, const char *error)
 {
 	struct rest *r = c->rest;
@@ -354,7 +356,7 @@ static bool end(struct rest_call *c, long status, const char *error)
 	return stays(r);
 }
 
-/* What a data() started and cancelled. */
+/* Starts and frees the calls that were started and cancelled within a data() callback. */
 static void on_deferred(evutil_socket_t fd, short what, void *context)
 {
 	struct rest *r = context;
@@ -403,8 +405,8 @@ const char *rest_peer(const struct rest *r)
 
 static bool on_ended(void *context, CURL *easy, CURLcode result);
 
-/* All connections go, and with them all calls: when one is found dead, because libcurl would hand
- * it to the next call. False: no memory, the next look tries again. */
+/* Closes all connections and ends all calls. Used when a connection is dead, because libcurl would
+ * use it for the next call. False: no memory; the next check tries again. */
 static bool reset(struct rest *r, const char *why)
 {
 	struct connections *fresh = connections_new(r->base, on_ended, r);
@@ -418,7 +420,7 @@ static bool reset(struct rest *r, const char *why)
 	}
 	connections_free(r->connections);
 	r->connections = fresh;
-	/* Those that a done() starts come behind, and are not lost. */
+	/* Calls that a done() starts are added behind these, with `lost` false. */
 	while ((c = TAILQ_FIRST(&r->calls)) && c->lost)
 		if (!end(c, 0, why))
 			break;
@@ -454,10 +456,10 @@ static bool on_ended(void *context, CURL *easy, CURLcode result)
 	return true;
 }
 
-/* --- the watchman --- */
+/* --- finding dead connections --- */
 
-/* Whoever shares the connection that the answer came on is alive, too; of those that cannot share
- * one this is all that can be said. */
+/* The probe was answered: all calls on its connection are alive. Calls on connections that cannot
+ * be shared (HTTP/1) count as alive, too, because nothing more can be found out about them. */
 static void on_probed(void *context, const struct rest_answer *a)
 {
 	struct rest *r = context;
@@ -471,8 +473,8 @@ static void on_probed(void *context, const struct rest_answer *a)
 			c->last_received = now_ms();
 }
 
-/* When something was heard last for this call or for another one on its connection: in a busy cluster
- * some watch always speaks, and nobody has to ask for the others. */
+/* When this call, or another one on its connection, received something last. In a busy cluster one
+ * watch always receives something, so the others need no probe. */
 static uint64_t last_received_on_connection(const struct rest *r, const struct rest_call *c)
 {
 	const long port = connections_port(c->easy);

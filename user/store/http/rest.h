@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * HTTP calls to one server, without waiting: libcurl driven by the event loop. Calls share one
- * HTTP/2 connection where the server speaks it. Answers that go on for ever (watches) are told from
- * those that end by their having no time limit.
+ * HTTP calls to one server that do not block: libcurl driven by the event loop. Calls share one
+ * HTTP/2 connection if the server speaks it. Calls without a time limit are watches: their answers
+ * do not end.
  *
- * A connection that died without saying so (a peer gone, a proxy that hangs) is noticed within 35
- * s: when nothing was heard on it, by whichever watch, for REST_QUIET_MS and a scattered half more, a
- * small request asks on the same connection whether anybody is there. In a busy cluster some watch
- * always speaks, and nobody asks: n nodes whose kubelets write their Node every 5 minutes ask n / 17 *
- * exp(-n / 20) times a second together, which is never more than 0.5.
- * HTTP/1 has no second request on a connection that a watch has: there it asks the server on
- * another one, and the kernel's keepalive says whether the watch's own is dead, within 25 s.
+ * A connection that is dead without a notice (the server is gone, a proxy hangs) is found within 35
+ * s. If no watch on it has received anything for REST_QUIET_MS and a random time of up to half of
+ * that more, a small request is sent on the same connection: the probe. In a busy cluster a watch
+ * receives something all the time, so there are no probes: n nodes whose kubelets write their Node
+ * every 5 minutes send n / 17 * exp(-n / 20) probes a second together, which is never more than
+ * 0.5. With HTTP/1 a connection with a watch takes no second request. So the probe uses another
+ * connection, and the kernel's keepalive finds within 25 s whether the watch's own connection is
+ * dead.
  *
  * Thread: control. Errors: negative errno. Nothing is logged here.
  */
@@ -25,61 +26,63 @@
 
 #define REST_QUIET_MS	  12000
 #define REST_PROBE_MS	  10000
-#define REST_ANSWER_BYTES (4u << 20) /* an answer that is kept whole may have */
+#define REST_ANSWER_BYTES (4u << 20) /* the longest answer that is kept for done() */
 
 struct event_base;
 struct rest;
 struct rest_call;
 
 struct rest_answer {
-	long status;	   /* of HTTP; 0: there was no complete answer */
-	const char *error; /* why not, or what a bad status means; empty: nothing wrong */
-	const char *url;   /* what was asked */
-	const char *body; /* zero-terminated; of a bad status its beginning. Empty where data() took
-			     it */
+	long status;	   /* HTTP status; 0: there was no complete answer */
+	const char *error; /* why there was none, or what the status means; empty: no error */
+	const char *url;   /* of the request */
+	const char *body;  /* zero-terminated; with a bad status only its beginning. Empty if data()
+			     took it */
 	size_t len;
-	bool too_large;		  /* it would have been more than is kept */
-	unsigned int retry_after; /* seconds that the server asked for; 0: it did not */
+	bool too_large;		  /* longer than REST_ANSWER_BYTES */
+	unsigned int retry_after; /* seconds to wait, from the server; 0: not given */
 };
 
 struct rest_request {
 	const char *method;	  /* "GET" */
-	const char *path;	  /* "/api/v1/nodes?limit=500", behind the server's */
+	const char *path;	  /* "/api/v1/nodes?limit=500", appended to the server's URL */
 	const char *content_type; /* of the body; NULL: none */
 	const char *header;	  /* one more, "Name: value"; NULL: none */
 	const char *body;	  /* copied; NULL: none */
-	unsigned int timeout_ms;  /* for all of it; 0: as long as something comes or may come */
-	/* A good answer has begun; NULL: nobody wants to know. May not start or cancel calls. */
+	unsigned int timeout_ms;  /* for the whole call; 0: no limit */
+	/* Called when a good answer (status 2xx) begins; may be NULL. Must not start or cancel
+	 * calls. */
 	void (*answered)(void *context);
-	/* Takes the body of a good answer in pieces, as it comes; NULL: it is kept for done().
-	 * False: end the call. May start and cancel calls, itself too. */
+	/* Takes the body of a good answer in pieces, as it arrives; NULL: the body is kept for
+	 * done(). False: end the call. May start and cancel calls, also its own. */
 	bool (*data)(void *context, const char *bytes, size_t n);
-	/* Once, unless cancelled. May start and cancel calls, and free the client. */
+	/* Called once, unless the call was cancelled. May start and cancel calls, and free the
+	 * client. */
 	void (*done)(void *context, const struct rest_answer *a);
 	void *context;
 };
 
-/* Takes over what is in `c`, also where it fails. `probe`: a path that every server of this kind
- * answers quickly, whatever it says. */
+/* Takes ownership of the content of `c`, also on error. `probe`: a path that every server of this
+ * kind answers quickly; any answer will do. 0 or -ENOMEM. */
 int rest_new(struct event_base *base, struct credentials *c, const char *probe, struct rest **out);
-/* Without calling anybody's done(). */
+/* Ends all calls without calling done(). */
 void rest_free(struct rest *r);
 
-/* The request is copied. NULL: no memory. */
+/* Starts a call. The request is copied. NULL: no memory. */
 struct rest_call *rest_start(struct rest *r, const struct rest_request *q);
-/* done() will not be called. NULL: nothing. */
+/* Ends a call without calling done(). `c` may be NULL. */
 void rest_cancel(struct rest_call *c);
 
 /* The address that the last answer came from; empty: there was none yet. */
 const char *rest_peer(const struct rest *r);
 
-/* Calls that are started from now on go to this server; -ENOMEM: they go where they went. */
+/* Sends new calls to this server from now on. 0, or -ENOMEM: no change. */
 int rest_move(struct rest *r, const char *server);
-/* Calls that are started from now on have this Authorization; NULL: none. It is copied, and wiped
- * when it is replaced. */
+/* Sends new calls with this Authorization header from now on; NULL: the credentials' own token, if
+ * any. The value is copied, and wiped when it is replaced. 0 or -ENOMEM. */
 int rest_authorise(struct rest *r, const char *value);
 
-/* Text as a query's value has it. Allocated; NULL: no memory. */
+/* Escapes a text as the value of a query. Allocated; NULL: no memory. */
 char *rest_escape(const char *text);
 
 #endif

@@ -16,18 +16,18 @@
 struct block;
 struct known_node;
 
-/* A range that is a node's because of a block. */
+/* A range that belongs to a node because of a block. */
 struct claim {
 	struct cidr cidr;
 	bool granted;
 	const struct block *block;
 };
 
-/* A node that exists, or of which a block speaks. */
+/* A node that exists, or that a block refers to. */
 struct known_node {
 	char *name;
 	bool present, seen;
-	bool stale; /* to be told */
+	bool stale; /* its record has to be reported */
 	bool delivered;
 	struct node_object parsed;
 	struct claim *claims;
@@ -35,11 +35,11 @@ struct known_node {
 	TAILQ_ENTRY(known_node) in_list;
 };
 
-/* What a node gets of a block: all of it, or single addresses. */
+/* The part of a block that belongs to a node: all of it, or a single address. */
 struct share {
 	struct known_node *node;
 	struct cidr cidr;
-	bool granted; /* single addresses */
+	bool granted; /* a single address */
 };
 
 struct block {
@@ -57,7 +57,7 @@ struct cluster {
 	TAILQ_HEAD(, block) blocks;
 	size_t n_present, n_blocks;
 	bool listed[N_KINDS], listing[N_KINDS];
-	bool with_blocks; /* as last told */
+	bool with_blocks; /* there were blocks when records were last reported */
 };
 
 static int by_name(const void *a, const void *b)
@@ -117,7 +117,7 @@ static void parse_key(const char *text, uint8_t key[32])
 		memset(key, 0, 32);
 }
 
-/* Calico's annotation, or our own, which stays when Felix removes its one. */
+/* Takes Calico's annotation, else our own, which stays when Felix removes Calico's. */
 static void take_keys(struct node_record *r, const struct node_object *parsed)
 {
 	parse_key(parsed->key4, r->key4);
@@ -199,8 +199,8 @@ static void deliver_stale(struct cluster *c)
 
 	if (!ready(c))
 		return;
-	/* The first block appeared or the last one went: the source of pod ranges changes for all
-	 * nodes. */
+	/* If the first block appears or the last one disappears, the source of pod ranges changes
+	 * for all nodes. */
 	if (c->with_blocks != (c->n_blocks > 0)) {
 		c->with_blocks = c->n_blocks > 0;
 		TAILQ_FOREACH (m, &c->nodes, in_list)
@@ -211,7 +211,7 @@ static void deliver_stale(struct cluster *c)
 			deliver(c, m);
 }
 
-/* A change of one object touches few nodes: these, without a look at all the others. */
+/* Reports one node that has changed, without a search through all nodes. */
 static void changed(struct cluster *c, struct known_node *m)
 {
 	m->stale = true;
@@ -251,8 +251,7 @@ static void drop_node(struct cluster *c, struct known_node *m)
 		c->n_present--;
 		changed(c, m);
 	}
-	/* Blocks that point to it keep it; those go as well when nobody owns them, at the next
-	 * list. */
+	/* While blocks refer to the node, keep the struct. */
 	if (!m->stale && !m->n_claims)
 		forget(c, m);
 }
@@ -278,7 +277,7 @@ void cluster_node(struct cluster *c, const json_t *node, bool gone)
 
 /* --- blocks --- */
 
-/* "host:NODE"; NULL: nobody's. */
+/* The node in "host:NODE". NULL: the block has no owner. */
 static const char *owner_of(const json_t *spec)
 {
 	const char *affinity = json_string_value(json_object_get(spec, "affinity"));
@@ -288,7 +287,7 @@ static const char *owner_of(const json_t *spec)
 		       : NULL;
 }
 
-/* The address at a place of the block. False: outside of it. */
+/* The address with this ordinal in the block. False: it is outside of the block. */
 static bool address_at(const struct cidr *block, size_t ordinal, struct cidr *out)
 {
 	const int len = block->family == AF_INET ? 4 : 16;
@@ -306,7 +305,7 @@ static bool address_at(const struct cidr *block, size_t ordinal, struct cidr *ou
 	return true;
 }
 
-/* The node that an address of the block is used on; NULL: none, or nobody says. */
+/* The node on which an address of the block is used. NULL: none, or not known. */
 static const char *user_of(const json_t *allocation, const json_t *attributes)
 {
 	const json_t *a, *secondary;
@@ -341,7 +340,7 @@ static void add_share(struct cluster *c, struct shares *s, const char *node,
 		s->all[s->n++] = (struct share){m, *cidr, granted};
 }
 
-/* Which node gets which part of the block. */
+/* Computes which node gets which part of the block. */
 static struct shares shares_of(struct cluster *c, const json_t *spec, const struct cidr *range)
 {
 	const json_t *allocations = json_object_get(spec, "allocations"), *v;
@@ -402,7 +401,7 @@ static bool add_claim(struct known_node *m, const struct share *s, const struct 
 	return true;
 }
 
-/* The block is divided like this from now on. */
+/* Replaces the shares of the block, and reports the nodes that this changes. */
 static void set_shares(struct cluster *c, struct block *b, const struct shares *s)
 {
 	const struct shares old = {b->shares, b->n_shares, 0};
@@ -414,7 +413,7 @@ static void set_shares(struct cluster *c, struct block *b, const struct shares *
 	for (size_t i = 0; i < s->n; i++)
 		if (add_claim(s->all[i].node, &s->all[i], b))
 			b->shares[b->n_shares++] = s->all[i];
-	/* The first or the last block changes the records of all nodes. */
+	/* If this is the first block or was the last one, the records of all nodes change. */
 	if (c->with_blocks != (c->n_blocks > 0))
 		deliver_stale(c);
 	for (size_t i = 0; i < old.n && ready(c); i++)
@@ -537,7 +536,7 @@ void cluster_list_end(struct cluster *c, enum cluster_kind kind, bool complete)
 	deliver_stale(c);
 }
 
-/* --- the rest --- */
+/* --- queries, making and freeing --- */
 
 const char *cluster_key(const struct cluster *c, const char *node, bool v6)
 {

@@ -1,16 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A Kubernetes cluster as records of its nodes: what Node objects say of themselves, joined with
- * Calico's IPAM blocks, which say whose the pods' addresses are. Names and rules are Calico's.
- * Pure.
+ * Makes records of the nodes of a Kubernetes cluster, from its Node objects and from Calico's IPAM
+ * blocks, which say which node each pod address belongs to. Names and rules are Calico's. Pure.
  *
  *   address      projectcalico.org/IPv4Address (IPv6Address), else the Node's InternalIP
  *   key          projectcalico.org/WireguardPublicKey (…KeyV6), else podveil.io/WireguardPublicKey
- *                (…KeyV6), which Felix does not remove; "off" there: it encrypts no more
+ *                (…KeyV6), which Felix does not remove; "off" there: it has stopped encrypting
  *   tunnel       projectcalico.org/IPv4WireguardInterfaceAddr, else its VXLAN or IPIP address;
- *                where there is no Calico, the first address of the first pod range
- *   pod ranges   the blocks that are affine to it and addresses of other nodes' blocks that live on
- *                it (tunnels' addresses are allocated like a pod's); where there are no blocks,
+ *                without Calico, the first address of the first pod range
+ *   pod ranges   the blocks with its affinity, and addresses of other nodes' blocks that are used
+ *                on it (a tunnel's address is allocated like a pod's); without blocks,
  *                spec.podCIDRs
  */
 #ifndef STORE_KUBERNETES_CLUSTER_H
@@ -31,11 +30,11 @@
 struct cluster;
 
 struct cluster_events {
-	/* A record is there or has changed (r), or is gone (NULL); not during a listing. */
+	/* A record is new or has changed (r), or is gone (NULL). Not called during a listing. */
 	void (*node)(void *context, const char *name, const struct node_record *r);
-	/* A list ended that does not have this node: does it stay all the same? NULL: none does. */
+	/* A list ended without this node. True: keep the node. NULL: keep none. */
 	bool (*keep)(void *context, const char *name);
-	/* An object is not used, or a part of it; what it said before stays. */
+	/* An object, or a part of it, cannot be used. What is known of it stays in force. */
 	void (*problem)(void *context, const char *object, const char *what);
 	void *context;
 };
@@ -43,18 +42,18 @@ struct cluster_events {
 struct cluster *cluster_new(const struct cluster_events *events); /* NULL: no memory */
 void cluster_free(struct cluster *c);
 
-/* A Node, or an IPAMBlock, of the API server; `gone`: it was deleted. */
+/* A Node, or an IPAMBlock, from the API server; `gone`: it was deleted. */
 void cluster_node(struct cluster *c, const json_t *node, bool gone);
 void cluster_block(struct cluster *c, const json_t *block, bool gone);
 
 enum cluster_kind { CLUSTER_NODES, CLUSTER_BLOCKS };
-/* A list begins, and ends: what was not given in between is gone, if it was `complete`. Nothing is
- * told until both kinds were listed once, or found missing. */
+/* A list begins, and ends. If it was `complete`, objects that were not given in between are gone.
+ * No record is reported before both kinds were listed once. */
 void cluster_list_begin(struct cluster *c, enum cluster_kind kind);
 void cluster_list_end(struct cluster *c, enum cluster_kind kind, bool complete);
 
-/* The annotation with a node's key as it is, for IPv4 (V6: the other) tunnels; "" where there is
- * none, NULL where the node is not there. Calico's, and our own. */
+/* The annotation with a node's key, unchanged: Calico's, and our own. "": there is none. NULL:
+ * there is no such node. */
 const char *cluster_key(const struct cluster *c, const char *node, bool v6);
 const char *cluster_own_key(const struct cluster *c, const char *node, bool v6);
 size_t cluster_count(const struct cluster *c);	/* nodes */

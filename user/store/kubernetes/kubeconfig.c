@@ -59,7 +59,7 @@ static int copy_path(const struct context *c, const json_t *o, const char *membe
 	return *out ? 0 : -ENOMEM;
 }
 
-/* What stands in the file itself, in base64. */
+/* Takes data that is in the file itself, in base64. */
 static int copy_data(const struct context *c, const json_t *o, const char *member, char **out)
 {
 	const char *text = json_string_value(json_object_get(o, member));

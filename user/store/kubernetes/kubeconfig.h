@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * How to reach a Kubernetes API server, and as whom: from a kubeconfig file, or from what every pod
- * is given. Pure but for reading files.
+ * The address of a Kubernetes API server, and the credentials for it: from a kubeconfig file, or
+ * from the service account that every pod has. Pure, except that it reads files.
  */
 #ifndef STORE_KUBERNETES_KUBECONFIG_H
 #define STORE_KUBERNETES_KUBECONFIG_H
@@ -18,8 +18,9 @@
 int kubeconfig_parse(const char *text, size_t len, const char *directory, struct credentials *out,
 		     char *problem, size_t room);
 
-/* $KUBECONFIG where it is set (its first file), else the pod's service account below `directory`
- * (SERVICE_ACCOUNT). 0, -ENOENT: neither is there, or others, with `problem` said. */
+/* Reads the first file of $KUBECONFIG if that is set, else the pod's service account below
+ * `directory` (SERVICE_ACCOUNT). 0, or -errno with what is wrong in `problem`; -ENOENT: there is
+ * neither. */
 int kubeconfig_find(const char *directory, struct credentials *out, char *problem, size_t room);
 
 #endif

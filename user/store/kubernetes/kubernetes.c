@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The store that is a Kubernetes API server. Nodes and Calico's IPAM blocks become records
- * (store/kubernetes/cluster.h), custom resources become settings; what is ours goes into annotations and a
- * condition of our own Node, and into Events.
+ * The store in a Kubernetes API server. Records come from Nodes and Calico's IPAM blocks
+ * (store/kubernetes/cluster.h), settings from custom resources. We write only annotations and a
+ * condition of our own Node, and Events.
  *
  *   kubernetes             settings in podveilconfigurations.podveil.io
  *   kubernetes:RESOURCE    settings there: felixconfigurations.crd.projectcalico.org, or
@@ -30,9 +30,10 @@
 #include "store/settings_json.h"
 #include "store/store.h"
 
-/* A resource that is taken out of the cluster tells first that its objects were deleted. */
+/* When a CustomResourceDefinition is removed, its objects are reported as deleted first. So wait,
+ * then list again to see whether the resource still exists. */
 #define CONFIRM_MS 3000
-/* What a list has lost another one may show: asked for ever more rarely. */
+/* If a list has lost objects, list again, with growing pauses. */
 #define LOST_FIRST_MS 4000
 #define LOST_MOST_MS  (30 * 60 * 1000)
 
@@ -54,10 +55,10 @@ struct kubernetes;
 struct collection {
 	struct kubernetes *k;
 	const char *what;
-	bool listed;	/* once, or found missing */
+	bool listed;	/* it was listed once, or found missing */
 	size_t objects; /* in the list under way */
 	struct reflector_list last;
-	struct backoff backoff; /* of lists that lost something */
+	struct backoff backoff; /* for new lists after one that lost objects */
 	struct reflector *reflector;
 };
 
@@ -71,15 +72,15 @@ struct kubernetes {
 	bool foreign[2]; /* see store_foreign_keys() */
 	struct node_status *own;
 	char uid[64];	   /* of our own Node */
-	bool seen;	   /* it is in the list under way */
-	bool there;	   /* it is there */
+	bool seen;	   /* our Node is in the list under way */
+	bool there;	   /* our Node exists */
 	size_t problems;   /* of the object that is being read */
-	bool settings_due; /* a list of them waits to be judged */
+	bool settings_due; /* judge_settings() has to handle a list */
 	uint64_t blocks_revision;
 	bool synced;
 };
 
-/* True: it is news. */
+/* Sets a problem. True: it is new. */
 static bool complain(struct kubernetes *k, enum health_extent extent, const char *what,
 		     const char *problem)
 {
@@ -113,7 +114,7 @@ static void on_record(void *context, const char *name, const struct node_record 
 		node_status_check(k->own, name);
 }
 
-/* What a list does not have, but is known, stays. */
+/* A node that the memory knows stays, even if a list does not have it. */
 static bool keep(void *context, const char *name)
 {
 	const struct kubernetes *k = context;
@@ -125,7 +126,8 @@ static void on_problem(void *context, const char *object, const char *what)
 {
 	struct kubernetes *k = context;
 
-	/* One at a time: the next one is told when this one is repaired. */
+	/* Report only the first problem of an object. The next one follows when that is
+	 * repaired. */
 	if (!k->problems++ && complain(k, HEALTH_PART, object, what))
 		log_warn("store: a part of an object is not used", "object=%s problem=\"%s\"",
 			 object, what);
@@ -181,8 +183,8 @@ static void visit_block_ranges(void *context, const struct memory_entry *e)
 		*(bool *)context = true;
 }
 
-/* Whose the addresses are is asked of blocks where there are any: where there were some, a server
- * that has none has lost them. */
+/* If there are blocks, they say which addresses belong to which node. If there were blocks before
+ * and the server has none now, it has lost them. */
 static void blocks_listed(struct kubernetes *k, const struct reflector_list *l)
 {
 	const bool older = l->there && l->revision < k->blocks_revision;
@@ -192,7 +194,7 @@ static void blocks_listed(struct kubernetes *k, const struct reflector_list *l)
 			  : older ? "the server's data are older than they were"
 				  : NULL;
 
-	/* Ranges that are remembered were those of blocks, and stay so until blocks are read. */
+	/* If remembered records have ranges from blocks, blocks are expected, too. */
 	if (!expected)
 		memory_each(k->place->memory, visit_block_ranges, &expected);
 	if (l->there)
@@ -206,7 +208,8 @@ static void blocks_listed(struct kubernetes *k, const struct reflector_list *l)
 		log_info("store: in order again", "resource=%s", c->what);
 	}
 	list_again_if(c, expected && why);
-	/* Where nothing of them was read yet, records go on as they are remembered. */
+	/* If blocks are expected but none was ever read, do not end the list: then no record is
+	 * reported, and the remembered ones stay in force. */
 	if (!expected || !none || cluster_blocks(k->cluster))
 		cluster_list_end(k->cluster, CLUSTER_BLOCKS, !l->passed_over && !(expected && why));
 }
@@ -230,7 +233,8 @@ static void on_settings(struct kubernetes *k, const json_t *o, bool gone)
 	settings_json_remember(k->place->memory, node, json_object_get(o, "spec"), source);
 }
 
-/* Our own Node says whether the server is the one it was, so it has to be known. */
+/* Our own Node identifies the server. So a list of settings is handled only when Nodes were
+ * listed. */
 static void judge_settings(struct kubernetes *k)
 {
 	const struct reflector_list *l = &k->collections[CONFIG].last;
@@ -264,7 +268,7 @@ static void settings_listed(struct kubernetes *k, const struct reflector_list *l
 			 known ? " settings=\"as they were\"" : "");
 }
 
-/* --- what the reflectors say --- */
+/* --- callbacks of the reflectors --- */
 
 static void on_object(void *context, const json_t *o, bool gone)
 {
@@ -377,7 +381,7 @@ static void on_begin(evutil_socket_t fd, short what, void *context)
 		log_error("no memory to watch the API server", "store=kubernetes");
 }
 
-/* --- the seam --- */
+/* --- interface --- */
 
 static void close_kubernetes(void *self)
 {
@@ -447,7 +451,8 @@ static int open_kubernetes(const char *where, const struct store_place *place, v
 	k->on_begin = evtimer_new(place->base, on_begin, k);
 	if (!k->cluster || !k->on_begin || evtimer_add(k->on_begin, &now))
 		goto fail;
-	/* Before the first record is published: what there is to say until then is not lost. */
+	/* Made before the first record is published, so that earlier states and Events are not
+	 * lost. */
 	if (place->node && own(k, place->node))
 		goto fail;
 	*self = k;
@@ -497,7 +502,7 @@ static int set(void *self, const char *node, const struct store_setting *changes
 {
 	struct kubernetes *k = self;
 
-	evtimer_del(k->on_begin); /* nobody needs to know the nodes for this */
+	evtimer_del(k->on_begin); /* do not watch nodes: a command that sets does not need them */
 	return kubernetes_set(k->place->base, k->rest, k->resource, node, changes, n);
 }
 

@@ -67,7 +67,7 @@ static int errno_of(const struct outcome *o)
 	}
 }
 
-/* An object with the changes, made new: those that remove something have nothing to do. */
+/* A new object with the changes. Changes that remove a setting are left out. */
 static char *fresh_object(const struct kubernetes_resource *r, const char *name, json_t *spec)
 {
 	json_t *o = json_pack("{s:s, s:s, s:{s:s}, s:O}", "apiVersion", r->api_version, "kind",

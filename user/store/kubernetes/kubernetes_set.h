@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Changes a settings object of Kubernetes as a person's command does: it waits for the answer.
+/* Changes a settings object of Kubernetes, as `podveil enable` does: it waits for the answer.
  * Thread: control. */
 #ifndef STORE_KUBERNETES_KUBERNETES_SET_H
 #define STORE_KUBERNETES_KUBERNETES_SET_H
@@ -15,8 +15,8 @@ struct kubernetes_resource {
 	const char *blocks; /* path of Calico's IPAM blocks beside it */
 };
 
-/* The object of a node, or of the cluster (NULL), made where there is none. 0, or -errno with a
- * line logged. Runs the event loop for up to 10 s a step. */
+/* Changes the object of a node, or of the cluster (NULL), or makes it if there is none. 0, or
+ * -errno, which is logged. Runs the event loop for up to 10 s per step. */
 int kubernetes_set(struct event_base *base, struct rest *rest, const struct kubernetes_resource *r,
 		   const char *node, const struct store_setting *changes, unsigned int n);
 

@@ -16,17 +16,17 @@
 #define CALL_MS	      10000
 #define SAME_MS	      600000 /* the same text within this is the same Event */
 #define EVERY_MS      60000
-#define EVERY_MS_NODE 100 /* for each node that there is */
+#define EVERY_MS_NODE 100 /* added for each node of the cluster */
 #define REMEMBERED    16
 #define MESSAGE_BYTES 1000
 #define TIME_TEXT     32
 
 struct notice {
-	char *reason, *message; /* NULL: none is here */
+	char *reason, *message; /* NULL: this place is free */
 	time_t first, last;
-	unsigned int count; /* that no Event has told yet */
-	uint64_t due;	    /* ms; of what waits (count > 0), or when the last Event was sent */
-	bool sent;	    /* once */
+	unsigned int count; /* occurrences that no Event has reported yet */
+	uint64_t due;	    /* ms; count > 0: when to send it; else when the last Event was sent */
+	bool sent;	    /* it was sent at least once */
 };
 
 struct node_events {
@@ -107,7 +107,7 @@ static void send_event(struct node_events *e, const struct notice *n)
 	free(text);
 }
 
-/* --- when --- */
+/* --- waiting --- */
 
 static void wait_until(struct node_events *e, uint64_t due, uint64_t now)
 {
@@ -117,7 +117,7 @@ static void wait_until(struct node_events *e, uint64_t due, uint64_t now)
 	evtimer_add(e->on_due, &wait);
 }
 
-/* The one that waits and is due first; NULL: none waits. */
+/* The waiting notice that is due first. NULL: none waits. */
 static struct notice *first_due(struct node_events *e)
 {
 	struct notice *first = NULL;
@@ -152,9 +152,10 @@ static void on_due(evutil_socket_t fd, short what, void *context)
 		wait_until(e, n->due, now);
 }
 
-/* --- what there is to tell --- */
+/* --- adding --- */
 
-/* Its place, or a free one, or that of what was told longest ago; NULL: all of them wait. */
+/* The place of this notice, or a free one, or that of the notice that was sent longest ago. NULL:
+ * all places have waiting notices. */
 static struct notice *place_of(struct node_events *e, const char *reason, const char *message)
 {
 	struct notice *free_one = NULL;
@@ -170,7 +171,7 @@ static struct notice *place_of(struct node_events *e, const char *reason, const 
 	return free_one;
 }
 
-/* Cut where a character ends. */
+/* Cuts the message at the end of a UTF-8 character. */
 static char *shortened(const char *message)
 {
 	size_t len = strlen(message);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Events of our own Node in Kubernetes. Many nodes see the same thing in the same moment, so each one
- * waits for a scattered while first; the same text within ten minutes is one Event, whose count says
- * how often; and a token bucket bounds how many there are: NODE_EVENTS_BURST at once, then one a
- * minute, more rarely the more nodes there are. What is not taken is not repeated.
+ * Events of our own Node in Kubernetes. Many nodes may see the same thing at the same moment, so
+ * each node waits for a random time first. The same text within ten minutes is one Event, with a
+ * count. A token bucket limits the number of Events: NODE_EVENTS_BURST at once, then one a minute,
+ * or fewer in a large cluster. An Event that the server refuses is not sent again.
  *
  * Thread: control.
  */

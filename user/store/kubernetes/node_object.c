@@ -94,11 +94,11 @@ static void take_key(const json_t *node, const char *name, char out[64])
 {
 	const char *text = annotation(node, name);
 
-	/* What is too long for a key is none; it differs from ours, which is what matters. */
+	/* A text that is too long is no key. It only matters that it differs from ours. */
 	snprintf(out, 64, "%s", strlen(text) < 64 ? text : "(too long)");
 }
 
-/* What the last agent said of itself: its reasons are announcer.c's. */
+/* Reads the condition that the node's agent has set last. announcer.c has its reasons. */
 static void take_condition(struct node_object *out, const json_t *node)
 {
 	const json_t *all = json_object_get(json_object_get(node, "status"), "conditions"), *v;

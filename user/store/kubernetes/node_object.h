@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a Node object of Kubernetes says that concerns us, in Calico's annotations and Kubernetes'
- * own fields (store/kubernetes/cluster.h has the table). Pure. */
+/* The parts of a Kubernetes Node object that concern us: Calico's annotations and Kubernetes' own
+ * fields (store/kubernetes/cluster.h has the table). Pure. */
 #ifndef STORE_KUBERNETES_NODE_OBJECT_H
 #define STORE_KUBERNETES_NODE_OBJECT_H
 
@@ -14,15 +14,15 @@ struct node_object {
 	struct cidr internal4, internal6;   /* the first InternalIP of each family */
 	struct cidr wireguard4, wireguard6; /* tunnel addresses */
 	struct cidr overlays[4];	    /* VXLAN, IPIP; IPv4, then IPv6 */
-	char key4[64], key6[64];	    /* Calico's annotations as they are; empty: none */
-	char own4[64], own6[64];	    /* ours likewise: a key, or CLUSTER_STOPPED */
+	char key4[64], key6[64];	    /* Calico's annotations, unchanged; empty: none */
+	char own4[64], own6[64];	    /* our own annotations: a key, or CLUSTER_STOPPED */
 	enum { CONDITION_NONE, CONDITION_ENCRYPTS, CONDITION_OFF } condition; /* PodveilReady */
 	struct cidr *spec; /* spec.podCIDRs; allocated */
 	size_t n_spec;
 };
 
-/* Replaces what `out` held, which was read before or is all zero. What cannot be understood counts
- * as absent and is told to `problem`, each thing once. */
+/* Replaces the content of `out`, which was read before or is all zero. Values that are not valid
+ * count as absent; each is reported to `problem`. */
 void node_object_read(struct node_object *out, const json_t *node,
 		      void (*problem)(void *context, const char *what), void *context);
 void node_object_fini(struct node_object *o);

@@ -26,7 +26,7 @@ struct node_status {
 	struct cluster *cluster;
 	char *node;
 	bool has_keys;
-	bool foreign[2];	/* another WireGuard's key is there */
+	bool foreign[2];	/* the key there is another WireGuard's */
 	char keys[2][KEY_TEXT]; /* IPv4, IPv6; empty: none */
 	struct rest_call *call; /* the patch under way */
 
@@ -52,8 +52,8 @@ static void write_time(char out[TIME_TEXT])
 
 /* --- patching our Node --- */
 
-/* Ours: the key, or that we have none and that this is meant. Nothing where another WireGuard has
- * one: should that go, it is not we who leave. */
+/* The value of our own annotation: our key, or CLUSTER_STOPPED. Empty if another WireGuard has its
+ * key there: when that key disappears, we have not stopped. */
 static const char *own_key(const struct node_status *s, bool v6)
 {
 	if (s->foreign[v6])
@@ -61,7 +61,7 @@ static const char *own_key(const struct node_status *s, bool v6)
 	return *s->keys[v6] ? s->keys[v6] : CLUSTER_STOPPED;
 }
 
-/* False where the node's annotations are what they should be. Absent and empty are the same. */
+/* Do the node's annotations differ from ours? Absent and empty are the same. */
 static bool differs(const struct node_status *s, bool v6)
 {
 	const char *there = cluster_key(s->cluster, s->node, v6);
@@ -109,14 +109,15 @@ static void on_patched(void *context, const struct rest_answer *a)
 	s->call = NULL;
 	if (o) {
 		s->troubled = false;
-		/* The watch will say so, too; but we know it now. */
+		/* The watch will report it, too, but later. */
 		cluster_node(s->cluster, o, false);
 	}
 	if (o && !differs(s, false) && !differs(s, true)) {
 		backoff_reset(&s->backoff);
 		push(s);
 	} else if (o) {
-		/* Changed meanwhile, or somebody takes it away on its way: not again and again. */
+		/* Our keys changed meanwhile, or somebody removes the annotations. Wait before the
+		 * next try. */
 		wait = backoff_next(&s->backoff, randombytes_random());
 		evtimer_add(s->on_again, &wait);
 	} else {
@@ -133,8 +134,9 @@ static void on_patched(void *context, const struct rest_answer *a)
 	json_decref(o);
 }
 
-/* Each change of a Node is sent to every node of the cluster. So a condition by itself waits for a
- * scattered while, and so does the next one: all nodes together write at most 50 a second. */
+/* Each change of a Node is sent to every node of the cluster. So a condition without keys waits for
+ * a random time, and so does the next one: all nodes together write at most about 50 times a
+ * second. */
 static void wait_for_turn(struct node_status *s)
 {
 	const uint32_t turn = budget_turn_ms(cluster_count(s->cluster));
@@ -144,7 +146,8 @@ static void wait_for_turn(struct node_status *s)
 	evtimer_add(s->on_condition, &wait);
 }
 
-/* The keys as soon as they differ; the condition with them, or when it is its turn. */
+/* Writes the keys as soon as they differ. Writes the condition with them, or when its wait is
+ * over. */
 static void push(struct node_status *s)
 {
 	const bool condition = s->condition_due && !evtimer_pending(s->on_condition, NULL);
@@ -223,7 +226,7 @@ void node_status_check(struct node_status *s, const char *node)
 {
 	const struct timeval now = {0, 0};
 
-	/* Not from within the cluster, which is telling. */
+	/* Do it later: the cluster calls us from within its own work. */
 	if (!strcmp(node, s->node) && !evtimer_pending(s->on_again, NULL))
 		evtimer_add(s->on_again, &now);
 }

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a node says of itself in Kubernetes, and only on its own Node: its public keys as Calico's
- * annotations and as our own, put back when somebody changes them; a condition PodveilReady; Events
- * (node_events.h). Keys and condition are tried until they succeed, with waits that grow and are
- * scattered.
+ * What a node publishes on its own Node in Kubernetes: its public keys, as Calico's annotations and
+ * as our own, which are restored when somebody changes them; a condition PodveilReady; Events
+ * (node_events.h). Keys and condition are written again until it succeeds, with growing random
+ * waits.
  *
- * Whatever is written to a Node is sent to every node of the cluster: n nodes that write once cost
- * n * n watch events. So a Node bears only what that node alone can say, and not what it sees of the
- * others: of n nodes that see one come, none writes.
+ * The API server sends each change of a Node to every node of the cluster: if n nodes write once,
+ * this makes n * n watch events. So a node writes only about itself, and nothing that it sees of
+ * others: when a new node appears, no other node writes.
  *
  * Thread: control.
  */
@@ -28,15 +28,16 @@ struct node_status *node_status_new(struct event_base *base, struct rest *rest,
 				    const char *node); /* NULL: no memory */
 void node_status_free(struct node_status *s);
 
-/* From now on these are our keys; all zero: none, which our annotation says. */
+/* Sets our keys. All zero: none, and our annotation says that we have stopped. */
 void node_status_keys(struct node_status *s, const uint8_t key4[32], const uint8_t key6[32]);
-/* The keys of these families are another WireGuard's on this node (Felix's): they stay as they are. */
+/* Says for which families another WireGuard on this node (Felix's) has its key there. Such a key is
+ * not changed. */
 void node_status_foreign_keys(struct node_status *s, bool v4, bool v6);
-/* The cluster has news of a node: is it ours, and is it as it should be? */
+/* A node has changed. If it is ours, checks its annotations. */
 void node_status_check(struct node_status *s, const char *node);
 void node_status_condition(struct node_status *s, const struct store_state *state);
 void node_status_event(struct node_status *s, const char *reason, const char *message);
-/* Runs the event loop until the keys are there; at most so long. */
+/* Runs the event loop until the keys are in the cluster, at most `ms` milliseconds. */
 void node_status_flush(struct node_status *s, unsigned int ms);
 
 #endif

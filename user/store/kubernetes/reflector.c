@@ -16,7 +16,8 @@
 #define LIST_MS	      60000
 #define MISSING_S     60
 #define VERSION_BYTES 64
-/* The server ends a watch after this; scattered, so that they do not all begin anew together. */
+/* The server ends a watch after this time and a random part, so that they do not all end
+ * together. */
 #define WATCH_MIN_S 1800
 /* A watch that lasts this long counts as working. */
 #define STANDS_S 2
@@ -31,7 +32,7 @@ struct reflector {
 	char version[VERSION_BYTES]; /* empty: a list is due */
 	char *more;		     /* the next page */
 	bool expired, received_any, watching;
-	bool passed_over; /* something of the list that was made last, or is under way */
+	bool passed_over; /* an object of the last list, or of the one under way, was skipped */
 };
 
 static void start(struct reflector *r);
@@ -47,7 +48,7 @@ static void pass_over(struct reflector *r, const char *what)
 	report_problem(r, false, what);
 }
 
-/* The watch works. Only that proves that the list was complete. */
+/* The watch works. Only this proves that the list was complete. */
 static void report_recovery(struct reflector *r)
 {
 	backoff_reset(&r->backoff);
@@ -127,7 +128,7 @@ static void missing(struct reflector *r)
 	evtimer_add(r->on_again, &wait);
 }
 
-/* The page's envelope says whether there are more, and which version it is. */
+/* Reads from the page's envelope whether there are more pages, and the list's version. */
 static int page_done(struct reflector *r, const char *envelope)
 {
 	json_t *o = json_loads(envelope, 0, NULL), *metadata = json_object_get(o, "metadata");
@@ -212,7 +213,7 @@ static void on_event(void *context, const char *text, size_t len)
 	const json_t *o = json_object_get(e, "object");
 
 	if (!type || !o) {
-		r->expired = true; /* garbage: what it was to say is lost, so list anew */
+		r->expired = true; /* not an event: something is lost, so list again */
 	} else if (!strcmp(type, "BOOKMARK")) {
 		advance(r, version_of(o));
 	} else if (!strcmp(type, "ERROR")) {
@@ -230,7 +231,7 @@ static bool on_news(void *context, const char *bytes, size_t n)
 	struct reflector *r = context;
 	const int err = splitter_feed(&r->splitter, bytes, n);
 
-	/* An event was too large to read. Only a new list shows what it said. */
+	/* An event was too large to read. A new list is needed to see the change. */
 	if (r->splitter.too_large)
 		r->expired = true;
 	if (r->received_any && !r->expired)
@@ -261,7 +262,7 @@ static void on_watched(void *context, const struct rest_answer *a)
 	evtimer_del(r->on_stands);
 	if (r->expired || r->passed_over || a->status == 410 || a->status == 404)
 		forget_list(r);
-	/* A watch that ends in good order was ended by its time limit, or by a server that goes
+	/* A watch that ends without an error was ended by its time limit, or the server shuts
 	 * down. */
 	if (ended && r->received_any && !r->expired)
 		start(r);
@@ -331,7 +332,7 @@ static void on_list_again(evutil_socket_t fd, short what, void *context)
 	(void)fd;
 	(void)what;
 	if (r->call && !r->watching)
-		return; /* one is under way */
+		return; /* a list is under way */
 	forget_list(r);
 	rest_cancel(r->call);
 	r->call = NULL;

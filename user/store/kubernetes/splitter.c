@@ -40,7 +40,7 @@ static int append(char **to, size_t *len, size_t *room, char c)
 	return 0;
 }
 
-/* The depth at which objects begin: the stream's top, or in the list that is the member's. */
+/* The depth at which objects begin: in the member's list, or at the top of the stream. */
 static unsigned int ground(const struct splitter *s)
 {
 	return s->in_items ? 2 : 0;
@@ -51,7 +51,7 @@ static bool gathering(const struct splitter *s)
 	return (!s->member || s->in_items) && s->depth > ground(s);
 }
 
-/* `"items":` stands before the bracket that opens now. */
+/* Is `"items":` in front of the bracket that opens now? */
 static bool is_member(const struct splitter *s)
 {
 	const size_t len = strlen(s->member);
@@ -67,10 +67,10 @@ static bool is_member(const struct splitter *s)
 	       s->rest[at - 1] == '"';
 }
 
-/* Belongs to what is around the objects. */
+/* Adds a character to the envelope. */
 static int keep_rest(struct splitter *s, char c)
 {
-	/* Between the elements there are commas and blanks only; they go. */
+	/* Between the objects there may be only commas and blanks, which are dropped. */
 	if (!s->member || (s->in_items && s->depth == 2 && c != ']'))
 		return strchr(" \t\r\n,", c) ? 0 : -EINVAL;
 	if (s->rest_len >= REST_MAX_BYTES)
