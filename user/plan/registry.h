@@ -92,7 +92,8 @@ struct registry_range {
 
 struct registry_input {
 	const char *self;
-	const struct node_record *const *nodes; /* sorted by name, each once, including ourselves */
+	const struct node_record *const
+		*nodes; /* sorted by name, each once, ourselves among them */
 	size_t n_nodes;
 	const uint8_t *own_keys[REGISTRY_FAMILIES]; /* public; NULL: none yet */
 	const struct cidr *own; /* our addresses; no pod range may contain them */
