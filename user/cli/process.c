@@ -166,8 +166,8 @@ void process_ready(int status)
 		log_debug("the parent process does not wait for readiness", "errno=%d", errno);
 	close(ready_pipe);
 	ready_pipe = -1;
-	/* The caller may wait until these are closed. Standard error stays open only if the
-	 * variable says so: a terminal may go away. */
+	/* The caller may wait until these are closed. Standard error stays open only with
+	 * PODVEIL_LOG_STDERR: a terminal may go away. */
 	null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	if (null < 0)
 		return;

@@ -44,7 +44,7 @@ struct filter_device {
 int device_filters_attach(struct device_filters *g, const struct filter_device *wanted, size_t n);
 int device_filters_detach_others(struct device_filters *g);
 
-/* For the devices of device_filters_attach(). */
+/* The state of the devices that were given to device_filters_attach(). */
 struct filter_state {
 	int ifindex;
 	bool stands; /* both programs are attached, and in front of all others */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* divert, the program on the uplink, and its maps. Unlike the other programs, a link attaches it:
+/* divert, the program on the uplink, and its maps. It is attached by a link that is not pinned:
  * when the process ends, the kernel receives the messages again. */
 #include <bpf/bpf.h>
 #include <errno.h>

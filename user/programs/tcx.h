@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * TCX (Linux 6.6): an ordered list of BPF programs on a device, which run before all clsact
- * filters. A link attaches each program. The program stays while somebody holds the link's
+ * filters. Each program is attached by a link. The program stays while somebody holds the link's
  * descriptor, or while the link is pinned; `tc` cannot remove it. libbpf supports TCX since 1.3,
  * but Debian 12 has 1.1. So this calls bpf(2) directly.
  *

@@ -48,8 +48,8 @@ int first_line_apply_settings(struct first_line *f, const struct settings *s,
 			      const struct node_record *self);
 /* In strict mode, sets both parts as the input requires. Otherwise removes them, except what host
  * encryption needs. Call it before traffic is steered or sent, and first_line_remove_old()
- * afterwards. Only the latter moves the rule to the front, after the tunnels' rule has moved. 0 or
- * -errno; logged. first_line_get_state() tells which part is missing. */
+ * afterwards. Only the latter moves the rule to an earlier place: the tunnels' rule must move there
+ * first. 0 or -errno; logged. first_line_get_state() tells which part is missing. */
 int first_line_apply(struct first_line *f, const struct first_line_input *in);
 int first_line_remove_old(struct first_line *f);
 /* Puts back what is missing. `network`: check the routes and the rule, too (after a change was

@@ -108,7 +108,7 @@ static void want(FILE *out, const char *assignment)
 }
 
 /* Felix changes the device with its WireGuard's name, and rules to its routing tables. Writes the
- * assignments that its environment needs. Writes nothing: Felix does not disturb us. */
+ * assignments that its environment needs. Writes nothing if Felix does not disturb us. */
 static void judge(const char *all, size_t len, const struct settings *s, FILE *out)
 {
 	const char *interface4 = variable(all, len, "FELIX_WIREGUARDINTERFACENAME");

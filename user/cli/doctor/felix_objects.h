@@ -20,8 +20,8 @@ struct felix_objects {
 	char interface4[IF_NAMESIZE], interface6[IF_NAMESIZE]; /* empty: not set there */
 };
 
-/* Asks the API server of the agent's store. Without an agent, the environment names it. Takes some
- * seconds at most. */
+/* Asks the API server if the agent's store is Kubernetes. Without an agent, the environment names
+ * the store. Takes some seconds at most. */
 void felix_objects_read(struct felix_objects *out);
 
 #endif
