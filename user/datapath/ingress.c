@@ -98,7 +98,7 @@ static void deliver(struct worker *w, struct remote *r, uint8_t *inner, uint32_t
 	join_add(w->join, inner, &p);
 }
 
-/* Decrypts what is queued and delivers what is authentic, new and allowed. */
+/* Decrypts the queued messages and delivers those that are authentic, new and allowed. */
 static void open_batch(struct worker *w)
 {
 	struct ingress *in = &w->ingress;

@@ -30,11 +30,12 @@ struct device_params {
 	struct event_base *base; /* the control thread's loop */
 	const char *name;	 /* of the tunnel device */
 	const char *inner_name;	 /* of the inner end; NULL: derived from name */
-	unsigned int workers;	 /* 0: one less than cores, 1 to PV_MAX_WORKERS */
-	unsigned int queues;	 /* room for so many workers later; less than `workers`: no more */
-	/* Twice the queues: after a kill, the next process takes those that the kernel has not yet
-	 * to give back. Not for a device that may be moved to another network namespace: without
-	 * classify, which stays behind, the kernel also sends to queues that nobody serves. */
+	unsigned int workers;	 /* 0: cores - 1, but at least 1 and at most PV_MAX_WORKERS */
+	unsigned int queues;	 /* the most workers later; below `workers`: same as `workers` */
+	/* Make twice as many queues. After a process was killed, the kernel holds its queues for a
+	 * while; the next process then uses the other half. Not for a device that may be moved to
+	 * another network namespace: the program classify does not move with it, and without classify
+	 * the kernel also sends to queues that no worker serves. */
 	bool second_half;
 	uint32_t mtu;	     /* 0: 1420 */
 	bool per_packet;     /* no superpackets, even where the kernel can */
@@ -43,7 +44,8 @@ struct device_params {
 	const char *uplink;  /* for `xdp`; NULL: the device by which the first peer is reached */
 	bool low_latency;    /* see device_set_low_latency() */
 	bool adopt;	     /* take over a tunnel device that a dead process left */
-	/* The tunnel device is gone: the owner should free. */
+	/* The three callbacks run on the control thread. */
+	/* The tunnel device is gone. The owner should call device_free(), but not from here. */
 	void (*ended)(struct device *d, void *context);
 	/* The tunnel device has a new name: device_name(). */
 	void (*renamed)(struct device *d, void *context);

@@ -46,7 +46,7 @@ struct tunnel {
 	struct steering *steering; /* peers and routes */
 	struct event *linger;
 	struct {
-		unsigned int seconds, quiet; /* for so long it is off, and nothing has come */
+		unsigned int seconds, quiet; /* s since it was disabled; s without a packet */
 		uint64_t packets;	     /* decrypted, as last seen */
 		bool with_keys;		     /* others still publish keys */
 	} off;
