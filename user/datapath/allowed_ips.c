@@ -180,7 +180,7 @@ int allowed_ips_insert(struct allowed_ips *a, const struct cidr *cidr, struct re
 		return 0;
 	}
 	shared = common(there->prefix, prefix);
-	if (shared >= length) { /* the new prefix covers what is there */
+	if (shared >= length) { /* the new prefix covers the present one */
 		give(a, fresh, cidr->family, owner);
 		fresh->child[bit_at(there->prefix, length)] = there;
 		rcu_assign_pointer(*link, fresh);

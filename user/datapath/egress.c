@@ -16,8 +16,8 @@
 #define INNER_MAX (WIRE_MAX_MESSAGE - (uint32_t)MESSAGE_DATA_OVERHEAD)
 
 #define ICMP_ROOM     1280
-#define ICMP_PER_TICK 10		    /* answers a worker may give ... */
-#define ICMP_TICK     (100 * NSEC_PER_MSEC) /* ... in so long */
+#define ICMP_PER_TICK 10		    /* ICMP errors that a worker may send in ... */
+#define ICMP_TICK     (100 * NSEC_PER_MSEC) /* ... this time */
 
 /* An inner packet on its way: the frames without the Ethernet header. */
 struct outbound {

@@ -287,7 +287,7 @@ void worker_free(struct worker *w)
 
 		atomic_store(&w->stopping, true);
 		if (write(w->kick, &one, sizeof(one)) < 0 && errno != EAGAIN)
-			abort(); /* an eventfd that cannot be written is no eventfd */
+			abort(); /* no other error is possible on an eventfd */
 		pthread_join(w->thread, NULL);
 	}
 	if (w->xsk)

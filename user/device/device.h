@@ -34,11 +34,11 @@ struct device_params {
 	unsigned int queues;	 /* the most workers later; below `workers`: same as `workers` */
 	/* Make twice as many queues. After a process was killed, the kernel holds its queues for a
 	 * while; the next process then uses the other half. Not for a device that may be moved to
-	 * another network namespace: the program classify does not move with it, and without classify
-	 * the kernel also sends to queues that no worker serves. */
+	 * another network namespace: the program classify does not move with it, and without
+	 * classify the kernel also sends to queues that no worker serves. */
 	bool second_half;
 	uint32_t mtu;	     /* 0: 1420 */
-	bool per_packet;     /* no superpackets, even where the kernel can */
+	bool per_packet;     /* no superpackets, even if the kernel supports them */
 	const char *aead;    /* NULL: the fastest */
 	enum wire_mode wire; /* see device_set_wire() */
 	const char *uplink;  /* for `xdp`; NULL: the device by which the first peer is reached */

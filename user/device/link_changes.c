@@ -191,7 +191,7 @@ static void on_link(void *context, enum link_event e, const struct link_info *li
 	case LINK_CHANGED:
 	case LINK_GONE:
 		if (link->ifindex == d->inner_ifindex && e == LINK_CHANGED)
-			device_set_carrier(d, link->carrier); /* also if only for a moment */
+			device_set_carrier(d, link->carrier); /* even if it lasted a moment only */
 		if (link->ifindex == d->inner_ifindex ||
 		    (link->ifindex == d->tunnel_ifindex && !d->in_other_namespace))
 			news->concerns_us = true;
