@@ -9,7 +9,8 @@
 
 struct keypair *keypair_new(const struct noise_keys *keys, struct remote *remote, uint64_t now)
 {
-	/* Aligned to a cache line. */
+	/* Aligned to a cache line: the keys fill the first line, so the counter that all workers
+	 * change is in another one. */
 	struct keypair *k = aligned_alloc(64, (sizeof(*k) + 63) & ~(size_t)63);
 
 	if (!k)
