@@ -112,8 +112,7 @@ static void device(struct walk *w, size_t family)
 
 /* --- things with the name of a tunnel device --- */
 
-/* Did a dead agent leave this name? So it is if no process serves it and no device of others has
- * it. */
+/* Did a dead agent leave this name? True if no process serves it and no device of others has it. */
 static bool is_left(const struct walk *w, const char *name)
 {
 	struct link_info there, tunnel, inner;
