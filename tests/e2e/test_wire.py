@@ -80,7 +80,7 @@ def test_both_ends(ipv6_uplink):
             sent, received = frames(node)
             assert sent > 20000 and received > 20000
             nothing_was_lost(node)
-        # Both count the same (a keepalive may be under way).
+        # Both ends count the same bytes (a keepalive may be under way).
         assert abs(left.transfer(right)[0] - right.transfer(left)[1]) <= 64
 
 
@@ -120,7 +120,7 @@ def test_frames_are_what_the_kernel_would_send(ipv6_uplink):
                 assert ip.hlim == 64 and ip.tc & 3 == 1
             else:
                 assert ip.ttl == 64 and ip.tos & 3 == 1 and not ip.flags & 2
-        # Sums: scapy's own of the same packet. (Those of the kernel's sockets are unfinished here.)
+        # The checksums are those that scapy computes. (Those of the kernel's sockets are not finished here.)
         ours = [p for p in seen if p[UDP].chksum == Ether(rebuilt(p))[UDP].chksum]
         assert len(ours) >= 4
 
