@@ -90,7 +90,7 @@ static void expect(struct told *t, const char *line)
 		fail_msg("\"%s\" was not told, but:\n%s", line, t->text);
 }
 
-/* Writes a file and waits until it is reported: then all earlier changes were handled. */
+/* Writes settings and waits until they are reported: then all earlier changes were handled. */
 static void settle(struct told *t)
 {
 	static int n;
@@ -370,7 +370,7 @@ static void what_is_deleted_is_gone(void **state)
 	t->text[0] = 0;
 	shell(t, "rm store/nodes/b.json store/config/default.json");
 	open_store(t);
-	assert_int_equal(store_replay_memory(t->store), 4); /* with settle()'s node */
+	assert_int_equal(store_replay_memory(t->store), 4); /* with settle()'s settings */
 	expect(t, "synced");
 	expect(t, "node b gone 0");
 	expect(t, "settings *");
