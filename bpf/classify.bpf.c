@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * TC egress of the tunnel device: finds the peer of a packet by its destination and leaves what it
- * found as a stamp (podveil/stamp.h). Packets without a peer go on to the worker, which alone can
- * answer the sender.
+ * TC egress of the tunnel device: finds the peer of a packet by its destination address and writes
+ * it into the packet as a stamp (podveil/stamp.h). Packets without a peer go on to the worker,
+ * because only the worker can send the ICMP answer.
  */
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
@@ -20,7 +20,7 @@
 #define IP4_DESTINATION (ETH_HLEN + 16)
 #define IP6_DESTINATION (ETH_HLEN + 24)
 
-/* Linux 6.2. */
+/* Since Linux 6.2. */
 extern void *bpf_cast_to_kern_ctx(void *ctx) __ksym __weak;
 
 static __always_inline const struct pv_allowed *find_peer4(const __u8 *destination)
@@ -39,15 +39,15 @@ static __always_inline const struct pv_allowed *find_peer6(const __u8 *destinati
 	return bpf_map_lookup_elem(&allowed_ips6, &key);
 }
 
-/* Does it bear the mark of outer packets? */
+/* Is it an outer packet, by its mark? */
 static __always_inline bool is_marked(const struct pv_settings *s, const struct __sk_buff *skb)
 {
 	return s->fwmark && (skb->mark & s->fwmark_mask) == (s->fwmark & s->fwmark_mask);
 }
 
-/* Of a superpacket that a worker can cut; 0: it is none. Of other kinds (a pod's own tunnel, what a
- * virtual machine sent) the tunnel device says that it cannot, and the kernel cuts them behind
- * classify, into packets with the stamp of the whole. */
+/* The segment size of a superpacket that a worker can cut; else 0. The tunnel device does not offer
+ * offloads for other kinds (a pod's own tunnel, packets of a virtual machine). The kernel cuts
+ * those after classify, and each piece carries the stamp of the whole packet. */
 static __always_inline __u16 segment_size(struct __sk_buff *skb)
 {
 	const struct sk_buff *kernel_skb = bpf_cast_to_kern_ctx(skb);
@@ -60,7 +60,7 @@ static __always_inline __u16 segment_size(struct __sk_buff *skb)
 	return BPF_CORE_READ(info, gso_type) & ~known ? 0 : skb->gso_size;
 }
 
-/* What a stamp's flags say of a checksum that is not finished. */
+/* The stamp's flags for an unfinished checksum. */
 static __always_inline __u16 checksum_flags(struct __sk_buff *skb)
 {
 	const struct sk_buff *kernel_skb = bpf_cast_to_kern_ctx(skb);
@@ -76,13 +76,13 @@ static __always_inline __u16 checksum_flags(struct __sk_buff *skb)
 	       offset / 2 << PV_STAMP_CSUM_OFFSET;
 }
 
-/* Which of so many workers takes this flow. */
+/* The worker for this flow: 0 to workers - 1. */
 static __always_inline __u32 worker_of(struct __sk_buff *skb, __u32 workers)
 {
 	return workers > 1 ? bpf_get_hash_recalc(skb) % workers : 0;
 }
 
-/* `allowed` NULL: nobody's. */
+/* allowed NULL: the destination belongs to no peer. */
 static __always_inline struct pv_stamp stamp_for(const struct pv_allowed *allowed, __u16 flags,
 						 __u16 gso_size)
 {
@@ -134,22 +134,22 @@ static __always_inline int classify_packet(struct __sk_buff *skb, __u16 flags, _
 		COUNT(drop_malformed);
 		return TC_ACT_SHOT;
 	}
-	/* Sent on queue 1 + i it arrives on queue i (user/netlink/link.h); and the kernel takes for
-	 * sending the queue that is recorded, which it counts from one. */
+	/* A packet sent on queue 1 + i arrives on queue i of the inner end (user/netlink/link.h).
+	 * queue_mapping holds the queue plus one: so it is 2 + i. */
 	if (s->queues > 1)
 		skb->queue_mapping = 2 + s->first_queue + worker_of(skb, s->workers);
 	COUNT(classified);
 	return TC_ACT_OK;
 }
 
-/* Superpackets and unfinished checksums may come. */
+/* For tunnel devices with offloads: superpackets and unfinished checksums are possible. */
 SEC("tc")
 int classify(struct __sk_buff *skb)
 {
 	return classify_packet(skb, checksum_flags(skb), segment_size(skb));
 }
 
-/* The tunnel device's offloads are off: each packet is whole and finished. */
+/* For tunnel devices without offloads: no superpackets, and all checksums are finished. */
 SEC("tc")
 int classify_whole(struct __sk_buff *skb)
 {

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * XDP on the uplink, in `xdp` wire mode: hands WireGuard data messages to the AF_XDP socket of the
- * queue they came by. Whatever is not certainly one of those goes on to the kernel, and so does
- * everything where the queue has no socket (a worker has none there, the process is gone).
+ * XDP on the uplink, in `xdp` wire mode: passes WireGuard data messages to the AF_XDP socket of the
+ * queue on which they arrived. All other packets go on to the kernel. So do data messages on a
+ * queue without a socket (no worker uses this queue, or the process has ended).
  *
- * What the kernel would check and nobody checks later is checked here: that the packet is meant for
- * this machine, and the IPv4 header's sum. UDP's sum is not: it is unfinished between veth ends,
- * and what it covers is authenticated, but for the ports.
+ * The packets skip the kernel's checks, so two of them are made here: the packet is addressed to
+ * this machine, and the IPv4 header checksum is right. The UDP checksum is not checked: between
+ * veth ends it is unfinished, and WireGuard authenticates the content (not the ports).
  */
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
@@ -25,10 +25,10 @@
 #define DATA_MIN    32
 #define UDP_HEADER  8
 #define PLAIN_IP4   0x45   /* version 4, no options */
-#define IP_PIECE    0x3fff /* more fragments, or an offset */
+#define IP_PIECE    0x3fff /* more fragments, or an offset: a fragment */
 #define IP4_CLASS_D 224
 
-/* UDP's header, and what a message begins with. */
+/* The UDP header and the first four bytes of the message. */
 struct datagram {
 	__be16 source, destination, length, sum;
 	__u8 type, reserved[3];
@@ -47,7 +47,7 @@ static __always_inline bool sum_is_right(const struct iphdr *ip)
 	return sum == 0xffff;
 }
 
-/* The datagram behind an IPv4 header, or NULL. */
+/* The UDP datagram behind an IPv4 header. NULL: none, or it is not valid and whole. */
 static __always_inline const struct datagram *in_ip4(const struct iphdr *ip, const void *end,
 						     struct pv_address *to)
 {
@@ -77,7 +77,7 @@ static __always_inline const struct datagram *in_ip6(const struct ipv6hdr *ip, c
 	    ip->payload_len != d->length || !d->sum ||
 	    bpf_ntohs(ip->payload_len) > end - (const void *)d)
 		return NULL;
-	/* No group, and none of the special ones: unspecified, loopback, mapped. */
+	/* The source must not be multicast, unspecified, loopback or IPv4-mapped. */
 	source = ip->saddr.in6_u.u6_addr32;
 	if (ip->saddr.in6_u.u6_addr8[0] == 0xff || (!source[0] && !source[1]))
 		return NULL;
@@ -92,7 +92,7 @@ static __always_inline bool same_mac(const __u8 *a, const __u8 *b)
 	return x[0] == y[0] && x[1] == y[1] && x[2] == y[2];
 }
 
-/* The data message for us that the frame is, or NULL. */
+/* The WireGuard data message in the frame. NULL: the frame holds none for this machine. */
 static __always_inline const struct datagram *message(struct xdp_md *ctx,
 						      const struct pv_divert_settings *s)
 {
@@ -112,7 +112,7 @@ static __always_inline const struct datagram *message(struct xdp_md *ctx,
 	    bpf_ntohs(d->length) < UDP_HEADER + DATA_MIN || d->type != DATA || d->reserved[0] ||
 	    d->reserved[1] || d->reserved[2])
 		return NULL;
-	/* Several messages that were joined: the kernel cuts them apart. */
+	/* Several joined messages: the kernel must cut them. */
 	if (s->generic && segment_size(ctx))
 		return NULL;
 	return bpf_map_lookup_elem(&local_addresses, &to) ? d : NULL;

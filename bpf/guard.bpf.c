@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * TC egress of the devices that lead out of the node. A packet for a pod of another node is plaintext,
- * bare or wrapped, whatever mark it bears: WireGuard's own packets go to nodes, never to pods. It
- * is counted, as leaked where encryption with that node stood. In strict mode it is dropped, and so
- * is what cannot be read and may hide one.
+ * TC egress of the devices that lead out of the node. A packet for a pod of another node is
+ * plaintext here, encapsulated or not, and whatever its mark: WireGuard's own packets go to nodes,
+ * never to pods. guard counts it; the packet counts as leaked if encryption with that node was
+ * established before. In strict mode guard drops it. It then also drops packets that it cannot
+ * read, because they may hide such a packet.
  */
 #include <linux/bpf.h>
 #include <linux/pkt_cls.h>
@@ -43,7 +44,7 @@ int guard(struct __sk_buff *skb)
 	return check_egress(skb, ETHERNET);
 }
 
-/* The same for devices whose packets begin with the IP header. */
+/* For devices whose packets begin with the IP header. */
 SEC("tc")
 int guard_ip(struct __sk_buff *skb)
 {

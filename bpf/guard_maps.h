@@ -9,7 +9,7 @@
 
 #include "podveil/guard.h"
 
-/* Weak, so that the linker makes one map of the declarations in several objects. */
+/* Weak: several objects declare these maps, and the linker makes one map of each. */
 #define MAP SEC(".maps") __weak
 
 struct {
@@ -42,7 +42,7 @@ struct {
 	__type(value, struct pv_counters);
 } guard_counters MAP;
 
-/* NULL: nothing was set yet. */
+/* NULL: no settings were written yet. */
 static __always_inline const struct pv_guard_settings *settings(void)
 {
 	const __u32 zero = 0;
@@ -58,7 +58,7 @@ static __always_inline const struct pv_guard_settings *settings(void)
 			__sync_fetch_and_add(&_c->field, 1);                                       \
 	} while (0)
 
-/* What the longest range says that covers an address: enum pv_guard_kind, or 0. */
+/* The kind of the longest range that covers an address: enum pv_guard_kind. 0: no range does. */
 static __always_inline __u32 kind_of(__u8 version, const __u8 *address)
 {
 	const struct pv_guard_range *range;
@@ -77,7 +77,7 @@ static __always_inline __u32 kind_of(__u8 version, const __u8 *address)
 	return range ? range->kind : 0;
 }
 
-/* Other people's filters on the device still get their turn. */
+/* Filters of other programs on the device still run. */
 #define PASS TC_ACT_UNSPEC
 
 #endif

@@ -9,7 +9,7 @@
 
 #include "podveil/maps.h"
 
-/* Weak, so that the linker makes one map of the declarations in several objects. */
+/* Weak: several objects declare these maps, and the linker makes one map of each. */
 #define MAP SEC(".maps") __weak
 
 struct {
@@ -36,7 +36,7 @@ struct {
 	__type(value, struct pv_allowed);
 } allowed_ips6 MAP;
 
-/* Starts small, so that a dump stays readable; the loader replaces it by a larger one. */
+/* Starts small, so that a dump stays readable. The loader replaces it with a larger one. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 16);
@@ -67,7 +67,7 @@ struct {
 	__type(value, __u32);
 } xsks MAP;
 
-/* Of the uplink, by its queue. */
+/* AF_XDP sockets on the uplink; key: the uplink's queue. */
 struct {
 	__uint(type, BPF_MAP_TYPE_XSKMAP);
 	__uint(max_entries, PV_MAX_WORKERS);
@@ -90,7 +90,7 @@ struct {
 	__type(value, __u32);
 } local_addresses MAP;
 
-/* The counters of the processor that we run on. */
+/* The counter slot of the current processor. */
 static __always_inline struct pv_counters *our_counters(void)
 {
 	__u32 slot = PV_MAX_WORKERS + bpf_get_smp_processor_id() % PV_KERNEL_SLOTS;

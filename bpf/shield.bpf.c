@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * TC ingress of the devices that lead out of the node. Plaintext in the name of a pod of another
- * node is counted, as leaked where encryption with that node stood. In strict mode it is dropped, so
- * that nobody talks to a pod past the encryption, and so is what cannot be read and may hide such a
- * packet. What comes to a WireGuard port of the node itself and is no WireGuard message ends here.
+ * TC ingress of the devices that lead out of the node. A packet whose source is a pod of another
+ * node is plaintext here. shield counts it; the packet counts as leaked if encryption with that
+ * node was established before. In strict mode shield drops it, so that nobody can reach a pod
+ * without encryption. It then also drops packets that it cannot read, because they may hide such a
+ * packet. In both modes it drops malformed messages to the WireGuard ports of the node itself.
  */
 #include <linux/bpf.h>
 #include <linux/pkt_cls.h>
@@ -18,7 +19,7 @@ enum { FAMILY_IP4 = 2, FAMILY_IP6 = 10 }; /* AF_INET, AF_INET6 */
 
 static __always_inline bool well_formed(struct __sk_buff *skb, const struct datagram *d)
 {
-	/* 0: several were joined, and only the first one's type is seen. */
+	/* 0: several joined datagrams; only the first one's type can be checked. */
 	const __u32 len = skb->gso_size ? 0 : d->length - UDP_HEADER;
 	__u8 head[4];
 
@@ -38,7 +39,7 @@ static __always_inline bool well_formed(struct __sk_buff *skb, const struct data
 	return false;
 }
 
-/* Is it addressed to the node itself? Routing knows all of its addresses. */
+/* Is it addressed to the node itself? The routing table knows the node's addresses. */
 static __always_inline bool is_for_node(struct __sk_buff *skb, const struct datagram *d)
 {
 	struct bpf_fib_lookup to = {.ifindex = skb->ifindex, .l4_protocol = IPPROTO_UDP};
@@ -62,7 +63,7 @@ static __always_inline int on_message(struct __sk_buff *skb, const struct pv_gua
 {
 	const bool good = well_formed(skb, d);
 
-	/* A pod may use the same port for what it likes. */
+	/* A pod may use the same port for something else. */
 	if ((good && !s->mark_ingress) || !is_for_node(skb, d))
 		return PASS;
 	if (!good) {
@@ -105,7 +106,7 @@ int shield(struct __sk_buff *skb)
 	return check_ingress(skb, ETHERNET);
 }
 
-/* The same for devices whose packets begin with the IP header. */
+/* For devices whose packets begin with the IP header. */
 SEC("tc")
 int shield_ip(struct __sk_buff *skb)
 {

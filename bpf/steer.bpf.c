@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * XDP on the inner end: hands each packet to the AF_XDP socket of its queue. Without a socket (the
- * process is gone) it is dropped: nothing that was to be encrypted goes anywhere else.
+ * XDP on the inner end of the veth pair: passes each packet to the AF_XDP socket of its queue. A
+ * queue without a socket (the process has ended) drops the packet, so it never leaves unencrypted.
  */
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
@@ -14,7 +14,7 @@
 
 static __always_inline int steer_packet(struct xdp_md *ctx)
 {
-	/* The flags are the verdict where the queue has no socket. */
+	/* The flags are the verdict when the queue has no socket. */
 	int verdict = bpf_redirect_map(&xsks, ctx->rx_queue_index, XDP_DROP);
 
 	if (verdict == XDP_REDIRECT)
@@ -24,7 +24,7 @@ static __always_inline int steer_packet(struct xdp_md *ctx)
 	return verdict;
 }
 
-/* Superpackets come as a chain of fragments. */
+/* Superpackets arrive as several fragments. */
 SEC("xdp.frags")
 int steer(struct xdp_md *ctx)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* What generic XDP does not tell of a superpacket. */
+/* The segment size of a superpacket: generic XDP does not provide it. */
 #ifndef BPF_SUPERPACKET_H
 #define BPF_SUPERPACKET_H
 
@@ -10,11 +10,11 @@
 
 #include "kernel.h"
 
-#define CACHE_LINE 64 /* the kernel aligns skb_shared_info to it, on x86-64 and arm64 alike */
+#define CACHE_LINE 64 /* the kernel aligns skb_shared_info to it, on x86-64 and arm64 */
 
-/* In generic XDP the buffer's end is the socket buffer's, where its segment size is kept. The
- * context is the kernel's struct; bpf_cast_to_kern_ctx() says so more properly, but the linker of
- * libbpf 1.1 takes it in one object only, and classify has it. */
+/* In generic XDP the buffer is the sk_buff's buffer. skb_shared_info, at its end, holds the segment
+ * size. The cast of the context would be cleaner with bpf_cast_to_kern_ctx(), but the linker of
+ * libbpf 1.1 accepts that kfunc in one object only, and classify uses it. */
 static __always_inline __u16 segment_size(struct xdp_md *ctx)
 {
 	struct xdp_buff *xdp = (void *)ctx;

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The walk of guard and shield over the headers of one packet, from the outermost to the last one
- * that may hide a pod's packet: VLAN tags, IPv4, IPv6 and its extension headers, VXLAN, Geneve,
- * GRE, IP in IP. At each IP header the address is judged first, from the fixed part of the header,
- * before anything behind it is read.
+ * guard and shield walk over the headers of a packet: from the outermost header to the last one
+ * that may hide a pod's packet. The walk knows VLAN tags, IPv4, IPv6 and its extension headers,
+ * VXLAN, Geneve, GRE and IP in IP. At each IP header it first checks the address, which is in the
+ * fixed part of the header. Only then it reads what follows.
  *
- * Bytes are copied out (bpf_skb_load_bytes): headers may lie in any part of a socket buffer. What
- * an IP or UDP header says of its length is the end of the packet: what lies behind it is padding,
- * which receivers cut off, and says nothing.
+ * bpf_skb_load_bytes() copies the bytes, because headers may be in any part of a socket buffer. The
+ * length in an IP or UDP header sets the end of the packet. Bytes behind that end are padding:
+ * receivers cut them off, so the walk ignores them.
  *
- * Pieces of a fragmented packet: a later one has no headers, and passes; nobody can put it together
- * without the first one. The first one must hold all headers of the walk.
+ * Fragments: a later fragment has no headers and passes, because no receiver can reassemble the
+ * packet without the first fragment. The first fragment must hold all headers of the walk.
  */
 #ifndef BPF_WALK_H
 #define BPF_WALK_H
@@ -25,14 +25,16 @@
 
 #include "guard_maps.h"
 
-/* Each VLAN tag, extension header and wrapping counts. A pod's packet in VXLAN with two tags on
- * either side takes ten. What has more is unreadable. */
+/* Each VLAN tag, extension header and encapsulation counts as one. A pod's packet in VXLAN, with
+ * two VLAN tags outside and two inside, takes ten. A packet with more headers than this is
+ * UNREADABLE. */
 #define MAX_HEADERS 20
 
-/* POD: of another node, with which encryption never stood yet; ENCRYPTED_POD: with which it did. */
+/* POD: a pod of another node with which encryption was never established. ENCRYPTED_POD: encryption
+ * with that node was established before. */
 enum finding { GOES_ON, NO_POD, POD, ENCRYPTED_POD, UNREADABLE };
 
-/* What stands at the cursor. */
+/* The header at the walk's current position. */
 enum header { ETHERNET, BARE_IP, VLAN, IP4, IP6, TRANSPORT, VXLAN, GENEVE, GRE };
 
 /* IP protocols and extension headers (linux/in6.h does not go with BPF). */
@@ -40,23 +42,23 @@ enum { HOP_BY_HOP = 0, ROUTING = 43, FRAGMENT = 44, AUTHENTICATION = 51, DESTINA
 
 #define UDP_HEADER	   8
 #define IP_FRAGMENT_OFFSET 0x1fff
-#define TYPE_WCCP	   0x883e /* in GRE: IPv4, perhaps behind four bytes */
+#define TYPE_WCCP	   0x883e /* in GRE: IPv4, sometimes after four extra bytes */
 
-/* The outermost UDP datagram; port 0: there is none. */
+/* The outermost UDP datagram. port 0: there is none. */
 struct datagram {
 	__u8 version, reserved;
-	__u16 port, length; /* host byte order; the header's length */
-	__u32 content;	    /* offset */
+	__u16 port, length; /* host byte order; length: of the UDP header */
+	__u32 content;	    /* where the payload begins: offset in the packet */
 	__u8 source[16], destination[16];
 };
 
 struct walk {
 	__u32 at, end;
 	__u8 header;   /* enum header */
-	__u8 protocol; /* of TRANSPORT */
-	__u8 version;  /* of the IP header before */
-	__u8 wrapped;  /* that one was inside another packet */
-	__u8 inward;   /* sources are judged; else destinations */
+	__u8 protocol; /* IP protocol; for TRANSPORT */
+	__u8 version;  /* of the last IP header: 4 or 6 */
+	__u8 wrapped;  /* 1: the walk is inside an encapsulated packet */
+	__u8 inward;   /* 1: check source addresses; 0: destinations */
 	struct datagram outer;
 };
 
@@ -68,14 +70,14 @@ static __always_inline bool read_header(struct __sk_buff *skb, struct walk *w, v
 	return true;
 }
 
-/* The packet inside ends so many bytes behind `begin`, if that is before the one around it. */
+/* Sets the end of an inner packet to begin + len, but never behind the end of the outer packet. */
 static __always_inline void limit_end(struct walk *w, __u32 begin, __u32 len)
 {
 	if (begin + len < w->end)
 		w->end = begin + len;
 }
 
-/* Whose address is it? GOES_ON: nobody's who matters here. */
+/* Does the address belong to a pod of another node? GOES_ON: no. */
 static __always_inline enum finding judge(__u8 version, const __u8 *address)
 {
 	switch (kind_of(version, address)) {
@@ -87,7 +89,7 @@ static __always_inline enum finding judge(__u8 version, const __u8 *address)
 	return GOES_ON;
 }
 
-/* By EtherType. */
+/* Chooses the next header by its EtherType. */
 static __always_inline enum finding on_type(struct walk *w, __be16 type)
 {
 	switch (type) {
@@ -122,7 +124,7 @@ static __always_inline enum finding on_vlan(struct __sk_buff *skb, struct walk *
 	return read_header(skb, w, h, sizeof(h)) ? on_type(w, h[1]) : UNREADABLE;
 }
 
-/* Of a device without link-layer headers. */
+/* For devices without a link-layer header. */
 static __always_inline enum finding on_bare_ip(struct __sk_buff *skb, struct walk *w)
 {
 	__u8 first;
@@ -202,7 +204,7 @@ static __always_inline enum finding on_ip6(struct __sk_buff *skb, struct walk *w
 	return GOES_ON;
 }
 
-/* A routing header names where the packet goes in the end (RFC 8754: the first segment). */
+/* A routing header holds the packet's final destination (RFC 8754: its first segment). */
 static __always_inline enum finding judge_last(struct __sk_buff *skb, __u32 begin)
 {
 	__u8 last[16];
@@ -314,7 +316,7 @@ static __always_inline enum finding on_vxlan(struct __sk_buff *skb, struct walk 
 		w->header = ETHERNET;
 		return GOES_ON;
 	}
-	/* The generic protocol extension. */
+	/* VXLAN-GPE, the generic protocol extension. */
 	if (h[3] < 1 || h[3] > 3)
 		return NO_POD;
 	w->header = h[3] == 1 ? IP4 : h[3] == 2 ? IP6 : ETHERNET;
@@ -344,11 +346,11 @@ static __always_inline enum finding on_gre(struct __sk_buff *skb, struct walk *w
 
 	if (!read_header(skb, w, h, sizeof(h)))
 		return UNREADABLE;
-	if (h[1] & 7) /* the version of PPTP */
+	if (h[1] & 7) /* version 1, of PPTP */
 		return NO_POD;
-	if (h[0] & 0x40) /* routing: nobody uses that any more */
+	if (h[0] & 0x40) /* routing field: out of use */
 		return UNREADABLE;
-	/* Checksum, key, sequence number. */
+	/* Skip the checksum, the key and the sequence number. */
 	w->at += (h[0] & 0x80 ? 4 : 0) + (h[0] & 0x20 ? 4 : 0) + (h[0] & 0x10 ? 4 : 0);
 	__builtin_memcpy(&type, h + 2, sizeof(type));
 	if (type != bpf_htons(TYPE_WCCP))
@@ -361,9 +363,9 @@ static __always_inline enum finding on_gre(struct __sk_buff *skb, struct walk *w
 	return GOES_ON;
 }
 
-/* A function of its own for the verifier, too, which then looks at it once and not for each header,
- * and takes all of the walk's state for unknown. (What bpf_loop() calls, Linux 6.1 takes for called
- * once, and cuts off what only a second call would reach.) enum finding. */
+/* Returns enum finding. A global function: the verifier checks it once, not once for each header,
+ * and assumes nothing about the walk's state. (bpf_loop() is no choice: Linux 6.1 assumes that it
+ * calls its function only once, and removes the code that only a second call would reach.) */
 __attribute__((noinline)) __weak int on_header(struct __sk_buff *skb, struct walk *w)
 {
 	if (!w)
@@ -391,7 +393,7 @@ __attribute__((noinline)) __weak int on_header(struct __sk_buff *skb, struct wal
 	return UNREADABLE;
 }
 
-/* Never GOES_ON. `w`: header (of the device) and inward. */
+/* Never returns GOES_ON. The caller sets w->header (the device's first header) and w->inward. */
 static __always_inline enum finding walk(struct __sk_buff *skb, struct walk *w)
 {
 	w->end = skb->len;

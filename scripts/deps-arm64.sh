@@ -1,10 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# What building for arm64 on another machine needs, and running what was built: a compiler, qemu's emulation of a process
-# and of a machine, and a root file system, build/root-aarch64, with the libraries, a kernel, and what tests need there.
-# The libraries are not installed beside the machine's own, as Debian's multiarch would have it: libevent-dev of two
-# processors exclude each other, and all that is installed would have to be of the newest version. Run by `make
-# deps-arm64`, as root.
+# Installs what is needed to build for arm64 on another machine, and to run the result: a compiler, qemu (for processes and
+# for machines), and the root file system build/root-aarch64 with libraries, a kernel and what the tests need.
+# Debian's multiarch is not used for the libraries: libevent-dev cannot be installed for two architectures, and all
+# installed packages would need the newest version. Run by `make deps-arm64`, as root.
 set -eu
 cd "$(dirname "$0")/.."
 . scripts/packages.sh
@@ -23,14 +22,14 @@ install_packages <<-LIST
 	xz-utils: of the machine
 LIST
 
-# Beside the libraries.
+# Packages for the root file system, in addition to the libraries.
 in_root() {
 	echo libcmocka-dev libasan8 libubsan1
 	echo busybox-static dash coreutils grep sed hostname util-linux mount kmod procps
 	echo iproute2 iputils-ping nftables wireguard-tools bpftool python3
 }
 
-# apt as if for a machine on which nothing is installed: with everything that a package needs.
+# apt for an empty machine: it downloads all dependencies, too.
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch" "$ROOT.new"' EXIT
 : >"$scratch/status"
@@ -44,7 +43,7 @@ echo "deps: libraries, tools and a kernel of arm64, into build/root-aarch64"
 apt-get -qq update
 # shellcheck disable=SC2046
 apt-get -qq install -y --download-only $(libraries | sed 's/: .*//') $(in_root) >/dev/null
-# Alone: its dependencies are for installing it.
+# The kernel package without dependencies: they are needed only to install it.
 kernel=$(apt-cache depends linux-image-6.12-arm64 | sed -n 's/.*Depends: \(linux-image-[^ ]*\)$/\1/p')
 (cd "$scratch/cache/archives" && apt-get -qq download "$kernel")
 rm -rf "$ROOT.new"
@@ -53,7 +52,7 @@ ln -s ../run "$ROOT.new/var/run"
 for package in "$scratch"/cache/archives/*.deb; do
 	dpkg-deb -x "$package" "$ROOT.new"
 done
-# Links from its root on lead into it.
+# Make absolute links point into the root file system.
 find "$ROOT.new" -type l -lname '/*' | while read -r link; do
 	ln -sfnr "$ROOT.new$(readlink "$link")" "$link"
 done

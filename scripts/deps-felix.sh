@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Calico's Felix, built from the Go module in tests/felix, for the test that runs Podveil beside and after the real one
-# (tests/vm/test_felix.py). What stands is kept as long as its pin does. Run by `make deps-felix`, as root.
+# Builds Calico's Felix from the Go module in tests/felix, for the test that runs Podveil together with the real Felix and
+# after it (tests/vm/test_felix.py). Builds again only if the pin has changed. Run by `make deps-felix`, as root.
 set -eu
 cd "$(dirname "$0")/.."
 . scripts/packages.sh
@@ -20,7 +20,7 @@ fi
 find_go
 mkdir -p "$BIN"
 echo "deps: building Felix from its Go module"
-# Without cgo: its eBPF data plane is left out, which wants a libbpf of Calico's own.
+# Without cgo, and so without its eBPF data plane, which needs Calico's own libbpf.
 (cd "$MODULE" && CGO_ENABLED=0 GOTOOLCHAIN=local GOFLAGS=-mod=readonly \
 	"$go" build -trimpath -buildvcs=false -ldflags "-s -w" -o "$BIN/calico-felix.new" \
 	github.com/projectcalico/calico/felix/cmd/calico-felix)

@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# The real parts of the lab on Kubernetes, in build/kubernetes: bin/ with Kubernetes' programs, built from the Go module
-# in tests/kubernetes, and calico-crd/ with Calico's resource definitions. What stands is kept as long as its
-# pin does. Run by `make deps-kubernetes`, as root.
+# Builds the real parts of the Kubernetes lab in build/kubernetes: bin/ with Kubernetes' programs, from the Go module in
+# tests/kubernetes, and calico-crd/ with Calico's resource definitions. Builds again only if a pin has changed.
+# Run by `make deps-kubernetes`, as root.
 set -eu
 cd "$(dirname "$0")/.."
 . scripts/packages.sh
@@ -31,7 +31,7 @@ packages() {
 
 packages | install_packages
 
-# The pin of a program: the module's requirements, and how it is built.
+# The pin of a program: a hash of the module's requirements, and the build flags.
 version=$(sed -n 's/^.*k8s\.io\/kubernetes \(v[0-9.]*\)$/\1/p' "$MODULE/go.mod")
 FLAGS="-s -w -X k8s.io/component-base/version.gitVersion=$version"
 pin="$(cat "$MODULE/go.mod" "$MODULE/go.sum" | sha256sum | cut -d' ' -f1) $FLAGS"
@@ -49,11 +49,11 @@ for program in kube-apiserver kubectl kube-controller-manager kubelet kube-sched
 	echo "$pin" > "$BIN/.$program"
 done
 
-# Only read from Calico's module, so it is not among our requirements, whose versions it would move.
+# Calico's module is downloaded separately: as a requirement it would change the versions of our other requirements.
 if [ "$(cat "$CRD/.pin" 2>/dev/null)" != "$CALICO_SUM" ]; then
 	[ -n "$go" ] || find_go
 	echo "deps: Calico's resource definitions from its Go module $CALICO"
-	# Outside of any module of ours.
+	# Run outside of our modules.
 	download=$(cd / && GOTOOLCHAIN=local GOFLAGS='' "$go" mod download -json "github.com/projectcalico/calico@$CALICO")
 	sum=$(echo "$download" | sed -n 's/^.*"Sum": "\(.*\)",*$/\1/p')
 	if [ "$sum" != "$CALICO_SUM" ]; then

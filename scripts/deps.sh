@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Installs what building and testing needs, where it is missing, and says what for. Debian 12's packages
-# first; then, at pinned versions, what Debian does not have. Run by `make deps`, as root; with --program it stops after what
-# building the program needs.
+# Installs what is missing to build and test, and prints the reason for each package: first packages of Debian 12, then, at
+# pinned versions, what Debian does not have. Run by `make deps`, as root. With --program it installs only what is needed to
+# build the program.
 set -eu
 cd "$(dirname "$0")/.."
 PEERS=$PWD/build/peers

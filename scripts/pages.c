@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Parts of pages and of the resource definition that are made from tables in the code. In a file, such a
- * part lies between two lines, whatever the file's comments look like:
+ * Fills parts of pages and of the resource definition from tables in the code. Two marker lines
+ * enclose such a part in a file; they may be in any comment syntax:
  *
  *   <!-- make docs: begin settings, from user/plan/settings_table.h -->
  *   <!-- make docs: end -->
  *
- *   pages FILE...           writes the parts anew
- *   pages --check FILE...   1 where one is older than its table
+ *   pages FILE...           writes the parts again
+ *   pages --check FILE...   exits with 1 if a part differs from its table
  */
 #include <stdbool.h>
 #include <stdio.h>
@@ -44,7 +44,7 @@ static void settings(FILE *f)
 #define MEMBER "                "
 #define DETAIL MEMBER "  "
 
-/* A default as the rules' language has it. */
+/* Writes a default as a literal of the rules' language. */
 static void literal(FILE *f, const struct setting *s)
 {
 	fprintf(f, s->form == SETTING_NUMBER || s->form == SETTING_BOOLEAN ? "%s" : "'%s'",
@@ -171,7 +171,7 @@ static const struct part {
 	{"drop reasons", drops}, {"counters", counters},
 };
 
-/* The part that begins in this line; NULL: none does. */
+/* The part that begins in this line; NULL: none. */
 static const struct part *part_of(const char *line, size_t len)
 {
 	const char *begin = memmem(line, len, BEGIN, strlen(BEGIN));
@@ -186,7 +186,8 @@ static const struct part *part_of(const char *line, size_t len)
 	return NULL;
 }
 
-/* The file with its parts made anew. Allocated; NULL: one of them does not end, or is not known. */
+/* Returns the file with its parts written again; the caller frees it. NULL: a part is unknown, or
+ * does not end. */
 static char *made_anew(const char *text)
 {
 	char *fresh = NULL;

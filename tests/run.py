@@ -26,9 +26,10 @@ SANITIZERS = {"ASAN_OPTIONS": "detect_leaks=1", "UBSAN_OPTIONS": "print_stacktra
 CLUSTER = "tests/kubernetes/test_cluster.py"
 # It waits until keys are too old and must not lose a packet meanwhile, so it does not run beside floods.
 SESSIONS = "tests/e2e/test_sessions.py"
-# The tests of the bare device; the others in the folder test the agent.
+# The tests of the bare device, and some others, so that both halves of the folder take equally long. The rest test the agent.
 DEVICE = [f"tests/e2e/test_{name}.py" for name in
-          ("bench", "device", "device_moves", "device_requests", "interop", "latency", "sources", "whitepaper", "wire")]
+          ("bench", "device", "device_moves", "device_requests", "doc_commands", "interop", "latency", "restarts", "sources",
+           "whitepaper_data", "whitepaper_handshakes", "whitepaper_load", "wire")]
 # One test of the whole: encryption on and off between pods, checked with a capture.
 SMOKE = "tests/e2e/test_agent.py::test_the_exercise"
 SLOWEST = 10
@@ -262,7 +263,7 @@ def main():
         "fuzz": lambda: fuzz(options.fuzz_seconds),
         "smoke": lambda: pytest("smoke", 120, SMOKE),
         "e2e": lambda: pytest("e2e", 1200, "tests/e2e", "--ignore", SESSIONS),
-        "device": lambda: pytest("device", 1200, *(f for f in DEVICE if os.path.exists(os.path.join(ROOT, f)))),
+        "device": lambda: pytest("device", 1200, *DEVICE),
         "agent": lambda: pytest("agent", 1200, "tests/e2e", *(w for f in [SESSIONS, *DEVICE] for w in ("--ignore", f))),
         "sessions": lambda: pytest("sessions", 600, SESSIONS),
         "store": lambda: pytest("store", 600, "tests/store"),

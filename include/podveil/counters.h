@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) OR Apache-2.0 */
 /*
- * Every counter and every reason for a drop, once. A line here makes the member that `bpftool map dump`
- * prints, the metric with its help, the member of the status document, the row of the page, and, by
- * `make docs`, the line in docs/observability.md. To raise it is all that is left to do.
+ * The list of all counters and all reasons for a drop. Each line here creates the member that
+ * `bpftool map dump` prints, the metric with its help text, the member of the status document, the
+ * row of the page, and (with `make docs`) the line in docs/observability.md. For a new counter, add
+ * a line here and raise it in the code.
  *
  *   X(member, help)
  */
@@ -11,7 +12,7 @@
 
 #include <linux/types.h>
 
-/* What passed. */
+/* Traffic that passed. */
 #define PV_COUNTERS_TRAFFIC(X)                                                                     \
 	X(classified, "packets stamped by classify (superpackets count once)")                     \
 	X(steered, "packets handed to an AF_XDP socket by steer")                                  \
@@ -33,12 +34,12 @@
 	X(injections, "system calls that injected into the tunnel device")                         \
 	X(staged, "packets held until a session stands")
 
-/* What each worker does with its time. */
+/* How each worker spends its time. */
 #define PV_COUNTERS_WORKER(X)                                                                      \
 	X(wakeups, "times a worker slept and woke")                                                \
 	X(busy_ns, "nanoseconds a worker spent awake")
 
-/* What was dropped, and why. */
+/* Packets that were dropped, by reason. */
 #define PV_COUNTERS_DROP(X)                                                                        \
 	X(drop_marked, "packet in the tunnel bears the mark of outer packets: a routing loop")     \
 	X(drop_not_ip, "frame in the tunnel is neither IPv4 nor IPv6")                             \
@@ -67,7 +68,7 @@
 	X(drop_leak, "plaintext for a remote pod at the uplink, dropped by guard")                 \
 	X(drop_plain_inward, "plaintext with a pod's source address from the uplink")
 
-/* What was seen and let pass, and is worth a question. */
+/* Other events: plaintext seen, packets lost in the kernel, ICMP errors sent. */
 #define PV_COUNTERS_SEEN(X)                                                                        \
 	X(leaks, "plaintext packets for a remote pod that left the uplink: both kinds below")      \
 	X(plain_before_encryption, "of leaks: before encryption with its node first stood")        \
@@ -81,14 +82,15 @@
 	X(xsk_fill_empty, "times AF_XDP wanted a free frame and there was none")                   \
 	X(icmp_sent, "ICMP errors answered to senders in the tunnel")
 
-/* How large things are. */
+/* Distributions of sizes. */
 #define PV_HISTOGRAMS(X)                                                                           \
 	X(egress_batch, "packets taken from the tunnel at a time, as the kernel handed them")      \
 	X(egress_size, "bytes of a packet taken from the tunnel, as the kernel handed it")         \
 	X(ingress_batch, "WireGuard messages received at a time")                                  \
 	X(ingress_size, "bytes of a packet injected into the tunnel device, after joining")
 
-/* Bucket i holds what is at most 2^i and more than 2^(i-1); the last one also what is larger. */
+/* Bucket i counts values v with 2^(i-1) < v <= 2^i. The last bucket also counts all larger
+ * values. */
 #define PV_BUCKETS 17
 
 struct pv_histogram {
@@ -104,19 +106,20 @@ struct pv_histogram {
 struct pv_counters {
 	PV_COUNTERS(PV_FIELD)
 	PV_HISTOGRAMS(PV_HISTOGRAM_FIELD)
-	__u64 layout; /* slot 0 alone: which members lie where, counters_layout() of who made it */
+	__u64 layout; /* in slot 0 only: counters_layout() of the version that made the map */
 } __attribute__((aligned(64)));
 #undef PV_FIELD
 #undef PV_HISTOGRAM_FIELD
 
-/* One slot a worker, written by that worker alone, then one a processor (modulo) for the programs
- * in the kernel, which add atomically. A total is the sum over all slots. */
+/* Slots 0 to PV_MAX_WORKERS - 1: one for each worker, which alone writes it. The other slots belong
+ * to processors (number modulo PV_KERNEL_SLOTS); programs in the kernel add to them atomically. The
+ * total is the sum of all slots. */
 #define PV_MAX_WORKERS	 8
 #define PV_KERNEL_SLOTS	 8
 #define PV_COUNTER_SLOTS (PV_MAX_WORKERS + PV_KERNEL_SLOTS)
 
-/* Traffic of one peer through one worker. Bytes are those of whole WireGuard messages, as `wg`
- * counts them. Slot PV_MAX_WORKERS is the handshake thread's. Written with relaxed atomic adds. */
+/* Traffic of one peer through one worker. Bytes are bytes of whole WireGuard messages, as in `wg`.
+ * Slot PV_MAX_WORKERS belongs to the handshake thread. Written with relaxed atomic adds. */
 struct pv_peer_counters {
 	__u64 rx_bytes;
 	__u64 tx_bytes;

@@ -13,9 +13,9 @@
 #include "podveil/maps.h"
 
 enum pv_guard_kind {
-	PV_GUARD_REMOTE = 1,	/* pods of another node; encryption with it never stood yet */
-	PV_GUARD_LOCAL = 2,	/* our own pods, or a node's own address: not looked at */
-	PV_GUARD_ENCRYPTED = 3, /* pods of another node; encryption stood: plaintext is a leak */
+	PV_GUARD_REMOTE = 1,	/* pods of another node; encryption was never established */
+	PV_GUARD_LOCAL = 2,	/* our own pods, or a node's own address: ignored */
+	PV_GUARD_ENCRYPTED = 3, /* pods of another node; was encrypted: plaintext is a leak */
 };
 
 struct pv_guard_range {
@@ -25,13 +25,13 @@ struct pv_guard_range {
 #define PV_GUARD_PORTS 8
 
 struct pv_guard_settings {
-	__u32 fwmark; /* of outer packets */
-	__u16 port4;  /* host byte order; UDP ports of our tunnels, 0: that tunnel is off */
+	__u32 fwmark; /* the mark of outer packets */
+	__u16 port4;  /* host byte order; UDP ports of our tunnels. 0: off */
 	__u16 port6;
-	__u8 strict;	   /* drop plaintext instead of counting it */
-	__u8 mark_ingress; /* put the mark on arriving WireGuard messages (host encryption) */
+	__u8 strict;	   /* drop plaintext, do not only count it */
+	__u8 mark_ingress; /* set the mark on arriving WireGuard messages (host encryption) */
 	__u8 reserved[2];
-	/* UDP ports of overlays, host byte order; 0: no more. */
+	/* UDP ports of overlays, host byte order. 0: end of the list. */
 	__u16 vxlan_ports[PV_GUARD_PORTS];
 	__u16 geneve_ports[PV_GUARD_PORTS];
 };

@@ -10,13 +10,13 @@
 
 #include "podveil/counters.h"
 
-/* `peers`: hash, key = peer slot. For people and for peer_counters' readers. */
+/* `peers`: hash, key = peer slot. For people, and for programs that read peer_counters. */
 struct pv_peer {
 	__u8 public_key[32];
 	__u8 endpoint_address[16]; /* IPv4 as ::ffff:a.b.c.d; zero: none */
 	__u16 endpoint_port;	   /* host byte order */
 	__u16 generation;
-	__u32 allowed_ips; /* how many */
+	__u32 allowed_ips; /* number of allowed IPs */
 };
 
 /* `allowed_ips4`, `allowed_ips6`: LPM tries. */
@@ -32,7 +32,7 @@ struct pv_cidr6 {
 
 struct pv_allowed {
 	__u32 peer;	  /* slot */
-	__u16 generation; /* goes into the stamp */
+	__u16 generation; /* copied into the stamp */
 	__u16 reserved;
 };
 
@@ -44,20 +44,20 @@ struct pv_peer_traffic {
 /* `settings`: array of one. */
 struct pv_settings {
 	__u32 fwmark;	   /* on every outer packet; 0: none */
-	__u32 fwmark_mask; /* bits of it that count */
+	__u32 fwmark_mask; /* the bits of it that we use */
 	__u16 listen_port; /* host byte order */
 	__u16 reserved;	   /* 0 */
 	__u32 workers;
-	__u32 queues;	   /* of the inner end; all but the workers' have no socket */
-	__u32 first_queue; /* of the first worker; the others' follow */
+	__u32 queues;	   /* of the inner end; only the workers' queues have a socket */
+	__u32 first_queue; /* the first worker's queue; the next workers use the next ones */
 };
 
 /* `divert_settings`: array of one. */
 struct pv_divert_settings {
-	__u32 largest; /* bytes of a frame that is taken; 0: none is */
-	__u16 port;    /* host byte order; where data messages come to */
+	__u32 largest; /* bytes; larger frames go to the kernel. 0: all do */
+	__u16 port;    /* host byte order; the port of the data messages */
 	__u8 mac[6];   /* of the uplink */
-	__u8 generic;  /* attached in generic mode, where superpackets come whole */
+	__u8 generic;  /* attached in generic mode: superpackets arrive whole */
 	__u8 reserved[3];
 };
 
@@ -66,8 +66,8 @@ struct pv_address {
 	__u8 bytes[16];
 };
 
-/* Of the inner end: as many again for whoever starts before the kernel has given back the queues of
- * a process that was killed. */
+/* Queues of the inner end. Twice the workers: after a kill, the kernel holds the old process's
+ * queues for a moment, and the new process uses the other half. */
 #define PV_MAX_QUEUES (2 * PV_MAX_WORKERS)
 
 #define PV_MAX_LOCAL_ADDRESSES 4096

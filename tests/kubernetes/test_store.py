@@ -335,6 +335,22 @@ def test_a_device_of_somebody_else_has_the_name(calico):
     wait_for(lambda: c.condition(worker)["reason"] == "Encrypting", "all is well again", 20)
 
 
+def test_somebody_deletes_the_device_again_and_again(calico):
+    """The condition says so, who it may be, and what helps."""
+    c = calico
+    worker = c.node("wireguard-worker2")
+    for _ in range(3):
+        index = worker.run("cat /sys/class/net/wireguard.cali/ifindex")
+        worker.run("ip link delete wireguard.cali")
+        wait_for(lambda: worker.run("cat /sys/class/net/wireguard.cali/ifindex 2>/dev/null || true") not in ("", index), "it is made anew")
+    wait_for(lambda: c.condition(worker)["reason"] == "DeviceDeleted", "the condition says so", 20)
+    assert "Felix" in c.condition(worker)["message"] and "wireguardInterfaceName" in c.condition(worker)["message"]
+    # An agent that starts anew has seen nobody delete anything.
+    worker.agent.stop()
+    c.start_agent(worker)
+    wait_for(lambda: c.condition(worker)["reason"] == "Encrypting", "all is well again", 20)
+
+
 BLOCK = {"apiVersion": "crd.projectcalico.org/v1", "kind": "IPAMBlock"}
 
 

@@ -377,6 +377,8 @@ FAULTS = [
           "t->state != TUNNEL_ON || is_deleted_often(t)", "tests/e2e/test_leftovers.py::test_somebody_deletes_the_device_again_and_again"),
     fault("source-drops-are-not-explained", "user/tunnel/drops.c", "if (c.drop_source > d->source &&\n", "if (c.drop_source > d->source + 999 &&\n",
           "tests/e2e/test_neighbours.py::test_a_nodes_answer_to_a_pod_without_masquerade"),
+    fault("a-deleter-is-not-told-of", "user/tunnel/tunnel.c", "*reason = \"DeviceDeleted\";", "*reason = \"NameTaken\";",
+          "tests/kubernetes/test_store.py::test_somebody_deletes_the_device_again_and_again"),
     fault("a-taken-name-is-not-told-of", "user/tunnel/tunnel.c", "*reason = \"NameTaken\";", "*reason = \"DeviceDeleted\";",
           "tests/kubernetes/test_store.py::test_a_device_of_somebody_else_has_the_name"),
     # --- strict mode, newer parts ---

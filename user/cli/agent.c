@@ -107,7 +107,7 @@ static bool apply(void *context, int option, const char *value)
 	}
 }
 
-/* -1: go on; else the exit code. */
+/* Returns -1 to go on; else the exit code. */
 static int parse(int argc, char **argv, struct options *o)
 {
 	struct settings_stack *settings = o->agent.settings;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The subcommands, one file each, and the one table of them and their options (commands.c) that
- * parsing, --help, the manual page and the completion of shells are all made from. Exit codes: 0
- * done, 1 failed, 2 usage.
+ * The subcommands (one file each) and the table of subcommands and options (commands.c). Parsing,
+ * --help, the manual page and shell completion use this table. Exit codes: 0 done, 1 failed, 2
+ * usage.
  */
 #ifndef CLI_CLI_H
 #define CLI_CLI_H
@@ -39,38 +39,38 @@ enum option_id {
 	OPT_WIRE,
 	OPT_LOW_LATENCY,
 	OPT_WORKERS,
-	OPT_SETTING /* and on: one a setting, in the order of settings_table */
+	OPT_SETTING /* first of the settings, in the order of settings_table */
 };
 
 struct cli_option {
 	enum option_id id;
 	char letter;	      /* 0: none */
 	const char *name;     /* without "--" */
-	const char *argument; /* what --help calls it; NULL: takes none */
+	const char *argument; /* its name in --help; NULL: the option takes none */
 	const char *meaning;
-	/* For completion: words with space between, "<interface>" or "<node>"; NULL: anything. */
+	/* For completion: words separated by spaces, "<interface>" or "<node>"; NULL: anything. */
 	const char *choices;
 };
 
 struct subcommand {
 	const char *name;
 	int (*run)(int argc, char **argv); /* argv[0] is the subcommand's name */
-	const char *argument;		   /* the one that it needs; NULL: takes none */
-	const char *choices;		   /* of that, as above */
+	const char *argument;		   /* the required argument; NULL: takes none */
+	const char *choices;		   /* of the argument, as above */
 	const char *summary;		   /* one line */
-	const char *text;		   /* what it does */
-	const struct cli_option *options;  /* without --help, which each has */
+	const char *text;		   /* description */
+	const struct cli_option *options;  /* all but --help, which each subcommand has */
 	size_t n_options;
 	bool settings;	    /* each setting is an option, too */
-	const char *ending; /* exit codes and what else there is to say */
+	const char *ending; /* exit codes and other notes */
 };
 
-extern const struct subcommand subcommands[]; /* to the one without a name */
+extern const struct subcommand subcommands[]; /* ends with an entry without a name */
 
 const struct subcommand *cli_find(const char *name);
-/* Calls `apply` for each option in turn, with its value or NULL; false: refused, and why was said.
- * -1: go on, with what the subcommand was given in *argument; else the exit code. `argument` may be
- * NULL where it takes none. */
+/* Calls `apply` for each option, with its value or NULL. `apply` returns false if it refuses the
+ * value, after printing why. Returns -1 to go on, with the subcommand's argument in *argument; else
+ * the exit code. `argument` may be NULL if the subcommand takes none. */
 int cli_parse(int argc, char **argv, bool (*apply)(void *context, int id, const char *value),
 	      void *context, const char **argument);
 
@@ -78,7 +78,7 @@ int agent_main(int argc, char **argv);
 int completion_main(int argc, char **argv);
 int device_main(int argc, char **argv);
 int doctor_main(int argc, char **argv);
-int enable_main(int argc, char **argv); /* and disable */
+int enable_main(int argc, char **argv); /* also for disable */
 int manual_main(int argc, char **argv);
 int status_main(int argc, char **argv);
 int verify_main(int argc, char **argv);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The table of subcommands and options. Nothing else says what there is. */
+/* The only table of subcommands and options. */
 #include "cli/cli.h"
 #include "store/store.h"
 

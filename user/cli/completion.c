@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* podveil completion: what makes a shell complete our arguments, out of the table. */
+/* podveil completion: prints completion scripts for shells, from the table of subcommands
+ * (commands.c). */
 #include <stdio.h>
 #include <string.h>
 
 #include "cli/cli.h"
 #include "plan/settings.h"
 
-/* Calls back for each option of a subcommand, its settings among them, and --help. */
+/* Calls back for each option of a subcommand, including settings and --help. */
 static void each_option(const struct subcommand *c,
 			void (*each)(const struct subcommand *c, const struct cli_option *o))
 {
@@ -27,7 +28,7 @@ static void each_option(const struct subcommand *c,
 	each(c, &help);
 }
 
-/* What the shell runs to learn the choices; all three shells take the same commands. */
+/* Commands that list the choices; the same for all three shells. */
 #define INTERFACES "command ls /sys/class/net 2>/dev/null"
 #define NODES                                                                                      \
 	"podveil status --json 2>/dev/null | sed -n 's/^ *\"node\": \"\\(.*\\)\".*/\\1/p' | sort " \
@@ -103,7 +104,7 @@ static void bash(void)
 
 /* --- zsh --- */
 
-/* Inside single quotes, where brackets and colons mean something. */
+/* Escapes text for single quotes. Brackets and colons are special there. */
 static void zsh_text(const char *t)
 {
 	for (; *t; t++) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* podveil device IFNAME: a bare WireGuard device, as wireguard-go is one. */
+/* podveil device IFNAME: a single WireGuard device without an agent, like wireguard-go. */
 #include "device/device.h"
 
 #include <errno.h>
@@ -31,7 +31,7 @@ struct running {
 	struct event_base *base;
 	struct device *device;
 	struct wg_socket *socket;
-	bool gone; /* the tunnel device was deleted under us */
+	bool gone; /* somebody deleted the tunnel device */
 };
 
 static bool number(const char *name, const char *text, unsigned long min, unsigned long max,
@@ -112,7 +112,8 @@ static bool apply(void *context, int option, const char *value)
 	}
 }
 
-/* PODVEIL_WORKERS for --workers; flags come after and win. */
+/* Reads options from variables, such as PODVEIL_WORKERS for --workers. Flags win: they are read
+ * later. */
 static bool from_environment(struct options *o)
 {
 	const struct subcommand *device = cli_find("device");
@@ -135,7 +136,7 @@ static bool from_environment(struct options *o)
 	return true;
 }
 
-/* -1: go on; else the exit code. */
+/* Returns -1 to go on; else the exit code. */
 static int parse(int argc, char **argv, struct options *o)
 {
 	const char *problem;

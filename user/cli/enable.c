@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* podveil enable, podveil disable: the setting of the cluster, or of one node. */
+/* podveil enable, podveil disable: change the setting of the cluster or of one node. */
 #include <errno.h>
 #include <event2/event.h>
 #include <stdio.h>

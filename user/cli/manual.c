@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* podveil manual: the manual page, out of the table. */
+/* podveil manual: prints the manual page from the table of subcommands (commands.c). */
 #include <stdio.h>
 #include <string.h>
 
@@ -7,7 +7,7 @@
 #include "cli/cli.h"
 #include "plan/settings.h"
 
-/* What roff would take for something else is escaped. */
+/* Escapes characters that are special in roff. */
 static void text(const char *t)
 {
 	if (*t == '.' || *t == '\'')
@@ -82,8 +82,8 @@ static void settings(void)
 	}
 }
 
-/* Members of the status document: `podveil status --json` and /status. Those of an object or of a
- * list's objects are named behind a dot. */
+/* Members of the status document: `podveil status --json` and /status. Members of an object, or of
+ * the objects in a list, follow after a dot. */
 static const struct {
 	const char *name, *meaning;
 } members[] = {

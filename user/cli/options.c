@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Parsing and --help, both from the table. */
+/* Parsing and --help. Both use the table of subcommands (commands.c). */
 #include <errno.h>
 #include <getopt.h>
 #include <stdlib.h>
@@ -9,7 +9,7 @@
 #include "plan/settings.h"
 
 #define WIDTH 92
-/* getopt's numbers: letters are below, so that ids do not meet them. */
+/* Ids of getopt_long() start here, above all letters. */
 #define ID_BASE 256
 
 const struct subcommand *cli_find(const char *name)
@@ -22,7 +22,7 @@ const struct subcommand *cli_find(const char *name)
 
 /* --- help --- */
 
-/* Text with lines broken between words, all but the first indented. */
+/* Prints text with line breaks between words. The first line is not indented. */
 static void wrap(FILE *out, const char *text, size_t column, size_t indent)
 {
 	for (bool first = true; *text; first = false) {
@@ -94,9 +94,9 @@ static void print_help(const struct subcommand *c, FILE *out)
 
 /* --- parsing --- */
 
-/* What getopt_long() wants to know. */
+/* The input of getopt_long(). */
 struct parser {
-	struct option *options; /* to the one without a name */
+	struct option *options; /* ends with an entry without a name */
 	size_t n;
 	char *letters;
 };
@@ -115,7 +115,7 @@ static void add(struct parser *p, const struct cli_option *o)
 	*end = 0;
 }
 
-/* Help, the table's options, then the settings. */
+/* Adds help, the options of the table, then the settings. */
 static int prepare(const struct subcommand *c, struct parser *p)
 {
 	const size_t room = 1 + c->n_options + SETTINGS_COUNT + 1;
@@ -150,7 +150,7 @@ static int id_of(const struct subcommand *c, int option)
 	return OPT_HELP;
 }
 
-/* -1: go on; else the exit code. */
+/* Returns -1 to go on; else the exit code. */
 static int parse_options(const struct subcommand *c, const struct parser *p, int argc, char **argv,
 			 bool (*apply)(void *context, int id, const char *value), void *context)
 {
@@ -179,7 +179,7 @@ int cli_parse(int argc, char **argv, bool (*apply)(void *context, int id, const 
 	struct parser p;
 	int result = EXIT_FAILED;
 
-	/* Messages of getopt_long() begin with it. */
+	/* getopt_long() begins its messages with argv[0]. */
 	snprintf(full, sizeof(full), "podveil %s", name);
 	argv[0] = full;
 	if (!prepare(c, &p))

@@ -71,13 +71,13 @@ const char *process_missing_rights(void)
 	missing[0] = 0;
 
 	if (syscall(SYS_capget, &header, data))
-		return missing; /* then the first operation that needs one will say so */
+		return missing; /* unknown: the first operation without its right will fail */
 	for (size_t i = 0; i < sizeof(needed) / sizeof(*needed); i++) {
 		const uint64_t held = data[0].effective | (uint64_t)data[1].effective << 32;
 
 		if (held >> needed[i].bit & 1)
 			continue;
-		/* Before Linux 5.8 had CAP_BPF, and still, CAP_SYS_ADMIN contains it. */
+		/* CAP_SYS_ADMIN includes CAP_BPF (new in Linux 5.8). */
 		if (needed[i].bit == CAP_BPF && held >> CAP_SYS_ADMIN & 1)
 			continue;
 		strcat(missing, missing[0] ? ", " : "");
@@ -145,7 +145,7 @@ int process_background(void)
 		return -errno;
 	if (child) {
 		close(ends[1]);
-		/* End of file: the child ended without a word, but for what it logged. */
+		/* End of file: the child ended too early, and has logged why. */
 		if (read(ends[0], &status, sizeof(status)) != sizeof(status))
 			status = 1;
 		_exit(status);
@@ -166,8 +166,8 @@ void process_ready(int status)
 		log_debug("the parent process does not wait for readiness", "errno=%d", errno);
 	close(ready_pipe);
 	ready_pipe = -1;
-	/* Whoever started us may wait for these to be closed. Standard error stays for the log,
-	 * unless it is a terminal that will go away. */
+	/* The caller may wait until these are closed. Standard error stays open only with
+	 * PODVEIL_LOG_STDERR: a terminal may go away. */
 	null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	if (null < 0)
 		return;

@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a process that holds keys does about itself, before it starts threads. */
+/* Protection, signals and background operation of a process that holds keys. */
 #ifndef CLI_PROCESS_H
 #define CLI_PROCESS_H
 
 #include <stdbool.h>
 
-/* The capabilities that are needed and missing, comma between; empty: none. Static memory. */
+/* The missing capabilities, separated by commas. Empty: none. Static memory. */
 const char *process_missing_rights(void);
-/* Names the capabilities that are missing and returns false, or returns true. */
+/* Returns true if no capability is missing. Otherwise prints the missing ones and returns false. */
 bool process_privileged(void);
 
-/* What signals do while `base` is dispatched: SIGTERM and SIGINT break its loop, SIGUSR1 logs a
- * level more, SIGUSR2 a level less. 0 or -ENOMEM; the events go with process_signals_end(), before
- * the base. */
+/* Handles signals while `base` is dispatched. SIGTERM and SIGINT end its loop, SIGUSR1 logs one
+ * level more, SIGUSR2 one level less. 0 or -ENOMEM. Call process_signals_end() before freeing the
+ * base. */
 struct event;
 struct event_base;
 #define PROCESS_SIGNALS 4
@@ -22,14 +22,14 @@ struct process_signals {
 int process_signals_begin(struct process_signals *s, struct event_base *base);
 void process_signals_end(struct process_signals *s);
 
-/* serve() with what a process that holds keys needs: they stay in memory, which is locked, not
- * dumped, not readable by others of the same user (it warns where the system does not permit that);
- * random numbers; a thread that RCU knows. Returns its result, or EXIT_FAILED with a line logged.
- */
+/* Runs serve() with protection for its keys: memory is locked, there are no core dumps, and other
+ * processes of the same user cannot read it (a warning is logged if the system refuses a part).
+ * Also starts libsodium and registers the thread with RCU. Returns the result of serve(), or
+ * EXIT_FAILED after logging an error. */
 int process_serve(int (*serve)(void *context), void *context);
 
-/* Goes into the background: returns in the child. The parent waits for process_ready() and exits
- * with its status, or with 1 where the child ended before. */
+/* Forks and returns 0 in the child, or -errno. The parent waits for process_ready() and exits with
+ * its status; if the child ends earlier, with 1. */
 int process_background(void);
 void process_ready(int status);
 

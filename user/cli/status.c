@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* podveil status: what the agent of this node says of itself. */
+/* podveil status: shows the status of this node's agent. */
 #include <jansson.h>
 #include <poll.h>
 #include <stdbool.h>
@@ -15,7 +15,7 @@
 
 #define WATCH_MS 1000
 
-/* Colours only where somebody sees them. */
+/* Uses colours only on a terminal. */
 struct paint {
 	const char *good, *bad, *quiet, *end;
 };
@@ -62,7 +62,7 @@ static const char *bytes_text(double n, char *out, size_t room)
 	return out;
 }
 
-/* The same peer in the status before; NULL: was not there. */
+/* The same peer in the earlier status. NULL: it was not there. */
 static const json_t *peer_before(const json_t *before, size_t tunnel, size_t i, const json_t *p)
 {
 	const json_t *t = json_array_get(json_object_get(before, "tunnels"), tunnel);
@@ -72,7 +72,8 @@ static const json_t *peer_before(const json_t *before, size_t tunnel, size_t i, 
 											  : NULL;
 }
 
-/* A second: with --watch, what passed since the last look; else all there was. */
+/* Formats the traffic: with --watch, bytes per second since the last status; otherwise the
+ * total. */
 static const char *traffic_text(const json_t *p, const json_t *was, const char *member,
 				double seconds, char out[32])
 {
@@ -89,10 +90,10 @@ static const char *traffic_text(const json_t *p, const json_t *was, const char *
 /* --- the screen --- */
 
 struct view {
-	const json_t *now, *before; /* before: NULL: the only look */
+	const json_t *now, *before; /* before: NULL: there is no earlier one */
 	double seconds;		    /* between the two */
 	struct paint paint;
-	unsigned int room; /* lines of peers a tunnel; 0: any number */
+	unsigned int room; /* lines of peers for each tunnel; 0: no limit */
 };
 
 static void print_peers(const struct view *v, size_t tunnel, const json_t *peers)
@@ -154,7 +155,7 @@ static void print_tunnel(const struct view *v, size_t i, const json_t *t)
 	print_peers(v, i, json_object_get(t, "peers"));
 }
 
-/* It is said already. */
+/* Is the text among the conflicts, which are printed already? */
 static bool names_conflict(const json_t *o, const char *text)
 {
 	const json_t *conflict;
@@ -211,7 +212,7 @@ static void print_problems(const struct view *v)
 	fputs(v->paint.end, stdout);
 }
 
-/* Where it stands, and whom it met there. */
+/* Prints where the guard is, and which filters ran before it. */
 static void print_guard(const json_t *guard)
 {
 	const json_t *devices = json_object_get(guard, "devices"), *d;
@@ -274,7 +275,7 @@ static void print(const struct view *v)
 	print_problems(v);
 }
 
-/* --- once, and again and again --- */
+/* --- once, or repeatedly --- */
 
 struct options {
 	bool json, watch;
@@ -290,7 +291,7 @@ static bool apply(void *context, int option, const char *value)
 	return true;
 }
 
-/* Lines of peers so that one screen holds all; 0: nobody looks at a screen. */
+/* The number of peer lines per tunnel that fit on the screen. 0: output is no terminal. */
 static unsigned int peer_room(const json_t *status)
 {
 	struct winsize size;
@@ -301,7 +302,7 @@ static unsigned int peer_room(const json_t *status)
 		return 0;
 	json_array_foreach (json_object_get(status, "tunnels"), i, t)
 		tunnels += json_array_size(json_object_get(t, "peers")) > 0;
-	/* Beside them: node, tunnels with their heads, first line, guard, drops, problems. */
+	/* Other lines: node, tunnels with their heads, first line, guard, drops, problems. */
 	return size.ws_row > 16 ? (size.ws_row - 12u) / (tunnels ? (unsigned int)tunnels : 1) : 4;
 }
 
@@ -316,7 +317,7 @@ static double seconds_now(void)
 static void show(const struct options *o, const struct view *v)
 {
 	if (o->json) {
-		/* A line a document where there are many. */
+		/* With --watch: one document per line. */
 		json_dumpf(v->now, stdout, o->watch ? JSON_COMPACT : JSON_INDENT(2));
 		printf("\n");
 	} else {
@@ -349,7 +350,7 @@ static int watch(const struct options *o)
 		before = now;
 		last = at;
 		if (ferror(stdout))
-			break; /* whoever read us is gone */
+			break; /* the reader has closed the pipe */
 		poll(NULL, 0, WATCH_MS);
 	}
 	json_decref(before);

@@ -131,7 +131,7 @@ static int adopt_pair(struct device *d, const struct link_info *tunnel)
 		return err;
 	/* One that an older version made has no second half, or an agent had fewer workers. */
 	d->queues = inner.rx_queues;
-	d->room = d->queues >= 2 * d->workers ? d->queues / 2 : d->queues;
+	d->room = d->params.second_half && d->queues >= 2 * d->workers ? d->queues / 2 : d->queues;
 	if (d->room < d->workers)
 		d->workers = d->room;
 	err = link_set_offloads(d->name, d->superpackets);
@@ -356,7 +356,7 @@ static void choose(struct device *d)
 	d->mtu = d->params.mtu ? d->params.mtu : DEFAULT_MTU;
 	d->workers = how_many(d->params.workers);
 	d->room = d->params.queues > d->workers ? d->params.queues : d->workers;
-	d->queues = 2 * d->room;
+	d->queues = d->params.second_half ? 2 * d->room : d->room;
 	d->wire = d->params.wire;
 	device_check_mtu(d);
 }

@@ -32,13 +32,17 @@ struct device_params {
 	const char *inner_name;	 /* of the inner end; NULL: derived from name */
 	unsigned int workers;	 /* 0: one less than cores, 1 to PV_MAX_WORKERS */
 	unsigned int queues;	 /* room for so many workers later; less than `workers`: no more */
-	uint32_t mtu;		 /* 0: 1420 */
-	bool per_packet;	 /* no superpackets, even where the kernel can */
-	const char *aead;	 /* NULL: the fastest */
-	enum wire_mode wire;	 /* see device_set_wire() */
-	const char *uplink; /* for `xdp`; NULL: the device by which the first peer is reached */
-	bool low_latency;   /* see device_set_low_latency() */
-	bool adopt;	    /* take over a tunnel device that a dead process left */
+	/* Twice the queues: after a kill, the next process takes those that the kernel has not yet
+	 * to give back. Not for a device that may be moved to another network namespace: without
+	 * classify, which stays behind, the kernel also sends to queues that nobody serves. */
+	bool second_half;
+	uint32_t mtu;	     /* 0: 1420 */
+	bool per_packet;     /* no superpackets, even where the kernel can */
+	const char *aead;    /* NULL: the fastest */
+	enum wire_mode wire; /* see device_set_wire() */
+	const char *uplink;  /* for `xdp`; NULL: the device by which the first peer is reached */
+	bool low_latency;    /* see device_set_low_latency() */
+	bool adopt;	     /* take over a tunnel device that a dead process left */
 	/* The tunnel device is gone: the owner should free. */
 	void (*ended)(struct device *d, void *context);
 	/* It bears another name now: device_name(). */

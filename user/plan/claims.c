@@ -4,12 +4,12 @@
 #include <errno.h>
 #include <stdlib.h>
 
-/* Each round looks at what the rounds before have left. */
+/* Each round judges only what earlier rounds left undecided. */
 enum round {
-	ROUND_PROOFS,	/* which of two proofs counts */
-	ROUND_PROVED,	/* what is proved, or ours, against what is neither */
-	ROUND_ASSIGNED, /* what is assigned or granted against what is not */
-	ROUND_EQUAL,	/* what nothing tells apart */
+	ROUND_PROOFS,	/* two proofs: which one counts */
+	ROUND_PROVED,	/* proved or ours, against neither */
+	ROUND_ASSIGNED, /* assigned or granted, against neither */
+	ROUND_EQUAL,	/* no rule separated them */
 	N_ROUNDS
 };
 
@@ -26,11 +26,11 @@ static bool gives_way(const struct claim *holder, const struct claim *other)
 	return holder->silent && other->answers;
 }
 
-/* Above 0: `a` is stronger in this round, below 0: `b`; 0: it does not tell. */
+/* Above 0: `a` is stronger in this round. Below 0: `b` is. 0: undecided. */
 static int weigh(enum round round, const struct claim *a, const struct claim *b)
 {
 	switch (round) {
-	case ROUND_PROOFS: /* of the same range, for others are compatible */
+	case ROUND_PROOFS: /* only for the same range: other pairs are compatible */
 		if (a->own || b->own || !a->proof || !b->proof)
 			return 0;
 		return gives_way(a, b)	      ? -1
@@ -49,18 +49,17 @@ static int weigh(enum round round, const struct claim *a, const struct claim *b)
 		if (a->granted != b->granted)
 			return a->granted ? 1 : -1;
 		return (int)a->assigned - (int)b->assigned;
-	default: /* nobody has proved anything; but a node that is gone has no more to say */
+	default: /* nothing is proved; but a silent node gives way to one that answers */
 		return (int)gives_way(b, a) - (int)gives_way(a, b);
 	}
 }
 
-/* They may stand side by side: the narrower one is more specific, and rightly so. */
+/* Are both valid? Then the narrower range is more specific, and rightly so. */
 static bool compatible(const struct claim *outer, const struct claim *inner)
 {
 	if (outer->cidr.prefix_len == inner->cidr.prefix_len)
 		return false;
-	/* Of two that were proved, they did so before: an agent that starts may not know of the grant
-	 * yet. */
+	/* Both proved: an agent that has just started may not know the grant yet. */
 	return inner->granted || ((outer->own || outer->proof) && (inner->own || inner->proof));
 }
 
@@ -101,7 +100,7 @@ static void judge_pair(enum round round, struct claim *outer, struct claim *inne
 
 int claims_judge(struct claim *all, size_t n)
 {
-	/* Those that contain the current one; sorted, the wider come first. */
+	/* The claims that contain the current one. Sorted: the widest comes first. */
 	size_t *around = malloc((n ? n : 1) * sizeof(*around));
 
 	if (!around)
@@ -127,7 +126,7 @@ int claims_judge(struct claim *all, size_t n)
 	return 0;
 }
 
-/* --- what no pod has --- */
+/* --- addresses that no pod can have --- */
 
 static const struct {
 	struct cidr range;

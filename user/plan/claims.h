@@ -1,17 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Which of several claims to address ranges stands, where nodes claim the same addresses. Pure.
+ * Decides which claims to address ranges are valid when nodes claim the same addresses. Pure.
  *
- * A claim is stronger than another by the first of these that tells them apart: the owner of the
- * wider range gave it; the node has proved it by a handshake (the older proof counts, unless its
- * holder is silent and the other node answers); somebody above the nodes assigned it; its node answers,
- * and the other one is silent. Where nothing tells them apart neither stands: a name that comes first in the alphabet proves nothing.
+ * Claims to different ranges are both valid if the narrower one was granted, or if both are proved.
+ * For all others these rules are tried in this order; the first one that separates two claims
+ * decides:
  *
- * A conflict never ends in plaintext. A range that does not stand is closed where its node has a key,
- * unless the stronger one covers all of it; so is one that a node with a key claims as well.
+ *   1. A claim that the node proved by a handshake; of two proofs, the older one. A proof gives
+ *      way if its node is silent and the other node answers.
+ *   2. A claim that the owner of a wider range granted; then one that an authority above the
+ *      nodes assigned.
+ *   3. A claim whose node answers, while the other node is silent.
  *
- * Ourselves: our own range is ours. What another node has proved stays beside it, where it is wider
- * or narrower than ours.
+ * If no rule separates them, neither claim is valid: for example, the order of names is no reason.
+ *
+ * A conflict never leads to plaintext. A claim that is not valid is closed if its node has a key,
+ * unless the stronger claim covers all of it. A range that a node with a key claims as well is
+ * closed, too.
+ *
+ * Our own range always stays ours. A range that another node proved stays valid beside it, if it is
+ * wider or narrower than ours.
  */
 #ifndef PLAN_CLAIMS_H
 #define PLAN_CLAIMS_H
@@ -25,33 +33,33 @@
 enum claim_verdict {
 	CLAIM_STANDS,
 	CLAIM_REFUSED,	 /* another claim is stronger */
-	CLAIM_CONTESTED, /* another one is as strong */
+	CLAIM_CONTESTED, /* another claim is equally strong */
 };
 
 struct claim {
 	struct cidr cidr;
-	size_t node;	/* whose; a node's own claims do not contradict each other */
-	bool own;	/* ours */
-	bool granted;	/* an address that the owner of the range around it gave to the node */
-	uint64_t proof; /* when it was proved, as a number that grows; 0: never */
-	bool answers;	/* a session with the node stands */
-	bool silent;	/* the node has not answered for long, though it was asked */
-	bool assigned;	/* by somebody above the nodes */
-	bool keyed;	/* the node has a key, or says so: it wants to be encrypted with */
-	bool barred;	/* it never stands, but others are judged as if it could; for the caller */
-	bool tunnel;	/* a tunnel's address, not a range of pods; for the caller alone */
+	size_t node;	/* the claiming node; claims of one node never conflict */
+	bool own;	/* the node is ourselves */
+	bool granted;	/* the owner of the range around this address gave it away */
+	uint64_t proof; /* when it was proved, as a growing number; 0: never */
+	bool answers;	/* there is a session with the node */
+	bool silent;	/* the node has not answered for long, though we asked */
+	bool assigned;	/* by an authority above the nodes */
+	bool keyed;	/* the node has a key or published one: it wants encryption */
+	bool barred;	/* never valid, but others are judged as if it could be; for the caller */
+	bool tunnel;	/* a tunnel's address, not a pod range; for the caller only */
 
 	/* out */
 	enum claim_verdict verdict;
-	size_t other;	 /* the node whose claim was weighed against it; if it does not stand */
-	bool challenged; /* it stands by its proof alone: somebody else claims it, too */
-	bool closed;	 /* what of it is left without an owner must not be reached in plain */
+	size_t other;	 /* the node of the claim that it was compared with, if it is not valid */
+	bool challenged; /* valid, but another node claims it, too */
+	bool closed;	 /* the part without an owner must not be reached unencrypted */
 };
 
-/* Sorts them by range, and judges each. 0 or -ENOMEM. */
+/* Sorts the claims by range and sets the verdict of each. 0 or -ENOMEM. */
 int claims_judge(struct claim *all, size_t n);
 
-/* Why no pod can have such an address, or none of this range; NULL: one can. */
+/* Why no pod can have addresses of this range. NULL: pods can. */
 const char *claims_never_pods(const struct cidr *range);
 
 #endif

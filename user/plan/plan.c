@@ -17,8 +17,9 @@ static const struct cidr *address_of(const struct node_record *r, int family)
 	return family == AF_INET ? &r->address4 : &r->address6;
 }
 
-/* The address that a node's tunnel device has: the one assigned, else the first of its first pod
- * range; with host encryption the node's own. AF_UNSPEC: none. */
+/* The address of a node's tunnel device. With host encryption: the node's own address. Otherwise
+ * the tunnel address of its record; without one, if tunnel addresses are not assigned, the first
+ * address of its first pod range. AF_UNSPEC: none. */
 static struct cidr tunnel_address(const struct node_record *r, int family, bool host_encryption)
 {
 	struct cidr a = {.family = AF_UNSPEC};
@@ -39,7 +40,7 @@ static struct cidr tunnel_address(const struct node_record *r, int family, bool 
 
 /* --- ranges --- */
 
-/* Which of several ranges that are the same counts: the lowest. */
+/* Of several equal ranges, the one with the lowest rank counts. */
 static int rank(const struct plan_range *r)
 {
 	return r->owner == PLAN_SELF	 ? 0
@@ -67,7 +68,7 @@ static bool covered(const struct node_record *r, const struct cidr *address)
 	return false;
 }
 
-/* All that a node has in this family. */
+/* Collects all ranges of a node in this family. */
 static void collect(const struct plan_input *in, size_t i, const char *name, size_t peer,
 		    struct plan *p)
 {
@@ -128,7 +129,7 @@ static bool is_closed(const struct plan_input *in, const struct cidr *address)
 	return false;
 }
 
-/* Nodes are reached whatever ranges they lie in. */
+/* Nodes stay reachable, even if their address is in a closed range. */
 static void except_nodes(const struct plan_input *in, const char *name, struct plan *p)
 {
 	for (size_t i = 0; i < in->n_nodes; i++, name += strlen(name) + 1) {
@@ -145,7 +146,7 @@ static void except_nodes(const struct plan_input *in, const char *name, struct p
 	}
 }
 
-/* Each range once, in order. */
+/* Sorts the ranges and removes duplicates. */
 static void sort_ranges(struct plan *p)
 {
 	size_t kept = 0;
@@ -174,7 +175,7 @@ static struct endpoint endpoint_at(const struct cidr *address, uint16_t port)
 	return e;
 }
 
-/* Allowed IPs are the ranges that a peer won. */
+/* A peer's allowed IPs are the ranges that it got. */
 static int allow(struct plan *p)
 {
 	for (size_t i = 0; i < p->n_ranges; i++)
@@ -198,7 +199,8 @@ static int allow(struct plan *p)
 	return 0;
 }
 
-/* Nodes with a key and an address, but ourselves; `peers`: the index of each node's own. */
+/* Nodes with a key and an address are peers, except ourselves. `peers`: for each node the index of
+ * its peer. */
 static void find_peers(const struct plan_input *in, struct plan *p, size_t *peers)
 {
 	char *name = p->names;
@@ -214,7 +216,8 @@ static void find_peers(const struct plan_input *in, struct plan *p, size_t *peer
 			p->address = tunnel_address(r, in->family, in->settings->host_encryption);
 			continue;
 		}
-		/* With another's key: that one's peer has its ranges. */
+		/* A node that shares another's key is not a peer of its own: the other's peer has
+		 * its ranges. */
 		if (in->nodes[i].peer[in->family == AF_INET6] != i || !address->family ||
 		    sodium_is_zero(plan_key(r, in->family), 32))
 			continue;

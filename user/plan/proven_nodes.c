@@ -60,7 +60,7 @@ int proven_nodes_follow(struct proven_nodes *h, const struct node_record *const 
 		all[i] = there ? there : make(nodes[i]->name);
 		if (all[i])
 			continue;
-		/* Nothing of the old ones was touched. */
+		/* No memory: free only the new entries, and keep the old ones. */
 		while (i--)
 			if (!proven_nodes_find(h, all[i]->name))
 				drop(all[i]);
@@ -114,7 +114,7 @@ int proof_add(struct proof *p, const struct cidr *range)
 	return 0;
 }
 
-/* --- the file: a list of records, each with what the node has proved --- */
+/* --- the file: a list of records, each with what its node proved --- */
 
 static int take(struct proven_nodes *h, const struct node_record *r)
 {

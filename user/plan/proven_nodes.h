@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What nodes have proved: for each node and tunnel the key that it answered with, and the ranges
- * that were its when it did. In the order of names. For plan/registry.h alone. Thread: control.
+ * What the nodes have proved: for each node and tunnel, the key with which the node answered, and
+ * the ranges that it had at that time. Sorted by name. For plan/registry.h only. Thread: control.
  */
 #ifndef PLAN_PROVEN_NODES_H
 #define PLAN_PROVEN_NODES_H
@@ -12,24 +12,24 @@
 
 #include "plan/registry.h"
 
-/* Of one node and one tunnel. */
+/* The proof of one node for one tunnel. */
 struct proof {
-	uint64_t order;	     /* the older the smaller; 0: nothing was ever proved */
-	uint8_t key[32];     /* all zero: none, or it left */
+	uint64_t order;	     /* older proofs have smaller numbers; 0: no proof */
+	uint8_t key[32];     /* all zero: none, or the node left */
 	struct cidr address; /* of the node; AF_UNSPEC: none */
 	struct cidr *ranges; /* sorted */
 	size_t n_ranges, room;
 
-	/* As last seen. */
-	bool answers;	       /* a session stands */
-	bool unanswered;       /* since then initiations were repeated in vain */
-	uint64_t silent_since; /* monotonic, s; 0: it is not */
-	bool silent;	       /* for so long that its claims may give way */
+	/* As last observed. */
+	bool answers;	       /* there is a session */
+	bool unanswered;       /* since the last session, initiations got no answer */
+	uint64_t silent_since; /* monotonic, s; 0: not silent */
+	bool silent;	       /* silent for so long that its claims may give way */
 
-	/* Of the last review. */
-	bool shared;	 /* others claim the key: a handshake proves nothing of the node */
-	bool challenged; /* others claim what it has proved */
-	bool missing;	 /* its key is held, though its record has none */
+	/* Results of the last review. */
+	bool shared;	 /* others claim the key, too: a handshake does not identify the node */
+	bool challenged; /* others claim what it proved */
+	bool missing;	 /* its record has no key, but the proved key is kept */
 };
 
 struct proven_node {
@@ -41,21 +41,22 @@ struct proven_nodes {
 	struct proven_node **all;
 	size_t n;
 	uint64_t last_order;
-	bool changed; /* since it was saved */
+	bool changed; /* since the last save */
 };
 
 struct proven_node *proven_nodes_find(const struct proven_nodes *h, const char *name);
-/* Those of these names, which are sorted, and no others: what a node has proved goes with its
- * record. 0 or -ENOMEM. */
+/* Keeps the entries of exactly these names (sorted), and adds missing ones. When a record is gone,
+ * its node's proof is deleted. 0 or -ENOMEM. */
 int proven_nodes_follow(struct proven_nodes *h, const struct node_record *const *nodes, size_t n);
 void proven_nodes_fini(struct proven_nodes *h);
 
-/* Is all of it in what was proved? */
+/* Does the proof include the whole range? */
 bool proof_covers(const struct proof *p, const struct cidr *range);
-/* -ENOMEM: it was not added. */
+/* 0 or -ENOMEM: the range was not added. */
 int proof_add(struct proof *p, const struct cidr *range);
 
-/* -ENOENT: there is none. What cannot be read is -EINVAL, and nothing is taken. */
+/* -ENOENT: there is no file. -EINVAL: its content is not valid; then nothing is loaded. Other
+ * -errno: it cannot be read. */
 int proven_nodes_load(struct proven_nodes *h, const char *file);
 int proven_nodes_save(struct proven_nodes *h, const char *file);
 

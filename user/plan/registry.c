@@ -13,7 +13,7 @@
 struct registry {
 	char *file;
 	struct proven_nodes proven_nodes;
-	/* The last review's. */
+	/* Results of the last review. */
 	size_t n, self;
 	struct node_record *records;
 	struct registry_node *nodes;
@@ -24,7 +24,7 @@ struct registry {
 	size_t counts[REGISTRY_REASON_COUNT];
 
 	bool needs_review;
-	/* What was logged, and is still so; sorted. */
+	/* Hashes of the logged refusals that still exist; sorted. */
 	uint64_t *logged;
 	size_t n_logged;
 };
@@ -91,8 +91,7 @@ static int copy_records(struct review *v)
 	return err;
 }
 
-/* Keys were taken as the records have them now: that a node rotates its key, or leaves, is its own
- * affair. */
+/* A proof takes over the node's admitted key: a node may rotate its key or leave. */
 static void follow_key(struct proven_nodes *all, struct proof *p, const uint8_t key[32])
 {
 	if (!p->order || p->shared || !memcmp(p->key, key, 32))
@@ -150,7 +149,7 @@ int registry_review(struct registry *r, const struct registry_input *in)
 	return err;
 }
 
-/* --- what came out of it --- */
+/* --- results of a review --- */
 
 const struct registry_node *registry_nodes(const struct registry *r, size_t *n)
 {
@@ -233,7 +232,7 @@ void registry_log(struct registry *r)
 	r->n_logged = r->n_refusals;
 }
 
-/* --- what devices say --- */
+/* --- observations of devices --- */
 
 static bool same_ranges(const struct proof *p, const struct node_record *r, int family,
 			const struct cidr *tunnel)
@@ -252,7 +251,7 @@ static bool same_ranges(const struct proof *p, const struct node_record *r, int 
 	return n + 1 == p->n_ranges && !cidr_compare(&p->ranges[n], tunnel);
 }
 
-/* A session stands with the node: what it has been admitted with is proved. */
+/* There is a session with the node: this proves what it was admitted with. */
 static void prove(struct registry *r, struct proof *p, const struct node_record *record,
 		  enum registry_family f)
 {
@@ -311,7 +310,7 @@ void registry_observe(struct registry *r, const struct registry_observation *s)
 	struct proven_node *h;
 	struct proof *p;
 
-	/* Something seen of a review that is not ours any more. */
+	/* The observation belongs to an earlier review: ignore it. */
 	if (i == r->n || i == r->self || memcmp(review_key(&r->records[i], s->family), s->key, 32))
 		return;
 	h = proven_nodes_find(&r->proven_nodes, s->node);
@@ -363,7 +362,7 @@ void registry_each_challenged(const struct registry *r,
 		}
 }
 
-/* --- making and freeing --- */
+/* --- creating and freeing --- */
 
 int registry_save(struct registry *r)
 {

@@ -1,23 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The nodes as they are admitted: the one place between store and plan. Every record is checked
- * here, so that no node speaks for another. What is refused has no effect, and is named.
+ * Decides what is admitted from the records of the nodes. All records pass through here on the way
+ * from the store to the plan, so that no node can speak for another. What is refused has no effect,
+ * and the refusal is reported.
  *
- *   ranges     What never can be a pod's is refused, and what contains a node's address or (unless
- *              it was assigned, or is proved) the store's. Where nodes contradict each other, plan/claims.h judges.
- *   tunnels'   An address that a node says its tunnels have counts within its own ranges. Elsewhere
- *   addresses  it is a claim like a range; where ranges are assigned (Kubernetes), it is refused.
- *   keys       A key that a node has proved by a handshake is nobody else's. One that several claim
- *              and nobody has proved is one peer, with the ranges of them all: only who has the
- *              private key can read, and nothing of it goes out in plain.
- *   silence    A key that vanishes is held while the node's condition says that it encrypts, or
- *              while it answers; a node leaves by saying so (left4, left6 of its record). So is the
- *              key of a node whose new one is refused.
+ *   ranges     A range is refused if no pod can have it, or if it contains a node's address, or the
+ *              store's address (unless the range was assigned or proved). plan/claims.h decides
+ *              if nodes contradict each other.
+ *   tunnels'   A tunnel address within the node's own ranges is valid. Elsewhere it is a claim
+ *   addresses  like a range. If ranges are assigned (Kubernetes), it is refused there.
+ *   keys       A key that a node proved by a handshake belongs to that node. If several nodes claim
+ *              a key and none proved it, they are one peer with the ranges of all: only the holder
+ *              of the private key can read, and nothing is sent unencrypted.
+ *   silence    A node that leaves says so (stopped4, stopped6 of its record). If its key just
+ *              disappears, the key is kept while the node's condition says that it encrypts, or
+ *              while it answers. The old key is also kept if the node's new key is refused.
  *
- * What nodes have proved is remembered across reviews, and in a file across restarts. It hangs on
- * the node's name, and lasts as long as its record claims it: keys are rotated, nodes installed
- * anew. Who was proved first keeps what it has, unless it has been silent for REGISTRY_SILENCE_S
- * when somebody who answers claims it: a node that was renamed, its old record not yet deleted.
+ * Proofs stay across reviews, and in a file across restarts. They belong to the node's name and
+ * last as long as its record claims what they prove: nodes rotate keys and are reinstalled. The
+ * first proof wins. It gives way only if its node has been silent for REGISTRY_SILENCE_S and a
+ * claiming node answers: then the node was probably renamed, and its old record is not deleted yet.
  *
  * Thread: control. Errors: negative errno.
  */
@@ -31,12 +33,12 @@
 #include "store/record.h"
 
 #define REGISTRY_FILE	   "/run/podveil/proved.json"
-#define REGISTRY_SILENCE_S 180 /* as long as a session lives */
+#define REGISTRY_SILENCE_S 180 /* the lifetime of a session */
 
 enum registry_family { REGISTRY_IPV4, REGISTRY_IPV6, REGISTRY_FAMILIES };
 
-/* Why something of a record is not taken: the identifier, its name for programs (a label), whether
- * two nodes contradict each other by it, what it means. */
+/* Reasons to refuse a part of a record: identifier; name for programs (a label); is it a conflict
+ * between two nodes; meaning. */
 #define REGISTRY_REASONS(X)                                                                        \
 	X(NEVER_PODS, "never_pods", false, "no pod can have such an address")                      \
 	X(NODE_ADDRESS, "node_address", false, "contains the address of a node or of the store")   \
@@ -59,33 +61,33 @@ enum registry_reason {
 const char *registry_reason_name(enum registry_reason r);
 bool registry_reason_is_conflict(enum registry_reason r);
 
-/* Something of a record that is not taken. */
+/* A part of a record that was refused. */
 struct registry_refusal {
 	enum registry_reason reason;
-	const char *node;  /* whose record it is */
+	const char *node;  /* the node of the record */
 	const char *other; /* the node that it contradicts; NULL: none */
-	struct cidr range; /* AF_UNSPEC: it is a key */
+	struct cidr range; /* AF_UNSPEC: the refusal is about a key */
 	enum registry_family family;
-	const char *why; /* more than the reason says; NULL: nothing */
+	const char *why; /* more than the reason says; NULL: no more */
 };
 
-/* A node as it is admitted. */
+/* An admitted node. */
 struct registry_node {
 	const struct node_record *record;
-	/* Whose peer has the node's ranges: its own index, or that of another node with the same
-	 * key. */
+	/* The node whose peer has the ranges: its own index, or the index of another node with the
+	 * same key. */
 	size_t peer[REGISTRY_FAMILIES];
-	/* Its address is another's as well: no host encryption with it. */
+	/* Another node has the same address: no host encryption with this one. */
 	bool host_refused[REGISTRY_FAMILIES];
-	/* It would be a peer, but its key or address was refused: its ranges must not be reached in
-	 * plain. */
+	/* It would be a peer, but its key or address was refused: its ranges must not be reached
+	 * unencrypted. */
 	bool closed[REGISTRY_FAMILIES];
 };
 
 struct registry_range {
 	struct cidr cidr;
 	const char *name; /* one of the nodes that claim it */
-	bool closed;	  /* what of it is nobody's must not be reached in plain */
+	bool closed;	  /* the part without an owner must not be reached unencrypted */
 };
 
 struct registry_input {
@@ -94,57 +96,56 @@ struct registry_input {
 		*nodes; /* sorted by name, each once, ourselves among them */
 	size_t n_nodes;
 	const uint8_t *own_keys[REGISTRY_FAMILIES]; /* public; NULL: none yet */
-	const struct cidr *own; /* our addresses, that no pod range may contain */
+	const struct cidr *own; /* our addresses; no pod range may contain them */
 	size_t n_own;
-	/* Where the store answers: no range that a node chose itself may contain it. AF_UNSPEC: not
-	 * known, or nowhere. */
+	/* The store's address: no range that a node chose itself may contain it. AF_UNSPEC:
+	 * unknown, or there is none. */
 	struct cidr store;
 	bool host_encryption;
 };
 
 struct registry;
 
-/* `file`: where to remember what was proved; NULL: nowhere. What is in it and cannot be read is
- * logged, and not followed. NULL: no memory. */
+/* `file`: where proofs are saved; NULL: nowhere. If it cannot be read, that is logged, and there
+ * are no old proofs. Returns NULL: no memory. */
 struct registry *registry_new(const char *file);
 void registry_free(struct registry *r);
 
-/* Judges all records anew. On failure what was admitted before stays. */
+/* Reviews all records again. After an error, the earlier result stays valid. */
 int registry_review(struct registry *r, const struct registry_input *in);
 
-/* Until the next review. Sorted as the input was. */
+/* Valid until the next review. In the order of the input. */
 const struct registry_node *registry_nodes(const struct registry *r, size_t *n);
-/* Ranges that are some other node's and no peer's: those that several claim and nobody has proved, and
- * what is left of those that were refused to a node with a key. */
+/* Ranges of other nodes that no peer has: several nodes claim them without a proof, or they were
+ * refused to a node with a key (the part that remains). */
 const struct registry_range *registry_contested(const struct registry *r, size_t *n);
 const struct registry_refusal *registry_refusals(const struct registry *r, size_t *n);
-/* How many things are refused, by reason. */
+/* The number of refusals, by reason. */
 const size_t *registry_counts(const struct registry *r);
-/* What is new among the refusals goes to the log. */
+/* Logs the refusals that were not logged before. */
 void registry_log(struct registry *r);
-/* A line; a zero at its end, no newline. Returns `out`. */
+/* Formats a refusal as one line, with a zero at the end and no newline. Returns `out`. */
 #define REGISTRY_TEXT (3 * NODE_NAME_MAX)
 const char *registry_explain(const struct registry_refusal *f, char out[REGISTRY_TEXT]);
 
-/* What a device says of a node's peer; `now`: monotonic, s. To be told often. */
+/* What a device observed about a node's peer. `now`: monotonic, s. Report it often. */
 struct registry_observation {
 	const char *node;
 	enum registry_family family;
 	const uint8_t *key;
-	bool session;	 /* stands now */
-	bool unanswered; /* initiations were repeated in vain */
+	bool session;	 /* there is a session now */
+	bool unanswered; /* initiations were repeated without an answer */
 	uint64_t now;
 };
 void registry_observe(struct registry *r, const struct registry_observation *s);
-/* Something was seen by which another review comes to other results; once. */
+/* True once after an observation that can change the result of a review. */
 bool registry_needs_review(struct registry *r);
-/* Calls back for the keys of nodes that somebody contradicts, and that are to be asked whether they
- * still answer. */
+/* Calls back for the keys of challenged nodes that do not answer now: ask these nodes again. */
 void registry_each_challenged(const struct registry *r,
 			      void (*each)(void *context, enum registry_family family,
 					   const uint8_t key[32]),
 			      void *context);
-/* Writes what was proved since, if anything. 0 or -errno. */
+/* Saves new proofs, if there are any. 0 or -errno. */
 int registry_save(struct registry *r);
 
 #endif

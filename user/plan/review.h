@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One review of all records, as plan/registry.h describes it; for the registry alone. Thread:
+/* One review of all records, as plan/registry.h describes it; for the registry only. Thread:
  * control. */
 #ifndef PLAN_REVIEW_H
 #define PLAN_REVIEW_H
@@ -7,7 +7,7 @@
 #include "plan/proven_nodes.h"
 #include "plan/registry.h"
 
-/* Everything in the order of in->nodes. */
+/* All arrays are in the order of in->nodes. */
 struct review {
 	const struct registry_input *in;
 	struct proven_node *const *proven_nodes;
@@ -22,12 +22,13 @@ struct review {
 	size_t counts[REGISTRY_REASON_COUNT];
 };
 
-/* In this order. 0 or -ENOMEM; holdings are changed at the end alone, by the last one. */
+/* Call them in this order. 0 or -ENOMEM. Only the last one changes proved ranges, and only at its
+ * end. */
 int review_addresses(struct review *v, enum registry_family f);
 int review_keys(struct review *v, enum registry_family f);
 int review_ranges(struct review *v);
 
-/* Counted in any case, kept while there is memory. */
+/* Counts the refusal. Stores it, too, if there is memory. */
 void review_refuse(struct review *v, const struct registry_refusal *refusal);
 
 static inline uint8_t *review_key(struct node_record *r, enum registry_family f)

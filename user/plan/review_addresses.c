@@ -33,7 +33,7 @@ static size_t collect(struct review *v, enum registry_family f, struct address_o
 	return n;
 }
 
-/* The first that is not before the range. */
+/* The index of the first address that is not before the range. */
 static size_t first_in(const struct address_of *all, size_t n, const struct cidr *range)
 {
 	size_t low = 0, high = n;
@@ -49,9 +49,10 @@ static size_t first_in(const struct address_of *all, size_t n, const struct cidr
 	return low;
 }
 
-/* --- among pods --- */
+/* --- node addresses in pod ranges --- */
 
-/* `again`: not even where they were before. */
+/* Refuses node addresses in a proved pod range of `holder`. `again`: the address that the node
+ * proved earlier is in such a range, too. */
 static void refuse_among(struct review *v, enum registry_family f, size_t holder,
 			 const struct cidr *range, const struct address_of *all, size_t n,
 			 bool again)
@@ -73,14 +74,14 @@ static void refuse_among(struct review *v, enum registry_family f, size_t holder
 			continue;
 		if (!again)
 			review_refuse(v, &refusal);
-		/* Where it was before, while it does not say where else. */
+		/* Use the address that the node proved earlier, until it publishes a better one. */
 		*address = p->order && !again ? p->address : (struct cidr){.family = AF_UNSPEC};
 	}
 }
 
-/* --- of several nodes --- */
+/* --- one address, several nodes --- */
 
-/* Whose address it is where several have it; n_nodes: nobody has proved it. */
+/* The node that keeps an address that several have. n_nodes: none of them has proved it. */
 static size_t holder_of(const struct review *v, enum registry_family f,
 			const struct address_of *group, size_t n)
 {
@@ -126,7 +127,7 @@ static void refuse_hosts(struct review *v, enum registry_family f, const struct 
 	}
 }
 
-/* What lies among the pods that somebody has proved. */
+/* Refuses node addresses in pod ranges that another node proved. */
 static void judge_among(struct review *v, enum registry_family f, const struct address_of *all,
 			size_t n, bool again)
 {

@@ -24,7 +24,7 @@ static bool none(const uint8_t key[32])
 	return sodium_is_zero(key, 32);
 }
 
-/* --- who has proved which --- */
+/* --- which node proved which key --- */
 
 static size_t find_proved(const struct review *v, enum registry_family f, struct key_of *out)
 {
@@ -48,7 +48,7 @@ static int at_key(const void *key, const void *element)
 	return memcmp(key, ((const struct key_of *)element)->key, 32);
 }
 
-/* The other node whose key it is; `i`: nobody else's. */
+/* The other node that holds this key. Returns `i` if no other node does. */
 static size_t holder_of(const struct review *v, const struct key_of *proved, size_t n,
 			const uint8_t *key, size_t i)
 {
@@ -69,7 +69,7 @@ static size_t holder_of(const struct review *v, const struct key_of *proved, siz
 	return holder;
 }
 
-/* The key that the node proved, while nothing says that it has it no more. */
+/* The key that the node proved. NULL: none, or the node has given it up. */
 static const uint8_t *held_key(const struct node_record *r, const struct proof *p, bool left)
 {
 	if (!p->order || none(p->key) || left || (p->unanswered && !r->encrypts))
@@ -77,7 +77,7 @@ static const uint8_t *held_key(const struct node_record *r, const struct proof *
 	return p->key;
 }
 
-/* --- one node's key --- */
+/* --- the key of one node --- */
 
 static void choose_key(struct review *v, enum registry_family f, size_t i,
 		       const struct key_of *proved, size_t n)
@@ -108,7 +108,7 @@ static void choose_key(struct review *v, enum registry_family f, size_t i,
 		memset(key, 0, 32);
 }
 
-/* Its record has all that a peer needs, and it was admitted without. */
+/* Its record has everything that a peer needs, but key or address was refused. */
 static bool is_cut_off(struct review *v, enum registry_family f, size_t i)
 {
 	const struct node_record *published = v->in->nodes[i];
@@ -119,9 +119,9 @@ static bool is_cut_off(struct review *v, enum registry_family f, size_t i)
 	       (none(review_key(&v->records[i], f)) || !review_address(&v->records[i], f)->family);
 }
 
-/* --- keys that several claim --- */
+/* --- keys that several nodes claim --- */
 
-/* The first that was a peer before, else the first that can be one. */
+/* The first one that was a peer before; else the first one that can be a peer. */
 static size_t carrier_of(const struct review *v, enum registry_family f, const struct key_of *group,
 			 size_t n)
 {

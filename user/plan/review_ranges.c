@@ -10,14 +10,14 @@
 
 #define N_OVERLAYS (sizeof(((struct node_record *)0)->overlays) / sizeof(struct cidr))
 
-/* What the review of ranges works with. */
+/* State of the review of ranges. */
 struct work {
 	struct review *v;
 	struct {
 		struct cidr address;
-		const char *node; /* NULL: ours, or the store's */
+		const char *node; /* NULL: one of our addresses, or the store's */
 		bool store;
-	} * addresses; /* that no range may contain; sorted */
+	} * addresses; /* no range may contain these; sorted */
 	size_t n_addresses;
 	struct claim *claims;
 	size_t n_claims;
@@ -25,10 +25,10 @@ struct work {
 
 static int by_address(const void *a, const void *b)
 {
-	return cidr_compare(a, b); /* the address comes first */
+	return cidr_compare(a, b); /* the address is the first member */
 }
 
-/* --- each range by itself --- */
+/* --- each range alone --- */
 
 static void collect_addresses(struct work *w)
 {
@@ -53,7 +53,7 @@ static void collect_addresses(struct work *w)
 		qsort(w->addresses, w->n_addresses, sizeof(*w->addresses), by_address);
 }
 
-/* An address that the range contains, and may not: its place; n_addresses: none. */
+/* The index of an address that the range contains but may not contain. n_addresses: none. */
 static size_t address_in(const struct work *w, const struct cidr *range, bool store_allowed)
 {
 	size_t low = 0, high = w->n_addresses;
@@ -72,14 +72,15 @@ static size_t address_in(const struct work *w, const struct cidr *range, bool st
 	return w->n_addresses;
 }
 
-/* It is nobody's, and yet no reason to send in plain what its node may want encrypted. */
+/* No node gets the range. `closed`: it must not be reached unencrypted, because its node may want
+ * encryption. */
 static void close_range(struct work *w, const struct cidr *range, size_t i, bool closed)
 {
 	w->v->contested[w->v->n_contested++] =
 		(struct registry_range){*range, w->v->records[i].name, closed};
 }
 
-/* As it was published, or as it was admitted: a key that was refused says what its node wants, too. */
+/* Has the node a key, published or admitted? A refused key also shows that it wants encryption. */
 static bool keyed(const struct work *w, size_t i, int family)
 {
 	const struct node_record *published = w->v->in->nodes[i];
@@ -90,11 +91,11 @@ static bool keyed(const struct work *w, size_t i, int family)
 
 enum chance {
 	NO_CHANCE,
-	BARRED, /* no, and not anybody else's who says no more than that it is */
+	BARRED, /* not valid, and nor is a weaker claim of another node to it */
 	CHANCE,
 };
 
-/* Does it hold an address of ours, or the store's? Then it is never closed: we need what is there. */
+/* Does the range contain our address, or the store's? Then it is never closed: we need them. */
 static bool holds_ours(const struct work *w, const struct cidr *range, size_t at)
 {
 	const char *self = w->v->in->self;
@@ -105,7 +106,7 @@ static bool holds_ours(const struct work *w, const struct cidr *range, size_t at
 	return false;
 }
 
-/* Whatever others say: can it be the node's? */
+/* May the node have this range, apart from the claims of others? */
 static enum chance chance_of(struct work *w, size_t i, const struct cidr *range)
 {
 	struct registry_refusal refusal = {
@@ -122,7 +123,7 @@ static enum chance chance_of(struct work *w, size_t i, const struct cidr *range)
 		review_refuse(w->v, &refusal);
 		return NO_CHANCE;
 	}
-	/* Ours lead nowhere but out of the tunnel's table. */
+	/* Our own ranges only lead packets out of the tunnel's table: no check of addresses. */
 	at = i == w->v->self
 		     ? w->n_addresses
 		     : address_in(w, range, w->v->records[i].assigned || proof_covers(p, range));
@@ -168,9 +169,9 @@ static bool covered(const struct node_record *r, const struct cidr *address)
 	return false;
 }
 
-/* --- tunnels' addresses --- */
+/* --- addresses of tunnels --- */
 
-/* Is it the node's, or may it become it? */
+/* Adds the claim to a tunnel address. False: it is refused. */
 static bool take_tunnel(struct work *w, size_t i, const struct cidr *address)
 {
 	const struct node_record *r = &w->v->records[i];
@@ -183,7 +184,7 @@ static bool take_tunnel(struct work *w, size_t i, const struct cidr *address)
 
 	if (chance_of(w, i, address) != CHANCE)
 		return false;
-	/* Within a range of its own it stands and falls like that. */
+	/* Inside one of its own ranges, the address shares that range's verdict. */
 	if (!r->assigned || covered(r, address)) {
 		add_claim(w, i, address, false, true);
 		return true;
@@ -197,8 +198,8 @@ static void take_tunnels(struct work *w, size_t i)
 	struct node_record *r = &w->v->records[i];
 	struct cidr *const tunnels[] = {&r->tunnel4, &r->tunnel6};
 
-	/* Stores that know of other tunnels know what is assigned, too: theirs are among the ranges,
-	 * or refused. */
+	/* Stores with records of other overlays also know the assigned ranges. So an overlay's
+	 * address must be in the node's ranges; otherwise it is refused. */
 	for (size_t k = 0; k < N_OVERLAYS; k++)
 		if (r->overlays[k].family && r->assigned && !covered(r, &r->overlays[k]) &&
 		    cidr_compare(&r->overlays[k], &r->tunnel4) &&
@@ -229,7 +230,7 @@ static void collect_claims(struct work *w)
 	}
 }
 
-/* --- what came out --- */
+/* --- results --- */
 
 static void withdraw(struct work *w, const struct claim *c)
 {
@@ -251,7 +252,8 @@ static void withdraw(struct work *w, const struct claim *c)
 		*tunnel = (struct cidr){.family = AF_UNSPEC};
 }
 
-/* What stands, in the order of ranges; and what is proved is what of that was proved before. */
+/* Admits the valid claims, in the order of ranges. Of the proved ranges, the valid ones stay
+ * proved. */
 static void apply(struct work *w)
 {
 	struct review *v = w->v;

@@ -14,7 +14,7 @@
 #define TEXT(number)	#number
 #define AS_TEXT(number) TEXT(number)
 
-/* --- how values are read --- */
+/* --- parsing --- */
 
 static int parse_boolean(const struct setting *s, const char *text, void *to)
 {
@@ -56,7 +56,7 @@ static int parse_number(const struct setting *s, const char *text, void *to)
 	return 0;
 }
 
-/* "h", "m", "s", "ms" at the front; how long it is in `len`. 0: none of them. */
+/* The unit at the start of `text` ("h", "m", "s" or "ms"), in ms; `len`: its length. 0: no unit. */
 static unsigned long unit_ms(const char *text, size_t *len)
 {
 	static const struct {
@@ -112,7 +112,7 @@ static int parse_interface_name(const struct setting *s, const char *text, void 
 	return 0;
 }
 
-/* Without the white space around it. */
+/* Removes white space at both ends. */
 static char *trim(char *text)
 {
 	size_t len;
@@ -133,7 +133,7 @@ static int parse_ranges(const struct setting *s, const char *text, void *to)
 	(void)s;
 	memset(out, 0, sizeof(*out));
 	if (rest && !*rest)
-		rest = NULL; /* none at all */
+		rest = NULL; /* the list is empty */
 	while (!err && (one = strsep(&rest, ","))) {
 		if (out->n == SETTINGS_MAX_RANGES)
 			err = -EINVAL;
@@ -220,7 +220,7 @@ int setting_read(const struct setting *s, const char *text, struct settings *out
 	return s->parse(s, text, (char *)out + s->offset);
 }
 
-/* --- what it may be --- */
+/* --- allowed values as text --- */
 
 static void print_words(FILE *f, const char *words)
 {

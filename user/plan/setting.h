@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One setting, as the table has it (settings_table.h): how it is read, and what may be said of it. Pure;
- * any thread.
+ * One setting of the table (settings_table.h): how to parse it, and how to describe it. Pure; any
+ * thread.
  */
 #ifndef PLAN_SETTING_H
 #define PLAN_SETTING_H
@@ -12,25 +12,25 @@
 
 #include "plan/settings_table.h"
 
-/* How it is written in JSON. */
+/* The form of the value in JSON. */
 enum setting_form { SETTING_BOOLEAN, SETTING_NUMBER, SETTING_WORD, SETTING_TEXT, SETTING_LIST };
 
 struct setting {
 	const char *name, *fallback, *meaning; /* fallback: the default as text */
 	enum setting_form form;
-	/* -EINVAL: refused, and `to` is as it was or anything else. */
+	/* 0 or -EINVAL. After -EINVAL the content of `to` is undefined. */
 	int (*parse)(const struct setting *s, const char *text, void *to);
 	struct {
 		uint64_t from, to;
-	} numbers[2];	     /* a number: one of these intervals; the second may be 0 to 0, none */
-	const char *words;   /* a boolean or word: all that there are, one blank between; or NULL */
-	size_t most;	     /* a list: so many at most */
-	const char *what;    /* text or list: what it may be, in words */
-	const char *pattern; /* text: a regular expression that is no stricter than parse() */
+	} numbers[2];	     /* a number: one of these intervals; the second: 0 to 0 if unused */
+	const char *words;   /* a boolean or word: the allowed words, one space between; or NULL */
+	size_t most;	     /* a list: the maximum number of items */
+	const char *what;    /* text or list: the allowed values, in words */
+	const char *pattern; /* text: a regular expression; it accepts all that parse() accepts */
 	size_t offset, size; /* in struct settings */
 };
 
-/* The places in the table. */
+/* The indexes in the table. */
 enum {
 #define PLACE(member, name, type, fallback, meaning) SETTING_##name,
 	SETTINGS_TABLE(PLACE)
@@ -46,14 +46,14 @@ struct setting_pair {
 };
 const struct setting_pair *setting_pairs(size_t *n);
 
-/* NULL: there is none of that name. */
+/* NULL: there is no setting with this name. */
 const struct setting *setting_find(const char *name);
 
 struct settings;
-/* Reads a value into its member of `out`. -EINVAL: refused. */
+/* Parses a value into its member of `out`. 0 or -EINVAL. */
 int setting_read(const struct setting *s, const char *text, struct settings *out);
 
-/* What it may be: "1 to 65535", "auto, socket or xdp". */
+/* The allowed values as text: "1 to 65535", "auto, socket or xdp". */
 #define SETTING_RANGE 80
 const char *setting_range(const struct setting *s, char out[SETTING_RANGE]);
 

@@ -8,12 +8,12 @@
 
 #include "base/log.h"
 
-/* One for each setting; NULL: nothing is said of it. */
+/* One text for each setting; NULL: not set. */
 struct values {
 	char *text[SETTINGS_COUNT];
 };
 
-/* What one layer says: values that were found good. */
+/* The valid values of one layer. */
 struct layer {
 	struct values values;
 	struct values fresh; /* between begin and end */
@@ -38,7 +38,7 @@ static void values_fini(struct values *v)
 
 /* --- layers --- */
 
-/* What the uppermost layer says that says anything; `from` (may be NULL): which one that is. */
+/* The text of the highest layer that has this setting. `from` (may be NULL): that layer. */
 static const char *text_in_force(const struct settings_stack *s, size_t setting,
 				 enum settings_layer *from)
 {
@@ -51,7 +51,7 @@ static const char *text_in_force(const struct settings_stack *s, size_t setting,
 	return s->layers[layer].values.text[setting];
 }
 
-/* All layers put together. What is in a layer was found good alone. */
+/* Combines all layers. Each value in a layer was checked when it was set. */
 static struct settings merge(const struct settings_stack *s)
 {
 	struct settings out;
@@ -69,7 +69,7 @@ static bool same(const struct settings *s, const struct setting_pair *p)
 	return !memcmp(all + p->one->offset, all + p->other->offset, p->one->size);
 }
 
-/* Two settings that differ in each layer may be the same together; NULL: there are none. */
+/* Two settings that must differ but are the same: combined layers can cause that. NULL: none. */
 static const struct setting_pair *contradiction(const struct settings *s)
 {
 	size_t n;
@@ -156,7 +156,7 @@ int settings_layer_set(struct settings_stack *s, const char *name, const char *v
 	return l->fresh.text[i] ? 0 : -ENOMEM;
 }
 
-/* Of a value that is refused, the last good one stays. */
+/* For each refused value, keeps the last valid one. */
 static void keep_last_good(struct layer *l)
 {
 	for (size_t i = 0; i < SETTINGS_COUNT; i++)
@@ -206,7 +206,7 @@ bool settings_layer_refused(const struct settings_stack *s, enum settings_layer 
 	return s->layers[layer].problem != NULL;
 }
 
-/* PODVEIL_WIREGUARDENABLED; what is Podveil's own does not say so twice. */
+/* PODVEIL_WIREGUARDENABLED. Names that begin with podveil do not repeat it: PODVEIL_STRICTMODE. */
 static bool is_variable(const char *variable, size_t len, const char *name)
 {
 	static const char prefix[] = "PODVEIL_";

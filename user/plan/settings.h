@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The settings of settings_table.h, with Calico's names, defaults and units, out of five layers: a
- * later one wins. Each layer is judged on its own when it is given; a value that is refused leaves the layer as it was.
- * Pure but for the log; the control thread's.
+ * The settings of settings_table.h, with Calico's names, defaults and units. They come from five
+ * layers; a later layer wins. Each value is checked when it is set; a refused value does not
+ * replace the old one. Pure, except for the log. Thread: control.
  */
 #ifndef PLAN_SETTINGS_H
 #define PLAN_SETTINGS_H
@@ -38,7 +38,7 @@ struct settings_ranges {
 #define TYPE_LEVEL	    enum log_level
 #define TYPE_FORMAT	    enum log_format
 
-/* One member a line of the table: enabled4, interface4, port4, and so on. */
+/* One member for each line of the table: enabled4, interface4, port4, and so on. */
 struct settings {
 #define MEMBER(member, name, type, fallback, meaning) TYPE_##type member;
 	SETTINGS_TABLE(MEMBER)
@@ -59,31 +59,33 @@ struct settings_stack;
 struct settings_stack *settings_new(void); /* with the defaults; NULL: no memory */
 void settings_free(struct settings_stack *s);
 
-/* Begins a layer anew: what it held is forgotten when settings_layer_end() comes, but for those
- * values that are refused in between: of these the last valid one stays. Then give each setting. */
+/* Starts to replace the values of a layer. Then set each value, and call settings_layer_end(). Old
+ * values are dropped then; only if a setting's new value was refused, its last valid value
+ * stays. */
 void settings_layer_begin(struct settings_stack *s, enum settings_layer layer, const char *source);
-/* 0; -ENOENT for a name that is no setting (ignored); -EINVAL: refused, with a line logged that
- * names source, field, value and allowed range, and the same in settings_refused(). */
+/* 0; -ENOENT: there is no such setting (ignored); -EINVAL: refused. A refusal is logged with
+ * source, field, value and allowed range, and settings_refused() returns it. */
 int settings_layer_set(struct settings_stack *s, const char *name, const char *value);
-/* Returns whether settings_get() differs from before. Combinations that cannot work (the same
- * interface name or the same port twice) are refused as a whole, and the last valid layer stays. */
+/* Returns true if settings_get() has changed. If two settings that must differ are the same
+ * (interface names, ports), the whole layer is refused, and its last valid values stay. */
 bool settings_layer_end(struct settings_stack *s);
-/* Each value that a layer holds, by name. */
+/* Calls back for each value of a layer. */
 void settings_layer_each(const struct settings_stack *s, enum settings_layer layer,
 			 void (*value)(void *context, const char *name, const char *value),
 			 void *context);
-/* A value of this layer is refused. */
+/* Was a value of this layer refused? */
 bool settings_layer_refused(const struct settings_stack *s, enum settings_layer layer);
-/* All PODVEIL_ variables of the environment: PODVEIL_WIREGUARDENABLED=true. */
+/* Reads all PODVEIL_ variables, such as PODVEIL_WIREGUARDENABLED=true. Returns true if
+ * settings_get() has changed. */
 bool settings_environment(struct settings_stack *s, char **environment);
 
-/* What is in force. */
+/* The settings in force. */
 const struct settings *settings_get(const struct settings_stack *s);
-/* The refusal that is in force in any layer, as one line; NULL: none. */
+/* The first refusal of the lowest layer that has one, as one line. NULL: there is none. */
 const char *settings_refused(const struct settings_stack *s);
 
-/* The value in force as text, the stack's own, and the layer that it is from (may be NULL). NULL: no
- * setting has that name. */
+/* The value in force as text (owned by the stack). `from`: the layer that it comes from (may be
+ * NULL). NULL: there is no such setting. */
 const char *settings_text(const struct settings_stack *s, const char *name,
 			  enum settings_layer *from);
 

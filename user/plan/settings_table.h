@@ -1,27 +1,28 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The one table of settings. A line of it makes a member of struct settings, and what users see of it:
- * how it is read and checked, what is said when it is refused, environment variable, flag, completion,
- * help, manual page, status and metrics; and, by `make docs`, docs/settings.md and the resource
- * definition in deploy/kubernetes/crd/. The build fails where one of those is older than the table.
+ * The table of settings. One line creates a member of struct settings and everything that users see
+ * of it: parsing and checks, the message for a refused value, environment variable, flag,
+ * completion, help, manual page, status and metrics. `make docs` creates docs/settings.md and the
+ * resource definition in deploy/kubernetes/crd/ from it. The build fails if these are older than
+ * the table.
  *
  *   X(member of struct settings, name, type, default as text, meaning)
  *
- * The types, which setting.c reads and checks:
+ * The types, which setting.c parses and checks:
  *
  *   BOOLEAN                bool
  *   U8, U16, U32(a, b)     a number from a to b
  *   U32_GAP(a, b, c, d)    a number from a to b or from c to d
  *   DURATION               uint16_t: seconds, rounded up; "25s", "1m30s", "1500ms", "25"
- *   INTERFACE_NAME            interface_name
- *   RANGES                 struct settings_ranges: address ranges, comma between
- *   WIRE, LEVEL, FORMAT    an enum, as one of its words
+ *   INTERFACE_NAME         interface_name
+ *   RANGES                 struct settings_ranges: address ranges, separated by commas
+ *   WIRE, LEVEL, FORMAT    an enum, written as one of its words
  */
 #ifndef PLAN_SETTINGS_TABLE_H
 #define PLAN_SETTINGS_TABLE_H
 
-/* The rule of strict mode comes right after the tunnels', and before the kernel's at 32766; the tables
- * 253 to 255 are the kernel's own. */
+/* The rule of strict mode has the next priority after the tunnels' rule, so both are before the
+ * kernel's rule at 32766. Tables 253 to 255 belong to the kernel. */
 #define SETTINGS_TABLE(X)                                                                          \
 	X(enabled4, wireguardEnabled, BOOLEAN, "false",                                            \
 	  "encrypt traffic between IPv4 pods of different nodes")                                  \
@@ -58,7 +59,7 @@
 	X(log_level, podveilLogLevel, LEVEL, "info", "what is logged")                             \
 	X(log_format, podveilLogFormat, FORMAT, "text", "how it is logged")
 
-/* Two settings that cannot have the same value. */
+/* Two settings that must differ. */
 #define SETTINGS_THAT_DIFFER(X)                                                                    \
 	X(wireguardInterfaceName, wireguardInterfaceNameV6)                                        \
 	X(wireguardListeningPort, wireguardListeningPortV6)

@@ -17,14 +17,14 @@
 
 #define RECORD "record"
 
-/* The one value of the map `record`. */
+/* The only value of the map `record`. */
 struct record {
-	uint8_t build[32]; /* BLAKE2b of the object, and of which programs are wanted */
+	uint8_t build[32]; /* BLAKE2b of the object and of the autoload flags */
 	struct {
 		uint32_t id, type;
 		uint8_t tag[BPF_TAG_SIZE]; /* of its instructions */
 	} programs[ADOPTION_PROGRAMS];	   /* in the order of the object */
-	uint32_t maps[ADOPTION_MAPS];	   /* their ids, in that order */
+	uint32_t maps[ADOPTION_MAPS];	   /* their ids, in the order of the object */
 };
 
 static void hash_build(const struct adoption_source *s, uint8_t out[32])
@@ -43,8 +43,8 @@ static void hash_build(const struct adoption_source *s, uint8_t out[32])
 	crypto_generichash_final(&h, out, 32);
 }
 
-/* A map's information begins with other things than a program's: who mistakes one for the other
- * finds the wrong id or type. */
+/* The info of a map has other fields than that of a program. If a pin holds the wrong object, its
+ * id or type does not match. */
 static bool describe_program(int fd, struct bpf_prog_info *out)
 {
 	uint32_t len = sizeof(*out);
@@ -66,7 +66,7 @@ static bool is_adopted(const struct adoption_source *s, const struct bpf_map *ma
 	return map != s->aside && !bpf_map__is_internal(map);
 }
 
-/* --- taking --- */
+/* --- taking over --- */
 
 static bool read_record(const char *name, struct record *out)
 {
@@ -105,7 +105,7 @@ static bool fits_program(int fd, const struct bpf_program *program, const struct
 	       !memcmp(info.tag, r->programs[i].tag, BPF_TAG_SIZE);
 }
 
-/* The name of what does not fit, or NULL. */
+/* Returns the name of the first pin that does not match, or NULL. */
 static const char *take_programs(struct adoption *a, const struct adoption_source *s,
 				 const char *name, const struct record *r)
 {
@@ -177,7 +177,7 @@ static int take_all(struct adoption *a, const struct adoption_source *s, const c
 	err = wrong ? -ESTALE : use_maps(s, fds);
 	for (size_t i = 0; i < ADOPTION_MAPS; i++)
 		if (fds[i] >= 0)
-			close(fds[i]); /* the maps have descriptors of their own */
+			close(fds[i]); /* the maps keep their own descriptors */
 	if (wrong)
 		log_warn("a pin is not what an earlier process recorded: loading the programs anew",
 			 "pin=/sys/fs/bpf/podveil/%s/%s", name, wrong);
@@ -225,13 +225,13 @@ void adoption_keep(struct bpf_map *map, const char *name)
 			known |= info.id == r.maps[i];
 	}
 	if (known && fits_map(fd, map, info.id))
-		bpf_map__reuse_fd(map, fd); /* it keeps a descriptor of its own */
+		bpf_map__reuse_fd(map, fd); /* the map keeps its own descriptor */
 	close(fd);
 }
 
-/* --- offering --- */
+/* --- pinning for the next process --- */
 
-/* Those that were not loaded are not for the next one either. */
+/* Also unpins programs that were not loaded, so that the next process does not find them. */
 static int note_programs(struct adoption *a, const struct adoption_source *s, const char *directory,
 			 struct record *r)
 {
@@ -286,7 +286,7 @@ static int write_record(const struct record *r)
 
 	if (fd < 0)
 		return fd;
-	/* Nobody changes it from here on. */
+	/* Nobody can change it from here on. */
 	err = bpf_map_update_elem(fd, &zero, r, BPF_ANY) || bpf_map_freeze(fd) ? -errno : 0;
 	if (err) {
 		close(fd);
@@ -301,7 +301,7 @@ int adoption_offer(struct adoption *a, const struct adoption_source *s, const ch
 	int err;
 
 	adoption_fini(a);
-	/* That of an earlier build, first. */
+	/* First remove the record of an earlier build. */
 	pins_unlink(directory, RECORD);
 	err = note_programs(a, s, directory, &r);
 	if (!err)
@@ -317,7 +317,7 @@ int adoption_offer(struct adoption *a, const struct adoption_source *s, const ch
 	return a->record < 0 ? a->record : pins_pin(directory, a->record, RECORD);
 }
 
-/* --- having --- */
+/* --- using --- */
 
 int adoption_repair(const struct adoption *a, const char *directory)
 {

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Programs that go on with the process after: loading and verifying them takes 20 to 35 ms, during
- * which an agent that was killed carries nothing. So programs are pinned beside their maps, with a
- * record, written last and frozen, that says which build they are of, and by what numbers the kernel
- * knows them. Who starts takes all of them or none: all that it would load itself must be there, of
- * the same build, under the numbers of the record, and with the type and sizes of its own.
- * Whatever else is found is never used; the log says why, and it is loaded anew.
+ * Programs that the next process takes over. Loading and verifying them takes 20 to 35 ms, and
+ * after a kill no traffic flows during that time. So the programs are pinned beside their maps,
+ * together with a record. The record is written last and then frozen. It holds the build of the
+ * programs, and the kernel's ids of programs and maps. A new process takes over all of them or
+ * none. It takes them over if everything it would load is there: the same build, the ids of the
+ * record, and the types and sizes of its own object. Otherwise it logs why and loads its own.
  *
  * Owner: the control thread.
  */
@@ -38,25 +38,27 @@ struct adoption {
 	}
 
 struct adoption_source {
-	struct bpf_object *object; /* opened; which programs are wanted is said with autoload */
-	const void *elf;	   /* what it was opened from */
+	struct bpf_object *object; /* opened; autoload marks the programs that are wanted */
+	const void *elf;	   /* the ELF image of the object */
 	size_t elf_size;
-	const struct bpf_map *aside; /* one that is made anew each time; NULL: none */
+	const struct bpf_map *aside; /* this map is created anew each time; NULL: none */
 };
 
-/* Before loading: takes maps (bpf_map__fd()) and programs over from the pins `name`; then nothing
- * is to be loaded. -ENOENT: there are none. -ESTALE: they are not what would be loaded, which was
- * logged; the pins are left alone. */
+/* Call before loading. Takes over maps (bpf_map__fd()) and programs from the pins `name`. 0:
+ * nothing is left to load. -ENOENT: there is no record. -ESTALE: the pins do not match this build
+ * (logged); they stay unchanged. Other -errno: the maps could not be reused. */
 int adoption_take(struct adoption *a, const struct adoption_source *s, const char *name);
-/* Before loading anew: takes over one map alone, with its content. The record may be of another
- * build, but has to know the map; of a version that had no records it is what has the same shape. */
+/* Call before loading anew. Takes over a single map with its content, if its shape matches. If
+ * there is a record, even of another build, the map must be in it. Versions without records: the
+ * shape decides. */
 void adoption_keep(struct bpf_map *map, const char *name);
-/* After loading and pinning the maps: pins the programs for the next process. 0 or -errno; then the
- * next one loads its own. The programs are in `a` in any case. */
+/* Call after loading the programs and pinning the maps. Pins the programs for the next process. 0
+ * or -errno; after an error of pinning, the next process loads its own programs, and `a` still
+ * holds these. */
 int adoption_offer(struct adoption *a, const struct adoption_source *s, const char *directory);
-/* Pins again what somebody unpinned. How many, or -errno. */
+/* Pins again what was unpinned. Returns the number of repaired pins, or -errno. */
 int adoption_repair(const struct adoption *a, const char *directory);
-/* The descriptor of a program, or -1. It is the adoption's. */
+/* The descriptor of a program, or -1. The adoption keeps ownership. */
 int adoption_fd(const struct adoption *a, const struct bpf_program *program);
 void adoption_fini(struct adoption *a);
 

@@ -29,7 +29,7 @@
 enum { EGRESS, INGRESS, N_SIDES };
 static const struct {
 	enum bpf_tc_attach_point point;
-	const char *pin; /* of the link, before the device's number */
+	const char *pin; /* name of the link's pin; the device's number follows */
 } sides[N_SIDES] = {{BPF_TC_EGRESS, "egress_"}, {BPF_TC_INGRESS, "ingress_"}};
 
 struct device {
@@ -39,8 +39,8 @@ struct device {
 };
 
 struct device_filters {
-	struct guard_skeleton *skeleton; /* its maps */
-	struct adoption adoption;	 /* and its programs */
+	struct guard_skeleton *skeleton; /* owns the maps */
+	struct adoption adoption;	 /* owns the programs */
 	bool tcx;
 	struct device *devices;
 	size_t n;
@@ -90,7 +90,7 @@ static struct adoption_source source(const struct device_filters *g)
 	return s;
 }
 
-/* What fails costs the next process time, and nothing else. */
+/* A failed pin is no error: the next process only takes longer to start. */
 static int offer(struct device_filters *g)
 {
 	const struct adoption_source s = source(g);
@@ -102,7 +102,8 @@ static int offer(struct device_filters *g)
 	return egress_program_fd(g) < 0 ? err : 0;
 }
 
-/* The same programs once more, with the same maps. Those that are attached give way one by one. */
+/* Loads the same programs again, with the same maps. The caller replaces the attached ones step by
+ * step. */
 static int reload_programs(struct device_filters *g)
 {
 	struct guard_skeleton *fresh = guard_skeleton__open();
@@ -243,7 +244,7 @@ static int detach_from_device(int ifindex)
 }
 
 struct detaching {
-	struct device_filters *keep; /* NULL: nothing */
+	struct device_filters *keep; /* keep its wanted devices; NULL: keep none */
 	int first;
 };
 
@@ -256,7 +257,7 @@ static void visit_link_to_detach(void *context, const struct link_info *l)
 	s->first = s->first ? s->first : err;
 }
 
-/* Links of devices that are not wanted, or not there any more. */
+/* Removes the pinned links of devices that are not wanted or do not exist any more. */
 static void unpin_others(struct device_filters *g)
 {
 	DIR *directory = *g->pins ? opendir(g->pins) : NULL;
@@ -329,7 +330,7 @@ int device_filters_each_device(void (*each)(void *context, const char *device), 
 	return link_each(visit_device, &s);
 }
 
-/* --- how it stands --- */
+/* --- state --- */
 
 size_t device_filters_count(const struct device_filters *g)
 {
@@ -358,7 +359,7 @@ uint64_t device_filters_displaced(const struct device_filters *g)
 	return g->displaced;
 }
 
-/* --- content --- */
+/* --- settings, ranges, counters --- */
 
 int device_filters_write_settings(struct device_filters *g,
 				  const struct pv_guard_settings *settings)
@@ -432,7 +433,7 @@ void device_filters_counters(struct device_filters *g, struct pv_counters *sum)
 	}
 }
 
-/* --- making and freeing --- */
+/* --- creating and freeing --- */
 
 static int adopt_or_load(struct device_filters *g)
 {
@@ -442,7 +443,7 @@ static int adopt_or_load(struct device_filters *g)
 
 	if (!err)
 		return pins_directory(PIN_NAME, g->pins, sizeof(g->pins));
-	/* Ranges stay what they were, also under other programs. */
+	/* New programs keep the old ranges. */
 	bpf_object__for_each_map(map, s.object)
 	{
 		adoption_keep(map, PIN_NAME);
@@ -471,7 +472,7 @@ int device_filters_new(struct device_filters **out)
 	err = adopt_or_load(g);
 	if (err)
 		goto fail;
-	/* A link that is pinned nowhere ends with the process, a filter does not. */
+	/* Without a pin, a link ends with the process; a clsact filter stays. */
 	if (!*g->pins)
 		g->tcx = false;
 	*out = g;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The two programs on every device by which packets leave the node or come: guard (TC egress: no
- * plaintext for remote pods leaves) and shield (TC ingress: no plaintext in the name of a remote
- * pod gets in; malformed WireGuard messages end here; arriving messages are marked where host
- * encryption needs it). They are one per node, whatever the number of tunnels and devices, with one
- * set of maps; they stay when the process dies, and are taken over by the next.
+ * The two programs on each device that leads out of the node. guard (TC egress) checks that no
+ * plaintext for remote pods leaves. shield (TC ingress) checks that no plaintext from remote pods
+ * comes in. It also drops malformed WireGuard messages, and marks arriving messages if host
+ * encryption needs that. A node has one set of them, with one set of maps, for all tunnels and
+ * devices. They stay when the process ends, and the next process takes them over.
  *
  * Thread: control. Errors: negative errno; nothing logged.
  */
@@ -21,58 +21,58 @@
 
 struct device_filters;
 
-/* Loads the programs, or takes over the pinned maps of a dead process (/sys/fs/bpf/podveil/guard/)
- * with their content, settings among it. What that process attached stays as it is until
- * device_filters_attach(). */
+/* Takes over the programs or maps that a dead process pinned (/sys/fs/bpf/podveil/guard/), with
+ * their content and settings; loads what is missing. Programs that the dead process attached stay
+ * attached until device_filters_attach(). */
 int device_filters_new(struct device_filters **out);
-/* `remove`: detaches from all devices, and unpins. Else everything stays in force. */
+/* `remove`: detaches from all devices and unpins. Otherwise all programs stay attached. */
 void device_filters_free(struct device_filters *g, bool remove);
-/* Removes what a dead process left, on whatever device; for --cleanup. 0 also where there is
+/* Removes what a dead process left on any device; for --cleanup. Returns 0 also if there is
  * nothing. */
 int device_filters_cleanup(void);
-/* The devices that have one of the programs, whoever attached it. */
+/* Calls back for each device that has one of the programs, of any process. */
 int device_filters_each_device(void (*each)(void *context, const char *device), void *context);
 
 struct filter_device {
 	int ifindex;
-	bool ethernet; /* packets begin with an Ethernet header; else with that of IP */
+	bool ethernet; /* packets begin with an Ethernet header; else with an IP header */
 };
 
-/* Both programs stand on these devices, first, when it returns 0; one that went away meanwhile is
- * no failure. Older programs of ours give way, with no moment between. What is attached to others
- * stays until device_filters_detach_others(). */
+/* Attaches both programs to these devices, in front of all others. A device that disappears
+ * meanwhile is no error. Older programs of ours are replaced without a gap. Programs on other
+ * devices stay until device_filters_detach_others(). */
 int device_filters_attach(struct device_filters *g, const struct filter_device *wanted, size_t n);
 int device_filters_detach_others(struct device_filters *g);
 
-/* Of the devices of device_filters_attach(). */
+/* The state of the devices that were given to device_filters_attach(). */
 struct filter_state {
 	int ifindex;
-	bool stands; /* both programs do, and nobody's runs before them */
-	/* Somebody's program that last ran before ours; empty: never one. */
+	bool stands; /* both programs are attached, and in front of all others */
+	/* The name of the program that last ran before ours; empty: there was never one. */
 	const char *before;
 };
 size_t device_filters_count(const struct device_filters *g);
 struct filter_state device_filters_state(const struct device_filters *g, size_t i);
 /* "tcx" or "clsact". */
 const char *device_filters_method(const struct device_filters *g);
-/* How often somebody's program was found before ours, and ours was put first again. */
+/* How often another program was found before ours, and ours was moved to the front again. */
 uint64_t device_filters_displaced(const struct device_filters *g);
 
 int device_filters_write_settings(struct device_filters *g,
 				  const struct pv_guard_settings *settings);
-/* Ranges by longest prefix. Setting a range that is there replaces its kind at once. */
+/* Ranges; the longest prefix decides. Setting an existing range replaces its kind atomically. */
 int device_filters_set_range(struct device_filters *g, const struct cidr *range,
 			     enum pv_guard_kind kind);
 int device_filters_unset_range(struct device_filters *g, const struct cidr *range);
-/* Calls back for each range in the maps, e.g. to drop those that a dead process left. */
+/* Calls back for each range in the maps, for example to delete those of a dead process. */
 int device_filters_each_range(struct device_filters *g,
 			      void (*each)(const struct cidr *range, enum pv_guard_kind kind,
 					   void *context),
 			      void *context);
-/* Do both programs still stand on all devices, and first? Attaches again what does not. How many
- * had to be, or -errno. */
+/* Attaches again each program that is missing or no longer in front, and repairs the pins. Returns
+ * the number of repairs, or -errno. */
 int device_filters_repair(struct device_filters *g);
-/* Sums over slots. */
+/* The sum over all slots. */
 void device_filters_counters(struct device_filters *g, struct pv_counters *sum);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The program on the uplink and its maps. It is attached by a link, unlike the others: when the
- * process dies, messages are the kernel's business again. */
+/* divert, the program on the uplink, and its maps. It is attached by a link that is not pinned:
+ * when the process ends, the kernel receives the messages again. */
 #include <bpf/bpf.h>
 #include <errno.h>
 #include <linux/if_link.h>
@@ -57,7 +57,7 @@ int programs_write_divert_addresses(struct programs *p, const struct pv_address 
 	const uint32_t one = 1;
 	bool more = !bpf_map_get_next_key(map, NULL, &key);
 
-	/* What is no longer ours first, so that there is room. */
+	/* Delete old addresses first, so that there is room. */
 	while (more) {
 		more = !bpf_map_get_next_key(map, &key, &next);
 		if (!among(&key, all, n))

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What this kernel can do for the programs. */
+/* Finds out what this kernel supports. */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -14,7 +14,7 @@
 
 #define KERNEL_BTF "/sys/kernel/btf/vmlinux"
 
-/* Loaded, or among those that the kernel loads when they are needed. */
+/* Is the module loaded, or can the kernel load it on demand? */
 static bool module_exists(const char *name)
 {
 	char path[PATH_MAX], *line = NULL;
@@ -40,9 +40,8 @@ static bool module_exists(const char *name)
 	return there;
 }
 
-/* All names that the kernel's types and functions have, each with a zero byte before and after it.
- * The types themselves are not parsed: libbpf takes 20 ms for that, and an agent that starts anew
- * keeps traffic waiting. */
+/* The names of the kernel's types and functions, each between two zero bytes. libbpf would parse
+ * the types as well, which takes 20 ms: too long while traffic waits for the agent to start. */
 static char *kernel_names(size_t *len)
 {
 	struct btf_header header;
@@ -55,7 +54,7 @@ static char *kernel_names(size_t *len)
 		return NULL;
 	if (pread(fd, &header, sizeof(header), 0) == sizeof(header) && header.magic == BTF_MAGIC)
 		names = malloc(header.str_len);
-	/* The kernel gives a page at a time. */
+	/* A read returns at most one page. */
 	while (names && *len < header.str_len && n > 0) {
 		n = pread(fd, names + *len, header.str_len - *len,
 			  (off_t)header.hdr_len + header.str_off + (off_t)*len);
@@ -82,7 +81,8 @@ void programs_features(struct programs_features *out)
 	out->btf = names != NULL;
 	out->tc = (module_exists("sch_ingress") && module_exists("cls_bpf")) ||
 		  (has(names, len, "clsact_init") && has(names, len, "cls_bpf_classify"));
-	/* The first came with fragments in generic XDP (Linux 6.9), the other with 6.2. */
+	/* The first name came with fragments in generic XDP (Linux 6.9), the second with Linux
+	 * 6.2. */
 	out->superpackets =
 		has(names, len, "skb_cow_data_for_xdp") && has(names, len, "bpf_cast_to_kern_ctx");
 	free(names);

@@ -13,14 +13,14 @@
 #include "programs/pins.h"
 #include "programs/tcx.h"
 
-#define MAX_ENTRIES 64 /* of one side of a device */
-/* Two, so that a filter of ours can be put before one of ours. */
+#define MAX_ENTRIES 64 /* on one side of a device */
+/* Two handles: so a filter of ours can be put before another one of ours. */
 #define HANDLE	     0x7076 /* "pv" */
 #define HANDLE_OTHER 0x7077
 #define PRIORITY     1
-#define A_MAP	     "guard_ranges4" /* that all programs of ours use */
+#define A_MAP	     "guard_ranges4" /* all our programs use this map */
 
-/* --- whose program is it? --- */
+/* --- which programs are ours --- */
 
 static bool is_map(uint32_t id, const char *name)
 {
@@ -36,7 +36,7 @@ static bool is_map(uint32_t id, const char *name)
 	return same;
 }
 
-/* Its name, if it has one, and whether it is ours. */
+/* Is the program ours? Also stores its name, if it has one. */
 static bool is_ours(uint32_t program, char name[BPF_OBJ_NAME_LEN])
 {
 	uint32_t maps[8] = {0}, len = sizeof(struct bpf_prog_info);
@@ -56,18 +56,18 @@ static bool is_ours(uint32_t program, char name[BPF_OBJ_NAME_LEN])
 	return ours;
 }
 
-/* --- what stands there --- */
+/* --- what is attached --- */
 
 struct entry {
 	uint32_t program;
-	uint32_t at; /* id of the TCX link, handle of the filter */
+	uint32_t at; /* id of the TCX link, or handle of the filter */
 	uint16_t priority;
 	bool ours;
 };
 
 struct entries {
 	struct entry all[MAX_ENTRIES];
-	uint32_t n, known, known_link; /* a program and a link that are ours; 0: none */
+	uint32_t n, known, known_link; /* known, known_link: ids that are ours; 0: none */
 	char first[BPF_OBJ_NAME_LEN];
 	bool too_many;
 };
@@ -83,7 +83,7 @@ static void add(struct entries *e, const struct entry *one, const char *name)
 	e->all[e->n++] = *one;
 }
 
-/* Programs of others can be seen with CAP_SYS_ADMIN alone; what we know ourselves needs none. */
+/* Reading other programs needs CAP_SYS_ADMIN; recognizing our own by known ids does not. */
 static void add_link(struct entries *e, const struct tcx_entry *there)
 {
 	char name[BPF_OBJ_NAME_LEN] = "?";
@@ -199,7 +199,7 @@ static void take_link(struct hook *h, int link)
 	h->link = link;
 }
 
-/* In front of all others. */
+/* Attaches in front of all other programs. */
 static int attach_first(struct hook *h, bool tcx, int program, bool other_handle)
 {
 	int link;
@@ -210,14 +210,14 @@ static int attach_first(struct hook *h, bool tcx, int program, bool other_handle
 	link = tcx_attach_first(h->ifindex, h->side, program);
 	if (link < 0)
 		return link;
-	/* The one behind somebody else's. */
+	/* Detach our old link, which runs behind another program. */
 	if (h->link >= 0)
 		bpf_link_detach(h->link);
 	take_link(h, link);
 	return 0;
 }
 
-/* Ours that stands there, by an older program, runs this one. */
+/* Our entry is there, but runs an older program: replace that with this one. */
 static int update(struct hook *h, bool tcx, int program, const struct entry *e)
 {
 	int link;
@@ -233,7 +233,7 @@ static int update(struct hook *h, bool tcx, int program, const struct entry *e)
 	return bpf_link_update(h->link, program, NULL) ? -errno : 0;
 }
 
-/* --- all of it --- */
+/* --- the whole hook --- */
 
 void hook_init(struct hook *h, int ifindex, enum bpf_tc_attach_point side)
 {
@@ -254,13 +254,13 @@ static uint32_t first_of_ours(const struct entries *e)
 	return i;
 }
 
-/* Others of ours than the one that stands now: an older program, or the one behind somebody. */
+/* Removes our other entries: an older program, or the one that ran behind another program. */
 static int remove_rest(struct hook *h, bool tcx, const struct entries *e, uint32_t from)
 {
 	int first = 0;
 
 	for (uint32_t i = from; i < e->n; i++) {
-		const bool gone = tcx && e->all[i].at == e->known_link; /* detached already */
+		const bool gone = tcx && e->all[i].at == e->known_link; /* already detached */
 		int err = e->all[i].ours && !gone
 				  ? remove_entry(h->ifindex, h->side, tcx, &e->all[i])
 				  : 0;
@@ -307,15 +307,15 @@ int hook_repair(struct hook *h, bool tcx, int program, uint32_t id, const char *
 	int did, err;
 
 	if (tcx && h->link < 0 && snprintf(path, sizeof(path), "%s/%s", directory, pin) > 0)
-		h->link = bpf_obj_get(path); /* of the process before us */
+		h->link = bpf_obj_get(path); /* of an earlier process */
 	did = attach_or_update(h, tcx, program, id);
 	if (did < 0)
 		return did;
-	/* The pin keeps the link when the process ends. */
+	/* With the pin, the link stays when the process ends. */
 	err = h->link >= 0 ? pins_repair_link(directory, h->link, pin) : 0;
 	if (err > 0)
 		err = 0;
-	/* What an older agent made is in the way of nobody, but there twice. */
+	/* Remove an older agent's filters: they are harmless, but check each packet twice. */
 	if (!err && tcx && !h->old_filters_removed) {
 		err = detach_ours(h->ifindex, h->side, false);
 		h->old_filters_removed = !err;

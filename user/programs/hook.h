@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One side of one device, and the program of guard or shield there: attached so that it runs before
- * everybody else's. By TCX where the kernel has it (Linux 6.6), else as a filter of clsact. What is
- * ours is known by the maps that a program uses, not by where it hangs or who attached it.
+ * Attaches guard or shield to one side of one device, in front of all other programs. It uses TCX
+ * if the kernel has it (Linux 6.6), else a clsact filter. With TCX, a program is ours if it uses
+ * our maps, whoever attached it. With clsact, it is ours by handle and name.
  *
- * Making or deleting a clsact qdisc makes the kernel lose what the device is about to send: TCX
- * needs none, and one that is there is never deleted.
+ * When a clsact qdisc is created or deleted, the kernel drops the packets that the device is about
+ * to send. TCX needs no qdisc; and an existing qdisc is never deleted.
  *
  * Thread: control. Errors: negative errno; nothing logged.
  */
@@ -20,27 +20,28 @@ struct hook {
 	int ifindex;
 	enum bpf_tc_attach_point side;
 	int link;		  /* descriptor of the TCX link; -1: none */
-	bool old_filters_removed; /* no filters of an older agent are left beside the link */
-	bool first;		  /* as seen last: nobody runs before ours */
-	/* Who last ran before ours, "?" where the kernel has no name for it; empty: nobody ever. */
+	bool old_filters_removed; /* an older agent's filters, beside the link, are removed */
+	bool first;		  /* at the last check, no program ran before ours */
+	/* The program that last ran before ours; "?": the kernel has no name for it; empty: never
+	 * one. */
 	char before[16];
-	unsigned int displaced; /* how often ours was put first again */
+	unsigned int displaced; /* how often ours was moved to the front */
 };
 
 /* Nothing is attached yet. */
 void hook_init(struct hook *h, int ifindex, enum bpf_tc_attach_point side);
-/* What is attached stays, if the link is pinned or there is none. */
+/* The attached program stays if its link is pinned, or if it is a filter. */
 void hook_fini(struct hook *h);
 
-/* This program (its id as well) stands there, and first; an older one of ours gives way to it, with
- * no moment between. The link is pinned as directory/pin. 1: it had to be attached or put first, 0:
- * it was there. -EALREADY: it is not the first, and TCX takes a program only once: call again with
- * another instance of it. */
+/* Makes sure that this program (`id` is its id) is attached, and in front. It replaces an older
+ * program of ours without a gap. The link is pinned as directory/pin. 1: it was attached or moved
+ * to the front. 0: it was in front already. -EALREADY: it is not in front, and TCX accepts a
+ * program only once per device side: call again with another instance of it. */
 int hook_repair(struct hook *h, bool tcx, int program, uint32_t id, const char *directory,
 		const char *pin);
-/* Is something of ours there, whoever attached it? */
+/* Is a program of ours attached there, by any process? */
 bool hook_has_ours(int ifindex, enum bpf_tc_attach_point side);
-/* Removes all that is ours there, whoever attached it. */
+/* Removes all programs of ours there, of any process. */
 int hook_detach_all(int ifindex, enum bpf_tc_attach_point side);
 
 #endif

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What libbpf says goes into our log, at level debug. */
+/* Sends libbpf's messages to our log, at level debug. */
 #ifndef PROGRAMS_LIBBPF_LOG_H
 #define PROGRAMS_LIBBPF_LOG_H
 
-/* Before the first use of libbpf; any number of times. */
+/* Call it before the first use of libbpf. It may be called more than once. */
 void libbpf_log(void);
 
 #endif

@@ -25,7 +25,7 @@
 
 #define KERNEL_BTF "/sys/kernel/btf/vmlinux"
 
-/* Ours on the devices that we make; nobody else attaches there. */
+/* We create these devices, and nobody else attaches programs to them. */
 #define TC_HANDLE   1
 #define TC_PRIORITY 1
 
@@ -77,17 +77,19 @@ static void explain(int err)
 			  -err);
 }
 
-/* Where there is more than this, loading anew is faster than emptying the old maps. */
+/* With more entries than this, loading anew is faster than emptying the old maps. */
 #define MAX_FORGOTTEN 4096
 
-/* Of a map whose keys take at most 64 bytes. False: there is too much in it. */
+/* Deletes all entries of a map with keys of at most 64 bytes. False: too many entries, or an
+ * error. */
 static bool empty(const struct bpf_map *map, unsigned int *budget)
 {
 	const int fd = bpf_map__fd(map);
 	uint8_t key[64], next[64];
 	bool more = !bpf_map_get_next_key(fd, NULL, key);
 
-	/* The next one first: to begin anew each time would walk over all that is empty. */
+	/* Get the next key before deleting this one: a search from the start would pass all empty
+	 * buckets. */
 	while (more) {
 		more = !bpf_map_get_next_key(fd, key, next);
 		if (!*budget || bpf_map_delete_elem(fd, key))
@@ -98,7 +100,7 @@ static bool empty(const struct bpf_map *map, unsigned int *budget)
 	return true;
 }
 
-/* Nothing of what the dead process wrote means anything to us, but for what it counted. */
+/* Deletes what the dead process wrote, except its counters. False: it could not. */
 static bool forget(struct programs *p)
 {
 	const struct bpf_map *maps[] = {
@@ -146,7 +148,8 @@ static int open_skeleton(struct programs *p)
 	return 0;
 }
 
-/* All that is pinned, or nothing of it: then *adopted stays false, and the skeleton is as opened. */
+/* Adopts everything that is pinned, or nothing. Then *adopted stays false, and the skeleton is open
+ * but not loaded. */
 static int adopt(struct programs *p, const char *pin_name, bool *adopted)
 {
 	const struct adoption_source s = source(p);

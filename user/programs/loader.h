@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Loading, pinning and attaching the programs of one device. The objects are embedded in the binary
- * as libbpf skeletons. Owner: the control thread.
+ * Loads, pins and attaches the programs of one tunnel device. The objects are embedded in the
+ * binary as libbpf skeletons. Owner: the control thread.
  *
- * Pins: maps under /sys/fs/bpf/podveil/IFNAME/. A bpffs is mounted on /sys/fs/bpf where none is.
- * Where that fails, everything works without pins and `pinned` says so. TC programs are attached
- * with clsact and stay when the process ends; so does the XDP program (fail closed): both are
- * attached by netlink and not by a link that dies with its owner.
+ * Maps and programs are pinned under /sys/fs/bpf/podveil/IFNAME/. If /sys/fs/bpf has no bpffs, one
+ * is mounted. Without pins everything else works; the log tells. The TC program (clsact) and the
+ * XDP program of the inner end are attached by netlink, not by a link that ends with the process:
+ * they stay, and block traffic instead of passing it unencrypted.
  */
 #ifndef PROGRAMS_LOADER_H
 #define PROGRAMS_LOADER_H
@@ -19,74 +19,74 @@
 
 struct programs;
 
-/* What this kernel can do for us. */
+/* What this kernel supports. */
 struct programs_features {
 	bool btf;	   /* /sys/kernel/btf/vmlinux is there */
-	bool tc;	   /* clsact and cls_bpf are there, or modules that can be loaded */
-	bool superpackets; /* generic XDP hands on fragments (6.9), and TC sees the sk_buff (6.2) */
+	bool tc;	   /* clsact and cls_bpf are built in, loaded or loadable */
+	bool superpackets; /* generic XDP has fragments (6.9), and TC sees the sk_buff (6.2) */
 };
 void programs_features(struct programs_features *out);
 
 struct programs_params {
-	const char *pin_name; /* directory below /sys/fs/bpf/podveil/; the device's name at start */
-	/* Go on with the pinned programs and maps of a dead process, and count on where it ended.
-	 * Peers and ranges are forgotten: slots may mean others now. */
+	const char *pin_name; /* directory below /sys/fs/bpf/podveil/: the device's name at start */
+	/* Take over the pinned programs and maps of a dead process. Counters continue. Peers and
+	 * ranges are deleted: a slot may now mean another peer. */
 	bool adopt;
-	bool superpackets; /* load steer as xdp.frags */
+	bool superpackets; /* load the programs for superpackets (steer as xdp.frags) */
 };
 
-/* Adopts, or loads and pins. One log line says what failed and what would be right; -EPERM (no CAP_BPF),
- * -ENOENT (no BTF), -ENOTSUP (kernel lacks a feature), -errno otherwise. Stale pins of a dead
- * process under the same name are replaced. */
+/* Adopts the programs, or loads and pins them, in place of the pins of a dead process. Returns 0 or
+ * -errno. If the kernel refuses the programs, the log tells what is needed (capabilities, BTF,
+ * kernel version). Failed pins are logged and are no error. */
 int programs_load(const struct programs_params *params, struct programs **out);
-/* Closes file descriptors; unpins where `unpin`. What is attached stays attached. */
+/* Closes the descriptors; removes the pins if `unpin`. Attached programs stay attached. */
 void programs_free(struct programs *p, bool unpin);
-/* Pins again what somebody unpinned. How many maps, or -errno. */
+/* Pins again what was unpinned. Returns the number of repaired pins, or -errno. */
 int programs_repin(struct programs *p);
-/* Renames the pin directory along with the device. */
+/* Renames the pin directory, after the device was renamed. */
 int programs_rename(struct programs *p, const char *pin_name);
 
-/* classify on TC egress of the tunnel device, replacing an earlier one; nothing to do where it is there. Also in another network
- * namespace's device when the caller has entered it. */
+/* Attaches classify to TC egress of the tunnel device, in place of an earlier one. Does nothing if
+ * it is attached already. For a device in another network namespace, the caller enters that
+ * first. */
 int programs_attach_tunnel(struct programs *p, int tunnel_ifindex);
-/* steer on XDP of the inner end, in SKB mode where `generic`. */
+/* Attaches steer to XDP of the inner end; `generic`: in SKB mode. */
 int programs_attach_inner(struct programs *p, int inner_ifindex, bool generic);
-/* True while the program on that device is ours of this load. */
+/* Is the program on that device the one that we loaded or adopted? */
 bool programs_attached_tunnel(struct programs *p, int tunnel_ifindex);
 bool programs_attached_inner(struct programs *p, int inner_ifindex);
 
-/* The AF_XDP socket `fd` receives from queue `queue`. */
+/* The AF_XDP socket `fd` receives the packets of this queue. */
 int programs_set_socket(struct programs *p, unsigned int queue, int fd);
 void programs_clear_socket(struct programs *p, unsigned int queue);
 
-/* --- divert, on XDP of the uplink: see bpf/divert.c --- */
+/* --- divert, on XDP of the uplink: see bpf/divert.bpf.c --- */
 
-/* In force while *link is open: it goes with whoever holds it, and packets go to the kernel again.
- * -EBUSY or -EEXIST: another program is there. */
+/* divert is attached while *link is open (the caller closes it). Afterwards the kernel gets all
+ * packets again. -EBUSY or -EEXIST: another program is attached. */
 int programs_divert_attach(struct programs *p, int uplink_ifindex, bool generic, int *link);
-/* The XDP program of a device that is not ours: its id and name; 0: none. */
+/* The id of the XDP program on a device that is not ours, and its name. 0: there is none. */
 uint32_t programs_xdp_attached(int ifindex, char name[16]);
 int programs_write_divert_settings(struct programs *p, const struct pv_divert_settings *settings);
-/* The AF_XDP socket for the messages that come by that queue of the uplink; fd -1: none. */
+/* The AF_XDP socket for messages that arrive on this queue of the uplink. fd -1: none. */
 int programs_set_divert_socket(struct programs *p, unsigned int queue, int fd);
-/* All addresses that messages may come to, in place of those before. */
+/* Sets the addresses to which messages may be addressed; replaces the earlier ones. */
 int programs_write_divert_addresses(struct programs *p, const struct pv_address *all, size_t n);
 
-/* Settings as the programs see them. */
+/* The settings that the programs read. */
 int programs_write_settings(struct programs *p, const struct pv_settings *settings);
 
-/* Counter memory, mapped for the life of `p`: PV_COUNTER_SLOTS. */
+/* The counters, PV_COUNTER_SLOTS of them, mapped as long as `p` exists. */
 struct pv_counters *programs_counters(struct programs *p);
 
-/* --- tables; see also maps.h of include/podveil --- */
+/* --- tables; see also include/podveil/maps.h --- */
 
-/* Peer counters' memory for `slot`, PV_PEER_COUNTER_SLOTS entries; NULL where the map is too small.
- */
+/* The counters of peer `slot`: PV_PEER_COUNTER_SLOTS entries. NULL: the map has no such slot. */
 struct pv_peer_counters *programs_peer_counters(struct programs *p, uint32_t slot);
-/* Makes room for `slots` peers; the map starts small and doubles. Growing moves the memory: `moved`
- * is called for every slot there was, and publishes the new address (the caller ignores unused
- * slots). Returns after a grace period, with what was counted meanwhile carried over exactly. 0 or
- * -errno, then nothing has changed. */
+/* Makes room for `slots` peers. The map starts small and doubles; this moves its memory. `moved` is
+ * called for each old slot and publishes the new address (the caller ignores unused slots). Returns
+ * after an RCU grace period; counts of the meantime are added, none is lost. 0 or -errno. After an
+ * error nothing has changed, unless only the pin failed: then the new map is in use. */
 int programs_peer_grow(struct programs *p, uint32_t slots,
 		       void (*moved)(void *context, uint32_t slot, struct pv_peer_counters *memory),
 		       void *context);

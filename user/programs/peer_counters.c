@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The map of peer counters, memory-mapped. An array map cannot grow, and one large enough for every
- * cluster would make `bpftool map dump` unreadable: so it is replaced by one twice as large when
- * its slots run out.
+ * The map of peer counters, memory-mapped. An array map cannot grow, and one that is large enough
+ * for every cluster would make `bpftool map dump` unreadable. So when its slots run out, a map of
+ * at least twice the size replaces it.
  */
 #include <bpf/bpf.h>
 #include <bpf/btf.h>
@@ -20,7 +20,7 @@
 
 #define NAME "peer_counters"
 
-/* The kernel aligns an array's values to 8 bytes, which ours are. */
+/* The kernel aligns the values of an array to 8 bytes. */
 #define STRIDE sizeof(struct pv_peer_traffic)
 _Static_assert(STRIDE % 8 == 0, "stride of the array in memory");
 
@@ -46,13 +46,14 @@ struct pv_peer_counters *programs_peer_counters(struct programs *p, uint32_t slo
 	return ((struct pv_peer_traffic *)(p->peer_counters + slot * STRIDE))->worker;
 }
 
-/* What bpftool prints names by; 0, and it prints bytes, where it cannot be had. */
+/* The BTF descriptor, from which bpftool prints the members' names. Negative: not available, and
+ * bpftool prints bytes. */
 static int type_information(const struct programs *p)
 {
 	struct btf *types = bpf_object__btf(p->skeleton->obj);
 	int fd = bpf_object__btf_fd(p->skeleton->obj);
 
-	/* An object that was not loaded did not bring it to the kernel. */
+	/* If the object was not loaded, its BTF is not in the kernel yet. */
 	if (fd < 0 && types && !btf__load_into_kernel(types))
 		fd = btf__fd(types);
 	return fd;
@@ -73,8 +74,8 @@ static int create(const struct programs *p, uint32_t slots)
 			      sizeof(struct pv_peer_traffic), slots, &opts);
 }
 
-/* The map of the object, or one like it where the object was not loaded: what a dead process
- * counted, and in a map of what size, means nothing to us. */
+/* Uses the object's map. If the programs were adopted, creates a new one instead: the counts of the
+ * dead process belong to other peers. */
 int peer_counters_init(struct programs *p, bool adopted)
 {
 	const struct bpf_map *map = p->skeleton->maps.peer_counters;
@@ -123,8 +124,8 @@ int programs_peer_grow(struct programs *p, uint32_t slots,
 		close(fd);
 		goto out;
 	}
-	/* Workers go on counting into the old memory until the grace period is over. What they add
-	 * behind the snapshot is the difference afterwards. */
+	/* Workers count into the old memory until the grace period ends. The difference between the
+	 * old memory and the snapshot is what they added after it. */
 	memcpy(snapshot, old, old_slots * STRIDE);
 	memcpy(fresh, snapshot, old_slots * STRIDE);
 	p->peer_counters = (uint8_t *)fresh;

@@ -35,9 +35,8 @@ static int make_directory(const char *path, mode_t mode)
 	return mkdir(path, mode) && errno != EEXIST ? -errno : 0;
 }
 
-/* A bpffs refuses names with a dot, such as wireguard.cali, in a directory that has any permission
- * bit
- * ("reserved for future extensions"). Root needs none. */
+/* bpffs refuses names with a dot, such as wireguard.cali, in a directory that has any permission
+ * bit (they are "reserved for future extensions"). Root needs no permission bits. */
 static int make_root(void)
 {
 	int err = make_directory(PIN_ROOT, 0);
@@ -72,7 +71,7 @@ int pins_pin(const char *directory, int fd, const char *map)
 	if (snprintf(path, sizeof(path), "%s/%s", directory, map) >= (int)sizeof(path) ||
 	    snprintf(fresh, sizeof(fresh), "%s/%s_new", directory, map) >= (int)sizeof(fresh))
 		return -ENAMETOOLONG;
-	/* bpffs renames, but does not replace: what a reader may miss is one moment. */
+	/* bpffs can rename, but not replace: for a moment a reader finds no pin. */
 	unlink(fresh);
 	if (bpf_obj_pin(fd, fresh))
 		return -errno;
@@ -257,7 +256,7 @@ int pins_rename(char *directory, size_t room, const char *name)
 	if (!*directory)
 		return 0;
 	snprintf(path, sizeof(path), "%s/%s", PIN_ROOT, name);
-	/* An empty one of a dead process; rename() takes no other. */
+	/* An empty directory of a dead process may be there, and rename() would fail. */
 	remove_directory(path);
 	if (rename(directory, path))
 		return -errno;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Maps under /sys/fs/bpf/podveil/NAME/: readable with bpftool, and there for the next process.
- * Mounts a bpffs where there is none. 0 or -errno.
+ * Pins under /sys/fs/bpf/podveil/NAME/: bpftool can read them, and the next process finds them.
+ * Mounts a bpffs if there is none. Functions return 0 or -errno unless noted.
  */
 #ifndef PROGRAMS_PINS_H
 #define PROGRAMS_PINS_H
@@ -12,29 +12,30 @@
 struct bpf_map;
 struct bpf_object;
 
-/* The directory is made (mode 0700) and its path stored; empty where it cannot be. */
+/* Creates the directory (mode 0700) and stores its path in `out`. After an error, `out` is
+ * empty. */
 int pins_directory(const char *name, char *out, size_t room);
-/* Pins one map, or a link, in place of whatever was there. Nothing to do where directory is empty. */
+/* Pins a map, program or link; replaces an existing pin. Does nothing if `directory` is empty. */
 int pins_pin(const char *directory, int fd, const char *map);
-/* Takes its name from one map. */
+/* Removes one pin. */
 void pins_unlink(const char *directory, const char *map);
-/* Pins all maps of an object. All, or none, and *out is empty. */
+/* Pins all maps of an object, or none; then *out is empty. */
 int pins_pin_all(struct bpf_object *o, const char *name, char *out, size_t room);
-/* After loading, before anything counts: a map of struct pv_counters is marked as of this version. */
+/* Marks a map of struct pv_counters as of this version. Call it after loading, before counting. */
 void pins_sign_counters(int fd);
-/* False: counters of a version that has other members at the same places. */
+/* Has the map the layout of this version's struct pv_counters? */
 bool pins_counters_fit(int fd);
-/* Pins again what is missing or another map. How many, or -errno. */
+/* Pins again what is missing or was replaced. Returns the number of repaired pins, or -errno. */
 int pins_repair(struct bpf_object *o, const char *directory);
 int pins_repair_one(const char *directory, int fd, const char *map);
 int pins_repair_program(const char *directory, int fd, const char *program);
 int pins_repair_link(const char *directory, int fd, const char *link);
-/* A pinned map's descriptor, or -errno. */
+/* The descriptor of a pinned map (or program), or -errno. */
 int pins_open(const char *name, const char *map);
 void pins_remove(const char *name);
-/* Calls back with the name of each directory; it may remove it. */
+/* Calls back with the name of each directory; the callback may remove it. */
 void pins_each(void (*each)(const char *name, void *context), void *context);
-/* Renames the directory; its path is stored anew. */
+/* Renames the directory and stores its new path. */
 int pins_rename(char *directory, size_t room, const char *name);
 
 #endif

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the kernel knows a loaded program by. */
+/* The kernel's id of a loaded program. */
 #ifndef PROGRAMS_PROGRAM_ID_H
 #define PROGRAMS_PROGRAM_ID_H
 
 #include <bpf/bpf.h>
 #include <stdint.h>
 
-/* 0, which no program has, where it cannot be had, as of a descriptor that is none. */
+/* 0: unknown, for example because fd is -1. No program has the id 0. */
 static inline uint32_t program_id(int fd)
 {
 	struct bpf_prog_info info = {0};

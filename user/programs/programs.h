@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The inside of `struct programs`, for the folder. */
+/* The content of `struct programs`, for this folder only. */
 #ifndef PROGRAMS_PROGRAMS_H
 #define PROGRAMS_PROGRAMS_H
 
@@ -17,9 +17,9 @@ struct programs {
 	bool superpackets;
 	char directory[PATH_MAX]; /* of the pins; empty: none */
 	struct pv_counters *counters;
-	/* peer_counters: the skeleton's map at first, then ever larger ones. */
+	/* The map peer_counters: at first the skeleton's, later larger ones. */
 	int peer_counters_fd;
-	bool peer_counters_own; /* fd is ours to close */
+	bool peer_counters_own; /* we must close the fd */
 	uint32_t peer_slots;
 	uint8_t *peer_counters;
 };

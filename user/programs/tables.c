@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the programs look up: sockets, settings, peers, allowed IPs. */
+/* Writes the maps that the programs read: sockets, settings, peers, allowed IPs. */
 #include <bpf/bpf.h>
 #include <errno.h>
 #include <string.h>

@@ -8,13 +8,13 @@
 #include <unistd.h>
 
 /* From linux/bpf.h of Linux 6.6: enum bpf_attach_type, the flags of mprog, and the parts of union
- * bpf_attr for BPF_LINK_CREATE and BPF_PROG_QUERY. Debian 12's header is that of 6.1. */
+ * bpf_attr for BPF_LINK_CREATE and BPF_PROG_QUERY. Debian 12 has the header of 6.1. */
 enum { ATTACH_TCX_INGRESS = 46, ATTACH_TCX_EGRESS = 47 };
 #define FLAG_BEFORE (1u << 3)
 
 struct link_create {
 	uint32_t program, ifindex, attach_type, flags;
-	uint32_t relative_fd; /* 0, with FLAG_BEFORE: before all */
+	uint32_t relative_fd; /* 0 with FLAG_BEFORE: before all others */
 	uint32_t : 32;
 	uint64_t expected_revision;
 };
@@ -29,7 +29,7 @@ struct query {
 };
 _Static_assert(sizeof(struct query) == 64, "the kernel's layout");
 
-#define MAX_ENTRIES 64 /* the kernel's */
+#define MAX_ENTRIES 64 /* the kernel's limit */
 
 static int call(int command, void *attributes, size_t size)
 {
@@ -67,7 +67,7 @@ int tcx_list(int ifindex, enum bpf_tc_attach_point side, struct tcx_entry *out, 
 	};
 	int err = call(BPF_PROG_QUERY, &a, sizeof(a));
 
-	/* Nobody was ever attached there. */
+	/* No program was ever attached there. */
 	if (err == -ENOENT) {
 		*n = 0;
 		return 0;
@@ -87,7 +87,8 @@ bool tcx_supported(void)
 	struct tcx_entry all[MAX_ENTRIES];
 	uint32_t n = MAX_ENTRIES;
 
-	/* Device 1 is every network namespace's loopback. An older kernel knows no such type. */
+	/* Device 1 is the loopback in every network namespace. An older kernel does not know the
+	 * attach type. */
 	return !tcx_list(1, BPF_TC_INGRESS, all, &n);
 }
 

@@ -27,13 +27,13 @@ struct exit_filters {
 	struct pv_guard_settings settings;
 	struct tagged_ranges have, want;
 	struct exits exits;
-	uint64_t displaced; /* as logged */
+	uint64_t displaced; /* the number at the last log line */
 	unsigned int ticks;
 	struct mnl_socket *socket;
 	struct event *on_news;
 };
 
-/* As strict mode's first line sees them, too. */
+/* The same ranges as in strict mode's first line. */
 static int collect(struct tagged_ranges *m, const struct exit_filters_input *in)
 {
 	int err = remote_ranges_collect(in->settings, in->plans, in->n_plans, in->nodes,
@@ -44,9 +44,9 @@ static int collect(struct tagged_ranges *m, const struct exit_filters_input *in)
 	return err;
 }
 
-/* --- where encryption stood --- */
+/* --- ranges that were encrypted --- */
 
-/* A range where it stood stays so while it belongs to a peer, also from one process to the next. */
+/* A range that was encrypted keeps this kind while a peer has it, also in the next process. */
 static void keep_encrypted(struct exit_filters *f, const struct plan *p)
 {
 	for (size_t i = 0; i < p->n_ranges; i++) {
@@ -76,7 +76,7 @@ static int set_kind(struct exit_filters *f, struct tagged_range *m, enum pv_guar
 	return err;
 }
 
-/* Before the tunnels fall: what goes in plain from then on does so by design. */
+/* Call it before the tunnels are switched off: plaintext is no leak afterwards. */
 static int forget_encrypted(struct exit_filters *f)
 {
 	int err = 0;
@@ -100,14 +100,14 @@ static void note_range(void *context, const struct cidr *range)
 
 void exit_filters_note_encrypted(struct exit_filters *f, struct tunnel *const *tunnels, size_t n)
 {
-	/* There may be thousands of ranges, and nothing new. */
+	/* Not each time: there may be thousands of ranges. */
 	if (!f->filters || ++f->ticks % NOTE_TICKS)
 		return;
 	for (size_t i = 0; i < n; i++)
 		tunnel_each_encrypted(tunnels[i], note_range, f);
 }
 
-/* --- building --- */
+/* --- taking over --- */
 
 static void visit_range(const struct cidr *range, enum pv_guard_kind kind, void *context)
 {
@@ -159,7 +159,7 @@ static int attach_to_exits(struct exit_filters *f)
 	return err;
 }
 
-/* Devices or addresses came or went. */
+/* Call it when devices or addresses have changed. */
 static int follow_devices(struct exit_filters *f)
 {
 	const struct pv_guard_settings before = f->settings;
@@ -179,7 +179,7 @@ static void on_news(evutil_socket_t fd, short what, void *context)
 	int err;
 
 	(void)what;
-	/* An overrun is news like any other: everything is read anew. */
+	/* After an overrun (ENOBUFS), everything is read again, too. */
 	while (recv(fd, buffer, sizeof(buffer), MSG_DONTWAIT) > 0 || errno == ENOBUFS ||
 	       errno == EINTR)
 		errno = 0;
@@ -189,7 +189,7 @@ static void on_news(evutil_socket_t fd, short what, void *context)
 			 -err, strerror(-err));
 }
 
-/* --- raising and settling --- */
+/* --- applying, removing the old --- */
 
 static int set_ranges(struct exit_filters *f)
 {
@@ -238,7 +238,7 @@ int exit_filters_apply(struct exit_filters *f, int uplink, const struct exit_fil
 		err = set_ranges(f);
 	if (!err)
 		err = attach_to_exits(f);
-	/* Strictness comes after the ranges that say whose pods are whose. */
+	/* Strict mode last: first the ranges must be right. */
 	return err ? err : device_filters_write_settings(f->filters, &f->settings);
 }
 
@@ -262,14 +262,14 @@ int exit_filters_remove_old(struct exit_filters *f)
 	swap = f->have;
 	f->have = f->want;
 	f->want = swap;
-	/* Exits are found by them until the next time. */
+	/* find_exits() uses f->want until the next apply. */
 	f->want.n = 0;
 	for (size_t i = 0; i < f->have.n && !err; i++)
 		err = tagged_ranges_add(&f->want, &f->have.all[i].range, f->have.all[i].kind);
 	return err;
 }
 
-/* --- what others do to it --- */
+/* --- repair --- */
 
 static void log_displaced(struct exit_filters *f)
 {
@@ -294,7 +294,7 @@ int exit_filters_repair(struct exit_filters *f)
 	return repaired;
 }
 
-/* --- how it stands --- */
+/* --- state --- */
 
 bool exit_filters_in_place(const struct exit_filters *f)
 {
@@ -341,7 +341,7 @@ void exit_filters_counters(const struct exit_filters *f, struct pv_counters *sum
 		device_filters_counters(f->filters, sum);
 }
 
-/* --- making and freeing --- */
+/* --- creating and freeing --- */
 
 int exit_filters_new(struct event_base *base, struct exit_filters **out)
 {

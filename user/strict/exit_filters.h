@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The egress filter (guard) and the ingress filter (shield) on all exits of the node
- * (programs/device_filters.h, strict/exits.h), with the ranges that follow from the plans.
- * exit_filters_apply() adds everything new before traffic is steered; exit_filters_remove_old()
- * removes what is old afterwards. The filters stay as long as a tunnel is switched on, and outlive
- * the process. A device that appears, or becomes an exit, gets both programs at once. Thread:
- * control.
+ * guard (egress) and shield (ingress) on all exits of the node (programs/device_filters.h,
+ * strict/exits.h), with the ranges of the plans. exit_filters_apply() adds everything new, before
+ * traffic is steered. exit_filters_remove_old() removes what is old, afterwards. The filters stay
+ * while a tunnel is switched on, and after the process ends. A new exit gets both programs as soon
+ * as its device appears. Thread: control.
  */
 #ifndef STRICT_EXIT_FILTERS_H
 #define STRICT_EXIT_FILTERS_H
@@ -34,34 +33,36 @@ struct exit_filters_input {
 	size_t n_nodes;
 };
 
-/* uplink 0: the filters shall go. Until exit_filters_remove_old() they stay, but are not strict. */
+/* uplink 0: removes the filters; until exit_filters_remove_old() they stay, but not in strict mode.
+ * 0 or -errno. */
 int exit_filters_apply(struct exit_filters *f, int uplink, const struct exit_filters_input *in);
 int exit_filters_remove_old(struct exit_filters *f);
-/* Twice a second. Where a tunnel has encrypted for two seconds, a packet in plain counts as leaked
- * from then on, for as long as the range is a peer's. The kernel keeps this from one process to the
- * next. */
+/* Call it twice a second. If a tunnel has encrypted a range's traffic for two seconds, plaintext
+ * for the range counts as leaked, as long as a peer has the range. The kernel's maps keep this for
+ * the next process. */
 void exit_filters_note_encrypted(struct exit_filters *f, struct tunnel *const *tunnels, size_t n);
-/* How many programs had to be attached again, or put before others', or -errno. */
+/* Attaches programs again that are missing or not in front. Returns the number of repairs, or
+ * -errno. */
 int exit_filters_repair(struct exit_filters *f);
-/* On all exits, and first there. */
+/* Are both programs on all exits, and in front? */
 bool exit_filters_in_place(const struct exit_filters *f);
 void exit_filters_counters(const struct exit_filters *f,
 			   struct pv_counters *sum); /* zero without filters */
 
-/* One exit; the texts are the fence's, until it changes. */
+/* One exit. The strings belong to the exit filters and are valid until they change. */
 struct exit_filter_state {
 	const char *name;
 	bool stands;
-	const char *before; /* somebody's program that last ran before ours; empty: never one */
+	const char *before; /* the program that last ran before ours; empty: never one */
 };
 size_t exit_filters_count(const struct exit_filters *f);
 struct exit_filter_state exit_filter_state(const struct exit_filters *f, size_t i);
-/* "tcx", "clsact", or empty: it does not stand. */
+/* "tcx" or "clsact"; empty: there are no filters. */
 const char *exit_filters_method(const struct exit_filters *f);
-/* How often somebody's program was found before ours, and ours was put first again. */
+/* How often another program was found before ours, and ours was moved to the front again. */
 uint64_t exit_filters_displaced(const struct exit_filters *f);
 
-/* What a dead process left, on whatever device, goes; or is listed, a line each. */
+/* Removes what a dead process left on any device; or lists it, one line for each device. */
 int exit_filters_cleanup(void);
 void exit_filters_list(FILE *out);
 

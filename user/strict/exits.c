@@ -10,14 +10,14 @@
 #include "netlink/link.h"
 #include "netlink/route.h"
 
-/* Assigned by IANA, and what Linux, Flannel and Cilium take where nobody says otherwise. Pods and
- * hosts may use these without a device that tells of it. */
+/* Assigned by IANA, and the defaults of Linux, Flannel and Cilium. Pods and hosts may use these
+ * ports without a device that shows it. */
 static const uint16_t vxlan_ports[] = {4789, 8472};
 static const uint16_t geneve_ports[] = {6081};
 
 enum use { POD_OR_NODE, NOWHERE, ENCRYPTS, RIDES };
 
-/* What is not listed leads out by itself: hardware has no kind. */
+/* Devices of other kinds are exits. Hardware has no kind. */
 static const struct {
 	const char *kind;
 	enum use use;
@@ -41,7 +41,7 @@ static const struct {
 struct links {
 	struct link {
 		struct link_info is;
-		bool node; /* the node has an address there that is no pod's */
+		bool node; /* the node has an address there that is in no pod range */
 	} * all;
 	size_t n, room;
 	const struct tagged_ranges *ranges;
@@ -71,7 +71,7 @@ static bool is_pods(const struct tagged_ranges *ranges, const struct cidr *a)
 	struct cidr host = *a;
 
 	host.prefix_len = (uint8_t)(cidr_address_size(a->family) * 8);
-	/* A node's own address in a range of pods is there by itself. */
+	/* A node's address inside a pod range is listed as a range of its own. */
 	if (tagged_ranges_find(ranges, &host))
 		return false;
 	for (size_t i = 0; i < ranges->n; i++)
@@ -100,14 +100,14 @@ static int read_links(struct links *l)
 	return err ? err : address_each_device(AF_INET6, visit_address, l);
 }
 
-/* --- which of them --- */
+/* --- which devices are exits --- */
 
 static bool is_tunnel(const struct link_info *l, const struct exits_input *in)
 {
 	const size_t len = strlen(l->name);
 
 	if (!strcmp(l->kind, "veth") && len > 4 && !strcmp(l->name + len - 4, ".xsk"))
-		return true; /* the inner end of one */
+		return true; /* the inner end of a tunnel device */
 	for (size_t i = 0; i < 2; i++)
 		if (in->tunnels[i] && !strcmp(l->name, in->tunnels[i]))
 			return true;
@@ -118,7 +118,7 @@ static bool leads_out(const struct link *link, const struct exits_input *in)
 {
 	const struct link_info *l = &link->is;
 
-	/* InfiniBand has a header of its own, which guard cannot read. */
+	/* guard cannot read InfiniBand's own header. */
 	if (l->type == ARPHRD_LOOPBACK || l->type == ARPHRD_INFINIBAND || is_tunnel(l, in))
 		return false;
 	if (l->ifindex == in->uplink)

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The exits of a node: the devices by which a packet for a pod of another node could leave, or come
- * from one, and the UDP ports of the overlays among them. guard and shield stand there.
+ * The exits of a node: the devices by which a packet to or from a pod of another node could leave
+ * or enter, and the UDP ports of the overlays. guard and shield are attached to the exits.
  *
- * Not: the loopback, our tunnels, devices that lead nowhere, other tunnels that encrypt, and devices
- * of pods. A veth, a bridge or a tap is a pod's unless the node has an address of its own there
- * that no range of pods covers, or it is the uplink.
+ * These are no exits: the loopback, our tunnels, devices that lead nowhere, other tunnels that
+ * encrypt, and devices of pods. A veth, bridge or tap is a device of pods, unless it is the uplink,
+ * or the node has an address there that is in no pod range.
  *
- * Devices that ride on another one (overlays, VLANs, ports of a bridge or bond) are exits in strict
- * mode alone: a packet is dropped at the first, but would be counted at each.
+ * Devices on top of others (overlays, VLANs) and ports of a bridge or bond are exits in strict mode
+ * only. There the first device drops the packet. Without strict mode, each device would count it
+ * again.
  *
  * Thread: control. Errors: negative errno.
  */
@@ -24,9 +25,9 @@
 
 struct exits_input {
 	int uplink;			    /* ifindex */
-	bool strict;			    /* those that ride on others as well */
+	bool strict;			    /* include devices on top of others */
 	const char *tunnels[2];		    /* names of our devices */
-	const struct tagged_ranges *ranges; /* of pods, sorted */
+	const struct tagged_ranges *ranges; /* ranges of pods, sorted */
 };
 
 struct exit_device {
@@ -35,12 +36,12 @@ struct exit_device {
 };
 
 struct exits {
-	struct exit_device *all; /* heap; zero is empty */
+	struct exit_device *all; /* heap; all zero: empty */
 	size_t n, room;
 	uint16_t vxlan_ports[PV_GUARD_PORTS], geneve_ports[PV_GUARD_PORTS]; /* host byte order */
 };
 
-/* `out` is zero, or of an earlier call. On failure it is as before. */
+/* `out` is all zero, or the result of an earlier call. After an error it is unchanged. */
 int exits_find(struct exits *out, const struct exits_input *in);
 void exits_fini(struct exits *e);
 

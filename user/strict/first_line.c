@@ -16,7 +16,7 @@ static const int families[] = {AF_INET, AF_INET6};
 
 struct first_line {
 	bool wanted, routing;
-	bool by_settings_alone; /* the filter is first_line_apply_settings()'s */
+	bool by_settings_alone; /* the filter comes from first_line_apply_settings() */
 	uint32_t priority;
 	struct tagged_ranges routes; /* wanted, reduced */
 	struct ip_filter *filter;
@@ -62,7 +62,7 @@ static int change_route(const struct tagged_range *m, bool add)
 	int err = add ? route_set(FIRST_LINE_TABLE, 0, &r) : route_delete(FIRST_LINE_TABLE, 0, &r);
 	char text[CIDR_TEXT];
 
-	/* What is to go, is gone; a kernel without IPv6 sends none of it. */
+	/* No such route: it is deleted already. A kernel without IPv6 needs no route. */
 	if (err == -EAFNOSUPPORT || err == -EOPNOTSUPP || (err == -ESRCH && !add))
 		return 0;
 	if (err)
@@ -73,7 +73,7 @@ static int change_route(const struct tagged_range *m, bool add)
 	return err;
 }
 
-/* Our own pods come first and go last: else they would be unreachable in between. */
+/* Adds our own ranges first (and removes them last), so that they never become unreachable. */
 static int add_routes(int family, const struct tagged_ranges *want,
 		      const struct tagged_ranges *have, int *done)
 {
@@ -141,8 +141,9 @@ static bool behind(const struct lookup_rules *r, uint32_t priority)
 	return false;
 }
 
-/* The wanted one (0: none) stands before others go. `settle`: the tunnels' rule is where it belongs;
- * until then ours goes to no place in front of the one it has, which would be in front of theirs. */
+/* Adds the wanted rule (priority 0: none) before it deletes others. `settle`: the tunnels' rule has
+ * moved already. Before that, our rule must not move forward: it would come before the tunnels'
+ * rule. */
 static int set_rule(int family, uint32_t priority, bool settle, int *done)
 {
 	struct lookup_rules existing = {.n = 0};
@@ -156,7 +157,7 @@ static int set_rule(int family, uint32_t priority, bool settle, int *done)
 		*done += !err;
 	}
 	for (size_t i = 0; i < existing.n && !err; i++) {
-		/* Of several that are the same, one stays. */
+		/* Keep one of several equal rules. */
 		if (existing.priorities[i] == priority && first) {
 			first = false;
 			continue;
@@ -171,14 +172,14 @@ static int set_rule(int family, uint32_t priority, bool settle, int *done)
 	return err;
 }
 
-/* --- both --- */
+/* --- routes and rule --- */
 
 static uint32_t priority_for(const struct tagged_ranges *want, uint32_t priority, int family)
 {
 	return has_family(want, family) ? priority : 0;
 }
 
-/* Routes before the rule that leads to them, and the rule goes before they do. */
+/* Adds the routes before the rule that leads to them, and deletes the rule before the routes. */
 static int set_routing(const struct tagged_ranges *want, uint32_t priority, bool remove,
 		       bool settled, int *done)
 {
@@ -227,8 +228,8 @@ static int set_filter(struct first_line *f, const struct settings *s,
 	return err;
 }
 
-/* A range that holds our own address holds other nodes', too, and these are not known before the
- * store was read; it may be reached at one of them. */
+/* A range with our own address also holds other nodes. They are unknown before the store is read,
+ * and the store may be on one of them. */
 static bool holds_nodes(const struct cidr *range, const struct node_record *self)
 {
 	return (self->address4.family && cidr_contains(range, &self->address4)) ||
@@ -249,7 +250,7 @@ int first_line_apply_settings(struct first_line *f, const struct settings *s,
 	for (size_t i = 0; i < self->n_pod_cidrs && !err; i++)
 		err = tagged_ranges_add(&ranges, &self->pod_cidrs[i], RANGE_HERE);
 	tagged_ranges_sort(&ranges, RANGE_HERE);
-	/* One that an earlier agent made knows more. */
+	/* Keep the filter of an earlier agent: it knows more ranges. */
 	if (!err && (f->by_settings_alone || !ip_filter_exists())) {
 		filter_err = set_filter(f, s, &ranges);
 		f->by_settings_alone = true;

@@ -18,9 +18,9 @@ static const struct {
 	enum nft_hook number;
 	int priority;
 } hooks[] = {
-	/* In front of connection tracking (-200): what is dropped is not tracked. */
+	/* Before connection tracking (-200): dropped packets are not tracked. */
 	[INWARD] = {NFT_HOOK_PREROUTING, -350},
-	/* Behind all that could still change where a packet goes. */
+	/* After everything that can still change the way of a packet. */
 	[OUTWARD] = {NFT_HOOK_POSTROUTING, 350},
 	[MARKED] = {NFT_HOOK_FORWARD, -350},
 };
@@ -28,18 +28,18 @@ static const char *const sets[] = {"remote4", "remote6"};
 enum { REMOTE4, REMOTE6, N_SETS };
 static const int families[N_SETS] = {AF_INET, AF_INET6};
 
-/* What the table is made of. */
+/* The content of the table. */
 struct content {
 	bool any, drop_marked;
 	struct nft_interval *remote[N_SETS];
 	size_t n_remote[N_SETS];
-	char tunnels[N_SETS][2][IF_NAMESIZE]; /* the second: while it is being renamed; or empty */
+	char tunnels[N_SETS][2][IF_NAMESIZE]; /* second: the old name during a rename; or empty */
 };
 
 struct ip_filter {
 	struct content now;
 	bool stands;
-	uint32_t generation; /* of nftables, when we looked last */
+	uint32_t generation; /* of nftables, at the last look */
 	uint8_t digest[NFT_DIGEST];
 };
 
@@ -107,7 +107,7 @@ static void drop_remote(struct nft_batch *b, int chain, int set)
 
 static void add_chain(struct nft_batch *b, int chain, const struct content *c)
 {
-	/* What this node says to itself came from nowhere else: transparent proxies do so. */
+	/* The node's packets to itself never came from outside; transparent proxies need them. */
 	if (chain == INWARD)
 		accept_device(b, chain, 0, "lo");
 	for (int set = 0; set < N_SETS; set++) {
@@ -129,20 +129,20 @@ static void add_marked(struct nft_batch *b)
 	nft_end_rule(b);
 }
 
-/* Where nothing is to be judged, nothing stands in packets' way. */
+/* A chain without anything to check is left out. */
 static bool has_chain(const struct content *c, int chain)
 {
 	return chain == MARKED ? c->drop_marked : c->n_remote[REMOTE4] || c->n_remote[REMOTE6];
 }
 
-/* The old table goes and the new one comes at the same moment. */
+/* Replaces the table atomically. */
 static int set_table(const struct content *c)
 {
 	struct nft_batch *b = nft_begin(TABLE);
 
 	if (!b)
 		return -ENOMEM;
-	nft_add_table(b); /* so that there is one to delete */
+	nft_add_table(b); /* deleting needs an existing table */
 	nft_delete_table(b);
 	if (!c->any)
 		return nft_send(b);
@@ -164,7 +164,7 @@ static int set_table(const struct content *c)
 	return nft_send(b);
 }
 
-/* --- keeping it --- */
+/* --- setting and repairing --- */
 
 static int digest(const struct content *c, uint8_t out[NFT_DIGEST])
 {
@@ -182,7 +182,7 @@ static int set_and_record(struct ip_filter *f)
 	int err = set_table(&f->now);
 
 	f->stands = false;
-	/* A kernel without nftables has none of ours. */
+	/* Without nftables in the kernel there is no table to remove. */
 	if (err && !f->now.any && !ip_filter_exists())
 		return 0;
 	if (!err && f->now.any)
@@ -239,7 +239,7 @@ int ip_filter_repair(struct ip_filter *f)
 		return 0;
 	err = f->stands ? digest(&f->now, there) : -ENOENT;
 	if (err == -EINTR)
-		return 0; /* it is changing at this moment: we look again */
+		return 0; /* it is changing right now: look again later */
 	if (!err && !memcmp(there, f->digest, sizeof(there))) {
 		f->generation = generation;
 		return 0;

@@ -13,7 +13,7 @@ static int by_cidr(const void *a, const void *b)
 			    &((const struct plan_range *)b)->cidr);
 }
 
-/* Which lengths ranges have: a few, where there are thousands of them. */
+/* The prefix lengths in use: only a few, even with thousands of ranges. */
 struct lengths {
 	bool of[129];
 };
@@ -27,8 +27,8 @@ static struct lengths lengths_of(const struct plan *p)
 	return l;
 }
 
-/* The most specific published range around an address; NULL: none. A plan has those of one family,
- * sorted. */
+/* The most specific pod range around an address; NULL: none. All ranges of a plan have one family
+ * and are sorted. */
 static const struct plan_range *around(const struct plan *p, const struct lengths *lengths,
 				       const struct cidr *address)
 {
@@ -55,7 +55,7 @@ static bool in_strict_range(const struct settings *s, const struct cidr *address
 	return false;
 }
 
-/* `address`: of the plan's family, or none. */
+/* Adds a node's address as an exception. `address`: of the plan's family, or none. */
 static int add_node(const struct settings *s, const struct plan *p, const struct lengths *lengths,
 		    const struct node_record *node, const struct cidr *address,
 		    struct tagged_ranges *out)
@@ -102,9 +102,9 @@ int remote_ranges_collect(const struct settings *s, const struct plan *plans, si
 	return err;
 }
 
-/* --- ranges within ranges --- */
+/* --- nested ranges --- */
 
-/* The ranges around the one that is looked at, the widest first: at most one of each length. */
+/* The ranges around the current one, the widest first: at most one for each prefix length. */
 struct nest {
 	const struct tagged_range *around[129];
 	size_t depth;
@@ -123,7 +123,7 @@ void remote_ranges_reduce(struct tagged_ranges *m)
 	size_t kept = 0;
 
 	if (!all)
-		return; /* it stays longer than need be */
+		return; /* no memory: unreduced ranges are correct, too */
 	if (m->n)
 		memcpy(all, m->all, m->n * sizeof(*all));
 	for (size_t i = 0; i < m->n; i++) {
@@ -164,17 +164,17 @@ static number last_of(const struct cidr *c)
 	return number_of(c->address, size) | host;
 }
 
-/* Goes over the addresses from the lowest to the highest. */
+/* A walk over all addresses, from the lowest to the highest. */
 struct sweep {
 	size_t size;
-	number at;     /* nothing was said yet of this one and what follows */
-	bool finished; /* the highest was passed */
+	number at;     /* the next address without a kind */
+	bool finished; /* the highest address is done */
 	struct nest nest;
 	struct nft_interval *out;
 	size_t n;
 };
 
-/* All from `at` to `last` is of this kind. */
+/* The addresses from `at` to `last` have this kind. */
 static void append(struct sweep *s, number last, unsigned int kind)
 {
 	struct nft_interval *before = s->n ? &s->out[s->n - 1] : NULL;
@@ -192,7 +192,7 @@ static void append(struct sweep *s, number last, unsigned int kind)
 	s->finished = !s->at;
 }
 
-/* Out of the ranges that end before `next`; NULL: out of all. */
+/* Closes the ranges that end before `next`. NULL: closes all. */
 static void close_ranges(struct sweep *s, const struct tagged_range *next)
 {
 	while (s->nest.depth) {
@@ -208,7 +208,7 @@ static void close_ranges(struct sweep *s, const struct tagged_range *next)
 int remote_ranges_intervals(const struct tagged_ranges *m, int family, struct nft_interval **out,
 			    size_t *n)
 {
-	/* Each range begins and ends at most one. */
+	/* Each range starts and ends at most one interval. */
 	struct sweep s = {
 		.size = cidr_address_size(family),
 		.out = calloc(m->n * 2 + 1, sizeof(*s.out)),

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Which addresses strict mode takes for those of remote pods: everything in podveilStrictCIDRs and in
- * the ranges that other nodes publish, but what is our own, and nodes' own addresses, which
- * WireGuard's packets go to. The most specific range decides, as in a routing table. Pure.
+ * The addresses that strict mode treats as remote pods: everything in podveilStrictCIDRs and in the
+ * ranges that other nodes publish. Exceptions are our own ranges, and the addresses of nodes, to
+ * which WireGuard's packets go. The most specific range decides, as in a routing table. Pure.
  *
- * The address of a node is nobody's word but its own, so it never makes a hole into what another
- * node publishes: only into the strict ranges, into a range of the same node, or into one that did not
- * stand against it (plan_range.closed).
+ * Only the node itself vouches for its address. So the address makes no exception in a range that
+ * another node publishes. It does so only in the strict ranges, in a range of the same node, or in
+ * a range that is closed (plan_range.closed).
  */
 #ifndef STRICT_REMOTE_RANGES_H
 #define STRICT_REMOTE_RANGES_H
@@ -16,20 +16,20 @@
 #include "plan/settings.h"
 #include "strict/tagged_ranges.h"
 
-enum range_place { RANGE_HERE, RANGE_REMOTE }; /* the kind of a mark; here: or no pod's at all */
+enum range_place { RANGE_HERE, RANGE_REMOTE }; /* kind of a range; RANGE_HERE: ours, or no pod's */
 
-/* `plans`: of IPv4, and of IPv6. `nodes`: all that are known, ourselves among them. Fills `out`, sorted, each range once.
- * 0 or -ENOMEM. */
+/* `plans`: of IPv4, then of IPv6. `nodes`: all known nodes, including ourselves. Fills `out`,
+ * sorted, each range once. 0 or -ENOMEM. */
 int remote_ranges_collect(const struct settings *s, const struct plan *plans, size_t n_plans,
 			  const struct node_record *const *nodes, size_t n_nodes,
 			  struct tagged_ranges *out);
 
-/* Removes what says the same as the range around it, and what is RANGE_HERE with nothing remote
- * around it: of sorted marks, what a routing table needs. */
+/* Reduces sorted ranges to those that a routing table needs: removes ranges of the same kind as the
+ * range around them, and RANGE_HERE outside of any range. */
 void remote_ranges_reduce(struct tagged_ranges *m);
 
-/* The remote addresses of one family as sorted intervals that do not touch each other. `out` is
- * allocated, the caller's. 0 or -ENOMEM. */
+/* The remote addresses of one family as sorted intervals with gaps between them. The caller frees
+ * `out`. 0 or -ENOMEM. */
 int remote_ranges_intervals(const struct tagged_ranges *m, int family, struct nft_interval **out,
 			    size_t *n);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Address ranges with a kind each (remote, local): the content of a map, or of a routing table.
- * Fill it, then sort it; after that each range is there once. Pure; one thread at a time.
+ * Address ranges with a kind each (such as remote, local): the content of a map or a routing table.
+ * Fill it, then sort it; sorting removes duplicates. Pure; one thread at a time.
  */
 #ifndef STRICT_TAGGED_RANGES_H
 #define STRICT_TAGGED_RANGES_H
@@ -13,21 +13,22 @@
 
 struct tagged_range {
 	struct cidr range;
-	unsigned int kind; /* the owner's */
+	unsigned int kind; /* the owner defines its values */
 };
 
 struct tagged_ranges {
-	struct tagged_range *all; /* heap; zero is empty */
+	struct tagged_range *all; /* heap; all zero: empty */
 	size_t n, room;
 };
 
-/* Appends; the order is lost. 0 or -ENOMEM. */
+/* Appends a range; sort again afterwards. 0 or -ENOMEM. */
 int tagged_ranges_add(struct tagged_ranges *m, const struct cidr *range, unsigned int kind);
-/* Sorts. If a range is there several times, one of the kind `first` stays, if there is one. */
+/* Sorts and removes duplicates. Of equal ranges, one of the kind `first` is kept, if there is
+ * one. */
 void tagged_ranges_sort(struct tagged_ranges *m, unsigned int first);
-/* Of sorted ones; NULL: not there. */
+/* Searches sorted ranges. NULL: not found. */
 struct tagged_range *tagged_ranges_find(const struct tagged_ranges *m, const struct cidr *range);
-/* Is it there, and of that kind? */
+/* Is this range there, with the same kind? */
 bool tagged_ranges_contain(const struct tagged_ranges *m, const struct tagged_range *what);
 void tagged_ranges_fini(struct tagged_ranges *m);
 

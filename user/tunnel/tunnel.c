@@ -170,6 +170,7 @@ static int start_device(struct tunnel *t)
 		.inner_name = pair_inner_name(t->params.family),
 		.workers = s->workers,
 		.queues = PV_MAX_WORKERS,
+		.second_half = true,
 		.mtu = t->mtu,
 		.wire = WIRE_SOCKET, /* until the uplink is known */
 		.adopt = true,

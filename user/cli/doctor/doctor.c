@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* podveil doctor: what this machine has of what Podveil needs, and what to do where it has not.
- * Runs before an agent does, and beside one; changes nothing. */
+/* podveil doctor: checks what Podveil needs from this machine, and tells how to get what is
+ * missing. Works with or without a running agent; changes nothing. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -35,8 +35,8 @@
 #define AF_XDP 44
 #endif
 
-/* A handshake carries the time, and peers take none that is older than the last: a clock before
- * this program was written will be set right one day, and then back again. */
+/* A handshake carries the time, and a peer accepts only later times than the last one. So a clock
+ * that is wrong now, or jumps back later, blocks handshakes. */
 #define EARLIEST 1767225600 /* 2026-01-01 */
 
 void add_finding(struct report *r, const char *what, enum verdict verdict, const char *needed,
@@ -120,7 +120,7 @@ static void rights(struct report *r)
 		    mounted ? "mounted" : "not mounted");
 }
 
-/* What the ciphers can make use of. */
+/* The vector instructions that the ciphers can use. */
 static const char *vector_text(void)
 {
 #ifdef __x86_64__
@@ -167,7 +167,7 @@ static bool agent_runs(void)
 	return !access(STATUS_SOCKET, F_OK);
 }
 
-/* False: there is none. */
+/* Returns false if there is no uplink. */
 static bool uplink(struct report *r, const char *name, struct link_info *out)
 {
 	struct link_info link;
@@ -249,7 +249,7 @@ static void agent(struct report *r)
 		    "start it; then podveil status", "%s", agent_runs() ? "runs" : "does not run");
 }
 
-/* --- telling --- */
+/* --- output --- */
 
 static const char *const verdicts[] = {[GOOD] = "ok", [WORSE] = "note", [BAD] = "BAD"};
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What doctor looks for around the node: pods, peers, other tunnels, firewall. */
+/* doctor's checks around the node: pods, peers, other tunnels, firewall. */
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -33,10 +33,10 @@ void doctor_settings(struct settings_stack *settings)
 struct devices {
 	const struct settings *s;
 	int uplink;	      /* ifindex */
-	uint32_t pods;	      /* devices whose other end is elsewhere: pods */
-	uint32_t largest_mtu; /* among these */
+	uint32_t pods;	      /* devices with their other end in another namespace */
+	uint32_t largest_mtu; /* of these devices */
 	char largest[IF_NAMESIZE];
-	char wireguards[128]; /* other tunnels, space between */
+	char wireguards[128]; /* other tunnels, separated by spaces */
 };
 
 static void see(void *context, const struct link_info *l)
@@ -58,7 +58,7 @@ static void see(void *context, const struct link_info *l)
 	}
 }
 
-/* `uplink`: in a container it may be such a device as pods have. */
+/* `uplink` is skipped: in a container it may look like a pod's device. */
 static struct devices look(const struct settings *s, int uplink)
 {
 	struct devices d = {.s = s, .uplink = uplink};
@@ -147,7 +147,7 @@ void doctor_firewall(struct report *r, const struct settings *s)
 		firewall_port(r, "firewall, IPv6", s->port6);
 }
 
-/* --- what the agent says --- */
+/* --- what the agent reports --- */
 
 static void wire(struct report *r, const json_t *tunnels)
 {

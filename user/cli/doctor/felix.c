@@ -19,7 +19,7 @@
 
 #define MAX_BYTES (256u << 10)
 
-/* What Felix takes where nothing is set. */
+/* Felix's defaults. */
 #define DEFAULT_RANGES "1-250"
 #define DEFAULT_NAME4  "wireguard.cali"
 #define DEFAULT_NAME6  "wg-v6.cali"
@@ -27,7 +27,8 @@
 #define FELIX_OFF                                                                                  \
 	"kubectl patch felixconfiguration default --type=merge -p '{\"spec\":{\"wireguardEnabled\":false}}'"
 
-/* A file of /proc: strings, each with its terminating zero. Allocated; NULL: it cannot be read. */
+/* Reads a file in /proc: strings, each with a zero at its end. The caller frees it. NULL: cannot be
+ * read. */
 static char *strings(const char *proc, const char *pid, const char *file, size_t *len)
 {
 	char path[PATH_MAX], *text;
@@ -84,7 +85,7 @@ static bool is_off(const char *value)
 	return false;
 }
 
-/* "2-250,300-400" */
+/* Is the table in ranges such as "2-250,300-400"? */
 static bool contains(const char *ranges, unsigned long table)
 {
 	while (ranges && *ranges) {
@@ -106,8 +107,8 @@ static void want(FILE *out, const char *assignment)
 	fprintf(out, "%s%s", ftell(out) ? " " : "", assignment);
 }
 
-/* Felix touches a device of its own WireGuard's name, and rules to its tables. Writes which of its
- * variables need which value; nothing: it keeps apart. */
+/* Felix changes the device with its WireGuard's name, and rules to its routing tables. Writes the
+ * assignments that its environment needs. Writes nothing if Felix does not disturb us. */
 static void judge(const char *all, size_t len, const struct settings *s, FILE *out)
 {
 	const char *interface4 = variable(all, len, "FELIX_WIREGUARDINTERFACENAME");
@@ -117,7 +118,7 @@ static void judge(const char *all, size_t len, const struct settings *s, FILE *o
 	const bool like4 = !strcmp(DEFAULT_NAME4, s->interface4);
 	const bool like6 = !strcmp(DEFAULT_NAME6, s->interface6);
 
-	/* With names of our own, its WireGuard is nothing to us, and off unless somebody wants it. */
+	/* If we use other names, its WireGuard does not disturb us; it is off by default. */
 	if ((like4 || table) && !is_off(variable(all, len, "FELIX_WIREGUARDENABLED")))
 		want(out, "FELIX_WIREGUARDENABLED=false");
 	if ((like6 || table) && !is_off(variable(all, len, "FELIX_WIREGUARDENABLEDV6")))
@@ -130,12 +131,12 @@ static void judge(const char *all, size_t len, const struct settings *s, FILE *o
 		want(out, "FELIX_ROUTETABLERANGES=2-250");
 }
 
-/* --- is it here? --- */
+/* --- is Felix here? --- */
 
 struct sight {
-	bool process;	 /* of Felix's, with its environment; else there may be what it leaves */
-	char trace[96];	 /* by what it was found; empty: it is not here */
-	char lacks[200]; /* variables that it needs, by its environment or its defaults */
+	bool process;	 /* its process was found; else only traces */
+	char trace[96];	 /* how it was found; empty: it is not here */
+	char lacks[200]; /* variables that it needs in its environment */
 	struct felix_objects objects;
 };
 
@@ -188,11 +189,12 @@ static void look_for_it(const char *proc, const struct settings *s, struct sight
 
 enum wireguard {
 	WIREGUARD_OFF,
-	WIREGUARD_ON,	     /* its key is in the Node, or nobody could be asked */
-	WIREGUARD_ABANDONED, /* the device is there, its key is not in the Node */
+	WIREGUARD_ON,	     /* its key is in the Node, or the Node is unknown */
+	WIREGUARD_ABANDONED, /* the device exists, but its key is not in the Node */
 };
 
-/* Felix's own: a device of the kernel's that marks what it sends; with which bit hangs on its version. */
+/* Felix's device is the kernel's WireGuard with a mark. The bit of the mark depends on Felix's
+ * version. */
 static enum wireguard look_at_wireguard(const char *name, const char *published, bool asked)
 {
 	struct wireguard_info info;
@@ -218,7 +220,7 @@ static const char *wireguard_name(const struct felix_objects *o, bool v6)
 	return *told ? told : v6 ? DEFAULT_NAME6 : DEFAULT_NAME4;
 }
 
-/* --- what that means for us --- */
+/* --- the effect on us --- */
 
 static void is_on(const char *name, const struct settings *s, struct felix_seen *out)
 {

@@ -16,7 +16,7 @@
 #define PREFIX	   "projectcalico.org/"
 #define TIMEOUT_MS 3000
 
-/* --- what objects say --- */
+/* --- reading objects --- */
 
 static void copy(char *to, size_t room, const json_t *o, const char *member)
 {
@@ -56,7 +56,7 @@ static void take_one(struct felix_objects *out, const json_t *spec)
 	copy(out->interface6, sizeof(out->interface6), spec, "wireguardInterfaceNameV6");
 }
 
-/* What node.NAME says is stronger than default. */
+/* Settings of node.NAME override those of default. */
 static void take_configuration(struct felix_objects *out, const json_t *items, const char *node)
 {
 	char own[300];
@@ -91,7 +91,7 @@ static void on_answer(void *context, const struct rest_answer *a)
 	event_base_loopbreak(q->base);
 }
 
-/* NULL: it is not there, may not be read, or nobody answered. */
+/* NULL: not found, no permission, or no answer. */
 static json_t *ask(struct question *q, const char *path)
 {
 	const struct rest_request request = {.method = "GET",
@@ -113,7 +113,7 @@ static void ask_for_node(struct question *q, const char *node, struct felix_obje
 
 	if (!name)
 		return;
-	/* Agents may list nodes, and no more than that. */
+	/* An agent may list nodes, but not get one. */
 	snprintf(path, sizeof(path), "/api/v1/nodes?fieldSelector=metadata.name%%3D%s", name);
 	free(name);
 	list = ask(q, path);
@@ -135,7 +135,7 @@ static void ask_for_configuration(struct question *q, const char *node, struct f
 	}
 }
 
-/* Our node's name; empty: the store is no API server. */
+/* The name of our node. Empty: the store is not an API server. */
 static void find_node(char *name, size_t room)
 {
 	json_t *status = agent_status_fetch(NULL);
@@ -174,7 +174,7 @@ void felix_objects_read(struct felix_objects *out)
 	}
 	if (!rest_new(q.base, &as, "/version", &q.rest)) {
 		ask_for_node(&q, node, out);
-		/* Where nobody answered, nobody is asked again. */
+		/* Without an answer to the first question, do not ask again. */
 		if (out->node)
 			ask_for_configuration(&q, node, out);
 		rest_free(q.rest);

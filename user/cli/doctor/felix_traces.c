@@ -73,7 +73,7 @@ static void look_into_nftables(struct search *search)
 
 /* --- iptables-legacy --- */
 
-/* A chain is named in an entry of the table, as text. */
+/* The entries of a table hold the names of its chains as text. */
 static void look_into_table(int fd, const char *table, struct search *search)
 {
 	struct ipt_getinfo info = {.valid_hooks = 0};
@@ -98,7 +98,7 @@ static void look_into_table(int fd, const char *table, struct search *search)
 	free(all);
 }
 
-/* Only tables that are there: to ask for another would load its module. */
+/* Reads only existing tables: asking for another table would load its module. */
 static void look_into_legacy(struct search *search)
 {
 	FILE *tables = fopen("/proc/net/ip_tables_names", "re");

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What `podveil doctor` finds: a list, in the order in which it is told. */
+/* The findings of `podveil doctor`: a list, in the order of output. */
 #ifndef CLI_DOCTOR_FINDINGS_H
 #define CLI_DOCTOR_FINDINGS_H
 
@@ -17,7 +17,7 @@ struct finding {
 	const char *what;
 	enum verdict verdict;
 	char found[320];
-	const char *needed, *todo; /* where it is not good */
+	const char *needed, *todo; /* if the verdict is not GOOD */
 };
 
 struct report {
@@ -30,12 +30,12 @@ void add_finding(struct report *r, const char *what, enum verdict verdict, const
 
 /* --- doctor_network.c: pods, peers, other tunnels, firewall --- */
 
-/* What the agent that runs here goes by, its store's settings among it. */
+/* Reads the settings of the running agent, including those of its store. */
 void doctor_settings(struct settings_stack *settings);
 void doctor_pods(struct report *r, const struct link_info *uplink, const struct settings *s);
 void doctor_other_tunnels(struct report *r, const struct settings *s);
 void doctor_firewall(struct report *r, const struct settings *s);
-/* These ask the agent, if one runs. */
+/* These ask the agent, if one is running. */
 void doctor_guard(struct report *r);
 void doctor_first_line(struct report *r);
 void doctor_peers(struct report *r);

@@ -5,7 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Numbers and ranges that follow "dport": "51820", "{ 53, 51800-51900 }", "51800:51900". */
+/* Does the list after "dport" contain the port? Forms: "51820", "{ 53, 51800-51900 }",
+ * "51800:51900". */
 static bool lists_port(const char *text, uint16_t port)
 {
 	bool negated = false;
@@ -39,7 +40,7 @@ static bool covers(const char *line, uint16_t port)
 	return lists_port(at + (*at == 's'), port);
 }
 
-/* A word of its own, whatever its case: "drop", "-j DROP". */
+/* Is there this whole word, in upper or lower case? "drop", "-j DROP". */
 static bool has_word(const char *line, const char *word)
 {
 	const size_t len = strlen(word);

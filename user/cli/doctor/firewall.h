@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Firewall rules as `nft list ruleset` and `iptables-save` print them. */
+/* Reads firewall rules as printed by `nft list ruleset` and `iptables-save`. */
 #ifndef CLI_DOCTOR_FIREWALL_H
 #define CLI_DOCTOR_FIREWALL_H
 
@@ -13,7 +13,7 @@ struct firewall_view {
 	bool accepted;	    /* a rule accepts the port */
 };
 
-/* Reads all of `rules`, in either format. Pure. */
+/* Reads `rules` to the end, in either format. Pure. */
 void firewall_read(FILE *rules, uint16_t port, struct firewall_view *out);
 
 #endif

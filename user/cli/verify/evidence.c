@@ -12,7 +12,7 @@
 #define DATA	   4  /* message type */
 #define EMPTY_DATA 32 /* bytes of a keepalive */
 
-/* --- what is known --- */
+/* --- input from the agent --- */
 
 static int by_name(const void *a, const void *b)
 {
@@ -27,7 +27,7 @@ struct evidence_node *evidence_find(const struct evidence *e, const char *name)
 	return e->n_nodes ? bsearch(&key, e->nodes, e->n_nodes, sizeof(key), by_name) : NULL;
 }
 
-/* Sorts, and leaves each name once. */
+/* Sorts the nodes and removes duplicates. */
 static void tidy_nodes(struct evidence *e)
 {
 	size_t kept = 0;
@@ -71,7 +71,7 @@ static int collect_nodes(struct evidence *e, const json_t *tunnels)
 	return 0;
 }
 
-/* "192.0.2.1:51820", "[2001:db8::1]:51820" without the port. */
+/* The address in "192.0.2.1:51820" or "[2001:db8::1]:51820". */
 static struct cidr host_of(const char *endpoint)
 {
 	struct cidr c = {.family = AF_UNSPEC};
@@ -175,7 +175,7 @@ void evidence_free(struct evidence *e)
 	free(e);
 }
 
-/* --- what is seen --- */
+/* --- input from the wire --- */
 
 /* The longest range that contains an address. */
 static const struct evidence_range *range_of(const struct evidence *e, const struct cidr *address)
@@ -221,12 +221,12 @@ static void add_plain(struct evidence *e, const struct wiretap_frame *f,
 {
 	for (unsigned int i = s->n_layers; i--;) {
 		const struct dissected_layer *l = &s->layers[i];
-		/* Ours are none of these: what leaves goes to a remote pod, what comes is from one.
-		 */
+		/* Check the other node's side: the destination of an outgoing packet, the source of
+		 * an incoming one. */
 		const struct evidence_range *r =
 			range_of(e, f->outgoing ? &l->destination : &l->source);
 
-		/* A later fragment between nodes may be one of a message. */
+		/* A later fragment between nodes may belong to a WireGuard message. */
 		if (!r || (r->host && l->fragment))
 			continue;
 		if (e->only && e->only != &e->nodes[r->node])

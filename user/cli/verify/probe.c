@@ -11,7 +11,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* Of both versions alike: type, code, checksum, identifier, sequence. */
+/* The header of an echo, for both IP versions. */
 struct echo {
 	uint8_t type, code;
 	uint16_t checksum;
@@ -42,7 +42,7 @@ int probe_new(const uint8_t *marker, size_t len, struct probe **out)
 	p->identifier = (uint16_t)randombytes_random();
 	p->fd4 = socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_ICMP);
 	err = p->fd4 < 0 ? -errno : 0;
-	/* The kernel may have no IPv6. */
+	/* Without IPv6 in the kernel, fd6 is -1. */
 	p->fd6 = socket(AF_INET6, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_ICMPV6);
 	if (err) {
 		probe_free(p);
@@ -98,7 +98,7 @@ int probe_send(struct probe *p, const struct cidr *to, uint16_t target)
 		memcpy(&to4.sin_addr, to->address, 4);
 		sent = sendto(p->fd4, message, len, 0, (struct sockaddr *)&to4, sizeof(to4));
 	} else {
-		/* The kernel makes the checksum. */
+		/* The kernel computes the checksum. */
 		memcpy(&to6.sin6_addr, to->address, 16);
 		sent = sendto(p->fd6, message, len, 0, (struct sockaddr *)&to6, sizeof(to6));
 	}

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* podveil verify: looks at the uplink itself, and says whether pods' traffic is encrypted there. */
+/* podveil verify: captures on the uplink, and reports whether pod traffic is encrypted there. */
 #include <errno.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -22,7 +22,7 @@
 #define MAX_TARGETS	64
 #define ROUNDS		3 /* of probes */
 
-/* Also the exit codes. */
+/* The values are the exit codes. */
 enum verdict { ENCRYPTED = 0, PLAINTEXT = 1, UNKNOWN = 2 };
 static const char *const verdicts[] = {"encrypted", "plaintext", "unknown"};
 
@@ -47,7 +47,7 @@ struct verification {
 	size_t n_targets;
 	uint64_t begin, end; /* monotonic ns */
 	uint64_t missed;
-	bool gone; /* the uplink went away */
+	bool gone; /* the uplink disappeared */
 };
 
 static volatile sig_atomic_t interrupted;
@@ -91,7 +91,7 @@ static bool apply(void *context, int option, const char *value)
 	}
 }
 
-/* --- before --- */
+/* --- preparation --- */
 
 static int prepare(struct verification *v)
 {
@@ -171,7 +171,7 @@ static int load(struct verification *v)
 	return err;
 }
 
-/* --- meanwhile --- */
+/* --- capture --- */
 
 static void see(void *context, const struct wiretap_frame *f)
 {
@@ -238,7 +238,7 @@ static void watch(struct verification *v)
 	v->missed = wiretap_missed(v->tap);
 }
 
-/* --- after --- */
+/* --- result --- */
 
 static enum verdict judge(const struct verification *v)
 {
@@ -339,7 +339,7 @@ static void print_probes(const struct verification *v)
 	       (unsigned long long)v->evidence->marker_seen);
 }
 
-/* Sockets for captures lie above AF_XDP: they see of messages what the kernel itself sends and
+/* Capture sockets are above AF_XDP: they see only those messages that the kernel itself sends and
  * receives. */
 static bool through_af_xdp(const struct verification *v)
 {
@@ -476,7 +476,7 @@ int verify_main(int argc, char **argv)
 		return UNKNOWN;
 	if (prepare(&v) || (v.generate && load(&v)))
 		goto out;
-	/* Told to end early, it says what it has seen. */
+	/* When it is ended early, it reports what it has seen. */
 	sigaction(SIGINT, &on_signal, NULL);
 	sigaction(SIGTERM, &on_signal, NULL);
 	watch(&v);

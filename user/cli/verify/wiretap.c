@@ -16,8 +16,8 @@
 #include <unistd.h>
 
 #define BATCH	    64
-#define ROOM	    (16 << 20) /* what the kernel may keep for us */
-#define TYPE_OFFSET 12	       /* of the EtherType */
+#define ROOM	    (16 << 20) /* buffer in the kernel, bytes */
+#define TYPE_OFFSET 12	       /* of the EtherType, in bytes */
 
 struct slot {
 	struct virtio_net_hdr vnet;
@@ -26,12 +26,12 @@ struct slot {
 
 struct wiretap {
 	int fd;
-	bool vnet; /* frames come with the virtio header, which has the segment size */
+	bool vnet; /* frames have a virtio header, which holds the segment size */
 	uint64_t missed;
 	struct slot slots[BATCH];
 	struct sockaddr_ll from[BATCH];
 	struct iovec pieces[BATCH][2];
-	/* How long a frame was before the filter cut it comes beside it. */
+	/* Holds the frame's length before the filter cut it. */
 	union {
 		struct cmsghdr align;
 		uint8_t bytes[CMSG_SPACE(sizeof(struct tpacket_auxdata))];
@@ -39,7 +39,7 @@ struct wiretap {
 	struct mmsghdr messages[BATCH];
 };
 
-/* IPv4 and IPv6, tagged or not, and the beginning of each; nothing else. */
+/* Passes only IPv4 and IPv6, with or without VLAN tag, and only the first bytes of each frame. */
 static int set_filter(int fd)
 {
 	struct sock_filter code[] = {
@@ -56,7 +56,7 @@ static int set_filter(int fd)
 	return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) ? -errno : 0;
 }
 
-/* Linux before 6.2 cannot describe a batch of UDP in that header, and hides the frame. */
+/* Before Linux 6.2 the virtio header cannot describe a UDP superpacket, and the frame is lost. */
 static bool vnet_is_whole(void)
 {
 	unsigned int major = 0, minor = 0;
@@ -82,7 +82,7 @@ static int set_up(struct wiretap *w, int ifindex)
 		setsockopt(w->fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof(room));
 	if (setsockopt(w->fd, SOL_PACKET, PACKET_AUXDATA, &one, sizeof(one)))
 		return -errno;
-	/* The filter stands already: nothing else ever gets in. */
+	/* The filter is attached already: no other frames can get in. */
 	if (bind(w->fd, (struct sockaddr *)&where, sizeof(where)) ||
 	    getsockname(w->fd, (struct sockaddr *)&where, &len))
 		return -errno;
@@ -177,7 +177,7 @@ uint64_t wiretap_missed(struct wiretap *w)
 	struct tpacket_stats s;
 	socklen_t len = sizeof(s);
 
-	/* Reading clears it. */
+	/* Reading the statistics resets them. */
 	if (!getsockopt(w->fd, SOL_PACKET, PACKET_STATISTICS, &s, &len))
 		w->missed += s.tp_drops;
 	return w->missed;
