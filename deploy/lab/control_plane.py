@@ -154,7 +154,7 @@ class ControlPlane:
     def __exit__(self, *_):
         self.close()
 
-    # --- who may do what ---
+    # --- credentials ---
 
     def _write_kubeconfig(self, name, user):
         path = os.path.join(self.directory, f"{name}.kubeconfig")
@@ -217,7 +217,7 @@ class ControlPlane:
                 else {"token": self.token(account, namespace, seconds, pod)})
         return self._write_kubeconfig(name, user)
 
-    # --- talking to it ---
+    # --- requests ---
 
     def kubectl(self, *arguments, kubeconfig=None, stdin=None, check=True, timeout=60):
         """Runs kubectl on the host; returns its standard output, or with check=False what subprocess.run() returns."""
@@ -299,7 +299,7 @@ class ControlPlane:
     def delete(self, path):
         return self.request("DELETE", path)
 
-    # --- what happens to it ---
+    # --- changes of its state ---
 
     def etcdctl(self, *arguments):
         return self.host.run(["etcdctl", "--endpoints", "http://127.0.0.1:2379", *arguments],

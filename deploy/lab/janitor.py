@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""janitor DIRECTORY: waits until standard input ends. It ends when the process at its other end dies, in whatever way.
+"""janitor DIRECTORY: waits until standard input ends. It ends when the process at its other end ends or is killed.
 Then the janitor kills what still runs in the cgroups of the directory's name, and removes these cgroups and the directory."""
 import contextlib
 import os

@@ -2,7 +2,7 @@
 """A host that looks like a whole machine to its programs: it has its own root, processes, cgroups, /proc, /sys and /run.
 
 Its root is an overlay over this machine's root, on a tmpfs, so that all that is written there vanishes with the host.
-cgroups and directories do not vanish by themselves: the janitor removes them when the lab's process ends, in whatever way.
+cgroups and directories do not vanish by themselves: the janitor removes them when the lab's process ends or is killed.
 """
 import os
 import subprocess

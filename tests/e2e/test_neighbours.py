@@ -52,7 +52,7 @@ def test_no_node_speaks_for_another(cluster):
         steady.more()
         assert "10.244.2.0/26 dev wireguard.cali" in worker.run(TABLE), says
         assert f"{key}\t10.244.2.0/26 {worker2.address}/32" in worker.run("wg show wireguard.cali allowed-ips"), says
-        # What is claimed beside that is nobody's until it is clear whose it is.
+        # Only unreachable routes may be new: for the rest of a claimed range, until it is clear which node has it.
         assert {r for r in worker.run(TABLE).splitlines() if not r.startswith("unreachable ")} <= routes, says
     # An agent that starts now has only what it remembers.
     worker.agent.kill()

@@ -336,7 +336,8 @@ def test_a_device_of_somebody_else_has_the_name(calico):
 
 
 def test_somebody_deletes_the_device_again_and_again(calico):
-    """The condition says so, who it may be, and what helps."""
+    """If another program deletes the tunnel's device again and again, the condition says so, names a possible cause, and says
+    what to do."""
     c = calico
     worker = c.node("wireguard-worker2")
     for _ in range(3):
@@ -345,7 +346,7 @@ def test_somebody_deletes_the_device_again_and_again(calico):
         wait_for(lambda: worker.run("cat /sys/class/net/wireguard.cali/ifindex 2>/dev/null || true") not in ("", index), "it is made anew")
     wait_for(lambda: c.condition(worker)["reason"] == "DeviceDeleted", "the condition says so", 20)
     assert "Felix" in c.condition(worker)["message"] and "wireguardInterfaceName" in c.condition(worker)["message"]
-    # An agent that starts anew has seen nobody delete anything.
+    # A new agent has not seen these deletions.
     worker.agent.stop()
     c.start_agent(worker)
     wait_for(lambda: c.condition(worker)["reason"] == "Encrypting", "all is well again", 20)

@@ -98,7 +98,7 @@ static void a_cookie_holds_for_who_read_the_time_before_it_came(void **state)
 			 COOKIE_MAC2_VALID);
 }
 
-/* --- who sends (whitepaper 6.3) --- */
+/* --- which keypair sends (whitepaper 6.3) --- */
 
 static void the_first_message_makes_a_responder_send_with_it(void **state)
 {
