@@ -51,7 +51,7 @@ class Image:
         info = self.tar.gettarinfo(os.path.realpath(path), target[1:])
         info.uid = info.gid = info.mtime = 0
         info.uname = info.gname = ""
-        # gettarinfo() may call it a hard link to a file that is not in the image.
+        # Always a regular file: gettarinfo() may make a hard link of it.
         info.type, info.linkname, info.size = tarfile.REGTYPE, "", os.path.getsize(path)
         with open(path, "rb") as f:
             self.tar.addfile(info, f)

@@ -18,7 +18,7 @@ CGROUPS = "/sys/fs/cgroup"
 KNOBS = ("vm/overcommit_memory", "vm/panic_on_oom", "kernel/panic", "kernel/panic_on_oops",
          "kernel/keys/root_maxkeys", "kernel/keys/root_maxbytes")
 
-# These must not be on the overlay: containerd mounts overlays on them, and an overlay cannot lie on another.
+# These are on the tmpfs: the programs of a node mount overlays there, which is not possible on the root's overlay.
 DIRECTORIES = "/var/lib/kubelet /var/lib/containerd /var/lib/cni /var/log/pods /var/log/containers /etc/cni /opt/cni"
 
 # $1: an empty directory; $2: the host's name. SIGCHLD is ignored, also after exec, so that the kernel reaps orphans.
