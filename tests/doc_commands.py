@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command blocks of the pages, and what runs them.
+"""The command blocks of the pages, and which tests run them.
 
-A comment before each block says where it runs, such as `<!-- run: lab -->`; PLACES names them. A block with prompts (`# `,
-or `NODE# `) is a session: commands, and what they print. Any other one is a script, run as it stands.
+A comment before each block says where it runs, such as `<!-- run: lab -->`; PLACES lists the places. A block with prompts
+(`# `, or `NODE# `) is a session: commands and their output. Any other block is a script, which runs exactly as printed.
 """
 import glob
 import os
@@ -11,19 +11,19 @@ from collections import namedtuple
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
-# Where a block runs, and the file of the tests that run all blocks of that place.
+# Where a block runs, and the test file that runs all blocks of that place.
 PLACES = {
-    "nowhere": None,  # a picture, without commands
+    "nowhere": None,  # a picture: no commands
     "lab": "tests/e2e/test_doc_commands.py",  # a node of the lab, while all nodes encrypt
-    "lab in plain": "tests/e2e/test_doc_commands.py",  # the same, before encryption is switched on
-    "lab with faults": "tests/e2e/test_doc_commands.py",  # the same; a firewall is in the way, and a pod's MTU is too large
-    "machine": "tests/e2e/test_doc_commands.py",  # this one: deploy/lab/lab
-    "standalone": "tests/e2e/test_doc_commands.py",  # three nodes, without an agent yet
+    "lab in plain": "tests/e2e/test_doc_commands.py",  # a node of the lab, before encryption is switched on
+    "lab with faults": "tests/e2e/test_doc_commands.py",  # the same, with a firewall in the way and too large an MTU in a pod
+    "machine": "tests/e2e/test_doc_commands.py",  # this machine, with deploy/lab/lab
+    "standalone": "tests/e2e/test_doc_commands.py",  # three nodes that have no agent yet
     "etcd": "tests/e2e/test_doc_commands.py",  # a host with an etcd that has no users yet
-    "host": "tests/e2e/test_doc_commands.py",  # one without anything
-    "make": "tests/e2e/test_doc_commands.py",  # this machine; what takes too long, make is only asked for
-    "demo": "tests/e2e/test_lab.py",  # not typed: what make demo prints
-    "api server": "tests/kubernetes/test_doc_commands_api.py",  # of Kubernetes, without nodes
+    "host": "tests/e2e/test_doc_commands.py",  # an empty host
+    "make": "tests/e2e/test_doc_commands.py",  # this machine; of slow targets, the test only asks whether make knows them
+    "demo": "tests/e2e/test_lab.py",  # no commands to type, but the output of make demo
+    "api server": "tests/kubernetes/test_doc_commands_api.py",  # Kubernetes' API server, without nodes
     "kubernetes": "tests/kubernetes/test_cluster.py",  # a real cluster of three nodes
 }
 
@@ -37,7 +37,7 @@ def pages():
 
 
 def blocks(place=None):
-    """All blocks, or those of a place; place None: nothing says where it runs."""
+    """All blocks, or those of a place. A block's place is None if no comment says where it runs."""
     found = []
     for page in pages():
         with open(os.path.join(ROOT, page)) as f:
@@ -64,7 +64,7 @@ PROMPT = re.compile(r"^([a-z][a-z0-9-]*)?# (.*)$")
 
 
 def session(block, host):
-    """The commands of a block with prompts, each with the lines that it is said to print."""
+    """The commands of a block with prompts, each with the output that the page shows."""
     commands = []
     for line in block.text.rstrip("\n").split("\n"):
         prompt = PROMPT.match(line)
@@ -80,7 +80,7 @@ def is_session(block):
 
 
 def shape(line):
-    """What stays the same from run to run: no numbers, keys, sizes or columns' widths."""
+    """The line without what differs from run to run: numbers, keys, sizes and column widths."""
     line = re.sub(r'"[A-Za-z0-9+/]{3,43}(=|\.\.\.)"', '"KEY"', line)
     line = re.sub(r"\b[A-Za-z0-9+/]{42,43}=", "KEY", line)
     line = re.sub(r"\bdir:\S+", "dir:PATH", line)
@@ -94,7 +94,8 @@ def shape(line):
 
 
 def missing(command, printed):
-    """Which line of those that a page shows was not printed, in their order; None: all were. `...` stands for any lines."""
+    """The first line that a page shows and the command did not print, in order; None if all were printed. `...` matches any
+    lines."""
     rest = [shape(line) for line in printed.split("\n")]
     for line in command.output:
         wanted = shape(line)

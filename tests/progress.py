@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What runs at the moment, as one line for who waits: each suite keeps its own in a file of a common folder, and the
-first runner shows them all. Also a plugin of pytest's (-p progress), which keeps that of its suite."""
+"""Shows in one line which tests run at the moment. Each suite writes its state to a file in a common folder, and the first
+runner shows them all. This is also a pytest plugin (-p progress), which writes the state of its suite."""
 import json
 import os
 import sys
@@ -12,7 +12,7 @@ ON_A_TERMINAL, IN_A_LOG = 1, 30  # seconds between two lines
 
 
 def note(suite, now, done, total, failed):
-    """`now`: the test that runs; `done` of `total` (0: not known) are over, `failed` of them badly."""
+    """Writes the state of a suite. `now`: the test that runs; `done` of `total` (0: unknown) have ended, `failed` have failed."""
     folder = os.environ.get(FOLDER)
     if not folder:
         return
@@ -29,7 +29,7 @@ def over(suite):
 
 
 class Line:
-    """Shows what all suites have noted, until the `with` ends. `before`: (passed, failed) of the suites that are over."""
+    """Shows the state of all suites until the `with` ends. `before`: (passed, failed) of the suites that have ended."""
 
     def __init__(self, folder, before):
         self.folder, self.before = folder, before
@@ -45,7 +45,7 @@ class Line:
                 with open(os.path.join(self.folder, suite)) as f:
                     state = json.load(f)
             except (OSError, ValueError):
-                continue  # it ended just now
+                continue  # the suite has just ended
             passed += state["done"] - state["failed"]
             failed += state["failed"]
             of = f"/{state['total']}" if state["total"] else ""

@@ -19,21 +19,21 @@ import xml.etree.ElementTree as ElementTree
 import progress
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-# Where sanitizers find something, the test fails and says so.
+# If a sanitizer finds an error, the test fails and prints it.
 SANITIZERS = {"ASAN_OPTIONS": "detect_leaks=1", "UBSAN_OPTIONS": "print_stacktrace=1"}
 
-# The tests of the whole lab on Kubernetes; the others in the folder need an API server alone.
+# The tests that need the whole lab on Kubernetes; the others in the folder need only an API server.
 CLUSTER = "tests/kubernetes/test_cluster.py"
-# Waits until keys are too old, and wants nothing lost meanwhile: not beside floods.
+# It waits until keys are too old and must not lose a packet meanwhile, so it does not run beside floods.
 SESSIONS = "tests/e2e/test_sessions.py"
-# Those of the bare device, and what else makes the two halves of the folder take equally long; the others are the agent's.
+# The tests of the bare device, and some others, so that both halves of the folder take equally long. The rest test the agent.
 DEVICE = [f"tests/e2e/test_{name}.py" for name in
           ("bench", "device", "device_moves", "device_requests", "doc_commands", "interop", "latency", "restarts", "sources",
            "whitepaper_data", "whitepaper_handshakes", "whitepaper_load", "wire")]
-# One walk through everything: encryption on and off between real pods, judged by a capture.
+# One test of the whole: encryption on and off between pods, checked with a capture.
 SMOKE = "tests/e2e/test_agent.py::test_the_exercise"
 SLOWEST = 10
-# So much of what a failed test said is repeated at the end.
+# So many lines of a failed test's output are repeated at the end.
 LAST_LINES = 30
 
 
@@ -41,7 +41,7 @@ class Tally:
     def __init__(self):
         self.passed, self.failed, self.skipped = 0, 0, 0
         self.slow = []  # (seconds, test), the slowest first
-        self.failures = []  # (test, what it said)
+        self.failures = []  # (test, its output)
 
     def fail(self, test, said):
         self.failed += 1
@@ -66,7 +66,7 @@ class Tally:
 
 
 def run(command, seconds, env=None):
-    """(exit code, output); 124 when it took too long."""
+    """(exit code, output); 124 if it took too long."""
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                                cwd=ROOT, env={**os.environ, **(env or {})}, errors="replace",
                                stdin=subprocess.DEVNULL)
@@ -80,11 +80,11 @@ def run(command, seconds, env=None):
 
 
 def cmocka(suite, pattern, seconds=120, emulator=()):
-    """Programs of cmocka's, each test of theirs counted, by its TAP output."""
+    """Runs cmocka programs and counts their tests by their TAP output."""
     tally = Tally()
     env = {"CMOCKA_MESSAGE_OUTPUT": "TAP", **SANITIZERS}
     if emulator:
-        env["ASAN_OPTIONS"] = "detect_leaks=0"  # it would have to trace the process, which qemu does itself
+        env["ASAN_OPTIONS"] = "detect_leaks=0"  # the leak detector uses ptrace, which does not work below qemu
     for program in sorted(glob.glob(os.path.join(ROOT, pattern))):
         if not os.access(program, os.X_OK) or os.path.isdir(program):
             continue
@@ -112,7 +112,7 @@ def cmocka(suite, pattern, seconds=120, emulator=()):
 
 
 def fuzz(seconds):
-    """Each fuzzer for some seconds, two at a time."""
+    """Runs each fuzzer for some seconds, two at a time."""
     tally = Tally()
     programs = [p for p in sorted(glob.glob(os.path.join(ROOT, "build/fuzz/fuzz_*")))
                 if os.access(p, os.X_OK)]
@@ -150,7 +150,7 @@ def fuzz(seconds):
 
 
 def pytest(suite, seconds, *arguments):
-    """Tests of pytest's, counted by its JUnit file; its own output streams through."""
+    """Runs pytest tests and counts them by pytest's JUnit file; pytest's output is shown as it comes."""
     tally = Tally()
     env = {**os.environ, progress.SUITE: suite,
            "PYTHONPATH": os.pathsep.join([os.path.join(ROOT, "tests"), os.environ.get("PYTHONPATH", "")])}
@@ -182,7 +182,7 @@ def pytest(suite, seconds, *arguments):
 
 
 def beside(names, arguments):
-    """Suites that mostly wait, at the same time, each by a runner of its own; what they print comes one after the
+    """Runs suites that mostly wait at the same time, each with its own runner; their outputs are printed one after the
     other."""
     started = []
     for name in names:

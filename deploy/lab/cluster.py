@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A cluster out of namespaces: nodes on one switch, pods on the nodes, VXLAN between them.
+"""A cluster made of namespaces: nodes on one switch, pods on the nodes, VXLAN between them.
 
   switch:  a bridge in a namespace of its own, 172.18.0.1
   node i:  eth0 172.18.0.(2+i)/16 and fd00:18::(2+i)/64; pods 10.244.i.0/26 and fd00:10:244:i::/64;
            vxlan.calico, UDP 4789, carries what is not encrypted
   pods:    a veth each, routed, as Calico does it
 
-Everything is held by processes that end with the one that made the cluster.
+The processes that hold the namespaces end with the process that made the cluster.
 """
 import ipaddress
 import json
@@ -44,7 +44,7 @@ class Agent:
             return f.read()
 
     def status(self):
-        """What `podveil status --json` says; None where it does not answer."""
+        """The output of `podveil status --json`; None if it fails."""
         done = self.node.run([PODVEIL, "status", "--json"], check=False)
         return json.loads(done.stdout) if done.returncode == 0 else None
 
@@ -75,7 +75,7 @@ class Node(Host):
 
 
 def all_encrypt(nodes, status_of, family):
-    """Does each of these nodes encrypt with all others of them, by what its agent says?"""
+    """True if each of these nodes encrypts with all the others, as its agent's status says."""
     for node in nodes:
         status = status_of(node)
         if not status:
@@ -91,7 +91,7 @@ class Cluster:
     def __init__(self, nodes=3, mtu=1500):
         self.directory = self._make_directory()
         self.store = os.path.join(self.directory.name, "store")
-        self.store_url = f"dir:{self.store}"  # what agents are started with
+        self.store_url = f"dir:{self.store}"  # the agents' --store
         os.chmod(self.directory.name, 0o755)
         self.mtu = mtu
         self.nodes, self.hosts = [], []
@@ -146,7 +146,7 @@ class Cluster:
 
     @staticmethod
     def _reach(node, other):
-        """`node` knows the way to the pods of `other`, unencrypted."""
+        """Sets the routes by which `node` reaches the pods of `other` unencrypted, over VXLAN."""
         node.run(f"bridge fdb replace {other.mac} dev vxlan.calico dst {other.address} && "
                  f"ip neigh replace {other.vtep} lladdr {other.mac} dev vxlan.calico nud permanent && "
                  f"ip neigh replace {other.vtep6} lladdr {other.mac} dev vxlan.calico nud permanent && "
@@ -154,7 +154,7 @@ class Cluster:
                  f"ip -6 route replace {other.pods6} via {other.vtep6} dev vxlan.calico onlink")
 
     def remove_node(self, node):
-        """The machine goes, and the others forget the way to it; its record in the store stays."""
+        """Removes the machine and the other nodes' routes to its pods; its record in the store stays."""
         self.nodes.remove(node)
         for pod in node.pods:
             self.hosts.remove(pod)
@@ -166,7 +166,7 @@ class Cluster:
                       f"ip -6 route del {node.pods6} dev vxlan.calico; true")
 
     def pod(self, node, name):
-        """A pod with addresses .address and .address6."""
+        """Makes a pod on a node; its addresses are .address and .address6."""
         pod = Host(name)
         self.hosts.append(pod)
         number = 2 + len(node.pods)
@@ -187,8 +187,9 @@ class Cluster:
         return pod
 
     def start_agent(self, node, *arguments, env=None, ready=True, pod_cidrs=True, under=()):
-        """Starts the agent of a node, which is told its pods' ranges unless the store knows them, by the command
-        `under`, such as setpriv; with `ready`, returns when it has read the store."""
+        """Starts the agent of a node. With `pod_cidrs`, the ranges of the node's pods are arguments of the agent; without, the
+        agent takes them from the store. `under` is a command that runs the agent, such as setpriv. With `ready`, returns when
+        the agent has read the store."""
         ranges = ["--pod-cidr", f"{node.pods4},{node.pods6}"] if pod_cidrs else []
         node.agent = Agent(node, self.store_url, [*ranges, *arguments], env=env, under=under)
         if ready:
@@ -203,11 +204,11 @@ class Cluster:
         return status and status["store"]["synced"] and not status["failed"]
 
     def podveil(self, *arguments):
-        """enable, disable: on the first node, as a person would."""
+        """Runs a subcommand such as enable or disable on the first node, as an administrator would."""
         return self.nodes[0].run([PODVEIL, *arguments, "--store", self.store_url])
 
     def configure(self, node=None, **settings):
-        """Writes settings as a person with an editor would; None removes one."""
+        """Writes settings as an administrator would with an editor; the value None removes a setting."""
         path = os.path.join(self.store, "config", f"node.{node}.json" if node else "default.json")
         os.makedirs(os.path.dirname(path), exist_ok=True)
         document = {}
@@ -221,7 +222,7 @@ class Cluster:
         os.rename(path + ".tmp", path)
 
     def encrypted(self, nodes=None, family="ipv4"):
-        """Do all of these nodes encrypt with all others of them?"""
+        """True if each of these nodes (default: all) encrypts with all the others."""
         return all_encrypt(nodes or self.nodes, lambda node: node.agent.status(), family)
 
     def close(self):
@@ -238,7 +239,7 @@ class Cluster:
 
 
 def inner_layers(packet):
-    """The IP layers of a packet, those inside VXLAN too."""
+    """The IP layers of a packet, also those inside VXLAN."""
     from scapy.layers.inet import IP
     from scapy.layers.inet6 import IPv6
     layer = packet
@@ -249,7 +250,7 @@ def inner_layers(packet):
 
 
 def leaks(packets, marker=workload.MARKER):
-    """Those captured packets that carry a pod's address or the marker in plain, bare or in VXLAN."""
+    """The captured packets in which a pod's address or the marker can be read, directly or inside VXLAN."""
     found = []
     for p in packets:
         pods = [a for ip in inner_layers(p) for a in (ip.src, ip.dst)

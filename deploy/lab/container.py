@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The images that the lab on Kubernetes loads, kept in build/kubernetes/images while what they are made of stands."""
+"""The images that the lab on Kubernetes loads. They are kept in build/kubernetes/images until their sources change."""
 import hashlib
 import json
 import os
@@ -29,7 +29,8 @@ def _digest(*paths):
 
 
 def _kept(name, key, make):
-    """The archive of this name and key; make(path) makes it, others of the name go."""
+    """Returns the path of the archive of this name and key. If it is missing, make(path) makes it, and archives of this name
+    with another key are removed."""
     os.makedirs(DIRECTORY, exist_ok=True)
     path = os.path.join(DIRECTORY, f"{name}-{key}.tar")
     if not os.path.exists(path):
@@ -53,8 +54,7 @@ def podveil():
 
 
 def _podveil(path):
-    """The image that users get, built offline from the program as it is here, on a base made of this machine's
-    files."""
+    """Builds the image that users get, without network, from the program in build/, on a base of this machine's files."""
     with tempfile.TemporaryDirectory(prefix="podveil-image-") as scratch:
         base = image.Image("localhost/podveil-base:1")
         base.file("/bin/busybox")
@@ -83,7 +83,7 @@ def _podveil(path):
 
 
 def configuration(archive):
-    """What an archive's image says of itself: entry point, labels."""
+    """The configuration of the image in an archive: entry point, labels and so on."""
     with tarfile.open(archive) as tar:
         manifest = json.load(tar.extractfile("manifest.json"))
         return json.load(tar.extractfile(manifest[0]["Config"]))["config"]

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A real Kubernetes API server on a host of the lab: etcd below it, certificates, RBAC, service accounts.
+"""A real Kubernetes API server on a host of the lab, with its etcd, certificates, RBAC and service accounts.
 
   with Host("server") as host, ControlPlane(host, directory) as c:
       c.kubectl("get", "nodes")
       c.get("/api/v1/nodes")
       kubeconfig = c.service_account_kubeconfig("podveil", "podveil-system")
 
-etcd lives on the host's /run, and with it; logs, certificates and kubeconfigs are in `directory`.
+etcd's data are in the host's /run and vanish with the host; logs, certificates and kubeconfigs are in `directory`.
 """
 import base64
 import ctypes
@@ -39,8 +39,8 @@ def program(name):
 
 
 def on_host(host, function):
-    """What `function` returns, run in the host's network namespace: by a thread of its own, so that nobody else
-    enters. Sockets made there stay there."""
+    """Runs `function` in the host's network namespace and returns its result. It runs in a new thread, because the thread
+    stays in that namespace. Sockets that `function` makes belong to the host."""
     result = []
 
     def run():
@@ -60,12 +60,12 @@ def on_host(host, function):
 
 
 def socket_on(host, address, port, timeout=10):
-    """A TCP connection from the host."""
+    """A TCP connection made from the host."""
     return on_host(host, lambda: socket.create_connection((address, port), timeout))
 
 
 class Refused(Failed):
-    """The API server's answer is not 2xx; .code and its Status in .status."""
+    """The API server's answer was not 2xx. .code is the HTTP code, .status the Status object of the answer."""
 
     def __init__(self, what, code, text):
         super().__init__(f"{what}: {code} {text[:2000]}")
@@ -79,8 +79,9 @@ class Refused(Failed):
 class ControlPlane:
     """etcd and kube-apiserver on `host`, ready when the constructor returns.
 
-    address    where it listens and is reached; names: more that its certificate bears
-    arguments  more of kube-apiserver's, for instance ["--watch-cache=false"]
+    address    the address at which clients reach it
+    names      further names in its certificate
+    arguments  further arguments of kube-apiserver, for instance ["--watch-cache=false"]
     """
 
     def __init__(self, host, directory, address="127.0.0.1", names=(), arguments=(), port=6443):
@@ -90,7 +91,7 @@ class ControlPlane:
         self.server = f"https://{address}:{port}"
         os.makedirs(directory, mode=0o755, exist_ok=True)
         self.authority = pki.Authority(directory)
-        # What clients check the server's certificate against; another one after roll_certificate().
+        # Clients check the server's certificate against this authority. roll_certificate() may set another one.
         self.server_authority = self.authority
         self.tokens = pki.SigningKey(directory)
         self.certificate, self.key = self.authority.issue("apiserver", "kube-apiserver", names=self.names)
@@ -119,7 +120,8 @@ class ControlPlane:
             raise
 
     def _advertise(self):
-        """Where pods find it. A loopback address it would refuse to advertise; then there are no pods."""
+        """The arguments for the address at which pods reach it. It refuses to advertise a loopback address; with that there
+        are no pods, and any other address will do."""
         if ipaddress.ip_address(self.address).is_loopback:
             return ["--advertise-address=192.0.2.1", "--endpoint-reconciler-type=none"]
         return [f"--advertise-address={self.address}"]
@@ -139,7 +141,7 @@ class ControlPlane:
         try:
             return self.request("GET", "/readyz", parse=False) == "ok"
         except (OSError, Failed, http.client.HTTPException):
-            time.sleep(0.05)  # it has better things to do than refuse us every 10 ms
+            time.sleep(0.05)  # asking every 10 ms would slow its start
             return False
 
     def close(self):
@@ -152,7 +154,7 @@ class ControlPlane:
     def __exit__(self, *_):
         self.close()
 
-    # --- who may do what ---
+    # --- credentials ---
 
     def _write_kubeconfig(self, name, user):
         path = os.path.join(self.directory, f"{name}.kubeconfig")
@@ -163,12 +165,12 @@ class ControlPlane:
                 "certificate-authority-data": base64.b64encode(self.server_authority.certificate).decode()}}],
             "users": [{"name": name, "user": user}],
             "contexts": [{"name": "lab", "context": {"cluster": "lab", "user": name}}]}
-        # JSON is YAML; kubectl writes it indented as this is.
+        # JSON is YAML; the indentation is that of kubectl.
         pki.replace(path, json.dumps(config, indent=2).encode())
         return path
 
     def kubeconfig(self, name, common_name, organizations=(), seconds=pki.DAYS * 86400):
-        """The path of a kubeconfig with a client certificate."""
+        """Writes a kubeconfig with a client certificate; returns its path."""
         paths = self.authority.issue(name, common_name, organizations, seconds=seconds)
         data = []
         for path in paths:
@@ -177,9 +179,11 @@ class ControlPlane:
         return self._write_kubeconfig(name, {"client-certificate-data": data[0], "client-key-data": data[1]})
 
     def token(self, account, namespace="default", seconds=3600, pod=None):
-        """A token of a service account, bound to a pod of that name if there is one, which the server takes for so long. Below ten minutes, which its
-        API would refuse, it is signed here, as the server signs its own; the server grants a minute more than a
-        token says, and remembers for ten seconds that one was good."""
+        """A token of a service account that the server accepts for `seconds`; bound to `pod` if that is given.
+
+        The server's API refuses to make tokens for less than ten minutes. Such tokens are signed here, with the server's key.
+        The server accepts a token a minute longer than the token says, and caches for ten seconds that it was valid.
+        """
         bound = {}
         if pod:
             found = self.get(f"/api/v1/namespaces/{namespace}/pods/{pod}")
@@ -200,34 +204,34 @@ class ControlPlane:
             "kubernetes.io": claims}, seconds - 60)
 
     def token_file(self, account, namespace="default", seconds=3600, pod=None):
-        """A file with a token, as a pod has it mounted; called again, it is replaced in one step."""
+        """Writes a token to a file, as it is mounted in a pod; returns the path. A second call replaces the file in one step."""
         path = os.path.join(self.directory, f"{namespace}.{pod or account}.token")
         pki.replace(path, self.token(account, namespace, seconds, pod).encode())
         return path
 
     def service_account_kubeconfig(self, account, namespace="default", seconds=3600, file=False, pod=None):
-        """The path of a kubeconfig with a service account's token, in it or (file) in a file beside it; bound to a pod,
-        where one is named."""
+        """Writes a kubeconfig with a service account's token; returns its path. With `file`, the token is in a separate file.
+        With `pod`, the token is bound to that pod."""
         name = f"{namespace}.{pod or account}"
         user = ({"tokenFile": self.token_file(account, namespace, seconds, pod)} if file
                 else {"token": self.token(account, namespace, seconds, pod)})
         return self._write_kubeconfig(name, user)
 
-    # --- talking to it ---
+    # --- requests ---
 
     def kubectl(self, *arguments, kubeconfig=None, stdin=None, check=True, timeout=60):
-        """kubectl on the host; its standard output, or with check=False what subprocess.run() returns."""
+        """Runs kubectl on the host; returns its standard output, or with check=False what subprocess.run() returns."""
         command = [program("kubectl"), "--kubeconfig", kubeconfig or self.admin,
                    f"--cache-dir={self.directory}/kubectl", *arguments]
         return self.host.run(command, stdin=stdin, check=check, timeout=timeout)
 
     def apply(self, *documents):
-        """kubectl apply of objects, at the server's side."""
+        """kubectl apply --server-side with these objects."""
         return self.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-",
                             stdin="\n---\n".join(json.dumps(d) for d in documents))
 
     def apply_kustomization(self, path, *arguments):
-        """kubectl apply -k; where it brings its own resource definitions, its objects need a second go."""
+        """kubectl apply -k. If the directory has resource definitions and objects of them, the objects need a second try."""
         def applied():
             done = self.kubectl("apply", "--server-side", "--force-conflicts", "-k", path, *arguments, check=False)
             if done.returncode and "no matches for kind" not in done.stderr:
@@ -236,7 +240,7 @@ class ControlPlane:
         wait_for(applied, f"{path} is applied", 30)
 
     def apply_calico_crds(self, *names):
-        """Calico's own resource definitions, all or those named ("felixconfigurations", ...), ready to be used."""
+        """Applies Calico's resource definitions, all or those named ("felixconfigurations", ...); returns when they are ready."""
         names = names or sorted(f.split("_")[1][:-5] for f in os.listdir(CALICO_CRD) if f.endswith(".yaml"))
         files = [f"{CALICO_CRD}/crd.projectcalico.org_{name}.yaml" for name in names]
         self.kubectl("apply", "--server-side", *[f"-f{f}" for f in files])
@@ -244,8 +248,7 @@ class ControlPlane:
             self.established(f"{name}.crd.projectcalico.org")
 
     def established(self, definition):
-        """Returns when a resource definition can be used; not by kubectl wait, which fails where there is no status
-        yet."""
+        """Returns when a resource definition can be used. `kubectl wait` would fail while the definition has no status."""
         def is_so():
             found = self.get(f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{definition}")
             return any(c["type"] == "Established" and c["status"] == "True"
@@ -253,7 +256,7 @@ class ControlPlane:
         wait_for(is_so, f"{definition} can be used", 30)
 
     def connection(self, timeout=30, admin=True):
-        """An administrator's http.client connection, or (admin False) nobody's, for many requests."""
+        """An http.client connection for many requests, as an administrator or (admin False) without credentials."""
         context = ssl.create_default_context(cadata=self.server_authority.certificate.decode())
         if admin:
             context.load_cert_chain(*[os.path.join(self.directory, "admin" + s) for s in (".crt", ".key")])
@@ -264,7 +267,7 @@ class ControlPlane:
 
     @staticmethod
     def send(connection, method, path, body=None, content_type="application/json", parse=True):
-        """One request on a connection; the JSON that came back. Refused: it was no 2xx."""
+        """Makes one request on a connection; returns the JSON of the answer. Raises Refused if the answer is not 2xx."""
         connection.request(method, path, None if body is None else json.dumps(body),
                            {"Content-Type": content_type})
         answer = connection.getresponse()
@@ -296,33 +299,33 @@ class ControlPlane:
     def delete(self, path):
         return self.request("DELETE", path)
 
-    # --- what happens to it ---
+    # --- changes of its state ---
 
     def etcdctl(self, *arguments):
         return self.host.run(["etcdctl", "--endpoints", "http://127.0.0.1:2379", *arguments],
                              env={"ETCDCTL_API": "3"})
 
     def revision(self):
-        """etcd's, which is the newest resourceVersion."""
+        """etcd's revision, which is the newest resourceVersion."""
         return json.loads(self.etcdctl("endpoint", "status", "-w", "json"))[0]["Status"]["header"]["revision"]
 
     def compact(self):
-        """etcd forgets what was before now: a watch from an older resourceVersion gets 410, as soon as the
-        server's own cache does not know it either (after a restart, or with --watch-cache=false)."""
+        """etcd forgets all revisions before the current one; returns that. A watch from an older resourceVersion then gets
+        410, unless the server's own cache has it (after a restart, or with --watch-cache=false, it has not)."""
         revision = self.revision()
         self.etcdctl("compact", str(revision), "--physical")
         return revision
 
     def served_certificate(self):
-        """PEM, as it comes on the wire."""
+        """The certificate that the server sends to clients now, in PEM."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         with context.wrap_socket(socket_on(self.host, self.address, self.port)) as s:
             return ssl.DER_cert_to_PEM_cert(s.getpeercert(binary_form=True))
 
     def roll_certificate(self, authority=False, seconds=pki.DAYS * 86400):
-        """The server gets a new certificate while it runs; returns when it is served. With `authority` from
-        another authority: kubeconfigs made before do not trust it, those made from now on do."""
+        """Gives the running server a new certificate; returns when the server uses it. With `authority`, a new authority signs
+        it: kubeconfigs that were made before do not trust it, later ones do (and the administrator's)."""
         if authority:
             directory = os.path.join(self.directory, f"authority{time.monotonic_ns()}")
             os.mkdir(directory)
@@ -330,7 +333,7 @@ class ControlPlane:
         new = self.server_authority.issue("apiserver-next", "kube-apiserver", names=self.names, seconds=seconds)
         with open(new[0]) as f:
             serial = pki.serial_number(f.read())
-        # Two files cannot be replaced in one step; the server keeps what it has until they fit.
+        # Two files cannot be replaced in one step; the server keeps its certificate until the two files match.
         os.rename(new[1], self.key)
         os.rename(new[0], self.certificate)
         if authority:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A long-running program on a host: started, awaited, ended, with a log to look into."""
+"""A long-running program on a host: it is started, awaited and stopped, and writes a log."""
 import os
 import signal
 import subprocess
@@ -8,7 +8,7 @@ from hosts import Failed, wait_for
 
 
 class Daemon:
-    """`ready`, a function, says when it serves; start() returns then."""
+    """`ready` is a function that returns True when the program serves; start() waits for that."""
 
     def __init__(self, host, name, command, directory, ready, seconds=60, env=None):
         self.host, self.name, self.command = host, name, command
@@ -57,7 +57,7 @@ class Daemon:
         return self._end(signal.SIGKILL, 10)
 
     def pause(self):
-        """It hangs, with its connections open, until resume()."""
+        """The program hangs, with its connections open, until resume()."""
         self.process.send_signal(signal.SIGSTOP)
 
     def resume(self):

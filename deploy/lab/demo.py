@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""What an eavesdropper reads before and after: three nodes, a frontend on one, a backend on another,
-secrets between them, and encryption switched on and off for the whole cluster with one command.
+"""Shows what an eavesdropper reads without and with encryption: a frontend on one node and a backend on another exchange
+secrets, and one command switches encryption on or off for the whole cluster of three nodes.
 
-Every command that is shown is run as shown. Everything is gone at the end, also after Ctrl-C.
+Each command runs exactly as it is shown. At the end, also after Ctrl-C, everything is removed.
 """
 import json
 import os
@@ -25,7 +25,7 @@ def title(text):
 
 
 def show(host, command, lines=None):
-    """Runs a command and prints it with what it says."""
+    """Runs a command; prints the command and the first `lines` lines (default: all) of its output."""
     print(f"{host.name}# {command}", flush=True)
     out = host.run(command, env=ENVIRONMENT).rstrip().splitlines()
     for line in out[:lines]:
@@ -39,7 +39,7 @@ ENVIRONMENT = {}
 
 
 def eavesdrop(node, seconds=2, expression="ip and not port 22"):
-    """What a capture on the uplink reads: secrets, and which kinds of packets were seen."""
+    """Captures on the node's uplink, and prints and counts the secrets and the kinds of packets that it sees."""
     print(f"{node.name}# timeout {seconds} tcpdump -i eth0 -A '{expression}' | grep -E '{GREP}'", flush=True)
     capture = Capture(node, "eth0", expression)
     time.sleep(seconds)
@@ -73,7 +73,7 @@ def requests_go_on(frontend, n=3):
 
 
 def compare(before, after, again, wire="UDP 51820"):
-    """The table at the end; Failed where it is not what was promised."""
+    """Prints the table at the end; Failed if a figure in it is not as expected."""
     title("Before and after")
     print(f"  {'':28} {'without':>12} {'with':>12} {'without':>12}")
     for what, key in (("secrets that can be read", "secrets"),

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""What an eavesdropper reads before and after, in a real Kubernetes cluster of three nodes: encryption is switched on and
-off with kubectl, as Calico's is.
+"""Shows what an eavesdropper reads without and with encryption, in a real Kubernetes cluster of three nodes. kubectl switches
+encryption on and off, with the same settings as Calico's.
 
-Every command that is shown is run as shown. Everything is gone at the end, also after Ctrl-C.
+Each command runs exactly as it is shown. At the end, also after Ctrl-C, everything is removed.
 """
 import os
 import sys
@@ -22,7 +22,7 @@ PATCH = "kubectl patch felixconfiguration default --type=merge -p "
 
 
 def unseen(node, what, command_host, command, lines=3):
-    """A request while the uplink is captured: it is answered, and nobody reads it."""
+    """Makes a request while the uplink is captured. Failed, unless it is answered, encrypted, and not readable."""
     capture = Capture(node, "eth0", "")
     out = show(command_host, command, lines)
     capture.stop()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A real etcd on a host of the lab, with TLS and a user, or one of several members, and clusters of namespaces that have
+"""A real etcd on a host of the lab (with TLS and users, or as one of several members), and clusters of namespaces that use
 it as their store.
 
   with EtcdCluster() as c:
@@ -21,13 +21,14 @@ PEER_PORT = 2380
 
 
 class Etcd:
-    """One member, serving when the constructor returns. Its data are on the host's /run, and go with it.
+    """One member of etcd. Its data are in the host's /run and vanish with the host.
 
-    peers      all members, name: address, of which this is the one on the host of that name; it serves when most of
-               them do, so that the constructor does not wait
-    secure     TLS, users root and podveil (who may do what it likes below /podveil/), and no others
-    more_urls  where it listens, too; client_certificates: it lets nobody in without one
-    arguments  more of etcd's, for instance ["--auth-token-ttl=5"]
+    peers      all members, {name: address}; this member is the one with the host's name. A member serves only when most
+               members run, so the constructor does not wait. Without peers, it serves when the constructor returns.
+    secure     TLS, and two users: root, and podveil with all rights below /podveil/
+    more_urls  further URLs where it listens
+    client_certificates  it refuses clients without a certificate
+    arguments  further arguments of etcd, for instance ["--auth-token-ttl=5"]
     """
 
     def __init__(self, host, directory, address, secure=True, more_urls=(), client_certificates=False, arguments=(),
@@ -36,7 +37,7 @@ class Etcd:
         scheme = "https" if secure else "http"
         self.url = f"{scheme}://{address}:2379"
         self.admin = {"ETCDCTL_API": "3", "ETCDCTL_ENDPOINTS": self.url}
-        self.environment = {}  # of those who use it as a store
+        self.environment = {}  # for programs that use it as their store
         name = host.name if peers else "default"
         peer_urls = {n: f"http://{a}:{PEER_PORT}" for n, a in (peers or {name: "127.0.0.1"}).items()}
         command = ["etcd", "--data-dir", "/run/etcd", "--listen-client-urls", ",".join([self.url, *more_urls]),
@@ -79,7 +80,7 @@ class Etcd:
         return self.host.run(["etcdctl", *arguments], env=self.admin, stdin=stdin)
 
     def get(self, key):
-        """etcd's view of a key: mod_revision, lease and so on, with `value` decoded; None: it is not there."""
+        """What etcd has for a key: mod_revision, lease and so on, with `value` decoded. None if there is no such key."""
         found = json.loads(self.ctl("get", key, "-w", "json")).get("kvs")
         if not found:
             return None
@@ -98,12 +99,12 @@ class Etcd:
         return json.loads(self.ctl("get", "/", "-w", "json"))["header"]["revision"]
 
     def compact(self):
-        """What was before now is forgotten."""
+        """etcd forgets all revisions before the current one."""
         self.ctl("compact", str(self.revision()), "--physical")
 
 
 class EtcdCluster(Cluster):
-    """The etcd runs on the switch, which nodes reach at 172.18.0.1."""
+    """A cluster with one etcd, on the switch, at 172.18.0.1."""
 
     def __init__(self, nodes=3, mtu=1500, **options):
         super().__init__(nodes, mtu)
@@ -123,7 +124,7 @@ class EtcdCluster(Cluster):
         return super().start_agent(node, *arguments, env={**self.etcd.environment, **(env or {})}, **options)
 
     def record(self, node):
-        """What the node has published; None: nothing."""
+        """The record that the node has published; None if there is none."""
         there = self.etcd.get(NODES + node.name)
         return there and json.loads(there["value"])
 
@@ -132,7 +133,7 @@ class EtcdCluster(Cluster):
                                  check=check)
 
     def configure(self, node=None, **settings):
-        """Writes settings as a person would with etcdctl; None removes one."""
+        """Writes settings as an administrator would with etcdctl; the value None removes a setting."""
         key = CONFIG + (f"node.{node}" if node else "default")
         there = self.etcd.get(key)
         document = {**(json.loads(there["value"]) if there else {}), **settings}
@@ -140,7 +141,7 @@ class EtcdCluster(Cluster):
 
 
 class EtcdMembers(EtcdCluster):
-    """A member of etcd on each node, in the clear; agents know of all, the first node's first."""
+    """A cluster with a member of etcd on each node, without TLS. Agents know the URLs of all, the first node's first."""
 
     def __init__(self, nodes=3, mtu=1500, arguments=()):
         Cluster.__init__(self, nodes, mtu)
@@ -163,7 +164,7 @@ class EtcdMembers(EtcdCluster):
 
     @staticmethod
     def cut_off(member):
-        """From the other members, not from agents."""
+        """Cuts the member off from the other members; agents still reach it."""
         member.host.run(" && ".join(f"iptables -A {chain} -p tcp --{side}port {PEER_PORT} -j DROP"
                                     for chain in ("INPUT", "OUTPUT") for side in "sd"))
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Hosts out of namespaces: nodes and pods for tests, demo and benchmark.
+"""Hosts made of namespaces: nodes and pods for tests, demo and benchmark.
 
-A node is a network and a mount namespace with a /run and a bpffs of its own, held by one process; a
-pod is a network namespace behind a veth of its node. Nothing has a name outside its holder, so that
-runs do not disturb each other and everything is gone when the holders are.
+Each host is a network and a mount namespace with its own /run and bpffs. One process holds it. A pod is
+connected to its node by a veth. The namespaces have no names, so several runs do not disturb each other,
+and everything vanishes when the holding processes end.
 """
 import contextlib
 import ctypes
@@ -21,7 +21,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class Failed(AssertionError):
-    """A command of the lab's did not do what it should; says which and what it printed."""
+    """Something in the lab did not do what it should. For a command, the message has the command and its output."""
 
 
 def die_with_parent():
@@ -29,20 +29,20 @@ def die_with_parent():
 
 
 def on_sigterm(exception):
-    """Ends the run with that exception, so that everything is put away."""
+    """At SIGTERM, raises the exception, so that the run ends and cleans up."""
     def end(*_):
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # timeout(1) sends it twice
         raise exception
     signal.signal(signal.SIGTERM, end)
 
 
-# How much longer things may take beside other work than on an idle machine.
+# On a busy machine, things may take this many times as long as on an idle one.
 BUSY = 4
 
 
 def wait_for(condition, what, seconds=10):
-    """Waits until condition() is true; its value is returned. `what` goes into the message. `seconds` are those of an idle
-    machine: how fast something is, make bench measures, and no test."""
+    """Waits until condition() is true and returns its value. `what` is for the error message. `seconds` is the limit on an
+    idle machine; the real limit is BUSY times longer, because tests must not depend on speed (`make bench` measures it)."""
     deadline = time.monotonic() + seconds * BUSY
     while True:
         value = condition()
@@ -54,7 +54,7 @@ def wait_for(condition, what, seconds=10):
 
 
 class Host:
-    """A network (and mount) namespace held by a process."""
+    """Namespaces (network, mount, host name) that a process holds."""
 
     SETUP = (
         "mount --make-rprivate / && mount -t sysfs sysfs /sys && "
@@ -70,7 +70,7 @@ class Host:
             raise Failed(f"{name}: cannot make its namespaces (root is needed)")
         self.network = self._namespace(self.holder.pid)
         self.started = []
-        self.taps = {}  # device -> (host, device) where all that passes the first can be captured
+        self.taps = {}  # device -> (host, device) at the other end of the link, where a capture sees all its traffic
 
     def _hold(self):
         return subprocess.Popen(["unshare", "--net", "--mount", "--uts", "sh", "-c", self.SETUP],
@@ -78,17 +78,18 @@ class Host:
 
     @property
     def pid(self):
-        """Of the process that holds the namespaces."""
+        """The PID of the process that holds the namespaces."""
         return self.holder.pid
 
     def enter(self, command):
-        """The command line that runs `command` (list or shell text) on this host."""
+        """Returns the command line that runs `command` (a list, or text for the shell) on this host."""
         if isinstance(command, str):
             command = ["sh", "-c", command]
         return ["nsenter", "-t", str(self.pid), "-n", "-m", "-u", "--", *command]
 
     def run(self, command, check=True, timeout=60, stdin=None, env=None):
-        """Runs to the end; returns standard output. On failure: Failed, with all that was printed."""
+        """Runs a command to its end and returns its standard output. Failed, with its output, if its exit code is not 0.
+        With check=False, returns what subprocess.run() returns."""
         done = subprocess.run(
             self.enter(command), input=stdin, text=True, timeout=timeout, capture_output=True,
             env=env and {**os.environ, **env})
@@ -98,7 +99,7 @@ class Host:
         return done.stdout if check else done
 
     def start(self, command, **options):
-        """Starts a process that ends with the lab at the latest."""
+        """Starts a process. It is killed when the host is closed or the lab's process ends."""
         options.setdefault("stdout", subprocess.PIPE)
         options.setdefault("stderr", subprocess.STDOUT)
         env = options.pop("env", None)
@@ -113,8 +114,8 @@ class Host:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
             process.wait()
-        # What was started in the background (a device) is found by the namespace it lives in, also
-        # when a signal to the whole group has ended the holder.
+        # Programs that went to the background (such as a device) are found by their network namespace.
+        # This also works if a signal to the process group has already ended the holder.
         for pid in [int(p) for p in os.listdir("/proc") if p.isdigit()]:
             if pid != self.pid and self._namespace(pid) == self.network:
                 with contextlib.suppress(ProcessLookupError):
@@ -136,12 +137,12 @@ class Host:
             return None
 
 
-# What AF_XDP sends and receives no capture on the same device sees: it is taken at the other end.
+# A capture on a device does not see what AF_XDP sends and receives there. Then it is taken at the other end of the link.
 THROUGH_AF_XDP = os.environ.get("PODVEIL_WIRE") == "xdp"
 
 
 class Capture:
-    """tcpdump on a device, listening when the constructor returns."""
+    """tcpdump on a device. It listens when the constructor returns."""
 
     def __init__(self, host, device, expression=""):
         if THROUGH_AF_XDP:
@@ -157,13 +158,13 @@ class Capture:
             raise Failed(f"{host.name}: tcpdump does not listen on {device}")
 
     def _sleeps(self):
-        """Does tcpdump wait for packets? Then it has written all that were there."""
+        """True if tcpdump sleeps, that is, waits for packets. Then it has written all packets that have arrived."""
         with open(f"/proc/{self.process.pid}/stat") as f:
             return f.read().rsplit(")", 1)[1].split()[0] == "S"
 
     def stop(self):
-        """The capture file's bytes, with all that came before this call: at a signal, tcpdump leaves unread what it has not
-        read yet."""
+        """Ends the capture and returns the bytes of its file, with all packets that arrived before this call. tcpdump drops
+        what it has not read when a signal ends it, so we first wait until it sleeps."""
         asleep, deadline = 0, time.monotonic() + BUSY
         while asleep < 3 and self.process.poll() is None and time.monotonic() < deadline:
             asleep = asleep + 1 if self._sleeps() else 0
@@ -174,7 +175,7 @@ class Capture:
         return self.file.read()
 
     def packets(self):
-        """scapy's view of what was captured; call after stop()."""
+        """The captured packets as scapy objects; call it after stop()."""
         from scapy.layers import inet, inet6, l2, vxlan  # noqa: F401  (they register what rdpcap knows)
         from scapy.utils import rdpcap
         return rdpcap(self.file.name)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Container images made of files of this machine, as docker-archive tars; no registry is needed."""
+"""Makes container images from files of this machine, as docker-archive tars; no registry is needed."""
 import glob
 import hashlib
 import io
@@ -14,7 +14,7 @@ ARCHITECTURE = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), p
 
 
 def libraries(path):
-    """What the dynamic linker would load for it, as paths that the program looks for."""
+    """The paths of the shared libraries that the program at `path` loads."""
     done = subprocess.run(["ldd", path], capture_output=True, text=True)
     return set(re.findall(r"(/\S+) \(0x", done.stdout))
 
@@ -42,7 +42,7 @@ class Image:
         self.tar.addfile(info)
 
     def file(self, path, target=None):
-        """A file of this machine, links followed, at `target` or where it is here."""
+        """Adds a file of this machine, with links followed, at the path `target` (default: at the same path)."""
         target = target or path
         if target in self.added:
             return
@@ -51,13 +51,13 @@ class Image:
         info = self.tar.gettarinfo(os.path.realpath(path), target[1:])
         info.uid = info.gid = info.mtime = 0
         info.uname = info.gname = ""
-        # Hard links would point at what is not here.
+        # Always a regular file: gettarinfo() may make a hard link of it.
         info.type, info.linkname, info.size = tarfile.REGTYPE, "", os.path.getsize(path)
         with open(path, "rb") as f:
             self.tar.addfile(info, f)
 
     def program(self, path, target=None):
-        """A file and the libraries it needs."""
+        """Adds a program and the libraries it needs."""
         self.file(path, target)
         for library in libraries(path):
             self.file(library)
@@ -76,7 +76,7 @@ class Image:
         self.tar.addfile(info)
 
     def save(self, path):
-        """The archive, complete or not there."""
+        """Writes the archive: it appears at `path` only when it is complete."""
         self.tar.close()
         layer = self.layer.getvalue()
         digest = hashlib.sha256(layer).hexdigest()
@@ -96,14 +96,14 @@ class Image:
 
 
 def pause(name):
-    """What holds a pod's namespaces: it does nothing."""
+    """The image of the process that holds a pod's namespaces and does nothing else."""
     image = Image(name, ["/bin/busybox", "sleep", "2147483647"])
     image.file("/bin/busybox")
     return image
 
 
 def python(name):
-    """This machine's Python, enough for the lab's workload, and wget to ask by hand."""
+    """This machine's Python, as far as the lab's workload needs it, and busybox tools such as wget for tests by hand."""
     image = Image(name, ["/usr/bin/python3"], environment=["PYTHONDONTWRITEBYTECODE=1"])
     real = os.path.realpath("/usr/bin/python3")
     library = "/usr/lib/" + os.path.basename(real)

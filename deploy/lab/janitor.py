@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""janitor DIRECTORY: waits until standard input ends, which it does with the process that holds its other end,
-however that dies. Then it removes the directory, and the cgroups of its name with what still runs in them."""
+"""janitor DIRECTORY: waits until standard input ends. It ends when the process at its other end ends or is killed.
+Then the janitor kills what still runs in the cgroups of the directory's name, and removes these cgroups and the directory."""
 import contextlib
 import os
 import shutil
@@ -14,7 +14,7 @@ SECONDS = 30
 
 
 def remove_cgroup(top):
-    """True when it is gone. Processes that are dying still keep it."""
+    """Kills what runs in the cgroup. Returns True when the cgroup is gone; a dying process keeps it for a moment."""
     for path, _, _ in os.walk(top, topdown=False):
         with contextlib.suppress(OSError):
             with open(os.path.join(path, "cgroup.procs")) as f:
@@ -27,7 +27,7 @@ def remove_cgroup(top):
 
 
 def remove(directory):
-    """The directory, and what is named after it. True when all of it is gone."""
+    """Removes the directory and the cgroups of its name. Returns True when all of them are gone."""
     name = os.path.basename(directory)
     tops = [os.path.join(CGROUPS, h, name) for h in os.listdir(CGROUPS)]
     deadline = time.monotonic() + SECONDS

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A real Kubernetes cluster on this machine: three machines of the lab's, the control plane on the first, and a
-kubelet, containerd and kube-proxy on each. Pods of different nodes reach each other over VXLAN; addresses and
-their blocks are what Calico would have written.
+"""A real Kubernetes cluster on this machine: three of the lab's machines, with the control plane on the first, and a
+kubelet, containerd and kube-proxy on each. Pods of different nodes reach each other over VXLAN. Addresses and
+address blocks are recorded as Calico would record them.
 
-  node i   172.18.0.(2+i), fd00:18::(2+i); pods 10.244.i.0/26 and fd00:10:244:i::/64, their bridge's
-           address .1, of vxlan.calico .62
+  node i   172.18.0.(2+i), fd00:18::(2+i); pods 10.244.i.0/26 and fd00:10:244:i::/64; the bridge of the
+           pods has the address .1 in it, vxlan.calico .62
 """
 import calendar
 import concurrent.futures
@@ -58,7 +58,7 @@ class KubernetesNode(Machine):
         return daemon
 
     def write(self, name, content):
-        """A file outside, which the node sees at the same place."""
+        """Writes a file outside the node, which the node sees at the same path; returns the path."""
         path = os.path.join(self.files, name)
         with open(path, "w") as f:
             f.write(content if isinstance(content, str) else json.dumps(content, indent=1))
@@ -105,7 +105,7 @@ class KubernetesNode(Machine):
         self.daemon("kube-proxy", [program("kube-proxy"), "--config", config], lambda: True)
 
     def blocks(self):
-        """Calico's records of whose the addresses are; its blocks have 64 of them."""
+        """Calico's objects that say which addresses belong to this node, in blocks of 64."""
         for cidr in (self.pods4, f"{ipaddress.ip_network(self.pods6).network_address}/122"):
             name = cidr.translate(str.maketrans(".:/", "---"))
             yield {"apiVersion": "crd.projectcalico.org/v1", "kind": "IPAMBlock", "metadata": {"name": name},
@@ -127,8 +127,8 @@ class KubernetesNode(Machine):
 
 
 class Pod:
-    """A pod that runs. start() and run() work in its network, from the node's file system; `kubectl exec` is the
-    user's way, but takes no signals."""
+    """A running pod. start() and run() use the pod's network and the node's file system. (`kubectl exec` is what a user
+    has, but it passes no signals on.)"""
 
     def __init__(self, cluster, name):
         self.name = name
@@ -156,7 +156,7 @@ class Pod:
 
 
 def pod_object(name, node, arguments, ready=None):
-    """A pod of the lab's Python on a node."""
+    """A pod on a node that runs the lab's Python image. With `ready`, it is Ready when that TCP port is open."""
     c = {"name": name, "image": container.PYTHON, "imagePullPolicy": "Never", "args": arguments}
     if ready:
         c["readinessProbe"] = {"tcpSocket": {"port": ready}, "periodSeconds": 1}
@@ -172,7 +172,7 @@ def service_object(name, kind="ClusterIP"):
 
 
 class KubernetesCluster(Cluster):
-    """Ready, with a Ready node of each name, when the constructor returns. `say` is told what is being done."""
+    """When the constructor returns, all nodes are Ready. `say` is called with a line for each step."""
 
     def __init__(self, nodes=3, mtu=1500, say=lambda text: None):
         self.say, self.started = say, time.monotonic()
@@ -195,7 +195,7 @@ class KubernetesCluster(Cluster):
 
     def _start(self):
         control = self.nodes[0]
-        # What a thread starts ends with the thread: daemons are started here, and only awaited elsewhere.
+        # A process dies with the thread that started it (PR_SET_PDEATHSIG): this thread starts the daemons, others only wait.
         for node in self.nodes:
             node.start_containerd()
         with concurrent.futures.ThreadPoolExecutor() as pool:
@@ -219,7 +219,7 @@ class KubernetesCluster(Cluster):
         self.told("nodes are Ready")
 
     def _load(self):
-        """The images, on each node."""
+        """Loads the images on each node."""
         archives = container.archives()
 
         def load(node):
@@ -252,7 +252,7 @@ class KubernetesCluster(Cluster):
     # --- nodes come and go ---
 
     def join(self):
-        """One more node, of the first name that is free; returns when it is Ready."""
+        """Adds a node, with the first free name; returns when it is Ready."""
         node = self.add_node()
         node.start_containerd()
         node.daemons["containerd"].wait_ready()
@@ -261,7 +261,7 @@ class KubernetesCluster(Cluster):
         self.plane.apply(node.object(), *node.blocks())
         node.start_kubelet(self.plane)
         node.start_proxy(self.plane)
-        # It may have been Ready in an earlier life.
+        # A node of this name may have been Ready before: only a new heartbeat counts.
         started = time.time() - 1
 
         def ready():
@@ -273,11 +273,11 @@ class KubernetesCluster(Cluster):
         return node
 
     def lose(self, node):
-        """The machine is gone, with all that it had; the cluster still knows the node."""
+        """Removes the machine and all that it had; the cluster still knows the node."""
         self.remove_node(node)
 
     def forget(self, node):
-        """What a cluster's administrator, and Calico, do when a machine does not come back."""
+        """Deletes the objects that an administrator and Calico delete when a machine does not come back."""
         self.kubectl("delete", "node", node.name)
         self.kubectl("delete", "ipamblocks.crd.projectcalico.org", *[b["metadata"]["name"] for b in node.blocks()])
 
@@ -287,9 +287,9 @@ class KubernetesCluster(Cluster):
         return self.plane.kubectl(*arguments, **options)
 
     def deploy(self, base="calico"):
-        """Podveil, as users deploy it; returns when it is ready on each node."""
+        """Deploys Podveil as users do; returns when it is ready on each node."""
         if base != "calico":
-            # An object cannot be applied in one go with its definition.
+            # An object cannot be applied together with its definition.
             self.kubectl("apply", "-k", os.path.join(MANIFESTS, "crd"))
             self.plane.established("podveilconfigurations.podveil.io")
         self.kubectl("apply", "-k", os.path.join(MANIFESTS, base))
@@ -297,20 +297,20 @@ class KubernetesCluster(Cluster):
         self.told("Podveil runs on each node")
 
     def undeploy(self, base="calico"):
-        """Returns when all of it is gone from the cluster; what an agent left on a node stays."""
-        # The definition goes first, and takes the object with it.
+        """Removes Podveil; returns when the cluster has no object of it. What an agent left on a node stays there."""
+        # When the definition is deleted first, the object is deleted with it.
         self.kubectl("delete", "-k", os.path.join(MANIFESTS, base), "--ignore-not-found", timeout=120)
 
     def run_workload(self):
-        """backend-api and frontend-client, a Service and a NodePort before the backend; self.client and
-        self.server are the pods."""
+        """Starts the pods backend-api and frontend-client, and a Service and a NodePort for the backend. The pods are
+        self.server and self.client."""
         self.plane.apply(
             service_object("backend-api"), service_object("backend-node-port", "NodePort"),
             pod_object("backend-api", "wireguard-worker2", ["-c", workload.BACKEND], workload.PORT),
             pod_object("frontend-client", "wireguard-worker",
                        ["-c", workload.FRONTEND, "$(BACKEND_API_SERVICE_HOST)"]))
         self.kubectl("wait", "--for=condition=Ready", "--timeout=60s", "pod/backend-api", "pod/frontend-client")
-        # kube-proxy knows of the backend a moment after it is ready.
+        # kube-proxy learns of the backend a moment after the backend is ready.
         wait_for(lambda: self.kubectl("logs", "frontend-client", "--tail=1").strip().isdigit(),
                  "the frontend is answered", 30)
         self.client, self.server = Pod(self, "frontend-client"), Pod(self, "backend-api")
@@ -325,7 +325,7 @@ class KubernetesCluster(Cluster):
                             "--field-selector", f"spec.nodeName={node.name}", "-o", "name").strip()
 
     def status(self, node):
-        """What the node's agent says; None where it does not answer."""
+        """The status of the node's agent; None if it does not answer."""
         done = node.run(["curl", "-sf", "http://127.0.0.1:9586/status"], check=False)
         return json.loads(done.stdout) if done.returncode == 0 else None
 
@@ -336,7 +336,7 @@ class KubernetesCluster(Cluster):
         self.plane.patch(FELIX, {"spec": settings})
 
     def diagnosis(self):
-        """For a report of what went wrong."""
+        """The state of the cluster and the logs of ended programs, for an error report."""
         parts = []
         if self.plane:
             for command in (["get", "nodes", "-o", "wide"], ["get", "pods", "-A", "-o", "wide"],

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A host that is a whole machine to what runs on it: its own root, processes, cgroups, /proc, /sys and /run.
+"""A host that looks like a whole machine to its programs: it has its own root, processes, cgroups, /proc, /sys and /run.
 
-Its root is an overlay over this machine's, on a tmpfs of its own, so that whatever is written there goes with
-it. cgroups and directories have no such end; the janitor removes them when the lab's process ends, however it
-does.
+Its root is an overlay over this machine's root, on a tmpfs, so that all that is written there vanishes with the host.
+cgroups and directories do not vanish by themselves: the janitor removes them when the lab's process ends or is killed.
 """
 import os
 import subprocess
@@ -15,14 +14,14 @@ from cluster import Node
 
 CGROUPS = "/sys/fs/cgroup"
 
-# Knobs of the whole machine that the kubelet sets. It gets files of its own to write to.
+# The kubelet sets these knobs, which are the whole machine's. On the host, they are replaced by plain files.
 KNOBS = ("vm/overcommit_memory", "vm/panic_on_oom", "kernel/panic", "kernel/panic_on_oops",
          "kernel/keys/root_maxkeys", "kernel/keys/root_maxbytes")
 
-# Of what these hold the programs of a node need a file system on which an overlay can lie.
+# These are on the tmpfs: the programs of a node mount overlays there, which is not possible on the root's overlay.
 DIRECTORIES = "/var/lib/kubelet /var/lib/containerd /var/lib/cni /var/log/pods /var/log/containers /etc/cni /opt/cni"
 
-# $1: an empty directory. SIGCHLD is ignored, also by what is exec'ed, so that orphans are reaped.
+# $1: an empty directory; $2: the host's name. SIGCHLD is ignored, also after exec, so that the kernel reaps orphans.
 SETUP = f"""
 set -e
 trap '' CHLD
@@ -72,21 +71,21 @@ NAMESPACES = ["--net", "--mount", "--uts", "--ipc", "--pid", "--cgroup"]
 
 
 def hierarchies():
-    """(path, type, options) of each cgroup hierarchy."""
+    """(path, type, options) of each cgroup hierarchy below CGROUPS."""
     with open("/proc/mounts") as f:
         mounts = [line.split()[1:4] for line in f]
     return [m for m in mounts if m[0].startswith(CGROUPS + "/") and m[1] in ("cgroup", "cgroup2")]
 
 
 def lacking():
-    """What this machine lacks for machines on it; None: nothing."""
+    """Says what this machine lacks for the lab's machines; None if it lacks nothing."""
     if not any(kind == "cgroup" and "memory" in options.split(",") for _, kind, options in hierarchies()):
         return f"no cgroup v1 hierarchies below {CGROUPS}: the lab on Kubernetes needs them"
     return None
 
 
 class Janitor:
-    """Owns a directory and a cgroup in every hierarchy, and removes both when this process ends or close() is called."""
+    """Owns a directory and a cgroup in each hierarchy. Both are removed when close() is called or this process ends."""
 
     def __init__(self):
         problem = lacking()
@@ -99,14 +98,14 @@ class Janitor:
                                          self.directory], stdin=subprocess.PIPE, start_new_session=True)
 
     def cgroups(self, name):
-        """Makes one of this name in each hierarchy; returns their paths."""
+        """Makes a cgroup of this name in each hierarchy; returns their paths."""
         made = []
         for path, _, options in hierarchies():
             for relative in (self.cgroup, f"{self.cgroup}/{name}"):
                 directory = os.path.join(path, relative)
                 os.makedirs(directory, exist_ok=True)
                 if "cpuset" in options.split(","):
-                    # Without these nothing may enter it.
+                    # No process can join the cgroup before these are set.
                     for file in ("cpuset.cpus", "cpuset.mems"):
                         with open(os.path.join(directory, "..", file)) as source, \
                                 open(os.path.join(directory, file), "w") as target:
@@ -121,7 +120,7 @@ class Janitor:
 
 
 class _Forked(subprocess.Popen):
-    """nsenter with a child in another process namespace: signals go to the child."""
+    """nsenter whose child is in another PID namespace: signals go to the child."""
 
     def send_signal(self, what):
         if self.poll() is not None:
@@ -142,7 +141,7 @@ class Machine(Node):
         self.janitor = janitor
         self.cgroups = janitor.cgroups(name)
         super().__init__(name, index)
-        # The first process inside, which holds the namespaces: the only child of the one that made them.
+        # The first process in the namespaces, which holds them. It is the only child of unshare.
         with open(f"/proc/{self.holder.pid}/task/{self.holder.pid}/children") as f:
             self.inside = int(f.read().split()[0])
 
@@ -180,7 +179,7 @@ class Machine(Node):
         return process
 
     def close(self):
-        # The first process inside goes with the holder, and all others with it.
+        # The first process in the PID namespace dies with the holder; then the kernel kills all others in it.
         self.holder.kill()
         self.holder.wait()
         for process in self.started:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The lab's certificates: an authority in a directory, and what it signs."""
+"""The lab's certificates: an authority with its files in a directory, and the certificates that it signs."""
 import base64
 import datetime
 import ipaddress
@@ -17,7 +17,7 @@ DAYS = 30
 
 
 def replace(path, data, mode=0o600):
-    """Writes a file in one step, so that nobody reads half of it."""
+    """Replaces a file in one step, so that no reader sees half of it."""
     with open(os.open(path + ".new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb") as f:
         f.write(data)
     os.rename(path + ".new", path)
@@ -37,7 +37,7 @@ def _base64url(data):
 
 
 class SigningKey:
-    """What tokens of service accounts are signed with; .private and .public are its files."""
+    """The key that signs the tokens of service accounts; .private and .public are the paths of its files."""
 
     def __init__(self, directory):
         self.key = new_key()
@@ -47,7 +47,7 @@ class SigningKey:
             serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo), 0o644)
 
     def token(self, claims, seconds):
-        """A JSON web token (RFC 7519, ES256) that is valid for so long from now."""
+        """A JSON web token (RFC 7519, ES256) that is valid for `seconds` from now."""
         now = int(time.time())
         claims = {"iat": now - 3600, "nbf": now - 3600, "exp": now + seconds, **claims}
         text = ".".join(_base64url(json.dumps(part).encode()) for part in ({"alg": "ES256", "typ": "JWT"}, claims))
@@ -56,7 +56,7 @@ class SigningKey:
 
 
 class Authority:
-    """Signs certificates; its own is .certificate, in the file .path."""
+    """Signs certificates. Its own certificate is .certificate (PEM), in the file .path."""
 
     def __init__(self, directory, name="ca", common_name="lab"):
         self.directory = directory
@@ -71,7 +71,7 @@ class Authority:
         self.subject = subject
         self.certificate = certificate.public_bytes(serialization.Encoding.PEM)
         replace(self.path, self.certificate, 0o644)
-        # The controller manager signs with it too.
+        # The controller manager signs with this key too.
         self.key_path = os.path.join(directory, name + ".key")
         replace(self.key_path, private_pem(self.key))
 
@@ -85,8 +85,8 @@ class Authority:
                 .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False))
 
     def issue(self, name, common_name, organizations=(), names=(), seconds=DAYS * 86400):
-        """Files name.crt and name.key; both paths are returned. A server's certificate where there are names
-        (host names and addresses) to put into it; a client's in any case."""
+        """Writes name.crt and name.key and returns both paths. The certificate is always good for a client; with `names`
+        (host names and addresses) it is good for a server too."""
         key = new_key()
         subject = x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, o) for o in organizations] +
                             ([x509.NameAttribute(NameOID.COMMON_NAME, common_name)] if common_name else []))

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the pods of the lab do: a backend that answers with secrets, a frontend that asks with others,
-and a steady client that says how many of its requests failed."""
+"""The programs that run in the lab's pods: a backend that answers with secrets, a frontend that sends other secrets in its
+requests, and a steady client that counts how many of its requests failed."""
 import json
 import re
 
-# Whatever an eavesdropper must not read.
+# What an eavesdropper must not be able to read.
 SECRETS = re.compile(rb"(Authorization: Bearer|X-API-Key: |Cookie: session=|\"password\"|aws_access_key|"
                      rb"aws_secret_key|stripe_api_key|db-password)[^\r\n]{0,60}")
-# In every request and every answer.
+# Every request and every answer contains it.
 MARKER = b"sk_live_"
 PORT = 8080
 
@@ -56,7 +56,7 @@ for n in itertools.count(1):
     time.sleep(0.1)
 """
 
-# address, requests a second; a tenth of them on connections of their own. Ends at SIGTERM.
+# Arguments: address, requests per second. Each tenth request has a connection of its own. It ends at SIGTERM.
 STEADY = _HEADERS + """
 import http.client, json, signal, sys, time
 address, rate = sys.argv[1], float(sys.argv[2])
@@ -95,7 +95,7 @@ print(json.dumps({"sent": sent, "failed": failed, "slowest_ms": round(slowest * 
 
 
 def backend(pod):
-    """Starts the backend; returns when it answers."""
+    """Starts the backend and returns when it listens."""
     process = pod.start(["python3", "-c", BACKEND])
     if process.stdout.readline() != "ready\n":
         raise RuntimeError(f"{pod.name}: the backend does not start")
@@ -103,12 +103,12 @@ def backend(pod):
 
 
 def frontend(pod, address):
-    """Asks ten times a second and prints a line each: a number, or "failed" and why."""
+    """Starts the frontend. It makes about ten requests per second and prints a line for each: a number, or "failed" and why."""
     return pod.start(["python3", "-c", FRONTEND, address])
 
 
 class Steady:
-    """A client that asks at a steady rate until stop(), which says how it went."""
+    """A client that makes `rate` requests per second until stop(), which returns the result."""
 
     def __init__(self, pod, address, rate=200):
         self.process = pod.start(["python3", "-c", STEADY, address, str(rate)])
@@ -116,7 +116,7 @@ class Steady:
             raise RuntimeError(f"{pod.name}: the client does not start")
 
     def more(self, requests=500):
-        """Returns when so many more requests were made."""
+        """Returns when the client has made about so many more requests."""
         for _ in range(requests // 100):
             if self.process.stdout.readline() != "100\n":
                 raise RuntimeError("the client ended")

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""On an emulated arm64 machine, with Debian's Linux 6.12: its kernel takes the programs, and Podveil and its own WireGuard
-understand each other. `make check-arm64` builds what runs there."""
+"""On an emulated arm64 machine with Debian's Linux 6.12: the kernel loads the BPF programs, and Podveil exchanges traffic with
+the kernel's own WireGuard. `make check-arm64` builds the programs for it."""
 import glob
 import os
 import sys

@@ -26,7 +26,7 @@ OUT = os.path.join(who.ROOT, "build/bench")
 
 
 def stages():
-    """What each stage of the data path costs, ns; empty where the program was not built."""
+    """What each stage of the data path costs, in ns; empty if build/bench/stages was not built."""
     program = os.path.join(os.path.dirname(PODVEIL), "bench/stages")
     if not os.path.exists(program):
         return {}
@@ -34,7 +34,7 @@ def stages():
 
 
 class Rounds:
-    """Contenders' values round by round, and what disturbed them."""
+    """The contenders' values of each round, and warnings about disturbances."""
 
     def __init__(self, warnings):
         self.values, self.warnings = {}, warnings
@@ -55,7 +55,7 @@ class Rounds:
 
 @contextlib.contextmanager
 def standing(label, names, **options):
-    """(name -> contender, name -> why it is left out), and the latter told."""
+    """(name -> contender, name -> why it is left out); prints who is left out and why."""
     with who.standing(names, **options) as (there, left_out):
         for name, why in left_out.items():
             print(f"  {label}without {name}: {why}", flush=True)
@@ -80,7 +80,7 @@ def jumbo_run(names, n, warnings):
 
 
 def write(name, text):
-    """A new file each time: build trees may share theirs by hard links."""
+    """Writes a new file and renames it over the old one, because build trees may share the old one by a hard link."""
     os.makedirs(OUT, exist_ok=True)
     path = os.path.join(OUT, name)
     with open(path + ".new", "w") as f:

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""How the agent copes with a large cluster: a store of 5,000 nodes with two ranges each."""
+"""Measures the agent in a large cluster: its store has 5,000 nodes with two ranges each."""
 import base64
 import json
 import os
@@ -17,7 +17,7 @@ from hosts import wait_for  # noqa: E402
 NODES = 5000
 SCRAPED = 1000
 
-# Times of GETs over one connection, in ms, and the size; the median is what counts.
+# Prints the times of GETs over one connection in ms, and the size of the answer. We use the median of the times.
 GET = """
 import http.client, sys, time
 took, c = [], http.client.HTTPConnection("127.0.0.1", 9586, timeout=10)
@@ -29,7 +29,7 @@ print(sorted(took)[10], max(took), n)
 """
 
 
-# 128 clients ask for /status all the time and do not read; beside them, times of /healthz, in ms.
+# 128 clients request /status all the time and do not read the answers. Meanwhile, it times requests of /healthz, in ms.
 CROWD = """
 import http.client, socket, threading, time
 over = threading.Event()
@@ -74,7 +74,7 @@ def write(directory, r):
 
 
 def documents():
-    """How long the agent takes to say what it knows of 1,000 peers."""
+    """Measures how long the agent takes for its HTTP documents when it has 1,000 peers."""
     with Cluster(1) as c:
         node, folder = c.nodes[0], os.path.join(c.store, "nodes")
         os.makedirs(folder)
@@ -113,11 +113,11 @@ def main():
         share = (process_seconds(agent.process.pid) - used) / (time.monotonic() - started)
         print(f"GET /healthz beside 128 clients that ask for /status of {NODES} peers and do not read: median "
               f"{float(median):.1f} ms, worst {float(worst):.0f} ms (target 100 ms); the agent had {share:.2f} processors")
-        # A change is applied when the kernel has its route: told by `ip monitor`.
+        # A change is applied when `ip monitor` reports its route.
         monitor = node.start(["ip", "-4", "monitor", "route"])
         took = []
         for n in range(20):
-            # A range of its own for each, so that the monitor's line tells which.
+            # Each change has its own range, so that the monitor's line identifies it.
             fresh = {**record(n), "podCIDRs": [f"110.{n}.0.0/24"]}
             started = time.monotonic()
             write(folder, fresh)

@@ -36,7 +36,7 @@ def stranger(lab, i):
 
 
 def peer_of(lab, device, node, i):
-    """Another peer on `node`, with the inner address 10.0.9.i, known to `device`."""
+    """Makes another peer on `node`, with the inner address 10.0.9.i, and adds it to `device`."""
     other = Device(node, PEER, name=f"wg{i}")
     node.run(f"ip addr add 10.0.9.{i}/32 dev wg{i}")
     other.set("listen-port", 40000 + i, "peer", device.public, "endpoint", lab.endpoint(1), "allowed-ips", "10.0.1.0/24")
@@ -47,7 +47,7 @@ def peer_of(lab, device, node, i):
 
 
 def first_answer(node, i, seconds):
-    """Seconds until a newcomer's first echo, or None."""
+    """Seconds until a new peer gets its first echo reply, or None."""
     begin = time.monotonic()
     with contextlib.suppress(Failed):
         wait_for(lambda: node.run(["ping", "-n", "-c", "1", "-W", "1", "-I", f"10.0.9.{i}", "10.0.1.1"],

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""The Kubernetes store against a real API server that holds a large cluster: first sync, memory, one change, and
-from kubectl patch to encrypted.
+"""Measures the Kubernetes store with a real API server that holds a large cluster: the first sync, memory, one change, and
+the time from kubectl patch until traffic is encrypted.
 
   bench_kubernetes.py [NODES [BLOCKS]]     default 5000 10000
 """
@@ -24,7 +24,7 @@ WRITERS = 8
 
 
 def node(i):
-    """As large as a kubelet's: images, conditions, managed fields make about ten thousand bytes."""
+    """A Node object as large as a real one: images, conditions and managed fields make about ten thousand bytes."""
     return "/api/v1/nodes", {
         "apiVersion": "v1", "kind": "Node", "metadata": {
             "name": f"node-{i}", "labels": {f"label-{k}": "x" * 40 for k in range(10)}, "annotations": {
@@ -66,7 +66,7 @@ def resident(pid):
 
 
 def agent_pid(host):
-    """nsenter, which started it, became it."""
+    """The agent's PID: nsenter executes the agent in its own process."""
     return host.agent.process.pid
 
 

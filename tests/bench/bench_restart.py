@@ -27,10 +27,10 @@ from lab import PODVEIL, Capture, Device, Failed, Lab, implementation, wait_for 
 from traffic import ping  # noqa: E402
 
 PAUSE = 0.5  # seconds between a first packet and the next kill
-TARGET, LIMIT = 100, 1000  # ms: the 99th percentile, and any
+TARGET, LIMIT = 100, 1000  # ms: for the 99th percentile, and for each time
 
-# Sends a datagram a millisecond to the other end, from which the same comes; silences of 5 ms and more, as pairs of
-# times, are told at the end of its input. CLOCK_MONOTONIC is that of the whole machine.
+# Both ends run this: it sends a datagram per millisecond to the other end. When its input ends, it prints the silences of
+# 5 ms and more as pairs of times. They can be compared, because CLOCK_MONOTONIC is the same on the whole machine.
 TALK = """
 import json, select, socket, sys, time
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -72,7 +72,7 @@ class Talk:
 
 
 def kill_and_wait(pid):
-    """When the signal was sent; back when the process has ended, as its parent hears of it."""
+    """Kills the process and waits until it has ended, as its parent would. Returns when the signal was sent."""
     with contextlib.closing(os.fdopen(os.pidfd_open(pid))) as process:
         at = time.monotonic()
         signal.pidfd_send_signal(process.fileno(), signal.SIGKILL)
@@ -94,7 +94,7 @@ class BareDevice:
         return self.left.pid()
 
     def start(self):
-        """Keys and peers of a bare device must be set again."""
+        """Starts the device and sets its key and peers again, because a bare device does not keep them."""
         done = subprocess.run(self.lab.a.enter(f"{PODVEIL} device wg0 && wg setconf wg0 /run/wg0.conf"),
                               stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         if done.returncode:
@@ -146,7 +146,7 @@ KINDS = {"device": BareDevice, "agent": Agent, "strict": StrictAgent}
 
 
 def first_packet(at, until, silences):
-    """ms from the kill to the end of the longest silence about then."""
+    """Milliseconds from the kill to the end of the longest silence around it."""
     after = [(end - begin, end) for begin, end in silences if begin < at + 0.1 and at < end < until]
     assert after, "a kill after which nothing was silent"
     return 1000 * (max(after)[1] - at)
@@ -166,7 +166,7 @@ def measure(kind, kills):
             wait_for(lambda: ping(it.ends[0][0], it.ends[1][1], count=1, deadline=1), "packets come again", 20)
             time.sleep(PAUSE)
         told = talk.stop()
-        # So that an empty capture is known to be one that captured.
+        # This packet must be captured: it proves that the capture worked.
         it.node.run("ping -6 -n -c 1 -W 1 ff02::1%eth0", check=False)
         capture.stop()
         packets = capture.packets()
@@ -184,7 +184,7 @@ def percentile(values, share):
 
 @contextlib.contextmanager
 def load(on):
-    """Two processes that compute, beside everything."""
+    """While the `with` lasts, keeps each processor busy with another process."""
     busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(os.cpu_count() if on else 0)]
     try:
         yield

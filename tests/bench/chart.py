@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The result as a chart: each measure of each contender beside the unencrypted path.
+"""Draws the result as a chart: each measure of each contender, compared with the unencrypted path.
 
-Above what should be much, as shares of the unencrypted path on one scale; below what should be little (latency,
-CPU), as multiples of it, each measure on a scale of its own. The bar is the median of the rounds, the whisker
-their spread, the figure behind it the measured value. The chart brings its own background, dark where the
-reader prefers that, so that it is readable on any page.
+The upper part has the measures where more is better, as shares of the unencrypted path, on one scale. The lower part has
+those where less is better (latency, CPU), as multiples of it, each on its own scale. The bar is the median of the
+rounds, the whisker their spread, the figure behind it the measured value. The chart has its own background, which is
+dark if the reader prefers dark pages, so that it is readable on any page.
 """
 import statistics
 from dataclasses import dataclass
@@ -14,12 +14,12 @@ from contenders import CONTENDERS, PLAIN
 from measures import Measure
 from report import Result
 
-# One for each contender, whichever of them are there; seen well on white and on dark grey.
+# A contender has the same colour in each chart. All are easy to see on white and on dark grey.
 COLOURS = dict(zip(CONTENDERS, ["#8a9099", "#b9770e", "#a0522d", "#1a7f5a", "#2f6fde", "#8e5bd0"]))
 
 WIDTH, LEFT, RIGHT, TOP = 900, 236, 128, 86
 BAR, PITCH, GAP = 10, 13, 12
-FULL = 1.1  # what the scale ends at
+FULL = 1.1  # the end of the scale
 
 STYLE = """
 .card{fill:#fff;stroke:#d0d7de}.text{fill:#1f2328}.dim{fill:#59636e}.grid{stroke:#d8dee4}.base{stroke:#8a9099}
@@ -64,7 +64,7 @@ class Row:
     names: list
 
     def bars(self, full, y):
-        """(what is drawn, where the next row begins)"""
+        """(the SVG elements, y of the next row)"""
         plain = f"unencrypted: {self.result.median(PLAIN, self.key):.{self.measure.digits}f} {self.measure.unit}"
         out = [_text(LEFT - 10, y + 9, self.measure.title, anchor="end"),
                _text(LEFT - 10, y + 22, plain, "dim", "end", 10)]
@@ -77,7 +77,7 @@ class Row:
 
 
 def _rows(results):
-    """Of what there is an unencrypted value for."""
+    """Rows for the measures that have an unencrypted value."""
     for result in results:
         for key, measure in result.present().items():
             names = [n for n in result.values if n != PLAIN and result.ratios(n, PLAIN, key)]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The machine that is measured on: what it is, and what else happens on it meanwhile."""
+"""The machine that runs the benchmark: its properties, and what else runs on it meanwhile."""
 import contextlib
 import os
 import platform
@@ -8,7 +8,7 @@ import time
 
 CORES = os.cpu_count()
 TICK = 1 / os.sysconf("SC_CLK_TCK")
-BUSY_WITH_OTHERS = 5  # percent of the processors from which on a round gets a warning
+BUSY_WITH_OTHERS = 5  # percent of the processors: if others use more, the round gets a warning
 
 
 def _read(path):
@@ -34,7 +34,7 @@ def describe():
 
 
 def kind(machine):
-    """What the targets go by."""
+    """The kind of machine, which selects the targets."""
     return "AVX-512" if machine["avx512"] else "AVX2" if machine["avx2"] else "no AVX2"
 
 
@@ -45,16 +45,16 @@ def title(machine):
 
 
 def socket_buffer():
-    """Bytes that iperf3 may ask for, at most 4 MiB: with the usual 208 KiB its receiver loses whatever comes while
-    it is not scheduled, and what it loses would be blamed on the path."""
+    """The largest socket buffer in bytes that iperf3 may ask for, at most 4 MiB. With the usual 208 KiB, iperf3 loses
+    datagrams while it is not scheduled, and these would count as losses of the path."""
     return min([4 << 20] + [int(_read(f"/proc/sys/net/core/{n}mem_max")) for n in "rw"])
 
 
 class Usage:
-    """Processor seconds of the whole machine since it was made.
+    """Processor seconds of the whole machine since this object was made.
 
-    Busy is what was not idle: the kernel keeps idle time exactly, but samples user, system and softirq at its
-    ticks, and misses a tenth of them where work comes in short bursts (seen with the unencrypted path).
+    Busy means not idle: the kernel measures idle time exactly, but samples user, system and softirq time at its ticks,
+    and misses a tenth of it if work comes in short bursts (seen with the unencrypted path).
     """
 
     def __init__(self):
@@ -73,20 +73,20 @@ class Usage:
         return self.busy() / (CORES * (time.monotonic() - self.began)) * 100
 
     def stolen(self):
-        """Percent of the processors that the host gave to others."""
+        """Percent of the processors' time that the hypervisor gave to other machines."""
         now, _, steal = self._now()
         return (steal - self.steal) / (CORES * (now - self.began)) * 100
 
 
 def others(seconds=0.3):
-    """Percent of the processors in use while we do nothing."""
+    """Percent of the processors that other programs use while we sleep."""
     usage = Usage()
     time.sleep(seconds)
     return usage.percent()
 
 
 def process_seconds(pid):
-    """Processor seconds of all threads of a process, to the nanosecond."""
+    """Processor seconds of all threads of a process, with nanosecond resolution."""
     total = 0
     for thread in os.listdir(f"/proc/{pid}/task"):
         with contextlib.suppress(OSError):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who is measured, each in a lab of its own: pod - node - node - pod, with servers in the right pod."""
+"""The contenders, each in its own lab: pod - node - node - pod, with servers in the right pod."""
 import contextlib
 import os
 import shutil
@@ -14,7 +14,7 @@ from computer import socket_buffer  # noqa: E402
 
 PLAIN, OTHER = "unencrypted", "wireguard-go"
 
-# Name -> implementation and its arguments; None: without encryption.
+# Name -> implementation and its arguments; None means no encryption.
 CONTENDERS = {
     PLAIN: None,
     OTHER: ("wireguard-go-new", []),
@@ -25,7 +25,7 @@ CONTENDERS = {
 }
 EVERYDAY = [PLAIN, OTHER, "podveil socket", "podveil xdp"]
 JUMBO = EVERYDAY
-JUDGED = ["podveil socket", "podveil xdp"]  # by what was aimed at
+JUDGED = ["podveil socket", "podveil xdp"]  # those that have targets
 
 SERVER = "10.0.2.2"
 FLOOD = os.path.join(ROOT, "tests/bench/flood.py")
@@ -36,11 +36,11 @@ server { listen 8080; location / { return 200 "hello\\n"; } } }"""
 
 
 class LeftOut(Exception):
-    """This contender cannot be measured here; says why."""
+    """This contender cannot be measured on this machine; the message says why."""
 
 
 def find(word):
-    """The contender's name: itself, or its last word; plain podveil is the one that every machine has."""
+    """The name of a contender, given its name or its last word; "podveil" is the one that runs on every machine."""
     found = [n for n in CONTENDERS if n == word or n.endswith(" " + word)]
     return found[0] if found else "podveil socket" if word == "podveil" else None
 
@@ -50,7 +50,7 @@ def is_podveil(name):
 
 
 def command(name):
-    """Command and arguments; LeftOut where there is no such thing."""
+    """Command and arguments; LeftOut if the program is missing."""
     which, arguments = CONTENDERS[name]
     words = implementation(which)
     if not os.access(words[0], os.X_OK):
@@ -68,14 +68,14 @@ def _help(words):
 
 
 def sink(lab, *addresses):
-    """What takes flood()'s streams."""
+    """Starts the receiver for flood()."""
     process = lab.pod_b.start([sys.executable, FLOOD, "sink", *addresses])
     if process.stdout.readline() != "listening\n":
         raise AssertionError("the sink does not listen: " + process.stdout.read())
 
 
 def serve(lab, server=SERVER):
-    """In the right pod: iperf3, a sink for flood.py and, where there is one, a web server."""
+    """Starts the servers in the right pod: iperf3, a sink for flood.py and, if it is installed, a web server."""
     lab.pod_b.start("iperf3 -s", stdout=subprocess.DEVNULL)
     wait_for(lambda: "5201" in lab.pod_b.run("ss -ltn"), "iperf3 listens")
     sink(lab, server)
@@ -86,17 +86,17 @@ def serve(lab, server=SERVER):
 
 
 class Contender:
-    """A lab of its own, where nothing happens while another one is measured."""
+    """A contender with its own lab, which is idle while another one is measured."""
 
     def __init__(self, name, mtu=1500, more=()):
         self.name, self.server, self.devices = name, SERVER, []
-        self.troubles = []  # what had to be measured twice
+        self.troubles = []  # measurements that had to be repeated
         words, arguments = command(name) if CONTENDERS[name] else (None, None)
         self.lab = Lab(mtu=mtu)
         self.buffer = str(socket_buffer())
         try:
             if words:
-                # One by one: what stands is closed when the next one fails.
+                # One by one, so that the first is closed if the second fails.
                 for node in (self.lab.a, self.lab.b):
                     self.devices.append(Device(node, words, arguments=[*arguments, *more]))
                 self.lab.connect(*self.devices)
@@ -112,7 +112,7 @@ class Contender:
             raise
 
     def _passes(self):
-        """Traffic arrives, and through the tunnel."""
+        """Checks that traffic arrives, and that it goes through the tunnel."""
         self.lab.pod_a.run(["ping", "-n", "-q", "-c", "3", "-i", "0.05", "-W", "2", SERVER])
         if self.devices and min(self.devices[0].transfer(self.devices[1])) < 3 * 84:
             raise AssertionError("traffic does not go through the tunnel")

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""TCP to many addresses at once from one process, so that 64 peers cost no more processes than one does.
+"""TCP streams to many addresses at once, from one process, so that 64 peers need no more processes than one.
 
-    flood.py sink ADDRESS...            prints "listening", and takes what comes until it is killed
-    flood.py source SECONDS ADDRESS...  prints the bytes taken by all streams, by the slowest, and the time;
-                                        an address may come many times; the first is the first of the sink's
+    flood.py sink ADDRESS...            prints "listening", and receives until it is killed
+    flood.py source SECONDS ADDRESS...  prints the bytes received by all streams, by the slowest, and the time;
+                                        an address may be given many times; the first is the sink's first
 
-Only what the sink has read counts, by its own clock: what is in socket buffers, acknowledged or not, can be more
-than what passes in a second, with 256 streams.
+Only bytes that the sink has read count, and the sink measures the time: with 256 streams, the socket buffers can hold
+more bytes than the path carries in a second.
 """
 import selectors
 import socket
@@ -39,7 +39,7 @@ class Sink:
         self.watch(stream, self.take)
 
     def take(self, stream):
-        if stream not in self.taken:  # dropped a moment ago
+        if stream not in self.taken:  # an earlier event has just removed it
             return
         try:
             got = stream.recv_into(self.into)
@@ -54,7 +54,8 @@ class Sink:
         self.watch(listener.accept()[0], self.obey)
 
     def obey(self, control):
-        """The first word begins a measurement, the second ends it, and its streams, read or not."""
+        """Handles a command of the source: the first starts a measurement; the second ends it and closes its streams, read
+        to their end or not."""
         word = control.recv(1)
         if word == b"b":
             self.taken, self.began = dict.fromkeys(self.taken, 0), time.monotonic()

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A flood of handshake initiations by somebody who knows the device's public key: each bears a right
- * mac1 and nothing else, as a scanner's or an attacker's would.
+ * Floods a device with handshake initiations, as a scanner or an attacker that knows the device's
+ * public key: the mac1 is correct, and nothing else.
  *
  *   initiations ADDRESS PORT PUBLIC_KEY_HEX PER_SECOND SECONDS
  *
- * Says "flooding" once a tenth of a second's worth has left, so that whoever measures what others feel of
- * it begins then. Prints what was sent and how many answers (responses or cookies) came back, a second each.
+ * Prints "flooding" when the messages of a tenth of a second have left: then a measurement can
+ * start. At the end, prints two numbers per second: messages sent, and answers (responses or
+ * cookies) received.
  */
 #include <arpa/inet.h>
 #include <sodium.h>

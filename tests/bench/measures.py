@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is measured in a contender's lab, and how."""
+"""The measures, and how they are taken in a contender's lab."""
 import json
 import re
 import shutil
@@ -52,7 +52,7 @@ JUMBO = {
 class Effort:
     rounds: int
     seconds: int  # of each run of iperf3 and wrk
-    idle_pings: int  # in a round, 0.2 s apart: the processors sleep in between
+    idle_pings: int  # in a round, 0.2 s apart: the processors sleep between them
     loaded_pings: int  # in a round, 8 ms apart
     idle_seconds: int
     everything: bool
@@ -63,10 +63,10 @@ FULL = Effort(rounds=5, seconds=2, idle_pings=15, loaded_pings=520, idle_seconds
 
 
 def iperf(contender, seconds, *arguments):
-    """iperf3's account of the end, and the busy seconds of the whole machine: both nodes, both pods, whoever polls.
+    """The "end" part of iperf3's report, and the busy seconds of the whole machine: both nodes, both pods, and polling.
 
-    iperf3's own connection may suffer from what it measures: such a run is done once more, and the result says so.
-    (A server that has not put away the last run yet resets the next: seen once in 24 runs, and nothing to tell.)
+    The load may break iperf3's control connection. Then we measure once more, and the result says so.
+    (A server that has not finished the last run resets the next one. Seen once in 24 runs; the result does not mention it.)
     """
     for again in (True, True, False):
         usage = Usage()
@@ -88,7 +88,7 @@ def iperf(contender, seconds, *arguments):
 
 
 def tcp(contender, seconds, *arguments):
-    """(Gbit/s, busy seconds a Gbit)"""
+    """(Gbit/s, busy seconds per Gbit)"""
     end, busy = iperf(contender, seconds, *arguments)
     received = end["sum_received"]
     bits, moved = received["bits_per_second"], received["bytes"] * 8
@@ -99,7 +99,7 @@ def tcp(contender, seconds, *arguments):
 
 
 def udp(contender, seconds, size, rate=0):
-    """(datagrams received a second, percent lost) of a sender at `rate` datagrams a second; 0: as fast as it can."""
+    """(datagrams received per second, percent lost) with a sender of `rate` datagrams per second; 0: as fast as it can."""
     end, _ = iperf(contender, seconds, "-u", "-w", contender.buffer, "-l", str(size),
                    "-b", str(int(rate * size * 8)))
     total = end["sum"]
@@ -115,7 +115,7 @@ def flood(contender, addresses, seconds):
 
 
 def ping(contender, count, interval):
-    """Sorted round trips in ms; what is not answered counts for a second."""
+    """Sorted round trip times in ms; an unanswered ping counts as one second."""
     out = contender.lab.pod_a.run(["ping", "-n", "-c", str(count), "-i", str(interval), "-W", "1", contender.server],
                                   check=False).stdout
     times = [float(t) for t in re.findall(r"time=([0-9.]+)", out)]
@@ -123,7 +123,7 @@ def ping(contender, count, interval):
 
 
 def ping_loaded(contender, count):
-    """The 99th percentile while one TCP stream takes all it gets."""
+    """The 99th percentile of the round trip times while one TCP stream uses the whole path."""
     pod = contender.lab.pod_a
 
     def sent():
@@ -141,7 +141,7 @@ def ping_loaded(contender, count):
 
 
 def http(contender, seconds):
-    """Requests a second over connections that stay; None without the programs."""
+    """Requests per second over kept-alive connections; None if nginx or wrk is not installed."""
     if not (shutil.which("nginx") and shutil.which("wrk")):
         return None
     out = contender.lab.pod_a.run(["wrk", "-t", "1", "-c", "100", "-d", str(seconds), f"http://{contender.server}:8080/"],
@@ -149,7 +149,7 @@ def http(contender, seconds):
     return float(re.search(r"Requests/sec:\s+([0-9.]+)", out).group(1))
 
 
-# What shows of something that is off or on (report.switched()): measure -> its value, of a contender and seconds.
+# The measures that report.switched() compares without and with a feature: name -> function of (contender, seconds).
 SWITCHED = {
     "TCP 1 stream, Gbit/s": lambda c, seconds: tcp(c, seconds)[0],
     "TCP 4 streams, Gbit/s": lambda c, seconds: tcp(c, seconds, "-P", "4")[0],
@@ -160,7 +160,7 @@ SWITCHED = {
 
 
 def measure_round(contender, effort):
-    """Measure -> value."""
+    """Takes all measures once; returns measure -> value."""
     seconds, values = effort.seconds, {}
     values["ping"] = statistics.median(ping(contender, effort.idle_pings, 0.2))
     values["tcp1"], values["cpu"] = tcp(contender, seconds)
@@ -187,7 +187,7 @@ def jumbo_round(contender):
 
 
 def idle(contenders, seconds):
-    """Contender -> percent of a core that a node's process takes while nothing is sent."""
+    """Contender -> percent of a core that a node's process uses while nothing is sent."""
     pids = {name: c.pids() for name, c in contenders.items() if c.devices}
     before = {name: sum(map(process_seconds, p)) for name, p in pids.items()}
     time.sleep(seconds)

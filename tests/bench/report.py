@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The result of a run: medians, ratios with their spread, verdicts, as text, Markdown and JSON."""
+"""The result of a run (medians, ratios with their spread, verdicts) as text, Markdown and JSON."""
 import statistics
 from dataclasses import asdict
 
@@ -24,7 +24,7 @@ class Result:
         return self.middle(self.values.get(name, {}).get(key))
 
     def pairs(self, name, other, key, combine):
-        """combine(mine, its) for each round: what else the machine did in a round hit both."""
+        """combine(value of `name`, value of `other`) for each round: within a round, both had the same disturbances."""
         mine, its = (self.values.get(n, {}).get(key, []) for n in (name, other))
         return [combine(a, b) for a, b in zip(mine, its)]
 
@@ -37,7 +37,7 @@ class Result:
         return self.middle(self.ratios(name, other, key))
 
     def present(self):
-        """Measures that somebody has values for."""
+        """The measures for which at least one contender has values."""
         return {k: m for k, m in self.measures.items() if any(k in v for v in self.values.values())}
 
 
@@ -47,7 +47,7 @@ def _spread(values, digits):
 
 
 def table(result):
-    """Each measure: medians and ratios, with the smallest and the largest of the rounds."""
+    """The medians and ratios of each measure, with the smallest and largest value of the rounds."""
     lines = []
     many = any(len(v) > 1 for values in result.values.values() for v in values.values())
     wide, narrow = (32, 22) if many else (12, 6)
@@ -66,7 +66,7 @@ def table(result):
 
 
 def switched(title, values):
-    """Of something that is off or on; `values`: measure -> whether it was on -> a value for each round."""
+    """Compares a feature off and on; `values`: measure -> whether it was on -> a value for each round."""
     lines = [title]
     for key, v in values.items():
         off, on = statistics.median(v[False]), statistics.median(v[True])
@@ -76,7 +76,7 @@ def switched(title, values):
 
 
 def markdown(result, title):
-    """For a README: medians, and the share of the unencrypted path."""
+    """A table for a README: medians, and shares of the unencrypted path."""
     names = list(result.values)
     lines = [title, "", "| | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
     for key, measure in result.present().items():
@@ -90,7 +90,7 @@ def markdown(result, title):
 
 
 def judgement(result):
-    """The targets for this kind of machine, and which of Podveil's contenders reach them."""
+    """The targets for this kind of machine, and which of Podveil's contenders reach them, as text."""
     names = [n for n in JUDGED if n in result.values]
     if not names:
         return ""
@@ -107,7 +107,7 @@ def judgement(result):
 
 
 def document(result, jumbo, **more):
-    """For result.json."""
+    """The content of result.json."""
     return {
         "machine": result.machine,
         **more,

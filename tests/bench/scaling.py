@@ -22,7 +22,7 @@ import measures  # noqa: E402
 from contenders import PLAIN, SERVER, Contender, LeftOut, find, is_podveil  # noqa: E402
 from star import Star  # noqa: E402
 
-# A series is a context in which point -> {what: function of the seconds, returning a number}.
+# A series is a context manager that yields point -> {name: function of the seconds that returns a number}.
 
 
 def _open(stack, *arguments, **options):
@@ -38,7 +38,7 @@ def _tcp(contender, *arguments):
 
 
 def _flood(contender, streams):
-    """Not iperf3: it carries 128 streams at most, and the sum of two of them is not one rate."""
+    """Uses flood.py, because iperf3 has at most 128 streams, and the sum of two runs of iperf3 is not one rate."""
     return lambda seconds: measures.flood(contender, [SERVER] * streams, seconds)[0]
 
 
@@ -47,7 +47,7 @@ def _udp(contender, size):
 
 
 def _beside_plain(points, unit, measure):
-    """A series of measure(contender, point), beside the unencrypted path."""
+    """A series that takes measure(contender, point) for the contender and for the unencrypted path."""
     @contextlib.contextmanager
     def series(name):
         with contextlib.ExitStack() as stack:
@@ -57,7 +57,7 @@ def _beside_plain(points, unit, measure):
 
 
 def _configure(contender, peers):
-    """As many more peers as make `peers`, with ranges of their own and keys that nobody holds."""
+    """Adds peers until there are `peers`, each with its own range and a key that no device has."""
     text = ""
     for i in range(1, peers):
         key = base64.b64encode(i.to_bytes(4, "big") + os.urandom(28)).decode()
@@ -99,10 +99,10 @@ def active(name):
 
 @contextlib.contextmanager
 def superpackets(name):
-    """The sender's kernel makes superpackets of so many segments at most: a lab for each.
+    """Limits the number of segments in a superpacket of the sender's kernel, with a lab for each limit.
 
-    A limit of 1 is set by switching them off: with gso_max_segs 1 the sender itself gets slow (0.4 Gbit/s without
-    encryption, where it is 2.4 this way).
+    For the limit 1, superpackets are switched off: with gso_max_segs 1 the sender itself becomes slow (0.4 Gbit/s without
+    encryption, instead of 2.4).
     """
     with contextlib.ExitStack() as stack:
         points = {}
@@ -133,7 +133,7 @@ SERIES = {
 
 
 def run(series, name, rounds, seconds):
-    """point -> what -> a value for each round"""
+    """point -> name -> a value for each round"""
     values = {}
     with series(name) as points:
         for _ in range(rounds):

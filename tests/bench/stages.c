@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What each stage of the data path costs, in ns a packet, without a network: the fastest of many
- * rounds, so that a regression shows where it is. Prints a table, or JSON with --json.
+ * Measures what each stage of the data path costs, in ns per packet, without a network: the fastest
+ * of many rounds. It shows in which stage a regression is. Prints a table, or JSON with --json.
  */
 #include <jansson.h>
 #include <sodium.h>
@@ -23,12 +23,13 @@
 #define BATCH	44 /* segments of a superpacket on an uplink of MTU 1500 */
 #define PAYLOAD 1388
 #define SLOT	2048
-/* From message to message in the path at MTU 1500. 2,048 would map all of them to two sets of the cache. */
+/* Distance of messages in memory, as in the data path at MTU 1500. With 2,048, all of them would be
+ * in two sets of the cache. */
 #define STRIDE	 1456
 #define PREFIXES 10000
 
 static uint8_t *plain, *sealed, *superpacket;
-static uint64_t sink; /* what is computed for nobody would not be computed */
+static uint64_t sink; /* results go here, so that the compiler does not remove the work */
 static json_t *results;
 
 static void report(const char *what, double ns)
@@ -36,7 +37,7 @@ static void report(const char *what, double ns)
 	json_object_set_new(results, what, json_real(ns));
 }
 
-/* The fastest round, divided by what a round does. */
+/* The time of the fastest round in ns, divided by `per_round`. */
 static double measure(void (*round)(void *), void *context, unsigned int per_round)
 {
 	uint64_t best = UINT64_MAX;
@@ -76,7 +77,7 @@ static void seal_and_open(struct cipher *c, bool open)
 			.len = c->len,
 		};
 	if (open) {
-		/* What is refused costs less: that would be another measure. */
+		/* A refused message costs less, so the figure would be wrong. */
 		if (aead_open(c->aead, ops, c->n) != c->n)
 			abort();
 		sink++;
@@ -173,7 +174,7 @@ static void cut_and_join(struct superpacket *p)
 	p->join = join_new(true);
 	if (!p->join)
 		abort();
-	/* Joining rewrites the first header: each round gets its packets anew. */
+	/* Joining changes the first header, so each round needs new packets. */
 	for (unsigned int i = 0; i < ROUNDS; i++) {
 		cut_round(p);
 
@@ -236,7 +237,7 @@ struct look_up {
 	int family;
 };
 
-/* The bytes of prefix n's address that tell it from the others. */
+/* Writes n into the address, so that each prefix is different. */
 static void number(uint8_t *address, int family, unsigned int n)
 {
 	uint8_t *at = address + (family == AF_INET ? 1 : 6);
@@ -266,7 +267,7 @@ static void replay_round(void *context)
 		sink += replay_accept(context, counter++);
 }
 
-/* Each pair comes the wrong way round. */
+/* The two packets of each pair arrive in the wrong order. */
 static void swapped_round(void *context)
 {
 	static uint64_t counter;

@@ -1,18 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """One device with many real peers that all carry traffic.
 
-Node b runs a process for each peer: own device, key and port. Pod b has an address behind each; what it sends
-from that address goes through that device. Node a has them all as peers of the one device that is measured.
+Node b runs a process for each peer, with its own device, key and port. Pod b has an address for each peer; what it sends
+from that address goes through that peer's device. On node a, all of them are peers of the one device that is measured.
 """
 from contenders import Contender, command, sink
 from lab import PORT, Device
 from measures import flood
 
-TABLE = 1000  # of the first peer's route
+TABLE = 1000  # routing table of the first peer
 
 
 class Star(Contender):
-    """The first peer is the contender's own; `addresses` are those behind the peers."""
+    """The contender's own peer is the first; `addresses` are pod b's addresses, one for each peer."""
 
     def __init__(self, name, peers):
         super().__init__(name)

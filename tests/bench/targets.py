@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What Podveil shall reach, on processors with AVX-512 and with AVX2 alone, and whether it did."""
+"""Podveil's performance targets for processors with AVX-512 and with only AVX2, and whether it reached them."""
 from dataclasses import dataclass
 from typing import Callable, Optional
 
 from contenders import OTHER, PLAIN
 
-NO_LOSS = 0.005  # percent: what is printed as 0.00
+NO_LOSS = 0.005  # percent: less is printed as 0.00
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ def _median(key):
 
 
 def _above_plain(result, name):
-    """The idle ping, less that of the unencrypted path, round by round."""
+    """The idle ping minus that of the unencrypted path: the median over the rounds."""
     return result.middle(result.pairs(name, PLAIN, "ping", lambda mine, plain: mine - plain))
 
 
@@ -66,7 +66,7 @@ class Verdict:
 
 
 def verdicts(result, name):
-    """One for each target, for one of Podveil's contenders, by the kind of this machine."""
+    """A verdict for each target, for one of Podveil's contenders, with the bounds for this kind of machine."""
     out = []
     for t in TARGETS:
         bound = t.avx512 if result.machine["avx512"] else t.avx2

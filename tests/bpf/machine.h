@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the tests of the programs run on: network and bpffs of their own, that go with the process.
- */
+/* The tests of the BPF programs run in their own network namespace and with their own bpffs, which
+ * vanish with the process. */
 #ifndef TESTS_BPF_MACHINE_H
 #define TESTS_BPF_MACHINE_H
 
@@ -14,7 +14,7 @@
 
 #include "programs/loader.h"
 
-/* False, and `what` reported as skipped, where that cannot be had. */
+/* Makes them. Returns false, and reports `what` as skipped, if that is not possible. */
 static inline bool own_machine(const char *what)
 {
 	if (!unshare(CLONE_NEWNS | CLONE_NEWNET) &&
@@ -30,7 +30,7 @@ static inline bool shell(const char *command)
 	return system(command) == 0;
 }
 
-/* Of all slots. */
+/* The counters of all slots, summed. */
 static inline struct pv_counters sum_of_counters(struct programs *p)
 {
 	const struct pv_counters *slots = programs_counters(p);

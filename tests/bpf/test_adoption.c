@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The next process goes on with the programs that are pinned, or with nothing of what is there. In a
- * network and mount namespace of its own, with a bpffs of its own.
+ * A new process either adopts the pinned programs and maps, or uses none of them. The tests have
+ * their own network and mount namespace and their own bpffs.
  */
 #include <bpf/bpf.h>
 #include <errno.h>
@@ -118,18 +118,18 @@ static void goes_on_and_forgets(void **state)
 	restart();
 	assert_int_equal(classify_id(), before);
 	assert_int_equal(sum_of_counters(p).classified, 42);
-	/* A slot may be another peer's now. */
+	/* A slot may belong to another peer now. */
 	assert_int_equal(programs_peer_counters(p, 3)->tx_bytes, 0);
 	assert_true(is_empty(p->skeleton->maps.allowed_ips4));
 	assert_true(is_empty(p->skeleton->maps.peers));
 	assert_int_equal(bpf_map_lookup_elem(bpf_map__fd(p->skeleton->maps.settings), &zero, &now),
 			 0);
 	assert_memory_equal(&now, &nothing, sizeof(now));
-	/* What people dump is what is counted into. */
+	/* The pinned map, which users dump, is the one in use. */
 	pin = pinned("peer_counters");
 	assert_int_equal(map_id(pin), map_id(p->peer_counters_fd));
 	close(pin);
-	/* And once more, by what was adopted itself. */
+	/* A second restart adopts what was adopted before. */
 	restart();
 	assert_int_equal(classify_id(), before);
 	assert_int_equal(programs_repin(p), 0);
@@ -163,7 +163,7 @@ static void only_where_it_is_wanted(void **state)
 	programs_free(p, false);
 	load(false, true);
 	assert_int_not_equal(classify_id(), before);
-	/* Without superpackets other programs are wanted. */
+	/* Without superpackets, other programs are used. */
 	programs_free(p, false);
 	load(true, false);
 	assert_int_equal(access(PINS "classify", F_OK), -1);
@@ -201,26 +201,26 @@ static void a_foreign_map_is_not_used(void **state)
 		foreign = bpf_map_create(info.type, info.name, info.key_size, info.value_size,
 					 info.max_entries, &opts);
 		assert_true(foreign >= 0);
-		/* It has even the form of ours; it is just another one. */
+		/* The foreign map has the same form as ours. */
 		if (!strcmp(names[i], "counters"))
 			pins_sign_counters(foreign);
 		pin_instead(names[i], foreign);
 		programs_counters(p)[0].classified = 42;
 		restart();
 		assert_int_not_equal(classify_id(), before);
-		/* Counters go on also under other programs, but not somebody else's. */
+		/* New programs continue our counters, but not a foreign map. */
 		assert_int_equal(sum_of_counters(p).classified,
 				 strcmp(names[i], "counters") ? 42 : 0);
 		for (size_t k = 0; k < p->adoption.n; k++)
 			assert_false(uses(p->adoption.programs[k].fd, map_id(foreign)));
 		close(pin);
 		close(foreign);
-		/* The next one is served again. */
+		/* After another restart, all is adopted again. */
 		restart();
 	}
 }
 
-/* The same program, loaded by somebody else, has other maps. */
+/* The same program, if another process has loaded it, has other maps. */
 static void a_foreign_program_is_not_used(void **state)
 {
 	const struct programs_params params = {.pin_name = "t2", .superpackets = true};
@@ -237,7 +237,7 @@ static void a_foreign_program_is_not_used(void **state)
 	restart();
 	assert_int_not_equal(classify_id(), before);
 	assert_int_not_equal(classify_id(), foreign);
-	/* And a map is no program, a program no map. */
+	/* A map in place of a program, and a program in place of a map. */
 	pin_instead("steer", bpf_map__fd(p->skeleton->maps.settings));
 	restart();
 	pin_instead("settings", fd);
@@ -258,7 +258,7 @@ static void another_build_is_not_used(void **state)
 	assert_int_equal(bpf_obj_get_info_by_fd(pin, &info, &len), 0);
 	assert_true(info.value_size <= sizeof(value));
 	assert_int_equal(bpf_map_lookup_elem(pin, &zero, value), 0);
-	/* Nobody makes another one of it. */
+	/* The record cannot be changed. */
 	assert_int_not_equal(bpf_map_update_elem(pin, &zero, value, BPF_ANY), 0);
 	value[0] ^= 1;
 	other = bpf_map_create(BPF_MAP_TYPE_ARRAY, "record", 4, info.value_size, 1, NULL);

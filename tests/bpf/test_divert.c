@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* divert through BPF_PROG_TEST_RUN, and its loader on a real device. */
+/* divert, run with BPF_PROG_TEST_RUN, and its loader on a real device. */
 #include <arpa/inet.h>
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -89,7 +89,7 @@ static void data_messages_are_diverted(void **state)
 			assert_int_equal(run(frame, make(frame, ip6, sizes[i])), XDP_REDIRECT);
 	}
 	assert_int_equal(sum_of_counters(p).diverted, 8);
-	/* Don't fragment is all right, and so is padding at the end. */
+	/* The don't-fragment bit is accepted, and so is padding at the end. */
 	assert_int_equal(make(frame, false, 32), 74);
 	frame[20] = 0x40;
 	frame[24] = frame[25] = 0;
@@ -106,7 +106,7 @@ static void everything_else_goes_on(void **state)
 		const char *what;
 		bool ip6;
 		uint8_t at, value;
-		bool wrong_sum; /* of IPv4; else it is repaired after the change */
+		bool wrong_sum; /* keep IPv4's wrong checksum; else it is corrected */
 	} cases[] = {
 		{"another MAC", false, 5, 9, false},
 		{"broadcast", false, 0, 0xff, false},
@@ -151,7 +151,7 @@ static void everything_else_goes_on(void **state)
 		const uint32_t n = make(frame, cases[i].ip6, 32);
 
 		frame[cases[i].at] = cases[i].value;
-		if (cases[i].at == 35) /* the other byte of the port, too */
+		if (cases[i].at == 35) /* the other byte of the port */
 			frame[34] = 0;
 		if (!cases[i].ip6 && !cases[i].wrong_sum) {
 			frame[24] = frame[25] = 0;
@@ -163,15 +163,15 @@ static void everything_else_goes_on(void **state)
 		if (run(frame, n) != XDP_PASS)
 			fail_msg("%s was diverted", cases[i].what);
 	}
-	/* ::1, ::, and mapped: they look so alike that one test is enough. */
+	/* ::1, :: and mapped addresses begin with 64 zero bits: divert has one check for them. */
 	make(frame, true, 32);
 	memset(frame + 22, 0, 15);
 	assert_int_equal(run(frame, 94), XDP_PASS);
-	/* Without a sum, which IPv6 does not know. */
+	/* No UDP checksum, which IPv6 does not allow. */
 	make(frame, true, 32);
 	frame[60] = frame[61] = 0;
 	assert_int_equal(run(frame, 94), XDP_PASS);
-	/* Above what a frame holds. */
+	/* Larger than a frame. */
 	assert_int_equal(run(frame, make(frame, false, 1600)), XDP_PASS);
 	assert_int_equal(sum_of_counters(p).diverted, 0);
 }
@@ -226,7 +226,7 @@ static void attached_while_the_link_is_held(void **state)
 	assert_int_equal(programs_divert_attach(p, device.ifindex, false, &link), 0);
 	assert_true(programs_xdp_attached(device.ifindex, name) > 0);
 	assert_string_equal(name, "divert");
-	/* Whoever is there is left alone. */
+	/* An attached program is left alone. */
 	assert_int_equal(programs_divert_attach(p, device.ifindex, false, &second), -EBUSY);
 	assert_true(programs_divert_attach(p, device.ifindex, true, &second) < 0);
 	close(link);
@@ -249,7 +249,7 @@ int main(void)
 
 	if (!own_machine("divert"))
 		return 0;
-	/* Native XDP wants a peer whose packets fit into a page. */
+	/* Native XDP needs a veth peer whose packets fit into a page. */
 	if (link_pair_create("up0", "up1", 1, 1500, false) || link_get("up1", &device) ||
 	    link_set_mtu(device.ifindex, 1500) || link_get("up0", &device) ||
 	    link_set_up(device.ifindex, true) ||

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The fence of strict mode on devices of the kernel: which of them lead out, and in which order guard
- * and shield come to know what they judge by. */
+/* Strict mode's filters on real devices: which devices lead out of the node, and in which order
+ * guard and shield get their settings and ranges. */
 #include <bpf/bpf.h>
 #include <event2/event.h>
 #include <net/if.h>
@@ -42,21 +42,21 @@ static int make_devices(void **state)
 		     /* A second uplink, where the node has an address. */
 		     "ip link add eth1 type veth peer name port1 && "
 		     "ip addr add 172.19.0.2/16 dev eth1 && "
-		     /* One among the pods' addresses, that is the node's nevertheless. */
+		     /* Uplinks. The address of eth2 is in the range of pods, but is the node's. */
 		     "ip link add eth2 type veth peer name port2 && "
 		     "ip addr add 10.244.7.1/24 dev eth2 && "
 		     "ip link add eth6 type veth peer name port6 && "
 		     "ip addr add fc00::2/64 dev eth6 nodad && "
-		     /* To pods: without an address, and with that of their gateway. */
+		     /* To pods: without an address, and with the address of the pods' gateway. */
 		     "ip link add cali1 type veth peer name cali1p && "
 		     "ip link add cni0 type bridge && ip addr add 10.244.1.1/24 dev cni0 && "
-		     /* What leads nowhere, and our own tunnels. */
+		     /* A device that leads nowhere, and our own tunnels. */
 		     "ip link add ifb7 type ifb && ip addr add 172.20.0.1/16 dev ifb7 && "
 		     "ip link add wg.test type veth peer name pv4.xsk && "
 		     "ip addr add 172.18.0.2/32 dev wg.test && "
 		     "ip addr add 172.18.0.3/32 dev pv4.xsk && "
 		     "ip tuntap add mode tun name tun0 && "
-		     /* An overlay, on a port of its own. */
+		     /* An overlay with its own port. */
 		     "ip link add vx0 type vxlan id 5 dstport 1234 dev up0")
 		       ? 0
 		       : -1;
@@ -71,7 +71,7 @@ static int delete_devices(void **state)
 		       : -1;
 }
 
-/* Their names, sorted, in one line. */
+/* The names of the devices, sorted, in one line. */
 static const char *names_of(const struct exits *e)
 {
 	static char text[512];
@@ -107,14 +107,14 @@ static void what_leads_out(void **state)
 	tagged_ranges_sort(&ranges, PV_GUARD_LOCAL);
 	assert_int_equal(exits_find(&e, &in), 0);
 	assert_string_equal(names_of(&e), "eth1 eth2 eth6 up0 ");
-	/* In strict mode what rides on them is asked, too: one filter more. */
+	/* In strict mode, an overlay on top of them (vx0) gets a filter too. */
 	in.strict = true;
 	assert_int_equal(exits_find(&e, &in), 0);
 	assert_string_equal(names_of(&e), "eth1 eth2 eth6 up0 vx0 ");
 	assert_true(among(e.vxlan_ports, 1234) && among(e.vxlan_ports, 4789));
 	assert_true(among(e.vxlan_ports, 8472) && among(e.geneve_ports, 6081));
 	assert_false(among(e.geneve_ports, 1234));
-	/* The uplink is one whatever it looks like. */
+	/* The uplink always counts, whatever it looks like. */
 	in.uplink = index_of("cali1");
 	assert_int_equal(exits_find(&e, &in), 0);
 	assert_string_equal(names_of(&e), "cali1 eth1 eth2 eth6 vx0 ");
@@ -122,7 +122,7 @@ static void what_leads_out(void **state)
 	tagged_ranges_fini(&ranges);
 }
 
-/* --- what they judge by, and when --- */
+/* --- settings and ranges, and when they come --- */
 
 struct world {
 	struct event_base *base;
@@ -170,7 +170,7 @@ static int apply_exit_filters(struct world *w)
 	return exit_filters_apply(w->exit_filters, index_of("up0"), &in);
 }
 
-/* What the programs read at this moment. */
+/* The settings that the programs read now. */
 static struct pv_guard_settings in_force(void)
 {
 	struct pv_guard_settings s;
@@ -183,7 +183,7 @@ static struct pv_guard_settings in_force(void)
 	return s;
 }
 
-/* 0: it is not there. */
+/* The kind of a range in the map; 0: the map has no such range. */
 static uint32_t kind_of(const char *text)
 {
 	const struct cidr range = range_of(text);
@@ -193,7 +193,7 @@ static uint32_t kind_of(const char *text)
 
 	assert_true(fd >= 0);
 	memcpy(&key.address, range.address, 4);
-	/* The most specific one: it is this one, where it is there. */
+	/* The lookup finds the most specific range: this very one, if it is in the map. */
 	if (bpf_map_lookup_elem(fd, &key, &value))
 		value.kind = 0;
 	close(fd);
@@ -214,8 +214,8 @@ static size_t count_ranges(void)
 	return n;
 }
 
-/* Strict CIDRs hold our own pods, too: with strictness first, these would be cut off until theirs are
- * told; and where they cannot be told at all, for good. */
+/* Strict CIDRs also contain our own pods. If strictness came first, it would cut them off until
+ * their ranges are set; and for ever, if setting the ranges fails. */
 static void strictness_comes_after_the_ranges(void **state)
 {
 	struct world *w = *state;
@@ -223,7 +223,7 @@ static void strictness_comes_after_the_ranges(void **state)
 	assert_int_equal(apply_exit_filters(w), 0);
 	assert_int_equal(exit_filters_remove_old(w->exit_filters), 0);
 	assert_false(in_force().strict);
-	/* A range that the kernel refuses, in the middle of the others. */
+	/* A range that the kernel refuses, between others. */
 	w->settings.strict = true;
 	w->ranges[2] = w->ranges[1];
 	w->ranges[1].cidr.prefix_len = 33;
@@ -240,7 +240,7 @@ static void strictness_comes_after_the_ranges(void **state)
 	assert_int_equal(kind_of("10.244.2.0/24"), PV_GUARD_REMOTE);
 }
 
-/* The same for who takes over from an agent that died, whose programs go on with what it knew. */
+/* The same for an agent that takes over from a dead one, whose programs still have its settings. */
 static void strictness_is_inherited_until_then(void **state)
 {
 	struct world *w = *state;
@@ -262,7 +262,8 @@ static void strictness_is_inherited_until_then(void **state)
 	}
 }
 
-/* A range goes when all else has followed; one that changes hands does so at once. */
+/* A range is removed only after all else has changed; a range that moves to another node changes at
+ * once. */
 static void ranges_come_at_once_and_go_late(void **state)
 {
 	struct world *w = *state;
@@ -280,7 +281,7 @@ static void ranges_come_at_once_and_go_late(void **state)
 	assert_int_equal(count_ranges(), 2);
 }
 
-/* No pass is needed, only news: the agent may be busy. */
+/* A netlink event is enough, because the agent may be busy. */
 static void new_exits_are_guarded_at_once(void **state)
 {
 	struct world *w = *state;
@@ -289,7 +290,7 @@ static void new_exits_are_guarded_at_once(void **state)
 	assert_int_equal(apply_exit_filters(w), 0);
 	assert_int_equal(exit_filters_remove_old(w->exit_filters), 0);
 	before = exit_filters_count(w->exit_filters);
-	assert_true(shell("ip addr add 10.244.1.7/32 dev cali1")); /* a pod's: it is none */
+	assert_true(shell("ip addr add 10.244.1.7/32 dev cali1")); /* a pod's address: no uplink */
 	event_base_loop(w->base, EVLOOP_ONCE);
 	assert_int_equal(exit_filters_count(w->exit_filters), before);
 	assert_true(shell("ip addr add 172.21.0.1/16 dev cali1"));
@@ -301,7 +302,7 @@ static void new_exits_are_guarded_at_once(void **state)
 	assert_int_equal(exit_filters_count(w->exit_filters), before);
 }
 
-/* It falls in two steps, and lets only more pass in the first. */
+/* The filters end in two steps; the first step only lets more packets pass. */
 static void it_falls(void **state)
 {
 	struct world *w = *state;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What guard and shield find in packets, through BPF_PROG_TEST_RUN. */
+/* What guard and shield find in packets; they run with BPF_PROG_TEST_RUN. */
 #include <arpa/inet.h>
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -30,7 +30,7 @@ static struct pv_guard_settings settings = {
 
 /* --- running --- */
 
-/* The kernel does not test what ends within the network header that its Ethernet header tells of. */
+/* BPF_PROG_TEST_RUN refuses a packet that ends within the network header. */
 #define UNTESTED 0xfffffffeu
 
 static uint32_t run_marked(int program, struct packet *p, uint32_t len, uint32_t *mark)
@@ -101,7 +101,7 @@ static int unload(void **state)
 	return 0;
 }
 
-/* --- what they look for --- */
+/* --- which packets they drop or count --- */
 
 static const struct leak {
 	const char *from, *to;
@@ -160,8 +160,8 @@ static void plaintext_is_found_in_every_wrapping(void **state)
 	}
 }
 
-/* However a packet is cut short, and whatever its headers say then: what is a pod's, or may be, does
- * not pass. */
+/* Wherever a packet is cut off, and whatever its headers then say: it does not pass if it is, or
+ * may be, a pod's packet. */
 static void what_is_cut_short_does_not_pass(void **state)
 {
 	(void)state;
@@ -184,8 +184,8 @@ static void what_is_cut_short_does_not_pass(void **state)
 	}
 }
 
-/* A first piece of a fragmented packet whose headers go on in the second; what follows in the frame
- * is padding, and says nothing. */
+/* The first fragment of a packet whose headers continue in the second fragment. What follows in the
+ * frame is padding and must be ignored. */
 static void pieces_that_hide_their_headers_do_not_pass(void **state)
 {
 	(void)state;
@@ -209,7 +209,7 @@ static void pieces_that_hide_their_headers_do_not_pass(void **state)
 		assert_int_equal(run(egress_program_fd(g), &p), DROP);
 		assert_int_equal(run(ingress_program_fd(g), &p), DROP);
 	}
-	/* UDP, too, says where it ends. */
+	/* The length in the UDP header is also a limit. */
 	for (uint32_t length = 8; length < 8 + 8 + 14 + 20; length++) {
 		struct packet p = inner("192.0.2.1", "192.0.2.2");
 
@@ -220,7 +220,7 @@ static void pieces_that_hide_their_headers_do_not_pass(void **state)
 	}
 }
 
-/* A later piece, or one whose extension headers cannot be read, of a pod's own packet. */
+/* A pod's own packet as a later fragment, or with extension headers that cannot be parsed. */
 static void an_address_is_judged_before_all_that_follows(void **state)
 {
 	const uint8_t later[8] = {17, 0, 3, 32, 0, 0, 0, 1}, truncated[8] = {17, 255, 1, 4};
@@ -248,7 +248,7 @@ static void an_address_is_judged_before_all_that_follows(void **state)
 		bytes(&p)[14] = 0x41; /* a header of four bytes */
 		assert_int_equal(run(i ? egress_program_fd(g) : ingress_program_fd(g), &p), DROP);
 	}
-	/* Between nodes, too, nobody needs such a header, or options that do not end. */
+	/* Between nodes, such a header, or options without end, are not needed either. */
 	for (int i = 0; i < 2; i++) {
 		struct packet odd = inner(NODE4, OURS4);
 
@@ -293,12 +293,12 @@ static void a_routing_header_leads_to_a_pod(void **state)
 		udp(&p, 53);
 		before(&p, h, 24);
 		node6(&p, 43);
-		/* With no segments left it has arrived. */
+		/* With no segments left, it has arrived at its destination. */
 		assert_int_equal(run(egress_program_fd(g), &p), i == 1 ? DROP : PASS);
 	}
 }
 
-/* WireGuard's own packets go to nodes: the mark opens no way to a pod. */
+/* WireGuard's own packets go to nodes: the mark does not let a packet to a pod pass. */
 static void the_mark_opens_no_way(void **state)
 {
 	uint32_t mark;
@@ -313,7 +313,7 @@ static void the_mark_opens_no_way(void **state)
 	}
 }
 
-/* --- what has nothing to do with pods --- */
+/* --- packets that have nothing to do with pods --- */
 
 static void arp(struct packet *p)
 {
@@ -522,7 +522,7 @@ static void only_messages_reach_the_port(void **state)
 		}
 }
 
-/* What comes to the same port of a pod, or goes through to another node, is not WireGuard's. */
+/* A packet to this port of a pod, or one that is forwarded to another node, is not WireGuard's. */
 static void the_port_of_others_is_theirs(void **state)
 {
 	static const char *const others[] = {"10.1.0.1", "fd00:1::1", OTHER4, "192.0.2.7"};
@@ -614,7 +614,7 @@ int main(void)
 
 	if (!own_machine("programs"))
 		return 0;
-	/* A node that forwards to its pods, and to others. */
+	/* A node that forwards to its pods and to other nodes. */
 	if (!shell("ip link add up0 type veth peer name up1 && ip link set up1 up && "
 		   "ip link set up0 up && ip addr add " OURS4 "/16 dev up0 && "
 		   "ip addr add " OURS6 "/64 dev up0 nodad && ip route add default via " NODE4

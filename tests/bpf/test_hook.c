@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* guard and shield on real devices: by TCX and by clsact, beside others' programs, over the end of a
- * process. */
+/* guard and shield on real devices: with TCX and with clsact, beside foreign programs, and after
+ * the end of their process. */
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <linux/bpf.h>
@@ -22,7 +22,7 @@ static const enum bpf_tc_attach_point sides[] = {BPF_TC_EGRESS, BPF_TC_INGRESS};
 
 static struct device_filters *g;
 static struct filter_device devices[2]; /* up0, and a tunnel without Ethernet header */
-static int foreign = -1;		/* somebody's program, which lets everything pass */
+static int foreign = -1;		/* a foreign program that lets everything pass */
 static bool tcx;
 static const struct pv_guard_settings settings = {.strict = 1, .vxlan_ports = {4789}};
 
@@ -33,7 +33,7 @@ static int program(int ifindex, size_t side)
 	return side ? ingress_ip_program_fd(g) : egress_ip_program_fd(g);
 }
 
-/* --- what the kernel says is attached --- */
+/* --- what is attached, as the kernel reports it --- */
 
 struct attached {
 	uint32_t program[8], at[8], n; /* in the order in which they run */
@@ -75,7 +75,7 @@ static struct attached attached(int ifindex, size_t side)
 	return attached_by(tcx, ifindex, side);
 }
 
-/* Ours stand on so many of the devices, on both sides, first, and once. */
+/* Ours are attached to so many of the devices, on both sides, first, and once. */
 static void assert_stand(size_t n)
 {
 	assert_int_equal(device_filters_count(g), n);
@@ -89,7 +89,7 @@ static void assert_stand(size_t n)
 			for (uint32_t k = 1; k < a.n; k++)
 				assert_int_not_equal(a.program[k], id);
 			assert_true(device_filters_state(g, i).stands);
-			/* By the other way there is nothing of ours. */
+			/* Nothing of ours is attached in the other way. */
 			assert_int_equal(attached_by(!tcx, devices[i].ifindex, side).n, 0);
 		}
 }
@@ -119,7 +119,7 @@ static void detach_foreign(int ifindex, size_t side)
 	}
 }
 
-/* --- one guard --- */
+/* --- making a guard --- */
 
 static void raise_guard(size_t n)
 {
@@ -166,7 +166,7 @@ static int end(void **state)
 	return shell("ip link del up0 2>/dev/null; ip link del tun0") ? 0 : 1;
 }
 
-/* As in a pod that names its capabilities. What it starts has all of them again. */
+/* Drops CAP_SYS_ADMIN, as in a pod that lists its capabilities. Child processes have it again. */
 static void without_sys_admin(void)
 {
 	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
@@ -187,7 +187,7 @@ static void with_sys_admin(void)
 	assert_int_equal(syscall(__NR_capset, &header, data), 0);
 }
 
-/* --- the tests, each by both ways --- */
+/* --- the tests, each with TCX and with clsact --- */
 
 static void both_stand_and_fall(void **state)
 {
@@ -195,7 +195,7 @@ static void both_stand_and_fall(void **state)
 	assert_stand(2);
 	assert_int_equal(device_filters_repair(g), 0);
 	assert_string_equal(device_filters_method(g), tcx ? "tcx" : "clsact");
-	/* No qdisc where none is needed: making one loses packets. One that is there stays. */
+	/* Making a qdisc loses packets, so it is made only if needed. An existing one stays. */
 	assert_int_equal(shell("tc qdisc show dev up0 | grep -q clsact"), !tcx);
 	device_filters_free(g, true);
 	for (size_t i = 0; i < 2; i++)
@@ -237,7 +237,7 @@ static void count_range(const struct cidr *range, enum pv_guard_kind kind, void 
 	++*(unsigned int *)context;
 }
 
-/* The same link or filter, by the same program or by another: there was no moment without. */
+/* The same link or filter, with the same program or another: there was no moment without one. */
 static void the_next_process_takes_over(void **state)
 {
 	unsigned int n = 0;
@@ -271,7 +271,7 @@ static void what_is_detached_is_repaired(void **state)
 	assert_true(shell("rm -r /sys/fs/bpf/podveil/*"));
 	assert_true(device_filters_repair(g) > 0);
 	assert_int_equal(device_filters_repair(g), 0);
-	/* The pins are what keeps a link. */
+	/* The pins keep the links. */
 	device_filters_free(g, false);
 	assert_int_equal(attached(devices[0].ifindex, 0).n, 1);
 	raise_guard(2);
@@ -332,7 +332,7 @@ static void a_device_that_is_no_exit_any_more_is_left(void **state)
 	assert_int_equal(attached(devices[1].ifindex, 0).n, 0);
 	assert_int_equal(attached(devices[1].ifindex, 1).n, 0);
 	assert_stand(1);
-	/* So does what a dead process left there. */
+	/* The same for what a dead process has left there. */
 	assert_int_equal(device_filters_attach(g, devices, 2), 0);
 	device_filters_free(g, false);
 	raise_guard(1);
@@ -372,7 +372,7 @@ static void cleanup_finds_what_is_ours_and_nothing_else(void **state)
 	raise_guard(2);
 }
 
-/* An agent from before TCX, or a kernel from before it, left filters of clsact. */
+/* An older agent, or an agent on an older kernel, without TCX, has left clsact filters. */
 static void filters_of_an_older_agent_give_way(void **state)
 {
 	(void)state;

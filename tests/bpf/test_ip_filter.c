@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The table of nftables that is half of strict mode's first line: made, kept, taken away. */
+/* The nftables table that is half of strict mode's first line: it is made, repaired and removed. */
 #include <sched.h>
 #include <stdio.h>
 #include <sys/socket.h>
@@ -14,7 +14,7 @@
 static struct ip_filter *filter;
 static struct tagged_ranges ranges;
 
-/* So many ranges of both families, none of which touches another. */
+/* Sets n ranges of each family, none of which touch each other. */
 static void remote(unsigned int n)
 {
 	for (unsigned int i = 0; i < n; i++) {
@@ -35,7 +35,7 @@ static void remote(unsigned int n)
 	tagged_ranges_sort(&ranges, RANGE_HERE);
 }
 
-/* With a name that is a pattern to nft(8), and to us is not. */
+/* Applies the filter. A tunnel's name looks like a pattern of nft(8); it is meant literally. */
 static void apply(void)
 {
 	const struct ip_filter_want want = {.ranges = &ranges,
@@ -102,7 +102,7 @@ static void whatever_is_changed_is_put_back(void **state)
 		assert_true(ip_filter_in_place(filter));
 		assert_int_equal(ip_filter_repair(filter), 0);
 	}
-	/* Other people's are theirs. */
+	/* Foreign tables stay. */
 	assert_int_equal(system("nft add table inet other"), 0);
 	assert_int_equal(ip_filter_repair(filter), 0);
 	assert_int_equal(ip_filter_remove(), 0);
@@ -120,7 +120,7 @@ static void ranges_that_are_many(void **state)
 	says("nft list set " TABLE " remote6 | grep -o 'fd00::*[0-9a-f:]*/40' | wc -l", "10000\n");
 }
 
-/* A tunnel that is being renamed passes under both names, until it is done. */
+/* While a tunnel is being renamed, its packets pass under both names. */
 static void a_name_that_changes(void **state)
 {
 	struct ip_filter_want want = {.ranges = &ranges, .tunnel4 = "old", .tunnel6 = "six"};
@@ -142,7 +142,7 @@ static void a_name_that_changes(void **state)
 	assert_false(ip_filter_exists());
 }
 
-/* Before connection tracking, and behind whatever changes where a packet goes. */
+/* The chains run before connection tracking, and after all that changes a packet's destination. */
 static void where_it_stands(void **state)
 {
 	(void)state;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * classify and steer through BPF_PROG_TEST_RUN, and the loader around them. In a network and mount
- * namespace of its own, with a bpffs of its own.
+ * classify and steer, run with BPF_PROG_TEST_RUN, and their loader. The tests have their own
+ * network and mount namespace and their own bpffs.
  */
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -48,7 +48,7 @@ static int classify_fd(void)
 					    : p->skeleton->progs.classify_whole);
 }
 
-/* An Ethernet frame around an inner packet. */
+/* Makes an Ethernet frame with an inner packet; returns its length. */
 static uint32_t frame(uint8_t *out, int version, uint32_t payload)
 {
 	struct shape s = {.version = version, .protocol = IPPROTO_UDP, .payload = payload};
@@ -59,10 +59,10 @@ static uint32_t frame(uint8_t *out, int version, uint32_t payload)
 	return ETH_HLEN + make_packet(out + ETH_HLEN, &s, &random, false);
 }
 
-/* The kernel itself refuses to try a program on packets without a whole IP header. */
+/* BPF_PROG_TEST_RUN refuses packets without a whole IP header. */
 #define NOT_RUN UINT32_MAX
 
-/* The verdict; *stamp is what lies in the address bytes afterwards. */
+/* Runs classify; returns its verdict. *stamp: what the frame's address bytes contain afterwards. */
 static uint32_t run(uint8_t *data, uint32_t len, uint32_t mark, struct pv_stamp *stamp)
 {
 	uint8_t out[4096];
@@ -113,7 +113,7 @@ static void stamps_the_longest_match(void **state)
 	assert_int_equal(programs_disallow4(p, &gone), 0);
 	run(data, len, 0, &stamp);
 	assert_int_equal(stamp.peer, 2);
-	/* IPv6 has a table of its own. */
+	/* IPv6 has its own table. */
 	len = frame(data, 6, 100);
 	run(data, len, 0, &stamp);
 	assert_int_equal(stamp.peer, PV_STAMP_NO_PEER);
@@ -153,8 +153,8 @@ static void drops_what_is_not_ip(void **state)
 	assert_int_equal(sum_of_counters(p).classified, 0);
 }
 
-/* Any bytes: a verdict and never a look beyond the packet (the verifier's part), nothing uncounted.
- */
+/* Any bytes get a verdict and are counted. (The verifier ensures that nothing beyond the packet is
+ * read.) */
 static void hostile_packets(void **state)
 {
 	struct pv_stamp stamp;
@@ -204,7 +204,7 @@ static uint64_t staged_after_restart(bool counters_of_another_version)
 	if (counters_of_another_version)
 		programs_counters(one)[0].layout++;
 	programs_free(one, false);
-	/* Another build: the programs are loaded anew. */
+	/* Without the record, as after another build, the programs are loaded anew. */
 	unlink("/sys/fs/bpf/podveil/t1/record");
 	assert_int_equal(programs_load(&params, &one), 0);
 	staged = programs_counters(one)[0].staged;
@@ -212,7 +212,7 @@ static uint64_t staged_after_restart(bool counters_of_another_version)
 	return staged;
 }
 
-/* Of the same size, but with other members: nobody would notice. */
+/* Counters of the same size but with other members must be recognized. */
 static void counters_go_on_unless_they_mean_something_else(void **state)
 {
 	(void)state;
@@ -232,7 +232,7 @@ static void pins_are_there_and_go(void **state)
 	assert_int_equal(programs_rename(p, "t1"), 0);
 	assert_int_equal(access("/sys/fs/bpf/podveil/t1/peers", F_OK), 0);
 	assert_int_equal(access("/sys/fs/bpf/podveil/t0", F_OK), -1);
-	/* What a dead process left is replaced. */
+	/* What a dead process has left is replaced. */
 	programs_free(p, false);
 	assert_int_equal(access("/sys/fs/bpf/podveil/t1/peers", F_OK), 0);
 	assert_int_equal(load(NULL), 0);
@@ -276,7 +276,7 @@ static void growth_loses_no_count(void **state)
 	assert_null(programs_peer_counters(p, 16));
 	stop = false;
 	assert_int_equal(pthread_create(&counter, NULL, count_on, &done), 0);
-	/* It counts while the map grows: on a busy machine it may begin late. */
+	/* The thread counts while the map grows. On a busy machine it may start late. */
 	while (!done)
 		sched_yield();
 	for (uint32_t slots = 17; slots < 4000; slots *= 2)

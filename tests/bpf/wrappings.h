@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Packets as they are on the cable, built from the inside out, and all the ways to wrap one that
- * guard and shield know. */
+/* Packets as on the cable, built from the inside out, and all the wrappings that guard and shield
+ * know. */
 #ifndef TESTS_BPF_WRAPPINGS_H
 #define TESTS_BPF_WRAPPINGS_H
 
@@ -10,7 +10,7 @@
 #include <stdint.h>
 #include <string.h>
 
-/* Two nodes; we are the second. */
+/* Two nodes; ours is the second. */
 #define NODE4  "172.18.0.1"
 #define OURS4  "172.18.0.2"
 #define NODE6  "fd18::1"
@@ -23,7 +23,7 @@
 
 struct packet {
 	uint8_t room[ROOM];
-	uint32_t len; /* at the end of the room */
+	uint32_t len; /* the packet is the last `len` bytes of the room */
 };
 
 static uint8_t *bytes(struct packet *p)
@@ -61,7 +61,7 @@ static void ethernet(struct packet *p, unsigned int tags, uint16_t type)
 #define MORE  0x2000
 #define LATER 100
 
-/* `fragment`: the header's field. */
+/* Puts an IPv4 header before the packet. `options`: in words; `fragment`: the header's field. */
 static void ip4(struct packet *p, const char *from, const char *to, uint8_t protocol,
 		unsigned int options, uint16_t fragment)
 {
@@ -112,7 +112,7 @@ static void udp(struct packet *p, uint16_t port)
 	before(p, h, 8);
 }
 
-/* An IP packet from pod to pod, without anything around it. */
+/* An IP packet from pod to pod, without a wrapping. */
 static struct packet inner(const char *from, const char *to)
 {
 	struct packet p = {.len = 0};
@@ -123,7 +123,7 @@ static struct packet inner(const char *from, const char *to)
 	return p;
 }
 
-/* --- all the ways to wrap it --- */
+/* --- all wrappings --- */
 
 static void node4(struct packet *p, uint8_t protocol)
 {
@@ -324,7 +324,7 @@ static void ipip_in_vxlan(struct packet *p, uint16_t type)
 static const struct wrapping {
 	const char *name;
 	void (*wrap)(struct packet *p, uint16_t type);
-	bool outer; /* there is an IP header of a node around it */
+	bool outer; /* the wrapping has an IP header of a node */
 } wrappings[] = {
 	WRAPPING(bare, false),
 	WRAPPING(two_tags, false),

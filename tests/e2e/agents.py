@@ -1,19 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What tests of agents say and look at, in a cluster out of namespaces (fixture `cluster`)."""
+"""What tests of agents share: commands and checks in a cluster of namespaces (fixture `cluster`)."""
 import json
 import os
 
 from cluster import leaks
 from hosts import wait_for
 
-# TCX programs of a device, see there.
+# Lists and removes the TCX programs of a device.
 FILTERS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "filters.py")
 TABLE = "ip route show table 1"
 RULE = "99:\tnot from all fwmark 0x200000/0x200000 lookup 1"
 
 
 def ask(pod, address):
-    """One request of the pod's; the answer."""
+    """Makes one HTTP request from the pod to the backend; returns the answer."""
     host = f"[{address}]" if ":" in address else address
     return pod.run(["python3", "-c", "import sys, urllib.request; print(urllib.request.urlopen("
                     "sys.argv[1], timeout=5).read().decode())", f"http://{host}:8080/users"])
@@ -25,7 +25,7 @@ def enable(c, seconds=10):
 
 
 def judge(capture):
-    """Stops the capture: (packets that leak, UDP ports that were seen)."""
+    """Stops the capture; returns (readable packets, UDP ports that were seen)."""
     capture.stop()
     packets = capture.packets()
     from scapy.layers.inet import UDP
@@ -53,7 +53,7 @@ def write_record(c, document):
 
 
 def get(node, path, method="GET", address="127.0.0.1"):
-    """(status, body)"""
+    """Makes one request to an agent's HTTP server; returns (status, body)."""
     out = node.run(["python3", "-c", """
 import http.client, sys
 c = http.client.HTTPConnection(sys.argv[3], 9586, timeout=5)

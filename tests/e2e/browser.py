@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A headless Chromium on a host of the lab, spoken to over its debugging pipe."""
+"""A headless Chromium on a host of the lab, controlled over its debugging pipe."""
 import base64
 import json
 import os
@@ -16,7 +16,7 @@ class Browser:
         self.profile = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
         to_read, self.to = os.pipe()
         self.answers, from_write = os.pipe()
-        # It reads descriptor 3 and writes 4, whatever these are here.
+        # Chromium reads from descriptor 3 and writes to 4.
         script = f"exec {PROGRAM} \"$@\" 3<&{to_read} 4>&{from_write}"
         self.process = subprocess.Popen(
             host.enter(["bash", "-c", script, "sh", "--no-sandbox", "--remote-debugging-pipe",
@@ -72,7 +72,7 @@ class Browser:
             time.sleep(0.05)
 
     def complaints(self):
-        """Errors of scripts, refused resources, and requests to elsewhere."""
+        """The errors and warnings that the browser has reported, for example of scripts or of refused resources."""
         found = []
         for e in self.events:
             if e.get("method") == "Log.entryAdded" and e["params"]["entry"]["level"] in ("error", "warning"):
@@ -104,12 +104,12 @@ class Browser:
                       **({"text": "\r"} if key == "Enter" and kind == "keyDown" else {}))
 
     def accessible(self):
-        """[(role, name)] of what a screen reader is told."""
+        """[(role, name)] of the elements that a screen reader sees."""
         nodes = self.call("Accessibility.getFullAXTree")["nodes"]
         return [(n["role"]["value"], n.get("name", {}).get("value", "")) for n in nodes if not n["ignored"]]
 
     def close(self):
-        # The end of the pipe ends it, and its children with it.
+        # Chromium and its children end when the pipe is closed.
         os.close(self.to)
         try:
             self.process.wait(timeout=60)

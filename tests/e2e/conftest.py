@@ -22,7 +22,7 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(params=PEERS)
 def peer(request):
-    """An independent implementation: the command that makes a device."""
+    """The command that makes a device of an independent implementation."""
     command = implementation(request.param)
     if not os.access(command[0], os.X_OK):
         pytest.skip(f"{command[0]} is not there: make deps builds it")
@@ -37,7 +37,7 @@ def lab():
 
 @pytest.fixture
 def cluster():
-    """Three nodes with an agent each, not encrypting; .client on the second, .server on the third."""
+    """Three nodes with an agent each, without encryption; the pod .client is on the second, .server on the third."""
     with Cluster(3) as c:
         c.client = c.pod(c.nodes[1], "frontend-client")
         c.server = c.pod(c.nodes[2], "backend-api")

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""TCX programs of a device, through bpf(2): what `tc` does not show, and Debian 12's bpftool neither.
+"""Handles the TCX programs of a device with bpf(2). Neither `tc` nor Debian 12's bpftool shows them.
 
-  filters.py list DEVICE egress|ingress      names, in the order in which they run
+  filters.py list DEVICE egress|ingress      prints their names in the order in which they run
   filters.py remove DEVICE egress|ingress    detaches all of them
-  filters.py stand DEVICE egress|ingress [N] a program that lets everything pass, before all others, until input ends; or N
-                                             of them: 63 leave no place
+  filters.py stand DEVICE egress|ingress [N] attaches N programs (default 1) that let everything pass, before all others,
+                                             until its input ends; after 63 there is no place left
 """
 import ctypes
 import json
@@ -31,12 +31,12 @@ def bpf(command, attributes):
 
 
 def entries(device, side):
-    """[(program id, link id)]"""
+    """[(program id, link id)] in the order in which they run."""
     programs, links = (ctypes.c_uint32 * 64)(), (ctypes.c_uint32 * 64)()
     try:
         _, out = bpf(PROG_QUERY, struct.pack("=IIIIQIIQQQQ", socket.if_nametoindex(device), TYPES[side], 0, 0,
                                              ctypes.addressof(programs), 64, 0, 0, ctypes.addressof(links), 0, 0))
-    except FileNotFoundError:  # nobody was ever attached there
+    except FileNotFoundError:  # no program was ever attached there
         return []
     count = struct.unpack_from("=I", out, 24)[0]
     return [(programs[i], links[i]) for i in range(count)]
@@ -56,7 +56,7 @@ def remove(device, side):
 
 
 def stand(device, side, count="1"):
-    program = struct.pack("=BBhiBBhi", 0xb7, 0, 0, 0, 0x95, 0, 0, 0)  # return 0, which is OK
+    program = struct.pack("=BBhiBBhi", 0xb7, 0, 0, 0, 0x95, 0, 0, 0)  # returns 0: the next program runs
     text, license_text = ctypes.create_string_buffer(program), ctypes.create_string_buffer(b"GPL")
     for _ in range(int(count)):
         loaded, _ = bpf(PROG_LOAD, struct.pack("=IIQQIIQII16s", 3, 2, ctypes.addressof(text), ctypes.addressof(license_text),

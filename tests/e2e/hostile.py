@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A WireGuard peer written from the whitepaper alone, that can do everything wrong on purpose.
+"""A WireGuard peer, written only from the whitepaper, that can make each mistake on purpose.
 
 Names and sections are the whitepaper's (Donenfeld, WireGuard: Next Generation Kernel Network Tunnel, June 2020).
 """
@@ -23,7 +23,7 @@ LABEL_MAC1, LABEL_COOKIE = b"mac1----", b"cookie--"
 INITIATION, RESPONSE, COOKIE_REPLY, DATA = 1, 2, 3, 4
 ZERO = bytes(32)
 
-# Points whose multiples are all zero bits, or that differ from one by what X25519 ignores.
+# Points of low order: X25519 with any private key gives zero. Some are other encodings of such a point, which X25519 accepts.
 LOW_ORDER = [bytes.fromhex(p) for p in (
     "00" * 32, "01" + "00" * 31,
     "e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800",
@@ -57,7 +57,7 @@ def seal(key, counter, plain, authenticated=b""):
 
 
 def open_(key, counter, sealed, authenticated=b""):
-    """None: not authentic."""
+    """Decrypts; None if the text is not authentic."""
     try:
         return ChaCha20Poly1305(key).decrypt(struct.pack("<4xQ", counter), sealed, authenticated)
     except InvalidTag:
@@ -91,7 +91,7 @@ def xopen(key, nonce, sealed, authenticated):
 
 
 class Key:
-    """A Curve25519 pair."""
+    """A Curve25519 key pair."""
 
     def __init__(self, private=None):
         self.private = X25519PrivateKey.from_private_bytes(private or os.urandom(32))
@@ -100,18 +100,18 @@ class Key:
     def dh(self, public):
         try:
             return self.private.exchange(X25519PublicKey.from_public_bytes(public))
-        except ValueError:  # of low order: what somebody computes who does not check
+        except ValueError:  # a point of low order: without a check, the result is zero
             return ZERO
 
 
 def timestamp(seconds=None):
-    """TAI64N."""
+    """A TAI64N timestamp."""
     now = time.time() if seconds is None else seconds
     return struct.pack(">QI", 0x400000000000000a + int(now), int(now % 1 * 1e9))
 
 
 class Session:
-    """5.4.5, 5.4.6."""
+    """The transport keys and counters of one end (5.4.5, 5.4.6)."""
 
     def __init__(self, sends, receives, ours, theirs):
         self.sends, self.receives, self.ours, self.theirs = sends, receives, ours, theirs
@@ -126,7 +126,7 @@ class Session:
                 + seal(self.sends, counter & (1 << 64) - 1, plain))
 
     def read(self, message):
-        """(counter, plaintext); None: not of this session."""
+        """(counter, plaintext); None if the message is not of this session."""
         if message[0] != DATA or struct.unpack_from("<I", message, 4)[0] != self.ours:
             return None
         counter, = struct.unpack_from("<Q", message, 8)
@@ -135,7 +135,7 @@ class Session:
 
 
 class Handshake:
-    """One run of 5.4.2 and 5.4.3. `broken`: what to do wrong, by name."""
+    """One handshake (5.4.2 and 5.4.3), as initiator or as responder."""
 
     def __init__(self, ours, theirs, psk=ZERO):
         self.ours, self.theirs, self.psk = ours, theirs, psk
@@ -173,7 +173,7 @@ class Handshake:
         return message[:length] + bytes(max(0, length - 148))
 
     def finish(self, message):
-        """The responder's answer; None: it is not right."""
+        """Reads the response; returns the session, or None if the response is not correct."""
         if len(message) != 92 or message[0] != RESPONSE or struct.unpack_from("<I", message, 8)[0] != self.index:
             return None
         self.remote = struct.unpack_from("<I", message, 4)[0]
@@ -189,7 +189,7 @@ class Handshake:
         return Session(*kdf(2, c, b""), self.index, self.remote)
 
     def accept(self, message):
-        """An initiation: (initiator's public key, timestamp), or None."""
+        """Reads an initiation; returns (initiator's public key, timestamp), or None if it is not correct."""
         if len(message) != 148 or message[:4] != b"\x01\0\0\0":
             return None
         if mac(hash_(LABEL_MAC1, self.ours.public), message[:116]) != message[116:132]:
@@ -229,13 +229,13 @@ class Handshake:
         return self._macs(bytes(body), self.theirs, None, mac1_of), Session(sends, receives, self.index, self.remote)
 
     def cookie_reply(self, cookie, mac1=None, key_of=None, receiver=None):
-        """5.4.7, to what was accepted."""
+        """The cookie reply (5.4.7) to the initiation that accept() has read."""
         nonce = os.urandom(24)
         sealed = xseal(hash_(LABEL_COOKIE, key_of or self.ours.public), nonce, cookie, mac1 or self.received_mac1)
         return b"\x03\0\0\0" + struct.pack("<I", self.remote if receiver is None else receiver) + nonce + sealed
 
     def cookie(self, message):
-        """The cookie of a reply to what was sent last; None: it is not right."""
+        """The cookie in a reply to the message that was sent last; None if the reply is not correct."""
         if len(message) != 64 or message[:4] != b"\x03\0\0\0" or struct.unpack_from("<I", message, 4)[0] != self.index:
             return None
         return xopen(hash_(LABEL_COOKIE, self.theirs), message[8:32], message[32:], self.mac1)
@@ -244,8 +244,8 @@ class Handshake:
 # --- floods ---
 
 class Flood:
-    """Initiations that nobody can open, but with a right mac1, from one address of a host, until the end of the block;
-    `answers`: types of the messages that came back."""
+    """Until the `with` ends, sends initiations with a correct mac1 and random content, from one address of a host.
+    `answers`: the types of the messages that came back."""
 
     def __init__(self, host, address, public):
         self.socket = socket_on(host, socket.AF_INET, socket.SOCK_DGRAM)
@@ -256,7 +256,7 @@ class Flood:
     def _run(self):
         while not self.ended.wait(0.02):
             try:
-                for message in self.noise * 8:  # more at once than any queue of theirs is deep
+                for message in self.noise * 8:  # more at once than fit into a queue of the device
                     self.socket.send(message)
                 while True:
                     self.answers.add(self.socket.recv(1 << 16, socket.MSG_DONTWAIT)[0])
@@ -280,7 +280,7 @@ CLONE_NEWNET = 0x40000000
 
 
 def socket_on(host, *arguments):
-    """A socket in a host's network namespace."""
+    """Makes a socket in a host's network namespace."""
     made = []
 
     def make():

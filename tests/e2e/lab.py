@@ -15,7 +15,7 @@ sys.path.insert(0, os.path.join(ROOT, "deploy/lab"))
 
 from hosts import PODVEIL, THROUGH_AF_XDP, Capture, Failed, Host, on_sigterm, wait_for  # noqa: E402, F401
 
-# As with Ctrl-C, which pytest lets through.
+# SIGTERM ends pytest in the same way as Ctrl-C, so that tests clean up.
 if threading.current_thread() is threading.main_thread():
     on_sigterm(KeyboardInterrupt)
 
@@ -24,10 +24,10 @@ PORT = 51820
 
 
 class Device:
-    """A WireGuard device on a node, served by an implementation from outside its namespaces' names."""
+    """A WireGuard device on a node, made by one of the implementations."""
 
     def __init__(self, node, implementation, name="wg0", arguments=(), env=None, private=None):
-        """`private`: its key, where it is not to have a new one."""
+        """`private`: its private key; None: it gets a new one."""
         self.node, self.name, self.implementation = node, name, implementation
         self.log = tempfile.NamedTemporaryFile(mode="r", suffix=".log")
         command = list(implementation) + [name, *arguments]
@@ -49,7 +49,7 @@ class Device:
         return self.node.run(["wg", "show", self.name, what]).strip()
 
     def transfer(self, peer):
-        """(received, sent) bytes."""
+        """(received, sent) bytes of a peer, as wg(8) shows them."""
         for line in self.show("transfer").splitlines():
             key, received, sent = line.split()
             if key == peer.public:
@@ -57,7 +57,7 @@ class Device:
         return 0, 0
 
     def handshake(self, peer):
-        """Unix time of the latest handshake; 0: none."""
+        """Unix time of the latest handshake with a peer; 0 if there was none."""
         for line in self.show("latest-handshakes").splitlines():
             key, when = line.split()
             if key == peer.public:
@@ -65,14 +65,14 @@ class Device:
         return 0
 
     def start_anew(self):
-        """Kills the process, and starts another with the same key: a device that knows no peers yet."""
+        """Kills the process and starts a new one with the same key; returns the new device, which has no peers yet."""
         pid = self.pid()
         os.kill(pid, signal.SIGKILL)
         wait_for(lambda: not os.path.exists(f"/proc/{pid}"), "the process ends")
         return Device(self.node, self.implementation, self.name, private=self.private)
 
     def pid(self):
-        """Of the process that serves the device."""
+        """The PID of the process that serves the device."""
         mine = Host._namespace(self.node.pid)
         program = os.path.basename(self.implementation[0])
         for pid in [p for p in os.listdir("/proc") if p.isdigit()]:
@@ -87,13 +87,13 @@ class Device:
 
 
 class Lab:
-    """pod - node - node - pod. Left is a, right is b; everything goes with close()."""
+    """pod - node - node - pod: a is left, b is right. close() removes everything."""
 
     target = "10.0.2.2"  # the right pod's address
 
     def __init__(self, mtu=1500, ipv6_uplink=False, switch=THROUGH_AF_XDP, queues=1, uplink_queues=1):
-        """`switch`: a host between the nodes, its bridge's ports port-a and port-b; these have
-        `queues` queues, eth0 has `uplink_queues`."""
+        """`switch`: puts a host between the nodes, with a bridge whose ports are port-a and port-b. The ports have
+        `queues` queues, each eth0 has `uplink_queues`."""
         self.hosts = []
         self.mtu = mtu
         try:
@@ -147,18 +147,18 @@ class Lab:
         return f"[fd00:18::{i}]:{PORT}" if self.ipv6_uplink else f"172.18.0.{i}:{PORT}"
 
     def plain(self):
-        """Unencrypted routes between the pods."""
+        """Sets unencrypted routes between the pods."""
         for node, i in ((self.a, 2), (self.b, 1)):
             node.run(f"ip route replace 10.0.{i}.0/24 via 172.18.0.{i} && "
                      f"ip route replace fd00:{i}::/64 via fd00:18::{i}")
 
     def connect(self, left, right, tunnel_mtu=None, keepalive=None, preshared=None):
-        """Makes two devices peers and routes the pods through them."""
+        """Makes two devices peers of each other and routes the pods' traffic through them."""
         for mine, other in ((left, right), (right, left)):
             self.connect_one(mine, other, tunnel_mtu, keepalive, preshared)
 
     def connect_one(self, mine, other, tunnel_mtu=None, keepalive=None, preshared=None):
-        """The half of it that is done on the node of `mine`."""
+        """Does the half of connect() that concerns the node of `mine`."""
         i = 2 if mine.node is self.a else 1
         tunnel_mtu = tunnel_mtu or self.mtu - (80 if self.ipv6_uplink else 60)
         more = ["persistent-keepalive", keepalive] if keepalive else []

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The node agent in a cluster out of namespaces: on, off, and what is refused. A capture on the uplink is the judge."""
+"""The node agent in a cluster of namespaces: encryption on and off, and refused settings. Captures on the uplink are checked."""
 import os
 import time
 
@@ -11,7 +11,7 @@ from workload import Steady
 
 
 def test_the_exercise(cluster):
-    """Readable, enabled, what is there then, unreadable, disabled, readable."""
+    """Traffic is readable before `enable` and after `disable`, and not between them. Device, rule and routes are as promised."""
     c, worker = cluster, cluster.nodes[1]
     capture = Capture(worker, "eth0")
     assert "stripe_api_key" in ask(c.client, c.server.address)
@@ -32,7 +32,7 @@ def test_the_exercise(cluster):
     assert "allowed ips: 10.244.2.0/26" in shown
     capture = Capture(worker, "eth0")
     assert "stripe_api_key" in ask(c.client, c.server.address)
-    # What the host itself sends to a remote pod, too.
+    # The host's own traffic to a remote pod is encrypted too.
     assert "3 received" in worker.run(f"ping -n -c 3 -i 0.05 {c.server.address}")
     leaked, ports = judge(capture)
     assert not leaked and ports == {51820}
@@ -70,7 +70,7 @@ def test_ipv6_beside_ipv4(cluster):
 
 
 def enabled_twice_in_a_moment(c, steady):
-    """Off and on again while the others have noticed, or not: nothing is lost."""
+    """Switches off and on again, after different pauses: other nodes may have noticed or not. No request is lost."""
     for pause in (0, 0.02, 0.2, 1):
         c.podveil("disable")
         time.sleep(pause)
@@ -80,7 +80,7 @@ def enabled_twice_in_a_moment(c, steady):
 
 
 def test_nothing_is_lost_whatever_changes():
-    """Requests all the time: on, off, on, a node comes, goes, an agent starts anew, MTU, CIDRs."""
+    """No request is lost when encryption is switched, a node joins or leaves, an agent restarts, or MTU and CIDRs change."""
     with Cluster(8) as c:
         client, server = c.pod(c.nodes[1], "client"), c.pod(c.nodes[2], "server")
         workload.backend(server)

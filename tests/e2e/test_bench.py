@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the benchmark makes of its measurements: ratios round by round, verdicts, table, chart."""
+"""The benchmark computes correct results from its measurements: ratios of each round, verdicts, table, chart."""
 import os
 import sys
 import xml.etree.ElementTree as ElementTree
@@ -19,7 +19,7 @@ MACHINE = {"avx512": False, "avx2": True}
 
 
 def result(machine=None, **podveil):
-    """Three rounds, in the last of which the machine was half as fast for all."""
+    """A result of three rounds. In the last one, the machine was half as fast for all."""
     values = {"tcp1": [1.0, 1.0, 0.5], "cpu": [0.1, 0.1, 0.1], "ping": [0.02, 0.02, 0.04]}
     return report.Result(machine or MACHINE, {
         "unencrypted": {"tcp1": [10.0, 10.0, 5.0], "ping": [0.02, 0.02, 0.04], "udp64_loss": [0, 0, 0]},
@@ -83,7 +83,7 @@ def table(page):
 
 
 def test_the_pages_show_what_was_measured():
-    """tests/bench/results has the table of the run that docs/benchmarks.md shows whole, and README in part."""
+    """docs/benchmarks.md shows the whole table in tests/bench/results, and README.md shows a part of it."""
     with open(os.path.join(ROOT, "tests/bench/results/table.md")) as measured, \
             open(os.path.join(ROOT, "docs/benchmarks.md")) as page:
         assert measured.read() in page.read()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The capabilities that our manifests name are enough: for tunnel and strict mode, on and off again."""
+"""The capabilities that our manifests name are enough to switch the tunnel and strict mode on and off."""
 import os
 import re
 
@@ -26,7 +26,7 @@ def test_the_capabilities_that_are_named_are_enough(cluster, named):
     capabilities = "-all," + ",".join("+" + name.lower() for name in named())
     for node in c.nodes:
         node.agent.stop()
-        # As in a pod without `privileged`: nobody may set these.
+        # As in a pod without `privileged`, the agent cannot set sysctls, so this one is set here.
         node.run("sysctl -qw net.ipv4.conf.default.rp_filter=2")
         c.start_agent(node, under=["setpriv", "--bounding-set", capabilities, "--inh-caps", capabilities])
     effective = re.search(r"CapEff:\t(\w+)", worker.run(f"cat /proc/{worker.agent.process.pid}/status")).group(1)
@@ -41,7 +41,7 @@ def test_the_capabilities_that_are_named_are_enough(cluster, named):
     wait_for(stands, "both lines of strict mode stand", 20)
     capture = Capture(worker, "eth0")
     assert "users" in ask(c.client, c.server.address)
-    # The next agent takes over what this one left.
+    # The next agent takes over what the killed one has left.
     worker.agent.kill()
     c.start_agent(worker, under=["setpriv", "--bounding-set", capabilities, "--inh-caps", capabilities])
     wait_for(lambda: c.encrypted() and stands(), "all stands again", 20)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Help, manual page and completion: all out of one table, and none of them lacks anything."""
+"""Help, manual page and completion come from one table, and each of them has all subcommands and options."""
 import os
 import re
 import shutil
@@ -17,7 +17,7 @@ def podveil(*arguments):
 
 
 def table():
-    """{subcommand: its options}, as --help says."""
+    """{subcommand: its options}, from --help."""
     names = re.findall(r"^  ([a-z]+) ", podveil("--help"), re.M)
     assert {"agent", "enable", "disable", "status", "verify", "doctor", "device"} <= set(names)
     return {n: set(re.findall(r"^ .*?(--[A-Za-z0-9-]+)", podveil(n, "--help"), re.M)) for n in names}
@@ -49,7 +49,7 @@ def test_manual_page():
 
 
 def test_every_setting_is_in_the_resource_definition():
-    """What --help lists and what Kubernetes lets through are the same."""
+    """The settings in --help are the same as those in the resource definition of Kubernetes."""
     with open(os.path.join(ROOT, "deploy/kubernetes/crd/podveilconfigurations.yaml")) as f:
         definition = set(re.findall(r"^ +((?:wireguard|podveil|prometheus)\w+):$", f.read(), re.M))
     settings = {o[2:] for o in table()["agent"] if o.startswith(("--wireguard", "--podveil", "--prometheus"))}
@@ -96,7 +96,7 @@ def test_fish_completion(tmp_path):
 
 @pytest.mark.skipif(not shutil.which("zsh"), reason="zsh is not there")
 def test_zsh_completion(tmp_path):
-    """A zsh on a terminal of its own: what it lists when tab is pressed twice."""
+    """A zsh on its own terminal lists the right words when tab is pressed twice."""
     import pty
     import select
     import time

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The device as its user sees it: wg(8), ip(8), signals, what is left behind."""
+"""The device as its user sees it: wg(8), ip(8), signals, and what is left after it ends."""
 import json
 import os
 import random
@@ -31,7 +31,7 @@ def refused(host, command, code=1):
 
 
 def request(host, text):
-    """A raw request to the wg socket; what it answered."""
+    """Sends a raw request to the device's wg socket; returns the answer."""
     return host.run(["python3", "-c", """
 import socket, sys
 s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1]); s.settimeout(10)
@@ -56,7 +56,7 @@ def test_wg_sets_and_shows_everything(lab):
                                    "10.9.0.0/16,fd09::/32,10.9.1.1/32", "0", "0", "0", "25"]
     assert dump[2].split("\t")[2] == "[2001:db8::1]:2000"
     saved = lab.a.run("wg showconf wg0")
-    # An address that moves to another peer is no longer the first one's.
+    # When an address moves to another peer, the first peer loses it.
     device.set("peer", keys[1], "allowed-ips", "10.9.1.1/32")
     assert "10.9.1.1/32" not in lab.a.run("wg show wg0 allowed-ips").splitlines()[0]
     lab.a.run("cat > /run/saved && wg syncconf wg0 /run/saved", stdin=saved)
@@ -128,7 +128,7 @@ def test_bad_names(lab):
     env = {"PODVEIL_LOG_STDERR": "1"}
     out = lab.a.run(podveil + ["eth0"], check=False, env=env)
     assert out.returncode == 1 and "exists" in out.stderr
-    # None of this left anything.
+    # None of these attempts left anything.
     assert lab.a.run("ls /run/podveil /run/wireguard; ip -br link | grep xsk || true").count("\n") <= 3
 
 
@@ -184,7 +184,7 @@ def test_kill_9_and_start_again(both, lab):
     pid = left.pid()
     os.kill(pid, signal.SIGKILL)
     wait_for(lambda: not os.path.exists(f"/proc/{pid}"), "the process ends")
-    # Nobody there: dropped and counted, never sent in the clear.
+    # Without the process, packets are dropped and counted, and never sent in plain.
     before = counters(lab.a)["drop_no_socket"]
     assert ping(lab.pod_a, "10.0.2.2", count=3, deadline=2) == 0
     assert counters(lab.a)["drop_no_socket"] >= before + 3
@@ -209,21 +209,21 @@ def test_rename(both, lab):
 
 
 def test_moved_to_another_namespace(both, lab):
-    """As container runtimes do: the sockets stay behind, the device goes."""
+    """A device works in another network namespace, where container runtimes put it, while its sockets stay in the first."""
     lab.a.run(f"ip link set wg0 netns {lab.pod_a.pid}")
     lab.pod_a.run("ip addr add 10.0.1.2/32 dev wg0 && ip link set wg0 mtu 1440 up && "
                   "ip route replace 10.0.2.0/24 dev wg0 src 10.0.1.2")
     assert ping(lab.pod_a, "10.0.2.2", deadline=15) >= 3
     transfer(lab.pod_a, lab.pod_b, "10.0.2.2", 16)
     transfer(lab.pod_b, lab.pod_a, "10.0.1.2", 16)
-    # A superpacket of datagrams (UDP_SEGMENT) keeps its boundaries, though no classifier is there.
+    # A superpacket of datagrams (UDP_SEGMENT) keeps its boundaries, although there is no classifier.
     sizes = superpacket_of_datagrams(lab.pod_a, lab.pod_b, "10.0.2.2", [300] * 39 + [77])
     assert sizes == [300] * 39 + [77]
     assert counters(lab.a)["unstamped"] > 0
 
 
 def superpacket_of_datagrams(source, sink, address, sizes):
-    """Sends datagrams of these sizes in one call with UDP_SEGMENT; the sizes of those that arrived."""
+    """Sends datagrams of these sizes in one call with UDP_SEGMENT; returns the sizes of those that arrived."""
     receiver = sink.start(["python3", "-c", """
 import socket, sys
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -250,8 +250,8 @@ def test_down_and_up_under_traffic(both, lab):
 
 
 def test_sessions_come_back_with_the_device(both, lab):
-    """The other end still sends with the session that was, and would notice after 15 s only: so whoever went down asks for
-    a new one, without being sent anything."""
+    """A device that goes down and up again starts a new session by itself, without traffic. The other end still uses the old
+    session and would notice only after 15 s."""
     def heard():
         return int(lab.b.run("wg show wg0 transfer").split()[1])
     for _ in range(3):
@@ -303,7 +303,7 @@ def test_congestion_marks_are_carried(both, lab):
 
 
 def test_hostile_datagrams(both, lab):
-    """Replayed, truncated, flipped and invented: counted, and the session goes on."""
+    """Replayed, truncated, changed and invented datagrams are counted, and the session continues."""
     left, right = both
     capture = Capture(lab.a, "eth0", "udp dst port 51820 and dst host 172.18.0.1")
     assert ping(lab.pod_a, "10.0.2.2", count=20) == 20
@@ -332,7 +332,7 @@ def test_hostile_datagrams(both, lab):
     assert after["drop_replayed"] - before["drop_replayed"] == len(data)
     assert after["drop_bad_tag"] - before["drop_bad_tag"] == 2 * len(data)
     assert after["drop_unknown_index"] - before["drop_unknown_index"] >= len(data)
-    # Nobody's address was taken over.
+    # The peer's endpoint did not change.
     assert left.show("endpoints").split()[1] == f"172.18.0.2:{PORT}"
     assert ping(lab.pod_a, "10.0.2.2") == 3
 
@@ -392,7 +392,7 @@ def test_a_kernel_without_btf(lab):
     assert "wg0" not in lab.a.run("ip -br link")
 
 
-# Refuses sockets of one address family, as a kernel that was built without it does.
+# Runs a command for which sockets of one address family are refused, as by a kernel that was built without it.
 WITHOUT_FAMILY = """
 import ctypes, os, struct, sys
 libc = ctypes.CDLL(None, use_errno=True)
@@ -419,7 +419,7 @@ def test_a_kernel_without_af_xdp(lab):
 
 
 def test_without_bpffs_nothing_is_pinned_and_it_says_so(lab):
-    """No bpffs, and no right to mount one."""
+    """Without a bpffs and the right to mount one, a device starts, pins nothing, and says so."""
     lab.a.run("umount /sys/fs/bpf")
     out = lab.a.run(["setpriv", "--bounding-set=-sys_admin", "--inh-caps=-sys_admin", PODVEIL,
                      "device", "wg0"], check=False)
@@ -436,14 +436,14 @@ def test_bpffs_is_mounted_where_it_is_missing(lab):
 
 
 def test_installed(lab, tmp_path):
-    """make install leaves one file that does it all."""
+    """make install installs one program that works by itself, and a unit that systemd accepts."""
     import lab as here
     subprocess.run(["make", "-s", "install", f"PREFIX={tmp_path}/usr/local"], cwd=here.ROOT, check=True,
                    stdin=subprocess.DEVNULL)
     installed = str(tmp_path / "usr/local/sbin/podveil")
     assert "device" in subprocess.run([installed, "--help"], capture_output=True, text=True).stdout
     Device(lab.a, [installed, "device"])
-    # The unit is one that systemd takes.
+    # systemd accepts the unit.
     unit = str(tmp_path / "usr/local/lib/systemd/system/podveil.service")
     done = subprocess.run(["systemd-analyze", "verify", "--man=no", unit], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
@@ -451,7 +451,7 @@ def test_installed(lab, tmp_path):
 
 
 def test_pods_with_tunnels_of_their_own(lab, both):
-    """A pod's VXLAN: the kernel leaves the checksum of what is inside to the device."""
+    """A pod's own VXLAN works: the kernel leaves the checksums of the inner packets to the device."""
     for more in ("noudpcsum", "udpcsum"):
         for pod, i, other in ((lab.pod_a, 1, 2), (lab.pod_b, 2, 1)):
             pod.run(f"ip link add inside type vxlan id 7 dstport 4799 local 10.0.{i}.2 remote 10.0.{other}.2 {more} && "

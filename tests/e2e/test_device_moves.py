@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What others do to the tunnel device while traffic passes: addresses, MTU, names, other network namespaces."""
+"""Other programs change the tunnel device while traffic passes: addresses, MTU, name, network namespace."""
 import os
 import random
 import subprocess
@@ -13,7 +13,7 @@ from traffic import counters, ping, transfer
 COMMAND = implementation("podveil")
 UDEVD = "/lib/systemd/systemd-udevd"
 
-# Receives datagrams and prints each one's length, in order; "listening" first.
+# Prints "listening", receives datagrams, and prints a line for each of them in order.
 RECEIVE = """
 import hashlib, socket, sys
 s = socket.socket(socket.AF_INET6 if ':' in sys.argv[1] else socket.AF_INET, socket.SOCK_DGRAM)
@@ -29,8 +29,8 @@ s.connect((sys.argv[1], 7003))
 for size in map(int, sys.argv[2:]):
     data = os.urandom(size); s.send(data); print(size, hashlib.sha256(data).hexdigest()); time.sleep(0.01)
 """
-# A connection on which both ends send all the time; prints "moved" whenever bytes came after a line on
-# standard input did. The other end echoes.
+# A connection on which both ends send all the time; the other end echoes. After each line on standard input,
+# it prints "moved" when more bytes have come.
 STREAM = """
 import os, selectors, socket, sys, time
 s = socket.create_connection((sys.argv[1], 7004), timeout=20); s.setblocking(False)
@@ -70,7 +70,7 @@ def both(lab):
 
 
 def deliver(source, sink, address, sizes):
-    """Datagrams one way; raises where one does not arrive whole."""
+    """Sends datagrams of these sizes one way; raises if one does not arrive whole."""
     receiver = sink.start(["python3", "-c", RECEIVE, address, str(len(sizes))])
     assert receiver.stdout.readline() == "listening\n"
     sent = source.run(["python3", "-c", SEND, address, *map(str, sizes)])
@@ -85,7 +85,7 @@ class Stream:
         assert self.process.stdout.readline() == "connected\n", self.process.communicate()[0]
 
     def moves(self):
-        """A mebibyte more comes back."""
+        """Waits until another mebibyte has come back."""
         self.process.stdin.write("\n")
         self.process.stdin.flush()
         os.set_blocking(self.process.stdout.fileno(), False)
@@ -97,10 +97,10 @@ def address_of(host, device="wg0"):
 
 
 def test_udevd_and_others_change_the_address(lab):
-    """udevd makes addresses anew that the kernel made; what was given it leaves. Whoever changes one is followed."""
+    """systemd-udevd leaves our device's MAC address alone, and the device follows other programs that change the address."""
     if not os.path.exists(UDEVD):
         pytest.skip("systemd-udevd is not there: make deps installs it")
-    # Late, as on a machine that starts.
+    # udevd is late, as on a machine that boots.
     lab.a.run("mkdir -p /run/udev/rules.d && echo 'SUBSYSTEM==\"net\", KERNEL==\"wg0*\", ACTION==\"add\", "
               "PROGRAM=\"/bin/sleep 0.3\"' > /run/udev/rules.d/70-late.rules")
     lab.a.start([UDEVD], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -120,7 +120,7 @@ def test_udevd_and_others_change_the_address(lab):
 
 
 def test_packets_above_the_mtu(lab):
-    """What peers with a larger MTU send arrives whole, as wireguard-go's does."""
+    """Packets from peers with a larger MTU arrive whole, as with wireguard-go."""
     left, right = Device(lab.a, COMMAND), Device(lab.b, implementation("wireguard-go-new"))
     lab.connect(left, right)
     lab.b.run("ip link set wg0 mtu 65430 && ip link set cali0 mtu 65500")
@@ -128,7 +128,7 @@ def test_packets_above_the_mtu(lab):
     sizes = [1392, 1393, 1394, 1400, 1412, 1413, 1450, 1500, 4000, 9000, 30000, 65000, 65372]
     deliver(lab.pod_b, lab.a, "10.0.1.1", sizes)
     deliver(lab.pod_b, lab.a, "fd00:1::1", [size - 20 for size in sizes])
-    # On to a pod with a large MTU, and to one with the usual.
+    # To a pod with the usual MTU, then to one with a large MTU.
     deliver(lab.pod_b, lab.pod_a, "10.0.1.2", sizes)
     lab.a.run("ip link set cali0 mtu 65500")
     lab.pod_a.run("ip link set eth0 mtu 65500")
@@ -150,7 +150,7 @@ def test_a_smaller_mtu_stops_no_connection(both, lab):
 
 
 def test_followed_into_another_namespace(both, lab):
-    """Name, MTU and address of a device that is elsewhere, and back."""
+    """Name, MTU and address are followed while the device is in another namespace, and when it comes back."""
     left, right = both
     lab.a.run(f"ip link set wg0 netns {lab.pod_a.pid}")
     lab.pod_a.run("ip addr add 10.0.1.2/32 dev wg0 && ip link set wg0 mtu 9000 up && "
@@ -164,7 +164,7 @@ def test_followed_into_another_namespace(both, lab):
     wait_for(lambda: ping(lab.pod_a, "10.0.2.2", count=1, deadline=1), "the address is followed")
     assert "allowed_ips4" in lab.a.run("ls /sys/fs/bpf/podveil/inside")
     lab.pod_a.run("ip link set inside mtu 1280")
-    # The MTU is what padding goes by, and segments where no classifier is.
+    # Padding depends on the MTU; so does the size of segments if there is no classifier.
     transfer(lab.pod_a, lab.pod_b, "10.0.2.2", 4)
     transfer(lab.pod_b, lab.pod_a, "10.0.1.2", 4)
     lab.pod_a.run(f"ip link set inside netns {lab.a.pid}")
@@ -177,7 +177,7 @@ def test_followed_into_another_namespace(both, lab):
 
 
 class Moves:
-    """Random changes of the left device in a lab with TCP and UDP traffic; after each, both flow."""
+    """Random changes of the left device, with TCP and UDP traffic; after each change, both still flow."""
 
     def __init__(self, lab, left, right, seed):
         self.lab, self.left, self.right = lab, left, right
@@ -224,7 +224,7 @@ class Moves:
 
     def wg(self, *arguments, stdin=None):
         wait_for(lambda: f"{self.name}.sock" in self.lab.a.run("ls /run/wireguard"), "the name is followed")
-        # wg(8) asks for sockets by name; it does not look for the device.
+        # wg(8) opens the socket of this name; it does not look for the device.
         self.lab.a.run(["wg", "set", self.name, *map(str, arguments)], stdin=stdin)
 
     def key(self):
@@ -270,7 +270,7 @@ def run_moves(seed, seconds):
 
 
 def test_any_sequence_of_changes():
-    """A few seconds of it; for longer: python3 test_device_moves.py SECONDS SEED."""
+    """Traffic flows after each of a random sequence of changes. To run it longer: python3 test_device_moves.py SECONDS SEED."""
     assert run_moves(7, 6)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Requests to the wg socket: long ones, contradictory ones, many at once, and whose socket it is."""
+"""Requests to the wg socket: long or contradictory ones, many at once, and sockets of two devices in one directory."""
 import contextlib
 import os
 import socket
@@ -17,7 +17,7 @@ SOCKET = "/var/run/wireguard/wg0.sock"
 
 @pytest.fixture(scope="module")
 def pair():
-    """(lab, left, right): one lab for all that leaves it as it was."""
+    """(lab, left, right): one lab for all tests that leave it as it was."""
     with Lab() as made:
         left, right = Device(made.a, COMMAND), Device(made.b, COMMAND)
         made.connect(left, right)
@@ -52,7 +52,8 @@ def resident(device):
 
 
 def test_a_request_is_a_sequence(pair):
-    """Removed and made again in one request; made, removed and made; changed only where it is."""
+    """The lines of a request take effect in order: a peer can be removed and made again in one request, and update_only
+    changes only a peer that exists."""
     lab, left, right = pair
     key = hexadecimal(right.public)
     again = f"endpoint=172.18.0.2:{PORT}\nallowed_ip=10.0.2.0/24\nallowed_ip=fd00:2::/64\n"
@@ -75,13 +76,14 @@ def configuration(private, peers):
 
 
 def test_a_hundred_thousand_allowed_ips():
-    """One peer with 140,000 of them; listed again; taken by another; and away. wireguard-go takes a second each."""
+    """A peer with 140,000 allowed IPs can be set, set again, lose them to another peer, and lose that peer, each in seconds.
+    wireguard-go takes a second for each step."""
     with Host("node") as node:
         device = Device(node, COMMAND)
         first, second = (node.run("wg genkey | wg pubkey").strip() for _ in range(2))
         ips = [f"10.{i >> 16}.{i >> 8 & 255}.{i & 255}/32" for i in range(140000)]
         for step, peers in (("setconf", [(first, ips)]),
-                            # More than there is room for, if what is there counted beside it.
+                            # Old and new ones together would be more than there is room for.
                             ("syncconf", [(first, ips)]),
                             ("syncconf", [(first, ips[:10]), (second, ips[10:])]),
                             ("syncconf", [(first, ips[:10])])):
@@ -93,7 +95,7 @@ def test_a_hundred_thousand_allowed_ips():
 
 
 def test_answers_that_nobody_takes(pair):
-    """Requests in a row, without reading: the next one waits until the answer is taken."""
+    """A client that sends requests and does not read answers costs no memory: the next request waits until it reads."""
     lab, left, _ = pair
     n = 6000
     keys = "".join(f"public_key={i:064x}\nallowed_ip=10.99.{i}.0/24\n" for i in range(1, 201))
@@ -101,7 +103,7 @@ def test_answers_that_nobody_takes(pair):
     before = resident(left)
     with connection(lab.a) as s:
         s.sendall(b"get=1\n\n" * n)
-        # Another client is answered, so ours has been, as far as it takes answers.
+        # Another client has an answer now, so the device has also handled our requests, as far as we read.
         assert ask(lab.a, "get=1\n\n").endswith("errno=0\n\n")
         assert resident(left) - before < 16 * 1024
         got, tail = 0, b""
@@ -118,7 +120,7 @@ def test_idle_clients_make_room(pair):
     lab, left, _ = pair
     with contextlib.ExitStack() as stack:
         idle = [stack.enter_context(connection(lab.a)) for _ in range(60)]
-        # The last one still counts: the ones that were there before it went.
+        # The newest connection still works; the oldest ones were closed.
         assert ask(lab.a, "get=1\n\n").endswith("errno=0\n\n")
         idle[-1].sendall(b"get=1\n\n")
         assert b"public_key" in idle[-1].recv(1 << 16)
@@ -127,7 +129,7 @@ def test_idle_clients_make_room(pair):
 
 
 def test_a_name_that_is_served_elsewhere(lab):
-    """Two network namespaces with one /run: a socket is never taken from whom it answers for."""
+    """If two network namespaces share one /run, a device never takes a socket that another device serves."""
     mine = Device(lab.a, COMMAND)
     lab.a.run("ip netns add other")
     other = lab.a.start(["nsenter", "--net=/run/netns/other", PODVEIL, "device", "wg1", "--foreground"],
@@ -142,12 +144,12 @@ def test_a_name_that_is_served_elsewhere(lab):
     assert "private_key=" in ask(lab.a, "get=1\n\n", "wg1")
     assert f"private_key={hexadecimal(mine.private)}" not in ask(lab.a, "get=1\n\n", "wg1")
     assert lab.a.run("ls -di /sys/fs/bpf/podveil/wg1") == pins
-    # When it ends, what is the other's stays.
+    # When it ends, the other device's socket stays.
     lab.a.run("ip link delete wg1")
     wait_for(lambda: not mine.pid(), "the renamed one ends")
     assert "private_key=" in ask(lab.a, "get=1\n\n", "wg1")
     assert not os.path.exists(f"/proc/{lab.a.pid}/root/run/wireguard/wg0.sock")
-    # Free again, and taken.
+    # When the name is free again, the device takes it.
     again = Device(lab.a, COMMAND)
     other.terminate()
     other.wait(10)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every command that README and docs/ print is run, as it stands there, and prints what they show, in shape."""
+"""Each command in README and docs/ runs exactly as printed there, and its output has the shape that they show."""
 import glob
 import os
 import re
@@ -15,8 +15,8 @@ from hosts import PODVEIL, ROOT, Failed, Host, wait_for
 
 PATH = os.path.dirname(PODVEIL) + ":" + os.environ["PATH"]
 
-# What would take too long here, or needs what is not here: only asked for, by the command that this returns. `make -n` fails
-# where a target or what it is made from is not there.
+# Commands that take too long here, or need what this machine lacks. The third member makes from such a command one that only
+# checks that it exists: `make -n` fails if a target or one of its sources does not exist.
 ONLY_ASKED_FOR = [
     (r"make( [a-z-]+)?( [A-Z]+=.*)?", "builds, or runs suites and measurements", lambda text: text.replace("make", "make -n", 1)),
     (r"python3 -m pytest .*", "a test that the suites run", lambda text: text + " --collect-only"),
@@ -28,7 +28,7 @@ def of(place):
 
 
 def test_every_block_is_run():
-    """By a test of the place that stands before it: whoever writes a command says where it runs."""
+    """Each block has a comment that says where it runs, and a test runs all blocks of that place."""
     assert len(doc_commands.blocks()) > 20
     for block in doc_commands.blocks():
         assert block.place in doc_commands.PLACES, f"{doc_commands.name(block)}: no <!-- run: PLACE --> before it, or no such place"
@@ -43,8 +43,8 @@ def test_every_block_is_run():
 # --- on this machine ---
 
 def shell(text, **environment):
-    """(exit code, what it prints)"""
-    # As a user has it: not with what the `make check` that runs this test hands on.
+    """Runs text in a shell; returns (exit code, output)."""
+    # As for a user, without the variables of the `make check` that runs this test.
     own = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")}
     done = subprocess.run(["bash", "-ec", text], cwd=ROOT, env={**own, "PATH": PATH, **environment}, text=True,
                           timeout=120, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
@@ -52,7 +52,7 @@ def shell(text, **environment):
 
 
 def alternative(text):
-    """The command that asks for this one; itself where it is run."""
+    """The command that only checks this one (ONLY_ASKED_FOR); or the command itself, if it can run here."""
     for pattern, _, ask in ONLY_ASKED_FOR:
         if re.fullmatch(pattern, text):
             return ask(text)
@@ -82,7 +82,7 @@ def test_machine(block, tmp_path):
 
 @pytest.fixture(scope="module")
 def lab():
-    """As `deploy/lab/lab up` makes it."""
+    """The cluster that `deploy/lab/lab up` makes."""
     with Cluster() as c:
         client, server = c.pod(c.nodes[1], "frontend-client"), c.pod(c.nodes[2], "backend-api")
         for node in c.nodes:
@@ -90,7 +90,7 @@ def lab():
         workload.backend(server)
         frontend = workload.frontend(client, server.address)
         assert frontend.stdout.readline()
-        # What it goes on to say nobody reads.
+        # Read and drop the rest of its output, so that it does not block.
         subprocess.Popen(["cat"], stdin=frontend.stdout, stdout=subprocess.DEVNULL)
         yield c
 
@@ -98,7 +98,7 @@ def lab():
 @pytest.fixture
 def in_plain(lab):
     lab.podveil("disable")
-    # Not only for now: with a device that lingers, a session may stand at once when it is switched on again.
+    # Wait until the devices are gone too: a lingering device may have a session at once when encryption is switched on again.
     wait_for(lambda: all(t["state"] == "off" for n in lab.nodes for t in n.agent.status()["tunnels"]),
              "nothing is encrypted, and no device is left", 40)
     yield lab
@@ -113,7 +113,7 @@ def encrypting(lab):
 
 @pytest.fixture
 def faulty(in_plain):
-    """worker2 has a firewall in the way, worker a pod whose packets do not fit."""
+    """On worker2, a firewall is in the way; on worker, a pod's packets are too large."""
     c = in_plain
     c.nodes[2].run("nft add table ip filter && nft add chain ip filter input '{ type filter hook input priority 0; }' && "
                    "nft add rule ip filter input udp dport 51820 drop")
@@ -161,7 +161,8 @@ def test_lab(block, encrypting):
 # --- without the lab's agents ---
 
 def test_standalone():
-    """The pages' agent on one of three nodes, whose store is where the pages say; then each page's other command."""
+    """The pages' agent command works on one of three nodes, with the store where the pages say. Then the pages' commands switch
+    encryption on and off."""
     begin = [b for b in doc_commands.blocks("standalone") if b.text.startswith("podveil agent")]
     switches = [b for b in doc_commands.blocks("standalone") if b not in begin]
     assert len(begin) == 2 and len({b.text for b in begin}) == 1 and len(switches) == 2
@@ -192,7 +193,7 @@ def test_standalone():
 
 @of("etcd")
 def test_etcd(block, tmp_path):
-    """The user that the pages make is one that Podveil can be."""
+    """Podveil can use the etcd user that the pages create."""
     with Host("etcd") as host:
         etcd = Etcd(host, str(tmp_path), "127.0.0.1", secure=False)
         host.run(["bash", "-ec", block.text], env=etcd.admin)
@@ -216,7 +217,7 @@ def test_host(block):
 # --- what pages point to ---
 
 def anchors(page):
-    """As GitHub names the headings of a page."""
+    """GitHub's anchors for the headings of a page."""
     with open(os.path.join(ROOT, page)) as f:
         titles = [line.lstrip("#").strip() for line in f if re.match(r"#+ ", line)]
     return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
@@ -224,7 +225,7 @@ def anchors(page):
 
 @pytest.mark.parametrize("page", doc_commands.pages())
 def test_what_a_page_points_to_is_there(page):
-    """Links, with their headings, and the files that are named in the text."""
+    """The targets of a page's links exist, with their headings, and so do the files that the text names."""
     with open(os.path.join(ROOT, page)) as f:
         text = re.sub(r"^```.*?^```", "", f.read(), flags=re.M | re.S)
     for link in re.findall(r"\]\(([^)\s]+)\)", text):
@@ -240,7 +241,7 @@ def test_what_a_page_points_to_is_there(page):
 
 @pytest.mark.parametrize("page", doc_commands.pages())
 def test_commands_within_the_text_are_right(page):
-    """Subcommands and options of podveil, targets of make, as they are named between backticks."""
+    """The subcommands and options of podveil and the make targets that a page names between backticks exist."""
     with open(os.path.join(ROOT, page)) as f:
         text = re.sub(r"^```.*?^```", "", f.read(), flags=re.M | re.S)
     for subcommand, rest in re.findall(r"`podveil ([a-z]+)([^`|)]*)", text):
@@ -254,7 +255,7 @@ def test_commands_within_the_text_are_right(page):
 
 
 def test_messages_that_are_explained_are_messages_of_ours():
-    """Of what one may see (docs/troubleshooting.md), what the log or a command says is in the code."""
+    """The messages of log and commands that docs/troubleshooting.md explains are in the code."""
     code = ""
     for path in glob.glob(os.path.join(ROOT, "user/**/*.c"), recursive=True):
         with open(path) as f:

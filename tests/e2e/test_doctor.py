@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""podveil doctor, on nodes that are well and on one that is sick."""
+"""podveil doctor on healthy nodes and on one with problems."""
 import json
 import re
 import subprocess
@@ -31,7 +31,7 @@ def test_doctor(cluster):
         assert re.search(line, done.stdout, re.M), done.stdout
     done = sick.run([PODVEIL, "doctor", "--uplink", "eth0"], check=False)
     assert re.search(r"^note +rp_filter", done.stdout, re.M), done.stdout
-    # Around the node: pods whose packets are too large, a firewall, a peer that is silent.
+    # Problems outside the agent: a pod whose packets are too large, a firewall, a silent peer.
     c.configure(wireguardMTU=None)
     write_record(c, {"name": "silent", "ipv4": "172.18.0.99", "podCIDRs": ["10.99.0.0/24"],
                      "wireguardPublicKey": "/2SvAih31XdL9qORFXcuxgHFHHO9sDmv0WZqk4kssE0="})

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Settings and records that cannot be: they are named, and the last good ones stay."""
+"""Invalid settings and records are reported, and the last valid ones stay in force."""
 import json
 import os
 import re
@@ -9,7 +9,7 @@ from lab import PODVEIL, wait_for
 
 
 def every_setting(node):
-    """{name: what it may be}, as --help has it."""
+    """{name: allowed values}, from --help."""
     return dict(re.findall(r"^  --(\w+) .*\(([^()]*); default [^()]*\)$", node.run([PODVEIL, "agent", "--help"]), re.M))
 
 
@@ -42,16 +42,16 @@ def test_bad_settings_are_refused_and_the_last_good_ones_stay(cluster):
         assert "51900" in worker.run("wg show wireguard.cali listen-port")
         c.configure(**{name: None, "wireguardListeningPort": 51900, "wireguardEnabled": True})
         wait_for(lambda: not worker.agent.status()["refused"], "nothing is refused any more")
-    # What is refused cannot write lines of its own into the log.
+    # A refused value cannot add lines to the log.
     c.configure(wireguardInterfaceName="x\npodveil: level=info event=forged\x1b[31m")
     wait_for(lambda: worker.agent.status()["refused"], "refused")
     assert "forged" in worker.agent.log() and "\npodveil: level=info event=forged" not in worker.agent.log()
     c.configure(wireguardInterfaceName=None)
     wait_for(lambda: not worker.agent.status()["refused"], "nothing is refused any more")
-    # Changed for standing peers, too.
+    # A new keepalive also applies to existing peers.
     c.configure(wireguardKeepAlive="25s")
     wait_for(lambda: "every 25 seconds" in worker.run("wg show wireguard.cali"), "the keepalive follows")
-    # Each that there is, with what is no setting's value. Status says so: the log's limit holds lines back by now.
+    # Each setting, with a value that is invalid for all. We look at the status, because the log is rate-limited by now.
     settings = every_setting(worker)
     assert len(settings) > 20
     for name, needs in settings.items():
@@ -60,7 +60,7 @@ def test_bad_settings_are_refused_and_the_last_good_ones_stay(cluster):
         c.configure(**{name: None})
     c.configure(wireguardListeningPort=51900, wireguardEnabled=True, wireguardKeepAlive="25s")
     wait_for(lambda: not worker.agent.status()["refused"], "nothing is refused any more")
-    # A document that is none leaves everything as it is.
+    # An unreadable document changes nothing.
     with open(os.path.join(c.store, "config/default.json"), "w") as f:
         f.write("{ half")
     wait_for(lambda: "default.json" in worker.agent.log().split("setting refused")[-1], "it is named")
@@ -89,7 +89,7 @@ def test_bad_records_are_named_and_others_go_on(cluster):
         f.write("not ours")
     for name in bad:
         wait_for(lambda: f"/{name} " in worker.agent.log(), f"{name} is named")
-    # A peer's record that breaks stays in force as it was; one that is gone is gone.
+    # If a peer's record becomes invalid, its last valid version stays in force; if it is deleted, it ends.
     good = record(c, c.nodes[2])
     with open(os.path.join(nodes, "zz-peer.json"), "w") as f:
         json.dump({"name": "zz-peer", "ipv4": "172.18.0.88", "podCIDRs": ["10.88.0.0/24"]}, f)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""guard and shield on every device by which packets leave the node, first there, whatever others do. What is sent here
-goes past routing (AF_PACKET), so that nothing but the filters can stop it."""
+"""guard and shield are on each device by which packets leave the node, and run first, whatever other programs do. The tests
+send around routing (AF_PACKET), so that only these filters can stop a packet."""
 import json
 import re
 import subprocess
@@ -11,7 +11,7 @@ from agents import FILTERS, enable, get, guard
 from lab import PODVEIL, Capture, wait_for
 from test_prometheus import samples
 
-# Sends what it reads, a frame a line.
+# Sends the frames that it reads, one per line.
 SEND = """
 import socket, sys
 s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW); s.bind((sys.argv[1], 0))
@@ -23,7 +23,7 @@ TAG = b"leak-by-raw-frame "
 
 
 def wrapped(inner, outer, frame, kind):
-    """A pod's packet in every wrapping that a generator makes."""
+    """A pod's packet in each kind of wrapping."""
     from scapy.contrib.geneve import GENEVE, GeneveOptions
     from scapy.layers.inet import IP, UDP, fragment
     from scapy.layers.l2 import GRE, Dot1Q
@@ -45,7 +45,7 @@ def wrapped(inner, outer, frame, kind):
 
 
 def frames(here, there, node, other, pods):
-    """What must not pass, as it is on the cable."""
+    """The frames that must not pass, as bytes."""
     from scapy.layers.inet import IP, UDP, fragment
     from scapy.layers.inet6 import IPv6, IPv6ExtHdrDestOpt, IPv6ExtHdrFragment, IPv6ExtHdrHopByHop, fragment6
     from scapy.layers.l2 import Ether
@@ -66,19 +66,19 @@ def mac(node, device):
 
 
 def send(node, device, there, node_address, other, pods):
-    """How many frames were sent."""
+    """Sends all frames by a device; returns how many."""
     all_of_them = frames(mac(node, device), there, node_address, other, pods)
     node.run(["python3", "-c", SEND, device], stdin="\n".join(f.hex() for f in all_of_them))
     return len(all_of_them)
 
 
 def devices(node):
-    """{name: does the guard stand there?}"""
+    """{device: whether the guard is attached there}"""
     return {d["device"]: d["stands"] for d in guard(node)["devices"]}
 
 
 def add_uplink(c, node, index=1):
-    """A second one, as somebody would plug it in."""
+    """Adds a second uplink, as if a cable were plugged in."""
     c.switch.run("ip link show br1 >/dev/null 2>&1 || (ip link add br1 type bridge mcast_snooping 0 && ip link set br1 up "
                  "&& ip addr add 172.19.0.1/16 dev br1)")
     c.switch.run(f"ip link add second{node.index} type veth peer name eth{index} netns {node.pid} && "
@@ -91,12 +91,12 @@ OVERLAY_MAC = "66:00:00:00:00:02"  # of the other node; the overlay knows where 
 
 
 def nothing_leaves(c, node, device, port):
-    """All wrappings, sent by this device: none is seen at the other end of the cable."""
+    """Sends all wrappings by this device and checks that none is seen at the other end of the cable."""
     capture = Capture(c.switch, port)
     before = guard(node)["dropLeak"]
     n = send(node, device, OVERLAY_MAC, node.address, "172.18.0.4", PODS)
     wait_for(lambda: guard(node)["dropLeak"] == before + n, f"{n} are dropped on {device}")
-    # The cable works: this one is seen.
+    # The cable works: this frame is seen.
     last = bytes.fromhex(OVERLAY_MAC.replace(":", "") + mac(node, device).replace(":", "")) + b"\x88\xb5the last"
     node.run(["python3", "-c", SEND, device], stdin=last.ljust(60, b".").hex())
     wait_for(lambda: b"the last" in read(capture), "the last one is seen")
@@ -119,7 +119,7 @@ def test_nothing_leaves_by_any_device(cluster):
     nothing_leaves(c, worker, "eth0", "port1")
     nothing_leaves(c, worker, "eth1", "second1")
     nothing_leaves(c, worker, "vxlan.calico", "port1")
-    # The default route moves; then the first uplink goes, and comes again as another device.
+    # The default route moves; then the first uplink is removed and comes back as another device.
     worker.run("ip route replace default via 172.19.0.1 dev eth1")
     wait_for(lambda: worker.agent.status()["uplink"] == "eth1", "the agent follows the default route")
     nothing_leaves(c, worker, "eth0", "port1")
@@ -147,7 +147,7 @@ def test_nothing_leaves_by_any_device(cluster):
 
 
 def test_nothing_comes_in(cluster):
-    """A stranger on either network speaks for a remote pod, in every wrapping."""
+    """On both uplinks, packets from a stranger that pretend to come from a remote pod are dropped, in each wrapping."""
     c, worker2 = cluster, cluster.nodes[2]
     c.configure(podveilStrictMode=True)
     enable(c)
@@ -182,7 +182,7 @@ def test_somebodys_filter_before_ours(cluster, side):
     text = get(worker, "/metrics")[1]
     assert samples(text, "podveil_guard_displaced_total") == {"": 1}
     assert samples(text, "podveil_guard_device") == {'device="eth0",method="tcx"': 1, 'device="vxlan.calico",method="tcx"': 1}
-    # tc's filters come after TCX, and nothing that tc deletes is ours.
+    # tc's filters run after TCX programs, and tc cannot delete ours.
     worker.run("tc qdisc add dev eth0 clsact && tc filter add dev eth0 egress prio 1 matchall action ok || true")
     if side == "egress":
         nothing_leaves(c, worker, "eth0", "port1")
@@ -193,7 +193,7 @@ def test_somebodys_filter_before_ours(cluster, side):
     assert stranger.wait(timeout=60) == 0
 
 
-# A datagram every half millisecond, numbered; ends with its input.
+# Sends a numbered datagram each half millisecond until its input ends.
 FLOW = """
 import select, socket, sys, time
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.connect((sys.argv[1], 5555)); n = 0
@@ -211,7 +211,7 @@ print(n)
 
 
 def test_switching_on_and_off_loses_nothing_of_others(cluster):
-    """What a node sends past Podveil does not notice that the guard comes, becomes strict, and goes."""
+    """Traffic that Podveil does not handle loses nothing when the guard is attached, becomes strict, and is removed."""
     c, worker = cluster, cluster.nodes[1]
     counting = c.switch.start(["python3", "-c", COUNT])
     assert counting.stdout.readline() == "ready\n"

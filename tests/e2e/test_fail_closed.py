@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Nothing leaves in plain: strict mode, agents that end, stores that say nothing."""
+"""Nothing leaves in plain: with strict mode, when agents end, and when a store does not answer."""
 import json
 import os
 import subprocess
@@ -13,7 +13,7 @@ from workload import Steady
 
 
 def test_strict_mode_leaks_nothing(cluster):
-    """From the first packet on, over everything that happens to an agent and its device."""
+    """In strict mode, no packet leaves in plain from the start, whatever happens to the agent and its device."""
     c, worker = cluster, cluster.nodes[1]
     c.configure(podveilStrictMode=True, podveilStrictCIDRs=["10.244.0.0/16", "fd00:10:244::/48"])
     enable(c)
@@ -31,8 +31,8 @@ def test_strict_mode_leaks_nothing(cluster):
         wait_for(c.encrypted, f"encrypting again after: {breaking}", 10)
     pin = "/sys/fs/bpf/podveil/guard/guard_counters"
     wait_for(lambda: worker.run(f"ls {pin} 2>/dev/null || true"), "the pins are back")
-    # The guard stands without the agent and without the first line (test_first_line.py): what loses its way into the
-    # tunnel does not leave.
+    # The guard works without the agent and without the first line (test_first_line.py): packets that miss the tunnel do
+    # not leave.
     worker.agent.kill()
     worker.run("ip rule del priority 99; ip rule del priority 100; nft delete table inet podveil")
     dropped = f"bpftool -j map dump pinned {pin}"
@@ -54,7 +54,7 @@ def test_strict_mode_leaks_nothing(cluster):
 
 
 def test_plaintext_does_not_come_in(cluster):
-    """Somebody on the network who speaks in the name of a remote pod."""
+    """In strict mode, plaintext from a stranger that pretends to be a remote pod does not reach a pod."""
     c, worker2 = cluster, cluster.nodes[2]
     c.configure(podveilStrictMode=True)
     enable(c)
@@ -84,7 +84,7 @@ def test_kill_9_under_traffic(cluster):
     capture = Capture(worker, "eth0")
     steady = Steady(c.client, c.server.address, rate=200)
     worker.agent.kill()
-    # Nobody is there: the tunnel's packets are dropped, not sent in the clear.
+    # Without the agent, the tunnel's packets are dropped, not sent in plain.
     assert ping(c.client, c.server.address, count=2, deadline=1) == 0
     before = counters(worker, "wireguard.cali")
     assert before["drop_no_socket"] > 0
@@ -96,7 +96,7 @@ def test_kill_9_under_traffic(cluster):
     leaked, _ = judge(capture)
     assert not leaked
     assert outcome["failed"] == 0, outcome
-    # It counts on where the other ended.
+    # It continues the counters of the killed agent.
     assert counters(worker, "wireguard.cali")["drop_no_socket"] >= before["drop_no_socket"]
 
 
@@ -119,7 +119,7 @@ def test_sigterm_stays_closed_and_cleanup_removes_all(cluster):
 
 
 def test_a_store_that_says_nothing_switches_nothing_off(cluster):
-    """Not mounted when an agent starts that remembers nothing: the tunnel stays closed until the store speaks."""
+    """An agent without memory that starts while its store is not mounted keeps the tunnel closed until the store is back."""
     c, worker = cluster, cluster.nodes[1]
     enable(c)
     worker.agent.kill()
@@ -138,7 +138,7 @@ def test_a_store_that_says_nothing_switches_nothing_off(cluster):
 
 
 def test_strict_mode_waits_for_no_session():
-    """What is for a peer that has not answered yet goes into the tunnel, and waits there; it is not refused."""
+    """In strict mode, packets for a peer that has not answered yet wait in the tunnel; they are not refused."""
     with Cluster(1) as c:
         node = c.nodes[0]
         c.configure(wireguardEnabled=True, podveilStrictMode=True, podveilStrictCIDRs=["10.244.0.0/16"])
@@ -151,7 +151,8 @@ def test_strict_mode_waits_for_no_session():
 
 
 def test_a_range_that_two_claim_is_not_reached_in_plain():
-    """A node that was just booted knows of no proof; one hostile record does not make it send in plain."""
+    """A freshly booted node does not know yet which node proved its range. A hostile record that claims the same range does
+    not make it send in plain."""
     with Cluster(2) as c:
         fresh, victim = c.nodes
         client, server = c.pod(fresh, "client"), c.pod(victim, "server")
@@ -167,7 +168,7 @@ def test_a_range_that_two_claim_is_not_reached_in_plain():
         assert "Unreachable" in client.run(f"ping -n -c 1 -W 1 {server.address}", check=False).stdout
         refused = fresh.agent.status()["recordsRefused"]
         assert {r["node"] for r in refused if r["reason"] == "range_contested"} == {"hostile", victim.name}
-        # Who gives it up, ends it.
+        # The conflict ends when one of the two gives the range up.
         os.unlink(os.path.join(c.store, "nodes", "hostile.json"))
         wait_for(lambda: ping(client, server.address, count=1, deadline=1), "and reached again")
         leaked, _ = judge(capture)
@@ -175,10 +176,10 @@ def test_a_range_that_two_claim_is_not_reached_in_plain():
 
 
 def test_strict_mode_encrypts_nothing_without_its_guard():
-    """Where the guard cannot be made, nothing is steered, no key is published, and the first line stands."""
+    """If the guard cannot be attached, nothing is encrypted, no key is published, and the first line is in force."""
     with Cluster(2) as c:
         node = c.nodes[0]
-        # Others have all the places on the uplink.
+        # Other programs have all the places on the uplink.
         others = node.start(["python3", FILTERS, "stand", "eth0", "egress", "63"], stdin=subprocess.PIPE)
         assert others.stdout.readline() == "stands\n"
         c.configure(wireguardEnabled=True, podveilStrictMode=True, podveilStrictCIDRs=["10.244.0.0/16"])

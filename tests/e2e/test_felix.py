@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""podveil doctor beside Calico's Felix. Of a process it looks at name, arguments and environment alone; the real Felix is in
-tests/felix, and what it leaves in a cluster in tests/kubernetes/test_felix_objects.py."""
+"""podveil doctor beside Calico's Felix. doctor looks only at the name, arguments and environment of a process, so an imitation
+is enough here. The real Felix runs in tests/vm; for its objects in a cluster, see tests/kubernetes/test_felix_objects.py."""
 import json
 import os
 import re
@@ -11,12 +11,12 @@ import pytest
 
 from hosts import PODVEIL, ROOT, Host, wait_for
 
-# What users are told to apply is what doctor is content with.
+# The environment from the patch that we tell users to apply. doctor must accept it.
 with open(os.path.join(ROOT, "deploy/kubernetes/calico/calico-node.patch.yaml")) as f:
     APART = dict(re.findall(r'- name: (FELIX_\w+)\n +value: "?([^"\n]+)"?', f.read()))
 
 
-# What agents of deploy/kubernetes/plain have in their environment.
+# The environment of agents of deploy/kubernetes/plain.
 with open(os.path.join(ROOT, "deploy/kubernetes/plain/kustomization.yaml")) as f:
     PLAIN = dict(re.findall(r'name: (PODVEIL_\w+), value: "?([^"}\n]+)"?}', f.read()))
 
@@ -28,7 +28,7 @@ def doctor(host, **env):
 
 @pytest.fixture
 def calico_node(tmp_path):
-    """Starts a process as calico-node's Felix is one."""
+    """Starts a process that looks like calico-node's Felix."""
     program = str(tmp_path / "calico-node")
     shutil.copy("/bin/bash", program)
     started = []
@@ -37,7 +37,7 @@ def calico_node(tmp_path):
         for p in started:
             p.kill()
             p.wait()
-        # The shell stays, and is what it is called.
+        # `read` is a builtin, so the process stays a shell with the name and arguments of Felix.
         started.append(subprocess.Popen([program, "-c", "read x", "-felix"], stdin=subprocess.PIPE,
                                         env={"PATH": os.environ["PATH"], **env}))
         wait_for(lambda: b"-felix" in open(f"/proc/{started[-1].pid}/cmdline", "rb").read(), "it runs")
@@ -69,13 +69,14 @@ def test_plain_manifests_keep_apart_from_any_felix(calico_node):
         calico_node()
         assert doctor(host)["verdict"] == "BAD"
         assert len(PLAIN) == 4 and doctor(host, **PLAIN)["verdict"] == "ok"
-        # One that is told to take these, though.
+        # A Felix that is configured to use our tables is a conflict.
         calico_node(FELIX_ROUTETABLERANGES="1-250,9000-10000")
         assert "FELIX_ROUTETABLERANGES" in doctor(host, **PLAIN)["found"]
 
 
 def test_felix_is_found_by_what_it_leaves():
-    """As from a DaemonSet, whose PID namespace is another than Felix's."""
+    """doctor finds Felix by its nftables and iptables chains. A DaemonSet does not see Felix's process, which is in another PID
+    namespace."""
     with Host("node") as host:
         for make, trace in (
                 ("nft add table ip filter; nft add chain ip filter cali-FORWARD", "chain cali-FORWARD"),

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Strict mode's first line, routing and nftables, without the second one: guard and shield are taken away, the agent is
-killed, and nothing passes all the same. Each test ends with its control: without the first line, too, all of it passes."""
+"""Strict mode's first line (routing and nftables) without the second one: the agent is killed, guard and shield are removed,
+and still nothing passes. Each test ends with a control: without the first line too, all of it passes."""
 import os
 import re
 import time
@@ -16,7 +16,8 @@ ROUTES = f"ip route show table {TABLE}; ip -6 route show table {TABLE}"
 NFT = "nft list table inet podveil"
 STRICT = {"podveilStrictMode": True, "podveilStrictCIDRs": ["10.244.0.0/16", "fd00:10:244::/48"]}
 
-# Sends each flow so many times: "FLOW ADDRESS MARK DEVICE", mark 0 and device - for none. Each datagram bears its flow.
+# Sends datagrams of each flow so many times: "FLOW ADDRESS MARK DEVICE"; 0 is no mark, - is no device. Each datagram contains
+# the name of its flow.
 SEND = """
 import socket, sys
 for _ in range(int(sys.argv[1])):
@@ -31,8 +32,8 @@ for _ in range(int(sys.argv[1])):
         s.close()
 """
 
-# A tunnel that the kernel knows nothing of: what is routed into tun0 leaves in IPIP, GRE and Geneve, and what comes in
-# these (and in IPv6's likes of them) comes out of it.
+# A tunnel that the kernel does not know: packets that are routed into tun0 leave in IPIP, GRE and Geneve. Packets that arrive
+# in these (and in the same for IPv6) come out of tun0.
 WRAPPER = """
 import fcntl, os, select, socket, struct, sys
 own, far = sys.argv[1:]
@@ -62,7 +63,7 @@ while True:
 
 
 class World:
-    """The cluster, seen from its second node: .worker, with a second uplink and other people's tunnels."""
+    """The cluster with a second uplink and foreign tunnels on its second node, .worker."""
 
     def __init__(self, cluster):
         self.c = c = cluster
@@ -71,7 +72,7 @@ class World:
         self.server = c.pod(c.nodes[0], "server")
         for node in c.nodes:
             c.start_agent(node)
-        # One publishes ranges and no key.
+        # One node publishes ranges and no key.
         c.configure(node=self.keyless.name, wireguardEnabled=False)
         c.configure(**STRICT)
         enable_two(c)
@@ -79,7 +80,7 @@ class World:
         wrapper = self.worker.start(["python3", "-c", WRAPPER, self.worker.address, self.keyless.address])
         assert wrapper.stdout.readline() == "ready\n"
         self.worker.run(
-            # Nothing else keeps anything out.
+            # Reverse-path filters are off, so that nothing else drops packets.
             "for d in all default eth0 vxlan.calico tun0; do sysctl -qw net.ipv4.conf.$d.rp_filter=0; done; "
             "ip link set tun0 up; ip link add vx9 type vxlan id 9 dstport 9999 local 172.18.0.3 dev eth0 && "
             "ip link set vx9 up && bridge fdb append 00:00:00:00:00:00 dev vx9 dst 172.18.0.4 && "
@@ -87,13 +88,13 @@ class World:
             "ip neigh add 10.244.70.7 lladdr 66:00:00:00:00:99 dev vx9 && "
             "ip neigh add fd00:10:244:70::7 lladdr 66:00:00:00:00:99 dev vx9 && "
             "ip route add 198.51.100.0/24 dev tun0 && ip route add 10.244.72.0/24 dev tun0 && ip -6 route add fd00:10:244:72::/64 dev tun0 && "
-            # Who is bound to a device reaches for them right there.
+            # A socket that is bound to a device finds these addresses there.
             "ip neigh add 10.244.2.7 lladdr 66:00:00:00:00:98 dev eth0; "
             "ip -6 route add fd00:10:244:2::7 dev eth0 metric 9; "
             "ip neigh add fd00:10:244:2::7 lladdr 66:00:00:00:00:98 dev eth0")
 
     def second_uplink(self):
-        """Made anew each time; the ways over it, too."""
+        """Makes the second uplink, and the routes over it, anew."""
         self.c.switch.run("ip link del second 2>/dev/null; ip link add second type veth peer name eth1 netns "
                           f"{self.worker.pid} && ip link set second up && ip addr add 192.0.2.1/24 dev second")
         self.worker.run("ip link set eth1 up && ip addr add 192.0.2.2/24 dev eth1 && "
@@ -103,8 +104,8 @@ class World:
                         "ip neigh add fd00:10:244:71::7 lladdr 66:00:00:00:00:98 dev eth1")
 
     def flows(self, host):
-        """What is to be sent: to the peer without a key, to nobody's pods over VXLAN on another port, over the second
-        uplink, in IPIP and the like; of a host marked and bound to devices as well."""
+        """The flows to send: to the peer without a key; to unknown pods over VXLAN on another port, over the second uplink, and
+        in IPIP and the like. From a host, also with a mark and from sockets bound to devices."""
         numbers = [("2", "keyless"), ("70", "vxlan"), ("71", "second"), ("72", "wrapped")]
         for number, name in numbers:
             for family, address in (("4", f"10.244.{number}.7"), ("6", f"fd00:10:244:{number}::7")):
@@ -122,28 +123,29 @@ class World:
             host.run(["python3", "-c", SEND, str(times), *flows])
 
     def chatter(self):
-        """The same, without an end."""
+        """Sends the same flows without end."""
         return [host.start(["python3", "-c", SEND, "1000000", *self.flows(host is self.worker)])
                 for host in (self.client, self.worker)]
 
     def capture(self):
-        """Of all that comes to the other ends of both uplinks, also of one that is made anew meanwhile."""
-        # By default the ring would hold eight packets of that device.
+        """Captures at the other ends of both uplinks, also if one is made anew meanwhile."""
+        # With the default size, the ring of the device "any" holds only eight packets.
         return [Capture(self.c.switch, "any", "-s 512 -B 32768 udp or ip proto 4 or ip proto 41 or ip proto 47")]
 
     def seen(self, captures):
-        """The flows whose datagrams are in there, however wrapped; when what was sent later was seen as well."""
+        """The flows whose datagrams were captured, in any wrapping. First sends allowed datagrams and waits until these were
+        captured, so that all earlier ones were too."""
         last = {"last-first": "172.18.0.4", "last-second": "192.0.2.1", "last-wrapped": "198.51.100.7"}
         self.worker.run(["python3", "-c", SEND, "1", *(f"{flow} {to} 0 -" for flow, to in last.items())])
-        # Geneve is the last one of the three wrappings.
+        # Geneve is the last of the three wrappings.
         wait_for(lambda: set(last) <= set(flows_of(captures)) and
                  re.search(rb"\x17\xc1.{0,80}<last-wrapped>", content(captures[0]), re.S), "what may leave is seen")
         return seen(captures) - set(last)
 
     def remove_second_line(self):
-        """The agent, and guard and shield; what it made of the first line stays."""
+        """Kills the agent and removes guard and shield; the first line stays."""
         self.worker.agent.kill()
-        # As TC filters, and as links that their pins hold.
+        # They are TC filters, or links that are held by their pins.
         self.worker.run("rm -rf /sys/fs/bpf/podveil/guard; for d in $(ls /sys/class/net); do case $d in wg*|wire*) ;; *) "
                         "tc qdisc del dev $d clsact 2>/dev/null;; esac; done; true")
 
@@ -153,7 +155,7 @@ class World:
 
 
 def enable_two(c):
-    """Two of the three have keys."""
+    """Switches encryption on; two of the three nodes have keys."""
     c.podveil("enable")
     wait_for(lambda: c.encrypted(c.nodes[:2]), "both encrypt")
 
@@ -170,7 +172,7 @@ def content(capture):
 
 
 def flows_of(captures):
-    """The flows that the datagrams in the files bear, as often as they do."""
+    """The flow of each captured datagram."""
     return [m.decode() for capture in captures for m in re.findall(rb"<([\w-]+)>", content(capture))]
 
 
@@ -188,7 +190,7 @@ def world():
 
 @pytest.fixture
 def w(world):
-    """With agent and all lines, whatever the test before left."""
+    """The world with its agent and both lines, whatever the test before has left."""
     if world.worker.agent.process.poll() is not None:
         world.restart()
     wait_for(lambda: first_line(world) == (True, True), "the first line stands")
@@ -213,7 +215,7 @@ def test_nothing_leaves(w):
                 and "drop" in worker.run(NFT, check=False).stdout and first_line(w) == (True, True)
                 and w.c.encrypted(w.c.nodes[:2]))
 
-    # With the agent: whatever somebody does, and however fast he is.
+    # With the agent, nothing passes, whatever other programs change, and however fast.
     captures, chatter = w.capture(), w.chatter()
     for breaking in ("tc qdisc del dev eth0 clsact; true", "ip route replace default via 192.0.2.1", "ip link del eth1",
                      mark.format("a", "filter", "prerouting", "a"), mark.format("b", "route", "output", "b"),
@@ -225,32 +227,32 @@ def test_nothing_leaves(w):
         if "default" in breaking:
             worker.run("ip route replace default via 172.18.0.1")
         wait_for(stands, f"put back after: {breaking}")
-    # Without the agent and the second line, while all of it goes on.
+    # Without the agent and the second line, while traffic continues.
     w.remove_second_line()
     w.send()
     worker.run("ip route replace default via 192.0.2.1; ip link del eth1")
     w.second_uplink()
     w.send()
-    # A rule of somebody else in front of ours does not concern nftables.
+    # A foreign rule in front of ours has no effect on nftables.
     worker.run("ip rule add priority 50 lookup main; ip -6 rule add priority 50 lookup main")
     w.send()
     worker.run("ip rule del priority 50; ip -6 rule del priority 50; ip route replace default via 172.18.0.1")
     stop(chatter)
     assert not (found := w.seen(captures)), found
-    # The half that is nftables' is put back, too. Meanwhile the guard is alone with who says by which device he sends.
+    # The agent also puts the nftables part back. Meanwhile, only the guard stops sockets that are bound to a device.
     w.restart()
     captures, chatter = w.capture(), w.chatter()
     worker.run("nft flush ruleset")
     wait_for(stands, "put back after nft flush ruleset")
     stop(chatter)
     assert not (found := w.seen(captures)), found
-    # What routing does not decide: who says by which device. That is why nftables is part of it.
+    # Routing cannot stop sockets that are bound to a device. That is why nftables is part of the first line.
     w.remove_second_line()
     worker.run("nft delete table inet podveil")
     captures = w.capture()
     w.send()
     assert (found := w.seen(captures)) == {f for f in flows if f.startswith("bound")}, found
-    # The control: without either, everything leaves.
+    # The control: without both, everything leaves.
     worker.run("ip rule del priority 99; ip -6 rule del priority 100; ip rule del priority 100")
     captures = w.capture()
     w.send()
@@ -260,7 +262,7 @@ def test_nothing_leaves(w):
 
 # --- inwards ---
 
-# Sends every wrapping of a packet of each remote source to each destination: "FORM SOURCE DESTINATION" is its payload.
+# Sends a packet from each remote source to each destination, in each wrapping. Its payload is "FORM SOURCE DESTINATION".
 FORGE = """
 import itertools, sys
 from scapy.all import *
@@ -348,7 +350,7 @@ for n, d in enumerate(a for a in destinations if ":" not in a):
 print(sent)
 """
 
-# Prints the forms that came, a line each, until it is killed.
+# Prints the payloads that it receives, one per line, until it is killed.
 HEAR = """
 import re, select, socket, sys
 s = [socket.socket(f, socket.SOCK_DGRAM) for f in (socket.AF_INET, socket.AF_INET6)]
@@ -362,7 +364,7 @@ while True:
 
 
 def forge(w):
-    """Sends all forms and returns those that were heard by pod or node, or came into the pod at all."""
+    """Sends all forms; returns those that the pod or the node received, or that came into the pod at all."""
     listeners = [host.start(["python3", "-c", HEAR]) for host in (w.client, w.worker)]
     for process in listeners:
         assert process.stdout.readline() == "ready\n"
@@ -385,12 +387,13 @@ def forge(w):
 
 
 def test_nobody_is_heard_in_a_pods_name(w):
-    """Every wrapping, and what cannot be parsed: nothing reaches a pod or the node that did not come by the tunnel."""
+    """A packet that pretends to come from a remote pod, but did not come through the tunnel, reaches neither a pod nor the node.
+    This holds for each wrapping, and for packets that cannot be parsed."""
     assert forge(w) == set()
     w.remove_second_line()
     assert forge(w) == set()
     assert int(re.search(r"counter inward \{\s+packets (\d+)", w.worker.run(NFT)).group(1)) > 20
-    # What comes by the tunnel, and what the node's own pods say, is heard.
+    # Packets from the tunnel and from the node's own pods arrive.
     w.restart()
     hear = w.client.start(["python3", "-c", HEAR])
     assert hear.stdout.readline() == "ready\n"
@@ -398,7 +401,7 @@ def test_nobody_is_heard_in_a_pods_name(w):
         source.run(["python3", "-c", SEND, "1", f"{flow} {w.client.address} 0 -"])
         assert hear.stdout.readline().startswith(flow)
     hear.kill()
-    # The control: without either line, nearly all is heard.
+    # The control: without both lines, nearly all arrive.
     w.remove_second_line()
     w.worker.run("nft delete table inet podveil; ip rule del priority 99; ip rule del priority 100; "
                  "ip -6 rule del priority 100")
@@ -413,7 +416,8 @@ def test_nobody_is_heard_in_a_pods_name(w):
 # --- marks, start, end ---
 
 def test_a_marked_packet_is_for_this_node_or_for_nobody(w):
-    """With host encryption what arrives and looks like WireGuard is marked; strict mode is not needed for this."""
+    """With host encryption, arriving packets that look like WireGuard get a mark. Such a packet is never forwarded to another
+    node, also without strict mode."""
     w.c.configure(podveilStrictMode=False, wireguardHostEncryptionEnabled=True)
     def only_marked():
         table = w.worker.run(NFT, check=False).stdout
@@ -443,13 +447,13 @@ sendp(Ether(dst=sys.argv[1])/IP(src="172.18.0.1", dst="172.18.0.4")/UDP(sport=9,
 
 
 def test_from_the_first_moment_to_the_last(w):
-    """It stands before the store was reached, moves with its settings without a gap, and goes as a whole."""
+    """The first line is in force before the store is reached, follows its settings without a gap, and is removed completely."""
     worker = w.worker
     worker.agent.kill()
     worker.run([PODVEIL, "agent", "--cleanup"])
     assert "20566" not in worker.run("ip rule; ip -6 rule") and not worker.run(ROUTES, check=False).stdout
     assert "podveil" not in worker.run("nft list tables")
-    # A store that cannot be reached.
+    # The store cannot be reached.
     agent = worker.start([PODVEIL, "agent", "--node", worker.name, "--store", "etcd:http://127.0.0.1:1", "--pod-cidr",
                           f"{worker.pods4},{worker.pods6}", "--wireguardEnabled", "true", "--podveilStrictMode", "true",
                           "--podveilStrictCIDRs", "10.244.0.0/16,fd00:10:244::/48"])
@@ -462,7 +466,7 @@ def test_from_the_first_moment_to_the_last(w):
     agent.kill()
     agent.wait()
     w.restart()
-    # The new rule comes before the old one goes.
+    # The new rule is added before the old one is removed.
     monitor = worker.start(["ip", "monitor", "rule"])
     time.sleep(0.2)
     w.c.configure(wireguardRoutingRulePriority=150)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the agent serves over HTTP: health, metrics, and not to be knocked over."""
+"""The agent's HTTP server: health, metrics, who may see what, and hostile clients."""
 import json
 import os
 import re
@@ -21,7 +21,7 @@ def test_metrics(cluster):
     status, text = get(worker, "/metrics")
     assert status == 200
     done = subprocess.run(["promtool", "check", "metrics"], input=text, text=True, capture_output=True)
-    # The names of Calico's own metrics are not promtool's taste.
+    # promtool complains about the names of Calico's own metrics, which we keep.
     complaints = [line for line in (done.stdout + done.stderr).splitlines()
                   if line and not line.startswith("wireguard_")]
     assert not complaints, complaints
@@ -51,12 +51,12 @@ def test_metrics(cluster):
     write_record(c, {"name": "silent", "ipv4": "172.18.0.99", "podCIDRs": ["10.99.0.0/24"],
                      "wireguardPublicKey": "/2SvAih31XdL9qORFXcuxgHFHHO9sDmv0WZqk4kssE0="})
     wait_for(lambda: get(worker, "/readyz") == (503, "no session with silent yet\n"), "not ready")
-    # Out of reach, it is no reason to wait for it.
+    # When the peer is found unreachable, the node no longer waits for it.
     wait_for(lambda: get(worker, "/readyz") == (200, "ready\n"), "ready all the same", 30)
 
 
 def test_who_may_see_what(cluster):
-    """Peers' keys and endpoints are for this machine, but for what Prometheus needs; --http says otherwise."""
+    """Only this machine can see peers' keys and endpoints, apart from what Prometheus needs. --http can change that."""
     c, worker, other = cluster, cluster.nodes[1], cluster.nodes[2]
     enable(c)
     def statuses(asker, address):
@@ -79,7 +79,7 @@ def test_who_may_see_what(cluster):
 
 
 def test_hostile_http_clients(cluster):
-    """Slow, huge, malformed, many: traffic and honest clients do not notice."""
+    """Slow, huge, malformed and many requests disturb neither traffic nor honest clients."""
     c, worker = cluster, cluster.nodes[1]
     enable(c)
     steady = Steady(c.client, c.server.address, rate=200)
@@ -100,7 +100,7 @@ for i in range(20): talk(b"GET /metrics HTTP/1.1\\r\\n\\r\\n" * 50)           # 
 print("done", flush=True); input()
 """], stdin=subprocess.PIPE)
     assert hostile.stdout.readline() == "done\n"
-    # However many come: 160 at a time, and an honest client is served at once.
+    # There are at most 160 connections at a time, and an honest client is served at once.
     wait_for(lambda: len(os.listdir(f"/proc/{worker.agent.process.pid}/fd")) <= before + 160, "160 at most")
     for path in ("/", "/status", "/page.js"):
         assert get(worker, path)[0] == 200

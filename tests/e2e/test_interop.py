@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Podveil against independent implementations, in both roles and all combinations of IP versions."""
+"""Podveil with independent implementations, in both roles and with all combinations of IP versions."""
 import base64
 import os
 
@@ -37,9 +37,9 @@ def test_handshake_ping_and_counters(lab, peer, role):
     other_received, other_sent = right.transfer(left)
     assert received > 0 and sent > 0
     if "boringtun" in peer[0]:
-        return  # counts inner bytes, and says how long ago where wg(8) asks when
+        return  # it counts inner bytes, and gives the age of the handshake where wg(8) expects its time
     assert right.handshake(left) > 0
-    # Both ends count whole messages. A keepalive may be under way.
+    # Both ends count whole messages. A keepalive may still be under way.
     assert abs(received - other_sent) <= 32 * 2
     assert abs(sent - other_received) <= 32 * 2
 
@@ -65,7 +65,7 @@ def test_preshared_key(lab, peer):
     secret = lab.a.run("wg genpsk").strip()
     left, right = pair(lab, peer, preshared=secret)
     assert ping(lab.pod_a, "10.0.2.2") == 3
-    # Another one on one side, and no session comes about.
+    # With another preshared key on one side, there is no session.
     left.set("peer", right.public, "preshared-key", "/dev/stdin",
              stdin=lab.a.run("wg genpsk"))
     lab.a.run("ip link set wg0 down && ip link set wg0 up && "
@@ -93,7 +93,7 @@ def test_nothing_readable_on_the_wire(lab, peer):
 
 @pytest.mark.skipif(os.environ.get("PODVEIL_PER_PACKET") == "1", reason="without superpackets the MTU is at most 3826")
 def test_large_inner_packets(peer):
-    """MTU 65,535 inside on a small uplink: outer datagrams are fragmented, inner ones are not."""
+    """Inner packets that fill an uplink with an MTU of 9,000 arrive, and TCP works in both directions."""
     with Lab(mtu=9000) as lab:
         pair(lab, peer, tunnel_mtu=8940)
         assert ping(lab.pod_a, "10.0.2.2", size=8900) == 3
@@ -111,14 +111,14 @@ def test_roaming(lab, peer):
     endpoint = left.show("endpoints").split()[1]
     assert endpoint.endswith(":40000")
     assert ping(lab.pod_a, "10.0.2.2") == 3
-    # And so does ours.
+    # Our end moves too.
     left.set("listen-port", 40001)
     assert ping(lab.pod_a, "10.0.2.2", count=5) >= 4
     assert right.show("endpoints").split()[1].endswith(":40001")
 
 
 def test_each_end_starts_anew(lab, peer):
-    """Killed, and started again with its key: it has a session as soon as it has something to say, and so has the other."""
+    """An end that is killed and started again with its key has a session as soon as it sends; so has the other end."""
     left, right = pair(lab, peer)
     assert ping(lab.pod_a, "10.0.2.2") == 3
     right = right.start_anew()
@@ -132,7 +132,7 @@ def test_each_end_starts_anew(lab, peer):
 
 
 def proven(capture):
-    """How often a cookie was asked for, and how often an initiation bore one (mac2 is not zero), between the two devices."""
+    """(cookie replies, initiations with a cookie, that is, with a mac2 that is not zero) between the two devices."""
     from scapy.layers.inet import UDP
     messages = [bytes(p[UDP].payload) for p in capture.packets()]
     return sum(m[0] == 3 for m in messages), sum(m[0] == 1 and any(m[132:148]) for m in messages)
@@ -141,7 +141,8 @@ def proven(capture):
 @pytest.mark.parametrize("peer", ["wireguard-go-new", "boringtun"], indirect=True)
 @pytest.mark.parametrize("ours", [True, False], ids=["us", "them"])
 def test_a_new_session_under_a_flood(lab, peer, ours):
-    """The flood comes from the address of the end that starts anew: a cookie has to show who is who (whitepaper 5.3)."""
+    """An end that starts anew gets a session under a flood from its own address: its cookie distinguishes it from the flood
+    (whitepaper 5.3)."""
     left, right = pair(lab, peer)
     assert ping(lab.pod_a, "10.0.2.2") == 3
     target, source, i = (left, lab.b, 1) if ours else (right, lab.a, 2)
@@ -157,6 +158,6 @@ def test_a_new_session_under_a_flood(lab, peer, ours):
     assert ping(lab.pod_a, "10.0.2.2") == 3
     capture.stop()
     asked, shown = proven(capture)
-    # Where a machine that is busy with other things let the flood pause, none may be asked for.
+    # On a busy machine the flood may pause; then there may be no cookie reply.
     assert shown or not asked
     assert asked <= 2, "who shows a cookie is let in"

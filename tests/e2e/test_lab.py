@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The lab itself: up, used, broken, repaired, down; and its judge of leaks."""
+"""The lab itself: it comes up, is used, breaks, is repaired, and goes down. Its check for leaks finds leaks."""
 import json
 import os
 import re
@@ -49,11 +49,11 @@ def test_up_broken_repaired_down(lab_command):
     assert "API-Key" in lab("capture", "wireguard-worker", "1")[1]
     assert lab("exec", "nowhere", "true")[0] == 1
     first = json.loads(lab.state.read_text())
-    # A part of it dies: it is noticed, and made anew.
+    # A part of the lab dies: `status` notices, and `up` makes the lab anew.
     os.kill(first["hosts"]["wireguard-worker"]["pid"], signal.SIGKILL)
     assert lab("status")[0] == 1
     assert lab("up")[0] == 0
-    # What holds it dies: all of it goes.
+    # The holder dies: all of the lab ends with it.
     second = json.loads(lab.state.read_text())
     os.kill(second["holder"]["pid"], signal.SIGKILL)
     code, out = lab("up")
@@ -68,7 +68,7 @@ def test_up_broken_repaired_down(lab_command):
 
 
 def test_the_judge_sees_leaks():
-    """Bare and in VXLAN, both versions, by address and by marker."""
+    """leaks() finds readable packets, directly and in VXLAN, of both IP versions, by address and by marker."""
     with Cluster(2) as c:
         a, b = c.pod(c.nodes[0], "a"), c.pod(c.nodes[1], "b")
         for address in (b.address, b.address6):
@@ -90,7 +90,7 @@ def test_the_judge_sees_leaks():
 
 
 def test_the_demo():
-    """What make demo shows: secrets that are readable, then not, then again."""
+    """make demo shows secrets that are readable, then not readable, then readable again."""
     done = subprocess.run([sys.executable, os.path.join(ROOT, "deploy/lab/demo.py")], capture_output=True, text=True,
                           stdin=subprocess.DEVNULL, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Low latency: who runs first, which processors sleep, and what is said where that cannot be."""
+"""Low latency: how workers are scheduled, whether processors sleep, and what is reported if this cannot be set."""
 import json
 import os
 import re
@@ -15,7 +15,7 @@ AWAKE = "/dev/cpu_dma_latency"
 
 
 def policies(pid):
-    """How each worker is scheduled."""
+    """The scheduling policy of each worker."""
     found = []
     for task in os.listdir(f"/proc/{pid}/task"):
         with open(f"/proc/{pid}/task/{task}/comm") as f:
@@ -38,7 +38,7 @@ while time.monotonic() < end: s.send(bytes(64))
 
 
 def test_a_device(lab):
-    """First where that harms nobody; as all others with many small packets."""
+    """Workers run first while that harms no other program, and are scheduled like all others under many small packets."""
     left, right = (Device(node, COMMAND, arguments=["--low-latency"]) for node in (lab.a, lab.b))
     lab.connect(left, right)
     assert ping(lab.pod_a, "10.0.2.2") == 3
@@ -70,7 +70,7 @@ def test_what_cannot_be_had_is_named(lab):
 
 
 def test_the_setting(cluster):
-    """On and off again under traffic; status, doctor and metrics tell."""
+    """The setting can be switched on and off under traffic; status, doctor and metrics show it."""
     c, worker = cluster, cluster.nodes[1]
     enable(c)
     pid = worker.agent.process.pid

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an agent made goes when it is not wanted any more, whatever was changed while no agent ran; what others
-made stays."""
+"""What an agent has made is removed when it is no longer needed, also if settings changed while no agent ran. What other
+programs have made stays."""
 import random
 import re
 import time
@@ -31,7 +31,7 @@ STATE = {
 
 def state(node):
     def text(command):
-        # Numbers that count up, and lifetimes.
+        # Remove interface numbers, which only grow, and lifetimes.
         out = re.sub(r"@if\d+|\bexpires \d+sec|\"ifindex\":\d+,?|ifindex \d+", "", node.run(command))
         return "\n".join(line for line in out.splitlines() if "fe80" not in line and "multicast" not in line)
     return {what: text(command) for what, command in STATE.items()}
@@ -43,7 +43,7 @@ def difference(node, before):
 
 
 def start_and_stop(node, c, **settings):
-    """An agent that does what the settings say, and is killed then."""
+    """Starts an agent with these settings, waits until it encrypts, and kills it."""
     c.configure(**settings)
     c.start_agent(node)
     wait_for(lambda: c.encrypted([node]), "it does")
@@ -61,7 +61,7 @@ FOREIGN = ("ip rule add priority 99 not fwmark 0x200000/0x200000 lookup 1; "
 
 @pytest.fixture
 def worker(cluster):
-    """A node whose agent has ended, with rules and routes of somebody else that are like ours."""
+    """A node whose agent has ended, with foreign rules and routes that are similar to ours."""
     c, node = cluster, cluster.nodes[1]
     node.agent.stop()
     node.run([PODVEIL, "agent", "--cleanup"])
@@ -75,7 +75,8 @@ OTHERS = {"podveilRouteTable": 77, "wireguardRoutingRulePriority": 150, "wiregua
 
 @pytest.mark.parametrize("strict", [False, True])
 def test_what_is_changed_while_no_agent_runs(cluster, worker, strict):
-    """Table, priority, name; then encryption is switched off. The old goes, and nothing leaves in plain meanwhile."""
+    """Table, priority or name change while no agent runs; then encryption is switched off. The next agent removes the old
+    state, and nothing leaves in plain meanwhile."""
     c = cluster
     before = state(worker)
     ranges = ["10.244.0.0/16", "fd00:10:244::/48"] if strict else []
@@ -102,13 +103,13 @@ def test_what_is_changed_while_no_agent_runs(cluster, worker, strict):
              "pods are free")
     worker.agent.stop()
     worker.run("rm -f /run/podveil/wireguard*.key")
-    # What remembers the settings is not traffic's business.
+    # The files that remember settings may differ; nothing else may.
     assert not {k: v for k, v in difference(worker, before).items() if k != "files"}
 
 
 @pytest.mark.parametrize("strict", [False, True])
 def test_cleanup_needs_no_settings(cluster, worker, strict):
-    """Whatever table, priority and name, and although the default route has moved."""
+    """--cleanup removes everything without knowing table, priority and name, also after the default route has moved."""
     c = cluster
     c.switch.run("ip link add port-two type veth peer name eth1 netns " + str(worker.pid) +
                  " && ip link set port-two master br0 up")
@@ -123,7 +124,7 @@ def test_cleanup_needs_no_settings(cluster, worker, strict):
     assert worker.run([PODVEIL, "agent", "--cleanup"]) == ""
     worker.run("ip route replace default via 172.18.0.1 dev eth0")
     assert not difference(worker, before)
-    # So does an agent that cleans up when it ends, after another that was killed.
+    # So does an agent with --cleanup-on-exit that was started after a killed one.
     c.start_agent(worker)
     wait_for(lambda: c.encrypted([worker]), "it encrypts")
     worker.agent.kill()
@@ -131,7 +132,7 @@ def test_cleanup_needs_no_settings(cluster, worker, strict):
     c.start_agent(worker, "--cleanup-on-exit", ready=False)
     wait_for(lambda: worker.agent.status(), "it runs")
     assert worker.agent.stop() == 0 and not difference(worker, before), worker.agent.log()
-    # And finds nothing the second time.
+    # A second --cleanup finds nothing.
     assert worker.run([PODVEIL, "agent", "--cleanup"]) == "" and not difference(worker, before)
 
 
@@ -154,8 +155,8 @@ def enable_only(c):
 
 
 def test_what_is_like_ours_and_is_not_stays(cluster, worker):
-    """Rules with the same priority and table, routes in the same table, bare devices and their pins, also of one that went
-    into a pod."""
+    """What is similar to ours stays: foreign rules with the same priority and table, foreign routes in the same table, and bare
+    devices with their pins, also a device that was moved into a pod."""
     c = cluster
     for name in ("wg0", "wg1"):
         worker.run([PODVEIL, "device", name])
@@ -177,7 +178,7 @@ def test_what_is_like_ours_and_is_not_stays(cluster, worker):
 @pytest.mark.parametrize("broken", ["rm -r /run/podveil", "rm /run/podveil/*; mount -t tmpfs -o size=4k,nr_inodes=2 full "
                                     "/run/podveil; touch /run/podveil/fills"])
 def test_without_its_files_an_agent_mends_on(cluster, broken):
-    """/run/podveil deleted, or full: everything else is put back, and what cannot be done is said."""
+    """If /run/podveil is deleted or full, an agent still repairs everything else and reports what it cannot do."""
     c, worker = cluster, cluster.nodes[1]
     enable(c)
     worker.run(broken)
@@ -200,7 +201,7 @@ def test_without_its_files_an_agent_mends_on(cluster, broken):
 
 
 def test_killed_at_any_time(cluster, worker):
-    """kill -9 while things are made, changed and taken away: --cleanup leaves nothing of it."""
+    """After kill -9 at any moment, also while the agent changes something, --cleanup removes everything."""
     c = cluster
     before = state(worker)
     dice = random.Random(14)
@@ -223,7 +224,8 @@ def problem(node):
 
 
 def test_a_device_of_somebody_else_has_the_name(cluster, worker):
-    """It is not touched, nor is what leads to it; it is said who has the name, until it is free."""
+    """A foreign device with the tunnel's name is left alone, and so are its routes. The agent reports whose it is until the
+    name is free."""
     c = cluster
     worker.run("ip link add wireguard.cali type vxlan id 9 dstport 9999 dev eth0 && ip link set wireguard.cali up && "
                "ip route add 203.0.113.0/24 dev wireguard.cali table 1; ip addr add 203.0.113.1 dev wireguard.cali")

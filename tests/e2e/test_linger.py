@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Encryption ends on a node whose peer is slow to hear of it, as Felix is."""
+"""When encryption ends on a node, nothing is lost although its peer learns of it late, as Felix does."""
 import os
 
 from agents import write_record
@@ -8,7 +8,7 @@ from lab import PODVEIL, wait_for
 
 
 def by_hand(c, node, peer):
-    """A WireGuard with rule and routes, as Felix makes them, which no agent changes; its record."""
+    """Makes a WireGuard device with rule and routes as Felix does, which no agent changes, and writes its record."""
     node.run([PODVEIL, "device", "wireguard.cali"])
     node.run("wg genkey > /run/by-hand.key && wg set wireguard.cali private-key /run/by-hand.key listen-port 51820 fwmark "
              f"0x200000 && ip addr add {node.pods4.replace('/26', '/32')} dev wireguard.cali && ip link set wireguard.cali up && "
@@ -29,7 +29,7 @@ def test_who_still_sends_encrypted_is_read():
         slow.run(f"wg set wireguard.cali peer {ours.run('wg show wireguard.cali public-key').strip()} "
                  f"endpoint {ours.address}:51820 allowed-ips {ours.pods4}")
         wait_for(lambda: f"{slow.pods4} dev wireguard.cali" in ours.run("ip route show table 1"), "a session")
-        # For longer than a device stays that nobody sends to. In the store the other node has left, too; it sends on.
+        # Longer than an idle device stays. The store says that the other node has left too, but that node continues to send.
         steady = right.start(["ping", "-n", "-i", "0.05", "-c", "200", left.address])
         c.configure(wireguardEnabled=False)
         wait_for(lambda: "fwmark" not in ours.run("ip rule"), "it is off")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The agent's log and `status --watch`: what is said, to whom, and that nobody can stop the agent by it."""
+"""The agent's log and `status --watch`: their content, and that a reader that stops cannot stop the agent."""
 import fcntl
 import itertools
 import json
@@ -26,18 +26,18 @@ def test_quiet_levels_and_json(cluster):
     agent = worker.agent
     assert re.search(r'level=info event="encrypting" peer=wireguard-worker2 key=[A-Za-z0-9+/]{8} '
                      r"interface=wireguard\.cali$", agent.log(), re.M), agent.log()
-    # At info a healthy node with traffic says nothing more.
+    # At level info, a healthy node with traffic logs nothing more.
     steady = Steady(c.client, c.server.address, rate=200)
     steady.more(100)
     before = agent.log()
     steady.more(400)
     assert agent.log() == before
-    # By signal, and back.
+    # A signal changes the level, and another changes it back.
     agent.process.send_signal(signal.SIGUSR1)
     wait_for(lambda: 'event="log level" now=debug' in agent.log(), "more is logged")
     agent.process.send_signal(signal.SIGUSR2)
     wait_for(lambda: 'event="log level" now=info' in agent.log(), "less is logged")
-    # By setting, at once.
+    # A setting changes level and format at once.
     c.configure(podveilLogLevel="debug", podveilLogFormat="json")
     wait_for(lambda: agent.status()["settings"]["podveilLogFormat"]["value"] == "json", "applied")
     mark = len(agent.log())
@@ -46,14 +46,14 @@ def test_quiet_levels_and_json(cluster):
     lines = [json.loads(line) for line in agent.log()[mark:].splitlines()]
     assert any(x["event"] == "put back what was changed" and x["tunnel"] == "ipv4" for x in lines)
     assert all(re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$", x["time"]) for x in lines)
-    # No key in any of it but public ones, short.
+    # The log has no keys except public ones, shortened.
     private = worker.run("cat /run/podveil/wireguard.key /run/podveil/*key* 2>/dev/null || true").split()
     assert not [k for k in private if len(k) > 20 and k in agent.log()]
     assert steady.stop()["failed"] == 0
 
 
 def test_a_log_that_nobody_reads(cluster):
-    """The reader stops; the disk is full: lines are lost and counted, and nothing else happens."""
+    """If the log's reader stops or the disk is full, lines are lost and counted, and nothing else happens."""
     c, worker = cluster, cluster.nodes[1]
     enable(c)
     worker.agent.stop()
@@ -89,7 +89,7 @@ def test_a_log_that_nobody_reads(cluster):
 
 
 def test_status_document(cluster):
-    """All of its members are in the manual page, and names that are no UTF-8 do not break it."""
+    """All members of the status document are in the manual page, and names that are not UTF-8 do not break it."""
     c, worker = cluster, cluster.nodes[1]
     enable(c)
     with open(os.path.join(c.store.encode(), b"nodes", b"caf\xe9.json"), "w") as f:
@@ -117,7 +117,7 @@ def test_watch(cluster):
     c, worker = cluster, cluster.nodes[1]
     enable(c)
     steady = Steady(c.client, c.server.address, rate=200)
-    # Not on a terminal: documents without colours, one after the other.
+    # Without a terminal, it prints documents without colours, one after the other.
     process = worker.start([PODVEIL, "status", "--watch", "--json"], stderr=subprocess.DEVNULL)
     documents = [json.loads(process.stdout.readline()) for _ in range(3)]
     process.kill()
@@ -126,7 +126,7 @@ def test_watch(cluster):
     assert "\033" not in plain
     assert re.search(r"^  wireguard-worker2 +encrypted +stands +\d+ s ago +[\d.]+ [KM]?i?B +[\d.]+ [KM]?i?B$",
                      plain, re.M), plain
-    # On a terminal: colours, and it begins at the top of the screen again and again.
+    # On a terminal, it uses colours and starts each document at the top of the screen.
     master, slave = pty.openpty()
     process = subprocess.Popen(worker.enter(["env", "TERM=xterm", PODVEIL, "status", "--watch"]),
                                stdin=slave, stdout=slave, stderr=slave)
@@ -138,10 +138,10 @@ def test_watch(cluster):
     process.wait()
     os.close(master)
     assert b"\033[32mencrypted" in out and b"KiB/s" in out
-    # Its reader goes: it ends, without a word.
+    # When its reader ends, it ends without a message.
     done = worker.run(f"timeout 10 {PODVEIL} status --watch | head -n 3; exit ${{PIPESTATUS:-0}}")
     assert done.count("\n") == 3
-    # The agent goes while it watches: it says so and stays.
+    # When the agent ends, it says so and continues.
     worker.agent.stop()
     process = worker.start([PODVEIL, "status", "--watch"])
     assert "no agent answers" in process.stdout.readline()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an agent finds around it: other nodes and their ranges, the uplink, a port that is taken."""
+"""The agent and its surroundings: other nodes and their ranges, the uplink, a port in use."""
 import json
 import subprocess
 
@@ -11,8 +11,8 @@ from workload import Steady
 
 REMOTE, ENCRYPTED = 1, 3  # enum pv_guard_kind
 
-# What a hostile node may say in its record, and the reason that is told. Its name comes first, its key is its own, unless
-# it says otherwise; worker2's pods are in 10.244.2.0/26, the server at .2 among them.
+# What a hostile node may write in its record, and the reason that is reported. Its name sorts first, and its key is its own
+# unless given. worker2's pods are in 10.244.2.0/26; the server is .2 there.
 HOSTILE = [
     ("key_held", {"wireguardPublicKey": None}),  # None: worker2's key
     ("range_held", {"podCIDRs": ["10.244.2.0/26"]}),
@@ -29,7 +29,8 @@ HOSTILE = [
 
 
 def test_no_node_speaks_for_another(cluster):
-    """Whatever a record claims of another node's: that node's traffic goes on, encrypted, and the claim is named."""
+    """Whatever a record claims of another node's keys and ranges, that node's traffic continues, encrypted, and the claim is
+    reported."""
     c, worker, worker2 = cluster, cluster.nodes[1], cluster.nodes[2]
     c.configure(wireguardHostEncryptionEnabled=True)
     enable(c)
@@ -51,7 +52,7 @@ def test_no_node_speaks_for_another(cluster):
         steady.more()
         assert "10.244.2.0/26 dev wireguard.cali" in worker.run(TABLE), says
         assert f"{key}\t10.244.2.0/26 {worker2.address}/32" in worker.run("wg show wireguard.cali allowed-ips"), says
-        # What is claimed beside that is nobody's until it is clear whose it is.
+        # Only unreachable routes may be new: for the rest of a claimed range, until it is clear which node has it.
         assert {r for r in worker.run(TABLE).splitlines() if not r.startswith("unreachable ")} <= routes, says
     # An agent that starts now has only what it remembers.
     worker.agent.kill()
@@ -74,7 +75,7 @@ def test_no_node_speaks_for_another(cluster):
 def test_a_key_that_is_lost_is_held_and_one_that_is_taken_back_is_not(cluster):
     c, worker, worker2 = cluster, cluster.nodes[1], cluster.nodes[2]
     enable(c)
-    worker2.agent.kill()  # nobody puts it back
+    worker2.agent.kill()  # it would write its key again
     document = record(c, worker2)
     del document["wireguardPublicKey"]
     write_record(c, document)
@@ -94,7 +95,7 @@ def test_ranges_move_and_tunnel_addresses_change(cluster):
     c, worker, worker2 = cluster, cluster.nodes[1], cluster.nodes[2]
     enable(c)
     steady = Steady(c.client, c.server.address, rate=300)
-    # A range that another node claims as well, then has for itself, then shares in parts.
+    # A range that another node also claims, then has alone, then shares in parts.
     other = {"name": "zz-other", "ipv4": "172.18.0.99", "podCIDRs": ["10.244.2.0/26", "10.99.0.0/16"]}
     write_record(c, other)
     wait_for(lambda: worker.agent.status()["conflicts"], "both are named")
@@ -102,10 +103,10 @@ def test_ranges_move_and_tunnel_addresses_change(cluster):
     write_record(c, {**other, "podCIDRs": ["10.99.0.0/16"]})
     wait_for(lambda: not worker.agent.status()["conflicts"], "it is settled")
     write_record(c, {**record(c, c.nodes[0]), "podCIDRs": ["10.244.0.0/26", "10.99.7.0/24"]})
-    # Its agent was told its ranges by a flag and says so again.
+    # Its agent has its ranges from an option, and publishes them again.
     wait_for(lambda: "10.99.7.0/24" not in record(c, c.nodes[0])["podCIDRs"], "the flag wins")
     steady.more()
-    # The tunnel address is assigned, changed, taken away: routes stay, and so does the traffic.
+    # The tunnel address is assigned, changed and removed: routes stay, and traffic continues.
     for address in ("10.244.1.60", "10.200.0.1", None):
         document = record(c, worker)
         document.pop("tunnelIPv4", None)
@@ -125,7 +126,7 @@ def test_ranges_move_and_tunnel_addresses_change(cluster):
 
 
 def test_a_port_that_is_taken(cluster):
-    """The old one stays; when it is free, it is taken."""
+    """If the new listening port is in use, the old one stays. The agent takes the new port when it is free."""
     c, worker = cluster, cluster.nodes[1]
     holder = worker.start(["python3", "-c", "import socket; s = socket.socket(socket.AF_INET, "
                            "socket.SOCK_DGRAM); s.bind(('', 51820)); print('held', flush=True); input()"],
@@ -144,7 +145,7 @@ def test_the_uplinks_mtu_is_followed(cluster):
     enable(c)
     worker.run("ip link set eth0 mtu 1400")
     wait_for(lambda: "mtu 1340" in worker.run("ip link show wireguard.cali"), "60 less than the uplink's")
-    # And so is its address.
+    # The agent follows a new address of the node too.
     worker.run("ip addr add 172.18.0.77/16 dev eth0 && ip addr del 172.18.0.3/16 dev eth0 && "
                "ip addr del 172.18.0.77/16 dev eth0; ip addr add 172.18.0.77/16 dev eth0; "
                "ip route replace default via 172.18.0.1")
@@ -154,7 +155,7 @@ def test_the_uplinks_mtu_is_followed(cluster):
 
 
 def test_a_node_without_encryption_is_talked_to_in_plain(cluster):
-    """And in strict mode not at all."""
+    """Traffic to a node without encryption is in plain; in strict mode, there is none."""
     c, worker, worker2 = cluster, cluster.nodes[1], cluster.nodes[2]
     c.configure(node=worker2.name, wireguardEnabled=False)
     c.podveil("enable")
@@ -174,7 +175,7 @@ PLAIN = ("leaked", "plainBeforeEncryption", "leakedInward", "plainInwardBeforeEn
 
 
 def plain(node):
-    """What the guard of a node counted: of each of PLAIN."""
+    """The values of the guard's counters in PLAIN, on a node."""
     g = guard(node)
     assert g["leaks"] == g["leaked"] + g["plainBeforeEncryption"], g
     assert g["plainInward"] == g["leakedInward"] + g["plainInwardBeforeEncryption"], g
@@ -182,15 +183,15 @@ def plain(node):
 
 
 def guard_kind(node, prefix):
-    """What the kernel knows of a range, an enum pv_guard_kind."""
+    """The kind of a range in the guard's map, an enum pv_guard_kind."""
     dump = json.loads(node.run("bpftool -j map dump pinned /sys/fs/bpf/podveil/guard/guard_ranges4"))
     return {".".join(map(str, e["key"]["address"])): e["value"]["kind"]
             for e in (entry["formatted"] for entry in dump)}[prefix]
 
 
 def test_what_was_plain_before_encryption_is_no_leak(cluster):
-    """And what is plain after it is one, also for the agent's successor, until the node leaves encryption by its own
-    word. An alert and an Event are for leaks alone."""
+    """Plaintext before encryption began is no leak. Plaintext after it is one, also for the next agent, until the peer itself
+    says that it leaves encryption. Only leaks cause an alert and an Event."""
     c, worker, worker2 = cluster, cluster.nodes[1], cluster.nodes[2]
     c.configure(node=worker2.name, wireguardEnabled=False)
     c.podveil("enable")
@@ -204,7 +205,7 @@ def test_what_was_plain_before_encryption_is_no_leak(cluster):
         wait_for(lambda: guard_kind(node, prefix) == ENCRYPTED, f"encryption stood, says {node.name}'s kernel")
     _, before, _, before_inward = first = plain(worker)
     assert first[0] == first[2] == 0
-    # Somebody routes around the tunnel.
+    # A foreign rule routes around the tunnel.
     around = "priority 50 to 10.244.2.0/26 lookup main"
     worker.run(f"ip rule add {around}")
     assert ping(c.client, c.server.address) == 3
@@ -221,7 +222,7 @@ def test_what_was_plain_before_encryption_is_no_leak(cluster):
     then, (leaked, *rest) = leaked, plain(worker)
     assert leaked >= then + 4 and rest == [before, 0, before_inward]
     worker.run(f"ip rule del {around}")
-    # Switched off there, by the node's own word, it is no leak any more.
+    # When the node itself says that its encryption is off, plaintext to it is no leak.
     c.configure(node=worker2.name, wireguardEnabled=False)
     wait_for(lambda: "throw 10.244.2.0/26" in worker.run(TABLE), "it is no peer")
     assert guard_kind(worker, "10.244.2.0") == REMOTE
@@ -231,7 +232,7 @@ def test_what_was_plain_before_encryption_is_no_leak(cluster):
 
 
 def test_beside_a_wireguard_go_node(cluster):
-    """A node that runs another WireGuard, by hand, with its key in the store."""
+    """The agent encrypts with a node that runs another WireGuard, set up by hand, with its key in the store."""
     c, worker, other = cluster, cluster.nodes[1], cluster.nodes[2]
     other.agent.stop()
     c.podveil("enable")
@@ -248,7 +249,7 @@ def test_beside_a_wireguard_go_node(cluster):
     assert "stripe" in ask(c.client, c.server.address)
     leaked, ports = judge(capture)
     assert not leaked and ports == {51820}
-    # Switched off, what it still sends encrypted is read for as long as it does so, and then the device goes.
+    # After encryption is switched off, we still read what that node sends encrypted. When it stops, the device is removed.
     c.podveil("disable")
     wait_for(lambda: worker.agent.status()["tunnels"][0]["state"] == "ending", "it is switched off")
     assert not [p for p in worker.agent.status()["tunnels"][0]["peers"] if p["encrypting"]], "no route leads there"
@@ -263,7 +264,8 @@ def record_without_key(c, node):
 
 
 def test_a_nodes_answer_to_a_pod_without_masquerade(cluster):
-    """The node answers through the tunnel with its own address, which is none of its allowed IPs: it is said why."""
+    """Without masquerade, a node answers a pod through the tunnel with its own address, which is not in its allowed IPs. The
+    agent reports why such packets are dropped."""
     c, worker = cluster, cluster.nodes[1]
     enable(c)
     assert ping(c.client, c.nodes[2].address, deadline=1) == 0
@@ -274,8 +276,8 @@ def test_a_nodes_answer_to_a_pod_without_masquerade(cluster):
 
 
 def test_host_encryption(cluster):
-    """What nodes say to each other goes through the tunnel, too; a node that lost its key is not
-    locked out."""
+    """With host encryption, traffic between nodes goes through the tunnel too, and a node that has lost its key is not locked
+    out."""
     c, worker, worker2 = cluster, cluster.nodes[1], cluster.nodes[2]
     c.configure(wireguardHostEncryptionEnabled=True)
     enable(c)
@@ -292,8 +294,8 @@ def test_host_encryption(cluster):
     for node in (worker, worker2):
         node.run("sysctl -qw net.ipv4.conf.eth0.rp_filter=1 net.ipv4.conf.all.rp_filter=1")
     assert ping(worker, worker2.address) == 3
-    # It comes back with another key, and reaches the others outside the tunnel meanwhile. Who asks an agent for its
-    # status all the time does not keep it from noticing.
+    # The node comes back with another key; meanwhile it reaches the others outside the tunnel. A client that requests
+    # an agent's status all the time does not keep that agent from noticing.
     asking = worker.start(["python3", "-c", "import urllib.request\nwhile True: "
                            "urllib.request.urlopen('http://127.0.0.1:9586/status').read()"])
     worker2.agent.kill()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The page for people, in a real browser. PODVEIL_SCREENSHOTS=DIRECTORY keeps what it looked like."""
+"""The agent's web page in a real browser. PODVEIL_SCREENSHOTS=DIRECTORY keeps screenshots."""
 import os
 
 import pytest
@@ -12,7 +12,7 @@ from workload import Steady
 URL = "http://127.0.0.1:9586/"
 pytestmark = pytest.mark.skipif(not PROGRAM, reason="chromium-headless-shell is not there")
 
-# Contrast of each text's colour with what is behind it, as WCAG has it: the worst.
+# The lowest contrast of a text with its background, as WCAG defines it.
 CONTRAST = """(() => {
   const parse = c => c.match(/[\\d.]+/g).map(Number);
   const lum = c => { const [r, g, b] = c.map(v => (v /= 255) <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4);
@@ -49,7 +49,7 @@ def test_page(cluster):
         keep(b, "off")
         enable(c)
         steady = Steady(c.client, c.server.address, rate=300)
-        # By itself, without being loaded anew.
+        # The page updates itself, without a reload.
         b.value("window.same = true")
         b.until("document.querySelector('.verdict.good')", "it follows")
         assert b.value("window.same") and text(b, ".verdict").startswith("Encrypting with all 2 peers, since")
@@ -66,14 +66,14 @@ def test_page(cluster):
                 keep(b, f"{name}-{'dark' if dark else 'light'}")
                 assert b.value("document.documentElement.scrollWidth") <= width, "nothing is cut off at the right"
                 assert b.value(CONTRAST) >= 4.5
-        # What a screen reader is told: a heading, the verdict, a table with headers, charts with words.
+        # A screen reader sees a heading, the verdict, a table with headers, and charts with a description.
         said = b.accessible()
         assert ("heading", "wireguard-worker") in said
         assert ("rowheader", "wireguard-worker2") in said
         assert {("columnheader", n) for n in ("Node", "Traffic", "Handshake", "Throughput")} <= set(said)
         assert any(role in ("img", "image") and name.startswith("Throughput of the last") for role, name in said)
         assert any(role == "status" for role, _ in said)
-        # A keyboard is enough: tab to the button, which pauses it.
+        # A keyboard is enough: Tab reaches the button that pauses the page.
         b.screen(1280, 900)
         for _ in range(20):
             b.press("Tab", 9)
@@ -84,12 +84,12 @@ def test_page(cluster):
         b.press("Enter", 13)
         assert b.value("document.activeElement.textContent") == "Go on"
         b.press("Enter", 13)
-        # Focus stays where it is while the page follows.
+        # The focus stays where it is while the page updates itself.
         b.until("document.querySelector('#connection').textContent === ''", "it goes on")
         assert b.value("document.activeElement.textContent") == "Pause"
         assert steady.stop()["failed"] == 0
         assert b.complaints() == [] and all(u.startswith((URL, "data:")) for u in b.requests())
-        # The agent goes: the page says so.
+        # When the agent ends, the page says so.
         worker.agent.stop()
         b.until("document.querySelector('#connection').textContent.includes('does not answer')", "it says so")
         keep(b, "gone")
@@ -117,6 +117,6 @@ def test_page_without_javascript_and_with_trouble(cluster):
         assert ("rowheader", "silent") == next(x for x in said if x[0] == "rowheader"), "what is in plain comes first"
         assert "Encrypting with 2 of 4 peers: with the others traffic is in plain" in names
         assert name in names and "Conflict" in names
-        # Refreshed by the browser itself.
+        # Without scripts, the browser reloads the page.
         assert b.call("Runtime.evaluate", expression="document.querySelector('noscript') !== null",
                       returnByValue=True)["result"]["value"]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The metrics under a real Prometheus: scraped, queried, alerted on."""
+"""The metrics with a real Prometheus: scraping, queries, alerts."""
 import json
 import os
 import re
@@ -18,7 +18,7 @@ RULES = os.path.join(ROOT, "deploy/prometheus/podveil.rules.yaml")
 
 
 class Prometheus:
-    """Debian's, on a node, scraping that node's agent every second."""
+    """Debian's Prometheus on a node. It scrapes that node's agent each second."""
 
     def __init__(self, node):
         self.node = node
@@ -78,7 +78,7 @@ def dashboard():
 
 
 def test_alert_rules():
-    """Each alert has tests of its own, in promtool's format, and they pass."""
+    """Each alert has tests in promtool's format, and they pass."""
     for command in (["check", "rules", RULES], ["test", "rules", RULES.replace(".rules.", ".rules.test.")]):
         done = subprocess.run(["promtool", *command], capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
@@ -98,7 +98,7 @@ def test_every_metric_is_there(cluster):
     assert status == 200 and steady.stop()["failed"] == 0
     done = subprocess.run(["promtool", "check", "metrics"], input=text, text=True, capture_output=True)
     assert not [x for x in (done.stdout + done.stderr).splitlines() if x and not x.startswith("wireguard_")]
-    # Every counter and every reason for a drop in the code has its name here.
+    # Each counter and each drop reason in the code has a metric.
     with open(os.path.join(ROOT, "include/podveil/counters.h")) as f:
         header = f.read()
     body, drops = header[header.index("PV_COUNTERS_TRAFFIC(X)"):], set()
@@ -113,7 +113,7 @@ def test_every_metric_is_there(cluster):
     for iface in ("wireguard.cali", "eth0"):
         there = {m for m in re.findall(rf'podveil_drops_total\{{iface="{iface}",reason="(\w+)"\}}', text)}
         assert there == drops
-    # Histograms: buckets rise to +Inf, which is the count.
+    # The buckets of a histogram rise to +Inf, which is the count.
     for name in ("egress_batch", "egress_size", "ingress_batch", "ingress_size"):
         buckets = [v for v in samples(text, f"podveil_{name}_bucket").values()]
         count = list(samples(text, f"podveil_{name}_count").values())[0]
@@ -123,7 +123,7 @@ def test_every_metric_is_there(cluster):
     assert busy and all(v > 0 for v in busy.values())
     shakes = samples(text, "podveil_handshakes_total")
     assert sum(v for k, v in shakes.items() if 'result="finished"' in k) >= 2
-    # A node that learns of us before we learn of it asks too early; then we ask.
+    # A node that learns of us before we learn of it initiates too early; then we initiate.
     early = 'iface="wireguard.cali",result="failed",cause="unknown_peer"'
     assert not [k for k, v in shakes.items() if 'result="failed"' in k and v and k != early], shakes
     assert shakes[early] <= 2
@@ -137,7 +137,7 @@ def test_every_metric_is_there(cluster):
 
 
 def test_handshakes_by_cause(cluster):
-    """A message that is wrong is counted under what is wrong with it."""
+    """An invalid message is counted by its cause."""
     c, worker = cluster, cluster.nodes[1]
     enable(c)
     c.switch.run(["python3", "-c", """
@@ -169,7 +169,7 @@ def test_a_real_prometheus(cluster):
         lines = [x for x in get(worker, "/metrics")[1].splitlines() if not x.startswith("#")]
         assert scraped == len(lines)
         assert p.query('histogram_quantile(0.5, podveil_egress_size_bucket)')[0][1] > 0
-        # The dashboard asks for nothing that is not there.
+        # All metrics in the dashboard exist.
         for title, expression in dashboard():
             expression = expression.replace("$__rate_interval", "10s").replace("$node", ".*")
             if "> 0" in expression and "podveil_peers" not in expression and "time()" not in expression:
@@ -180,7 +180,7 @@ def test_a_real_prometheus(cluster):
                               for r in g["rules"])
         assert not p.alerts(), "a healthy node has none"
         assert steady.stop()["failed"] == 0
-        # Two nodes claim one key: the alert comes by itself.
+        # Two nodes claim one key: the alert fires.
         with open(os.path.join(c.store, "nodes/wireguard-worker2.json")) as f:
             key = json.load(f)["wireguardPublicKey"]
         write_record(c, {"name": "twin", "ipv4": "172.18.0.77", "podCIDRs": ["10.99.0.0/24"],

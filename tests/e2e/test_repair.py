@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What somebody changes by hand is put back: device, routes, programs, keys, records."""
+"""The agent puts back what is changed by hand: device, routes, programs, keys, records."""
 import json
 import os
 
@@ -63,12 +63,13 @@ def test_what_is_changed_by_hand_comes_back(cluster):
         except Failed:
             broken.append(name + " (traffic)")
     assert not broken, worker.agent.log()
-    # What is not ours was never touched.
+    # Foreign routes were never changed.
     assert "192.0.2.0/24 via 172.18.0.1" in worker.run(TABLE)
 
 
 def test_what_is_changed_just_before_the_settings_change_comes_back(cluster):
-    """The agent looks twice a second, and meets a new setting before."""
+    """A manual change just before a new setting is also put back. The agent checks twice a second, so it gets the setting
+    first."""
     c, worker = cluster, cluster.nodes[1]
     enable(c)
     peers = peers_of(worker)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Killed and started at once: the programs stay, nothing leaves in plain. How soon it goes on is
-tests/bench/bench_restart.py's business."""
+"""After a kill and an immediate start, the programs are still attached, and nothing leaves in plain.
+tests/bench/bench_restart.py measures how soon traffic continues."""
 import json
 
 from agents import enable, judge
@@ -13,12 +13,12 @@ NOT_OURS = "a pin is not what an earlier process recorded"
 
 
 def programs(node, *pins):
-    """What the kernel calls the programs pinned there."""
+    """The kernel's ids of the programs at these pins."""
     return [json.loads(node.run(f"bpftool -j prog show pinned /sys/fs/bpf/podveil/{pin}"))["id"] for pin in pins]
 
 
 def replace_settings(node, device):
-    """Somebody else's map of the same shape, where ours was."""
+    """Replaces our pinned map by a foreign one of the same shape; returns the id of ours."""
     pin = f"/sys/fs/bpf/podveil/{device}/settings"
     was = json.loads(node.run(f"bpftool -j map show pinned {pin}"))
     node.run(f"rm {pin} && bpftool map create {pin} type array key {was['bytes_key']} value {was['bytes_value']} "
@@ -40,7 +40,7 @@ def test_a_killed_agent_in_strict_mode_goes_on_with_its_programs(cluster):
         wait_for(c.encrypted, "encrypting again after kill -9")
         assert node.agent.log().count(TOOK_OVER) == 2, node.agent.log()
     assert programs(node, *pins) == before
-    # What is not ours is not taken for ours, and said.
+    # The agent does not use a foreign map, and reports it.
     node.agent.kill()
     replace_settings(node, "wireguard.cali")
     c.start_agent(node)
@@ -66,7 +66,7 @@ def test_a_killed_device_goes_on_with_its_programs(lab):
     before = programs(lab.a, "wg0/classify", "wg0/steer")
     for _ in range(4):  # the kernel gives a queue back later than that: both halves are needed
         lab.a.run(["kill", "-9", str(left.pid())])
-        # The lock is held by whoever has not ended yet.
+        # The old process holds the lock until it has ended.
         wait_for(lambda: lab.a.run([PODVEIL, "device", "wg0"], check=False).returncode == 0, "the device starts again")
         lab.a.run("wg setconf wg0 /run/wg0.conf")
         wait_for(lambda: ping(lab.pod_a, "10.0.2.2", count=1, deadline=1), "packets come again")

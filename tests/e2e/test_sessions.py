@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a session goes through in its life: new keys, disorder, other addresses, the largest packets."""
+"""Sessions under changes: new keys, reordered datagrams, other addresses, the largest packets."""
 import os
 import select
 import signal
@@ -18,7 +18,7 @@ PODVEIL = implementation("podveil")
 REKEY_AFTER = 120
 
 
-# What a device of ours may lose a packet of a session by. Each has its counter, so that a loss without one is not ours.
+# The counters of all reasons by which our device may lose a packet of a session. A loss without a count is not ours.
 LOSSES = ("drop_unknown_index", "drop_expired_session", "drop_bad_tag", "drop_replayed", "drop_staged_full",
           "drop_staged_expired", "drop_bad_message", "drop_bad_inner", "drop_source", "drop_inject", "drop_wire_full",
           "drop_wire_error", "drop_malformed", "drop_stale_peer", "drop_no_endpoint", "drop_frame_chain", "socket_full",
@@ -26,8 +26,8 @@ LOSSES = ("drop_unknown_index", "drop_expired_session", "drop_bad_tag", "drop_re
 
 
 def rekeys(lab, names, seconds):
-    """Numbered requests from a pod to the other for so long; returns (what came of them, handshakes seen on the wire, what
-    our devices say that does not fit to it)."""
+    """Sends numbered requests from one pod to the other for so long; returns (their result, handshakes seen on the wire, the
+    counters of our devices that do not match the result)."""
     before = {node: counters(node) for node, name in zip((lab.a, lab.b), names) if name.startswith("podveil")}
     capture = Capture(lab.b, "eth0", "udp[8] = 1")
     requests = Requests(lab.pod_a, lab.pod_b, "10.0.2.2", interval=0.01, patience=60)
@@ -47,8 +47,8 @@ def rekeys(lab, names, seconds):
 
 
 def test_rekey_under_traffic_loses_nothing():
-    """Four pairs at the same time, for longer than keys may be used: we as initiator, as responder,
-    on both ends, and there through AF_XDP."""
+    """Rekeying under traffic loses nothing. Four pairs run at the same time, for longer than keys may be used: we are the
+    initiator, the responder, both ends, and both ends with AF_XDP."""
     pairs = [("podveil", "wireguard-go-new"), ("wireguard-go-new", "podveil"), ("podveil", "podveil"),
              ("podveil xdp", "podveil xdp")]
     labs, threads, seen = [], [], {}
@@ -56,7 +56,7 @@ def test_rekey_under_traffic_loses_nothing():
     def watch(names, lab):
         try:
             seen[names] = rekeys(lab, names, REKEY_AFTER + 10)
-        except BaseException as e:  # to be told by the main thread
+        except BaseException as e:  # the main thread reports it
             seen[names] = e
 
     try:
@@ -67,7 +67,7 @@ def test_rekey_under_traffic_loses_nothing():
                                   env={"PODVEIL_WIRE": "xdp"} if "xdp" in name else None)
                            for node, name in zip((lab.a, lab.b), names))
             lab.connect(left, right)
-            assert ping(lab.pod_a, "10.0.2.2") == 3  # the left one has initiated
+            assert ping(lab.pod_a, "10.0.2.2") == 3  # now the left end is the initiator
             threads.append(threading.Thread(target=watch, args=(names, lab)))
         for thread in threads:
             thread.start()
@@ -82,13 +82,14 @@ def test_rekey_under_traffic_loses_nothing():
         lost = f"{names}: {result['lost']} of {result['sent']} lost, {result['lost_requests']} of them on the way there"
         assert handshakes >= 1, f"{names}: no new keys within {REKEY_AFTER + 10} s"
         assert not ours, f"{lost}; ours: {ours}"
-        # What is lost all the same, wireguard-go has lost: our counters would say so.
+        # Our counters show no loss, so wireguard-go has lost the rest.
         peers = any("wireguard" in name for name in names)
         assert result["lost"] <= (result["sent"] // 100 if peers else 0), lost
 
 
 class Renewer:
-    """A peer that sends numbered packets from several ports at once, wants each back, and renews its session all the time."""
+    """A peer that sends numbered packets from several ports at once, expects an answer to each, and renews its session all the
+    time."""
 
     def __init__(self, peer, ports):
         self.peer, self.inner = peer, peer.world.inner
@@ -102,10 +103,10 @@ class Renewer:
         self.sent += 1
 
     def renew(self):
-        """When all was answered: then no session but the current one is needed while there are three."""
+        """Renews the session when all packets are answered: then only the current one of the three sessions is needed."""
         if self.handshake or len(self.answered) < self.sent:
             return
-        time.sleep(0.03)  # 50 initiations a second are taken, no more
+        time.sleep(0.03)  # the device accepts at most 50 initiations per second
         self.handshake = self.peer.handshake()
         self.peer.send(self.handshake.initiation(), self.sockets[0])
         for session in self.sessions[-1:] * 8:
@@ -117,7 +118,7 @@ class Renewer:
             assert session
             self.handshake, self.renewals = None, self.renewals + 1
             self.sessions.append(session)
-            # What was under way under the old keys comes behind what has the new ones.
+            # Packets with the old keys arrive after packets with the new ones.
             for each in self.sessions[:-3:-1] * 8:
                 self.number(each)
         elif message[0] == 4:
@@ -142,7 +143,8 @@ class Renewer:
 
 @pytest.mark.parametrize("workers", [1, 4])
 def test_a_peer_that_renews_its_session_all_the_time(lab, workers):
-    """Each packet comes back, those under the keys before as well, whichever worker has them."""
+    """A peer that renews its session all the time gets each packet answered, also those with the previous keys, with any number
+    of workers."""
     world = World(lab, arguments=["--workers", str(workers)])
     renewer = Renewer(world.peer(), ports=4)
     renewer.run(40)
@@ -152,7 +154,7 @@ def test_a_peer_that_renews_its_session_all_the_time(lab, workers):
 
 
 def test_what_a_full_socket_drops_is_counted(lab):
-    """By us as by the kernel: a worker that does not run for a while loses messages, and says so."""
+    """When a worker does not run for a while and its socket is full, our counter of lost messages equals the kernel's."""
     world = World(lab)
     peer = world.peer()
     session = peer.initiate()
@@ -168,11 +170,11 @@ def test_what_a_full_socket_drops_is_counted(lab):
         os.kill(world.device.pid(), signal.SIGCONT)
     wait_for(lambda: not any(int(line.split()[1]) for line in lab.a.run(f"ss -Huan sport = {PORT}").splitlines()),
              "the socket is read empty")
-    # A message says what was lost before it.
+    # Each received message carries the number of messages that were lost before it.
     wait_for(lambda: peer.delivers(session) and counters(lab.a)["socket_full"] == dropped(), "as many are counted")
 
 
-# Stands between two nodes and hands datagrams on in disorder: each block of eight is reversed.
+# A relay between two nodes that reorders datagrams: it reverses each block of eight.
 SHUFFLE = """
 import select, socket, sys
 left, right = (sys.argv[1], int(sys.argv[2])), (sys.argv[3], int(sys.argv[2]))
@@ -191,7 +193,7 @@ while True:
 
 
 def test_reordered_datagrams(lab):
-    """They are accepted as long as the window covers them, whatever their order."""
+    """Reordered datagrams are accepted as long as the replay window covers them."""
     relay = lab.host("relay")
     for node, name, network in ((lab.a, "left", 1), (lab.b, "right", 2)):
         lab.wire(node, "eth1", relay, name, 1500)
@@ -219,7 +221,7 @@ def test_reordered_datagrams(lab):
 
 
 def test_answers_leave_from_the_address_that_was_reached(lab):
-    """A node of several addresses: the peer may filter on the one that it talks to."""
+    """A node with several addresses answers from the address that the peer has used, because the peer may filter by it."""
     lab.a.run("ip addr add 172.18.0.101/24 dev eth0")
     left, right = Device(lab.a, PODVEIL), Device(lab.b, implementation("wireguard-go"))
     lab.connect(left, right)
@@ -232,7 +234,7 @@ def test_answers_leave_from_the_address_that_was_reached(lab):
     sources = [p[IP].src for p in capture.packets()]
     assert sources[0] == "172.18.0.1"
     assert sources[-4:] == ["172.18.0.101"] * 4
-    # An address that is taken away is given up, and the session goes on.
+    # When that address is removed, another one is used, and the session continues.
     right.set("peer", left.public, "endpoint", f"172.18.0.1:{PORT}")
     lab.a.run("ip addr del 172.18.0.101/24 dev eth0")
     assert ping(lab.pod_a, "10.0.2.2", count=5) >= 4
@@ -240,8 +242,8 @@ def test_answers_leave_from_the_address_that_was_reached(lab):
 
 @pytest.mark.parametrize("peer_name", ["podveil", "wireguard-go-new"])
 def test_the_largest_packets(peer_name):
-    """MTU 65,535 inside. What fits into one UDP datagram goes through whole; TCP fills it; the
-    sender of what does not fit is told."""
+    """With an inner MTU of 65,535, packets that fit into one UDP datagram arrive whole, also from TCP. The sender of a larger
+    packet gets an error."""
     with Lab(mtu=9000) as lab:
         left, right = Device(lab.a, PODVEIL), Device(lab.b, implementation(peer_name))
         lab.connect(left, right, tunnel_mtu=65535 if peer_name == "podveil" else 65000)
@@ -259,8 +261,8 @@ def test_the_largest_packets(peer_name):
 
 
 def first_answers(capture):
-    """Of each session that the left node answered for: did its first data message belong to that
-    session? From the wire alone: a response bears both indices, data the receiver's."""
+    """For each session in which the left node was the responder: whether its first data message belonged to that session. The
+    capture shows it: a response has both indices, a data message has the receiver's."""
     from scapy.layers.inet import IP, UDP
     verdicts, theirs, confirmed = [], None, False
     for p in capture.packets():
@@ -277,18 +279,18 @@ def first_answers(capture):
 
 
 def test_the_first_answer_belongs_to_the_session_that_it_answers(lab):
-    """Whitepaper 6.3: the responder sends with new keys as soon as a message came in on them. A peer
-    that begins anew has no others."""
+    """The responder sends with the new keys as soon as it has received a message with them (whitepaper 6.3). A peer that starts
+    anew has no other keys."""
     left, right = Device(lab.a, PODVEIL), Device(lab.b, implementation("wireguard-go-new"))
     lab.connect(left, right)
     capture = Capture(lab.b, "eth0", f"udp port {PORT}")
     answered = 0
     for _ in range(40):
-        time.sleep(0.05)  # a peer may initiate once in 20 ms, with a time that counts in steps of 17 ms
+        time.sleep(0.05)  # a peer may initiate once in 20 ms, and its timestamps have steps of 17 ms
         right.set("peer", left.public, "remove")
         right.set("peer", left.public, "endpoint", lab.endpoint(1), "allowed-ips", "10.0.1.0/24")
         answered += ping(lab.pod_b, "10.0.1.2", count=1, deadline=1)
     capture.stop()
     verdicts = first_answers(capture)
     assert len(verdicts) >= 30 and all(verdicts), f"{verdicts.count(False)} of {len(verdicts)} under old keys"
-    assert answered >= 30  # one that comes too soon after another is answered 5 s later
+    assert answered >= 30  # an initiation too soon after another one is answered only when it is repeated, 5 s later

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who may speak for whom, and where a peer is: what the device concludes from authentic messages, and what not."""
+"""Which sources the device accepts from a peer, and how it learns a peer's endpoint from authentic messages."""
 import os
 import signal
 import sys
@@ -13,7 +13,7 @@ from traffic import counters, ping
 PODVEIL = implementation("podveil")
 OTHER = implementation("wireguard-go-new")
 
-# Sends datagrams with a source of its choice, each of `count` with a number of its own.
+# Sends `count` numbered datagrams with a given source address.
 SPEAK = """
 import socket, sys
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -26,8 +26,8 @@ for i in range(int(sys.argv[3])):
 
 @pytest.fixture(scope="module")
 def three():
-    """The lab's two nodes, and a third one: .c is its host, .left, .right and .third are the devices. Pods behind `left`
-    are 10.0.1.0/24, the right one has 10.0.2.0/24, the third 10.0.3.0/24."""
+    """The lab with a third node, .c. The devices are .left, .right and .third. The left one's pods are in 10.0.1.0/24, the
+    right one's in 10.0.2.0/24, the third's in 10.0.3.0/24."""
     with Lab(switch=True) as lab:
         lab.c = lab.host("node-c")
         lab.switch.run(f"ip link add port-c type veth peer name eth0 netns {lab.c.pid} && "
@@ -48,7 +48,7 @@ def three():
 
 
 def accepted_and_refused(lab, node, source, count=5):
-    """How many of `count` packets of that source, sent through a node's tunnel, the left device took and refused."""
+    """Sends `count` packets with that source through a node's tunnel; returns how many the left device accepted and refused."""
     before = counters(lab.a)
     node.run(["python3", "-c", SPEAK, source, "10.0.1.2", str(count)])
 
@@ -61,12 +61,12 @@ def accepted_and_refused(lab, node, source, count=5):
 
 def test_a_peer_speaks_for_its_own_addresses_alone(three):
     assert accepted_and_refused(three, three.c, "10.0.3.2") == [5, 0]
-    assert accepted_and_refused(three, three.c, "10.0.2.2") == [0, 5]  # that of another peer
-    assert accepted_and_refused(three, three.c, "10.9.9.9") == [0, 5]  # that of nobody
+    assert accepted_and_refused(three, three.c, "10.0.2.2") == [0, 5]  # another peer's address
+    assert accepted_and_refused(three, three.c, "10.9.9.9") == [0, 5]  # no peer's address
 
 
 def test_who_owns_an_address_may_change(three):
-    """What was right of one packet is asked again for the next ones."""
+    """A source that was accepted once is checked again for later packets, because an address may move to another peer."""
     lab = three
     assert accepted_and_refused(lab, lab.c, "10.0.3.2") == [5, 0]
     lab.left.set("peer", lab.right.public, "allowed-ips", "10.0.2.0/24,fd00:2::/64,10.0.3.0/24")
@@ -77,8 +77,8 @@ def test_who_owns_an_address_may_change(three):
     assert accepted_and_refused(lab, lab.c, "10.0.3.2") == [5, 0]
 
 
-# Hands datagrams on between a node and the left one. Told "hold 2", it keeps the next two data messages of that node,
-# and then sends the newer one from its first port and after it the older one from its second.
+# A relay between a node and the left node. After the command "hold 2" it keeps the next two data messages of that node;
+# then it sends the newer one from its first port, and after it the older one from its second port.
 RELAY = """
 import select, socket, sys
 listen, left, node = (sys.argv[1], int(sys.argv[2])), (sys.argv[3], int(sys.argv[2])), (sys.argv[4], int(sys.argv[2]))
@@ -107,7 +107,7 @@ while True:
 
 
 def test_a_straggler_does_not_move_a_peer(three):
-    """Of two messages that arrive together, the newer one says where the peer is, also where it arrives first."""
+    """When two messages arrive together, the newer one sets the peer's endpoint, even if it arrives first."""
     lab = three
     lab.switch.run("ip addr add 172.18.0.9/24 dev br0")
     import subprocess
@@ -125,7 +125,7 @@ def test_a_straggler_does_not_move_a_peer(three):
         relay.stdin.flush()
         assert relay.stdout.readline() == "holding\n"
         before = counters(lab.a)["ingress_packets"]
-        os.kill(lab.left.pid(), signal.SIGSTOP)  # so that both are there when it looks
+        os.kill(lab.left.pid(), signal.SIGSTOP)  # so that the device reads both messages at once
         try:
             lab.c.run(["python3", "-c", SPEAK, "10.0.3.2", "10.0.1.2", "2"])
             assert relay.stdout.readline() == "sent\n"

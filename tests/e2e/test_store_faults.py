@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A store that is gone is not one that is empty: an agent loses sight of its directory in every way there is, is killed
-and started in the midst of it, and nothing leaves in plain, no setting falls, and status says what is wrong."""
+"""A missing store is not an empty one. When an agent loses its directory, in each possible way, and is also restarted
+meanwhile, nothing leaves in plain, no setting is lost, and the status says what is wrong."""
 import json
 import os
 
@@ -13,12 +13,12 @@ from traffic import ping
 import workload
 from workload import Steady
 
-HERE = "/run/store"  # where the worker has it mounted
+HERE = "/run/store"  # the worker's mount point for the store
 STRICT = {"podveilStrictMode": True, "podveilStrictCIDRs": ["10.244.0.0/16", "fd00:10:244::/48"]}
 
 
 class Mounted(Cluster):
-    """The second node has the store mounted, as a network file system would be."""
+    """A cluster whose second node mounts the store, as it would a network file system."""
 
     def mount(self):
         self.nodes[1].run(f"mkdir -p {HERE} && mount --bind {self.store} {HERE}")
@@ -67,7 +67,7 @@ def metric(node, name):
 
 NODES, CONFIG = f"{HERE}/nodes", f"{HERE}/config"
 BACK = "umount -l {HERE} 2>/dev/null; mount --bind {store} {HERE}"
-# What happens, how it ends, and what status says: of the worker's mount alone, and of what all share.
+# Fault: (command that causes it, command that ends it, what the status says). Only the worker's mount is affected.
 FAULTS = {
     "unmounted": ("umount {HERE}", "mount --bind {store} {HERE}", "No such file"),
     "unmounted lazily": ("umount -l {HERE}", "mount --bind {store} {HERE}", "No such file"),
@@ -91,7 +91,7 @@ def lose(c, fault):
     wait_for(lambda: says in (store_of(worker).get("trouble") or {}).get("why", ""), f"{fault}: status says {says}")
     assert metric(worker, "podveil_store_troubles") > 0
     assert c.encrypted(), fault
-    # Restarted in the midst of it: what was known stands from the first moment.
+    # After a restart during the fault, what was known is in force from the start.
     worker.agent.kill()
     c.start_agent(worker, ready=False)
     wait_for(c.encrypted, f"{fault}: encrypted with all after a restart")
@@ -118,7 +118,7 @@ def test_out_of_sight(cluster, strict):
 
 
 def test_emptied_and_broken_for_all(cluster):
-    """What somebody does to the files themselves, and all agents see."""
+    """Faults in the files themselves, which all agents see, lose no setting, and nothing leaves in plain."""
     c, worker = cluster, cluster.nodes[1]
     capture, steady = Capture(worker, "eth0"), Steady(c.client, c.server.address)
     peer = os.path.join(c.store, "nodes/wireguard-worker2.json")
@@ -134,14 +134,14 @@ def test_emptied_and_broken_for_all(cluster):
     with open(peer, "w") as f:
         f.write(good)
     wait_for(lambda: in_order(worker), "in order again")
-    # A value that is refused: the last good one stands, also for an agent that never saw it.
+    # A value is refused: the last valid one stays in force, also for an agent that starts now.
     c.configure(podveilStrictMode="treu")
     wait_for(lambda: "treu" in (worker.agent.status()["refused"] or ""), "it is refused")
     worker.agent.kill()
     c.start_agent(worker)
     assert setting(worker, "podveilStrictMode") == "true" and "treu" in worker.agent.status()["refused"]
     c.configure(podveilStrictMode=True)
-    # Emptied altogether; agents publish what is theirs.
+    # The store is emptied: agents publish their own records again.
     worker.run(f"rm {c.store}/nodes/* {c.store}/config/*")
     wait_for(lambda: store_of(worker)["trouble"] and "settings: " in store_of(worker)["trouble"]["why"], "it is said")
     for node in c.nodes:
@@ -151,7 +151,7 @@ def test_emptied_and_broken_for_all(cluster):
     wait_for(c.encrypted, "encrypted with all after a restart")
     assert {"kind": "settings", "node": None}.items() <= store_of(worker)["held"][0].items()
     assert "nobody deleted it" in worker.agent.log()
-    # Whoever owns the settings says what they are, and all is in order.
+    # The administrator writes the settings again, and all is in order.
     c.configure(wireguardEnabled=True)
     for node in c.nodes:
         wait_for(lambda: in_order(node), f"{node.name} is in order")
@@ -160,13 +160,14 @@ def test_emptied_and_broken_for_all(cluster):
 
 
 def test_without_descriptors(cluster):
-    """EMFILE: the store cannot be read, and neither can the key, which stays what it was."""
+    """Without free file descriptors (EMFILE), neither the store nor the key can be read; both stay in force, and the key does
+    not change."""
     c, worker = cluster, cluster.nodes[1]
     capture, steady = Capture(worker, "eth0"), Steady(c.client, c.server.address)
     key = worker.run("cat /run/podveil/wireguard.key")
     pid = worker.agent.process.pid
     pid = int(worker.run(f"pgrep -P {pid} -x podveil || echo {pid}").split()[0])
-    # The first number that is free, also when nobody asks the agent something.
+    # The lowest free descriptor. We look several times, because the agent may be answering a request.
     free = min(min(set(range(4096)) - {int(fd) for fd in os.listdir(f"/proc/{pid}/fd")}) for _ in range(50))
     limits = worker.run(f"prlimit --pid {pid} --nofile --noheadings -o SOFT,HARD").split()
     worker.run(f"prlimit --pid {pid} --nofile={free}:{limits[1]}")
@@ -180,7 +181,7 @@ def test_without_descriptors(cluster):
     wait_for(lambda: in_order(worker), "in order again")
     wait_for(c.encrypted, "encrypted with all")
     assert worker.run("cat /run/podveil/wireguard.key") == key
-    # A key that is there but cannot be read is no reason for a new one.
+    # A key file that cannot be used is not replaced by a new key.
     worker.agent.stop()
     worker.run("cd /run/podveil && cp -p wireguard.key kept && truncate -s 9 wireguard.key")
     c.start_agent(worker, ready=False)
@@ -193,7 +194,7 @@ def test_without_descriptors(cluster):
 
 
 def test_what_its_owner_deletes_goes(cluster):
-    """One node's record, a setting, all settings, encryption itself."""
+    """What is deleted on purpose ends: one node's record, a setting, all settings, encryption itself."""
     c, worker = cluster, cluster.nodes[1]
     peer = record(c, c.nodes[2])
     c.nodes[2].agent.kill()
@@ -212,7 +213,7 @@ def test_what_its_owner_deletes_goes(cluster):
     os.unlink(os.path.join(c.store, "config/default.json"))
     wait_for(lambda: setting(worker, "wireguardEnabled") == "false", "its settings are gone")
     wait_for(lambda: ping(c.client, c.server.address) == 3, "in plain")
-    # The memory holds no secret, is ours alone, and goes with --cleanup.
+    # The memory file has no secret, only we can read it, and --cleanup removes it.
     memory = worker.run("cat /run/podveil/store.json")
     assert json.loads(memory)["version"] == 1
     assert worker.run("cat /run/podveil/*.key 2>/dev/null || echo none").strip() not in memory

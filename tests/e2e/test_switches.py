@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A request a millisecond, by UDP and by TCP, while settings are switched: none is lost, and none is seen in plain."""
+"""While settings are switched, UDP and TCP send a request per millisecond. None is lost, and none is seen in plain."""
 import contextlib
 import json
 import os
@@ -22,7 +22,7 @@ def link(node, name="wireguard.cali"):
 
 
 def workers(node):
-    """Threads of the agent that carry packets."""
+    """The names of the agent's worker threads."""
     names = set()
     tasks = f"/proc/{node.agent.process.pid}/task"
     for task in os.listdir(tasks):
@@ -40,7 +40,7 @@ def keepalives(node):
 
 
 def lines(node):
-    """Which lines of strict mode stand: routing, nftables, the guard."""
+    """Which parts of strict mode are in force: (routing, nftables, guard)."""
     first = node.agent.status()["firstLine"]
     dump = node.run("bpftool -j map dump pinned /sys/fs/bpf/podveil/guard/guard_settings", check=False).stdout
     guard = json.loads(dump)[0]["formatted"]["value"]["strict"] if dump else 0
@@ -51,7 +51,7 @@ def tunnel(node):
     return next(t for t in node.agent.status()["tunnels"] if t["family"] == "ipv4")
 
 
-# Setting, value, and how it shows on a node that it holds.
+# Setting, value, and a function that tells whether it is in force on a node.
 SWITCHES = [
     ("wireguardMTU", 1400, lambda n: "mtu 1400" in link(n)),
     ("wireguardMTU", 0, lambda n: "mtu 1440" in link(n)),
@@ -80,13 +80,14 @@ SWITCHES = [
 
 
 def far_side(c):
-    """What is in plain on the switch."""
+    """Captures plaintext on the switch."""
     return Capture(c.switch, "any", "udp port 4789 or net 10.244.0.0/16")
 
 
 @pytest.mark.parametrize("strict", [False, True], ids=["", "strict"])
 def test_no_request_is_lost_by_a_switch(strict):
-    """In strict mode, too, which is switched on after encryption, and off before."""
+    """No request is lost when a setting is switched, also in strict mode, which is switched on after encryption and off before
+    it."""
     with Cluster(2) as c:
         pods = [c.pod(c.nodes[0], f"client{i}") for i in range(2)] + [c.pod(c.nodes[1], f"server{i}") for i in range(2)]
         for node in c.nodes:
@@ -107,7 +108,7 @@ def test_no_request_is_lost_by_a_switch(strict):
 
         if strict:
             switch("strict", lambda n: all(lines(n)), **STRICT)
-            # Nodes in a strict range are no pods.
+            # A strict range may contain nodes; they are not pods and stay reachable.
             switch("wider", lambda n: "unreachable 172.18.0.0/16" in n.run("ip route show table 20566"),
                    podveilStrictCIDRs=["10.244.0.0/16", "172.18.0.0/16"])
             switch("narrower", lambda n: "172.18.0.0/16" not in n.run("ip route show table 20566"), **STRICT)
@@ -125,8 +126,8 @@ def test_no_request_is_lost_by_a_switch(strict):
             wait_for(lambda: not link(node), f"the device of {node.name} goes", 20)
         udp, tcp = datagrams.stop(), stream.stop()
         blame = [max(b for b in begun if b[0] <= at)[1] if at >= begun[0][0] else "before" for at in udp["lost_at"]]
-        # 104 were lost once in about ten runs, with a load of 20 on two cores. That the kernel empties a veth's ring when its
-        # XDP program goes would explain it, and was not confirmed.
+        # In one of about ten runs, 104 were lost, with a load of 20 on two cores. A possible reason, not confirmed: the kernel
+        # empties a veth's ring when its XDP program is detached.
         spared = blame.count("podveilWire=socket")
         assert spared <= VETH_RING, spared
         assert udp["lost"] == spared and udp["refused"] == 0, (sorted(set(blame)), udp["lost"])
@@ -134,7 +135,7 @@ def test_no_request_is_lost_by_a_switch(strict):
 
 
 def watch(node):
-    """Netlink's news of the node's devices, routes and rules, from now on: a process whose output they are."""
+    """Starts a process that prints changes of the node's devices, routes and rules; returns when it listens."""
     monitor = node.start(["ip", "-o", "monitor", "link", "route", "rule"])
 
     def hears():
@@ -145,7 +146,8 @@ def watch(node):
 
 
 def test_strict_mode_and_encryption_at_once():
-    """What takes long is done before plaintext ends; from then on there is none; and a stream survives both ways."""
+    """When strict mode and encryption are switched on at once, plaintext ends only when the tunnel is ready, and then there is
+    no more of it. A TCP stream survives that, and also when both are switched off."""
     with Cluster(2) as c:
         pods = [c.pod(c.nodes[0], "client"), c.pod(c.nodes[1], "server")]
         for node in c.nodes:
@@ -169,7 +171,7 @@ def test_strict_mode_and_encryption_at_once():
         assert leaked, "the capture sees what was in plain before"
         late = [p.summary() for p in leaked if p.time > max(seen.values())]
         assert not late, late[:5]
-        # The tunnels' rule moves ahead of strict mode's, which would cut off what goes through them.
+        # When priorities change, the tunnel's rule moves before strict mode's rule, which would otherwise cut off the tunnel.
         monitor, news = watch(c.nodes[0]), [""]
         c.configure(wireguardRoutingRulePriority=77)
         while not news[-1].startswith("78:"):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""podveil verify: encrypted, plaintext or unknown, and tcpdump sees the same."""
+"""podveil verify reports encrypted, plaintext or unknown, as tcpdump would show it."""
 import json
 import re
 import signal
@@ -21,7 +21,7 @@ def verify(node, *arguments):
 
 def test_verdicts(cluster):
     c, worker = cluster, cluster.nodes[1]
-    # Nothing passes: it cannot tell.
+    # Without traffic it cannot tell.
     code, found = verify(worker, "--seconds", "1")
     assert (code, found["verdict"]) == (UNKNOWN, "unknown") and not found["examples"]
     steady = Steady(c.client, c.server.address, rate=100)
@@ -38,12 +38,12 @@ def test_verdicts(cluster):
     capture.stop()
     assert (code, found["verdict"], found["plain"], found["missed"]) == (ENCRYPTED, "encrypted", 0, 0)
     peer = next(n for n in found["nodes"] if n["node"] == "wireguard-worker2")
-    # The same as tcpdump, but for what passed before the one and after the other.
+    # It counts the same packets as tcpdump, except for those before or after the other's capture.
     seen = len(capture.packets())
     mine = peer["sent"]["data"] + peer["received"]["data"] + peer["sent"]["others"]
     # (Of what goes through AF_XDP, a capture on the node itself sees what the kernel sends.)
     assert (0 if THROUGH_AF_XDP else 100) < mine <= seen * 1.05, (mine, seen)
-    # With one peer only its traffic counts.
+    # With --peer, only that peer's traffic counts.
     code, found = verify(worker, "--seconds", "1", "--peer", "wireguard-control-plane")
     assert (code, [n["node"] for n in found["nodes"]]) == (UNKNOWN, ["wireguard-control-plane"])
     assert steady.stop()["failed"] == 0
@@ -60,7 +60,7 @@ def test_generate(cluster):
     assert len(found["probes"]) == 4
     assert all(p["sent"] == p["answered"] == 3 for p in found["probes"]), found["probes"]
     assert b"podveil-verify-" not in capture.stop()
-    # Without encryption the same marker is there to be read.
+    # Without encryption, the same marker is readable.
     c.podveil("disable")
     c.podveil("disable", "--ipv6")
     wait_for(lambda: "fwmark" not in worker.run("ip rule; ip -6 rule"), "off")
@@ -73,7 +73,7 @@ def test_generate(cluster):
 
 
 def test_one_packet_beside_the_tunnel_is_seen(cluster):
-    """Bare or in VXLAN, past rule and guard because it bears their mark: verify sees it all the same."""
+    """verify sees a single plaintext packet, also in VXLAN, that passes rule and guard because it has our mark."""
     c, worker = cluster, cluster.nodes[1]
     enable(c)
     assert ping(c.client, c.server.address) == 3
@@ -110,7 +110,7 @@ def test_bad_input(cluster):
     assert done.returncode == UNKNOWN and "CAP_NET_RAW" in done.stderr, done.stderr
     done = worker.run(["setpriv", "--reuid", "65534", "--clear-groups", PODVEIL, "verify"], check=False)
     assert done.returncode == UNKNOWN and "run as root" in done.stderr, done.stderr
-    # The device goes while it is looked at.
+    # The device is removed while verify listens on it.
     worker.run("ip link add gone type veth peer name gone2 && ip link set gone up")
     process = worker.start([PODVEIL, "verify", "--uplink", "gone", "--seconds", "30"])
     wait_for(lambda: ":gone" in worker.run("ss -0 -n"), "it listens")

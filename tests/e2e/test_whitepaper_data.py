@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The whitepaper's sentences on data messages, roaming and the order of sessions (2, 5.4.6, 6.1, 6.3), each tried by a
-hostile peer; a case names its section."""
+"""The whitepaper's sentences on data messages, roaming and the order of sessions (2, 5.4.6, 6.1, 6.3). A hostile peer tests
+each of them; a case names its section."""
 import os
 import socket
 import struct
@@ -34,7 +34,7 @@ def padding(p):
         length, = struct.unpack_from(">H", plain, 2)
         assert length == 28 + size
         assert len(plain) == min(-(-length // 16) * 16, 1420) and plain[length:] == bytes(len(plain) - length)
-    # From 0 on, one by one; a keepalive may have had one of them.
+    # Counters start at 0 and grow by one; a keepalive may have used one of them.
     assert counters_seen == sorted(set(counters_seen)) and counters_seen[-1] <= len(counters_seen)
 
 

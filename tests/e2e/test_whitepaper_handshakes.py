@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The whitepaper's sentences on handshakes (5.1, 5.4.1 to 5.4.4), each tried by a hostile peer; a case names its section."""
+"""The whitepaper's sentences on handshakes (5.1, 5.4.1 to 5.4.4). A hostile peer tests each of them; a case names its
+section."""
 import os
 import struct
 import time
@@ -184,7 +185,7 @@ def ignored(name, section, sentence, **broken):
         h.accept(p.asked())
         p.send(h.response(**broken)[0])
         assert p.silent()
-        # The handshake is still under way, and the right answer is taken.
+        # The handshake is still under way, and the correct response is accepted.
         message, session = h.response()
         p.send(message)
         assert session.read(p.receive())

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The whitepaper's sentences on load, cookies and repetition (5.3, 5.4.7, 6.4, 6.6), each tried by a hostile peer; a case
-names its section."""
+"""The whitepaper's sentences on load, cookies and repetition (5.3, 5.4.7, 6.4, 6.6). A hostile peer tests each of them; a
+case names its section."""
 import os
 import time
 
@@ -21,7 +21,7 @@ def test_sentence(world, function):  # noqa: F811
 # --- 5.3, 5.4.7: under load ---
 
 def load(p):
-    """More than it can look at: strangers' initiations with a right mac1."""
+    """Sends more initiations with a correct mac1 than the device can handle."""
     noise = [Handshake(p.key, p.world.public)._macs(b"\x01\0\0\0" + os.urandom(112), p.world.public) for _ in range(64)]
     s = p.another_socket()
     s.connect(TARGET)
@@ -31,8 +31,8 @@ def load(p):
 
 
 def until(p, right, cookie=None, by=None, pause=0.0):
-    """What right(handshake, answer) makes of the answer to an initiation under load. A flood takes some messages along,
-    so it is tried again, as any peer does."""
+    """Sends an initiation under load; returns right(handshake, answer) for its answer. The flood makes some messages get
+    lost, so it tries again, as each peer does."""
     s = by or p.socket
     for _ in range(30):
         load(p)
@@ -54,9 +54,9 @@ def until(p, right, cookie=None, by=None, pause=0.0):
 @case("5.4.7", "under load a cookie comes in place of an answer; with it, the answer; only to that address and port")
 def cookies(p):
     cookie = until(p, Handshake.cookie)
-    # A cookie is what one address and port was given.
+    # A cookie is bound to an address and port.
     assert until(p, Handshake.cookie, cookie, p.another_socket()) != cookie
-    # The flood is over, the load is not yet.
+    # The flood has ended; the device is still under load.
     session = until(p, Handshake.finish, cookie, pause=0.3)
     assert p.delivers(session)
 
@@ -81,7 +81,7 @@ def no_cookie_for_who_does_not_flood(p):
         session = other.initiate(by=elsewhere) if h.cookie(answer) else None
         assert session is None or other.delivers(session, by=elsewhere)
         return session
-    # Where the flood's own address has to show a cookie, it is under load, for a second more.
+    # If the flood's own address needs a cookie, the device is under load, for another second.
     assert until(p, answers_other)
     other.close()
 
@@ -89,8 +89,8 @@ def no_cookie_for_who_does_not_flood(p):
 # --- 6.4, 6.6: what takes five seconds, all at the same time ---
 
 def test_what_is_repeated(world):  # noqa: F811
-    """An initiation is repeated after Rekey-Timeout with another ephemeral key (6.4), with mac2 where a cookie came
-    (5.4.7, 6.6: not before), without where the cookie was not right."""
+    """An initiation is repeated after Rekey-Timeout with another ephemeral key (6.4), and not earlier after a cookie reply
+    (5.4.7, 6.6). It has a mac2 if a correct cookie came, and none if the cookie was wrong."""
     plain, cookie, forged_, late = (world.peer() for _ in range(4))
     value = os.urandom(16)
     first = {}
@@ -102,7 +102,7 @@ def test_what_is_repeated(world):  # noqa: F811
     forged_.send(first[forged_][3].cookie_reply(value, mac1=os.urandom(16)))
     forged_.send(first[forged_][3].cookie_reply(value, key_of=os.urandom(32)))
     forged_.send(first[forged_][3].cookie_reply(value, receiver=3))
-    # A second one with another value: the first was taken, and counts.
+    # A second reply with another cookie: the first one was accepted and counts.
     cookie.send(first[cookie][3].cookie_reply(os.urandom(16)))
     for p in (plain, cookie, forged_, late):
         p.socket.settimeout(SOON + 5)
@@ -115,7 +115,7 @@ def test_what_is_repeated(world):  # noqa: F811
         assert message[8:40] != before[8:40]
         assert message[132:] == (mac(value, message[:132]) if p is cookie else bytes(16))
         answer, session = h.response()
-        if p is late:  # the answer to the first one comes too late
+        if p is late:  # the response to the first initiation comes too late
             p.send(first[p][3].response()[0])
             assert p.silent()
         p.send(answer)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Wire mode xdp: messages through AF_XDP on the uplink, and through the sockets where that cannot be.
+"""Wire mode xdp: messages go through AF_XDP on the uplink, or through sockets if AF_XDP is not possible.
 
-Captures are taken at the switch: on the nodes themselves they do not see what goes through AF_XDP.
+Captures are taken at the switch, because on the nodes they do not see what goes through AF_XDP.
 """
 import os
 import signal
@@ -25,7 +25,7 @@ def lab():
 
 
 def mode(node):
-    """How an XDP program is attached to eth0: driver, generic, or None."""
+    """How an XDP program is attached to eth0: "driver", "generic", or None."""
     for line in node.run("bpftool net show dev eth0").splitlines():
         if line.startswith("eth0("):
             return line.split()[1]
@@ -35,7 +35,7 @@ def mode(node):
 
 
 def frames(node):
-    """(sent, received) through AF_XDP on the uplink."""
+    """(sent, received) frames through AF_XDP on the uplink."""
     total = counters(node)
     return total["wire_frames_sent"], total["wire_frames_received"]
 
@@ -48,7 +48,7 @@ def both(lab, **options):
 
 
 def started(lab, *nodes):
-    """Returns when the nodes send and receive frames."""
+    """Returns when the nodes send and receive frames through AF_XDP."""
     for node in nodes:
         wait_for(lambda: mode(node), f"{node.name} has divert on its uplink")
 
@@ -80,7 +80,7 @@ def test_both_ends(ipv6_uplink):
             sent, received = frames(node)
             assert sent > 20000 and received > 20000
             nothing_was_lost(node)
-        # Both count the same (a keepalive may be under way).
+        # Both ends count the same bytes (a keepalive may be under way).
         assert abs(left.transfer(right)[0] - right.transfer(left)[1]) <= 64
 
 
@@ -120,13 +120,13 @@ def test_frames_are_what_the_kernel_would_send(ipv6_uplink):
                 assert ip.hlim == 64 and ip.tc & 3 == 1
             else:
                 assert ip.ttl == 64 and ip.tos & 3 == 1 and not ip.flags & 2
-        # Sums: scapy's own of the same packet. (Those of the kernel's sockets are unfinished here.)
+        # The checksums are those that scapy computes. (Those of the kernel's sockets are not finished here.)
         ours = [p for p in seen if p[UDP].chksum == Ether(rebuilt(p))[UDP].chksum]
         assert len(ours) >= 4
 
 
 def rebuilt(packet):
-    """The packet with its sums made anew."""
+    """A copy of the packet with new checksums."""
     from scapy.layers.inet import IP, UDP
     copy = packet.copy()
     if copy.haslayer(IP):
@@ -151,8 +151,8 @@ def test_nothing_readable_on_the_wire(lab):
 
 
 def test_a_program_in_generic_mode():
-    """A veth with fewer queues than its other end takes no native XDP: superpackets of others then
-    reach the program whole, and are the kernel's to cut."""
+    """A veth with fewer queues than its other end has no native XDP, so the program runs in generic mode. Superpackets of other
+    traffic then reach the program whole, and the kernel cuts them."""
     with Lab(switch=True, queues=2) as lab:
         ours = Device(lab.a, COMMAND, arguments=XDP)
         lab.connect(ours, Device(lab.b, COMMAND, arguments=["--wire", "socket"]))
@@ -170,7 +170,7 @@ def test_a_program_in_generic_mode():
 
 @pytest.mark.parametrize("queues", [1, 2])
 def test_two_workers(queues):
-    """Each has a queue, or one of them the only one and the other sockets."""
+    """Two workers have a queue each; if there is only one queue, one worker has it and the other uses sockets."""
     with Lab(switch=True, queues=queues, uplink_queues=queues) as lab:
         devices = [Device(node, COMMAND, arguments=[*XDP, "--workers", "2"]) for node in (lab.a, lab.b)]
         lab.connect(*devices)
@@ -185,8 +185,8 @@ def test_two_workers(queues):
             out, _ = process.communicate(timeout=60)
             assert process.returncode == 0, out
         for node in (lab.a, lab.b):
-            # One that lost its processor with a batch in hand comes after what the other sent meanwhile, on a busy
-            # machine further behind than the replay window reaches.
+            # A worker that is descheduled with a batch sends it after the other worker's messages. On a busy machine, it may
+            # then be outside the replay window.
             nothing_was_lost(node, but=["drop_replayed"])
             assert min(frames(node)) > 1000
 
@@ -195,7 +195,7 @@ def test_roaming(lab):
     left, right = both(lab)
     lab.b.run("ip addr del 172.18.0.2/24 dev eth0 && ip addr add 172.18.0.77/24 dev eth0")
     right.set("listen-port", 40000)
-    # Messages from there go through AF_XDP at once, and it is they that tell.
+    # Messages from the new address go through AF_XDP at once, and the device learns the endpoint from them.
     assert ping(lab.pod_b, "10.0.1.2", count=5) >= 4
     assert left.show("endpoints").split()[1] == "172.18.0.77:40000"
     started(lab, lab.a, lab.b)
@@ -210,36 +210,36 @@ def test_uplink_down_and_up(lab):
     pinging = lab.pod_a.start(["ping", "-n", "-q", "-i", "0.02", "-w", "4", "10.0.2.2"])
     for node in (lab.a, lab.b):
         lab.a.run("ip link set eth0 down && ip link set eth0 up")
-        # IPv6 addresses of an interface go when it is down; nothing here needs them.
+        # An interface loses its IPv6 addresses when it goes down; this test does not need them.
     pinging.communicate(timeout=60)
     assert ping(lab.pod_a, "10.0.2.2", deadline=15) == 3
     started(lab, lab.a, lab.b)
 
 
 def test_uplink_changes(lab):
-    """Its MTU and its MAC address: what frames bear follows."""
+    """Frames follow changes of the uplink's MTU and MAC address."""
     left, right = both(lab)
     for mtu in (1300, 1500):
         for node in (lab.a, lab.b):
             node.run(f"ip link set eth0 mtu {mtu}")
-        # What does not fit is the kernel's to cut.
+        # The kernel fragments what does not fit.
         transfer(lab.pod_a, lab.pod_b, "10.0.2.2", 4)
         transfer(lab.pod_b, lab.pod_a, "10.0.1.2", 4)
         started(lab, lab.a, lab.b)
     lab.a.run("ip link set eth0 address 02:00:00:00:00:99")
     started(lab, lab.a, lab.b)
-    # Above what a frame holds, the sockets do it.
+    # With an MTU above the size of a frame, sockets are used.
     lab.a.run("ip link set eth0 mtu 9000")
     wait_for(lambda: mode(lab.a) is None, "divert is gone")
     assert ping(lab.pod_a, "10.0.2.2") == 3
-    # It may have stopped for the MAC address first, and says "above" at its next attempt.
+    # It may have stopped because of the MAC address first; then it says "above" at its next attempt.
     wait_for(lambda: "above" in left.log.read(), "it says what stands in the way", 15)
     lab.a.run("ip link set eth0 mtu 1500")
     started(lab, lab.a, lab.b)
 
 
 def test_a_neighbour_that_is_not_known(lab):
-    """The sockets send, which makes the kernel look; and a neighbour that moved is followed."""
+    """If the neighbour is not known, sockets send, so that the kernel resolves it. A neighbour that has moved is followed."""
     both(lab)
     mac = lab.b.run("cat /sys/class/net/eth0/address").strip()
     assert mac in lab.a.run("ip neigh show 172.18.0.2")
@@ -248,7 +248,7 @@ def test_a_neighbour_that_is_not_known(lab):
         assert ping(lab.pod_a, "10.0.2.2") == 3
     started(lab, lab.a, lab.b)
     before = frames(lab.a)
-    # Nobody is there: nothing is sent through AF_XDP, and nothing hangs.
+    # No host has that address: pings get no answer, and nothing hangs.
     lab.a.run("ip neigh replace 172.18.0.2 lladdr 02:00:00:00:00:77 dev eth0 nud permanent")
     ping(lab.pod_a, "10.0.2.2", count=3, deadline=1)
     lab.a.run("ip neigh del 172.18.0.2 dev eth0")
@@ -258,25 +258,25 @@ def test_a_neighbour_that_is_not_known(lab):
 
 
 def test_a_neighbour_that_moved_silently(lab):
-    """Only what the kernel sends itself makes it ask whether a neighbour is still there."""
+    """A neighbour that moved without a word is found, although the kernel checks neighbours only for its own packets."""
     for node in (lab.a, lab.b):
         node.run("sysctl -qw net.ipv4.neigh.eth0.base_reachable_time_ms=4000 "
                  "net.ipv4.neigh.eth0.delay_first_probe_time=1")
     both(lab)
     mac = lab.a.run("cat /sys/class/net/eth0/address").strip()
     wait_for(lambda: "STALE" in lab.a.run("ip neigh show 172.18.0.2"), "the neighbour is stale")
-    # With an entry for the other end, it has no reason to say anything.
+    # The moved end has a permanent entry for us, so it sends no ARP request that would show its new address.
     lab.b.run(f"ip link set eth0 address 02:00:00:00:00:99 && "
               f"ip neigh replace 172.18.0.1 lladdr {mac} dev eth0 nud permanent")
     pinging = lab.pod_a.start(["ping", "-n", "-q", "-i", "0.05", "-w", "13", "10.0.2.2"])
-    # Before silence leads to a new handshake, which the kernel would send as well.
+    # This must happen before silence leads to a new handshake, which the kernel would send.
     wait_for(lambda: "02:00:00:00:00:99" in lab.a.run("ip neigh show 172.18.0.2"), "it is asked", 12)
     pinging.kill()
     started(lab, lab.a)
 
 
 def test_a_route_elsewhere(lab):
-    """What does not leave by the uplink goes through the sockets."""
+    """Messages that do not leave by the uplink go through sockets."""
     both(lab)
     extra = lab.host("gateway")
     lab.wire(lab.a, "eth1", extra, "eth0", 1500)
@@ -300,7 +300,8 @@ def test_a_route_elsewhere(lab):
 
 
 def test_somebody_elses_program(lab):
-    """It stays, messages go through sockets, that is said; when it goes, ours comes."""
+    """A foreign XDP program on the uplink stays: messages go through sockets, and that is reported. When it is removed, ours is
+    attached."""
     with_foreign_program(lab.a)
     left = Device(lab.a, COMMAND, arguments=XDP)
     lab.connect(left, Device(lab.b, COMMAND, arguments=XDP))
@@ -323,7 +324,7 @@ bpftool net attach xdp pinned /sys/fs/bpf/stranger dev eth0""")
 
 
 def test_nothing_stays_on_the_uplink(lab):
-    """Ended, or killed: the kernel has its packets again."""
+    """After the device ends or is killed, the kernel gets its packets again."""
     left, right = both(lab)
     pid = right.pid()
     os.kill(pid, signal.SIGTERM)
@@ -336,12 +337,12 @@ def test_nothing_stays_on_the_uplink(lab):
     again = Device(lab.a, COMMAND, arguments=["--wire", "socket"])
     lab.connect(again, Device(lab.b, COMMAND, arguments=["--wire", "auto"]))
     assert ping(lab.pod_a, "10.0.2.2", deadline=15) == 3
-    # veth has no zero-copy: auto takes sockets.
+    # veth has no zero-copy, so auto uses sockets.
     assert mode(lab.a) is None and mode(lab.b) is None
 
 
 def test_one_queue_for_one_device(lab):
-    """A second device on the same uplink has sockets, and says why."""
+    """A second device on the same uplink uses sockets and says why."""
     both(lab)
     second = Device(lab.a, COMMAND, name="wg1", arguments=XDP)
     other = Device(lab.b, COMMAND, name="wg1", arguments=XDP)
@@ -367,7 +368,7 @@ def test_wrong_words(lab):
 
 @pytest.fixture
 def cluster():
-    """Two nodes that encrypt; .client on the first, .server on the second."""
+    """Two nodes that encrypt; the pod .client is on the first, .server on the second."""
     with Cluster(2) as c:
         c.client, c.server = c.pod(c.nodes[0], "frontend-client"), c.pod(c.nodes[1], "backend-api")
         workload.backend(c.server)
@@ -421,10 +422,10 @@ def test_what_the_agent_says(cluster):
     metrics = node.run("curl -s localhost:9586/metrics")
     assert 'podveil_wire_info{iface="wireguard.cali",wire="xdp",why="eth0, the kernel copies"} 1' in metrics
     assert 'podveil_wire_refused{iface="wireguard.cali"} 0' in metrics
-    # verify says what it cannot see.
+    # verify shows the wire mode, because it cannot see all of that traffic.
     done = node.run([c_podveil(), "verify", "--seconds", "1"], check=False)
     assert "wire: xdp" in done.stdout
-    # It cannot be: said everywhere, and traffic goes on.
+    # If xdp is not possible, all reports say so, and traffic continues.
     c.configure(podveilWire="socket")
     wait_for(lambda: mode(node) is None, "divert goes")
     with_foreign_program(node)
@@ -444,7 +445,7 @@ def c_podveil():
 
 
 def test_agents_end(cluster):
-    """With the encryption in force, and with everything removed."""
+    """Agents in xdp mode may be killed with encryption in force, or end and remove everything."""
     c = cluster
     c.configure(podveilWire="xdp")
     wait_for(lambda: {wire(n)[0] for n in c.nodes} == {"xdp"}, "both have xdp")

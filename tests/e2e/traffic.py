@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Traffic between hosts of the lab, with proof that what arrives is what was sent."""
+"""Traffic between hosts of the lab; each function checks that what arrives is what was sent."""
 import json
 import re
 import subprocess
@@ -7,7 +7,7 @@ import sys
 
 from hosts import BUSY
 
-# Runs on a host: receives one TCP connection, prints "listening", then the SHA-256 of what came.
+# Runs on a host: prints "listening", accepts one TCP connection, and prints the length and SHA-256 of what came.
 _RECEIVE = """
 import hashlib, socket, sys
 s = socket.socket(socket.AF_INET6 if ':' in sys.argv[1] else socket.AF_INET)
@@ -31,7 +31,7 @@ for i in range(int(sys.argv[2])):
 s.close(); print(h.hexdigest())
 """
 
-# Echoes datagrams; prints "listening".
+# Prints "listening" and echoes datagrams.
 _ECHO = """
 import socket, sys
 s = socket.socket(socket.AF_INET6 if ':' in sys.argv[1] else socket.AF_INET, socket.SOCK_DGRAM)
@@ -40,7 +40,7 @@ while True:
     data, who = s.recvfrom(65536); s.sendto(data, who)
 """
 
-# Sends a datagram of each size and wants it back, up to three times: UDP may lose.
+# Sends a datagram of each size and expects it back. It tries up to three times, because UDP may lose datagrams.
 _ASK = """
 import os, socket, sys
 s = socket.socket(socket.AF_INET6 if ':' in sys.argv[1] else socket.AF_INET, socket.SOCK_DGRAM)
@@ -56,7 +56,7 @@ for size in map(int, sys.argv[2:]):
 print('ok')
 """
 
-# Echoes numbered requests; on the end of its input prints how many different ones came.
+# Echoes numbered requests. When its input ends, it prints how many different ones came.
 _ANSWER = """
 import select, socket, sys
 kind, address = sys.argv[1], sys.argv[2]
@@ -82,8 +82,8 @@ while True:
 print(len(seen))
 """
 
-# A numbered request every millisecond until the end of its input; then waits for what is under way, and
-# tells as JSON what came back and when it did not.
+# Sends a numbered request each millisecond until its input ends. Then it waits for answers that are under way, and
+# prints as JSON how many came, and when answers were missing.
 _REQUEST = """
 import json, select, socket, struct, sys, time
 kind, address, interval = sys.argv[1], sys.argv[2], float(sys.argv[3])
@@ -126,10 +126,10 @@ print(json.dumps({'sent': len(sent), 'lost': len(missing), 'refused': refused, '
 
 
 class Requests:
-    """A request a millisecond from one host to another, asking when the constructor returns, until
-    stop(). What is lost is neither repeated (UDP) nor dropped by the two ends: their buffers are large. Answers under way
-    are awaited for `patience` seconds at most; ping(8) waits for twice its longest round trip only, so that what comes
-    later, from a machine that was busy for a moment, counts as lost there."""
+    """Requests from one host to another, one each `interval` seconds, from when the constructor returns until stop(). Lost
+    UDP requests are not repeated, and the two ends drop none, because their buffers are large. stop() waits at most
+    `patience` seconds for answers. (ping(8) waits only for twice its longest round trip, so late answers from a machine
+    that was busy for a moment would count as lost.)"""
 
     def __init__(self, source, sink, address, kind="udp", interval=0.001, patience=2):
         self.server = sink.start([sys.executable, "-c", _ANSWER, kind, address], stdin=subprocess.PIPE)
@@ -140,8 +140,8 @@ class Requests:
         assert line == "asking\n", line + self.client.stdout.read()
 
     def stop(self):
-        """sent, lost (of these, requests that never came: lost_requests, UDP), broken (TCP: why the
-        connection ended), gap_ms: the longest time without an answer, lost_at: Unix times."""
+        """Returns {sent, lost, lost_requests (UDP: those of the lost whose request did not arrive), broken (TCP: why the
+        connection ended), gap_ms (the longest time without an answer), lost_at (Unix times)}."""
         out, _ = self.client.communicate("\n", timeout=120)
         result = json.loads(out)
         received, _ = self.server.communicate("\n", timeout=60)
@@ -151,7 +151,7 @@ class Requests:
 
 
 def transfer(source, sink, address, mebibytes):
-    """A TCP stream of random bytes; raises where what arrives differs."""
+    """Sends a TCP stream of random bytes; raises if other bytes arrive."""
     receiver = sink.start(["python3", "-c", _RECEIVE, address])
     assert receiver.stdout.readline() == "listening\n"
     sent = source.run(["python3", "-c", _SEND, address, str(mebibytes)], timeout=120).strip()
@@ -162,7 +162,7 @@ def transfer(source, sink, address, mebibytes):
 
 
 def echo(source, sink, address, sizes):
-    """UDP datagrams of these sizes there and back."""
+    """Sends UDP datagrams of these sizes, which the sink echoes."""
     server = sink.start(["python3", "-c", _ECHO, address])
     assert server.stdout.readline() == "listening\n"
     try:
@@ -172,16 +172,16 @@ def echo(source, sink, address, sizes):
 
 
 def ping(source, address, count=3, size=56, interval=0.05, deadline=10 * BUSY):
-    """How many of `count` were answered."""
+    """Sends `count` pings; returns how many were answered."""
     done = source.run(["ping", "-n", "-c", str(count), "-i", str(interval), "-s", str(size),
                        "-W", "2", "-w", str(deadline), address], check=False, timeout=deadline + 5)
     found = re.search(r"(\d+) received", done.stdout)
-    # With a deadline it goes on until so many are answered, and then more may have been sent.
+    # With a deadline, ping sends until `count` are answered; it may have got more answers than that.
     return min(count, int(found.group(1))) if found else 0
 
 
 def counters(node, name="wg0"):
-    """The device's counters, summed over slots, through the pinned map."""
+    """The device's counters from the pinned map, summed over all slots."""
     text = node.run(["bpftool", "-j", "map", "dump", "pinned",
                      f"/sys/fs/bpf/podveil/{name}/counters"])
     total = {}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the chapters of the whitepaper's sentences share (test_whitepaper_*.py): a device, and hostile peers of it (hostile.py)."""
+"""What the tests of the whitepaper's sentences (test_whitepaper_*.py) share: a device, and hostile peers of it (hostile.py)."""
 import base64
 import os
 import socket
@@ -17,7 +17,7 @@ SOON = 5            # seconds that an answer may take on a loaded machine
 
 
 class Chapter:
-    """Some of the cases. As a decorator it registers a function of one peer: @chapter(section, sentence)."""
+    """A list of cases. As a decorator, @chapter(section, sentence), it registers a test function that takes one peer."""
 
     def __init__(self):
         self.cases = []
@@ -43,7 +43,7 @@ def udp(payload, port=9999):
 
 
 class World:
-    """One device, and what is common to all cases."""
+    """The device, and what all cases share."""
 
     def __init__(self, lab, arguments=()):
         self.lab, self.device = lab, Device(lab.a, COMMAND, arguments=arguments)
@@ -110,14 +110,14 @@ class Peer:
         return (by or self.socket).recv(1 << 16)
 
     def data(self, session, by=None):
-        """The next of a session's messages that is no keepalive: one may come at any time."""
+        """The next message of a session that is not a keepalive; a keepalive may come at any time."""
         while not (got := session.read(self.receive(by)))[1]:
             pass
         return got
 
     def silent(self, by=None, session=None):
-        """Nothing came (but keepalives of a session), and what was sent before was looked at: the same thread answers a stranger's
-        proper handshake behind it."""
+        """True if nothing came except keepalives of the session. First another peer makes a correct handshake: the same thread
+        answers it, so the device has handled all that was sent before."""
         other = self.world.peer()
         other.initiate()
         other.close()
@@ -133,7 +133,7 @@ class Peer:
             s.settimeout(SOON)
 
     def initiate(self, by=None, **broken):
-        """A session with us as the initiator."""
+        """Makes a session with us as the initiator."""
         h = self.handshake()
         self.send(h.initiation(**broken), by)
         session = h.finish(self.receive(by))
@@ -141,12 +141,12 @@ class Peer:
         return session
 
     def asked(self, payload=b"wake", port=9):
-        """The device has something for us: what it sends first."""
+        """Sends an inner datagram for us into the device; returns the device's first message."""
         self.world.inner.sendto(payload, (self.address, port))
         return self.receive()
 
     def respond(self, payload=b"wake"):
-        """A session with the device as the initiator: (session, its first message)."""
+        """Makes a session with the device as the initiator; returns (session, its first message)."""
         h = self.handshake()
         static, _ = h.accept(self.asked(payload))
         assert static == self.world.public
@@ -155,13 +155,13 @@ class Peer:
         return session, self.receive()
 
     def delivers(self, session, payload=None, by=None, counter=None):
-        """An inner datagram over the session arrives."""
+        """True if an inner datagram over the session arrives."""
         payload = payload or os.urandom(12)
         self.send(session.message(ip4(self.address, OURS, udp(payload)), counter), by)
         return self.world.inner.recv(1 << 16) == payload
 
     def refuses(self, message, session, by=None):
-        """A transport message is dropped, and what comes behind it on the session is not."""
+        """True if the transport message is dropped, and the next one on the session arrives."""
         self.send(message, by)
         return self.delivers(session, b"behind it")
 

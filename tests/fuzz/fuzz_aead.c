@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Every backend of the AEAD seam against libsodium: batches of messages of any length, some in place, some with a
- * spoiled tag. What is sealed must be the same to the byte; what is opened must be the plaintext, or, where the tag
- * is wrong, leave nothing of it.
+ * Compares each AEAD backend with libsodium: batches of messages of any length, some in place, some
+ * with a wrong tag. The sealed bytes must be the same. Opening must give the plaintext or, if the
+ * tag is wrong, nothing of it.
  */
 #include <sodium.h>
 #include <stdlib.h>
@@ -17,7 +17,7 @@
 static const char *const names[] = {"avx512", "avx2", "ipsec-mb", "openssl", "libsodium"};
 #define N_NAMES (sizeof(names) / sizeof(*names))
 
-static struct aead *backends[N_NAMES]; /* NULL: not on this processor */
+static struct aead *backends[N_NAMES]; /* NULL: this processor does not have it */
 static uint8_t plain[MESSAGES][ROOM], sealed[MESSAGES][ROOM], out[MESSAGES][ROOM];
 static uint8_t keys[2][AEAD_KEY_SIZE];
 
@@ -36,8 +36,8 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	return 0;
 }
 
-/* A message as the input describes it with three bytes: length (or that of the one before, as most of a superpacket's
- * segments have it), key, in place, spoiled. */
+/* Three bytes of the input describe a message: its length (or that of the message before it, as
+ * usual for the segments of a superpacket), its key, in place or not, wrong tag or not. */
 struct message {
 	uint32_t len;
 	const uint8_t *key;
@@ -102,7 +102,7 @@ static void open(struct aead *a, const struct message *m, size_t n, uint64_t fir
 			abort();
 		if (ops[i].ok && memcmp(ops[i].dst, plain[i], m[i].len))
 			abort();
-		/* A long message does not come out right by accident. */
+		/* A long message cannot be correct by accident. */
 		if (!ops[i].ok && m[i].len >= 16 && !memcmp(ops[i].dst, plain[i], m[i].len))
 			abort();
 	}

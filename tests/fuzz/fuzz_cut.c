@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Superpackets as AF_XDP hands them on: any bytes, any stamp, split anywhere. */
+/* Superpackets as AF_XDP delivers them: any bytes, any stamp, split anywhere. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,8 +22,8 @@ static void cut_all(const struct iovec *frames, size_t n, struct cut_hint hint)
 
 		if (cut_next(&cut, out) != len)
 			abort();
-		/* A packet that is not cut goes through as it is, also where what lies behind
-		 * CUT_MAX_HEADERS contradicts the rest. */
+		/* A packet that is not cut is passed on unchanged, even if bytes after
+		 * CUT_MAX_HEADERS contradict the rest. */
 		if (cut.headers && packet_parse(&p, out, len, len))
 			abort();
 		free(out);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Frames as they pass the uplink. */
+/* Frames on the uplink, as `podveil verify` reads them. */
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What etcd's gateway may send on a watch: any bytes move the revision forwards only, and are told
- * or refused with a reason. */
+/* What etcd's gateway may send on a watch: any bytes are reported as events or refused with a
+ * reason, and the revision only grows. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Whatever a firewall's tool prints. */
+/* Any output of a firewall's tool. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

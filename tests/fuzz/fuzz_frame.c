@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Frames as AF_XDP hands them over; what is read is built again. */
+/* Frames as AF_XDP delivers them; a frame that is read is also built again. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Handshake messages as they come from the wire. The first byte chooses: the bytes as they are, or
- * as changes to a valid message, so that what lies behind mac1 and the first decryption is reached,
- * too.
+ * Handshake messages as they come from the wire. The first byte chooses: the rest is the message,
+ * or a list of changes to a valid message, so that the code after mac1 and after the first
+ * decryption is reached too.
  */
 #include <netinet/in.h>
 #include <sodium.h>
@@ -39,7 +39,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	return 0;
 }
 
-/* Each four bytes: position, value to exclusive-or. */
+/* Applies changes; each is two bytes: position, value to exclusive-or. */
 static void change(uint8_t *message, size_t len, const uint8_t *data, size_t size)
 {
 	for (; size >= 2; data += 2, size -= 2)
@@ -64,7 +64,7 @@ static void receive(const uint8_t *message, size_t len)
 		if (noise_initiation_open((const void *)message, &ours, &claim))
 			break;
 		if (memcmp(claim.remote_static, theirs.public_key, KEY_SIZE))
-			abort(); /* nobody else's key can be decrypted from a changed message */
+			abort(); /* a changed message never decrypts to another key */
 		if (!noise_initiation_accept(&h, (const void *)message, &claim, NOW) &&
 		    (noise_response_create(&h, 1, &response) || noise_keys_derive(&h, &keys)))
 			abort();
@@ -76,7 +76,7 @@ static void receive(const uint8_t *message, size_t len)
 		break;
 	case MESSAGE_COOKIE_REPLY:
 		if (!cookie_reply_consume(&jar, (const void *)message, NOW))
-			abort(); /* nor a message that this could answer */
+			abort(); /* nor any message that it could answer */
 		break;
 	case MESSAGE_DATA:
 	case MESSAGE_INVALID:
@@ -105,7 +105,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		abort();
 	if (data[0] & 2)
 		change((uint8_t *)&m, sizeof(m), data + 1, size - 1);
-	/* With the right mac1 over what was changed: as somebody would who knows our public key. */
+	/* With the correct mac1 over the changed message: the sender knows our public key. */
 	cookie_jar_init(&sender, ours.public_key);
 	cookie_jar_seal(&sender, &m, sizeof(m), NOW);
 	receive((const uint8_t *)&m, sizeof(m));

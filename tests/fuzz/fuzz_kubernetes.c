@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What an API server may send: kubeconfig files are taken or refused with a reason; streams split
- * the same however they are cut; objects of any shape leave a cluster that can be asked and freed.
- */
+/* Kubeconfig files are accepted, or refused with a reason. Streams of an API server give the same
+ * objects however they are cut. After objects of any shape, a cluster can be queried and freed. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Values in a log line may come from anywhere: as JSON they are JSON all the same. */
+/* Values in a log line may come from anywhere: a line in JSON format is always valid JSON. */
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>

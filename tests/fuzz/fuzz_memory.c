@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The file in which a node keeps what it knows of its store: taken whole or refused with a reason,
- * and what was taken comes back as it was written. */
+/* The file in which a node remembers its store: it is accepted completely or refused with a reason,
+ * and what was accepted is the same after it is written and read again. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Files of the store: a record is parsed whole or refused with a reason, and comes back as it was
- * written; values of settings never crash, and what is refused changes nothing. */
+/* Files of the store: a record is accepted completely or refused with a reason, and is the same
+ * after it is written and read again. No value of a setting crashes us, and a refused one changes
+ * nothing. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Whatever a hostile node says in its record: what an honest one has proved stays its own, and nothing
- * of it goes out in plain. */
+/* Whatever a hostile node writes into its record: what an honest node has proved stays that node's,
+ * and no traffic to it leaves in plain. */
 #include <stdlib.h>
 
 #include "hostile.h"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Inner packets as they come out of transport messages: parsing, congestion marks, joining, and what
- * is above the MTU. Whatever is joined must be cut into the same packets again, and fragments must be
- * right ones that hold all there was.
+ * Inner packets from transport messages: parsing, congestion marks, joining, and packets above the
+ * MTU. Joined packets must be cut into the same packets again; fragments must be correct and
+ * contain the whole packet.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -89,7 +89,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	const struct joined *results;
 	size_t n = 0, fed = 0, n_results, segments = 0;
 
-	/* Two bytes of length and congestion marks, then that many of a packet. */
+	/* Two bytes with length and congestion marks, then a packet of that length. */
 	while (size >= 2 && n < MAX_PACKETS) {
 		size_t len = (size_t)(data[0] | (data[1] & 7) << 8);
 		const uint8_t outer = data[1] >> 6;

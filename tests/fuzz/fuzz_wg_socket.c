@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Set requests of wg(8): parsed whole, or refused with a line and a reason, and nothing leaks. */
+/* Set requests of wg(8): accepted completely, or refused with line and reason; nothing leaks. */
 #include <stdlib.h>
 #include <string.h>
 

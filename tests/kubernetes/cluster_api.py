@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Nodes out of namespaces whose agents have a real API server for their store."""
+"""A cluster of namespaces whose agents use a real API server as their store."""
 import contextlib
 import json
 import os
@@ -19,7 +19,7 @@ RESOURCES = {
 
 
 class KubernetesCluster(Cluster):
-    """The manifests of a base are applied; agents run with their service account's token."""
+    """Applies the manifests of a base. Agents run with the token of their service account."""
 
     manifests = MANIFESTS
 
@@ -46,7 +46,7 @@ class KubernetesCluster(Cluster):
         super().close()
 
     def register(self, node):
-        """What a kubelet and the controllers would say of it."""
+        """Makes the Node object as a kubelet and the controllers would."""
         return self.control.post("/api/v1/nodes", {
             "apiVersion": "v1", "kind": "Node", "metadata": {"name": node.name},
             "spec": {"podCIDRs": [node.pods4, node.pods6]},
@@ -54,8 +54,8 @@ class KubernetesCluster(Cluster):
                                      {"type": "InternalIP", "address": node.address6}]}})
 
     def agent_kubeconfig(self, node, seconds=3600):
-        """The path of a kubeconfig with the token, in a file beside it, that a pod of the agent has on the node: it is
-        bound to the pod, and says on which node that is. Called again, the token is replaced."""
+        """Writes a kubeconfig, with the token in a separate file; returns its path. The token is the one that an agent's pod
+        on this node has: it is bound to the pod, and names the node. A second call replaces the token."""
         pod = f"agent-{node.name}"
         pods = "/api/v1/namespaces/podveil-system/pods"
         if pod not in {p["metadata"]["name"] for p in self.control.get(pods)["items"]}:
@@ -70,7 +70,7 @@ class KubernetesCluster(Cluster):
             return f.read()
 
     def as_agent(self, node, method, path, body, content_type="application/merge-patch+json"):
-        """What the agent of the node would get for it: the answer's code and text."""
+        """Makes a request with the token of the node's agent; returns the code and the text of the answer."""
         connection = self.control.connection(admin=False)
         try:
             connection.request(method, path, json.dumps(body), {
@@ -81,7 +81,7 @@ class KubernetesCluster(Cluster):
             connection.close()
 
     def policy_is_in_force(self):
-        """A moment after it was made. A patch for show, which only the policy refuses."""
+        """Waits until the admission policy is in force, with a dry run of a patch that only the policy refuses."""
         node = self.nodes[0]
         wait_for(lambda: self.as_agent(node, "PATCH", f"/api/v1/nodes/{node.name}/status?dryRun=All",
                                        {"metadata": {"labels": {"podveil.io/probe": "1"}}})[0] == 422,
@@ -97,13 +97,13 @@ class KubernetesCluster(Cluster):
 
     @contextlib.contextmanager
     def without_agent(self, node, forget=False):
-        """Its agent is killed, and started again afterwards, even where the test fails: the next one shall not for that.
-        With `forget` it starts as on a new machine."""
+        """Kills the node's agent, and starts it again afterwards, also if the test fails, so that the next test does not fail
+        as well. With `forget`, the agent starts as on a new machine."""
         node.agent.kill()
         try:
             yield
         finally:
-            node.agent.kill()  # where the test has started another one
+            node.agent.kill()  # the test may have started another one
             if forget:
                 node.run([PODVEIL, "agent", "--cleanup"])
             self.start_agent(node)
@@ -114,7 +114,7 @@ class KubernetesCluster(Cluster):
             self.start_agent(node)
 
     def set(self, name="default", **settings):
-        """kubectl patch, as a person would."""
+        """Patches settings, as an administrator would with kubectl patch."""
         kind = self.resource.split(".")[0][:-1]
         if name != "default" or not self.exists(name):
             self.control.apply({"apiVersion": self.settings_path.split("/", 2)[2].rsplit("/", 1)[0],

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An HTTPS proxy before an API server that does to answers what networks and load balancers do."""
+"""An HTTPS proxy in front of an API server. It delays, cuts or changes answers, as networks and load balancers do."""
 import contextlib
 import http.client
 import http.server
@@ -13,15 +13,15 @@ from control_plane import on_host
 
 
 class FaultyProxy:
-    """Listens on the control plane's host, at `port`; kubeconfig() leads there.
+    """Listens on the control plane's host, at `port`; kubeconfig() writes a kubeconfig that uses it.
 
-    fault: None, ("status", 429), ("garbage",), ("cut", bytes), ("hang", bytes), ("delay", seconds), ("hold", method):
-    the server has done it, but its answer does not come; ("rewrite", function); what hangs or is held goes on when the
-    fault is taken away. `requests` are (method, path) of all that came, `written` (method, path, document) of those with a
-    body.
+    fault: None, ("status", 429), ("garbage",), ("cut", bytes), ("hang", bytes), ("delay", seconds), ("hold", method),
+    ("rewrite", function). With "hold", the server executes the request, but its answer does not come. Answers that hang or
+    are held continue when the fault is removed. `requests` has (method, path) of all requests, `written` (method, path,
+    document) of those with a body.
 
-    A function gets (path, status, object) of each list and returns (status, object); watches, those that stand too, are
-    told that they are too old (410), so that lists come again and again.
+    The function of "rewrite" gets (path, status, object) of each list and returns (status, object). All watches, open ones
+    too, get 410 (too old), so that clients list again and again.
     """
 
     def __init__(self, control, port=7443):
@@ -123,7 +123,7 @@ class FaultyProxy:
         try:
             upstream.request("GET", client.path, headers={"Authorization": client.headers.get("Authorization", "")})
             answer = upstream.getresponse()
-            # A group that is not installed is answered in plain text.
+            # For an API group that is not installed, the answer is plain text.
             document = json.loads(answer.read()) if "json" in answer.headers.get("Content-Type", "") else {}
             status, document = function(client.path.partition("?")[0], answer.status, document)
         finally:
@@ -139,7 +139,7 @@ class FaultyProxy:
         client.wfile.write(body)
 
     def _forward(self, client, body, fault):
-        # Nobody's connection: the agent's token comes with its request.
+        # A connection without credentials: the agent's request has the agent's token.
         upstream = self.control.connection(timeout=None, admin=False)
         try:
             headers = {k: v for k, v in client.headers.items()
@@ -154,7 +154,7 @@ class FaultyProxy:
             client.end_headers()
             sent = 0
             while data := answer.read1(65536):
-                # A watch that stands when the fault comes is struck by it, too.
+                # Read it again: a fault also hits watches that were open before.
                 fault = self.fault
                 if fault and fault[0] in ("cut", "hang") and sent + len(data) > fault[1]:
                     self._chunk(client, data[:max(0, fault[1] - sent)])

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The exercise, and what happens to a cluster, on real kubelets: Podveil in the pods that users deploy."""
+"""A real Kubernetes cluster with real kubelets, with Podveil in pods as users deploy it: encryption on and off, restarts,
+updates, and nodes that come and go."""
 import glob
 import json
 import os
@@ -18,7 +19,7 @@ from hosts import PODVEIL, ROOT, Capture, wait_for
 from kubernetes import MANIFESTS, NODE_PORT, KubernetesCluster
 from machine import lacking
 
-# TCX programs of a device, which `tc` does not show.
+# Lists the TCX programs of a device, which `tc` does not show.
 FILTERS = os.path.join(ROOT, "tests/e2e/filters.py")
 LAB = os.path.join(ROOT, "deploy/lab/lab")
 pytestmark = pytest.mark.skipif(lacking() is not None, reason=str(lacking()))
@@ -38,7 +39,7 @@ def cluster():
 
 @pytest.fixture
 def plain(cluster):
-    """Nothing is encrypted, now and afterwards."""
+    """The cluster without encryption; encryption is switched off again after the test."""
     yield cluster
     cluster.configure(wireguardEnabled=None, wireguardEnabledV6=None, podveilStrictMode=None)
     wait_for(lambda: off(cluster), "nothing is encrypted any more", 20)
@@ -56,13 +57,13 @@ def off(c):
 
 
 def between(c):
-    """tcpdump's words for what the two workers say to each other."""
+    """The tcpdump expression for traffic between the two workers."""
     a, b = c.client.node, c.server.node
     return f"(host {a.address} and host {b.address}) or (udp and host {a.address6} and host {b.address6})"
 
 
 def kind(packet):
-    """What anybody sees of it: a UDP port, ICMP (where no agent listens), or something else."""
+    """The visible kind of a packet: its UDP port, ICMP (when no agent listens), or something else."""
     return packet["UDP"].dport if packet.haslayer("UDP") else "ICMP" if packet.haslayer("ICMP") else packet.summary()
 
 
@@ -73,7 +74,7 @@ class Eavesdropper:
         self.captures = [Capture(n, "eth0", between(c)) for n in (c.client.node, c.server.node)]
 
     def stop(self):
-        """(packets, those that are readable, their kinds)"""
+        """(all packets, the readable ones, the kinds of all)"""
         packets = []
         for capture in self.captures:
             capture.stop()
@@ -83,7 +84,7 @@ class Eavesdropper:
 
 
 def answers(c, n=10):
-    """The frontend goes on getting answers."""
+    """Waits until the frontend has got `n` more answers."""
     def count():
         lines = c.kubectl("logs", "frontend-client", "--tail=30").split()
         return int([line for line in lines if line.isdigit()][-1])
@@ -152,7 +153,7 @@ def test_the_exercise(plain):
 
 
 def test_switched_under_load(plain):
-    """On, and off again: no request fails, and once it is on nothing is readable."""
+    """No request fails while encryption is switched on and off. While it is on, no packet is readable."""
     c = plain
     steady = workload.Steady(c.client, c.server.address)
     steady.more()
@@ -183,7 +184,7 @@ def test_every_way_is_encrypted(encrypted, how):
         "pod to Service": (c.client, f"{service}:8080"),
         "pod to Service, IPv6": (c.client, f"[{service6}]:8080"),
         "node to Service": (worker, f"{service}:8080"),
-        # Comes in where the backend is not, and goes on to it.
+        # The request arrives at a node without the backend, and is forwarded to the backend's node.
         "NodePort": (c.switch, f"{worker.address}:{NODE_PORT}"),
         "NodePort to its own node": (control, f"{control.address}:{NODE_PORT}"),
     }[how]
@@ -198,7 +199,7 @@ def test_every_way_is_encrypted(encrypted, how):
 
 
 def test_rolling_update_under_traffic(encrypted):
-    """Each agent is replaced: no request fails, nothing is readable."""
+    """While each agent is replaced, no request fails and no packet is readable."""
     c = encrypted
     before = {node.name: c.agent_pod(node) for node in c.nodes}
     eavesdropper = Eavesdropper(c)
@@ -218,8 +219,8 @@ def test_rolling_update_under_traffic(encrypted):
 
 
 def test_rolling_update_with_host_encryption(encrypted):
-    """The kubelet must reach the API server while its node has no agent: then nodes' own addresses are outside the
-    tunnel, on this node at once, on the others as soon as they find it silent."""
+    """The kubelet reaches the API server while its node has no agent. For that, nodes' own addresses leave the tunnel: on
+    this node at once, on the others when the node no longer answers them."""
     c = encrypted
     c.configure(wireguardHostEncryptionEnabled=True)
     eavesdropper = Eavesdropper(c)
@@ -233,7 +234,7 @@ def test_rolling_update_with_host_encryption(encrypted):
         c.configure(wireguardHostEncryptionEnabled=None)
 
         def mended():
-            """Agents that are missing: without what they left, their kubelet gets on."""
+            """Cleans up after missing agents, so that the kubelet can start new ones."""
             for node in c.nodes:
                 if node.run("pgrep -x podveil", check=False).returncode:
                     node.run([PODVEIL, "agent", "--cleanup"], check=False)
@@ -243,7 +244,7 @@ def test_rolling_update_with_host_encryption(encrypted):
 
 
 def test_agent_is_killed(encrypted):
-    """kill -9: the kubelet starts it anew in its pod; nothing is readable meanwhile."""
+    """After kill -9, the kubelet starts the agent again in its pod. Meanwhile no packet is readable."""
     c, node = encrypted, encrypted.client.node
     eavesdropper = Eavesdropper(c)
     steady = workload.Steady(c.client, c.server.address)
@@ -259,7 +260,7 @@ def test_agent_is_killed(encrypted):
 
 
 def test_a_node_joins_loses_everything_and_leaves(encrypted):
-    """Its peers follow: a new node, a new key after a reboot, and nobody there any more."""
+    """The other nodes follow: they get a peer when a node joins, its new key after a reboot, and lose the peer at the end."""
     c = encrypted
 
     def key(node):
@@ -292,8 +293,8 @@ def test_a_node_joins_loses_everything_and_leaves(encrypted):
 
 
 def test_api_server_is_away(encrypted):
-    """Traffic goes on, encrypted. An agent that starts meanwhile, in a container that is new, encrypts again: what it knows
-    is the machine's. When the server is back, it is heard again."""
+    """Without the API server, traffic continues, encrypted. An agent that starts meanwhile in a new container encrypts again,
+    from what the machine keeps. When the server is back, agents follow it again."""
     c, node = encrypted, encrypted.server.node
     steady = workload.Steady(c.client, c.server.address)
     c.plane.apiserver.kill()
@@ -302,7 +303,7 @@ def test_api_server_is_away(encrypted):
         steady.more(500)
         result = steady.stop()
         assert result["failed"] == 0, result
-        # How soon a container is started again is the kubelet's affair; what is asked here is that nothing is readable.
+        # The kubelet decides how soon it starts a container again; this test only asks that no packet is readable.
         pid = node.run("pgrep -x podveil").strip()
         node.run(["kill", "-9", pid])
         wait_for(lambda: node.run("pgrep -x podveil", check=False).stdout.strip() not in ("", pid), "it is back", 30)
@@ -320,7 +321,7 @@ def test_api_server_is_away(encrypted):
 
 
 def test_image(cluster):
-    """No shell, nothing to write to, and it says what it is."""
+    """The image has no shell and nothing writable, and its labels describe it."""
     c = cluster
     pod = c.agent_pod(c.nodes[1])
     shell = c.kubectl("-n", "podveil-system", "exec", pod, "--", "/bin/sh", "-c", "true", check=False)
@@ -335,7 +336,7 @@ def test_image(cluster):
 
 
 def test_without_privileged(plain):
-    """The capabilities that the patch names are enough."""
+    """The agent works with only the capabilities that unprivileged.patch.yaml names."""
     c = plain
     c.kubectl("-n", "podveil-system", "patch", "daemonset", "podveil", "--patch-file",
               os.path.join(MANIFESTS, "unprivileged.patch.yaml"))
@@ -350,7 +351,7 @@ def test_without_privileged(plain):
         answers(c)
         _, readable, ports = eavesdropper.stop()
         assert not readable and ports == {51820}
-        # Its maps are pinned where people look for them.
+        # Its maps are pinned where the pages say.
         assert "peer" in node.run("bpftool map dump pinned /sys/fs/bpf/podveil/wireguard.cali/allowed_ips4")
     finally:
         c.configure(wireguardEnabled=False)
@@ -359,7 +360,7 @@ def test_without_privileged(plain):
 
 
 def test_plain_and_strict(cluster):
-    """The other two ways to deploy: settings of Podveil's own; and not a packet in plain, from the first agent on."""
+    """The other two bases work: plain, with Podveil's own settings, and strict, with no packet in plain from the start."""
     c = cluster
     c.undeploy("calico")
     for node in c.nodes:
@@ -379,7 +380,7 @@ def test_plain_and_strict(cluster):
         wait_for(c.encrypted, "all nodes encrypt", 20)
         eavesdropper = Eavesdropper(c)
         answers(c)
-        # A node loses its key, and with it its sessions: nothing goes out until there is a new one.
+        # A node loses its key, and so its sessions: nothing leaves until it has a new key.
         node = c.server.node
         pid = node.run("pgrep -x podveil").strip()
         key = node.run("wg show podveil0 public-key")
@@ -400,14 +401,14 @@ def test_plain_and_strict(cluster):
 
 
 def outlives_its_pods(c):
-    """Strict mode holds on a node whose pods of ours are deleted: the guard hangs on links that are pinned in the
-    machine's bpffs, not in the pod's."""
+    """Strict mode holds on a node after our pods are deleted: the links of the guard are pinned in the machine's bpffs, not
+    in the pod's."""
     node = c.client.node
     c.undeploy("strict")
     wait_for(lambda: not any(n.run("pgrep -x podveil", check=False).stdout for n in c.nodes), "no agent is left", 30)
     for n in c.nodes:
         assert n.run(f"{FILTERS} list eth0 egress").split() == ["guard"]
-    # Without rules and nftables a packet finds its way to the other node in plain, and the guard.
+    # Without rules and nftables, packets are routed to the other node in plain: only the guard can stop them.
     node.run("ip rule del priority 98; ip rule del priority 99; nft delete table inet podveil")
 
     def dropped():
@@ -421,7 +422,7 @@ def outlives_its_pods(c):
 
 
 def left(directory):
-    """What there is of a lab: its directory, cgroups, processes, mounts."""
+    """What is left of a lab: its directory, cgroups, processes and mounts."""
     name = os.path.basename(directory)
     found = glob.glob(f"/sys/fs/cgroup/*/{name}") + glob.glob(directory)
     with open("/proc/mounts") as f:
@@ -437,7 +438,7 @@ def left(directory):
 
 
 def show(block, command, run):
-    """A command that a page prints, as it stands there, says what the page shows, in shape."""
+    """Waits until a command of a page prints what the page shows, apart from numbers, keys and the like."""
     def shows():
         done = run(["bash", "-c", command.text])
         assert done.returncode == 0, f"{doc_commands.name(block)}: {command.text}\n{done.stdout}{done.stderr}"
@@ -460,7 +461,7 @@ def test_what_the_pages_show(block, plain):
 
 @pytest.mark.parametrize("block", [b for b in doc_commands.blocks("kubernetes") if on_the_lab(b)], ids=doc_commands.name)
 def test_the_lab_as_the_pages_show_it(block, tmp_path):
-    """And nothing of it stays."""
+    """The lab's commands print what the pages show, and nothing of the lab is left afterwards."""
     state = tmp_path / "lab.json"
     environment = {**os.environ, "PODVEIL_LAB_STATE": str(state)}
     directories = []

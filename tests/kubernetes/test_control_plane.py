@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The API server of the lab is what tests take it for."""
+"""The lab's API server behaves as the tests expect."""
 import http.client
 import json
 import os
@@ -15,7 +15,7 @@ FELIX = {"apiVersion": "crd.projectcalico.org/v1", "kind": "FelixConfiguration",
 
 
 def account(c, name, rules):
-    """A service account that may do what `rules` say, in the whole cluster."""
+    """Makes a service account with the rights in `rules`, in the whole cluster."""
     c.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name, "namespace": "default"}},
             {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": name},
              "rules": rules},
@@ -116,7 +116,7 @@ def test_two_beside_each_other_and_nothing_stays(tmp_path):
         assert second.get("/api/v1/nodes")["items"] == []
         processes = [d.process for c in (first, second) for d in (c.apiserver, c.etcd)]
         with pytest.raises(ssl.SSLError):
-            # Neither takes the other for itself.
+            # Each has its own authority: a client of the first refuses the second.
             second.server_authority = first.server_authority
             second.get("/version")
     assert all(p.poll() is not None for p in processes)

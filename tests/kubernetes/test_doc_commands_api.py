@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The pages' commands for a cluster, as they stand there, against an API server: what they write is taken.
+"""Runs the pages' commands for a cluster, exactly as printed, against an API server, which must accept them.
 
-tests/doc_commands.py says which they are; tests/kubernetes/test_cluster.py runs those that need nodes.
+tests/doc_commands.py finds them; tests/kubernetes/test_cluster.py runs those that need nodes.
 """
 import os
 import re
@@ -27,7 +27,8 @@ def calico(control_plane):
 
 
 def is_image(command):
-    """Images need a registry to begin with: no test has one. Their arguments are those of the Dockerfile."""
+    """True for commands that build or push an image: they need a registry, and no test has one. Checks that the Dockerfile
+    knows their arguments."""
     words = command.split()
     if words[0] != "buildah":
         return False
@@ -46,7 +47,7 @@ def test_api_server(block, calico):
     def taken(command):
         done = c.host.run(["bash", "-c", f"cd {ROOT} && {command}"], check=False,
                           env={"KUBECONFIG": c.admin, "PATH": BIN + ":" + os.environ["PATH"]})
-        # As the page says, a second time where the definition was too new.
+        # As the page says: if the definition was too new, the command must run a second time.
         again = "apply" in command and "no matches for kind" in done.stderr
         assert again or done.returncode == 0, f"{doc_commands.name(block)}: {command}\n{done.stdout}{done.stderr}"
         return not again

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The API server goes away, hangs, forgets, lies: what is known stays in force, and what changed meanwhile is
-known soon after it is back."""
+"""The API server is away, hangs, has lost data, or gives wrong answers. What agents know stays in force, and what changed
+meanwhile is known soon after the server is back."""
 import time
 
 import pytest
@@ -29,13 +29,13 @@ def change(c, mtu):
 
 
 def arrives(c, mtu, seconds=10):
-    """The newest setting is in force, on all nodes."""
+    """Waits until the newest setting is in force on all nodes."""
     for node in c.nodes:
         wait_for(mtu_is(node, mtu), f"{node.name} knows of MTU {mtu}", seconds)
 
 
 class Traffic:
-    """A ping every 20 ms from pod to pod, through whatever happens."""
+    """A ping each 20 ms from pod to pod, during all that happens."""
 
     def __init__(self, c):
         if not any(n.pods for n in c.nodes):
@@ -53,18 +53,18 @@ class Traffic:
 
 
 def test_the_server_away(kubernetes):
-    """Down for a while, with traffic; it comes back changed."""
+    """While the server is down, traffic continues. A change is in force soon after the server is back."""
     c = kubernetes
     traffic = Traffic(c)
     before = [n.agent.log().count("\n") for n in c.nodes]
     c.control.apiserver.kill()
-    time.sleep(8)  # time is what this is about
+    time.sleep(8)  # the server must be away for a while
     assert c.encrypted()
     c.control.apiserver.start()
     change(c, 1401)
     arrives(c, 1401)
-    assert traffic.lost() <= 1  # the MTU's change may cost the one that was on its way
-    # A line for each collection that is lost, one when it is back, no flood.
+    assert traffic.lost() <= 1  # the change of the MTU may lose a ping that is under way
+    # One log line for each lost collection, one when it is back, and no flood of lines.
     for node, lines in zip(c.nodes, before):
         assert node.agent.log().count("\n") - lines < 20
 
@@ -79,7 +79,8 @@ def test_etcd_away(kubernetes):
 
 
 def test_the_server_hangs(kubernetes):
-    """Its kernel acknowledges, but nobody answers: noticed within 35 s, said, and well again afterwards."""
+    """When the server hangs while its kernel still acknowledges, agents notice and report that within 35 s. Afterwards they
+    recover."""
     c = kubernetes
     lines = [n.agent.log() for n in c.nodes]
     c.control.apiserver.pause()
@@ -95,7 +96,7 @@ def test_the_server_hangs(kubernetes):
 
 
 def test_what_the_watch_was_at_is_forgotten(kubernetes):
-    """Compaction makes a 410, and that a new list: what was deleted meanwhile is gone."""
+    """After a compaction, a watch gets 410 and the agent lists again. It then knows what was deleted meanwhile."""
     c = kubernetes
     extra = c.control.post("/api/v1/nodes", {"apiVersion": "v1", "kind": "Node", "metadata": {
         "name": "extra", "annotations": {"projectcalico.org/WireguardPublicKey": "A" * 42 + "E="}},
@@ -128,7 +129,7 @@ def test_a_rolled_certificate(kubernetes):
 
 
 def test_a_token_that_expires(kubernetes):
-    """The kubelet replaces the file in time; also when it is late, the agent goes on where it was."""
+    """The kubelet replaces the token's file in time. If it is late, the agent continues with what it knows."""
     c = kubernetes
     node = c.nodes[0]
     node.agent.kill()
@@ -137,7 +138,7 @@ def test_a_token_that_expires(kubernetes):
     c.wait_encrypted()
     wait_for(lambda: "must be logged in" in c.control.kubectl("get", "nodes", kubeconfig=kubeconfig,
                                                               check=False).stderr, "the token expires", 60)
-    # What stands goes on; what is asked anew is refused.
+    # The server refuses the expired token only for new requests; its restart ends the open watches.
     c.control.apiserver.kill()
     c.control.apiserver.start()
     wait_for(lambda: "Unauthorized" in node.agent.log(), "the agent is refused")
@@ -153,7 +154,7 @@ FAULTS = [("status", 429), ("status", 500), ("status", 403), ("garbage",), ("cut
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda f: "-".join(map(str, f)))
 def test_between_agent_and_server(kubernetes, fault):
-    """At the start, when everything has to be listed; and later, when watches stand."""
+    """An agent copes with each fault between it and the server, at its start, when it lists all, and later, during watches."""
     c = kubernetes
     node = c.nodes[1]
     with c.without_agent(node), FaultyProxy(c.control) as proxy:
@@ -198,7 +199,7 @@ NOT_FOUND = 404, {"kind": "Status", "message": "the server could not find the re
 
 
 def only(path, change):
-    """Of this path's lists alone."""
+    """Changes only the lists of this path."""
     return lambda at, status, document: change(status, document) if at == path else (status, document)
 
 
@@ -207,14 +208,14 @@ def items(keep):
 
 
 def backup(own):
-    """As of before the others' Nodes and the settings were there."""
+    """Lists from before the other Nodes and the settings existed."""
     return lambda _, status, document: (status, document if "items" not in document else {
         **document, "metadata": {"resourceVersion": "1"},
         "items": [o for o in document["items"] if o["metadata"]["name"] == own]})
 
 
 def padded(c):
-    """The other node's object grows beyond what is read."""
+    """The other node's object is larger than an agent reads."""
     def pad(status, document):
         for o in document["items"]:
             if o["metadata"]["name"] == c.nodes[0].name:
@@ -224,7 +225,7 @@ def padded(c):
 
 
 def blocks(c):
-    """As Calico would have given out the nodes' ranges."""
+    """A list of IPAM blocks as Calico would have assigned them to the nodes."""
     return lambda *_: (200, {"kind": "IPAMBlockList", "metadata": {"resourceVersion": "1000000"}, "items": [
         {"metadata": {"name": n.name}, "spec": {"cidr": f"10.244.{n.index}.0/27", "affinity": f"host:{n.name}"}}
         for n in c.nodes]})
@@ -264,7 +265,8 @@ def ranges(node):
 
 
 def test_what_the_server_has_lost_stands(kubernetes):
-    """Each way to lose it, with an agent that is killed and started in the midst: nothing in plain, no setting falls."""
+    """When the server loses data, in each possible way, nothing leaves in plain and no setting is lost, also when an agent is
+    killed and started meanwhile."""
     c = kubernetes
     node = c.nodes[1]
     if not any(n.pods for n in c.nodes):
@@ -291,9 +293,9 @@ def test_what_the_server_has_lost_stands(kubernetes):
             assert len(proxy.requests) - before < 150, f"{what}: it waits between attempts"
             proxy.set(None)
             wait_for(lambda: in_order(node), f"{what}: in order again", 90 if "installed" in what else 20)
-        # Blocks that were there and are not: ranges stay as they said, also over a restart.
+        # When blocks are missing that existed before, ranges stay as the blocks said, also after a restart.
         proxy.set("rewrite", only(BLOCKS, blocks(c)))
-        node.agent.kill()  # it would look for what was not there a minute later
+        node.agent.kill()  # a running agent looks for missing resources only once per minute
         c.start_agent(node, kubeconfig=proxied, ready=False)
         wait_for(lambda: f"10.244.{c.nodes[0].index}.0/27" in ranges(node), "the blocks are known")
         for fault in (lambda *_: NOT_FOUND, lambda *_: (200, {"metadata": {"resourceVersion": "1000001"}, "items": []})):
@@ -313,8 +315,8 @@ def test_what_the_server_has_lost_stands(kubernetes):
 
 
 def test_what_its_owner_deletes_goes(kubernetes):
-    """A setting, all settings, one Node of two; and a resource that is taken out of the cluster with its objects is not
-    an owner's word."""
+    """What an administrator deletes ends: a setting, all settings, one Node of two. If a resource definition is removed with
+    its objects, that does not count as such a deletion."""
     c = kubernetes
     node = c.nodes[1]
     value = lambda name: node.agent.status()["settings"][name]["value"]  # noqa: E731

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""podveil doctor in the DaemonSet finds Calico's Felix by what it leaves in the cluster, with an agent's rights."""
+"""With an agent's rights, podveil doctor in the DaemonSet finds Calico's Felix by its objects in the cluster."""
 import copy
 import json
 
@@ -26,17 +26,17 @@ def test_felix_is_found_by_its_objects(base, tmp_path):
         c.set(wireguardEnabled=True)
         c.start_agent(node)
         wait_for(lambda: c.annotation(node), "its key")
-        # The key there is the agent's own.
+        # The key in the annotation is the agent's own.
         assert c.annotation(node, KEY) and felix(c)["found"] == "none on this machine"
         c.annotate(node, ADDRESS, f"{node.address}/16")
         found = felix(c)
         assert f"annotation {ADDRESS}" in found["found"] and "its WireGuard is off" in found["found"]
-        # Both run without the environment that plain has in its DaemonSet: the device bears Felix's name.
+        # Both agents run without the environment of plain's DaemonSet, so their device has the same name as Felix's.
         assert found["verdict"] == "note" and "patch daemonset calico-node" in found["do"]
         assert ("FelixConfiguration enables it" in found["found"]) == (base == "calico")
         node.agent.kill()
         assert f"annotation {ADDRESS}" in felix(c)["found"], "without an agent"
-        # A right that is missing is no error; the rest is found.
+        # A missing right is no error; doctor finds the rest.
         for role in ["podveil-settings", "podveil"]:
             original = c.control.get(f"{ROLES}/{role}")
             c.control.patch(f"{ROLES}/{role}", {"rules": []})

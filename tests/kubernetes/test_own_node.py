@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an agent writes to its own Node: what only that node knows, no more often than needed, and nothing once it
-has left."""
+"""What an agent writes to its own Node: only what that node knows, no more often than needed, and nothing after it has left
+encryption."""
 import base64
 import collections
 import json
@@ -19,7 +19,7 @@ AGENTS = "system:serviceaccount:podveil-system:podveil"
 
 @pytest.fixture(scope="module")
 def kubernetes(tmp_path_factory):
-    """Two nodes, encrypted. What agents ask of the API server is in its audit log."""
+    """Two nodes that encrypt. The API server's audit log has the agents' requests."""
     directory = tmp_path_factory.mktemp("own-node")
     policy = directory / "audit-policy.json"
     policy.write_text(json.dumps({"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "rules": [
@@ -35,7 +35,7 @@ def kubernetes(tmp_path_factory):
 
 
 def asked(c):
-    """(verb, path without its query) of all that the agents asked and were answered."""
+    """(verb, path without query) of all requests of the agents that were answered."""
     with open(c.audit_log) as f:
         return [(e["verb"], e["requestURI"].split("?")[0]) for e in map(json.loads, f)]
 
@@ -46,7 +46,8 @@ def events(c, node, reason):
 
 
 def test_nodes_that_join_make_the_others_write_nothing(kubernetes):
-    """What a node says of itself depends on itself alone; and while a watch speaks, nobody asks for the others."""
+    """When nodes join, the other agents write nothing, because a node's record depends on that node only. While a watch
+    delivers events, they read nothing else either."""
     c = kubernetes
     for node in c.nodes:
         wait_for(lambda node=node: (c.condition(node) or {}).get("reason") == "Encrypting", "the condition says so")
@@ -57,7 +58,7 @@ def test_nodes_that_join_make_the_others_write_nothing(kubernetes):
             "metadata": {"name": f"joined-{i}", "annotations": {KEY: base64.b64encode(os.urandom(32)).decode()}},
             "spec": {"podCIDRs": [f"10.244.{100 + i}.0/26"]},
             "status": {"addresses": [{"type": "InternalIP", "address": f"172.18.0.{100 + i}"}]}})
-        time.sleep(1)  # time is what this is about: a quiet watch would be asked for after 15 s
+        time.sleep(1)  # the test is about time: after 15 s, an agent would check a quiet watch
     for node in c.nodes:
         wait_for(lambda node=node: node.run("wg show wireguard.cali peers | wc -l").strip() == "18", "all are peers")
     assert collections.Counter(asked(c)[before:]) == {}
@@ -66,21 +67,21 @@ def test_nodes_that_join_make_the_others_write_nothing(kubernetes):
 
 
 def test_events_are_bounded(kubernetes):
-    """Whatever changes how often, a node sends five at once."""
+    """A node sends at most five Events at once, no matter how often things change."""
     c = kubernetes
     for mtu in range(101, 109):
         c.set(wireguardMTU=mtu)
         for node in c.nodes:
             wait_for(lambda node=node: str(mtu) in (node.agent.status()["refused"] or ""), "it is refused")
         time.sleep(0.6)  # longer than the agents' tick
-    time.sleep(2.5)  # longer than an Event waits for its turn
+    time.sleep(2.5)  # longer than an Event waits to be sent
     for node in c.nodes:
         assert len(events(c, node, "SettingRefused")) == 5
     c.set(wireguardMTU=None)
 
 
 def test_an_agent_that_leaves_does_not_publish_its_key_again(kubernetes):
-    """The watch tells that the key is gone before the PATCH that removed it is answered."""
+    """An agent that leaves does not publish its key again when the watch reports the removal before the PATCH is answered."""
     c = kubernetes
     node = c.nodes[1]
     with c.without_agent(node), FaultyProxy(c.control) as proxy:
@@ -90,7 +91,7 @@ def test_an_agent_that_leaves_does_not_publish_its_key_again(kubernetes):
         proxy.set("hold", "PATCH")
         node.agent.process.send_signal(15)
         wait_for(lambda: not c.annotation(node), "the key is gone")
-        time.sleep(1)  # for the event, and for a pass that must not come
+        time.sleep(1)  # time for the event, and for a second write, which must not come
         proxy.set(None)
         assert node.agent.process.wait(timeout=60) == 0
         assert c.annotation(node) is None

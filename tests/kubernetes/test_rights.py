@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the manifests allow is what an agent needs, and no more; and what it says where something is missing."""
+"""The manifests give an agent the rights it needs and no more, and an agent reports a missing right."""
 import copy
 import json
 
@@ -15,7 +15,7 @@ ROLES = "/apis/rbac.authorization.k8s.io/v1"
 @pytest.fixture(scope="module", params=["plain", "calico"])
 def kubernetes(request, tmp_path_factory):
     with KubernetesCluster(tmp_path_factory.mktemp(request.param), nodes=1, base=request.param) as made:
-        # Plain clusters may have Calico's IPAM, too.
+        # Clusters with the plain base may have Calico's IPAM too.
         made.control.apply_calico_crds("ipamblocks")
         made.set(wireguardEnabled=True)
         yield made
@@ -31,7 +31,7 @@ def no_agent_stays(request):
 
 
 def test_every_right_is_needed(kubernetes):
-    """Each verb is taken away, once: a fresh agent misses it, says so, and goes on when it is back."""
+    """Without any one of its rights, a new agent reports what it misses; when the right is back, it works."""
     c, node = kubernetes, kubernetes.nodes[0]
     checked = []
     for role in ("clusterroles/podveil", "clusterroles/podveil-settings"):
@@ -83,7 +83,7 @@ def test_events_need_their_right_too(kubernetes):
 
 
 NODE = "/api/v1/nodes/{}/status"
-# What one agent's token could do to a Node, and what it is told now. Merge patches of the agent's own Node.
+# Merge patches of the agent's own Node that the policy must refuse, each with a word of the refusal.
 FORBIDDEN = [
     ("labels", {"metadata": {"labels": {"node-role.kubernetes.io/control-plane": ""}}}),
     ("labels", {"metadata": {"labels": {"node-restriction.kubernetes.io/team": "blue"}}}),
@@ -116,7 +116,7 @@ ALLOWED = [
 
 @pytest.mark.parametrize("base", ["plain", "calico", "strict"])
 def test_an_agent_changes_its_keys_and_condition_and_nothing_else(base, tmp_path):
-    """With the token that a pod of the agent has, in every base."""
+    """In every base, the token of an agent's pod can change the agent's keys and condition on its own Node, and nothing else."""
     with KubernetesCluster(tmp_path, nodes=2, base=base) as c:
         mine, other = c.nodes
         for node in c.nodes:
@@ -140,7 +140,7 @@ def test_an_agent_changes_its_keys_and_condition_and_nothing_else(base, tmp_path
         for patch in ALLOWED:
             code, text = c.as_agent(mine, "PATCH", NODE.format(mine.name), patch)
             assert code == 200, (patch, text)
-        # A token that is bound to no pod says of no node that it is the agent's own.
+        # A token that is not bound to a pod names no node, so it may change none.
         with open(c.kubeconfigs[mine.name]) as f:
             path = json.load(f)["users"][0]["user"]["tokenFile"]
         with open(path, "w") as f:
@@ -159,7 +159,7 @@ def test_an_agent_changes_its_keys_and_condition_and_nothing_else(base, tmp_path
                                     "application/json")
             assert code == 422 and "in its own name" in text, (change, code, text)
         assert c.as_agent(mine, "POST", "/api/v1/namespaces/default/events", event, "application/json")[0] == 201
-        # And an agent does with that all that it has to.
+        # With these rights, an agent can do all its work.
         c.start_agent(other)
         c.set(wireguardEnabled=True)
         wait_for(lambda: c.annotation(other), "its key", 20)
@@ -168,7 +168,7 @@ def test_an_agent_changes_its_keys_and_condition_and_nothing_else(base, tmp_path
 
 
 def test_server_side_dry_run(kubernetes, tmp_path):
-    """All bases are what the API server takes; monitoring needs an operator that is not here."""
+    """The API server accepts all bases. (monitoring needs an operator that the lab does not have.)"""
     c = kubernetes
     for base in ("calico",) if "felix" in c.resource else ("plain", "strict"):
         c.control.apply_kustomization(f"{c.manifests}/{base}", "--dry-run=server")
@@ -177,7 +177,7 @@ def test_server_side_dry_run(kubernetes, tmp_path):
 
 
 def test_without_the_resource_definition(tmp_path):
-    """The settings' resource is not installed: said once, and everything else works."""
+    """If the settings' resource is not installed, the agent says so once, and everything else works."""
     with KubernetesCluster(tmp_path, nodes=1) as c:
         c.control.delete("/apis/apiextensions.k8s.io/v1/customresourcedefinitions/podveilconfigurations.podveil.io")
         node = c.nodes[0]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Agents and a real API server: settings and nodes come, keys go, whatever people write into it."""
+"""Agents and a real API server: agents read settings and nodes, publish keys, and cope with all that users write."""
 import base64
 import json
 import os
@@ -12,7 +12,7 @@ from hosts import PODVEIL, wait_for
 
 @pytest.fixture(params=["plain", "calico"], scope="module")
 def kubernetes(request, tmp_path_factory):
-    """Three nodes, encrypted."""
+    """Three nodes that encrypt."""
     with KubernetesCluster(tmp_path_factory.mktemp(request.param), base=request.param) as made:
         made.start_agents()
         made.set(wireguardEnabled=True)
@@ -34,7 +34,7 @@ def public_key(node):
 
 
 def allowed(node):
-    """Allowed IPs by peer's key."""
+    """Peer's key -> its allowed IPs."""
     lines = node.run("wg show wireguard.cali allowed-ips").splitlines()
     return {key: set(ranges.split()) - {"(none)"} for key, ranges in (line.split("\t") for line in lines)}
 
@@ -65,7 +65,7 @@ def test_one_patch_encrypts_the_cluster_and_one_ends_it(kubernetes):
 
 
 def test_the_condition_names_a_failure(kubernetes):
-    """And does not say of a node which cannot encrypt that it shall not."""
+    """The condition names a failure. A node that cannot encrypt does not report that encryption is switched off."""
     c = kubernetes
     worker = c.node("wireguard-worker")
     c.set(wireguardEnabled=False)
@@ -99,14 +99,14 @@ def test_podveil_enable_and_disable(kubernetes):
     assert (done.returncode, done.stdout) == (0, "wireguardEnabled: false for the cluster\n"), done.stderr
     assert c.control.get(f"{c.settings_path}/default")["spec"]["wireguardEnabled"] is False
     wait_for(lambda: not any(c.annotation(n) for n in c.nodes), "off")
-    # What is not there yet is made.
+    # A missing object is made.
     c.control.delete(f"{c.settings_path}/default")
     assert podveil("enable").returncode == 0
     assert podveil("enable", "--node", "wireguard-worker", "--ipv6").returncode == 0
     assert c.control.get(f"{c.settings_path}/node.wireguard-worker")["spec"] == {"wireguardEnabledV6": True}
     c.control.delete(f"{c.settings_path}/node.wireguard-worker")
     c.wait_encrypted()
-    # The agent's own account may not: it says so, and nothing changes.
+    # The agent's own account has no right to do this: the command says so, and nothing changes.
     done = podveil("disable", env=c.environment())
     assert done.returncode == 1 and "forbidden" in done.stderr and "Permission denied" in done.stderr
     assert c.control.get(f"{c.settings_path}/default")["spec"]["wireguardEnabled"] is True
@@ -133,13 +133,14 @@ def a_pod_of(node):
 
 
 def test_a_key_that_vanishes_is_held(kubernetes):
-    """Felix removes Calico's annotation when it starts; a node leaves encryption by saying so."""
+    """A vanished key does not end encryption, because Felix removes Calico's annotation when it starts. A node leaves
+    encryption only by saying so."""
     c = kubernetes
     control, worker, worker2 = c.nodes
     key = public_key(worker2)
     assert c.annotation(worker2, OWN) == key
     wait_for(lambda: (c.condition(worker2) or {}).get("reason") == "Encrypting", "its condition says so")
-    with c.without_agent(worker2):  # nobody puts it back
+    with c.without_agent(worker2):  # its agent would write it again
         c.annotate(worker2, value=None)
         c.annotate(worker2, "podveil.io/probe", "1")
         wait_for(lambda: worker.agent.status()["store"]["synced"] and key in allowed(worker), "our own is there")
@@ -147,7 +148,7 @@ def test_a_key_that_vanishes_is_held(kubernetes):
         c.annotate(worker2, OWN, None)
         wait_for(lambda: reasons(worker, worker2) == {"key_missing"}, "neither is there")
         assert allowed(worker)[key] == {worker2.pods4}
-        # An agent that starts now, too.
+        # The same holds for an agent that starts now.
         wait_for(lambda: key in worker.run("cat /run/podveil/proved.json || true"), "what was proved is kept", 20)
         worker.agent.kill()
         c.start_agent(worker)
@@ -160,7 +161,7 @@ def test_a_key_that_vanishes_is_held(kubernetes):
 
 
 def test_no_node_speaks_for_another(kubernetes):
-    """What an agent may say of its own Node, and what Calico's annotations may say, against another node's pods."""
+    """Neither an agent's record nor Calico's annotations on a Node can claim another node's pods or addresses."""
     c = kubernetes
     control, worker, worker2 = c.nodes
     c.wait_encrypted()
@@ -199,7 +200,7 @@ def test_a_node_deleted_and_made_again(kubernetes):
 def test_two_nodes_with_one_key(kubernetes):
     c = kubernetes
     worker, worker2 = c.node("wireguard-worker"), c.node("wireguard-worker2")
-    # One without an agent, which would put its own key back.
+    # Nodes without an agent, because an agent would write its own key again.
     key = new_key()
     for name, last in (("double-one", 201), ("double-two", 202)):
         c.control.post("/api/v1/nodes", {
@@ -208,7 +209,7 @@ def test_two_nodes_with_one_key(kubernetes):
             "status": {"addresses": [{"type": "InternalIP", "address": f"172.18.0.{last}"}]}})
     wait_for(lambda: events(c, worker, "NodesContradict"), "an Event says so")
     assert "double-one" in events(c, worker, "NodesContradict")[-1]["message"]
-    # Who has the private key can read what is for either, and nobody else; nothing of it goes in plain.
+    # Only the owner of the private key can read traffic to these two; none of it is sent in plain.
     assert allowed(worker)[key] == {"10.244.201.0/26", "10.244.202.0/26"}
     c.control.delete("/api/v1/nodes/double-two")
     wait_for(lambda: allowed(worker2).get(key) == {"10.244.201.0/26"}, "the other one is a peer")
@@ -218,7 +219,7 @@ def test_two_nodes_with_one_key(kubernetes):
 
 
 def test_a_leak_is_an_event(kubernetes):
-    """Somebody routes around the tunnel: packets leave in plain, and the cluster is told, once."""
+    """If a route leads around the tunnel and packets leave in plain, the agent sends an Event, once."""
     c = kubernetes
     worker, worker2 = c.node("wireguard-worker"), c.node("wireguard-worker2")
     client, server = (c.pod(n, f"leak-{n.name}") for n in (worker, worker2))
@@ -300,7 +301,7 @@ def test_what_the_schema_lets_through_the_agent_refuses(calico):
 
 
 def test_what_an_agent_has_to_say_before_it_publishes(calico):
-    """It cannot make its tunnel yet, and so has no key to publish: condition and Events come all the same."""
+    """An agent that cannot make its tunnel has no key to publish, but still publishes its condition and Events."""
     c = calico
     worker = c.node("wireguard-worker")
     known = len(events(c, worker, "SettingRefused"))
@@ -319,7 +320,7 @@ def test_what_an_agent_has_to_say_before_it_publishes(calico):
 
 
 def test_a_device_of_somebody_else_has_the_name(calico):
-    """The condition and an Event say who, and what helps."""
+    """If another program's device has the tunnel's name, the condition and an Event say whose it is and what to do."""
     c = calico
     worker = c.node("wireguard-worker")
     worker.agent.stop()
@@ -335,7 +336,8 @@ def test_a_device_of_somebody_else_has_the_name(calico):
 
 
 def test_somebody_deletes_the_device_again_and_again(calico):
-    """The condition says so, who it may be, and what helps."""
+    """If another program deletes the tunnel's device again and again, the condition says so, names a possible cause, and says
+    what to do."""
     c = calico
     worker = c.node("wireguard-worker2")
     for _ in range(3):
@@ -344,7 +346,7 @@ def test_somebody_deletes_the_device_again_and_again(calico):
         wait_for(lambda: worker.run("cat /sys/class/net/wireguard.cali/ifindex 2>/dev/null || true") not in ("", index), "it is made anew")
     wait_for(lambda: c.condition(worker)["reason"] == "DeviceDeleted", "the condition says so", 20)
     assert "Felix" in c.condition(worker)["message"] and "wireguardInterfaceName" in c.condition(worker)["message"]
-    # An agent that starts anew has seen nobody delete anything.
+    # A new agent has not seen these deletions.
     worker.agent.stop()
     c.start_agent(worker)
     wait_for(lambda: c.condition(worker)["reason"] == "Encrypting", "all is well again", 20)
@@ -354,7 +356,7 @@ BLOCK = {"apiVersion": "crd.projectcalico.org/v1", "kind": "IPAMBlock"}
 
 
 def block(c, name, cidr, affinity, users=(), **more):
-    """A block in which each of `users` has an address, in turn."""
+    """Makes or replaces an IPAM block in which each of `users` has an address, in this order."""
     names = sorted(set(users))
     spec = {"cidr": cidr, "affinity": affinity and f"host:{affinity}", "strictAffinity": False,
             "allocations": [names.index(u) for u in users], "unallocated": [],
@@ -364,7 +366,7 @@ def block(c, name, cidr, affinity, users=(), **more):
 
 
 def test_ipam_blocks(calico):
-    """The blocks say whose the addresses are, through all that happens to blocks."""
+    """Agents take the nodes' ranges from the IPAM blocks and follow all changes of blocks."""
     c = calico
     control, worker, worker2 = c.nodes
     at = "/apis/crd.projectcalico.org/v1/ipamblocks"
@@ -380,7 +382,7 @@ def test_ipam_blocks(calico):
     block(c, "10-250-0-0-26", "10.250.0.0/26", worker2.name, [worker.name, worker2.name])
     wait_for(has(worker2, "10.250.0.0/26"), "it changes hands")
     wait_for(has(worker, "10.250.0.0/32"), "and the address that stays is borrowed now")
-    # calico-node assigns the tunnel's address when it sees the key; until then there is none.
+    # calico-node assigns the tunnel's address when it sees the key; until then the tunnel has none.
     assert "10.250" not in worker2.run("ip addr show wireguard.cali")
     c.annotate(worker2, "projectcalico.org/IPv4WireguardInterfaceAddr", "10.250.0.7")
     wait_for(lambda: "10.250.0.7/32" in worker2.run("ip addr show wireguard.cali"), "the assigned address")

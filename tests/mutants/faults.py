@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Deliberate faults: what is put in the place of what, and which tests should notice.
+"""Deliberate faults: which text is replaced by which, and which tests should notice.
 
-A test is a program below build/, or what pytest takes. Whoever writes a check that matters adds the fault that leaves it out.
+A test is a program below build/, or a test's name for pytest. If you write a check that matters, add the fault that omits it.
 """
 from collections import namedtuple
 
@@ -194,7 +194,7 @@ FAULTS = [
     fault("a-node-opens-anybodys-range", "user/strict/remote_ranges.c",
           "strcmp(r->name, node->name) || ", "!*node->name || ",
           "build/tests/test_remote_ranges"),
-    # --- no node speaks for another ---
+    # --- no node can claim what is another node's ---
     fault("a-proof-does-not-count", "user/plan/claims.c",
           "if (!a->proof == !b->proof)", "if (!a->own && !b->own)", REGISTRY),
     fault("wide-ranges-taken", "user/plan/claims.c",
@@ -343,7 +343,7 @@ FAULTS = [
           "\tif (found != NO_POD && s->strict) {", "\tif (found == POD && s->strict) {", GUARD),
     fault("shield-takes-port-from-others", "bpf/shield.bpf.c", "!is_for_node(skb, d))", "(0 && !is_for_node(skb, d)))", GUARD),
     fault("shield-marks-nothing", "bpf/shield.bpf.c", "\tskb->mark |= s->fwmark;\n", "", GUARD),
-    # --- and where they stand ---
+    # --- guard and shield: where they are attached ---
     fault("tcx-behind-others", "user/programs/tcx.c", "\t\t.flags = FLAG_BEFORE,\n", "", HOOK),
     fault("first-is-not-checked", "user/programs/hook.c", "\th->first = !ours && e.n;\n", "\th->first = ours < e.n;\n", HOOK),
     fault("link-not-pinned", "user/programs/hook.c", "pins_repair_link(directory, h->link, pin) : 0;", "*directory * *pin * 0 : 0;", HOOK),
@@ -370,7 +370,7 @@ FAULTS = [
     fault("exits-are-found-without-ranges", "user/strict/exit_filters.c",
           "\t\terr = tagged_ranges_add(&f->want, &f->have.all[i].range, f->have.all[i].kind);\n", "\t\terr = 0;\n", FENCE),
     fault("strict-without-an-uplink", "user/strict/exit_filters.c", ".strict = s->strict && uplink,", ".strict = s->strict,", FENCE),
-    # --- leftovers, and who disturbs ---
+    # --- leftovers, and changes by other programs ---
     fault("cleanup-on-exit-leaves-all", "user/cli/agent.c", "agent_free(agent, o->cleanup_on_exit)",
           "agent_free(agent, o->cleanup_on_exit && o->cleanup)", "tests/e2e/test_leftovers.py::test_cleanup_needs_no_settings"),
     fault("who-deletes-our-device-is-not-told-of", "user/tunnel/tunnel.c", "t->state != TUNNEL_ON || !is_deleted_often(t)",
@@ -381,7 +381,7 @@ FAULTS = [
           "tests/kubernetes/test_store.py::test_somebody_deletes_the_device_again_and_again"),
     fault("a-taken-name-is-not-told-of", "user/tunnel/tunnel.c", "*reason = \"NameTaken\";", "*reason = \"DeviceDeleted\";",
           "tests/kubernetes/test_store.py::test_a_device_of_somebody_else_has_the_name"),
-    # --- strict mode, its young parts ---
+    # --- strict mode, newer parts ---
     fault("a-remote-range-said-twice-is-ours", "user/strict/tagged_ranges.c",
           "else if (m->all[i].kind == first)", "else", "build/tests/test_remote_ranges"),
     fault("a-range-within-ours-is-ours", "user/strict/remote_ranges.c",
@@ -570,7 +570,7 @@ FAULTS = [
     fault("what-was-taken-counts", "user/datapath/message_ring.c",
           "\tatomic_fetch_sub_explicit(&r->waiting[slot->sender], 1, memory_order_relaxed);\n",
           "", "build/tests/test_message_ring"),
-    # --- what others do to a device, and what is left of it ---
+    # --- changes of a device by other programs, and its leftovers ---
     fault("a-new-mac-address-is-not-followed", "user/device/link_changes.c", "if (memcmp(tunnel.mac, d->mac, sizeof(d->mac)) != 0)",
           "if (memcmp(tunnel.mac, d->mac, 0) != 0)", "tests/e2e/test_device_moves.py::test_udevd_and_others_change_the_address"),
     fault("going-down-forgets-who-had-a-session", "user/device/link_changes.c",
@@ -597,7 +597,7 @@ FAULTS = [
     fault("our-own-key-is-felix", "user/cli/doctor/felix_objects.c",
           "strcmp(name, CLUSTER_KEY4) && strcmp(name, CLUSTER_KEY6)", "strcmp(name, CLUSTER_KEY6)",
           "tests/kubernetes/test_felix_objects.py"),
-    # --- what is leaked, and what was plain before encryption stood ---
+    # --- leaks, and plaintext before encryption ---
     fault("leaks-count-as-before-encryption", "bpf/guard.bpf.c", "found == ENCRYPTED_POD", "found == UNREADABLE", GUARD, PLAIN),
     fault("inward-leaks-count-as-before-encryption", "bpf/shield.bpf.c",
           "\t\tif (found == ENCRYPTED_POD)\n", "\t\tif (found == UNREADABLE)\n", GUARD, PLAIN),

@@ -54,12 +54,12 @@ def read_if_there(path):
 
 
 def places(fault, tree):
-    """How often the text that the fault replaces is in its file; anything but once is a mistake."""
+    """How often the text that the fault replaces is in its file; any number but one is a mistake."""
     return read_if_there(os.path.join(tree, fault.file)).count(fault.before)
 
 
 def source(test):
-    """The file in which a test is written."""
+    """The source file of a test."""
     if not test.startswith("build/tests/"):
         return test.partition("::")[0]
     name = test.removeprefix("build/tests/")
@@ -67,13 +67,13 @@ def source(test):
 
 
 def fingerprint(fault):
-    """Changes with whatever decides most about the outcome."""
+    """A hash of what mainly decides the outcome: the fault, its file and its tests."""
     files = [read_if_there(os.path.join(COPY, name)) for name in [fault.file, *map(source, fault.tests)]]
     return hashlib.sha256(repr((fault, files)).encode()).hexdigest()
 
 
 def copy_tree():
-    """The files that git knows or would take, as they are now; what was built in the copy before is used again."""
+    """Copies the files that git tracks or would add, as they are now. What was built in the copy before is used again."""
     names = subprocess.run(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=ROOT, check=True,
                            capture_output=True, text=True).stdout
     names = {n for n in names.split("\0") if n and os.path.isfile(os.path.join(ROOT, n))}
@@ -100,7 +100,7 @@ def copy_tree():
 
 
 def run(command, seconds=SECONDS):
-    """(exit code, output); 124 when it takes too long. Whoever is interrupted has half a minute to clean up."""
+    """(exit code, output); 124 if it takes too long. A test that is interrupted has half a minute to clean up."""
     child = subprocess.Popen(command, cwd=COPY, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                              errors="replace", stdin=subprocess.DEVNULL, start_new_session=True)
     late = False
@@ -119,7 +119,7 @@ def run(command, seconds=SECONDS):
 
 
 def build(tests):
-    """None, or what make said."""
+    """Builds what the tests need. Returns None, or make's output if it failed."""
     programs = {t for t in tests if t.startswith("build/")}
     programs |= {"build/podveil"} if len(programs) < len(tests) else set()
     code, out = run(["make", "-s", f"-j{os.cpu_count()}", *sorted(programs)], 1200)
@@ -127,11 +127,11 @@ def build(tests):
 
 
 def run_test(test):
-    """(exit code, output); NOT_RUN where it judges nothing."""
+    """(exit code, output); the code is NOT_RUN if the test did not run."""
     command = [test] if test.startswith("build/") else [
         sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q", "-x", test]
     code, out = run(command)
-    # 4 and 5 are pytest's for what it cannot find; of a program they say how many failed.
+    # pytest ends with 4 or 5 if it does not find the test. A unit test's program ends with the number of failures.
     if test.startswith("build/"):
         return (NOT_RUN if code == 0 and "# SKIP" in out else code), out
     return (NOT_RUN if code in (4, 5) or (code == 0 and not re.search(r"\d passed", out)) else code), out
@@ -156,7 +156,7 @@ class Runner:
         self.memory = json.loads(read(MEMORY)) if os.path.exists(MEMORY) else {}
 
     def without_fault(self, test):
-        """None, or the verdict and the output where a test does not pass as things are. Such a test proves nothing."""
+        """None if the test passes without a fault; else the verdict and the output. A test that fails here proves nothing."""
         if test not in self.passing and test not in self.red:
             problem = build([test])
             code, out = (1, problem) if problem else run_test(test)
@@ -167,7 +167,7 @@ class Runner:
         return self.red.get(test)
 
     def judge(self, fault):
-        """(verdict, test, line that says why)"""
+        """(verdict, test, line with the reason)"""
         if places(fault, COPY) != 1:
             return NO_PLACE, "", f"{fault.file} has its text {places(fault, COPY)} times, not once"
         for test in fault.tests:
@@ -193,7 +193,7 @@ class Runner:
             write(path, original)
 
     def known(self, fault):
-        """Whether it was noticed before, with everything as it is now."""
+        """Whether it was noticed before, with the same fault, file and tests."""
         return not self.again and places(fault, COPY) == 1 and self.memory.get(fault.name) == fingerprint(fault)
 
     def remember(self, fault, verdict):
@@ -210,7 +210,7 @@ def is_meant(fault, pattern):
 
 
 def chosen(patterns):
-    """Programs before labs, labs before clusters; and what is built for one test is used for the next."""
+    """The chosen faults: unit tests first, then labs, then clusters; those with the same tests follow each other."""
     folders = ["build", "e2e", "store", "kubernetes", "vm"]
 
     def order(fault):
@@ -220,7 +220,7 @@ def chosen(patterns):
 
 
 def mistakes():
-    """What is wrong with the list itself: a sentence each."""
+    """A sentence for each mistake in the list itself."""
     for f in FAULTS:
         if places(f, ROOT) != 1:
             yield f"{f.name}: {f.file} has its text {places(f, ROOT)} times, not once"
@@ -233,7 +233,7 @@ def mistakes():
 
 
 def show(done, skipped):
-    """The table of what was not noticed, and the figures."""
+    """Prints the faults that were not noticed, and the totals."""
     for verdict in (SURVIVES, RED, SKIPPED, TOO_LONG, NO_BUILD, NO_PLACE):
         rows = [(f, test, line) for f, v, test, line in done if v == verdict]
         if rows:
@@ -266,7 +266,7 @@ def main():
     except BlockingIOError:
         parser.error(f"somebody else puts faults into {COPY}")
     copy_tree()
-    # Also where a shell that started us in the background has them ignored: tests clean up when they are interrupted.
+    # A shell that starts us in the background makes us ignore them. We need them: interrupted tests clean up.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
     runner = Runner(options.again)

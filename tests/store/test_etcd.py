@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Agents whose store is a real etcd: TLS and users, restarts, compaction, partitions, leases that run out."""
+"""Agents with a real etcd as their store: TLS and users, restarts, compaction, partitions, expired leases."""
 import json
 import os
 import subprocess
@@ -13,11 +13,11 @@ ADDRESS = "172.18.0.1"
 
 
 class Store(EtcdCluster):
-    """With client certificates and tokens that run out soon; the first endpoint is one where nobody is."""
+    """A cluster with client certificates and short-lived tokens. At the first endpoint, no server listens."""
 
     def __init__(self):
         super().__init__(client_certificates=True, arguments=["--auth-token-ttl=5"])
-        # With a common name etcd's gateway would refuse the client once users are on.
+        # With users enabled, etcd's gateway refuses client certificates that have a common name.
         certificate, key = self.etcd.authority.issue("client", None, ["podveil"])
         self.etcd.environment.update({"ETCDCTL_CERT": certificate, "ETCDCTL_KEY": key})
         self.env = self.etcd.environment
@@ -93,7 +93,7 @@ def test_a_lease_that_somebody_revokes(etcd):
 
 
 def test_a_restart_and_compaction(etcd):
-    """What happened while they did not hear of it, and was compacted away, is known after a new list."""
+    """Agents learn of changes that they missed during a restart of etcd and that were compacted away, by a new list."""
     c = etcd
     c.etcd.ctl("put", "/podveil/nodes/extra", json.dumps({
         "name": "extra", "ipv4": "172.18.0.77", "podCIDRs": ["10.244.77.0/26"], "wireguardPublicKey": "A" * 42 + "E="}))
@@ -129,7 +129,7 @@ def test_etcd_hangs(etcd):
 
 
 def test_tokens_run_out(etcd):
-    """etcd forgets tokens that are not used for 5 s here; agents fetch new ones."""
+    """etcd here forgets tokens that are unused for 5 s; agents get new ones."""
     c = etcd
     node = c.nodes[1]
     wait_for(lambda: node.run("sleep 6; echo slept"), "time has passed", 20)
@@ -139,21 +139,21 @@ def test_tokens_run_out(etcd):
 
 
 def test_a_node_cut_off_from_etcd_is_no_stranger(etcd):
-    """Its lease runs out, but it is reachable otherwise: its peers go on encrypting. Deleted by somebody, it is
-    forgotten at once."""
+    """When a node is cut off from etcd and its lease expires, its peers still reach it and continue to encrypt. They forget it
+    when another node gets its pods' range. A node whose record is deleted is forgotten at once."""
     c = etcd
     left, right = c.nodes[1], c.nodes[2]
     client, server = (c.pod(n, f"pod-{n.name}") for n in (left, right))
     right.run(f"iptables -A OUTPUT -d {ADDRESS} -p tcp --dport 2379 -j DROP")
     try:
-        # As if the minute were over: nobody keeps it alive.
+        # The lease ends, as it would after a minute without a keep-alive.
         kv = json.loads(c.etcd.ctl("get", f"/podveil/nodes/{right.name}", "-w", "json"))["kvs"][0]
         c.etcd.ctl("lease", "revoke", f"{kv['lease']:x}")
         wait_for(lambda: not c.record(right), "its record is gone")
         wait_for(lambda: "record has run out" in left.agent.log(), "its peers hear of it")
         assert "172.18.0.4:51820" in peers(left)
         assert "5 received" in client.run(["ping", "-c", "5", "-i", "0.1", server.address])
-        # Somebody else has its pods' range now: it is not coming back.
+        # Another node has its pods' range now, so it will not come back.
         c.etcd.ctl("put", "/podveil/nodes/heir", json.dumps({
             "name": "heir", "ipv4": "172.18.0.88", "podCIDRs": [right.pods4, right.pods6], "wireguardPublicKey": "A" * 42 + "E="}))
         wait_for(lambda: "172.18.0.4:51820" not in peers(left), "then it is forgotten")
@@ -197,7 +197,7 @@ def test_many_nodes_come_in_pages(etcd):
     c.start_agent(node)
     c.wait_encrypted()
     assert json.loads(c.etcd.ctl("get", "/podveil/nodes/many-", "--prefix", "-w", "json"))["count"] == 1200
-    # Each was told: one without a key is refused by nobody, and its range would be known if it had one.
+    # The watch continues after the list, which came in pages.
     c.etcd.ctl("put", "/podveil/nodes/many-999", json.dumps({
         "name": "many-999", "ipv4": "172.18.0.66", "podCIDRs": ["10.244.99.0/26"], "wireguardPublicKey": "A" * 42 + "E="}))
     wait_for(lambda: "172.18.0.66" in peers(node), "the watch goes on behind the pages")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What goes wrong between agents and a real etcd, and with etcd itself."""
+"""Faults between agents and a real etcd, and of etcd itself."""
 import base64
 import json
 import os
@@ -56,14 +56,15 @@ def start(c, env=None, enable=True):
 
 @pytest.fixture(scope="module")
 def cluster():
-    """Three nodes, encrypted; TLS, user and password."""
+    """Three nodes that encrypt; etcd has TLS, user and password."""
     with EtcdCluster(arguments=["--max-request-bytes=2000000"]) as made:
         start(made)
         yield made
 
 
 def test_an_agent_takes_over_the_record_of_the_one_before(cluster):
-    """The same record, but under its own lease: with that of the dead one it would go, and nobody put it again."""
+    """An agent writes the record of the agent before it again, with its own lease. With the old lease, the record would vanish
+    when that lease expires."""
     c, worker = cluster, cluster.node("wireguard-worker")
     before = c.etcd.get(key_of(worker))
     worker.agent.kill()
@@ -105,13 +106,13 @@ def test_plain_http_quiet_for_long_and_all_data_lost():
     with EtcdCluster(2, secure=False) as c:
         start(c)
         errors = [store_of(n)["errors"] for n in c.nodes]
-        # Over HTTP/1 nobody can ask on a watch's connection: that it is quiet says nothing.
+        # With HTTP/1, an agent cannot check a watch's connection, so a quiet watch is no error.
         time.sleep(32)
         assert [store_of(n)["errors"] for n in c.nodes] == errors
         key = new_key()
         c.etcd.put(NODES + "late", stranger("late", 97, key))
         wait_for(lambda: all(key in peers(n) for n in c.nodes), "the watch stands")
-        # Another etcd in its place, at an earlier revision: it has lost all, and deleted nothing.
+        # Another etcd in its place, at an earlier revision: all data are lost, but nothing was deleted on purpose.
         c.configure(wireguardEnabled=True, podveilStrictMode=True)
         wait_for(lambda: all(setting(n, "podveilStrictMode") == "true" for n in c.nodes), "strict")
         left, right = c.nodes
@@ -120,7 +121,7 @@ def test_plain_http_quiet_for_long_and_all_data_lost():
         traffic = client.start(["ping", "-n", "-q", "-i", "0.01", server.address])
         c.etcd.daemon.stop()
         c.switch.run("rm -rf /run/etcd")
-        left.agent.kill()  # with etcd away
+        left.agent.kill()  # while etcd is away
         c.start_agent(left, ready=False)
         wait_for(c.encrypted, "encrypted with all after a restart")
         assert setting(left, "podveilStrictMode") == "true"
@@ -128,14 +129,14 @@ def test_plain_http_quiet_for_long_and_all_data_lost():
         for node in c.nodes:
             wait_for(lambda: "settings: 1 that" in trouble(node), f"{node.name} says what is lost", 20)
         wait_for(lambda: all(c.etcd.get(key_of(n)) for n in c.nodes), "records are put again", 20)
-        left.agent.kill()  # with an etcd that has lost its settings
+        left.agent.kill()  # while etcd has no settings
         c.start_agent(left)
         wait_for(c.encrypted, "encrypted with all after a restart")
         assert "settings: 1 that" in trouble(left)
         for node in c.nodes:
             assert setting(node, "podveilStrictMode") == setting(node, "wireguardEnabled") == "true"
             assert key in peers(node)
-        # Whoever owns them says it again; what nobody wants any more is put and deleted.
+        # The administrator writes the settings again. To remove an old record, it is written and deleted.
         c.configure(wireguardEnabled=True, podveilStrictMode=False)
         c.etcd.put(NODES + "late", stranger("late", 97, key))
         wait_for(lambda: all(in_order(n) for n in c.nodes), "in order", 20)
@@ -146,13 +147,14 @@ def test_plain_http_quiet_for_long_and_all_data_lost():
         traffic.communicate(timeout=60)
         capture.stop()
         assert not leaks(capture.packets())
-        # All settings are deleted by their owner.
+        # The administrator deletes all settings.
         c.etcd.delete(CONFIG + "default")
         wait_for(lambda: all(setting(n, "wireguardEnabled") == "false" for n in c.nodes), "off")
 
 
 def test_a_member_that_lost_the_others():
-    """It takes connections and answers, but knows nothing new: those who watch there go elsewhere, in seconds."""
+    """A member that is cut off from the others accepts connections and answers, but learns nothing new. Agents that watch there
+    change to another member within seconds."""
     with EtcdMembers() as c:
         start(c)
         first, node = c.members[0], c.nodes[1]
@@ -175,13 +177,13 @@ def test_a_member_that_lost_the_others():
 
 
 def gateway_put(c, key, value):
-    """As etcdctl's put, which takes no more than 2 MiB."""
+    """Writes a value through etcd's gateway, because etcdctl's put accepts at most 2 MiB."""
     text = json.dumps({"key": base64.b64encode(key.encode()).decode(), "value": base64.b64encode(value).decode()})
     c.switch.run(["curl", "-sf", "--data-binary", "@-", c.etcd.url + "/v3/kv/put"], stdin=text)
 
 
 def test_values_too_large_to_read():
-    """They are passed over and named, once; all others are known."""
+    """Values that are too large are skipped and reported once; agents know all others."""
     with EtcdCluster(2, secure=False, arguments=["--max-request-bytes=16000000"]) as c:
         known, node = c.nodes
         c.start_agent(known)
@@ -189,7 +191,7 @@ def test_values_too_large_to_read():
         big = b"x" * (4 << 20)
         for name in ("m-big", "z-big"):
             gateway_put(c, NODES + name, big)
-        for i in range(40):  # some of which come in one answer with a large one
+        for i in range(40):  # some of these come in the same answer as a large value
             c.etcd.put(NODES + f"s{i}", stranger(f"s{i}", 100 + i, new_key()))
         gateway_put(c, CONFIG + "node." + known.name, big)
         c.start_agent(node)
@@ -198,17 +200,17 @@ def test_values_too_large_to_read():
                 wait_for(lambda: f'key={key} problem="its value is larger than 3 MiB"' in n.agent.log(), "it is named")
             wait_for(lambda: len(peers(n)) == 41, "all others are known")
         wait_for(c.encrypted, "encrypted with all")
-        # A new list says nothing new of them.
+        # After a new list, the agent does not report them again.
         c.etcd.delete(NODES + "s0")
         gateway_put(c, NODES + "a-big", big)
         for n in c.nodes:
             wait_for(lambda: f"{NODES}a-big problem" in n.agent.log(), "the new one is named")
             assert n.agent.log().count("m-big") == 1
             assert "cannot be read" not in n.agent.log()
-        # Our own record is put back.
+        # The agent writes its own record again.
         gateway_put(c, key_of(node), big)
         wait_for(lambda: c.etcd.get(key_of(node))["value"].startswith("{"), "it is put back")
         wait_for(c.encrypted, "encrypted with all")
-        # A person's command says why it cannot.
+        # The `enable` command says why it fails.
         done = c.podveil("enable", "--node", known.name, check=False)
         assert done.returncode == 1 and "larger than 4 MiB" in done.stderr

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Host encryption, and a store over the network: who must be reached while no agent runs, and what strict mode says to that."""
+"""Host encryption with a store over the network: what must be reachable while no agent runs, also in strict mode."""
 import pytest
 
 from etcd import EtcdCluster
@@ -8,7 +8,7 @@ from hosts import wait_for
 
 @pytest.fixture(scope="module")
 def cluster():
-    """Two nodes that encrypt what they say to each other, too; the etcd is on neither."""
+    """Two nodes that also encrypt the traffic between themselves; etcd is on neither of them."""
     with EtcdCluster(2, secure=False) as made:
         for node in made.nodes:
             made.start_agent(node)
@@ -17,14 +17,14 @@ def cluster():
 
 
 def hosts_inside(c):
-    """Is the other node's own address in the tunnel, as the first node routes?"""
+    """True if the first node routes the other node's own address into the tunnel."""
     return f"{c.nodes[1].address} dev wireguard.cali" in c.nodes[0].run("ip route show table 1")
 
 
 @pytest.mark.parametrize("strict", [False, True], ids=["as-ever", "strict"])
 def test_an_agent_ends(cluster, strict):
-    """Nodes' addresses leave the tunnel, so that the next agent can be started and find its store. In strict mode they
-    stay: nothing goes out in plain."""
+    """When an agent ends, nodes' own addresses leave the tunnel, so that the next agent can start and reach its store. In
+    strict mode they stay in the tunnel, so that nothing leaves in plain."""
     c = cluster
     c.configure(wireguardEnabled=True, wireguardHostEncryptionEnabled=True, podveilStrictMode=strict,
                 podveilStrictCIDRs=["10.244.0.0/16"])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A node's own record in a real etcd: its value and its lease are both the agent's."""
+"""A node's own record in a real etcd: the agent keeps both its value and its lease."""
 import pytest
 
 from etcd import NODES, EtcdCluster
@@ -14,7 +14,7 @@ def cluster():
 
 
 def test_a_record_without_our_lease_is_written_again(cluster):
-    """It would stay for ever, also when the node is gone."""
+    """An agent writes its record again if the record has lost its lease. Otherwise it would stay after the node is gone."""
     c = cluster
     key = NODES + c.nodes[0].name
     there = wait_for(lambda: c.etcd.get(key), "the record is there")

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whom an agent takes for its etcd: the server that its authority vouches for, under the name that was given, and nobody
-on the way there."""
+"""An agent accepts as its etcd only a server whose certificate its authority signed for the given name, and uses no proxy."""
 import pytest
 
 import pki
@@ -9,7 +8,7 @@ from hosts import PODVEIL, wait_for
 
 @pytest.fixture(scope="module")
 def cluster():
-    """Two nodes; the etcd also listens where its certificate does not say."""
+    """Two nodes; etcd also listens at an address that its certificate does not have."""
     with EtcdCluster(2, more_urls=["https://0.0.0.0:2999"]) as made:
         made.switch.run("ip addr add 172.18.0.200/16 dev br0")
         made.start_agent(made.nodes[0])
@@ -20,7 +19,7 @@ def cluster():
 
 
 def asks(c, url, env=None):
-    """A person's command that has to reach the store: (exit code, what it says)."""
+    """Runs a command that must reach the store: (exit code, standard error)."""
     done = c.nodes[1].run([PODVEIL, "enable", "--store", "etcd:" + url], env={**c.etcd.environment, **(env or {})},
                           check=False)
     return done.returncode, done.stderr
@@ -43,7 +42,7 @@ def test_a_name_that_is_not_in_its_certificate(cluster):
 
 @pytest.mark.parametrize("variable", ["https_proxy", "HTTPS_PROXY", "ALL_PROXY"])
 def test_no_proxy_stands_between(cluster, variable):
-    """A password goes to the store: a variable that is meant for other programs sends it nowhere else."""
+    """Proxy variables, which are meant for other programs, do not send the store's password to a proxy."""
     assert asks(cluster, cluster.etcd.url, {variable: "http://127.0.0.1:9"}) == (0, "")
 
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A device without sockets, programs and threads, which handshake messages can be given to; and a peer of it. */
+/* A device without sockets, programs and threads that takes handshake messages; and its peer. */
 #ifndef UNIT_BARE_DEVICE_H
 #define UNIT_BARE_DEVICE_H
 
@@ -10,10 +10,10 @@
 
 struct bare_device {
 	struct datapath datapath;
-	struct worker worker; /* has no wire: what is sent is not sent */
+	struct worker worker; /* has no wire: nothing is really sent */
 	struct device device;
 	struct noise_identity other; /* the peer's, or a stranger's */
-	struct peer *peer;	     /* NULL until bare_peer(); in no table but its keypairs' */
+	struct peer *peer;	     /* NULL until bare_peer(); only in the keypairs' table */
 };
 
 static void fresh_identity(struct noise_identity *identity)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* cmocka, and what the tests here share. */
+/* cmocka, and helpers that the tests share. */
 #ifndef TESTS_CHECK_H
 #define TESTS_CHECK_H
 
-/* cmocka wants these in front of it. */
+/* cmocka.h needs these before it. */
 /* clang-format off */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -17,7 +17,7 @@
 
 #define COUNT_OF(a) (sizeof(a) / sizeof((a)[0]))
 
-/* Bytes from hexadecimal text; aborts the test where it is none. */
+/* Converts hexadecimal text to bytes; returns their number. The test fails if the text is bad. */
 static inline size_t unhex(uint8_t *out, size_t room, const char *text)
 {
 	size_t len;
@@ -33,7 +33,7 @@ static inline size_t unhex(uint8_t *out, size_t room, const char *text)
 		assert_memory_equal(bytes, _want, _len);                                           \
 	} while (0)
 
-/* Reproducible: the seed is printed by whoever draws from it and fails. */
+/* The next number of a reproducible sequence; *state is its seed. */
 static inline uint32_t draw(uint64_t *state)
 {
 	*state = *state * 6364136223846793005ull + 1442695040888963407ull;

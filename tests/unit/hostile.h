@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A hostile node against two honest ones and the one that looks on, in a small address space: what
- * it says comes out of bytes, random ones or a fuzzer's. Honest nodes have ranges and keys of their
- * own, answer handshakes, rotate their keys now and then, and lose the key from their record. The
- * hostile one says anything: ranges, addresses, tunnels' addresses, anybody's keys, any flag.
+ * A hostile node in a small cluster: two honest nodes, and our own node, which reviews the records.
+ * Bytes, random or a fuzzer's, decide what it claims. Honest nodes have their own ranges and keys,
+ * answer handshakes, sometimes change their keys, and sometimes lose the key from their record. The
+ * hostile node claims anything: ranges, addresses, tunnel addresses, keys of other nodes, any flag.
  *
- * After each review, for each address of an honest node's: if it had proved it, it is that node's
- * still, by the node's own key. In any case nothing for it goes out in plain while its record has a
- * key, but for an address that some node says is its own.
+ * Checked after each review, for each address of an honest node: if the node had proved the
+ * address, the address is still that node's, with the node's own key. And while the node's record
+ * has a key, no packet for the address leaves in plain, except for an address that some node claims
+ * as its own.
  */
 #ifndef TESTS_HOSTILE_H
 #define TESTS_HOSTILE_H
@@ -28,8 +29,8 @@ struct hostile {
 	struct node_record records[HOSTILE_NODES];
 	const struct node_record *nodes[HOSTILE_NODES];
 	struct cidr ranges[HOSTILE_NODES][HOSTILE_RANGES + 1];
-	uint8_t key[HOSTILE_NODES]; /* that the node really has */
-	uint8_t next_key;	    /* nobody can know it before it is published */
+	uint8_t key[HOSTILE_NODES]; /* the keys that the nodes really have */
+	uint8_t next_key;	    /* no other node knows it before it is published */
 	bool proved[HOSTILE_NODES];
 	uint64_t now;
 	char wrong[200];
@@ -50,7 +51,7 @@ static inline struct cidr hostile_range(uint8_t address, uint8_t len)
 	return cidr_masked(&c);
 }
 
-/* What the hostile node may say of a range: small ones and wide ones, around everybody's. */
+/* A range that the hostile node claims: small or wide, and it may contain any node's addresses. */
 static inline struct cidr hostile_any(struct hostile *h)
 {
 	static const uint8_t lengths[] = {32, 32, 31, 30, 29, 28, 27, 26, 24, 8, 1, 0};
@@ -63,7 +64,7 @@ static inline struct cidr hostile_any(struct hostile *h)
 static inline void hostile_speak(struct hostile *h)
 {
 	struct node_record *r = &h->records[1];
-	/* Its own, ours, those that honest nodes have, and any that they ever had. */
+	/* Its own keys, ours, the current keys of honest nodes, and their former keys. */
 	const uint8_t keys[] = {
 		0,
 		20,
@@ -88,7 +89,7 @@ static inline void hostile_speak(struct hostile *h)
 			      : (struct cidr){AF_INET, 32, {172, 18, 0, hostile_byte(h) % 4}};
 }
 
-/* Devices see who answers: an honest key at an honest node, the hostile node's own where it is. */
+/* Reports which keys answer: honest keys at honest nodes, the hostile node's own at its own. */
 static inline void hostile_see(struct hostile *h, struct registry *r)
 {
 	size_t n;
@@ -110,7 +111,7 @@ static inline void hostile_see(struct hostile *h, struct registry *r)
 		if (i == 2 || !key)
 			continue;
 		registry_observe(r, &s);
-		/* By its own key, while nobody shares it: from now on it is proved. */
+		/* It answers with its own key, which no other node claims: its range is proved. */
 		if (s.session && key == h->key[i] && !h->records[i].stopped4)
 			h->proved[i] |= registry_counts(r)[REGISTRY_KEY_SHARED] == 0 &&
 					all[i].record->n_pod_cidrs == h->records[i].n_pod_cidrs;
@@ -120,7 +121,7 @@ static inline void hostile_see(struct hostile *h, struct registry *r)
 #define HOSTILE_PLAIN  0
 #define HOSTILE_CLOSED 255
 
-/* What is done with a packet for the address: the key it goes to, or one of these. */
+/* Where a packet for the address goes: to the peer with this key, or one of the values above. */
 static inline uint8_t hostile_way(const struct plan *p, uint8_t address)
 {
 	const struct cidr to = hostile_range(address, 32);
@@ -146,7 +147,7 @@ static inline bool hostile_is_node(const struct registry *r, const struct cidr *
 	return false;
 }
 
-/* Of an honest node's: what is wrong with the way of its packets; NULL: nothing. */
+/* What is wrong with the way of packets for this address of the honest node i; NULL: nothing. */
 static inline const char *hostile_wrong_way(const struct hostile *h, const struct registry *r,
 					    size_t i, const struct cidr *address, uint8_t way)
 {
@@ -184,7 +185,7 @@ static inline bool hostile_check(struct hostile *h, struct registry *r)
 	return !*h->wrong;
 }
 
-/* NULL, or what went wrong; valid until the next run. */
+/* Returns NULL, or what went wrong; the text is valid until the next run. */
 static inline const char *hostile_run(const uint8_t *bytes, size_t n)
 {
 	static const char *const names[] = {"honest", "hostile", "me", "zealous"};

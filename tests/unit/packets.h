@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Random inner packets, and slow but obvious checks of them. */
+/* Random inner packets, and slow but simple checks of them. */
 #ifndef TESTS_PACKETS_H
 #define TESTS_PACKETS_H
 
@@ -8,7 +8,7 @@
 
 #include "check.h"
 
-/* One byte after the other. */
+/* The folded checksum, computed byte by byte. */
 static inline uint16_t slow_checksum(uint32_t sum, const uint8_t *data, size_t len)
 {
 	for (size_t i = 0; i < len; i++)
@@ -87,7 +87,7 @@ static inline void set_transport_checksum(uint8_t *p, const struct shape *s, boo
 	put16(checksum_field(p, s), partial ? pseudo : sum);
 }
 
-/* Writes the packet; the payload is drawn. Returns its length. */
+/* Writes a packet with a random payload and returns its length in bytes. */
 static inline uint32_t make_packet(uint8_t *p, const struct shape *s, uint64_t *random,
 				   bool partial)
 {

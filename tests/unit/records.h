@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Records made by a line of text, for tests of what is made of them. */
+/* Helpers that make node records from text. */
 #ifndef TESTS_RECORDS_H
 #define TESTS_RECORDS_H
 
@@ -12,7 +12,7 @@
 
 #define MAX_NODES 8
 
-/* In the order of names. */
+/* The records, in the order of names. */
 struct world {
 	struct node_record records[MAX_NODES];
 	const struct node_record *nodes[MAX_NODES];
@@ -44,7 +44,7 @@ static inline void set_key(struct node_record *r, uint8_t key)
 	memset(r->key6, key, sizeof(r->key6));
 }
 
-/* key 0: none. `ranges`: comma between. */
+/* `key` 0: no key. `ranges`: separated by commas. */
 static inline struct node_record *add(struct world *w, const char *name, const char *address,
 				      uint8_t key, const char *ranges)
 {

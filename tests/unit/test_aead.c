@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* All backends against libsodium's own function, on lengths where kernels tend to be wrong. */
+/* Compares all backends with libsodium's function, at lengths where AEAD code is often wrong. */
 #include <errno.h>
 
 #include "check.h"
@@ -41,7 +41,8 @@ struct batch {
 
 static void batch_new(struct batch *b, uint64_t *random)
 {
-	/* Kernels that work side by side have other ways for few, and rests of their groups. */
+	/* Code that handles several messages in parallel has other paths for few messages and for
+	 * the rest of a batch. */
 	const uint32_t one_length = draw(random) % 2 ? length(random) : 0;
 	const unsigned int n_keys = 1 + draw(random) % 3;
 
@@ -50,7 +51,7 @@ static void batch_new(struct batch *b, uint64_t *random)
 	for (unsigned int i = 0; i < b->n; i++) {
 		const uint32_t len = one_length ? one_length : length(random);
 
-		/* Exact sizes, so that AddressSanitizer sees a byte too many. */
+		/* Exact sizes, so that AddressSanitizer sees an access to one byte too many. */
 		b->plain[i] = malloc(len ? len : 1);
 		b->sealed[i] = malloc(len + AEAD_TAG_SIZE);
 		b->want[i] = malloc(len + AEAD_TAG_SIZE);
@@ -86,7 +87,7 @@ static void seals_and_opens(struct aead *a, uint64_t *random)
 	aead_seal(a, b.ops, b.n);
 	for (unsigned int i = 0; i < b.n; i++)
 		assert_memory_equal(b.sealed[i], b.want[i], b.ops[i].len + AEAD_TAG_SIZE);
-	/* Back, in place. */
+	/* Decrypt again, in place. */
 	for (unsigned int i = 0; i < b.n; i++) {
 		b.ops[i].src = b.ops[i].dst = b.sealed[i];
 		b.ops[i].ok = false;
@@ -135,7 +136,7 @@ static void refuses_what_was_changed(struct aead *a, uint64_t *random)
 static void every_backend(void (*test)(struct aead *, uint64_t *), unsigned int rounds)
 {
 	assert_true(n_backends >= 2);
-	/* The last is the choice among them, which may be another for each batch. */
+	/* The last one is the automatic choice, which may differ for each batch. */
 	for (size_t i = 0; i <= n_backends; i++) {
 		uint64_t random = 99;
 		struct aead *a;
@@ -183,7 +184,7 @@ static void unaligned_memory(void **state)
 	}
 }
 
-/* RFC 8439, 2.4.2: its nonce happens to be of WireGuard's form. */
+/* RFC 8439, 2.4.2: its nonce happens to have WireGuard's form. */
 static void the_rfcs_example(void **state)
 {
 	static const char text[] = "Ladies and Gentlemen of the class of '99: If I could offer you "
@@ -205,7 +206,7 @@ static void the_rfcs_example(void **state)
 						  .src = (const uint8_t *)text,
 						  .dst = out[k],
 						  .len = sizeof(text) - 1};
-		/* One alone, and a batch. */
+		/* One message, then a batch. */
 		for (size_t n = 1; n <= COUNT_OF(ops); n += COUNT_OF(ops) - 1) {
 			memset(out, 0, sizeof(out));
 			aead_seal(a, ops, n);

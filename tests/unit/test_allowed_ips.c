@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The trie against a list that is searched from end to end. */
+/* Compares the trie with a list that is searched from end to end. */
 #include <errno.h>
 #include <pthread.h>
 #include <sys/socket.h>
@@ -62,7 +62,7 @@ static size_t find(const struct model *m, const struct cidr *c)
 	return i;
 }
 
-/* Addresses out of few, so that prefixes nest and meet. */
+/* Few different addresses, so that prefixes are often equal or contain each other. */
 static struct cidr random_cidr(uint64_t *random)
 {
 	struct cidr c = {.family = draw(random) % 2 ? AF_INET : AF_INET6};
@@ -134,7 +134,7 @@ static void note(const struct cidr *c, void *context)
 	o->last[o->n++] = c->address[3];
 }
 
-/* As wg shows them: by insertion; what is given again is the newest. */
+/* The list is in the order of insertion, as in wg(8). A range that is set again is the newest. */
 static void each_owner_has_a_list(void **state)
 {
 	struct allowed_ips *a = allowed_ips_new();
@@ -170,7 +170,7 @@ static void each_owner_has_a_list(void **state)
 	allowed_ips_free(a);
 }
 
-/* As many as one request may have, there and away again: within what one request may take. */
+/* As many ranges as one request may have are inserted and removed within a request's time. */
 static void many(void **state)
 {
 	struct allowed_ips *a = allowed_ips_new();
@@ -206,13 +206,13 @@ static void edges(void **state)
 
 	(void)state;
 	assert_null(allowed_ips_lookup(a, AF_INET, v4));
-	/* Host bits mean nothing. */
+	/* Host bits are ignored. */
 	assert_int_equal(allowed_ips_insert(a, &c, &owners[0], &previous), 0);
 	assert_ptr_equal(allowed_ips_lookup(a, AF_INET, v4), &owners[0]);
 	c.address[3] = 0;
 	assert_int_equal(allowed_ips_insert(a, &c, &owners[1], &previous), 0);
 	assert_ptr_equal(previous, &owners[0]);
-	/* The default route of one family is none of the other's. */
+	/* The default route of one family does not match the other family. */
 	c = (struct cidr){.family = AF_INET6, .prefix_len = 0};
 	assert_int_equal(allowed_ips_insert(a, &c, &owners[2], &previous), 0);
 	assert_ptr_equal(allowed_ips_lookup(a, AF_INET6, v6), &owners[2]);
@@ -250,7 +250,7 @@ static void *read_on(void *context)
 	return (void *)wrong;
 }
 
-/* Under AddressSanitizer this finds a node that is freed while somebody reads it. */
+/* With AddressSanitizer, this finds a node that is freed while a thread reads it. */
 static void readers_beside_a_writer(void **state)
 {
 	struct allowed_ips *a = allowed_ips_new();

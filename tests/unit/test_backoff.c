@@ -13,7 +13,7 @@ static void waits_double_up_to_a_bound(void **state)
 	const uint64_t whole[] = {100, 200, 400, 800, 1600, 3200, 6400, 10000, 10000};
 
 	(void)state;
-	/* The largest number that is drawn leaves the whole wait. */
+	/* With the largest random number, the wait has its whole length. */
 	for (size_t i = 0; i < COUNT_OF(whole); i++)
 		assert_int_equal(ms(backoff_next(&b, (uint32_t)whole[i] / 2)), whole[i]);
 	for (unsigned int i = 0; i < 100; i++)
@@ -22,7 +22,7 @@ static void waits_double_up_to_a_bound(void **state)
 	assert_in_range(ms(backoff_next(&b, 7)), 50, 100);
 }
 
-/* A thousand nodes that lost their store in the same moment do not come back in the same moment. */
+/* A thousand nodes that lose their store at the same moment come back at different moments. */
 static void waits_are_scattered(void **state)
 {
 	unsigned int quarter[4] = {0};

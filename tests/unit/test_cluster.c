@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Nodes and IPAM blocks as records, by Calico's rules, through every order of events. */
+/* Nodes and IPAM blocks become records, by Calico's rules, in each order of events. */
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,7 +11,7 @@
 
 #define KEY "eD2VBB3lnJqVkkYVk4BIhkfmw/BIVChjFA88CH6MREs="
 
-/* What was told, as lines. */
+/* What the callbacks reported, as lines. */
 struct told {
 	char text[8192];
 	char problems[2048];
@@ -180,13 +180,13 @@ static void annotations_come_first(void **state)
 		"'projectcalico.org/IPv4VXLANTunnelAddr':'10.1.0.6',"
 		"'projectcalico.org/WireguardPublicKey':'not a key'}},"
 		"'status':{'addresses':[{'type':'InternalIP','address':'172.18.0.1'}]}}");
-	/* What it says of its tunnels is no range of it. */
+	/* The address of its tunnel is not one of its ranges. */
 	expect(&t, "a 192.0.2.7 tunnel 10.1.0.5 says 10.1.0.6\n");
 	assert_string_equal(cluster_key(c, "a", false), "not a key");
 	cluster_free(c);
 }
 
-/* One block of a, with addresses that live on b: twelve at place 12, 300 is outside. */
+/* A block of node a. Some of its addresses are used on node b. */
 #define BORROWED                                                                                   \
 	"{'metadata':{'name':'10-1-0-0-26'},'spec':{'cidr':'10.1.0.0/26','affinity':'host:a',"     \
 	"'allocations':[0,null,1,1,7],'attributes':[{'secondary':{'node':'a'}},"                   \
@@ -202,25 +202,25 @@ static void blocks_say_whose_addresses_are(void **state)
 	simple(c, "a", 1);
 	simple(c, "b", 2);
 	expect(&t, "a 172.18.0.1 10.244.1.0/24\nb 172.18.0.2 10.244.2.0/24\n");
-	/* The first block: podCIDRs count no more, for anybody. */
+	/* From the first block on, podCIDRs are ignored for all nodes. */
 	block(c, BORROWED);
 	expect(&t, "a 172.18.0.1 10.1.0.0/26\n"
 		   "b 172.18.0.2 10.1.0.2/32 10.1.0.3/32 granted 10.1.0.2 granted 10.1.0.3\n");
-	/* The same again: no news. */
+	/* The same block again changes nothing. */
 	block(c, BORROWED);
 	expect(&t, "");
-	/* It changes hands. */
+	/* The block moves to b. */
 	block(c,
 	      "{'metadata':{'name':'10-1-0-0-26'},'spec':{'cidr':'10.1.0.0/26',"
 	      "'affinity':'host:b','allocations':[0],'attributes':[{'secondary':{'node':'a'}}]}}");
 	expect(&t, "a 172.18.0.1 10.1.0.0/32 granted 10.1.0.0\nb 172.18.0.2 10.1.0.0/26\n");
-	/* Released: nobody's, and no address of it is anybody's. */
+	/* The block is released: no node has it, or any of its addresses. */
 	block(c, "{'metadata':{'name':'other'},'spec':{'cidr':'10.1.1.0/26','affinity':"
 		 "'virtual:load-balancer'}}");
 	block(c,
 	      "{'metadata':{'name':'10-1-0-0-26'},'spec':{'cidr':'10.1.0.0/26','deleted':true}}");
 	expect(&t, "b 172.18.0.2\na 172.18.0.1\n");
-	/* The last block goes: podCIDRs count again. */
+	/* After the last block is deleted, podCIDRs count again. */
 	gone(c, cluster_block, "other");
 	expect(&t, "a 172.18.0.1 10.244.1.0/24\nb 172.18.0.2 10.244.2.0/24\n");
 	cluster_free(c);
@@ -242,7 +242,7 @@ static void blocks_may_come_before_their_nodes(void **state)
 	expect(&t, "b 172.18.0.2 10.1.0.2/32 10.1.0.3/32 granted 10.1.0.2 granted 10.1.0.3\n");
 	simple(c, "a", 1);
 	expect(&t, "a 172.18.0.1 10.1.0.0/26\n");
-	/* Gone and made again: its block was its own all the time. */
+	/* The node is deleted and made again: it still has its block. */
 	gone(c, cluster_node, "a");
 	simple(c, "a", 3);
 	expect(&t, "a gone\na 172.18.0.3 10.1.0.0/26\n");
@@ -312,7 +312,7 @@ static void nonsense_is_named_and_harms_nobody(void **state)
 	cluster_free(c);
 }
 
-/* Calico allocates tunnels' addresses like a pod's: the block says whose they are. */
+/* Calico allocates a tunnel's address like a pod's: the block says which node has it. */
 static void a_tunnels_address_out_of_anothers_block(void **state)
 {
 	struct told t;
@@ -351,10 +351,10 @@ static void a_key_goes_by_being_taken_back(void **state)
 	expect(&t, "a key encrypts\n");
 	assert_string_equal(cluster_key(c, "a", false), "");
 	assert_string_equal(cluster_own_key(c, "a", false), KEY);
-	/* Everything is lost but the condition. */
+	/* Only the condition is left. */
 	node(c, "{'metadata':{'name':'a'}," CONDITION("NotEverythingDone") "}");
 	expect(&t, "a encrypts\n");
-	/* It leaves: by its annotation, or, an agent of before, by its condition. */
+	/* It leaves: by its annotation or, with an older agent, by its condition. */
 	node(c, "{'metadata':{'name':'a','annotations':{'" OURS
 		"':'off'}}," CONDITION("Encrypting") "}");
 	expect(&t, "a left encrypts\n");
@@ -362,7 +362,7 @@ static void a_key_goes_by_being_taken_back(void **state)
 	expect(&t, "a left left6\n");
 	node(c, "{'metadata':{'name':'a'}," CONDITION("Removed") "}");
 	expect(&t, "a left left6\n");
-	/* Felix encrypts there now. */
+	/* Now Felix encrypts on that node. */
 	node(c, "{'metadata':{'name':'a','annotations':{'" CLUSTER_KEY4 "':'" KEY "','" OURS
 		"':'off'}}}");
 	expect(&t, "a key left\n");

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a request comes to: sequences of entries, on a device with three peers. */
+/* The plan for a request: sequences of entries, on a device with three peers. */
 #include <errno.h>
 #include <sys/socket.h>
 
@@ -57,12 +57,12 @@ static void entries_follow_each_other(void **state)
 		unsigned int set;
 		struct line lines[4];
 		size_t n;
-		const char *makes; /* a character an entry */
+		const char *makes; /* one character per entry; +: it makes a peer */
 		size_t max_peers;
 	} cases[] = {
 		{0, {{1, 0, 0}, {4, 0, 0}}, 2, ".+", 4},
 		{0, {{4, 0, 0}, {4, 0, 0}}, 2, "+.", 4},
-		/* The second one used to be taken for a change of what was removed. */
+		/* The second entry makes a new peer; it does not change the removed one. */
 		{0, {{1, PEER_REMOVE, 0}, {1, 0, 0}}, 2, ".+", 3},
 		{0, {{4, 0, 0}, {4, PEER_REMOVE, 0}, {4, 0, 0}}, 3, "+.+", 4},
 		{0, {{1, PEER_REMOVE, 0}, {1, PEER_UPDATE_ONLY, 0}, {1, 0, 0}}, 3, "..+", 3},
@@ -95,7 +95,7 @@ static void what_is_there_is_not_counted_twice(void **state)
 	struct config_plan p;
 
 	(void)state;
-	/* As `wg syncconf` does it: every peer that stays is listed again. */
+	/* `wg syncconf` lists all peers that stay again. */
 	assert_int_equal(plan(&full, 0,
 			      (struct line[]){{1, PEER_REPLACE_ALLOWED_IPS, 10},
 					      {2, PEER_REPLACE_ALLOWED_IPS, 20},
@@ -104,7 +104,7 @@ static void what_is_there_is_not_counted_twice(void **state)
 			 0);
 	assert_int_equal(p.max_peers, PV_MAX_PEERS);
 	config_plan_fini(&p);
-	/* One that goes makes room for another. */
+	/* A removed peer makes room for another. */
 	assert_int_equal(plan(&full, 0, (struct line[]){{3, PEER_REMOVE, 0}, {4, 0, 30}}, 2, &p),
 			 0);
 	config_plan_fini(&p);
@@ -153,7 +153,7 @@ static void prefixes_that_no_address_has(void **state)
 	}
 }
 
-/* As many entries as a request may have, all about one peer and all about others. */
+/* As many entries as a request may have: all for one peer, then each for another peer. */
 static void long_requests(void **state)
 {
 	enum { N = 60000 };

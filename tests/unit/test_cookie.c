@@ -91,7 +91,7 @@ static void cookies_expire(void **state)
 	ends_new(&e);
 	cookie_jar_seal(&e.jar, &e.message, sizeof(e.message), T0);
 	give_cookie(&e, T0);
-	/* The sender lets go of it 5 s before the receiver forgets its secret. */
+	/* The sender stops using a cookie 5 s before the receiver forgets its secret. */
 	cookie_jar_seal(&e.jar, &e.message, sizeof(e.message), T0 + usable - 1);
 	assert_memory_not_equal(e.message.macs.mac2, zero, COOKIE_SIZE);
 	assert_int_equal(check(&e, T0 + COOKIE_SECRET_MAX_AGE - 1), COOKIE_MAC2_VALID);
@@ -111,7 +111,7 @@ static void replies_that_were_not_asked_for(void **state)
 			    T0, &reply);
 	assert_int_equal(cookie_reply_consume(&e.jar, &reply, T0), -EBADMSG);
 	cookie_jar_seal(&e.jar, &e.message, sizeof(e.message), T0);
-	/* It answered another message: other mac1. */
+	/* The reply is for another message, which had another mac1. */
 	assert_int_equal(cookie_reply_consume(&e.jar, &reply, T0), -EBADMSG);
 	cookie_reply_create(&e.checker, &e.message, sizeof(e.message), 7, source, sizeof(source),
 			    T0, &reply);
@@ -143,7 +143,7 @@ static void a_source_may_start_twenty_a_second(void **state)
 		assert_true(ratelimiter_allow(r, (struct sockaddr *)&a, now));
 	assert_false(ratelimiter_allow(r, (struct sockaddr *)&a, now));
 	assert_true(ratelimiter_allow(r, (struct sockaddr *)&b, now));
-	/* A flood gets what trickles in. */
+	/* From a flood, only as many pass as the rate limit allows. */
 	for (int i = 0; i < 1000; i++) {
 		now += NSEC_PER_MSEC;
 		passed += ratelimiter_allow(r, (struct sockaddr *)&a, now);
@@ -182,7 +182,7 @@ static void a_full_table_refuses_newcomers(void **state)
 		passed += ratelimiter_allow(r, (struct sockaddr *)&a, T0);
 	}
 	assert_int_equal(passed, 8);
-	/* After a second of silence, places are free again. */
+	/* After a second without messages, there is room for new addresses again. */
 	struct sockaddr_in a = v4(12345);
 
 	assert_true(ratelimiter_allow(r, (struct sockaddr *)&a, T0 + 2 * NSEC_PER_SEC));

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The directory store: what others do with files arrives as events, once and whole. */
+/* The directory store: changes of files arrive as events, once and complete. */
 #include <errno.h>
 #include <event2/event.h>
 #include <fcntl.h>
@@ -12,12 +12,12 @@
 #include "check.h"
 #include "store/store.h"
 
-/* What was told, as lines. */
+/* What the callbacks reported, as lines. */
 struct told {
 	char text[65536];
 	char path[64];	  /* the store is below it */
-	const char *node; /* ours; NULL: nobody's */
-	char memory[80];  /* empty: none */
+	const char *node; /* our name; NULL: none */
+	char memory[80];  /* path of the memory file; empty: none */
 	struct event_base *base;
 	struct store *store;
 };
@@ -74,7 +74,7 @@ static void delete_file(const struct told *t, const char *name)
 	assert_int_equal(unlink(path), 0);
 }
 
-/* Runs the loop until this was told; 5 s at most. */
+/* Runs the loop until this line was reported; fails after 5 s. */
 static void expect(struct told *t, const char *line)
 {
 	char whole[700];
@@ -90,7 +90,7 @@ static void expect(struct told *t, const char *line)
 		fail_msg("\"%s\" was not told, but:\n%s", line, t->text);
 }
 
-/* A file that is read afterwards shows that everything before was dealt with. */
+/* Writes settings and waits until they are reported: then all earlier changes were handled. */
 static void settle(struct told *t)
 {
 	static int n;
@@ -115,7 +115,7 @@ static void open_store(struct told *t)
 
 	snprintf(url, sizeof(url), "dir:%s/store", t->path);
 	assert_int_equal(store_open(&p, &t->store), 0);
-	assert_string_equal(t->text, ""); /* never from inside */
+	assert_string_equal(t->text, ""); /* store_open() itself reports nothing */
 }
 
 static void shell(const struct told *t, const char *format, ...)
@@ -130,7 +130,8 @@ static void shell(const struct told *t, const char *format, ...)
 	assert_int_equal(system(whole), 0);
 }
 
-/* Runs the loop until the store's troubles say this; NULL: until it is in order. 10 s at most. */
+/* Runs the loop until the store's problems contain this text; NULL: until there are none. Fails
+ * after 10 s. */
 static void expect_trouble(struct told *t, const char *what)
 {
 	char *text = NULL;
@@ -227,7 +228,7 @@ static void what_we_write_comes_back(void **state)
 	expect(t, "node me is 9");
 	snprintf(path, sizeof(path), "%s/store/nodes/me.json", t->path);
 	assert_int_equal(stat(path, &before), 0);
-	/* The same again is not written again. */
+	/* An unchanged record is not written again. */
 	assert_int_equal(store_publish(t->store, &r), 0);
 	assert_int_equal(stat(path, &after), 0);
 	assert_int_equal(before.st_ino, after.st_ino);
@@ -242,7 +243,7 @@ static void what_we_write_comes_back(void **state)
 	expect(t, "settings * other={\"deep\":1} podveilStrictCIDRs=10.0.0.0/8,fd00::/8");
 	assert_int_equal(store_set(t->store, "n1", &on, 1), 0);
 	expect(t, "settings n1 wireguardEnabled=true");
-	/* What is no JSON is not overwritten. */
+	/* A file that is not JSON is not overwritten. */
 	write_file(t, "config/default.json", "{ somebody is writing");
 	assert_int_equal(store_set(t->store, NULL, &on, 1), -EINVAL);
 	settle(t);
@@ -277,7 +278,7 @@ static void bad_files_change_nothing(void **state)
 		assert_null(strstr(t->text, "settings *"));
 		assert_int_equal(store_health(t->store)->errors, i + 1);
 	}
-	/* Neither do things that are no files, files that are too large, and files of others. */
+	/* Nor do directories, files that are too large, and files with other names. */
 	write_file(t, "nodes/.a.json.swp", "x");
 	write_file(t, "nodes/README", "x");
 	snprintf(path, sizeof(path), "%s/store/nodes/d.json", t->path);
@@ -293,14 +294,14 @@ static void bad_files_change_nothing(void **state)
 	free(huge);
 	settle(t);
 	assert_null(strstr(t->text, "node "));
-	/* Repaired, it is told. */
+	/* After it is repaired, it is reported. */
 	write_file(t, "nodes/a.json", "{\"name\":\"a\",\"port\":8}");
 	expect(t, "node a is 8");
 }
 
-/* --- a store that is gone is not one that is empty --- */
+/* --- a missing store is not an empty one --- */
 
-/* A cluster of two, we are a: both records and strict settings are there, and remembered. */
+/* A cluster of two nodes; ours is a. Both records and strict settings exist and are remembered. */
 static void open_two(struct told *t)
 {
 	const struct node_record us = {.name = "a", .port4 = 1};
@@ -333,7 +334,7 @@ static void nothing_went(const struct told *t)
 		fail_msg("something went:\n%s", t->text);
 }
 
-/* What the owner deletes is gone, in a cluster of two as well. */
+/* What the administrator deletes is gone, also in a cluster of two. */
 static void what_is_deleted_is_gone(void **state)
 {
 	struct told *t = *state;
@@ -343,11 +344,11 @@ static void what_is_deleted_is_gone(void **state)
 	expect(t, "node b gone 0");
 	delete_file(t, "config/default.json");
 	expect(t, "settings *");
-	/* Our own, and nobody else's: it is put again. */
+	/* Only our own record was deleted: we publish it again. */
 	delete_file(t, "nodes/a.json");
 	expect(t, "node a gone 0");
 	expect_trouble(t, NULL);
-	/* Renamed away, and not: a file is written anew by deletion and renaming. */
+	/* Renaming away deletes; but a file may also be rewritten by deletion and renaming. */
 	write_file(t, "nodes/a.json", "{\"name\":\"a\",\"port\":1}");
 	write_file(t, "nodes/b.json", "{\"name\":\"b\",\"port\":3}");
 	expect(t, "node b is 3");
@@ -359,7 +360,7 @@ static void what_is_deleted_is_gone(void **state)
 	nothing_went(t);
 	shell(t, "mv store/nodes/b.json b.json");
 	expect(t, "node b gone 0");
-	/* While nobody looked. */
+	/* Changes while no agent runs. */
 	shell(t, "mv b.json store/nodes/b.json");
 	expect(t, "node b is 3");
 	write_file(t, "config/default.json", "{\"podveilStrictMode\":true}");
@@ -369,14 +370,14 @@ static void what_is_deleted_is_gone(void **state)
 	t->text[0] = 0;
 	shell(t, "rm store/nodes/b.json store/config/default.json");
 	open_store(t);
-	assert_int_equal(store_replay_memory(t->store), 4); /* the mark, too */
+	assert_int_equal(store_replay_memory(t->store), 4); /* with settle()'s settings */
 	expect(t, "synced");
 	expect(t, "node b gone 0");
 	expect(t, "settings *");
 }
 
-/* Each way to lose sight of a store, and what it says. While it is so, and after a restart in the
- * midst of it, all stands; and what comes back is as it was. */
+/* Each way to lose a store, and the problem that is reported. Meanwhile, and after a restart during
+ * the loss, all that was known stays in force; and when the store is back, all is as before. */
 static const struct {
 	const char *break_it, *repair_it, *says;
 } losses[] = {
@@ -425,7 +426,7 @@ static void what_is_lost_stands(void **state)
 		nothing_went(t);
 		again(t);
 		store_replay_memory(t->store);
-		/* Before the store has said a word. */
+		/* This comes from memory, before anything was read from the store. */
 		assert_non_null(strstr(t->text, "settings * podveilStrictMode=true\n"));
 		assert_non_null(strstr(t->text, "node b is 2\n"));
 		expect_trouble(t, losses[i].says);
@@ -455,7 +456,7 @@ static void what_was_lost_can_be_deleted(void **state)
 	expect(t, "node b gone 0");
 }
 
-/* Without descriptors nothing can be read; the same again when there are some. */
+/* Without file descriptors nothing can be read, and nothing is lost; later all is read. */
 static void without_descriptors(void **state)
 {
 	struct told *t = *state;
@@ -468,7 +469,7 @@ static void without_descriptors(void **state)
 	fd = dup(0);
 	close(fd);
 	none = (struct rlimit){(rlim_t)fd, all.rlim_max};
-	/* Somebody deletes a node: now all should be read. */
+	/* A node is deleted: now the store must be read. */
 	write_file(t, "nodes/c.json", "{\"name\":\"c\",\"port\":3}");
 	expect(t, "node c is 3");
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
@@ -480,7 +481,7 @@ static void without_descriptors(void **state)
 	expect(t, "node c gone 0");
 	expect_trouble(t, NULL);
 	assert_null(strstr(t->text, "node b gone"));
-	/* A record that changes is read when that can be. */
+	/* A changed record is read as soon as that is possible. */
 	write_file(t, "fresh", "{\"name\":\"b\",\"port\":9}");
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
 	snprintf(from, sizeof(from), "%s/store/fresh", t->path);

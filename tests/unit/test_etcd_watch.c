@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What etcd 3.4's gateway was heard to say on a watch, and up to where all was told then. */
+/* Messages that etcd 3.4's gateway sent on a watch, and the revision that the watch then has. */
 #include <stdio.h>
 #include <string.h>
 
@@ -20,7 +20,7 @@ static void on_key(void *context, const struct etcd_key *k)
 		 k->value ? k->value : "gone", (long long)k->lease, (long long)k->revision);
 }
 
-/* The revision after it; else, negative, what became of the watch. */
+/* Reads a message; returns the revision after it, or negative: why the watch ended. */
 static int64_t hear(const char *text, int64_t revision, struct told *t)
 {
 	const struct etcd_watch_params p = {.key = on_key, .context = t};
@@ -73,7 +73,7 @@ static void what_cannot_go_on(void **state)
 	struct told t;
 
 	(void)state;
-	/* Compacted; restored, or another etcd; a token that is void; cut off; garbage. */
+	/* Compacted; restored, or another etcd; an invalid token; cut off; garbage. */
 	assert_int_equal(hear("{\"result\":{\"header\":{\"raft_term\":\"2\"},\"canceled\":true,"
 			      "\"compact_revision\":\"8\"}}",
 			      3, &t),
@@ -89,7 +89,7 @@ static void what_cannot_go_on(void **state)
 			 -ETCD_WATCH_AWAY);
 	assert_int_equal(hear("{\"error\":{\"grpc_code\":7,\"message\":\"denied\"}}", 3, &t),
 			 -ETCD_WATCH_OVER);
-	/* Another etcd behind the same address: what it says is not told. */
+	/* Another etcd at the same address: its events are not reported. */
 	assert_int_equal(hear("{\"result\":{\"header\":{\"cluster_id\":\"78\",\"revision\":\"9\"},"
 			      "\"events\":[{\"type\":\"DELETE\",\"kv\":{" KEY "}}]}}",
 			      3, &t),

@@ -79,7 +79,7 @@ static void ip6_to_the_byte(void **state)
 			  "04000000aabb");
 }
 
-/* The sum of what it covers, itself included, is all ones. */
+/* The sum over all that the UDP checksum covers, and itself: all ones if it is right. */
 static uint16_t udp_sum(const uint8_t *frame, uint32_t length)
 {
 	const bool v4 = frame[12] == 8;
@@ -114,7 +114,7 @@ static void what_is_built_is_read(void **state)
 		assert_int_equal(udp_sum(frame, n), 0xffff);
 		if (!(i & 1))
 			assert_int_equal(checksum_fold(checksum_add(0, frame + 14, 20)), 0xffff);
-		/* Short frames are padded on the way. */
+		/* Ethernet pads short frames. */
 		memset(frame + n, 0xee, 16);
 		assert_true(frame_read(frame, n + draw(&random) % 16, IFINDEX, &r));
 		assert_int_equal(r.length, length);
@@ -126,7 +126,7 @@ static void what_is_built_is_read(void **state)
 	}
 }
 
-/* A sum of zero would say that there is none. */
+/* In UDP, a checksum of zero means that there is none. */
 static void sum_of_zero_is_written_as_ones(void **state)
 {
 	const struct frame_headers h = headers6();
@@ -135,7 +135,7 @@ static void sum_of_zero_is_written_as_ones(void **state)
 
 	(void)state;
 	frame_build(frame, &h, PORT, message, sizeof(message), 0, 0);
-	/* What the sum lacks to all ones, put into the message. */
+	/* Put the checksum into the message, so that the next one is zero. */
 	memcpy(&sum, frame + h.length - 2, 2);
 	memcpy(message + 38, &sum, 2);
 	frame_build(frame, &h, PORT, message, sizeof(message), 0, 0);
@@ -214,7 +214,7 @@ static void refuses(void **state)
 		const uint32_t n = frame_build(frame, &h, PORT, message, 32, 0, 0);
 
 		for (uint32_t cut = 0; cut < n; cut++) {
-			/* Of its own size, so that a sanitizer sees a look behind the end. */
+			/* Of exact size, so that AddressSanitizer sees a read behind the end. */
 			uint8_t *piece = malloc(cut ? cut : 1);
 
 			memcpy(piece, frame, cut);

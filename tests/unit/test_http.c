@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The HTTP server against clients that mean no good, and beside an owner that hangs. The server has
- * its own thread; this one is the owner, and makes documents when it turns its loop. */
+/* The HTTP server with hostile clients, and with an owner that hangs. The server has its own
+ * thread. This thread is the owner, and makes documents while it runs its loop. */
 #include "http/http.h"
 
 #include <arpa/inet.h>
@@ -18,10 +18,10 @@
 #include "http/clients.h"
 
 #define LARGE	  (10u << 20)
-#define PATIENCE  20 /* s, for what surely comes, on a loaded machine too */
+#define PATIENCE  20 /* s; all that is awaited comes in that time, also on a loaded machine */
 #define GET(path) "GET " path " HTTP/1.1\r\nConnection: close\r\n\r\n"
 
-static unsigned int made; /* times that a large one was */
+static unsigned int made; /* how often a large document was made */
 
 static char *small(void *context, int *status)
 {
@@ -86,7 +86,7 @@ static int start_with(void **state, unsigned int hang_ms)
 	signal(SIGPIPE, SIG_IGN);
 	made = 0;
 	s.http = NULL;
-	/* A port that is free; another process may take it first, then the next. */
+	/* Find a free port. */
 	for (s.port = 39586; s.port < 39686; s.port++) {
 		snprintf(where, sizeof(where), "127.0.0.1:%u", s.port);
 		if (!http_new(&params, &s.http))
@@ -140,8 +140,8 @@ static int client(const struct server *s, const char *request)
 	return client_from(s, "127.0.0.1", request);
 }
 
-/* Takes up to `room` bytes, or all until the end; how many. `owner`: who makes documents meanwhile;
- * NULL: nobody does. */
+/* Reads up to `room` bytes, or all until the end; returns how many. Meanwhile `owner` makes
+ * documents; NULL: no documents are made. */
 static size_t take(struct server *owner, int fd, char *out, size_t room)
 {
 	static char rest[1 << 18];
@@ -201,8 +201,8 @@ static void requests(void **state)
 	assert_answer(*state, GET("/small"), "HTTP/1.1 200");
 }
 
-/* 128 clients ask for a large document and do not read: it is made once, and health is answered
- * although its owner does nothing at all. */
+/* 128 clients request a large document and do not read it: it is made once. Health is answered even
+ * if the owner does nothing. */
 static void slow_readers(void **state)
 {
 	struct server *s = *state;
@@ -210,7 +210,7 @@ static void slow_readers(void **state)
 
 	for (size_t i = 0; i < COUNT_OF(slow); i++)
 		slow[i] = client(s, GET("/large"));
-	/* Whether the document is still to be made, or is stuck in their sockets. */
+	/* First the document is not made yet, then it is stuck in the clients' sockets. */
 	for (int i = 0; i < 2; i++) {
 		int fd = client(s, GET("/health"));
 
@@ -219,7 +219,7 @@ static void slow_readers(void **state)
 		fd = client(s, GET("/constant"));
 		expect(NULL, fd, "HTTP/1.1 200");
 		close(fd);
-		/* Now all have the beginning of it. */
+		/* Now all clients have its beginning. */
 		for (size_t k = 0; k < COUNT_OF(slow) && !i; k++)
 			expect(s, slow[k], "HTTP/1.1 200");
 		assert_int_equal(made, 1);
@@ -232,7 +232,7 @@ static void slow_readers(void **state)
 	assert_int_equal(made, 1);
 }
 
-/* Sent away with an answer, or without one. */
+/* True if the server has closed the connection, with an answer or without. */
 static bool is_closed(int fd)
 {
 	char byte;
@@ -240,8 +240,8 @@ static bool is_closed(int fd)
 	return recv(fd, &byte, 1, MSG_DONTWAIT | MSG_PEEK) >= 0 || errno != EAGAIN;
 }
 
-/* Many at once: the last one is served, no more than CLIENTS_MAX are held, and whoever has few is not
- * the one that goes. */
+/* With many connections at once, the newest is served, at most CLIENTS_MAX are kept, and a client
+ * with few connections does not lose them. */
 static void many_connections(void **state)
 {
 	struct server *s = *state;
@@ -259,7 +259,7 @@ static void many_connections(void **state)
 			closed += is_closed(held[i]);
 	}
 	assert_in_range(closed, COUNT_OF(held) - CLIENTS_MAX, COUNT_OF(held) - CLIENTS_MAX + 2);
-	/* The oldest went. */
+	/* The oldest one was closed. */
 	assert_true(is_closed(held[0]));
 	assert_false(is_closed(held[COUNT_OF(held) - 1]));
 	assert_int_equal(send(honest, "\r\n", 2, 0), 2);
@@ -269,7 +269,8 @@ static void many_connections(void **state)
 		close(held[i]);
 }
 
-/* Who asks for much and takes nothing does not fill our memory: so many versions, and no more. */
+/* A client that requests much and reads nothing cannot fill our memory: the number of versions of a
+ * document is limited. */
 static void untaken_answers(void **state)
 {
 	struct server *s = *state;
@@ -288,14 +289,14 @@ static void untaken_answers(void **state)
 			if (!strcmp(head, "HTTP/1.1 503"))
 				break;
 		} else {
-			close(greedy[n]); /* shares one that is there */
+			close(greedy[n]); /* it shares an existing version */
 		}
 	}
 	assert_string_equal(head, "HTTP/1.1 503");
 	assert_int_equal(made, 4); /* 30 MiB are held, and there is no room for the fourth */
-	/* Small ones are served all the same. */
+	/* Small documents are still served. */
 	assert_answer(s, GET("/small"), "HTTP/1.1 200");
-	/* And when they are gone there is room again. */
+	/* When these clients are gone, there is room again. */
 	while (n)
 		close(greedy[--n]);
 	while (strcmp(head, "HTTP/1.1 200") && time(NULL) < end) {
@@ -307,7 +308,7 @@ static void untaken_answers(void **state)
 	assert_string_equal(head, "HTTP/1.1 200");
 }
 
-/* An owner whose loop does not come round is told of, until it does. */
+/* While the owner's loop does not run, the health answer says so. */
 static void owner_hangs(void **state)
 {
 	struct server *s = *state;
@@ -333,7 +334,7 @@ static void owner_hangs(void **state)
 	close(waits);
 }
 
-/* Clients go, by themselves or because others come, while their document is not made yet. */
+/* Clients leave, or are closed because others come, before their document is made. */
 static void clients_go_while_they_wait(void **state)
 {
 	struct server *s = *state;
@@ -346,7 +347,7 @@ static void clients_go_while_they_wait(void **state)
 	for (size_t i = COUNT_OF(asking) - 20; i < COUNT_OF(asking); i++)
 		close(asking[i]);
 	fd = client(s, GET("/health"));
-	expect(NULL, fd, "HTTP/1.1 200"); /* so all before it have come */
+	expect(NULL, fd, "HTTP/1.1 200"); /* so the server has all earlier ones */
 	close(fd);
 	for (size_t i = 0; i < COUNT_OF(asking) - 20; i++) {
 		char head[12];
@@ -357,7 +358,7 @@ static void clients_go_while_they_wait(void **state)
 	assert_in_range(served, CLIENTS_MAX - 30, CLIENTS_MAX);
 }
 
-/* The server goes while answers are on their way or asked for: nothing is freed twice, or too late. */
+/* The server ends while answers are under way or requested: nothing leaks or is freed twice. */
 static void goes_with_answers_untaken(void **state)
 {
 	struct server *s = *state;
@@ -369,7 +370,7 @@ static void goes_with_answers_untaken(void **state)
 	}
 	for (int i = 3; i < 6; i++)
 		fd[i] = client(s, GET("/small"));
-	expect(NULL, client(s, GET("/health")), "HTTP/1.1 200"); /* so the others are there, too */
+	expect(NULL, client(s, GET("/health")), "HTTP/1.1 200"); /* so it has the others too */
 	close(fd[4]);
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How long a session's keys may be used (whitepaper 6.2), and that they are wiped after. */
+/* How long a session's keys may be used (whitepaper 6.2), and that they are wiped afterwards. */
 #include "check.h"
 #include "datapath/keypair.h"
 #include "protocol/limits.h"
@@ -7,7 +7,7 @@
 static const void *wiped;
 static size_t wiped_bytes;
 
-/* In place of libsodium's: memory cannot be looked at once it is freed. */
+/* Replaces libsodium's function, because memory cannot be checked after it is freed. */
 void sodium_memzero(void *const bytes, const size_t len)
 {
 	volatile uint8_t *at = bytes;

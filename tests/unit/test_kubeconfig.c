@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Kubeconfig files and service accounts, as people and clusters have them; and as nobody should. */
+/* Kubeconfig files and service accounts: usual ones, and invalid ones. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Sockets that the kernel closes after the process: closed by their owner as any other, and by nobody
- * forgotten. What the far end of a socket pair reads says whether the near one is still open. */
+/* Sockets that stay open longer than their descriptor or the process. The far end of a socket pair
+ * shows whether the near end is still open. */
 #include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -11,7 +11,7 @@
 #include "base/late_close.h"
 #include "check.h"
 
-/* Far beyond what the kernel's collector needs; a test that waits so long has failed. */
+/* Much longer than the kernel's garbage collector needs. */
 #define AT_MOST_MS 20000
 
 static bool closed(int far, int wait_ms)
@@ -37,7 +37,7 @@ static void the_owner_closes_at_once(void **state)
 	close(pair[0]);
 	assert_true(closed(pair[1], 0));
 	close(pair[1]);
-	/* Nothing begun: nothing to end. */
+	/* Ending without a beginning does nothing. */
 	late_close_end(&l);
 }
 

@@ -27,7 +27,7 @@ static void pairs(void **state)
 		{"peer=node-1 key=7PIwabcd interface=wireguard.cali",
 		 ",\"peer\":\"node-1\",\"key\":\"7PIwabcd\",\"interface\":\"wireguard.cali\""},
 		{"error=\"No such file\" errno=2", ",\"error\":\"No such file\",\"errno\":\"2\""},
-		/* Quotes inside a value, and a value that others chose. */
+		/* Quotes inside a value, and values from outside. */
 		{"value=\"say \"hello\" twice\" x=1",
 		 ",\"value\":\"say \\\"hello\\\" twice\",\"x\":\"1\""},
 		{"path=C:\\x", ",\"path\":\"C:\\\\x\""},
@@ -44,7 +44,7 @@ static void pairs(void **state)
 		assert_string_equal(json_of(cases[i].pairs), cases[i].json);
 }
 
-/* However little room there is: whole pairs, and never more than there is. */
+/* With any room, only whole pairs are written, and never more than there is room for. */
 static void little_room(void **state)
 {
 	const char *text = "one=1 two=\"2 and\" three=\"\"\"\" four=4";
@@ -78,7 +78,7 @@ static void levels_and_formats(void **state)
 	assert_int_equal(log_format_parse("xml", &format), -EINVAL);
 }
 
-/* Standard error is a pipe of ours. */
+/* Standard error is a pipe that the test reads. */
 struct reader {
 	int before, ends[2];
 };
@@ -134,7 +134,7 @@ static void one_event_does_not_flood(void **state)
 	log_warn("another", "n=%d", 1);
 	drain(&r, text, sizeof(text));
 	end(&r);
-	/* Twenty, and one for each second that went by. */
+	/* Twenty lines, and one for each second that has passed. */
 	assert_in_range(lines(text), 21, 24);
 	assert_non_null(strstr(text, "event=\"another\""));
 	log_losses(&lost, &held_back);
@@ -151,7 +151,7 @@ static void nobody_reads(void **state)
 	log_losses(&lost_before, &held_back);
 	log_level_set(LOG_LEVEL_DEBUG);
 	begin(&r);
-	/* A pipe holds 64 KiB: this is ten times as much, and nothing blocks. */
+	/* A pipe holds 64 KiB. This is more, and nothing blocks. */
 	for (int i = 0; i < 10000; i++)
 		log_debug("chatter", "n=%d", i);
 	log_losses(&lost, &held_back);

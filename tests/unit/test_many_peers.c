@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The lock of a device is for one peer at a time: handshakes do not wait for all of them. */
+/* The lock of a device is held for one peer at a time: handshakes do not wait for all peers. */
 #include <dlfcn.h>
 
 #include "bare_device.h"
@@ -9,7 +9,7 @@
 static pthread_mutex_t *counted;
 static _Atomic unsigned int times;
 
-/* In the place of libc's, for the whole program. */
+/* Replaces libc's function in the whole program. */
 int pthread_mutex_lock(pthread_mutex_t *mutex)
 {
 	static int (*real)(pthread_mutex_t *);
@@ -46,7 +46,7 @@ static void a_device_that_goes_down_has_the_lock_for_one_peer_at_a_time(void **s
 	assert_true(times > PEERS);
 	assert_false(d->up);
 	for (unsigned int i = 0; i < PEERS; i++) {
-		/* Forgotten, and asked for again when it goes up. */
+		/* The session is forgotten, and a new one is requested when the device goes up. */
 		assert_null(peers[i]->remote.current);
 		assert_true(peers[i]->handshake_wanted);
 		assert_true(peers[i]->attention);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What is known of a store: what a list does not have was deleted, or was lost; and what was kept
- * is there again afterwards. */
+/* What an agent remembers of its store. What is missing in a list was deleted or was lost; what was
+ * remembered is there again after a restart. */
 #include <event2/event.h>
 #include <stdio.h>
 #include <sys/socket.h>
@@ -11,7 +11,7 @@
 #include "store/memory.h"
 
 struct world {
-	char text[4096]; /* what was told, as lines */
+	char text[4096]; /* what the callbacks reported, as lines */
 	char path[64];
 	struct event_base *base;
 	struct store_events events;
@@ -57,7 +57,7 @@ static void open_memory(struct world *w)
 	assert_int_equal(memory_new(&p, &w->memory), 0);
 }
 
-/* The agent ends and another one starts. */
+/* The agent ends, and a new one starts. */
 static size_t restart(struct world *w)
 {
 	memory_free(w->memory);
@@ -90,7 +90,7 @@ static void settings(struct world *w, const char *of, const char *value)
 	memory_put_settings(w->memory, of, &s, 1, "here");
 }
 
-/* A complete list of these nodes, one letter each. */
+/* Gives a complete list of these nodes, one letter each. */
 static bool list(struct world *w, const char *names, const struct memory_list *l)
 {
 	memory_list_begin(w->memory, MEMORY_NODES);
@@ -172,7 +172,7 @@ static void what_speaks_against_it_holds(void **state)
 		text = health_text(&w->health);
 		assert_non_null(strstr(text, cases[i].says));
 		free(text);
-		/* Not deleted later either, by the same store or after a restart. */
+		/* The node is not deleted later either, by the same store or after a restart. */
 		list(w, "ab",
 		     &(struct memory_list){.identity = cases[i].l.identity, .revision = 99});
 		assert_null(strstr(w->text, "gone"));
@@ -182,7 +182,7 @@ static void what_speaks_against_it_holds(void **state)
 		list(w, "ab",
 		     &(struct memory_list){.identity = cases[i].l.identity, .revision = 100});
 		assert_null(strstr(w->text, "gone"));
-		/* It comes back, and then it can be deleted. */
+		/* After the node has come back, it can be deleted. */
 		node(w, "c", "10.0.3.0/24");
 		assert_int_equal(w->health.n_problems, 0);
 		list(w, "ab",
@@ -191,12 +191,12 @@ static void what_speaks_against_it_holds(void **state)
 	}
 }
 
-/* An agent that starts knows the store by what the one before it has seen. */
+/* A new agent recognizes the store by what the agent before it has seen. */
 static void a_restart_changes_no_judgement(void **state)
 {
 	struct world *w = *state;
 
-	/* It went back in time, or is another one, while no agent ran. */
+	/* While no agent ran, the store went back in time or was replaced. */
 	restart(w);
 	assert_true(list(w, "ab", &(struct memory_list){.identity = "one", .revision = 9}));
 	assert_null(strstr(w->text, "gone"));
@@ -206,7 +206,7 @@ static void a_restart_changes_no_judgement(void **state)
 	restart(w);
 	assert_true(list(w, "ab", &(struct memory_list){.identity = "two", .revision = 11}));
 	assert_null(strstr(w->text, "gone"));
-	/* One that has shown all deletes what it deletes. */
+	/* When the new store has shown all nodes, it may delete nodes. */
 	node(w, "c", "10.0.3.0/24");
 	assert_false(list(w, "abc", &(struct memory_list){.identity = "two", .revision = 12}));
 	restart(w);
@@ -214,7 +214,7 @@ static void a_restart_changes_no_judgement(void **state)
 	assert_string_equal(w->text, "node c gone\n");
 }
 
-/* Deleted in one go, though some are back when the list is made. */
+/* All nodes were deleted at once, but some are back in the next list. */
 static void all_went_and_some_are_back(void **state)
 {
 	struct world *w = *state;
@@ -231,7 +231,7 @@ static void all_went_and_some_are_back(void **state)
 	assert_true(memory_in_store(w->memory, MEMORY_NODES, "b"));
 }
 
-/* What went and came back went once. */
+/* A node that was deleted and came back before the list is not reported as deleted. */
 static void what_is_back_did_not_go(void **state)
 {
 	struct world *w = *state;
@@ -239,11 +239,11 @@ static void what_is_back_did_not_go(void **state)
 	memory_expect_deletion(w->memory, MEMORY_NODES, "c");
 	node(w, "c", "10.0.3.0/24");
 	assert_false(list(w, "abc", &first));
-	assert_false(list(w, "bc", &first)); /* ours alone: somebody deleted it */
+	assert_false(list(w, "bc", &first)); /* only ours is missing: it was deleted */
 	assert_string_equal(w->text, "node a gone\n");
 }
 
-/* We are told that our own record is not seen any more, so that it is published again. */
+/* When our own record is missing, that is reported, so that we publish it again. */
 static void our_own_is_told_of(void **state)
 {
 	struct world *w = *state;
@@ -256,7 +256,7 @@ static void our_own_is_told_of(void **state)
 	assert_false(memory_in_store(w->memory, MEMORY_NODES, "a"));
 }
 
-/* Who has the ranges of a node that fell silent: it is not coming back. */
+/* If another node gets the ranges of a missing node, the missing node will not come back. */
 static void ranges_of_the_held_may_be_taken(void **state)
 {
 	struct world *w = *state;
@@ -265,14 +265,14 @@ static void ranges_of_the_held_may_be_taken(void **state)
 	assert_int_equal(w->health.n_problems, 0);
 	assert_int_equal(memory_held(w->memory, MEMORY_NODES), 1);
 	w->text[0] = 0;
-	node(w, "d", "10.0.2.0/26 10.0.0.0/16"); /* a part, and all of it: anybody may claim */
+	node(w, "d", "10.0.2.0/26 10.0.0.0/16"); /* only a part, and a wider range */
 	assert_string_equal(w->text, "node d 2\n");
 	node(w, "d", "10.0.2.0/24");
 	assert_non_null(strstr(w->text, "node b 1\n"));
 	node(w, "d", "10.0.2.0/24 fd00:2::/64");
 	assert_non_null(strstr(w->text, "node b gone\n"));
 	assert_null(strstr(w->text, "node c"));
-	/* What the store has lost says nothing of the node. */
+	/* If the store was lost, a missing record says nothing about its node. */
 	assert_true(list(w, "ad", &(struct memory_list){.identity = "two"}));
 	node(w, "d", "10.0.3.0/24");
 	assert_null(strstr(w->text, "node c"));
@@ -283,7 +283,7 @@ static void settings_go_by_their_owners_word_alone(void **state)
 	const struct memory_list l = {.identity = "one", .revision = 11};
 	struct world *w = *state;
 
-	/* The same from elsewhere is news: messages name it. */
+	/* The same settings from another source are news, because messages name the source. */
 	w->text[0] = 0;
 	settings(w, NULL, "true");
 	assert_string_equal(w->text, "");
@@ -310,7 +310,7 @@ static void settings_go_by_their_owners_word_alone(void **state)
 	assert_true(!strncmp(w->text, "settings * false\nnode", 21));
 }
 
-/* What a record has besides its JSON form is kept, too. */
+/* Members of a record that its JSON form does not have are remembered too. */
 static void a_record_comes_back_whole(void **state)
 {
 	struct cidr ranges[2], granted;
@@ -339,7 +339,7 @@ static void a_record_comes_back_whole(void **state)
 	assert_true(record_equal(&e->record, &r));
 }
 
-/* A value that is refused: the last good one is told before it. */
+/* Before a value that is refused, the last valid one is reported. */
 static void good_settings_are_told_first(void **state)
 {
 	const struct store_setting good = {"podveilStrictMode", "true"};

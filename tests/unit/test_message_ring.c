@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Handshake messages between two threads: in order, whole, none twice, counted, and with room for newcomers. */
+/* Handshake messages between two threads: in order, whole, none twice, counted, and with room for
+ * messages from new senders. */
 #include <pthread.h>
 #include <sched.h>
 
@@ -41,7 +42,7 @@ static void full_and_empty(void **state)
 	struct handshake_message m;
 
 	(void)state;
-	/* Around the end several times, also of the numbers that count. */
+	/* Several times around the ring, and the counters overflow. */
 	atomic_store(&r->written, UINT32_MAX - 1500);
 	atomic_store(&r->read, UINT32_MAX - 1500);
 	for (uint32_t round = 0; round < 5; round++) {
@@ -79,12 +80,12 @@ static void a_flood_leaves_room(void **state)
 	assert_int_equal(of_flood, MESSAGE_RING_OPEN);
 	while (put_from(r, 8))
 		few++;
-	/* One of 1,024 senders shares the flood's count. */
+	/* One of 1,024 senders shares the flood's counter. */
 	assert_in_range(few, 0, MESSAGE_RING_FEW);
 	for (uint32_t sender = 100; sender < 200; sender++)
 		newcomers += put_from(r, sender);
 	assert_in_range(newcomers, 95, 100);
-	/* Forged addresses fill it all the same, and no more than that. */
+	/* Forged addresses can fill the ring, but do no more harm than that. */
 	for (uint32_t sender = 1000; sender < 9000; sender++)
 		put_from(r, sender);
 	assert_int_equal(message_ring_waiting(r), MESSAGE_RING_SIZE);
@@ -100,7 +101,7 @@ static void *produce(void *context)
 	const uint64_t until = clock_now() + 300 * NSEC_PER_MSEC;
 
 	for (uint32_t i = 0; i < MANY; i++) {
-		/* For a while one at a time: the consumer waits for just this one. */
+		/* For a while one message at a time, so that the consumer waits for each. */
 		while (message_ring_waiting(context) && clock_now() < until)
 			;
 		while (!put(context, i))

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How often a node writes to the API server, whatever it has to say: against a server that counts, in
- * the same event loop. And the token bucket. */
+/* How often a node writes to the API server: a server in the same event loop counts the requests.
+ * And the token bucket. */
 #include "store/kubernetes/node_status.h"
 
 #include <event2/buffer.h>
@@ -15,7 +15,7 @@
 #include "store/kubernetes/node_events.h"
 
 #define PATIENCE_MS 20000
-#define TURN_MS	    2500 /* longer than a turn of one node */
+#define TURN_MS	    2500 /* longer than budget_turn_ms(1) */
 
 struct api {
 	struct event_base *base;
@@ -25,7 +25,7 @@ struct api {
 	struct node_status *status;
 	unsigned int patches, keys, conditions, both, events, most_count;
 	json_t *annotations; /* the Node's */
-	bool strips;	     /* somebody takes them away on their way */
+	bool strips;	     /* the server removes the annotations of each request */
 };
 
 static const char *key_of(const struct api *a)
@@ -117,7 +117,7 @@ static int start(void **state)
 	a.http = evhttp_new(a.base);
 	evhttp_set_allowed_methods(a.http, EVHTTP_REQ_PATCH | EVHTTP_REQ_POST);
 	evhttp_set_gencb(a.http, on_request, &a);
-	/* A port that is free; another process may take it first, then the next. */
+	/* Find a free port. */
 	for (int port = 39700; port < 39800 && !*url; port++)
 		if (!evhttp_bind_socket(a.http, "127.0.0.1", (uint16_t)port))
 			snprintf(url, sizeof(url), "http://127.0.0.1:%d", port);
@@ -163,7 +163,7 @@ static void condition(struct api *a, unsigned int n)
 	node_status_condition(a->status, &state);
 }
 
-/* What comes often is one Event, which says how often. */
+/* A message that comes often is one Event, with a count. */
 static void same_text_is_one_event(void **state)
 {
 	struct api *a = *state;
@@ -181,7 +181,7 @@ static void same_text_is_one_event(void **state)
 	assert_int_equal(a->events, 1);
 }
 
-/* A state that changes all the time, and more texts than there may be Events. */
+/* The condition changes all the time, and there are more texts than allowed Events. */
 static void writes_are_bounded(void **state)
 {
 	struct api *a = *state;
@@ -194,19 +194,20 @@ static void writes_are_bounded(void **state)
 		snprintf(message, sizeof(message), "text %d", i);
 		node_status_event(a->status, "Reason", message);
 	}
-	/* Until there were two conditions and all Events that may be, and until all texts had their turn. */
+	/* Until there were two conditions and all allowed Events, and each text had its chance. */
 	while (now_ms() - begin < PATIENCE_MS &&
 	       (a->conditions < 2 || a->events < NODE_EVENTS_BURST || now_ms() - begin < TURN_MS)) {
 		condition(a, ++n);
 		run_ms(a, 20);
 	}
-	/* Of one node a turn is 2 s, and between half of it and one and a half lie between writes. */
+	/* With one node a turn is 2 s. Writes are at least half a turn, and at most one and a half
+	 * turns, apart. */
 	assert_in_range(a->conditions, 2, (now_ms() - begin) / 1000);
 	assert_int_equal(a->patches, a->conditions);
 	assert_int_equal(a->events, NODE_EVENTS_BURST);
 }
 
-/* The key is written at once, and the condition with it; then neither again. */
+/* The key is written at once, together with the condition; then neither is written again. */
 static void key_and_condition_are_one_write(void **state)
 {
 	static const uint8_t key[32] = {1}, none[32];
@@ -229,7 +230,7 @@ static void key_and_condition_are_one_write(void **state)
 	assert_int_equal(a->patches, 2);
 }
 
-/* An annotation that somebody takes away on its way is not written without end. */
+/* An annotation that is removed on its way to the server is not written again without a pause. */
 static void what_does_not_stay_is_written_with_patience(void **state)
 {
 	static const uint8_t key[32] = {1}, none[32];
@@ -261,12 +262,12 @@ static void token_bucket(void **state)
 	assert_true(budget_take(&b, 1100, 100, &wait));
 	assert_false(budget_take(&b, 1150, 100, &wait));
 	assert_int_equal(wait, 50);
-	/* In the long run one each 100 ms, and never more than three saved up. */
+	/* On average one each 100 ms, and never more than three at once. */
 	assert_true(budget_take(&b, 9000, 100, &wait));
 	assert_true(budget_take(&b, 9000, 100, &wait));
 	assert_true(budget_take(&b, 9000, 100, &wait));
 	assert_false(budget_take(&b, 9000, 100, &wait));
-	/* Of 5,000 nodes 49 a second together. */
+	/* 5,000 nodes together write 49 times per second. */
 	assert_int_equal(budget_turn_ms(1), 2020);
 	assert_int_equal(budget_turn_ms(5000), 102000);
 	assert_true(budget_turn_ms(SIZE_MAX) > 102000);

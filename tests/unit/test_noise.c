@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The handshake in both roles, and everything that must not pass for one. */
+/* The handshake in both roles, and all messages that must be refused. */
 #include <endian.h>
 #include <errno.h>
 
@@ -82,7 +82,7 @@ static void both_ends_agree(struct pair *p)
 	assert_int_equal(a.remote_index, 0x22222222);
 	assert_int_equal(b.local_index, 0x22222222);
 	assert_int_equal(b.remote_index, 0x11111111);
-	/* Nothing ephemeral stays. */
+	/* Ephemeral secrets are wiped. */
 	assert_true(sodium_is_zero(p->a.handshake.ephemeral_private, KEY_SIZE));
 	assert_true(sodium_is_zero(p->b.handshake.chaining_key, KEY_SIZE));
 	assert_int_equal(noise_keys_derive(&p->a.handshake, &a), -EINVAL);
@@ -120,7 +120,7 @@ static void different_preshared_keys(void **state)
 	initiate(&p, &initiation);
 	assert_int_equal(answer(&p, &initiation, &response), 0);
 	assert_int_equal(noise_response_accept(&p.a.handshake, &p.a.identity, &response), -EBADMSG);
-	/* The initiation still waits for the right answer. */
+	/* The initiator still waits for the correct response. */
 	assert_int_equal(p.a.handshake.state, NOISE_INITIATION_SENT);
 }
 
@@ -133,14 +133,14 @@ static void every_bit_of_an_initiation_counts(void **state)
 	(void)state;
 	pair_new(&p, no_psk, no_psk);
 	initiate(&p, &good);
-	/* Type and sender's index are covered by the MACs alone. */
+	/* Only the MACs cover the type and the sender's index. */
 	for (size_t i = offsetof(struct message_initiation, ephemeral);
 	     i < offsetof(struct message_initiation, macs); i++) {
 		struct noise_handshake before = p.b.handshake;
 
 		bad = good;
 		((uint8_t *)&bad)[i] ^= (uint8_t)(1 << (i % 8));
-		/* The uppermost bit of a public key means nothing to X25519, but to the hash. */
+		/* X25519 ignores the highest bit of a public key; the hash does not. */
 		assert_int_equal(answer(&p, &bad, &response), -EBADMSG);
 		assert_memory_equal(&before, &p.b.handshake, sizeof(before));
 	}
@@ -171,7 +171,7 @@ static void every_bit_of_a_response_counts(void **state)
 	bad.receiver ^= htole32(1);
 	assert_int_equal(noise_response_accept(&p.a.handshake, &p.a.identity, &bad), -EINVAL);
 	assert_int_equal(noise_response_accept(&p.a.handshake, &p.a.identity, &good), 0);
-	/* Once. */
+	/* A response is accepted only once. */
 	assert_int_equal(noise_response_accept(&p.a.handshake, &p.a.identity, &good), -EINVAL);
 }
 
@@ -187,11 +187,11 @@ static void replayed_and_flooded(void **state)
 	assert_int_equal(answer(&p, &first, &response), 0);
 	p.now += SECOND;
 	assert_int_equal(answer(&p, &first, &response), -EALREADY);
-	/* An older timestamp is a replay, too. */
+	/* An older timestamp is a replay too. */
 	noise_timestamp(p.timestamp, 1699999999 * SECOND);
 	initiate(&p, &second);
 	assert_int_equal(answer(&p, &second, &response), -EALREADY);
-	/* A newer one is fine, but not more than 50 in a second. */
+	/* A newer one is accepted, but not more than 50 per second. */
 	noise_timestamp(p.timestamp, 1700000001 * SECOND);
 	initiate(&p, &second);
 	assert_int_equal(answer(&p, &second, &response), 0);
@@ -250,7 +250,7 @@ static void changed_identity_forgets(void **state)
 	assert_int_equal(noise_response_accept(&p.a.handshake, &p.a.identity, &response), -EINVAL);
 }
 
-/* TAI64N: big endian, so that memcmp() compares; whitened to 2^24 ns. */
+/* TAI64N: big endian, so that memcmp() compares timestamps; rounded down to 2^24 ns. */
 static void timestamps(void **state)
 {
 	uint8_t a[TIMESTAMP_SIZE], b[TIMESTAMP_SIZE];

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Packets above the MTU: what the kernel makes of the fragments is what came. */
+/* Packets above the MTU: the fragments, put together again, are the packet that came. */
 #include "check.h"
 #include "datapath/oversize.h"
 #include "packets.h"
 
 #define MORE 1
 
-/* Puts fragments together as RFC 791 and 8200 say; in any order. Returns the packet's length. */
+/* Puts fragments together again (RFC 791 and 8200), in any order; returns the packet's length. */
 static uint32_t reassemble(uint8_t *out, const uint8_t *data, uint32_t length, uint32_t mtu,
 			   uint32_t *first_offset, bool *more)
 {
@@ -39,7 +39,7 @@ static uint32_t reassemble(uint8_t *out, const uint8_t *data, uint32_t length, u
 		if (expected == UINT32_MAX) {
 			*first_offset = expected = offset;
 			memcpy(out, header, at);
-			if (!v4) /* without the header of fragments */
+			if (!v4) /* without the fragment header */
 				out[at > 40 ? 40 : 6] = header[n - 8];
 			total = at;
 		}
@@ -70,14 +70,14 @@ static void fragments_make_the_packet(void **state)
 		assert_int_equal(got, len);
 		assert_int_equal(offset, 0);
 		assert_false(more);
-		/* All but what tells fragments apart, and lengths. */
+		/* Everything is the same except the fields of fragments and lengths. */
 		assert_memory_equal(back + (s.version == 4 ? 12 : 8),
 				    data + (s.version == 4 ? 12 : 8),
 				    len - (s.version == 4 ? 12 : 8));
 	}
 }
 
-/* One that is a fragment already: the same place in the whole. */
+/* A packet that is already a fragment: its fragments keep their place in the whole packet. */
 static void fragments_of_fragments(void **state)
 {
 	struct shape s = {.version = 4, .protocol = IPPROTO_UDP, .payload = 4000, .id = 5};
@@ -108,7 +108,7 @@ static void fragments_of_fragments(void **state)
 
 static void options_of_the_first_alone(void **state)
 {
-	/* Router alert is copied, record route is not; then a no-operation and the end. */
+	/* Router alert is copied to all fragments, record route is not. Then a no-operation. */
 	static const uint8_t options[] = {148, 4, 0, 0, 7, 7, 4, 9, 9, 9, 9, 1};
 	struct shape s = {.version = 4, .protocol = IPPROTO_UDP, .options = 12, .payload = 3000};
 	uint8_t data[4096], header[FRAGMENT_MAX_HEADER];

@@ -27,7 +27,7 @@ static void parses_what_it_should(void **state)
 		assert_int_equal(p.l4, l4_of(&s));
 		assert_int_equal(p.payload, headers_of(&s));
 		assert_false(p.fragment);
-		/* Padding behind it is not part of it; a missing byte is an error. */
+		/* Padding after the packet is not part of it; a missing byte is an error. */
 		assert_int_equal(packet_parse(&p, data, len + 5, len + 5), 0);
 		assert_int_equal(p.length, len);
 		assert_int_equal(packet_parse(&p, data, len - 1, len - 1), -EBADMSG);
@@ -66,7 +66,7 @@ static void short_ip_header(uint8_t *data)
 {
 	data[0] = 0x40;
 }
-/* Followed by what looks like TCP, outside of the packet. */
+/* Bytes that look like TCP follow, but outside the packet. */
 static void ip_header_beyond_the_end(uint8_t *data)
 {
 	data[0] = 0x4f;
@@ -111,7 +111,7 @@ static void half_a_udp_header(uint8_t *data)
 	put16(data + (data[0] >> 4 == 4 ? 2 : 4), data[0] >> 4 == 4 ? 24 : 4);
 }
 
-/* WireGuard carries what has addresses: the rest is for whom they name. */
+/* WireGuard carries all packets that have addresses; the destination judges the rest. */
 static void what_cannot_be_understood_has_no_transport(void **state)
 {
 	static const struct {
@@ -141,7 +141,7 @@ static void what_cannot_be_understood_has_no_transport(void **state)
 		assert_false(p.fragment);
 		assert_int_equal(p.l4, 0);
 		assert_int_equal(p.payload, 0);
-		/* It may be an error, and those are not answered. */
+		/* It may be an ICMP error, and errors are not answered. */
 		assert_int_equal(
 			icmp_answer(answer, sizeof(answer), data, len, len, ICMP_REASON_NO_PEER, 0),
 			0);
@@ -194,7 +194,7 @@ static void checksums_of_any_length(void **state)
 	}
 }
 
-/* RFC 6040, figure 4: rows are the inner field as it left, columns the outer one as it arrived. */
+/* RFC 6040, figure 4: rows are the inner field as sent, columns the outer field as received. */
 static void congestion_marks(void **state)
 {
 	enum { NOT, ECT1, ECT0, CE, DROP };
@@ -272,7 +272,7 @@ static void icmp_answers(void **state)
 						       out + 40, n - 40),
 					 0xffff);
 		}
-		/* Too big says what would fit. */
+		/* "Packet too big" has the MTU that would fit. */
 		n = icmp_answer(out, sizeof(out), data, len, len, ICMP_REASON_TOO_BIG, 1380);
 		assert_int_equal(out[version == 4 ? 20 : 40], version == 4 ? 3 : 2);
 		assert_int_equal(get16(out + (version == 4 ? 26 : 46)), 1380);

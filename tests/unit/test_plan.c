@@ -24,7 +24,7 @@ static int teardown(void **state)
 	return 0;
 }
 
-/* Each node is its own peer, unless `carrier` has another's. */
+/* Each node is its own peer, except that `carrier` is the peer for node `shared`. */
 static struct plan make_with(int family, const char *self, size_t shared, size_t carrier)
 {
 	const struct plan_input in = {
@@ -50,7 +50,7 @@ static struct plan make(int family, const char *self)
 	return make_with(family, self, 0, 0);
 }
 
-/* "10.1.0.0/16:b" for each range with its peer's name, "throw" where it has none. */
+/* `wanted`: "10.1.0.0/16:b" for each range, with its peer's name, or "throw" if it has no peer. */
 static void assert_ranges(const struct plan *p, const char *wanted)
 {
 	char got[1024] = "", range[CIDR_TEXT];
@@ -83,7 +83,7 @@ static void peers_need_a_key_and_an_address(void **state)
 	assert_int_equal(ntohs(p.peers[0].endpoint.to.v4.sin_port), 51820);
 	assert_int_equal(p.peers[0].n_allowed, 1);
 	plan_fini(&p);
-	/* The tunnel for IPv6 pods goes from IPv6 address to IPv6 address. */
+	/* The tunnel for IPv6 pods needs nodes with IPv6 addresses. */
 	p = make(AF_INET6, "a");
 	assert_int_equal(p.n_peers, 0);
 	assert_ranges(&p, "fd00::/64:throw fd00:1::/64:throw");
@@ -126,7 +126,7 @@ static void what_is_contested_is_nobodys(void **state)
 	assert_int_equal(p.ranges[0].owner, PLAN_OTHER);
 	assert_string_equal(p.ranges[0].name, "b");
 	plan_fini(&p);
-	/* Where one of them has a key, it is nobody's way out in plain; nodes in it are reached. */
+	/* If a claimant has a key, nothing for the range leaves in plain, except to nodes in it. */
 	contested.closed = true;
 	add(&world, "a", "172.18.0.1", 1, "10.0.0.0/24");
 	add(&world, "c", "10.0.3.7", 3, "10.0.3.128/25");
@@ -160,7 +160,7 @@ static void tunnel_addresses(void **state)
 	(void)state;
 	add(&world, "a", "172.18.0.1", 1, "10.0.0.64/26,fd00::/64");
 	add(&world, "b", "172.18.0.2", 2, "10.0.1.0/24");
-	/* The first address of the first range, which the range covers. */
+	/* The tunnel's address is the first address of the first range, and needs no route. */
 	p = make(AF_INET, "a");
 	assert_string_equal(cidr_format(&p.address, true, text), "10.0.0.64");
 	assert_ranges(&p, "10.0.0.64/26:throw 10.0.1.0/24:b");
@@ -168,7 +168,7 @@ static void tunnel_addresses(void **state)
 	p = make(AF_INET6, "a");
 	assert_string_equal(cidr_format(&p.address, true, text), "fd00::");
 	plan_fini(&p);
-	/* Assigned from elsewhere: it is routed and allowed. */
+	/* An assigned address outside the ranges is routed and allowed. */
 	assert_int_equal(cidr_parse_address("192.168.7.7", &world.records[1].tunnel4), 0);
 	assert_int_equal(cidr_parse_address("192.168.7.8", &world.records[0].tunnel4), 0);
 	p = make(AF_INET, "a");
@@ -176,7 +176,7 @@ static void tunnel_addresses(void **state)
 	assert_ranges(&p, "10.0.0.64/26:throw 10.0.1.0/24:b 192.168.7.7:b 192.168.7.8:throw");
 	assert_int_equal(p.peers[0].n_allowed, 2);
 	plan_fini(&p);
-	/* No pods, no address. */
+	/* Without pods there is no address. */
 	world.records[0].n_pod_cidrs = 0;
 	world.records[0].tunnel4.family = AF_UNSPEC;
 	p = make(AF_INET, "a");
@@ -198,7 +198,7 @@ static void host_encryption_takes_the_nodes_in(void **state)
 	assert_ranges(&p, "10.0.0.0/24:throw 10.0.1.0/24:b 10.0.2.0/24:throw 172.18.0.2:b(host)");
 	assert_string_equal(cidr_format(&p.address, true, text), "172.18.0.1");
 	plan_fini(&p);
-	/* An address that another node has, too, is not sent into the tunnel. */
+	/* Packets to an address that another node also claims are not sent into the tunnel. */
 	admitted[1].host_refused[0] = true;
 	p = make(AF_INET, "a");
 	assert_ranges(&p, "10.0.0.0/24:throw 10.0.1.0/24:b 10.0.2.0/24:throw");

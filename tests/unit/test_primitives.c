@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Published vectors of everything the handshake is made of. */
+/* Published test vectors for all primitives of the handshake. */
 #include "check.h"
 #include "protocol/kdf.h"
 
@@ -44,7 +44,7 @@ static void hmac_and_hkdf(void **state)
 	assert_hex(out[0], "e20e452b0051216bfc2e917b89b998fc878116d0f45319a19756f0a84652e27f");
 	assert_hex(out[1], "d10c06f1cffba18e854bdef0962880fc4468bce1aad0cc706cadf6aa67f7849b");
 	assert_hex(out[2], "35b9869768620ffae374767239f1ecb4c6d77710b403f857433d791e0e74e0bd");
-	/* The output may lie where the key is. */
+	/* The output may overwrite the key. */
 	kdf(key, NULL, NULL, key, in, strlen(in));
 	assert_memory_equal(key, out[0], KEY_SIZE);
 }
@@ -59,7 +59,7 @@ static void x25519_rfc7748(void **state)
 	unhex(u, sizeof(u), "e6db6867583030db3594c1a424b15f7c726624ec26b3353b10a903a6d0ab1c4c");
 	assert_int_equal(crypto_scalarmult(out, k, u), 0);
 	assert_hex(out, "c3da55379de9c6908e94ea4df28d084f32eccf03491c71f754b4075577a28552");
-	/* The iterated one, after one and after a thousand rounds. */
+	/* The iterated vector, after one and after a thousand rounds. */
 	memset(k, 0, sizeof(k));
 	k[0] = 9;
 	memcpy(u, k, sizeof(u));

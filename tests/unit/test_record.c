@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Records of nodes: what is read is what was written; what is wrong is named. */
+/* Records of nodes: a written record is read back the same, and errors are named. */
 #include <errno.h>
 #include <stdio.h>
 
@@ -76,7 +76,7 @@ static void little_is_enough_and_more_is_ignored(void **state)
 	assert_int_equal(r.address4.family, 0);
 	assert_int_equal(r.n_pod_cidrs, 0);
 	record_fini(&r);
-	/* Sorted, once each, host bits cleared. */
+	/* Ranges are sorted, without duplicates, and host bits are cleared. */
 	assert_int_equal(parse("{\"name\":\"a\",\"podCIDRs\":[\"10.2.0.0/16\",\"10.1.2.3/16\","
 			       "\"10.2.0.0/16\"]}",
 			       &r, problem),

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A collection listed and watched, from a server in the same loop that does what servers do on bad
- * days. */
+/* A collection is listed and watched. The server, in the same loop, makes the errors that real
+ * servers make. */
 #include <event2/buffer.h>
 #include <event2/event.h>
 #include <event2/http.h>
@@ -12,21 +12,21 @@
 #include "check.h"
 #include "store/kubernetes/reflector.h"
 
-#define LARGE (3u << 20) /* more than is read */
+#define LARGE (3u << 20) /* larger than the client accepts */
 
 struct world {
 	struct event_base *base;
 	struct evhttp *server;
 	struct rest *rest;
 	struct reflector *reflector;
-	char text[4096];  /* what was told */
-	char version[20]; /* of lists */
-	bool large;	  /* b is */
-	int refuse;	  /* status that watches are refused with; 0: they stand */
-	bool expiring;	  /* a list's second page is no longer to be had */
-	bool probed;	  /* somebody asked whether anybody is there */
+	char text[4096];  /* what the callbacks reported, as lines */
+	char version[20]; /* resourceVersion of lists */
+	bool large;	  /* object b is too large */
+	int refuse;	  /* status with which watches are refused; 0: they are accepted */
+	bool expiring;	  /* the second page of a list has expired */
+	bool probed;	  /* the client has checked whether the server lives */
 	struct evhttp_request *watch;
-	struct evhttp_request *open[64]; /* begun and not ended: the server does not free them */
+	struct evhttp_request *open[64]; /* begun, not ended: libevent does not free them */
 	size_t n_open;
 	unsigned int lists, watches;
 };
@@ -86,7 +86,7 @@ static void serve(struct evhttp_request *q, void *context)
 		w->probed = true;
 		evhttp_send_reply(q, 200, "OK", NULL);
 	} else if (strstr(uri, "continue=")) {
-		w->expiring = false; /* the next list is whole */
+		w->expiring = false; /* the next list will be complete */
 		evhttp_send_error(q, 410, "Gone");
 	} else if (!strstr(uri, "watch=true")) {
 		send_list(w, q);
@@ -112,7 +112,7 @@ static void send_event(struct world *w, const char *name, bool large)
 	evbuffer_free(to);
 }
 
-/* --- what is told --- */
+/* --- the callbacks --- */
 
 static void on_object(void *context, const json_t *o, bool gone)
 {
@@ -218,7 +218,7 @@ static int teardown(void **state)
 
 	reflector_free(w->reflector);
 	rest_free(w->rest);
-	run(w, 50); /* so that the server sees them go */
+	run(w, 50); /* so that the server sees the connections close */
 	for (size_t i = 0; i < w->n_open; i++)
 		evhttp_send_reply_end(w->open[i]);
 	evhttp_free(w->server);
@@ -240,7 +240,7 @@ static void a_list_and_a_watch(void **state)
 	assert_int_equal(w->lists, 1);
 }
 
-/* One call that takes too long is no reason to begin all others anew. */
+/* A call that takes too long does not break the other connections. */
 static void on_slow(void *context, const struct rest_answer *a)
 {
 	assert_int_equal(a->status, 0);
@@ -259,7 +259,7 @@ static void a_slow_call_ends_alone(void **state)
 	expect(w, "slow ended");
 	for (int i = 0; i < 500 && !w->probed; i++)
 		run(w, 10);
-	assert_true(w->probed); /* the others were asked after */
+	assert_true(w->probed); /* the client checked whether the server lives */
 	run(w, 100);
 	assert_null(strstr(w->text, "blind"));
 	assert_int_equal(w->watches, 1);
@@ -267,7 +267,7 @@ static void a_slow_call_ends_alone(void **state)
 	expect(w, "c");
 }
 
-/* A list without a version cannot be watched from: asked for again after ever longer waits. */
+/* A list without a version cannot start a watch: it is requested again, after longer waits. */
 static void a_list_without_a_version(void **state)
 {
 	struct world *w = *state;
@@ -283,7 +283,7 @@ static void a_list_without_a_version(void **state)
 	expect(w, "well");
 }
 
-/* Lists that come, and watches that do not stand: that is no reason to list without a pause. */
+/* Lists work, but watches are refused: the client does not list without a pause. */
 static void watches_that_are_refused(void **state)
 {
 	struct world *w = *state;
@@ -300,7 +300,7 @@ static void watches_that_are_refused(void **state)
 	assert_int_equal(w->lists, 1);
 }
 
-/* What a watch was at is forgotten (compaction): only a list tells what was missed. */
+/* The server has forgotten a watch's version (compaction): a new list shows what was missed. */
 static void a_version_that_is_forgotten(void **state)
 {
 	struct world *w = *state;
@@ -324,7 +324,7 @@ static void a_list_that_is_forgotten_half_way(void **state)
 	begin(w);
 	expect(w, "listed 7");
 	assert_int_equal(w->lists, 2);
-	/* The half of a list was no list. */
+	/* An incomplete list does not count. */
 	assert_null(strstr(strstr(w->text, "listed") + 1, "listed"));
 	expect_watches(w, 1);
 }
@@ -338,7 +338,7 @@ static void an_object_that_is_too_large(void **state)
 	expect(w, "listed 7 but one");
 	expect(w, "part: an object of more than 2 MiB is passed over: what it said before stands");
 	expect_watches(w, 1);
-	/* On a watch: what it said is to be found in a list, at once. */
+	/* Too large an object on a watch: the client lists at once to learn of it. */
 	w->large = false;
 	w->text[0] = 0;
 	send_event(w, "b", true);

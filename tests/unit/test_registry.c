@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* No node speaks for another: what is taken of records, and what is refused, and why. */
+/* No node can claim what is another node's: what is accepted of records, what is refused, why. */
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -57,7 +57,7 @@ static uint8_t key_of(const char *name)
 	return node(name)->record->key4[0];
 }
 
-/* A device says that the node with this key answers, or does not. */
+/* A device reports that the peer with this key has a session, or does not answer. */
 static void see(const char *name, uint8_t key, bool session, bool unanswered)
 {
 	uint8_t whole[32];
@@ -81,7 +81,7 @@ static void prove(const char *name, uint8_t key)
 	review();
 }
 
-/* "10.0.0.0/24,10.1.0.0/24", of what the node was admitted with. */
+/* `wanted`: the ranges that were accepted for the node, as in "10.0.0.0/24,10.1.0.0/24". */
 static void assert_admitted(const char *name, const char *wanted)
 {
 	const struct node_record *r = node(name)->record;
@@ -93,7 +93,7 @@ static void assert_admitted(const char *name, const char *wanted)
 	assert_string_equal(got, wanted);
 }
 
-/* "range_held b a|..." : reason, whose, whom it contradicts. */
+/* `wanted`: "range_held b a|...": reason, node of the refused claim, node that it contradicts. */
 static void assert_refusals(const char *wanted)
 {
 	size_t n;
@@ -107,7 +107,7 @@ static void assert_refusals(const char *wanted)
 	assert_string_equal(got, wanted);
 }
 
-/* "10.0.0.0/24 10.0.1.0/24 closed": of ranges that are nobody's, and those that are closed. */
+/* `wanted`: "10.0.0.0/24 10.0.1.0/24 closed": contested ranges; "closed": no plaintext to it. */
 static void assert_contested(const char *wanted)
 {
 	size_t n;
@@ -120,7 +120,7 @@ static void assert_contested(const char *wanted)
 	assert_string_equal(got, wanted);
 }
 
-/* --- what never can be --- */
+/* --- what is never valid --- */
 
 static void what_no_pod_has_is_refused(void **state)
 {
@@ -142,7 +142,7 @@ static void what_no_pod_has_is_refused(void **state)
 		assert_refusals("never_pods a");
 		assert_int_equal(registry_counts(registry)[REGISTRY_NEVER_PODS], 1);
 	}
-	/* Ours as well, and a tunnel's address. */
+	/* The same for our own record, and for a tunnel's address. */
 	set_ranges(&world.records[0], "10.0.1.0/24");
 	set_ranges(&world.records[1], "0.0.0.0/0");
 	set_address(&world.records[0].tunnel4, "127.0.0.1");
@@ -150,7 +150,7 @@ static void what_no_pod_has_is_refused(void **state)
 	assert_refusals("never_pods a|never_pods me");
 	assert_admitted("a", "10.0.1.0/24");
 	assert_int_equal(node("a")->record->tunnel4.family, AF_UNSPEC);
-	/* What some clouds give to pods is none of these. */
+	/* Ranges that some clouds give to pods are valid. */
 	set_ranges(&world.records[0], "100.64.0.0/10,240.0.0.0/5,fd00:1::/64");
 	world.records[0].tunnel4.family = AF_UNSPEC;
 	set_ranges(&world.records[1], "10.0.0.0/24");
@@ -165,7 +165,7 @@ static void no_range_contains_a_node_or_the_store(void **state)
 	add(&world, "b", "172.18.0.3", 2, "172.18.0.2,10.0.2.0/24");
 	add(&world, "me", "172.18.0.1", 0, "10.0.0.0/24");
 	set_address(&in.store, "192.0.2.7");
-	set_address(&own[0], "192.0.2.200"); /* of our uplink's */
+	set_address(&own[0], "192.0.2.200"); /* an address of our uplink */
 	in.n_own = 1;
 	review();
 	assert_admitted("a", "");
@@ -176,7 +176,7 @@ static void no_range_contains_a_node_or_the_store(void **state)
 	review();
 	assert_admitted("a", "10.0.1.0/24");
 	assert_refusals("node_address a|node_address b");
-	/* Who has it may have the store for a pod. */
+	/* If the range is assigned to the node, the store may be a pod there. */
 	world.records[1].assigned = true;
 	review();
 	assert_refusals("node_address a");
@@ -195,13 +195,13 @@ static void an_address_cannot_take_away_a_range(void **state)
 	add(&world, "me", "172.18.0.1", 0, "10.0.0.0/24");
 	prove("a", 1);
 	prove("b", 2);
-	/* b says that it lives in the middle of a's pods. */
+	/* b claims an address among a's pods as its own. */
 	set_address(&world.records[1].address4, "10.0.1.7");
 	review();
 	assert_admitted("a", "10.0.1.0/24");
 	assert_refusals("in_pods b a");
 	assert_string_equal(cidr_format(&node("b")->record->address4, true, text), "172.18.0.3");
-	/* Where we live ourselves we know better. */
+	/* For our own address, we know better. */
 	set_address(&world.records[1].address4, "172.18.0.3");
 	set_address(&world.records[2].address4, "10.0.1.7");
 	review();
@@ -216,7 +216,7 @@ static void who_proved_a_range_keeps_it(void **state)
 					     "10.0.0.0/16", "10.0.1.0/24,10.0.1.5"};
 
 	(void)state;
-	add(&world, "a", "172.18.0.2", 1, "10.9.0.0/24"); /* a name that comes first */
+	add(&world, "a", "172.18.0.2", 1, "10.9.0.0/24"); /* its name is the first */
 	add(&world, "b", "172.18.0.3", 2, "10.0.1.0/24");
 	add(&world, "me", "172.18.0.1", 0, "10.7.0.0/24");
 	prove("a", 1);
@@ -230,10 +230,10 @@ static void who_proved_a_range_keeps_it(void **state)
 		assert_admitted("a", "");
 		assert_int_equal(registry_refusals(registry, &(size_t){0})->reason,
 				 REGISTRY_RANGE_HELD);
-		/* What of a claim is wider than the holder's is no way out in plain. */
+		/* The part of a claim outside the holder's range gets no plaintext either. */
 		assert_contested(strstr(claims[i], "/16") ? "10.0.0.0/16 closed" : "");
 	}
-	/* Nor the address of its tunnel, in whatever form. */
+	/* Nor can the address of its tunnel be in the range, in any form. */
 	set_ranges(&world.records[0], "");
 	set_address(&world.records[0].tunnel4, "10.0.1.9");
 	review();
@@ -241,7 +241,7 @@ static void who_proved_a_range_keeps_it(void **state)
 	assert_int_equal(node("a")->record->tunnel4.family, AF_UNSPEC);
 }
 
-/* A device may still have the session of a key that the record has no more. */
+/* A device may still have a session with a key that is no longer in the record. */
 static void another_key_proves_nothing(void **state)
 {
 	(void)state;
@@ -266,12 +266,12 @@ static void what_nobody_proved_is_nobodys(void **state)
 	assert_refusals("range_contested a b|range_contested b a");
 	assert_contested("10.0.1.0/24 closed 10.0.1.7 closed");
 	assert_string_equal(registry_contested(registry, &(size_t){0})->name, "a");
-	/* That their keys answer decides nothing. */
+	/* That both keys answer does not decide it. */
 	see("a", 1, true, false);
 	see("b", 2, true, false);
 	review();
 	assert_admitted("a", "");
-	/* Only who has a key has something to lose. */
+	/* A range is closed to plaintext only if a claimant has a key. */
 	set_key(&world.records[0], 0);
 	world.records[0].stopped4 = world.records[1].stopped4 = true;
 	review();
@@ -282,7 +282,7 @@ static void what_nobody_proved_is_nobodys(void **state)
 	set_key(&world.records[0], 1);
 	review();
 	assert_contested("10.0.1.0/24 closed 10.0.1.7 closed");
-	/* One of them gives it up. */
+	/* One of the two gives it up. */
 	set_ranges(&world.records[1], "10.0.2.0/24");
 	review();
 	assert_admitted("a", "10.0.1.0/24");
@@ -290,7 +290,7 @@ static void what_nobody_proved_is_nobodys(void **state)
 	assert_contested("");
 }
 
-/* The record of a node that is gone does not keep its successor's range for ever. */
+/* The record of a node that no longer exists does not block its successor's range for ever. */
 static void who_is_gone_contests_nothing(void **state)
 {
 	(void)state;
@@ -317,23 +317,23 @@ static void who_is_gone_contests_nothing(void **state)
 	assert_admitted("new", "10.0.1.0/24");
 }
 
-/* Whoever is right: what was to be encrypted does not go out in plain for it. */
+/* Whichever node is right, a conflict does not make encrypted traffic leave in plain. */
 static void a_conflict_never_ends_in_plaintext(void **state)
 {
 	(void)state;
 	add(&world, "a", "172.18.0.2", 1, "10.0.1.0/24");
-	add(&world, "b", "10.0.1.7", 2, "10.0.1.9,10.0.2.0/24"); /* lives among a's pods */
+	add(&world, "b", "10.0.1.7", 2, "10.0.1.9,10.0.2.0/24"); /* its address is among a's pods */
 	add(&world, "me", "172.18.0.1", 0, "10.7.0.0/24");
 	review();
 	assert_refusals("node_address a b|range_contested b a");
 	assert_admitted("b", "10.0.2.0/24");
 	assert_contested("10.0.1.0/24 closed 10.0.1.9 closed");
-	/* But what holds our own address, or the store's, is needed. */
+	/* But a range with our own address or the store's stays open, because we need it. */
 	set_address(&in.store, "10.0.1.200");
 	review();
 	assert_contested("");
 	in.store.family = AF_UNSPEC;
-	/* The address of a newcomer was somebody's pod, or its key somebody's. */
+	/* New nodes are closed if their address was another node's pod, or their key its key. */
 	set_address(&world.records[1].address4, "172.18.0.3");
 	set_ranges(&world.records[1], "172.18.0.9,10.0.2.0/24");
 	prove("a", 1);
@@ -357,7 +357,7 @@ static void our_own_is_ours(void **state)
 	review();
 	assert_admitted("me", "10.7.0.0/24");
 	assert_admitted("a", "10.99.0.0/24");
-	/* What another proved before we said that it is ours stays its own. */
+	/* A range that another node proved before we claimed it stays that node's. */
 	prove("a", 1);
 	set_ranges(&world.records[0], "10.99.0.0/24");
 	set_ranges(&world.records[1], "10.0.0.0/8");
@@ -381,7 +381,7 @@ static void the_owner_of_a_range_may_give_of_it(void **state)
 	prove("a", 1);
 	assert_admitted("b", "10.0.1.7,10.0.2.0/26");
 	assert_admitted("a", "10.0.1.0/26");
-	/* An agent that starts may hear of the grant later. */
+	/* A starting agent may learn of the grant later. */
 	see("b", 2, true, false);
 	b->n_granted = 0;
 	b->assigned = a->assigned = false;
@@ -390,7 +390,7 @@ static void the_owner_of_a_range_may_give_of_it(void **state)
 	assert_admitted("a", "10.0.1.0/26");
 	b->n_granted = 1;
 	b->assigned = a->assigned = true;
-	/* And a tunnel's address likewise, whoever says it first. */
+	/* The same for a tunnel's address, whichever node claims it first. */
 	set_address(&b->tunnel4, "10.0.1.7");
 	set_address(&b->overlays[0], "10.0.2.1");
 	review();
@@ -411,7 +411,7 @@ static void what_is_assigned_beats_what_is_said(void **state)
 	review();
 	assert_admitted("b", "10.0.1.0/24");
 	assert_refusals("range_held a b");
-	/* And what its owner gave away beats both. */
+	/* A grant by the owner of the block takes precedence over both. */
 	world.records[0].assigned = true;
 	world.records[0].granted = calloc(1, sizeof(struct cidr));
 	world.records[0].n_granted = 1;
@@ -431,24 +431,24 @@ static void a_victims_key_is_the_victims(void **state)
 	add(&world, "me", "172.18.0.1", 0, "10.7.0.0/24");
 	prove("a", 1);
 	prove("b", 2);
-	set_key(&world.records[0], 2); /* the first name, too */
+	set_key(&world.records[0], 2); /* it has the first name as well */
 	review();
 	assert_int_equal(key_of("b"), 2);
 	assert_int_equal(node("b")->peer[0], 1);
 	assert_admitted("b", "10.0.2.0/24");
-	/* And its own traffic goes on as it was. */
+	/* The claimant's own traffic continues as before. */
 	assert_int_equal(key_of("a"), 1);
 	assert_refusals("key_held a b|key_shared b a");
-	/* Ours. */
+	/* The claimant takes our key. */
 	set_key(&world.records[0], 200);
 	review();
 	assert_int_equal(key_of("a"), 1);
-	/* Who never had one has none, then. */
+	/* A node that never had another key then has none. */
 	add(&world, "z", "172.18.0.9", 2, "10.0.9.0/24");
 	review();
 	assert_int_equal(key_of("z"), 0);
 	assert_int_equal(key_of("b"), 2);
-	/* What is ours is ours, although another one had it before. */
+	/* Our key is ours, even if another node had it before. */
 	memset(own_key, 2, sizeof(own_key));
 	review();
 	assert_int_equal(key_of("b"), 0);
@@ -464,7 +464,7 @@ static void a_key_that_nobody_proved_is_one_peer(void **state)
 	assert_int_equal(node("a")->peer[0], 0);
 	assert_int_equal(node("b")->peer[0], 0);
 	assert_refusals("key_shared b a|key_shared b a");
-	/* That it answers says nothing of whose it is. */
+	/* That the key answers does not show whose it is. */
 	see("a", 7, true, false);
 	set_key(&world.records[0], 0);
 	world.records[0].stopped4 = world.records[0].stopped6 = true;
@@ -475,7 +475,8 @@ static void a_key_that_nobody_proved_is_one_peer(void **state)
 	assert_int_equal(key_of("a"), 0);
 }
 
-/* One peer for all who claim the key: the one that was a peer already, else one that can be. */
+/* All nodes that claim a key share one peer: the node that already was a peer, or else one that
+ * can be a peer. */
 static void the_peer_of_a_shared_key(void **state)
 {
 	(void)state;
@@ -505,16 +506,16 @@ static void keys_are_rotated_and_nodes_made_anew(void **state)
 	prove("b", 2);
 	set_key(&world.records[0], 11);
 	set_ranges(&world.records[1], "10.0.1.5,10.0.2.0/24");
-	review(); /* before the new key has answered: the range is a's all the same */
+	review(); /* the new key has not answered yet, but the range is still a's */
 	assert_int_equal(key_of("a"), 11);
 	assert_admitted("a", "10.0.1.0/24");
 	assert_admitted("b", "10.0.2.0/24");
 	see("a", 11, true, false);
-	/* The old one is free. */
+	/* The old key is free. */
 	set_key(&world.records[1], 1);
 	review();
 	assert_int_equal(key_of("b"), 1);
-	/* Two that exchange their keys are not believed. */
+	/* Two nodes that exchange their keys are not believed. */
 	see("b", 1, true, false);
 	set_key(&world.records[0], 1);
 	set_key(&world.records[1], 11);
@@ -531,7 +532,8 @@ static void count_key(void *context, enum registry_family family, const uint8_t 
 	n[key[0]]++;
 }
 
-/* Who holds what another one claims is asked whether it is still there; who answers is not. */
+/* A node that holds what another node claims is checked: does it still answer? If we know that it
+ * does, it is not checked. */
 static void who_is_contradicted_is_asked(void **state)
 {
 	unsigned int asked[256] = {0};
@@ -555,7 +557,7 @@ static void who_is_contradicted_is_asked(void **state)
 	assert_int_equal(asked[2], 0);
 }
 
-/* It was silent for long, but is back before anybody took over. */
+/* A node that was silent for long, but is back before another took its range over, keeps it. */
 static void who_is_back_keeps_its_range(void **state)
 {
 	(void)state;
@@ -574,7 +576,7 @@ static void who_is_back_keeps_its_range(void **state)
 	assert_admitted("b", "");
 }
 
-/* A node was renamed, with a new key; its old record is still there, and its device is not. */
+/* A node was renamed and has a new key. Its old record still exists, its old device does not. */
 static void a_renamed_node_takes_over(void **state)
 {
 	(void)state;
@@ -598,12 +600,12 @@ static void a_renamed_node_takes_over(void **state)
 	review();
 	assert_admitted("new", "10.0.1.0/24");
 	assert_admitted("a", "");
-	/* Who is back late has to wait, too. */
+	/* A node that comes back too late has to wait as well. */
 	see("new", 5, true, false);
 	see("a", 1, true, false);
 	review();
 	assert_admitted("new", "10.0.1.0/24");
-	/* Without anybody who answers, it would have stayed where it was. */
+	/* If no claimant answers, the range stays where it was. */
 	now += 10 * REGISTRY_SILENCE_S;
 	see("new", 5, false, true);
 	now += REGISTRY_SILENCE_S;
@@ -611,7 +613,7 @@ static void a_renamed_node_takes_over(void **state)
 	see("new", 5, false, true);
 	review();
 	assert_admitted("new", "10.0.1.0/24");
-	/* The record goes: what it had is free at once. */
+	/* When the record is deleted, its range is free at once. */
 	world_fini(&world);
 	add(&world, "a", "172.18.0.2", 1, "10.0.1.0/24");
 	add(&world, "me", "172.18.0.1", 0, "10.7.0.0/24");
@@ -633,17 +635,17 @@ static void a_key_that_vanishes_is_held(void **state)
 	review();
 	assert_int_equal(key_of("a"), 1);
 	assert_refusals("key_missing a");
-	/* Idle is not silent. */
+	/* An idle node is not silent. */
 	see("a", 1, false, false);
 	assert_false(registry_needs_review(registry));
 	review();
 	assert_int_equal(key_of("a"), 1);
-	/* It answers no more: then it has none. */
+	/* When it no longer answers, it has no key. */
 	see("a", 1, false, true);
 	assert_true(registry_needs_review(registry));
 	review();
 	assert_int_equal(key_of("a"), 0);
-	/* But not while its condition says that it encrypts. */
+	/* But it keeps the key while its condition says that it encrypts. */
 	set_key(a, 1);
 	prove("a", 1);
 	set_key(a, 0);
@@ -693,8 +695,8 @@ static void host_encryption_is_for_the_nodes_own_address(void **state)
 	assert_false(node("me")->host_refused[0]);
 }
 
-/* Both prove an address in turn: it is the first one's, whatever else that one changes, until it falls
- * silent. */
+/* Two nodes prove an address, one after the other. It stays the first one's, whatever else that
+ * node changes, until it is silent. */
 static void who_had_an_address_first_keeps_it(void **state)
 {
 	(void)state;
@@ -740,7 +742,7 @@ static void what_was_proved_outlives_us(void **state)
 	assert_int_equal(registry_save(registry), 0);
 	assert_int_equal(stat(file, &first), 0);
 	assert_int_equal(first.st_mode & 0777, 0600);
-	/* Nothing is new: nothing is written, which would be another file. */
+	/* Without news, no file is written (it would be a new inode). */
 	review();
 	assert_int_equal(registry_save(registry), 0);
 	assert_int_equal(stat(file, &second), 0);
@@ -756,7 +758,7 @@ static void what_was_proved_outlives_us(void **state)
 	set_key(&world.records[1], 0);
 	review();
 	assert_int_equal(key_of("b"), 2);
-	/* A node that went has proved nothing any more. */
+	/* What a deleted node had proved is forgotten. */
 	world_fini(&world);
 	add(&world, "a", "172.18.0.2", 1, "10.0.1.0/24");
 	add(&world, "me", "172.18.0.1", 0, "10.7.0.0/24");
@@ -770,7 +772,7 @@ static void what_was_proved_outlives_us(void **state)
 	add(&world, "me", "172.18.0.1", 0, "10.7.0.0/24");
 	review();
 	assert_contested("10.0.2.0/24 closed 10.0.2.0/24 closed");
-	/* Nonsense in it is no reason not to start, and proves nothing. */
+	/* A file with errors does not prevent the start, and proves nothing. */
 	registry_free(registry);
 	f = fopen(file, "w");
 	fputs("[{\"name\":\"b\",\"podCIDRs\":[\"10.0.2.0/24\"]},{\"name\":\"b\"}]", f);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Which addresses strict mode takes for those of remote pods, as routes and as intervals. */
+/* Which addresses strict mode considers those of remote pods, as routes and as intervals. */
 #include <arpa/inet.h>
 #include <stdio.h>
 #include <sys/socket.h>
@@ -9,7 +9,7 @@
 
 #define MAX_NODES 8
 
-/* The cluster that a test describes, seen by node "a". */
+/* The cluster that a test describes, as node "a" sees it. */
 static struct settings settings;
 static struct node_record records[MAX_NODES];
 static const struct node_record *nodes[MAX_NODES];
@@ -34,7 +34,7 @@ static int teardown(void **state)
 	return 0;
 }
 
-/* `text`: comma between. */
+/* `text`: ranges, separated by commas. Returns their number. */
 static size_t parse(const char *text, struct cidr *out)
 {
 	char *copy = strdup(text), *at = copy, *one;
@@ -52,7 +52,7 @@ static void strict(const char *ranges)
 	settings.strict_cidrs.n = parse(ranges, settings.strict_cidrs.all);
 }
 
-/* In the order of names. */
+/* Adds a node; call it in the order of names. */
 static void node(const char *name, const char *address, const char *ranges)
 {
 	struct node_record *r = &records[n_nodes];
@@ -98,7 +98,7 @@ static struct tagged_ranges collect(void)
 	return m;
 }
 
-/* "10.0.0.0/8 -10.1.0.0/16": what is unreachable, and with - what is not. */
+/* `wanted`: "10.0.0.0/8 -10.1.0.0/16": unreachable ranges, and with - those that are not. */
 static void assert_routes(const char *wanted)
 {
 	char text[1024] = "", range[CIDR_TEXT];
@@ -142,7 +142,7 @@ static void all_but_our_own(void **state)
 				   "fd00:10:244:2::-fd00:10:244:ffff:ffff:ffff:ffff:ffff");
 }
 
-/* What others publish needs no strict range, nor a key. */
+/* A range that another node publishes counts without a strict range and without a key. */
 static void published_ranges_count(void **state)
 {
 	(void)state;
@@ -154,7 +154,8 @@ static void published_ranges_count(void **state)
 	assert_intervals(AF_INET6, "");
 }
 
-/* An address of our block that lives elsewhere is remote, one of theirs that lives here is not. */
+/* An address of our block that is used on another node is remote; one of another node's block that
+ * is used here is not. */
 static void the_most_specific_decides(void **state)
 {
 	(void)state;
@@ -177,20 +178,20 @@ static void nodes_within_the_ranges(void **state)
 	assert_routes("10.0.0.0/16 -10.0.0.1 -10.0.0.2 -10.0.1.0/28 -10.0.3.1");
 	assert_intervals(AF_INET, "10.0.0.0-10.0.0.0 10.0.0.3-10.0.0.255 10.0.1.16-10.0.3.0 "
 				  "10.0.3.2-10.0.255.255");
-	/* In IPv6 likewise. */
+	/* The same in IPv6. */
 	strict("10.0.0.0/16,fd00::/32");
 	assert_int_equal(cidr_parse_address("fd00:0:7::1", &records[1].address6), 0);
 	assert_routes("10.0.0.0/16 -10.0.0.1 -10.0.0.2 -10.0.1.0/28 -10.0.3.1 fd00::/32 "
 		      "-fd00:0:7::1");
 	strict("10.0.0.0/16");
-	/* Host encryption makes no pods of them. */
+	/* With host encryption, nodes are still not pods. */
 	settings.host_encryption = true;
 	for (size_t i = 0; i < n_nodes; i++)
 		memset(records[i].key4, (int)i + 1, sizeof(records[i].key4));
 	assert_routes("10.0.0.0/16 -10.0.0.1 -10.0.0.2 -10.0.1.0/28 -10.0.3.1");
 }
 
-/* A strict range may be just our own: nobody is cut off by that. */
+/* A strict range may be equal to our own range: that does not cut our pods off. */
 static void of_two_that_are_the_same_ours_counts(void **state)
 {
 	struct tagged_ranges m = {NULL, 0, 0};
@@ -209,7 +210,7 @@ static void of_two_that_are_the_same_ours_counts(void **state)
 	tagged_ranges_fini(&m);
 }
 
-/* Who says that he lives at a pod's address opens nothing. */
+/* A node that claims a pod's address as its own opens no range. */
 static void a_node_opens_nobody_elses_range(void **state)
 {
 	(void)state;
@@ -217,7 +218,7 @@ static void a_node_opens_nobody_elses_range(void **state)
 	node("b", "172.18.0.3", "10.244.2.0/26");
 	node("evil", "10.244.2.7", "10.244.9.0/26");
 	assert_routes("10.244.2.0/26 10.244.9.0/26");
-	node("evil2", "10.244.2.8", "10.244.2.8"); /* nor by a range that is nothing but it */
+	node("evil2", "10.244.2.8", "10.244.2.8"); /* nor with a range of only that address */
 	assert_routes("10.244.2.0/26 10.244.9.0/26");
 }
 
@@ -236,7 +237,7 @@ static void the_ends_of_the_address_space(void **state)
 	assert_intervals(AF_INET6, "::-fffe:ffff:ffff:ffff:ffff:ffff:ffff:ffff");
 }
 
-/* Both forms say the same of each address as a search for the longest prefix does. */
+/* For each address, both forms agree with a search for the longest prefix. */
 static bool longest_says_remote(const struct tagged_ranges *m, const struct cidr *address)
 {
 	const struct tagged_range *best = NULL;
@@ -293,7 +294,7 @@ static void both_forms_agree(void **state)
 	}
 }
 
-/* What did not stand against a node's address does not cut that node off. */
+/* A closed range does not cut off a node whose address is in it. */
 static void a_closed_range_spares_nodes(void **state)
 {
 	(void)state;

@@ -2,7 +2,7 @@
 #include "check.h"
 #include "protocol/replay.h"
 
-/* RFC 6479 spends one word of the bitmap on never clearing inside the window. */
+/* RFC 6479 uses one word of the bitmap so that it never has to clear bits inside the window. */
 #define WINDOW (REPLAY_WINDOW - REPLAY_WORD_BITS)
 
 static void edges(void **state)
@@ -53,7 +53,7 @@ static void the_end_of_counters(void **state)
 	assert_true(replay_accept(&r, REJECT_AFTER_MESSAGES - 2));
 }
 
-/* A window of which every counter is remembered. */
+/* A simple model that remembers each counter. */
 #define SPAN 60000
 
 static void against_a_model(void **state)

@@ -5,7 +5,7 @@
 
 #define WINDOW (5 * NSEC_PER_MSEC)
 
-/* Goes on for so many windows with so many packets of one size in each. */
+/* Runs so many windows, with so many packets of this size in each; returns the decision. */
 static bool go_on(struct scheduling *p, unsigned int windows, uint64_t packets, uint64_t size)
 {
 	static uint64_t now, all_packets, all_bytes;
@@ -40,14 +40,14 @@ static void within_a_window(void **state)
 
 	(void)state;
 	assert_true(scheduling_many_small_packets(&p, WINDOW, 1000, 64000));
-	/* Nothing is decided before it is over. */
+	/* There is no new decision before the window ends. */
 	assert_true(scheduling_many_small_packets(&p, 2 * WINDOW - 1, 1000, 64000));
 	assert_false(scheduling_many_small_packets(&p, 2 * WINDOW, 1000, 64000));
 	assert_false(scheduling_many_small_packets(&p, 3 * WINDOW - 1, 9000, 640000));
 	assert_true(scheduling_many_small_packets(&p, 3 * WINDOW, 9000, 640000));
 }
 
-/* A second of sleep, then a packet: whatever a moment may have held, it was little in all. */
+/* A second of sleep, then packets: on average over that time, they were few. */
 static void after_a_sleep(void **state)
 {
 	struct scheduling p = {0};

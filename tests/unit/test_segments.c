@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Cutting and joining, against what the kernel's GSO and GRO are documented to do. */
+/* Cutting and joining, compared with what the kernel's GSO and GRO are documented to do. */
 #include <errno.h>
 
 #include "packet/cut.h"
@@ -28,7 +28,7 @@ static void segments_free(struct segments *s)
 	s->n = 0;
 }
 
-/* Memory split at random places, in pieces of their own. */
+/* Copies memory to separate pieces, split at random places; returns the number of pieces. */
 static size_t split(struct iovec *frames, size_t max, const uint8_t *data, size_t len,
 		    uint64_t *random)
 {
@@ -38,7 +38,7 @@ static size_t split(struct iovec *frames, size_t max, const uint8_t *data, size_
 		size_t part = n + 1 == max || draw(random) % 8 == 0 ? len : 1 + draw(random) % len;
 
 		if (draw(random) % 3 == 0 && len > 60 && n + 1 < max)
-			part = 1 + draw(random) % 60; /* inside the headers, too */
+			part = 1 + draw(random) % 60; /* also inside the headers */
 		frames[n].iov_base = malloc(part);
 		frames[n].iov_len = part;
 		memcpy(frames[n].iov_base, data, part);
@@ -145,8 +145,8 @@ static void single_packets(void **state)
 	}
 }
 
-/* A pod's own VXLAN: of the packet inside, the checksum is to be finished; the outer one is not
- * touched. */
+/* A pod's own VXLAN: the checksum of the inner packet is finished; the outer checksum does not
+ * change. */
 static void checksum_of_a_packet_in_the_packet(void **state)
 {
 	uint64_t random = 29;
@@ -171,7 +171,7 @@ static void checksum_of_a_packet_in_the_packet(void **state)
 		memcpy(data + at, packet, len - at);
 		memcpy(want, data, len);
 		set_transport_checksum(want + at, &inner, false);
-		/* Zero is no sum of UDP's, and no sum of TCP's that the kernel leaves. */
+		/* A UDP checksum is never zero, and neither is a TCP checksum from the kernel. */
 		if (inner.protocol == IPPROTO_TCP && !get16(checksum_field(want + at, &inner)))
 			put16(checksum_field(want + at, &inner), 0xffff);
 		hint.checksum_start = (uint16_t)(at + l4_of(&inner));
@@ -181,7 +181,7 @@ static void checksum_of_a_packet_in_the_packet(void **state)
 		assert_int_equal(got.len[0], len);
 		assert_memory_equal(got.data[0], want, len);
 		segments_free(&got);
-		/* GRE is no transport of ours, and still has such a packet in it. */
+		/* We do not parse GRE, but such a packet may be inside. */
 		data[outer.version == 4 ? 9 : 6] = 47;
 		assert_int_equal(cut_all(&got, data, len, hint, &random), 0);
 		segments_free(&got);
@@ -279,7 +279,7 @@ static void add_copy(struct segments *s, const uint8_t *data, size_t len)
 	s->len[s->n++] = len;
 }
 
-/* What a flow's packets are, one after the other, after everything that was joined is cut again. */
+/* After all joined packets are cut again, each flow has the same packets in the same order. */
 static void same_packets_flow_by_flow(const struct segments *before, const struct segments *after)
 {
 	bool used[MAX_SEGMENTS] = {false};
@@ -288,7 +288,7 @@ static void same_packets_flow_by_flow(const struct segments *before, const struc
 	for (size_t i = 0; i < before->n; i++) {
 		size_t k = 0;
 
-		/* The first one not yet seen with the same ports must be this very packet. */
+		/* The first unused packet with the same ports must be equal to this one. */
 		const uint32_t l4 =
 			before->data[i][0] >> 4 == 4 ? (before->data[i][0] & 15) * 4u : 40;
 
@@ -322,7 +322,7 @@ static void joins_and_cuts_back(void **state)
 			flows[f].options = 0;
 			flows[f].port = (uint16_t)(80 + f);
 			flows[f].payload = 100 + draw(&random) % 1300;
-			/* With one id for all, cutting counts them up: only DF lets that pass. */
+			/* All have one id, but cutting counts ids up. Only DF allows that. */
 		}
 		while (in.n < 60) {
 			struct shape *s = &flows[draw(&random) % n_flows], now = *s;
@@ -381,12 +381,13 @@ static void joins_and_cuts_back(void **state)
 		segments_free(&copy);
 		segments_free(&back);
 	}
-	/* The test would prove nothing if nothing were joined. */
+	/* The test is worth something only if packets were joined. */
 	assert_true(joined_total * 2 < packets_total);
 	join_free(j);
 }
 
-/* A run of n TCP segments in order; then `change` is done to the one in the middle. */
+/* Joins n TCP segments, of which the middle one is changed by `change` or `damage`; returns the
+ * number of results. */
 static size_t results_after(struct join *j, size_t n, void (*change)(struct shape *s),
 			    void (*damage)(uint8_t *data, size_t len))
 {
@@ -471,7 +472,7 @@ static void what_ends_a_run(void **state)
 	join_free(j);
 }
 
-/* The sender signed each packet: made into one, or one changed, the receiver refuses them. */
+/* The sender has signed each packet, so the receiver would refuse joined or changed ones. */
 static void what_is_signed_is_not_joined(void **state)
 {
 	struct shape s = {.version = 6,
@@ -503,7 +504,7 @@ static void what_is_signed_is_not_joined(void **state)
 	join_free(j);
 }
 
-/* Both ways: cut and join leave it alone, and nothing of its flow passes it. */
+/* Cut and join do not change such a packet, and no packet of its flow overtakes it. */
 static void what_cannot_be_understood_is_carried(void **state)
 {
 	struct shape s = {.version = 4, .protocol = IPPROTO_TCP, .payload = 500, .flags = ACK};

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What two threads share of a session: times that one read before the other wrote, which keypair
- * sends while the owner puts them in their places, where the peer is while the source is forgotten.
+ * The parts of a session that two threads share: times that one thread read before the other wrote,
+ * the sending keypair while the owner moves keypairs to their places, and the peer's endpoint while
+ * its source is forgotten.
  */
 #include <pthread.h>
 #include <signal.h>
@@ -12,7 +13,7 @@
 #include "protocol/ratelimiter.h"
 
 #define T0    (1000 * NSEC_PER_SEC)
-#define EARLY (T0 - 300000) /* read 0.3 ms before, used after */
+#define EARLY (T0 - 300000) /* a time that was read 0.3 ms before T0 and is used after it */
 
 static void nothing_is_older_than_time(void **state)
 {
@@ -35,7 +36,8 @@ static void a_time_read_too_early_starts_no_second_handshake(void **state)
 	assert_non_null(p->pending);
 	index = p->pending->index;
 	protocol_initiate(p, EARLY, HANDSHAKE_STARTED_TRAFFIC);
-	/* The peer answers the first of two, and only the last one's answer would be taken. */
+	/* With two initiations, the peer would answer the first, and we would accept only a
+	 * response to the second. */
 	assert_int_equal(p->pending->index, index);
 	assert_int_equal(f->device.handshakes[HANDSHAKE_STARTED_OWNER], 1);
 	assert_int_equal(f->device.handshakes[HANDSHAKE_STARTED_TRAFFIC], 0);
@@ -72,7 +74,7 @@ static void a_source_has_its_tokens_whoever_read_the_time(void **state)
 	(void)state;
 	for (int i = 0; i < 20; i++)
 		allowed += ratelimiter_allow(r, (const struct sockaddr *)&from, i % 2 ? EARLY : T0);
-	assert_int_equal(allowed, 5); /* a burst, and no more by going back in time */
+	assert_int_equal(allowed, 5); /* a burst; going back in time allows no more */
 	ratelimiter_free(r);
 }
 
@@ -96,7 +98,7 @@ static void a_cookie_holds_for_who_read_the_time_before_it_came(void **state)
 			 COOKIE_MAC2_VALID);
 }
 
-/* --- who sends (whitepaper 6.3) --- */
+/* --- which keypair sends (whitepaper 6.3) --- */
 
 static void the_first_message_makes_a_responder_send_with_it(void **state)
 {
@@ -106,7 +108,7 @@ static void the_first_message_makes_a_responder_send_with_it(void **state)
 
 	assert_ptr_equal(remote_sending_keypair(r), old);
 	assert_true(keypair_confirm(fresh));
-	/* Before the owner has heard of it. */
+	/* Before the owner knows of it. */
 	assert_ptr_equal(remote_sending_keypair(r), fresh);
 	assert_false(keypair_confirm(fresh));
 	assert_true(keypair_report(fresh));
@@ -138,7 +140,7 @@ static void an_initiators_keypair_needs_no_message(void **state)
 	assert_false(keypair_report(k));
 }
 
-/* Another handshake ends between the first message and the owner's hearing of it. */
+/* Another handshake ends after the first message, but before the owner learns of that message. */
 static void a_confirmed_keypair_is_not_lost_to_the_next_handshake(void **state)
 {
 	for (int initiator = 0; initiator < 2; initiator++) {
@@ -150,7 +152,7 @@ static void a_confirmed_keypair_is_not_lost_to_the_next_handshake(void **state)
 		newest = install(f, initiator);
 		assert_ptr_equal(remote_sending_keypair(r), initiator ? newest : fresh);
 		assert_null(datapath_keypair_find(&f->datapath, old->local_index));
-		/* The event comes late, and is about one that has its place. */
+		/* The event comes late, when its keypair already has its place. */
 		assert_true(session_confirm(f->peer, fresh->local_index));
 		assert_ptr_equal(remote_sending_keypair(r), initiator ? newest : fresh);
 		session_clear(f->peer);
@@ -176,7 +178,7 @@ struct race {
 	uint64_t rounds, none;
 };
 
-/* A worker: the first message of whatever `next` there is comes in, and something is sent. */
+/* A worker: it receives the first message for the keypair `next`, if there is one, and sends. */
 static void *confirm_and_send(void *context)
 {
 	struct race *race = context;
@@ -189,7 +191,7 @@ static void *confirm_and_send(void *context)
 		if (next && keypair_confirm(next) && remote_sending_keypair(r) == NULL)
 			race->none++;
 		k = remote_sending_keypair(r);
-		/* The address sanitizer sees where it is freed already. */
+		/* AddressSanitizer finds it if the keypair is already freed. */
 		race->rounds += k ? k->initiator || keypair_confirmed(k) : 0;
 		rcu_quiescent_state();
 	}
@@ -260,7 +262,7 @@ static void forgetting_the_source_never_brings_an_old_address_back(void **state)
 	rcu_thread_offline();
 	pthread_join(other, NULL);
 	rcu_thread_online();
-	/* And once more with the peer heard elsewhere between the look and the change. */
+	/* Now the peer's endpoint changes between the read and the write. */
 	struct endpoint_box *known = rcu_dereference(r->destination.box);
 
 	e.to.v4.sin_addr.s_addr = 7;
@@ -269,7 +271,7 @@ static void forgetting_the_source_never_brings_an_old_address_back(void **state)
 	assert_true(destination_get(&r->destination, &seen));
 	assert_int_equal(seen.to.v4.sin_addr.s_addr, 7);
 	assert_int_equal(seen.from_ifindex, 1);
-	/* Where nobody else is at it, it is forgotten. */
+	/* Without another change, the source is forgotten. */
 	destination_set(&r->destination, &e);
 	destination_forget_source(&r->destination);
 	assert_true(destination_get(&r->destination, &seen));
@@ -290,7 +292,7 @@ static void *sleep_long(void *context)
 	struct race *race = context;
 
 	rcu_register_thread();
-	atomic_store(&race->stop, true); /* from here on it sleeps, or is about to */
+	atomic_store(&race->stop, true); /* it sleeps, or is about to sleep */
 	datapath_sleep(600 * NSEC_PER_SEC);
 	atomic_store(&race->stop, false);
 	rcu_unregister_thread();
@@ -308,7 +310,7 @@ static void who_sleeps_holds_up_nobody(void **state)
 	while (!atomic_load(&race.stop))
 		sched_yield();
 	synchronize_rcu();
-	/* It did not take the end of the sleep. */
+	/* The grace period did not have to wait for the end of the sleep. */
 	assert_true(atomic_load(&race.stop));
 	rcu_thread_offline();
 	while (atomic_load(&race.stop)) {
@@ -319,14 +321,14 @@ static void who_sleeps_holds_up_nobody(void **state)
 	rcu_thread_online();
 }
 
-/* A worker that is kept from running while it handles a batch. */
+/* A worker that is descheduled while it handles a batch. */
 static void *stay_online(void *context)
 {
 	struct race *race = context;
 	const uint64_t end = clock_now() + 30 * NSEC_PER_SEC;
 
 	rcu_register_thread();
-	atomic_store(&race->stop, true); /* from here on there is no grace period */
+	atomic_store(&race->stop, true); /* now no grace period can end */
 	while (atomic_load(&race->stop) && clock_now() < end)
 		usleep(1000);
 	atomic_store(&race->stop, false);
@@ -351,7 +353,7 @@ static void handshakes_wait_for_no_worker(void **state)
 	assert_int_not_equal(p->pending->index, first);
 	assert_null(peer_find_pending(&race.f->device, first));
 	peer_pending_end(p);
-	/* It was there all the time: nobody waited for it. */
+	/* The worker was online all the time, so nothing waited for it. */
 	assert_true(atomic_exchange(&race.stop, false));
 	rcu_thread_offline();
 	pthread_join(other, NULL);
@@ -381,6 +383,6 @@ int main(void)
 
 	if (sodium_init() < 0)
 		return 1;
-	alarm(60); /* a thread that waits for itself */
+	alarm(60); /* ends the test if a thread waits for itself */
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

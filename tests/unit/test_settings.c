@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Settings: defaults, every field's good and bad values, precedence, what stays when one is
- * refused. */
+/* Settings: defaults, valid and invalid values of each, precedence, and what stays in force when
+ * one is refused. */
 #include <errno.h>
 
 #include "check.h"
@@ -128,8 +128,7 @@ static void give_number(void **state, const struct setting *s, uint64_t number, 
 		assert_non_null(strstr(settings_refused(*state), s->name));
 }
 
-/* Whatever the table says that it may be, it may be, and nothing beyond. A number has to fit into its
- * member. */
+/* Each setting accepts the values in the table and no others. Its member can hold each number. */
 static void each_line_of_the_table_holds(void **state)
 {
 	for (const struct setting *s = settings_table; s < settings_table + SETTINGS_COUNT; s++) {
@@ -179,13 +178,13 @@ static void lists_are_taken_apart(void **state)
 	assert_int_equal(s->strict_cidrs.n, 2);
 	assert_int_equal(s->strict_cidrs.all[0].prefix_len, 8);
 	assert_int_equal(s->strict_cidrs.all[1].family, AF_INET6);
-	/* Said otherwise, it is the same. */
+	/* The same value in another form is no change. */
 	assert_false(give(*state, SETTINGS_CLUSTER, "podveilStrictCIDRs", "10.0.0.0/8,fd00::/8 "));
 	assert_true(give(*state, SETTINGS_NODE, "podveilStrictCIDRs", ""));
 	assert_int_equal(s->strict_cidrs.n, 0);
 	assert_true(give(*state, SETTINGS_NODE, NULL, NULL));
 	assert_int_equal(s->strict_cidrs.n, 2);
-	/* As many as there is room for, and one more. */
+	/* As many ranges as there is room for, and then one more. */
 	*many = 0;
 	for (size_t i = 0; i < SETTINGS_MAX_RANGES; i++)
 		strcat(many, i ? ",10.0.0.0/8" : "10.0.0.0/8");
@@ -234,7 +233,7 @@ static void the_last_valid_one_stays(void **state)
 	assert_int_equal(settings_get(*state)->port4, 1000);
 	assert_non_null(strstr(settings_refused(*state), "wireguardListeningPort"));
 	assert_non_null(strstr(settings_refused(*state), "1 to 65535"));
-	/* Others of the same document are taken. */
+	/* Other settings of the same document are accepted. */
 	settings_layer_begin(*state, SETTINGS_CLUSTER, "test");
 	settings_layer_set(*state, "wireguardListeningPort", "x");
 	settings_layer_set(*state, "wireguardMTU", "1400");

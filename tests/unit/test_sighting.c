@@ -8,7 +8,7 @@
 
 static const struct dissect_ports ports = {.wireguard = {51820, 51821}, .vxlan = 4789};
 
-/* Pieces of frames. Node 172.18.0.3 to .4, pod 10.244.1.2 to 10.244.2.2. */
+/* Parts of frames, from node 172.18.0.3 to .4, and from pod 10.244.1.2 to 10.244.2.2. */
 #define ETHERNET4                                                                                  \
 	"660000000001020304050607"                                                                 \
 	"0800"
@@ -96,14 +96,14 @@ static void messages(void **state)
 	s = read_hex(ETHERNET4 NODES("11", "0000") UDP("d431", "ca6d") MESSAGE("01"));
 	assert_true(s.wireguard);
 	assert_int_equal(s.message, 1);
-	/* On the port, but no message: a packet like any other. */
+	/* On WireGuard's port, but not a WireGuard message: a packet like any other. */
 	s = read_hex(ETHERNET4 NODES("11", "0000") UDP("ca6c", "ca6c") "47455420");
 	assert_false(s.wireguard);
 	assert_int_equal(s.n_layers, 1);
 	/* Another port. */
 	s = read_hex(ETHERNET4 NODES("11", "0000") UDP("0035", "d431") MESSAGE("04"));
 	assert_false(s.wireguard);
-	/* A pod that speaks WireGuard inside VXLAN is in plain all the same. */
+	/* A pod's own WireGuard message inside VXLAN still counts as plaintext. */
 	s = read_hex(ETHERNET4 NODES("11", "0000") UDP("d903", "12b5") VXLAN ETHERNET4 PODS("11")
 			     UDP("ca6c", "ca6c") MESSAGE("04"));
 	assert_false(s.wireguard);
@@ -119,7 +119,7 @@ static void ipv6_and_fragments(void **state)
 	assert_int_equal(s.n_layers, 1);
 	assert_string_equal(cidr_format(&s.layers[0].destination, true, text), "fd00:10:244:2::2");
 	assert_int_equal(s.layers[0].destination_port, 8080);
-	/* Behind a hop-by-hop header. */
+	/* After a hop-by-hop header. */
 	s = read_hex(ETHERNET6 PODS6("00") "0600000000000000" TCP_PORTS);
 	assert_int_equal(s.layers[0].protocol, IPPROTO_TCP);
 	assert_int_equal(s.layers[0].destination_port, 8080);
@@ -142,7 +142,7 @@ static void cut_off(void **state)
 	struct dissected_frame s;
 
 	(void)state;
-	/* However short: the layers that are whole, and no others. */
+	/* A frame that is cut off: only the complete layers are found. */
 	for (size_t n = 0; n <= len; n++) {
 		uint8_t *copy = malloc(n + 1);
 

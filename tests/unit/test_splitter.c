@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Objects out of streams: the same, however the stream is cut. */
+/* Objects from a stream: they are the same, however the stream is cut. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,7 +22,7 @@ static void on_object(void *context, const char *text, size_t len)
 	g->n++;
 }
 
-/* In pieces of this size. */
+/* Feeds the text in pieces of this size. */
 static int feed(struct splitter *s, const char *text, size_t piece)
 {
 	const size_t len = strlen(text);
@@ -111,7 +111,7 @@ static void what_is_no_json_is_refused(void **state)
 	}
 }
 
-/* Of a hostile size: the object is passed over, the ones around it are not. */
+/* An object that is too large is skipped; those before and after it are not. */
 static void too_large_an_object_is_passed_over(void **state)
 {
 	char *large = malloc(SPLITTER_MAX_BYTES + 1);
@@ -130,7 +130,7 @@ static void too_large_an_object_is_passed_over(void **state)
 	assert_int_equal(s.too_large, 1);
 	assert_string_equal(splitter_rest(&s), "{\"items\":[]}");
 	splitter_fini(&s);
-	/* What is around them has a bound, too. */
+	/* The text around the objects has a limit too. */
 	splitter_init(&s, "items", on_object, &g);
 	assert_int_equal(feed(&s, "{\"t\":\"", 100), 0);
 	assert_int_equal(feed(&s, large, 65536), -EFBIG);

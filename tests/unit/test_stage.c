@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Who keeps what, where packets wait for sessions. The AF_XDP socket below is a pair of counters. */
+/* The stage, where packets wait for sessions: which peer's packets stay, and which are dropped. In
+ * place of the AF_XDP socket there is a pair of counters. */
 #include <stdlib.h>
 
 #include "check.h"
@@ -48,7 +49,7 @@ static int end(void **state)
 {
 	struct fixture *f = *state;
 
-	/* No frame is lost, whatever was done. */
+	/* In each test, no frame is lost. */
 	assert_int_equal(f->frames_in, f->stage->frames + released);
 	free(f->stage);
 	free(f->peers);
@@ -56,7 +57,7 @@ static int end(void **state)
 	return 0;
 }
 
-/* Its number is its length. Returns how many went for it. */
+/* Adds a packet to the stage; its length is its number. Returns how many others were dropped. */
 static unsigned int hold(struct fixture *f, unsigned int peer, uint32_t frames, uint32_t number)
 {
 	const struct xsk_packet packet = {.length = number, .n_frames = frames};
@@ -81,7 +82,7 @@ static bool collect(void *context, const struct staged *p)
 	return true;
 }
 
-/* Those of one peer, in order; they are gone then. */
+/* Takes the packets of one peer out of the stage, in order. */
 static struct seen taken(struct fixture *f, uint32_t slot)
 {
 	struct seen s = {.slot = slot};
@@ -105,7 +106,7 @@ static void a_peer_keeps_its_newest(void **state)
 		assert_int_equal(s.numbers[i], 300 - MAX_STAGED_PACKETS + i);
 }
 
-/* Two peers that do not answer, and one that is about to. */
+/* Two peers do not answer; a third one will, and keeps its packets. */
 static void the_silent_keep_nobody_out(void **state)
 {
 	struct fixture *f = *state;
@@ -117,7 +118,7 @@ static void the_silent_keep_nobody_out(void **state)
 	}
 	for (uint32_t i = 0; i < 10; i++)
 		assert_int_equal(hold(f, 3, 1, i), 1);
-	/* They go on, and lose their own. */
+	/* The two continue, and lose only their own packets. */
 	for (uint32_t i = 0; i < 1000; i++) {
 		hold(f, 1, 1, 128 + i);
 		hold(f, 2, 1, 128 + i);
@@ -134,7 +135,7 @@ static void the_silent_keep_nobody_out(void **state)
 	assert_int_equal(f->stage->n, 0);
 }
 
-/* Superpackets: what runs out is frames, and who has most of them pays. */
+/* With superpackets, frames run out first: the peer with most frames loses packets. */
 static void frames_are_shared_too(void **state)
 {
 	struct fixture *f = *state;
@@ -151,7 +152,7 @@ static void frames_are_shared_too(void **state)
 	assert_int_equal(s.n, 1);
 	s = taken(f, 2);
 	assert_int_equal(s.n, 40);
-	/* More than there are: nobody else suffers. */
+	/* A packet with more frames than exist: no other peer loses anything. */
 	hold(f, 4, 1, 1);
 	taken(f, 1);
 	assert_int_equal(hold(f, 5, 101, 1), 1);
@@ -159,7 +160,8 @@ static void frames_are_shared_too(void **state)
 	assert_int_equal(f->peers[5].staged, 0);
 }
 
-/* Who adds one counts with it: of two that then have as many, the one whose oldest is older pays. */
+/* The new packet counts for its peer. If two peers then have the same number, the one with the
+ * oldest packet loses it. */
 static void who_adds_counts_what_it_adds(void **state)
 {
 	struct fixture *f = *state;
@@ -190,7 +192,7 @@ static void more_peers_than_places(void **state)
 	}
 }
 
-/* A slot's next user does not pay for the one before. */
+/* The next user of a slot is not charged for packets of the user before it. */
 static void removed_peers_are_not_counted(void **state)
 {
 	struct fixture *f = *state;
@@ -207,9 +209,9 @@ static void removed_peers_are_not_counted(void **state)
 	for (uint32_t i = 0; i < 200; i++)
 		hold(f, 10, 1, i);
 	assert_int_equal(f->stage->n, STAGE_MAX);
-	assert_int_equal(f->peers[9].staged, 100); /* nobody looks there any more */
+	assert_int_equal(f->peers[9].staged, 100); /* this count is no longer used */
 	assert_true(next->staged <= 100 && f->peers[10].staged <= MAX_STAGED_PACKETS);
-	/* Each packet is given back to whom it was counted for. */
+	/* Each packet is subtracted from the peer for which it was counted. */
 	stage_sweep(f->stage, collect, &(struct seen){.slot = 9});
 	assert_int_equal(next->staged, 0);
 	assert_int_equal(f->peers[9].staged, 100);
@@ -222,7 +224,7 @@ static bool check_epoch(void *context, const struct staged *p)
 	return true;
 }
 
-/* Who empties the stage of what came before it tells these by their epoch. */
+/* Packets have an epoch: it shows which of them came before the stage is emptied. */
 static void packets_know_when_they_came(void **state)
 {
 	struct fixture *f = *state;
@@ -234,7 +236,7 @@ static void packets_know_when_they_came(void **state)
 	}
 }
 
-/* Whatever comes: never more than there is, and each peer's count is what it has. */
+/* In any sequence, the limits hold, and each peer's count is the number of its packets. */
 static void any_sequence(void **state)
 {
 	struct fixture *f = *state;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Each rule of whitepaper section 6, with a clock of our own. */
+/* Each rule of whitepaper section 6, with simulated time. */
 #include "check.h"
 #include "protocol/timers.h"
 
@@ -12,8 +12,8 @@ static void up(struct timers *t)
 	timers_up(t, true);
 }
 
-/* Sleeps as the owner does, until `until`; returns all that was due meanwhile, and when it first
- * was. */
+/* Sleeps as the owner does, until `until`. Returns all that was due meanwhile; *first: when the
+ * first of it was due. */
 static unsigned int sleep_until(struct timers *t, uint64_t now, uint64_t until, uint64_t *first)
 {
 	unsigned int due = 0;
@@ -53,7 +53,7 @@ static void unanswered_data_starts_a_handshake(void **state)
 	assert_int_equal(sleep_until(&t, T0, T0 + 15 * S - 1, NULL), 0);
 	assert_int_equal(sleep_until(&t, T0, T0 + 16 * S, &when), TIMERS_SEND_INITIATION);
 	assert_in_range(when, T0 + 15 * S, T0 + 15 * S + REKEY_TIMEOUT_JITTER);
-	/* Once: it is up to the retransmission now. */
+	/* Only once: from now on, retransmission does it. */
 	assert_int_equal(timers_due(&t, when + 60 * S), 0);
 }
 
@@ -67,7 +67,7 @@ static void an_answer_calls_it_off(void **state)
 	timers_message_sent(&t, true, T0 + 5 * S);
 	timers_message_received(&t, false, T0 + 6 * S);
 	assert_int_equal(sleep_until(&t, T0 + 6 * S, T0 + 60 * S, NULL), 0);
-	/* The wait counts from the first message without an answer. */
+	/* The time counts from the first message without an answer. */
 	timers_message_sent(&t, true, T0 + 60 * S);
 	timers_message_sent(&t, true, T0 + 70 * S);
 	assert_int_equal(sleep_until(&t, T0 + 60 * S, T0 + 76 * S, NULL), TIMERS_SEND_INITIATION);
@@ -93,7 +93,7 @@ static void data_received_is_acknowledged(void **state)
 	assert_true(timers_message_received(&t, true, T0));
 	assert_int_equal(sleep_until(&t, T0, T0 + 60 * S, &when), TIMERS_SEND_KEEPALIVE);
 	assert_int_equal(when, T0 + KEEPALIVE_TIMEOUT);
-	/* A keepalive received is not: they would go on for ever. */
+	/* A received keepalive is not answered, or keepalives would never end. */
 	assert_false(timers_message_received(&t, false, T0 + 61 * S));
 	assert_int_equal(timers_next(&t, T0 + 61 * S), TIMERS_NEVER);
 }
@@ -135,7 +135,7 @@ static void more_data_while_one_is_due_makes_another(void **state)
 	timers_message_received(&t, true, T0);
 	timers_message_received(&t, true, T0 + 9 * S);
 	assert_int_equal(timers_due(&t, T0 + 10 * S), TIMERS_SEND_KEEPALIVE);
-	/* Nothing could be sent: the next is due as long after. */
+	/* If nothing could be sent, the next one is due after the same time. */
 	assert_int_equal(timers_due(&t, T0 + 20 * S - 1), 0);
 	assert_int_equal(timers_due(&t, T0 + 20 * S), TIMERS_SEND_KEEPALIVE);
 	assert_int_equal(timers_due(&t, T0 + 60 * S), 0);
@@ -165,7 +165,7 @@ static void initiations_are_repeated_for_ninety_seconds(void **state)
 	}
 	assert_int_equal(repeated, 18);
 	assert_in_range(now - T0, 90 * S, 19 * (REKEY_TIMEOUT + REKEY_TIMEOUT_JITTER));
-	/* What the attempts left behind goes in the end. */
+	/* In the end, all that the attempts left is wiped. */
 	assert_int_equal(sleep_until(&t, now, now + 541 * S, NULL), TIMERS_ZERO_KEYS);
 }
 
@@ -191,7 +191,7 @@ static void keys_go_after_540_seconds(void **state)
 	(void)state;
 	up(&t);
 	timers_session_derived(&t, T0);
-	timers_session_derived(&t, T0 + 100 * S); /* a newer session puts it off */
+	timers_session_derived(&t, T0 + 100 * S); /* a newer session delays it */
 	assert_int_equal(sleep_until(&t, T0, T0 + 1000 * S, &when), TIMERS_ZERO_KEYS);
 	assert_int_equal(when, T0 + 640 * S);
 }
@@ -207,7 +207,7 @@ static void persistent_keepalive(void **state)
 	assert_int_equal(timers_due(&t, T0), TIMERS_SEND_KEEPALIVE); /* at once */
 	assert_int_equal(sleep_until(&t, T0, T0 + 25 * S, &when), TIMERS_SEND_KEEPALIVE);
 	assert_int_equal(when, T0 + 25 * S);
-	/* Any traffic, either way, puts it off. */
+	/* Any traffic, in either direction, delays it. */
 	timers_message_received(&t, false, T0 + 40 * S);
 	assert_int_equal(timers_due(&t, T0 + 64 * S), 0);
 	assert_int_equal(timers_due(&t, T0 + 65 * S), TIMERS_SEND_KEEPALIVE);
@@ -231,8 +231,8 @@ static void nothing_is_due_while_down(void **state)
 	assert_int_equal(timers_due(&t, T0 + 2000 * S), 0);
 }
 
-/* Whatever workers report while the owner sleeps by timers_next(): nothing is done more than a
- * moment late, and reports do not wake the owner more than a few times a minute. */
+/* Workers report events while the owner sleeps until timers_next(). Nothing is done more than a
+ * moment late, and reports wake the owner at most a few times per minute. */
 static void no_wake_up_is_lost_or_wasted(void **state)
 {
 	uint64_t random = 42, now = T0, wake = TIMERS_NEVER;

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Whose session counts, after a tunnel was switched off and on again. */
+/* Which sessions count as new after a tunnel was switched off and on again. */
 #include "check.h"
 #include "device/device.h"
 #include "tunnel/tunnel_peers.h"
 
 #define NONE UINT64_MAX
 
-/* What a device says: so many sessions since the peer was made, the last one so old, by a clock that
- * shows this. */
+/* A device's report: the number of sessions since the peer was made, the age of the last one, and
+ * the time of the clock. */
 static bool see(struct tunnel_peer *m, uint64_t sessions, uint64_t age_ns, int64_t clock_s)
 {
 	const struct peer_view v = {
@@ -44,7 +44,7 @@ static void whatever_the_clock_shows(void **state)
 
 	(void)state;
 	see(&m, 1, 5, 1000);
-	/* Set back by somebody, it is an old session's no less; set forward, no more. */
+	/* A clock that is set back or forward does not make an old session look new. */
 	tunnel_peer_require_new_session(&m);
 	see(&m, 2, 0, 10);
 	assert_true(tunnel_peer_has_fresh_session(&m));
@@ -75,7 +75,7 @@ static void in_vain_is_in_vain_until_a_session_stands(void **state)
 	v.attempts = 0; /* it begins once more */
 	assert_false(tunnel_peer_observe(&m, &v));
 	assert_true(m.unanswered);
-	v.sessions = 1; /* and the clock shows what it did: it may have been set back */
+	v.sessions = 1; /* last_handshake is unchanged: the clock may have been set back */
 	assert_true(tunnel_peer_observe(&m, &v));
 	assert_false(m.unanswered);
 }

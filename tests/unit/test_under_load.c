@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What of a flood is computed with (whitepaper 5.3), and that it is nobody else's delay. */
+/* How many messages of a flood are computed (whitepaper 5.3), and that it delays no other peer. */
 #include "bare_device.h"
 #include "device/gate.h"
 #include "protocol/admission.h"
@@ -38,7 +38,7 @@ static void initiation(struct bare_device *f, uint8_t host, bool with_cookie,
 	memcpy(e->bytes, &m, sizeof(m));
 }
 
-/* Twenty a second come in addition to a burst, however long it took. */
+/* The most that may be computed since `begin`: a burst, and PER_SECOND for the time that passed. */
 static uint64_t share(uint64_t begin)
 {
 	return BURST + (clock_now() - begin) * PER_SECOND / NSEC_PER_SEC + 1;
@@ -92,7 +92,7 @@ static void a_flood_without_cookies_is_nobody_elses_delay(void **state)
 		protocol_receive(&f->device, &e, true, gate);
 	of_flood = computed(f);
 	assert_in_range(of_flood, BURST, share(begin));
-	/* Somebody who has no cookie either, and would have one 5 s later. */
+	/* Another sender without a cookie; it would get its cookie only 5 s later. */
 	initiation(f, 2, false, &e);
 	protocol_receive(&f->device, &e, true, gate);
 	assert_int_equal(computed(f), of_flood + 1);
@@ -111,7 +111,7 @@ static void what_leads_to_nothing_is_load(void **state)
 	assert_false(gate_under_load(gate));
 	while (!gate_under_load(gate)) {
 		protocol_receive(&f->device, &e, false, gate);
-		/* On a machine that does no more than this, it is no load. */
+		/* A machine so slow that this rate is no load: the test proves nothing there. */
 		if (++n > 4 * WASTE_BURST &&
 		    n < (clock_now() - begin) * 2 * WASTE_PER_SECOND / NSEC_PER_SEC)
 			skip();
@@ -121,7 +121,7 @@ static void what_leads_to_nothing_is_load(void **state)
 	gate_free(gate);
 }
 
-/* --- the same in times of our own --- */
+/* --- the same with simulated time --- */
 
 static void address(struct sockaddr_in *a, uint32_t host)
 {
@@ -139,11 +139,11 @@ static void load_has_two_reasons_and_an_end(void **state)
 	assert_true(admission_under_load(a, 0, now + LOAD_HYSTERESIS - 1));
 	now += LOAD_HYSTERESIS;
 	assert_false(admission_under_load(a, 0, now));
-	/* As many as are no load, for ten seconds. */
+	/* Ten seconds at the highest rate that is no load. */
 	for (unsigned int i = 0; i < 10 * WASTE_PER_SECOND; i++)
 		admission_wasted(a, now += NSEC_PER_SEC / WASTE_PER_SECOND);
 	assert_false(admission_under_load(a, 0, now));
-	/* Twice as many. */
+	/* Twice that rate. */
 	for (unsigned int i = 0; i < 2 * WASTE_BURST + 2; i++)
 		admission_wasted(a, now += NSEC_PER_SEC / WASTE_PER_SECOND / 2);
 	assert_true(admission_under_load(a, 0, now));
@@ -158,13 +158,13 @@ static void forged_addresses_have_one_share(void **state)
 	unsigned int passed = 0;
 
 	(void)state;
-	/* 100,000 a second, each from an address of its own. */
+	/* 100,000 messages in a second, each from another address. */
 	for (uint32_t i = 0; i < 100000; i++) {
 		address(&source, i);
 		passed += admission_unproven(a, (struct sockaddr *)&source, T0 + i * 10000);
 	}
 	assert_in_range(passed, UNPROVEN_BURST, UNPROVEN_BURST + UNPROVEN_PER_SECOND);
-	/* Whoever has shown where it is does not feel it. */
+	/* A sender that has proved its address is not affected. */
 	assert_true(admission_proven(a, (struct sockaddr *)&source, T0 + NSEC_PER_SEC));
 	admission_free(a);
 }

@@ -65,7 +65,7 @@ static void nothing(void **state)
 	device_config_fini(&c);
 }
 
-/* Bad line, and which one it is. */
+/* Requests with an invalid line are refused, and the number of the line is reported. */
 static void refused(void **state)
 {
 	static const struct {
@@ -82,7 +82,7 @@ static void refused(void **state)
 		{"replace_peers=false", 1},
 		{"private_key=" KEY "00", 1},
 		{"private_key=g85996fecc9c7f1fc6d2572a76eda11d59bcd20be8e543b15ce4bd85a8e75a33", 1},
-		{"allowed_ip=10.0.0.0/8", 1}, /* of no peer */
+		{"allowed_ip=10.0.0.0/8", 1}, /* without a peer */
 		{"public_key=12", 1},
 		{"public_key=" KEY "\nlisten_port=1", 2},
 		{"public_key=" KEY "\nallowed_ip=10.0.0.0", 2},

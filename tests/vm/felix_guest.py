@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Runs on another kernel, which has WireGuard: two nodes with the real Felix, and Podveil beside it and after it. The API
-server is outside, at 172.18.0.1; argv[1] is the file that says how to reach it."""
+"""Runs in an emulated machine whose kernel has WireGuard: two nodes with the real Felix, and Podveil beside it and after it.
+The API server is outside, at 172.18.0.1; the file argv[1] says how to reach it."""
 import json
 import os
 import re
@@ -34,7 +34,7 @@ def check(what, true, more=""):
 
 
 class Felix:
-    """The real one, on a node."""
+    """The real Felix, on a node."""
 
     def __init__(self, c, node, **env):
         self.node = node
@@ -42,7 +42,7 @@ class Felix:
         self.process = node.start([FELIX], stdout=self.log, stderr=self.log, stdin=subprocess.DEVNULL, env={
             "FELIX_DATASTORETYPE": "kubernetes", "KUBECONFIG": c.setup["admin"], "FELIX_FELIXHOSTNAME": node.name,
             "FELIX_LOGSEVERITYSCREEN": "warning", "FELIX_LOGFILEPATH": "none", "FELIX_LOGSEVERITYSYS": "none",
-            # The lab's pods are none of Felix's: it would want to know each.
+            # The lab's pods are not in Felix's data store, so Felix must not handle their interfaces.
             "FELIX_INTERFACEPREFIX": "lab", "FELIX_USAGEREPORTINGENABLED": "false", "FELIX_IPV6SUPPORT": "false",
             "FELIX_XDPENABLED": "false", "FELIX_DebugSkipCTLBCleanup": "true", **env})
 
@@ -56,7 +56,7 @@ class Felix:
 
 
 class FelixCluster(Cluster):
-    """Nodes on the wire that leads to the API server; pods of different nodes reach each other by plain routes."""
+    """Nodes on the same network as the API server; pods of different nodes reach each other by plain routes."""
 
     def __init__(self, setup):
         self.setup = setup
@@ -81,7 +81,7 @@ class FelixCluster(Cluster):
                 "PODVEIL_CONFIG_RESOURCE": "felixconfigurations.crd.projectcalico.org"}
 
     def agent(self, node):
-        # The environment is how the DaemonSet says it, too.
+        # The DaemonSet gives settings by environment variables too.
         return self.start_agent(node, "--uplink", "eth0", pod_cidrs=False, ready=False, env=self.settings(node))
 
     def object(self, node):
@@ -105,12 +105,12 @@ def routes_through(node, other):
     return f"{other.pods4} dev wireguard.cali" in node.run("ip route show table 1", check=False).stdout
 
 
-# Pods of different nodes reach each other by plain routes here: what has a pod's address on the wire is readable.
+# Pods of different nodes use plain routes here, so each packet on the uplink with a pod's address is readable.
 READABLE = "net 10.244.0.0/16"
 
 
 class Watched:
-    """A step of the migration under a request a millisecond, with captures on both uplinks."""
+    """A step of the migration, with a request per millisecond and captures on both uplinks."""
 
     def __init__(self, c, left, right):
         self.captures = [Capture(n, "eth0", READABLE) for n in c.nodes]
@@ -140,7 +140,7 @@ def main():
     return 0
 
 
-# As deploy/kubernetes/calico/calico-node.patch.yaml says.
+# The environment that deploy/kubernetes/calico/calico-node.patch.yaml gives to Felix.
 with open(os.path.join(ROOT, "deploy/kubernetes/calico/calico-node.patch.yaml")) as f:
     APART = dict(re.findall(r'- name: (FELIX_\w+)\n +value: "?([^"\n]+)"?', f.read()))
 
@@ -153,7 +153,7 @@ def problem(node):
 
 
 def felix_encrypts(c):
-    """Felix alone: doctor says that its WireGuard is on."""
+    """Felix alone encrypts, and doctor reports that its WireGuard is on."""
     c.felix({"wireguardEnabled": True})
     felixes = {n.name: Felix(c, n) for n in c.nodes}
     wait_for(lambda: all(routes_through(n, c.nodes[1 - n.index]) for n in c.nodes), "Felix's WireGuard stands", 60)
@@ -164,7 +164,7 @@ def felix_encrypts(c):
 
 
 def agents_come(c, left, right):
-    """1. They touch nothing of Felix's, and say so."""
+    """Step 1: agents start. They change nothing of Felix's, and say so."""
     before = [n.run(STATE) for n in c.nodes]
     keys = [c.annotation(n) for n in c.nodes]
     watched = Watched(c, left, right)
@@ -179,7 +179,7 @@ def agents_come(c, left, right):
 
 
 def felix_lets_go(c, felixes, node, left, right):
-    """2 and 3. A node's Felix starts anew as the patch says; the agent goes on where it ended."""
+    """Steps 2 and 3: a node's Felix restarts with the patch's environment, and the agent takes over from it."""
     key = node.run("wg show wireguard.cali public-key").strip()
     watched = Watched(c, left, right)
     felixes[node.name].stop()

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Runs on the other kernel: Podveil against that kernel's own WireGuard, both roles, both IP versions; then two
+"""Runs in the emulated machine: Podveil with that kernel's own WireGuard, in both roles and with both IP versions; then two
 agents."""
 import base64
 import os
@@ -57,13 +57,13 @@ def pair(arguments, initiator, psk=False):
 
 
 def kernel_anew(lab, old):
-    """As a restart of that machine would: with the key, and nothing else."""
+    """Makes the kernel's device anew, as after a restart of its machine: it keeps its key and nothing else."""
     lab.b.run("ip link delete wg0")
     return Device(lab.b, KERNEL, private=old.private)
 
 
 def flooded(lab, target, anew, pod, address):
-    """The end that starts anew has the address of the flood: it needs the other end's cookie."""
+    """Under a flood, the end that starts anew needs the other end's cookie, because the flood has the same source address."""
     source, i = (lab.b, 1) if target.node is lab.a else (lab.a, 2)
     with Flood(source, (f"172.18.0.{i}", PORT), base64.b64decode(target.public)) as flood:
         wait_for(lambda: 3 in flood.answers, "it is under load", 60)
@@ -91,7 +91,7 @@ def disturbed():
 
 
 def renewals():
-    """New keys under traffic, once with each end as the initiator. Takes more than two minutes: by hand."""
+    """Rekeying under traffic, once with each end as the initiator. It takes more than two minutes, so run it by hand."""
     from test_sessions import REKEY_AFTER, rekeys
     for initiator in ("podveil", "kernel"):
         with Lab() as lab:
@@ -104,7 +104,7 @@ def renewals():
                   handshakes and not ours and not result["lost"])
 
 
-# A packet of a pod's for one on another node, bare, past routing.
+# Sends a packet of a pod to a pod on another node in plain, without the kernel's routing.
 LEAK = """
 import socket
 s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW); s.bind(("eth0", 0))
@@ -115,7 +115,7 @@ except OSError: pass
 
 
 def strict(node):
-    """The guard stands by what this kernel has, and drops."""
+    """The guard attaches with the means of this kernel, and drops packets."""
     def guard():
         return node.agent.status()["guard"]
     wait_for(lambda: {"eth0", "vxlan.calico"} <= {d["device"] for d in guard()["devices"] if d["stands"]},
@@ -131,7 +131,7 @@ def strict(node):
 
 
 def first_line(c, left, right):
-    """Strict mode's routes and nftables, by what this kernel has."""
+    """Strict mode's routes and nftables rules work on this kernel."""
     node = c.nodes[0]
     c.configure(podveilStrictMode=True, podveilStrictCIDRs=["10.244.0.0/16", "fd00:10:244::/48"])
     wait_for(lambda: (status := node.agent.status()) and status["firstLine"]["routing"]
@@ -144,7 +144,7 @@ def first_line(c, left, right):
 
 
 def agents():
-    """Two agents, a pod each: what the programs on tunnel and uplink need of a kernel."""
+    """Two agents with a pod each: the kernel has what the programs on tunnel and uplink need."""
     with Cluster(2) as c:
         left, right = c.pod(c.nodes[0], "left"), c.pod(c.nodes[1], "right")
         c.configure(wireguardEnabled=True)
@@ -160,13 +160,13 @@ def agents():
 
 
 def plain(capture, pod):
-    """Packets between pods that anybody could read, which this pod sent."""
+    """The readable packets that this pod has sent."""
     return [p for p in capture if p.haslayer("IP") and any(
         layer.src == pod.address for layer in inner_layers(p))]
 
 
 def felix_device(c, node, peer):
-    """A WireGuard with rule and routes, as Felix makes them (of Calico 3.28, whose mark is another than ours); its public
+    """Makes a WireGuard device with rule and routes as Felix of Calico 3.28 does (its mark is not ours); returns its public
     key."""
     node.run("ip link add wireguard.cali type wireguard && wg genkey > /run/felix.key && wg set wireguard.cali "
              "private-key /run/felix.key listen-port 51820 fwmark 0x100000 && ip addr add "
@@ -178,7 +178,7 @@ def felix_device(c, node, peer):
 
 
 def felix():
-    """Beside Felix's WireGuard an agent does nothing; when Felix lets go, it goes on where that ended."""
+    """Beside Felix's WireGuard, an agent does nothing. When Felix stops encrypting, the agent takes over from it."""
     with Cluster(2) as c:
         ours, node = c.nodes
         left, right = c.pod(ours, "left"), c.pod(node, "right")
@@ -210,7 +210,7 @@ def felix():
                 check("and at --cleanup", node.run(state) == before)
         captures = [Capture(n, "eth0") for n in c.nodes]
         steady = right.start(["ping", "-n", "-i", "0.02", "-c", "250", left.address])
-        # As Felix does when it is told to leave WireGuard alone: the key goes, all else stays.
+        # As Felix does when its WireGuard is switched off: it removes the key and leaves the rest.
         document = record(c, node)
         write_record(c, {k: v for k, v in document.items() if k != "wireguardPublicKey"})
         wait_for(lambda: c.encrypted(), "both nodes encrypt", 60)

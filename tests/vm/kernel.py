@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Other kernels, and another processor: Debian's packages under qemu's software emulation, with this machine's root file
-system, or one that was made for that processor, read-only over 9p, below an overlay in memory."""
+"""Runs other kernels, also for another processor: Debian's kernel packages in qemu's software emulation. The root file system
+is this machine's, or one made for that processor: read-only over 9p, below an overlay in memory."""
 import collections
 import glob
 import os
@@ -13,7 +13,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 VM = os.path.join(ROOT, "build/vm")
 BEFORE_ROOT = ["virtio_pci", "9pnet_virtio", "9p", "overlay"]
 
-# The first process: root file system, then the command, then off.
+# The first process: it mounts the root file system, runs the command, and switches the machine off.
 INIT = """#!/bin/busybox sh
 /bin/busybox mkdir -p /proc /sys /dev /ro /rw /new
 /bin/busybox mount -t proc proc /proc
@@ -44,11 +44,11 @@ echo "exit-code: $?"
 
 
 class Missing(Exception):
-    """A kernel package cannot be had; says which."""
+    """A kernel package is not available; the message says which."""
 
 
 def package(meta):
-    """The directory in which the kernel package that `meta` names today is unpacked."""
+    """Unpacks the kernel package on which the package `meta` depends now; returns the directory."""
     depends = subprocess.run(["apt-cache", "depends", meta], capture_output=True, text=True).stdout
     names = [line.split(":")[1].strip() for line in depends.splitlines() if "Depends:" in line]
     names = [n for n in names if n.startswith("linux-image-")]
@@ -72,12 +72,12 @@ Machine = collections.namedtuple("Machine", "emulator console root kernel")
 
 
 def x86_64(meta):
-    """With the kernel that `meta` names, and the root file system of this machine."""
+    """A machine with the kernel of the package `meta`, and this machine's root file system."""
     return Machine(["qemu-system-x86_64", "-cpu", "max"], "ttyS0", "/", package(meta))
 
 
 def arm64():
-    """As `make deps-arm64` has made it."""
+    """A machine with the root file system and kernel from `make deps-arm64`."""
     root = os.path.join(ROOT, "build/root-aarch64")
     return Machine(["qemu-system-aarch64", "-machine", "virt", "-cpu", "cortex-a76"], "ttyAMA0", root, root)
 
@@ -88,7 +88,7 @@ def modules_of(where):
 
 
 def initramfs(machine, release, command, out):
-    """Writes an initramfs that runs `command` on this machine's root file system."""
+    """Writes an initramfs that runs `command` on the machine's root file system."""
     modules, base = modules_of(machine.kernel)
     if not os.path.exists(os.path.join(modules, release, "modules.dep.bin")):
         subprocess.run(["depmod", "-b", base, release], check=True)
@@ -123,8 +123,8 @@ def initramfs(machine, release, command, out):
 
 
 def run(machine, command, seconds=240, on=None, tap=None):
-    """Boots it, runs the command (a list) as root there; (exit code, console output). With `tap` it has a network device,
-    which is that one of the host `on`."""
+    """Boots the machine and runs the command (a list) there as root; returns (exit code, console output). With `tap`, the
+    machine has a network device that is connected to the device `tap` of the host `on`."""
     kernel = glob.glob(os.path.join(machine.kernel, "boot/vmlinuz-*"))[0]
     release = os.path.basename(kernel)[len("vmlinuz-"):]
     with tempfile.NamedTemporaryFile(suffix=".cpio") as image:

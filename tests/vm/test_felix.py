@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Podveil beside and after the real Felix with the kernel's WireGuard. The API server runs here, the nodes in an emulated
-machine whose kernel has WireGuard, on one wire with it."""
+"""Podveil beside and after the real Felix with the kernel's WireGuard. The API server runs on this machine; the nodes run in
+an emulated machine whose kernel has WireGuard, on the same network."""
 import json
 import os
 import shutil
@@ -24,7 +24,7 @@ def block(node):
 
 
 def calico(c):
-    """What Felix wants to find in the cluster."""
+    """Makes the objects that Felix needs in the cluster."""
     kinds = ["clusterinformations", "felixconfigurations", "ippools", "ipamblocks", "blockaffinities", "bgpconfigurations",
              "bgppeers", "globalnetworkpolicies", "globalnetworksets", "hostendpoints", "networkpolicies", "networksets",
              "ipamconfigs", "ipamhandles", "ipreservations", "bgpfilters", "caliconodestatuses"]
@@ -51,7 +51,7 @@ def test_after_the_real_felix(tmp_path):
     machine = kernel.x86_64("linux-image-6.12-amd64")
     with KubernetesCluster(tmp_path, nodes=2, base="calico") as c:
         calico(c)
-        # The nodes themselves are in the machine, and so are their pods.
+        # The nodes and their pods run in the emulated machine, so the nodes here are disconnected.
         for n in c.nodes:
             c.switch.run(f"ip link set port{n.index} down")
         c.switch.run("ip tuntap add machine mode tap && ip link set machine master br0 up")
