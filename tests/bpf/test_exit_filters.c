@@ -164,7 +164,7 @@ static int end(void **state)
 
 static int apply_exit_filters(struct world *w)
 {
-	const struct exit_filters_input in = {
+	const struct remote_ranges_input in = {
 		.settings = &w->settings, .plans = w->plans, .n_plans = 2};
 
 	return exit_filters_apply(w->exit_filters, index_of("up0"), &in);
@@ -306,7 +306,7 @@ static void new_exits_are_guarded_at_once(void **state)
 static void it_falls(void **state)
 {
 	struct world *w = *state;
-	const struct exit_filters_input in = {
+	const struct remote_ranges_input in = {
 		.settings = &w->settings, .plans = w->plans, .n_plans = 2};
 
 	w->settings.strict = w->settings.host_encryption = true;

@@ -489,8 +489,8 @@ FAULTS = [
     fault("our-own-ranges-are-anybodys", "user/plan/claims.c", "return a->own ? 1 : -1;", "return a->own ? -1 : 1;", REGISTRY),
     fault("who-was-given-a-range-has-it-not", "user/plan/claims.c",
           "\t\tif (a->granted != b->granted)\n\t\t\treturn a->granted ? 1 : -1;\n", "", REGISTRY),
-    fault("nodes-have-ipv4-addresses-alone", "user/strict/remote_ranges.c", "k ? &nodes[i]->address6 : &nodes[i]->address4",
-          "&nodes[i]->address4", "build/tests/test_remote_ranges"),
+    fault("nodes-have-ipv4-addresses-alone", "user/strict/remote_ranges.c", "k ? &in->nodes[i]->address6 : &in->nodes[i]->address4",
+          "&in->nodes[i]->address4", "build/tests/test_remote_ranges"),
     # --- the device ---
     fault("update-only-makes-a-peer", "user/device/config_plan.c",
           "(PEER_REMOVE | PEER_UPDATE_ONLY)", "PEER_REMOVE", "build/tests/test_config_plan"),

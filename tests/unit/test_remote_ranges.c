@@ -76,11 +76,12 @@ static struct tagged_ranges collect(void)
 	struct registry_node admitted[MAX_NODES] = {{.record = NULL}};
 	struct tagged_ranges m = {NULL, 0, 0};
 	struct plan plans[2];
+	const struct remote_ranges_input in = {&settings, plans, 2, nodes, n_nodes};
 
 	for (size_t i = 0; i < n_nodes; i++)
 		admitted[i] = (struct registry_node){.record = nodes[i], .peer = {i, i}};
 	for (size_t i = 0; i < 2; i++) {
-		const struct plan_input in = {
+		const struct plan_input of_family = {
 			.family = families[i],
 			.self = "a",
 			.nodes = admitted,
@@ -90,9 +91,9 @@ static struct tagged_ranges collect(void)
 			.settings = &settings,
 		};
 
-		assert_int_equal(plan_make(&in, &plans[i]), 0);
+		assert_int_equal(plan_make(&of_family, &plans[i]), 0);
 	}
-	assert_int_equal(remote_ranges_collect(&settings, plans, 2, nodes, n_nodes, &m), 0);
+	assert_int_equal(remote_ranges_collect(&in, &m), 0);
 	plan_fini(&plans[0]);
 	plan_fini(&plans[1]);
 	return m;

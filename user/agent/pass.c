@@ -237,18 +237,11 @@ static const struct node_record **all_records(const struct agent *a, size_t *n)
 	return records;
 }
 
-/* `any`: a tunnel is switched on. */
-static int apply_exit_filters(struct agent *a, const struct settings *s, bool any)
+static int apply_exit_filters(struct agent *a, const struct remote_ranges_input *in)
 {
-	struct exit_filters_input in = {.settings = s, .plans = a->plans, .n_plans = N_TUNNELS};
-	const struct node_record **records = all_records(a, &in.n_nodes);
-	int err;
+	const bool any = in->settings->enabled4 || in->settings->enabled6;
+	const int err = exit_filters_apply(a->exit_filters, any ? a->self.uplink.ifindex : 0, in);
 
-	if (!records)
-		return -ENOMEM;
-	in.nodes = records;
-	err = exit_filters_apply(a->exit_filters, any ? a->self.uplink.ifindex : 0, &in);
-	free(records);
 	if (err)
 		log_error("the guard cannot be attached to the node's devices",
 			  "uplink=%s errno=%d error=\"%s\"", a->self.uplink.name, -err,
@@ -256,36 +249,35 @@ static int apply_exit_filters(struct agent *a, const struct settings *s, bool an
 	return err;
 }
 
-static int apply_first_line(struct agent *a)
+static int apply_first_line(struct agent *a, const struct remote_ranges_input *in)
 {
-	const struct settings *s = settings_get(a->params.settings);
-	struct first_line_input in = {.settings = s, .plans = a->plans, .n_plans = N_TUNNELS};
-	const struct node_record **records;
-	int err;
-
 	/* A store without settings has not switched strict mode off. */
-	if (!is_strict(s) && !a->settings_known && first_line_exists()) {
+	if (!is_strict(in->settings) && !a->settings_known && first_line_exists()) {
 		log_warn("the store has no settings: strict mode of an earlier agent stays",
 			 "needs=\"podveilStrictMode in the store, or podveil agent --cleanup\"");
 		return 0;
 	}
-	records = all_records(a, &in.n_nodes);
-	if (!records)
-		return -ENOMEM;
-	in.nodes = records;
-	err = first_line_apply(a->first_line, &in);
-	free(records);
-	return err;
+	return first_line_apply(a->first_line, in);
 }
 
-/* Applies both lines of strict mode. The second one (exit filters) comes first, because loading its
- * programs takes longest, and plaintext should not be dropped meanwhile. False: strict mode is set,
- * but a part that it needs is not in place. */
-static bool raise_lines(struct agent *a, const struct settings *s, int *err)
+/* Applies both lines of strict mode, or without an uplink only the first one, which needs none. The
+ * second one (exit filters) comes first, because loading its programs takes longest, and plaintext
+ * should not be dropped meanwhile. False: strict mode is set, but a part that it needs is not in
+ * place. */
+static bool raise_lines(struct agent *a, const struct settings *s, bool uplink, int *err)
 {
-	const int exit_filters = apply_exit_filters(a, s, s->enabled4 || s->enabled6),
-		  line = apply_first_line(a);
+	struct remote_ranges_input in = {.settings = s, .plans = a->plans, .n_plans = N_TUNNELS};
+	const struct node_record **records = all_records(a, &in.n_nodes);
+	int exit_filters = 0, line;
 
+	*err = -ENOMEM;
+	if (!records)
+		return !is_strict(s);
+	in.nodes = records;
+	if (uplink)
+		exit_filters = apply_exit_filters(a, &in);
+	line = apply_first_line(a, &in);
+	free(records);
 	*err = line ? line : exit_filters;
 	/* Of the first line, only the routes are required: without nftables the second line still
 	 * works. */
@@ -308,9 +300,8 @@ static int prepare(struct agent *a, const struct settings *s, bool any)
 		return err;
 	log_error("no uplink", "device=%s needs=\"--uplink, or a default route\"",
 		  a->params.uplink ? a->params.uplink : "(default route)");
-	/* The first line needs no uplink, so apply it already. */
 	if (!err)
-		apply_first_line(a);
+		raise_lines(a, s, false, &err);
 	return no_uplink;
 }
 
@@ -346,7 +337,7 @@ int agent_pass(void *context)
 	prepare_tunnels(a, s);
 	/* The lines are raised before packets flow through a tunnel, and removed before the last
 	 * tunnel is. */
-	if (!raise_lines(a, s, &first))
+	if (!raise_lines(a, s, true, &first))
 		return first;
 	source_check_by_mark(any && s->host_encryption);
 	keep_first_error(&first, apply_tunnels(a, s));

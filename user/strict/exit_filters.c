@@ -14,7 +14,6 @@
 #include "netlink/rtnl.h"
 #include "programs/device_filters.h"
 #include "strict/exits.h"
-#include "strict/remote_ranges.h"
 #include "strict/tagged_ranges.h"
 #include "tunnel/tunnel.h"
 
@@ -34,10 +33,9 @@ struct exit_filters {
 };
 
 /* The same ranges as in strict mode's first line. */
-static int collect(struct tagged_ranges *m, const struct exit_filters_input *in)
+static int collect(struct tagged_ranges *m, const struct remote_ranges_input *in)
 {
-	int err = remote_ranges_collect(in->settings, in->plans, in->n_plans, in->nodes,
-					in->n_nodes, m);
+	int err = remote_ranges_collect(in, m);
 
 	for (size_t i = 0; i < m->n; i++)
 		m->all[i].kind = m->all[i].kind == RANGE_REMOTE ? PV_GUARD_REMOTE : PV_GUARD_LOCAL;
@@ -60,7 +58,7 @@ static void keep_encrypted(struct exit_filters *f, const struct plan *p)
 	}
 }
 
-static void keep_all_encrypted(struct exit_filters *f, const struct exit_filters_input *in)
+static void keep_all_encrypted(struct exit_filters *f, const struct remote_ranges_input *in)
 {
 	for (size_t i = 0; i < in->n_plans; i++)
 		if (i ? in->settings->enabled6 : in->settings->enabled4)
@@ -206,7 +204,7 @@ static int set_ranges(struct exit_filters *f)
 	return 0;
 }
 
-int exit_filters_apply(struct exit_filters *f, int uplink, const struct exit_filters_input *in)
+int exit_filters_apply(struct exit_filters *f, int uplink, const struct remote_ranges_input *in)
 {
 	const struct settings *s = in->settings;
 	int err;

@@ -17,6 +17,7 @@
 #include "plan/plan.h"
 #include "plan/settings.h"
 #include "podveil/counters.h"
+#include "strict/remote_ranges.h"
 
 struct event_base;
 struct exit_filters;
@@ -25,17 +26,9 @@ struct tunnel;
 int exit_filters_new(struct event_base *base, struct exit_filters **out); /* no filters yet */
 void exit_filters_free(struct exit_filters *f, bool remove);
 
-struct exit_filters_input {
-	const struct settings *settings;
-	const struct plan *plans; /* of IPv4, and of IPv6 */
-	size_t n_plans;
-	const struct node_record *const *nodes; /* all, ourselves among them */
-	size_t n_nodes;
-};
-
 /* uplink 0: removes the filters; until exit_filters_remove_old() they stay, but not in strict mode.
  * 0 or -errno. */
-int exit_filters_apply(struct exit_filters *f, int uplink, const struct exit_filters_input *in);
+int exit_filters_apply(struct exit_filters *f, int uplink, const struct remote_ranges_input *in);
 int exit_filters_remove_old(struct exit_filters *f);
 /* Call it twice a second. If a tunnel has encrypted a range's traffic for two seconds, plaintext
  * for the range counts as leaked, as long as a peer has the range. The kernel's maps keep this for

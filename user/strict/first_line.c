@@ -9,7 +9,6 @@
 #include "base/log.h"
 #include "netlink/lookup_rule.h"
 #include "netlink/route.h"
-#include "strict/remote_ranges.h"
 
 static const int families[] = {AF_INET, AF_INET6};
 #define N_FAMILIES (sizeof(families) / sizeof(*families))
@@ -264,7 +263,7 @@ int first_line_apply_settings(struct first_line *f, const struct settings *s,
 	return err ? err : filter_err;
 }
 
-int first_line_apply(struct first_line *f, const struct first_line_input *in)
+int first_line_apply(struct first_line *f, const struct remote_ranges_input *in)
 {
 	const struct settings *s = in->settings;
 	struct tagged_ranges ranges = {NULL, 0, 0};
@@ -273,8 +272,7 @@ int first_line_apply(struct first_line *f, const struct first_line_input *in)
 	f->wanted = is_wanted(s);
 	f->priority = s->rule_priority + 1;
 	if (f->wanted)
-		err = remote_ranges_collect(s, in->plans, in->n_plans, in->nodes, in->n_nodes,
-					    &ranges);
+		err = remote_ranges_collect(in, &ranges);
 	if (!err)
 		filter_err = set_filter(f, s, f->wanted ? &ranges : NULL);
 	if (!err) {

@@ -25,6 +25,7 @@
 #include "plan/plan.h"
 #include "plan/settings.h"
 #include "strict/ip_filter.h"
+#include "strict/remote_ranges.h"
 
 /* People and Felix use other tables (1 to 250). */
 #define FIRST_LINE_TABLE 20566
@@ -34,14 +35,6 @@ struct first_line;
 struct first_line *first_line_new(void);    /* NULL: no memory */
 void first_line_free(struct first_line *f); /* leaves the kernel's state unchanged */
 
-struct first_line_input {
-	const struct settings *settings;
-	const struct plan *plans;
-	size_t n_plans;
-	const struct node_record *const *nodes; /* all, ourselves among them */
-	size_t n_nodes;
-};
-
 /* Before the store was read: adds what the settings alone require, and removes nothing. `self`: our
  * own record, as far as it is known. 0 or -errno; logged. */
 int first_line_apply_settings(struct first_line *f, const struct settings *s,
@@ -50,7 +43,7 @@ int first_line_apply_settings(struct first_line *f, const struct settings *s,
  * encryption needs. Call it before traffic is steered or sent, and first_line_remove_old()
  * afterwards. Only the latter moves the rule to an earlier place: the tunnels' rule must move there
  * first. 0 or -errno; logged. first_line_get_state() tells which part is missing. */
-int first_line_apply(struct first_line *f, const struct first_line_input *in);
+int first_line_apply(struct first_line *f, const struct remote_ranges_input *in);
 int first_line_remove_old(struct first_line *f);
 /* Puts back what is missing. `network`: check the routes and the rule, too (after a change was
  * reported). Returns the number of repairs, or -errno. */

@@ -73,30 +73,29 @@ static int add_node(const struct settings *s, const struct plan *p, const struct
 	return tagged_ranges_add(out, address, RANGE_HERE);
 }
 
-int remote_ranges_collect(const struct settings *s, const struct plan *plans, size_t n_plans,
-			  const struct node_record *const *nodes, size_t n_nodes,
-			  struct tagged_ranges *out)
+int remote_ranges_collect(const struct remote_ranges_input *in, struct tagged_ranges *out)
 {
+	const struct settings *s = in->settings;
 	int err = 0;
 
 	out->n = 0;
 	for (size_t i = 0; i < s->strict_cidrs.n && !err; i++)
 		err = tagged_ranges_add(out, &s->strict_cidrs.all[i], RANGE_REMOTE);
-	for (size_t k = 0; k < n_plans; k++)
-		for (size_t i = 0; i < plans[k].n_ranges && !err; i++) {
-			const struct plan_range *r = &plans[k].ranges[i];
+	for (size_t k = 0; k < in->n_plans; k++)
+		for (size_t i = 0; i < in->plans[k].n_ranges && !err; i++) {
+			const struct plan_range *r = &in->plans[k].ranges[i];
 
 			if (!r->host)
 				err = tagged_ranges_add(out, &r->cidr,
 							r->owner == PLAN_SELF ? RANGE_HERE
 									      : RANGE_REMOTE);
 		}
-	for (size_t k = 0; k < n_plans; k++) {
-		const struct lengths lengths = lengths_of(&plans[k]);
+	for (size_t k = 0; k < in->n_plans; k++) {
+		const struct lengths lengths = lengths_of(&in->plans[k]);
 
-		for (size_t i = 0; i < n_nodes && !err; i++)
-			err = add_node(s, &plans[k], &lengths, nodes[i],
-				       k ? &nodes[i]->address6 : &nodes[i]->address4, out);
+		for (size_t i = 0; i < in->n_nodes && !err; i++)
+			err = add_node(s, &in->plans[k], &lengths, in->nodes[i],
+				       k ? &in->nodes[i]->address6 : &in->nodes[i]->address4, out);
 	}
 	tagged_ranges_sort(out, RANGE_HERE);
 	return err;

@@ -18,11 +18,17 @@
 
 enum range_place { RANGE_HERE, RANGE_REMOTE }; /* kind of a range; RANGE_HERE: ours, or no pod's */
 
-/* `plans`: of IPv4, then of IPv6. `nodes`: all known nodes, including ourselves. Fills `out`,
- * sorted, each range once. 0 or -ENOMEM. */
-int remote_ranges_collect(const struct settings *s, const struct plan *plans, size_t n_plans,
-			  const struct node_record *const *nodes, size_t n_nodes,
-			  struct tagged_ranges *out);
+/* What both lines of strict mode are made from. */
+struct remote_ranges_input {
+	const struct settings *settings;
+	const struct plan *plans; /* of IPv4, then of IPv6 */
+	size_t n_plans;
+	const struct node_record *const *nodes; /* all known nodes, including ourselves */
+	size_t n_nodes;
+};
+
+/* Fills `out`, sorted, each range once. 0 or -ENOMEM. */
+int remote_ranges_collect(const struct remote_ranges_input *in, struct tagged_ranges *out);
 
 /* Reduces sorted ranges to those that a routing table needs: removes ranges of the same kind as the
  * range around them, and RANGE_HERE outside of any range. */
