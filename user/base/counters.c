@@ -42,6 +42,15 @@ uint64_t counter_read(const struct pv_counters *c, const struct counter_field *f
 	return n;
 }
 
+void counters_add(struct pv_counters *sum, const struct pv_counters *slot)
+{
+	const uint64_t *from = (const uint64_t *)slot;
+	uint64_t *to = (uint64_t *)sum;
+
+	for (size_t k = 0; k < sizeof(*sum) / sizeof(*to); k++)
+		to[k] += __atomic_load_n(&from[k], __ATOMIC_RELAXED);
+}
+
 uint64_t counters_layout(void)
 {
 #define NAME(name, help) #name " "

@@ -25,6 +25,9 @@ uint64_t counter_read(const struct pv_counters *c, const struct counter_field *f
 /* The reason of a drop: its name without "drop_". */
 const char *counter_reason(const struct counter_field *f);
 
+/* Adds all members of a slot, which others may be raising meanwhile, to a sum of our own. */
+void counters_add(struct pv_counters *sum, const struct pv_counters *slot);
+
 /* Which members struct pv_counters has, in which order; never 0. Those of another version may differ
  * although the size is the same. */
 uint64_t counters_layout(void);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/counters.h"
 #include "device/peer.h"
 #include "protocol/elapsed.h"
 
@@ -124,24 +125,15 @@ int device_start_handshake(struct device *d, const uint8_t public_key[KEY_SIZE],
 	return p ? 0 : -ENOENT;
 }
 
-static void add_slot(struct device *d, unsigned int slot, struct pv_counters *sum)
-{
-	const uint64_t *from = (const uint64_t *)&programs_counters(d->programs)[slot];
-	uint64_t *to = (uint64_t *)sum;
-
-	for (size_t k = 0; k < sizeof(*sum) / sizeof(*to); k++)
-		to[k] += __atomic_load_n(&from[k], __ATOMIC_RELAXED);
-}
-
 void device_counters(struct device *d, struct pv_counters *sum)
 {
 	memset(sum, 0, sizeof(*sum));
 	for (unsigned int i = 0; i < PV_COUNTER_SLOTS; i++)
-		add_slot(d, i, sum);
+		counters_add(sum, &programs_counters(d->programs)[i]);
 }
 
 void device_worker_counters(struct device *d, unsigned int worker, struct pv_counters *out)
 {
 	memset(out, 0, sizeof(*out));
-	add_slot(d, worker, out);
+	counters_add(out, &programs_counters(d->programs)[worker]);
 }

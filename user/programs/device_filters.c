@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/counters.h"
 #include "base/log.h"
 #include "guard.skel.h"
 #include "netlink/link.h"
@@ -173,7 +174,7 @@ int device_filters_repair(struct device_filters *g)
 		else if (!first)
 			first = done;
 	}
-	done = pins_repair(g->skeleton->obj, g->pins);
+	done = pins_repair(g->skeleton->obj, NULL, g->pins);
 	if (done >= 0)
 		repaired += done;
 	else if (!first)
@@ -423,13 +424,9 @@ void device_filters_counters(struct device_filters *g, struct pv_counters *sum)
 	memset(sum, 0, sizeof(*sum));
 	for (uint32_t slot = 0; slot < PV_COUNTER_SLOTS; slot++) {
 		struct pv_counters c;
-		const uint64_t *from = (const uint64_t *)&c;
-		uint64_t *to = (uint64_t *)sum;
 
-		if (bpf_map_lookup_elem(fd, &slot, &c))
-			continue;
-		for (size_t k = 0; k < sizeof(c) / sizeof(*to); k++)
-			to[k] += from[k];
+		if (!bpf_map_lookup_elem(fd, &slot, &c))
+			counters_add(sum, &c);
 	}
 }
 

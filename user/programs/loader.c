@@ -2,18 +2,12 @@
 #include "programs/loader.h"
 
 #include <bpf/bpf.h>
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/if_link.h>
-#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/mount.h>
-#include <sys/stat.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -38,25 +32,15 @@ int programs_rename(struct programs *p, const char *pin_name)
 
 int programs_repin(struct programs *p)
 {
-	struct bpf_map *map;
-	int repaired;
+	const struct bpf_map *aside = p->skeleton->maps.peer_counters;
+	const int programs = adoption_repair(&p->adoption, p->directory);
+	const int maps =
+		programs < 0 ? programs : pins_repair(p->skeleton->obj, aside, p->directory);
+	const int last =
+		maps < 0 ? maps
+			 : pins_repair_one(p->directory, p->peer_counters_fd, bpf_map__name(aside));
 
-	repaired = adoption_repair(&p->adoption, p->directory);
-	if (repaired < 0)
-		return repaired;
-	bpf_object__for_each_map(map, p->skeleton->obj)
-	{
-		const int fd = map == p->skeleton->maps.peer_counters ? p->peer_counters_fd
-								      : bpf_map__fd(map);
-		int err = bpf_map__is_internal(map)
-				  ? 0
-				  : pins_repair_one(p->directory, fd, bpf_map__name(map));
-
-		if (err < 0)
-			return err;
-		repaired += err;
-	}
-	return repaired;
+	return last < 0 ? last : programs + maps + last;
 }
 
 /* --- loading --- */

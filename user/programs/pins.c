@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "programs/pins.h"
-#include "base/counters.h"
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -231,17 +230,18 @@ int pins_repair_link(const char *directory, int fd, const char *link)
 	return repair_one(directory, fd, link, link_id);
 }
 
-int pins_repair(struct bpf_object *o, const char *directory)
+int pins_repair(struct bpf_object *o, const struct bpf_map *aside, const char *directory)
 {
 	struct bpf_map *map;
 	int repaired = 0;
 
 	bpf_object__for_each_map(map, o)
 	{
-		int err = bpf_map__is_internal(map) ? 0
-						    : pins_repair_one(directory, bpf_map__fd(map),
-								      bpf_map__name(map));
+		int err;
 
+		if (bpf_map__is_internal(map) || map == aside)
+			continue;
+		err = pins_repair_one(directory, bpf_map__fd(map), bpf_map__name(map));
 		if (err < 0)
 			return err;
 		repaired += err;

@@ -25,8 +25,9 @@ int pins_pin_all(struct bpf_object *o, const char *name, char *out, size_t room)
 void pins_sign_counters(int fd);
 /* Has the map the layout of this version's struct pv_counters? */
 bool pins_counters_fit(int fd);
-/* Pins again what is missing or was replaced. Returns the number of repaired pins, or -errno. */
-int pins_repair(struct bpf_object *o, const char *directory);
+/* Pins again what is missing or was replaced. `aside`: leaves out this map; NULL: none. Returns the
+ * number of repaired pins, or -errno. */
+int pins_repair(struct bpf_object *o, const struct bpf_map *aside, const char *directory);
 int pins_repair_one(const char *directory, int fd, const char *map);
 int pins_repair_program(const char *directory, int fd, const char *program);
 int pins_repair_link(const char *directory, int fd, const char *link);
