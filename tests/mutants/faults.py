@@ -118,7 +118,7 @@ FAULTS = [
           "pass = admission_unproven(g->admission, &e->from.to.any, now);", "pass = false;",
           "build/tests/test_under_load"),
     fault("what-is-computed-in-vain-is-no-load", "user/protocol/admission.c",
-          "if (!take(&a->waste, now, WASTE_PER_SECOND, WASTE_BURST))", "if (now < a->waste.last)",
+          "if (!allowance_take(&a->waste, now, WASTE_PER_SECOND, WASTE_BURST))", "if (now < a->waste.last)",
           "build/tests/test_under_load"),
     fault("forged-addresses-are-computed-with", "user/protocol/admission.c",
           "take(&a->looks, now, UNPROVEN_PER_SECOND, UNPROVEN_BURST)", "now >= a->looks.last",

@@ -3,36 +3,18 @@
 
 #include <stdlib.h>
 
-#include "protocol/elapsed.h"
+#include "protocol/allowance.h"
 #include "protocol/limits.h"
 #include "protocol/ratelimiter.h"
 
 /* Senders whose rate is remembered. */
 #define SOURCES 8192
 
-/* What comes back with time. Full at first. */
-struct allowance {
-	uint64_t spent; /* ns; what was taken and has not come back yet */
-	uint64_t last;
-};
-
 struct admission {
 	struct ratelimiter *proven, *unproven; /* apart: forged addresses fill only the second */
 	struct allowance waste, looks;
 	uint64_t load_until;
 };
-
-static bool take(struct allowance *a, uint64_t now, uint64_t per_second, uint64_t burst)
-{
-	const uint64_t cost = NSEC_PER_SEC / per_second, back = elapsed(a->last, now);
-
-	a->spent = a->spent > back ? a->spent - back : 0;
-	a->last = now;
-	if (a->spent + cost > burst * cost)
-		return false;
-	a->spent += cost;
-	return true;
-}
 
 struct admission *admission_new(void)
 {
@@ -66,7 +48,7 @@ bool admission_under_load(struct admission *a, unsigned int waiting, uint64_t no
 
 void admission_wasted(struct admission *a, uint64_t now)
 {
-	if (!take(&a->waste, now, WASTE_PER_SECOND, WASTE_BURST))
+	if (!allowance_take(&a->waste, now, WASTE_PER_SECOND, WASTE_BURST))
 		a->load_until = now + LOAD_HYSTERESIS;
 }
 
@@ -78,5 +60,5 @@ bool admission_proven(struct admission *a, const struct sockaddr *source, uint64
 bool admission_unproven(struct admission *a, const struct sockaddr *source, uint64_t now)
 {
 	return ratelimiter_allow(a->unproven, source, now) &&
-	       take(&a->looks, now, UNPROVEN_PER_SECOND, UNPROVEN_BURST);
+	       allowance_take(&a->looks, now, UNPROVEN_PER_SECOND, UNPROVEN_BURST);
 }

@@ -5,23 +5,20 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "protocol/elapsed.h"
+#include "protocol/allowance.h"
 #include "protocol/limits.h"
 #include "protocol/source.h"
 
 /* The kernel's numbers. */
-#define PER_SECOND  20
-#define BURST	    5
-#define PACKET_COST (NSEC_PER_SEC / PER_SECOND)
-#define MAX_TOKENS  (PACKET_COST * BURST)
-#define FORGET	    NSEC_PER_SEC
+#define PER_SECOND 20
+#define BURST	   5
+#define FORGET	   NSEC_PER_SEC
 /* Each source has this many possible buckets, so that a few collisions lock nobody out. */
 #define WAYS 8
 
 struct bucket {
-	uint64_t network; /* IPv4 address, or the upper half of an IPv6 address */
-	uint64_t last;	  /* 0: free */
-	uint64_t tokens;  /* ns */
+	uint64_t network;	    /* IPv4 address, or the upper half of an IPv6 address */
+	struct allowance allowance; /* last 0: the bucket is free */
 	uint8_t family;
 };
 
@@ -62,29 +59,16 @@ bool ratelimiter_allow(struct ratelimiter *r, const struct sockaddr *source, uin
 	for (unsigned int i = 0; i < WAYS; i++) {
 		struct bucket *b = &set[i];
 
-		if (!b->last || elapsed(b->last, now) > FORGET) {
+		if (!b->allowance.last || elapsed(b->allowance.last, now) > FORGET) {
 			if (!unused)
 				unused = b;
 			continue;
 		}
-		if (b->network != network || b->family != family)
-			continue;
-		b->tokens += elapsed(b->last, now);
-		if (b->tokens > MAX_TOKENS)
-			b->tokens = MAX_TOKENS;
-		b->last = now;
-		if (b->tokens < PACKET_COST)
-			return false;
-		b->tokens -= PACKET_COST;
-		return true;
+		if (b->network == network && b->family == family)
+			return allowance_take(&b->allowance, now, PER_SECOND, BURST);
 	}
 	if (!unused)
 		return false;
-	*unused = (struct bucket){
-		.network = network,
-		.last = now,
-		.tokens = MAX_TOKENS - PACKET_COST,
-		.family = family,
-	};
-	return true;
+	*unused = (struct bucket){.network = network, .family = family};
+	return allowance_take(&unused->allowance, now, PER_SECOND, BURST);
 }
