@@ -121,7 +121,7 @@ FAULTS = [
           "if (!allowance_take(&a->waste, now, WASTE_PER_SECOND, WASTE_BURST))", "if (now < a->waste.last)",
           "build/tests/test_under_load"),
     fault("forged-addresses-are-computed-with", "user/protocol/admission.c",
-          "take(&a->looks, now, UNPROVEN_PER_SECOND, UNPROVEN_BURST)", "now >= a->looks.last",
+          "allowance_take(&a->looks, now, UNPROVEN_PER_SECOND, UNPROVEN_BURST)", "now >= a->looks.last",
           "build/tests/test_under_load"),
     fault("mac1-not-demanded", "user/device/gate.c",
           "if (verdict == COOKIE_BAD_MAC1) {", "if (verdict == COOKIE_BAD_MAC1 && under_load) {",

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "base/key_text.h"
 #include "store/problem.h"
 
 const char *node_name_problem(const char *name)
@@ -194,12 +195,10 @@ static void put_address(json_t *o, const char *member, const struct cidr *c)
 
 static void put_key(json_t *o, const char *member, const uint8_t key[32])
 {
-	char text[sodium_base64_ENCODED_LEN(32, sodium_base64_VARIANT_ORIGINAL)];
+	char text[KEY_TEXT];
 
-	if (sodium_is_zero(key, 32))
-		return;
-	sodium_bin2base64(text, sizeof(text), key, 32, sodium_base64_VARIANT_ORIGINAL);
-	json_object_set_new(o, member, json_string(text));
+	if (!sodium_is_zero(key, 32))
+		json_object_set_new(o, member, json_string(key_format(key, text)));
 }
 
 static void put_port(json_t *o, const char *member, uint16_t port)

@@ -66,9 +66,8 @@ static void node_sample(void *context, const struct tunnel_peer_status *p)
 	const struct nodes_written *x = context;
 	char key[KEY_TEXT];
 
-	metrics_key(key, p->key);
 	fprintf(x->w->f, "podveil_peer_encrypting{iface=\"%s\",node=\"%s\",peer_key=\"%s\"} %d\n",
-		x->d->name, p->node, key, p->encrypting);
+		x->d->name, p->node, key_format(p->key, key), p->encrypting);
 }
 
 static void count_peer(void *context, const struct tunnel_peer_status *p)

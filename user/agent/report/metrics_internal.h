@@ -7,15 +7,14 @@
 #ifndef AGENT_REPORT_METRICS_INTERNAL_H
 #define AGENT_REPORT_METRICS_INTERNAL_H
 
-#include <sodium.h>
 #include <stdint.h>
 #include <stdio.h>
 
 #include "agent/report/report.h"
 #include "base/counters.h"
+#include "base/key_text.h"
 #include "device/device.h"
 
-#define KEY_TEXT    sodium_base64_ENCODED_LEN(KEY_SIZE, sodium_base64_VARIANT_ORIGINAL)
 #define MAX_DEVICES 2
 
 /* --- samples: read once, then written --- */
@@ -56,7 +55,6 @@ struct writer {
 void metrics_sample(struct writer *w);
 void metrics_release(struct writer *w);
 
-void metrics_key(char out[KEY_TEXT], const uint8_t key[KEY_SIZE]);
 /* Writes the two lines in front of a family's samples. */
 void metrics_family(struct writer *w, const char *name, const char *type, const char *help);
 /* Writes a label's value, escaped as the format requires. */

@@ -8,18 +8,13 @@
 
 /* --- samples --- */
 
-void metrics_key(char out[KEY_TEXT], const uint8_t key[KEY_SIZE])
-{
-	sodium_bin2base64(out, KEY_TEXT, key, KEY_SIZE, sodium_base64_VARIANT_ORIGINAL);
-}
-
 static void take_device(const struct device_view *v, void *context)
 {
 	struct device_sample *d = context;
 
 	d->view = *v;
 	sodium_memzero(d->view.private_key, sizeof(d->view.private_key));
-	metrics_key(d->public_key, v->public_key);
+	key_format(v->public_key, d->public_key);
 	d->peers = calloc(v->n_peers ? v->n_peers : 1, sizeof(*d->peers));
 	d->room = d->peers ? v->n_peers : 0;
 }
@@ -32,7 +27,7 @@ static void take_peer(const struct peer_view *v, void *context)
 	if (d->n_peers == d->room)
 		return;
 	p = &d->peers[d->n_peers++];
-	metrics_key(p->key, v->public_key);
+	key_format(v->public_key, p->key);
 	report_endpoint(&v->endpoint, p->endpoint);
 	p->sent = v->tx_bytes;
 	p->received = v->rx_bytes;

@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include "base/counters.h"
+#include "base/key_text.h"
 #include "base/log.h"
 #include "base/version.h"
 #include "device/device.h"
@@ -119,9 +120,9 @@ static void add_peer(void *context, const struct tunnel_peer_status *p)
 	const struct peer_list *l = context;
 	const struct plan_peer *pp = planned(l->plan, p->node);
 	const struct cidr address = pp ? pp->tunnel : (struct cidr){.family = AF_UNSPEC};
-	char key[48], endpoint[REPORT_ENDPOINT], text[CIDR_TEXT];
+	char key[KEY_TEXT], endpoint[REPORT_ENDPOINT], text[CIDR_TEXT];
 
-	sodium_bin2base64(key, sizeof(key), p->key, 32, sodium_base64_VARIANT_ORIGINAL);
+	key_format(p->key, key);
 	json_array_append_new(
 		l->list,
 		json_pack("{s:s, s:s, s:s, s:s, s:b, s:I, s:b, s:I, s:o, s:I, s:I}", "node",
@@ -157,11 +158,10 @@ static json_t *range_list(const struct plan *p)
 
 static void add_device(const struct device_view *v, void *context)
 {
-	char key[48] = "";
+	char key[KEY_TEXT] = "";
 
 	if (v->has_key)
-		sodium_bin2base64(key, sizeof(key), v->public_key, sizeof(v->public_key),
-				  sodium_base64_VARIANT_ORIGINAL);
+		key_format(v->public_key, key);
 	json_object_set_new(context, "publicKey", json_string(key));
 	json_object_set_new(context, "port", json_integer(v->listen_port));
 	json_object_set_new(context, "mtu", json_integer(v->mtu));

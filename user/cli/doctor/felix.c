@@ -11,6 +11,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/key_text.h"
 #include "cli/doctor/felix_objects.h"
 #include "cli/doctor/felix_traces.h"
 #include "netlink/link.h"
@@ -199,14 +200,13 @@ static enum wireguard look_at_wireguard(const char *name, const char *published,
 {
 	struct wireguard_info info;
 	struct link_info link;
-	char key[64];
+	char key[KEY_TEXT];
 	bool is_one;
 
 	if (link_get(name, &link) || strcmp(link.kind, "wireguard"))
 		return WIREGUARD_OFF;
 	is_one = !wireguard_get(link.ifindex, &info) && info.fwmark;
-	sodium_bin2base64(key, sizeof(key), info.public_key, sizeof(info.public_key),
-			  sodium_base64_VARIANT_ORIGINAL);
+	key_format(info.public_key, key);
 	sodium_memzero(&info, sizeof(info));
 	if (!is_one)
 		return WIREGUARD_OFF;

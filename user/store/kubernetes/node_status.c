@@ -9,6 +9,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/key_text.h"
 #include "base/log.h"
 #include "store/backoff.h"
 #include "store/budget.h"
@@ -17,7 +18,6 @@
 #include "store/kubernetes/status_object.h"
 
 #define CALL_MS	  10000
-#define KEY_TEXT  sodium_base64_ENCODED_LEN(32, sodium_base64_VARIANT_ORIGINAL)
 #define TIME_TEXT 32
 
 struct node_status {
@@ -209,8 +209,7 @@ void node_status_keys(struct node_status *s, const uint8_t key4[32], const uint8
 	for (int i = 0; i < 2; i++) {
 		*s->keys[i] = 0;
 		if (!sodium_is_zero(keys[i], 32))
-			sodium_bin2base64(s->keys[i], KEY_TEXT, keys[i], 32,
-					  sodium_base64_VARIANT_ORIGINAL);
+			key_format(keys[i], s->keys[i]);
 	}
 	s->has_keys = true;
 	push(s);
