@@ -53,6 +53,12 @@ def wait_for(condition, what, seconds=10):
         time.sleep(0.01)
 
 
+def resident(pid):
+    """The memory of a process, in KiB."""
+    with open(f"/proc/{pid}/status") as f:
+        return next(int(line.split()[1]) for line in f if line.startswith("VmRSS"))
+
+
 class Host:
     """Namespaces (network, mount, host name) that a process holds."""
 

@@ -12,7 +12,7 @@ sys.path.insert(0, os.path.join(ROOT, "deploy/lab"))
 
 from cluster import Cluster  # noqa: E402
 from computer import process_seconds  # noqa: E402
-from hosts import wait_for  # noqa: E402
+from hosts import resident, wait_for  # noqa: E402
 
 NODES = 5000
 SCRAPED = 1000
@@ -127,9 +127,7 @@ def main():
             took.append(1000 * (time.monotonic() - started))
         took.sort()
         print(f"one change applied: median {took[10]:.1f} ms, worst {took[-1]:.1f} ms (target 20 ms)")
-        with open(f"/proc/{agent.process.pid}/status") as f:
-            rss = next(int(line.split()[1]) for line in f if line.startswith("VmRSS"))
-        print(f"resident memory: {rss / 1024:.0f} MiB (target 200 MiB)")
+        print(f"resident memory: {resident(agent.process.pid) / 1024:.0f} MiB (target 200 MiB)")
 
         before = process_seconds(agent.process.pid)
         time.sleep(5)

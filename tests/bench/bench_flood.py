@@ -15,16 +15,11 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "../e2e"))
 
-from lab import PORT, ROOT, Device, Failed, Lab, implementation, wait_for  # noqa: E402
+from lab import PORT, ROOT, Device, Failed, Lab, implementation, resident, wait_for  # noqa: E402
 from traffic import ping  # noqa: E402
 
 FLOOD = os.path.join(ROOT, "build/bench/initiations")
 PEER = implementation("wireguard-go-new")
-
-
-def resident(pid):
-    with open(f"/proc/{pid}/status") as f:
-        return [int(line.split()[1]) for line in f if line.startswith("VmRSS")][0] / 1024
 
 
 def stranger(lab, i):
@@ -79,7 +74,7 @@ def measure(command, rate, seconds):
             "sent": sent, "answered": answered,
             "echoes": int(re.search(r"(\d+) received", out)[1]) / echoes,
             "rtt": float((re.search(r"= [\d.]+/([\d.]+)/", out) or [0, "nan"])[1]),
-            "newcomer": soon, "after": after, "grown": resident(pid) - before,
+            "newcomer": soon, "after": after, "grown": (resident(pid) - before) / 1024,
         }
 
 

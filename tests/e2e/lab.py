@@ -13,7 +13,7 @@ import threading
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(ROOT, "deploy/lab"))
 
-from hosts import PODVEIL, THROUGH_AF_XDP, Capture, Failed, Host, on_sigterm, wait_for  # noqa: E402, F401
+from hosts import PODVEIL, THROUGH_AF_XDP, Capture, Failed, Host, on_sigterm, resident, wait_for  # noqa: E402, F401
 
 # SIGTERM ends pytest in the same way as Ctrl-C, so that tests clean up.
 if threading.current_thread() is threading.main_thread():

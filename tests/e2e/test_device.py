@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from lab import MARK, PODVEIL, PORT, Capture, Device, Failed, implementation, wait_for
+from lab import MARK, PODVEIL, PORT, Capture, Device, Failed, implementation, resident, wait_for
 from traffic import counters, ping, transfer
 
 COMMAND = implementation("podveil")
@@ -365,9 +365,7 @@ def test_memory(lab):
     for i in range(10):
         device.set("peer", lab.a.run("wg genkey | wg pubkey").strip(), "allowed-ips",
                    f"10.8.{i}.0/24")
-    with open(f"/proc/{device.pid()}/status") as f:
-        resident = [int(line.split()[1]) for line in f if line.startswith("VmRSS")][0]
-    assert resident < 64 * 1024
+    assert resident(device.pid()) < 64 * 1024
 
 
 def test_wg_is_answered_during_a_flood_of_initiations(both, lab):

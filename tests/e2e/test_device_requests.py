@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from lab import PODVEIL, PORT, Device, Host, Lab, implementation, wait_for
+from lab import PODVEIL, PORT, Device, Host, Lab, implementation, resident, wait_for
 from traffic import ping
 
 COMMAND = implementation("podveil")
@@ -44,11 +44,6 @@ def ask(host, text, name="wg0"):
 def hexadecimal(key):
     import base64
     return base64.b64decode(key).hex()
-
-
-def resident(device):
-    with open(f"/proc/{device.pid()}/status") as f:
-        return [int(line.split()[1]) for line in f if line.startswith("VmRSS")][0]
 
 
 def test_a_request_is_a_sequence(pair):
@@ -100,18 +95,18 @@ def test_answers_that_nobody_takes(pair):
     n = 6000
     keys = "".join(f"public_key={i:064x}\nallowed_ip=10.99.{i}.0/24\n" for i in range(1, 201))
     assert ask(lab.a, f"set=1\n{keys}\n") == "errno=0\n\n"
-    before = resident(left)
+    before = resident(left.pid())
     with connection(lab.a) as s:
         s.sendall(b"get=1\n\n" * n)
         # Another client has an answer now, so the device has also handled our requests, as far as we read.
         assert ask(lab.a, "get=1\n\n").endswith("errno=0\n\n")
-        assert resident(left) - before < 16 * 1024
+        assert resident(left.pid()) - before < 16 * 1024
         got, tail = 0, b""
         while got < 1000:
             data = tail + s.recv(1 << 20)
             got += data.count(b"errno=0\n\n")
             tail = data[-8:]
-        assert resident(left) - before < 16 * 1024
+        assert resident(left.pid()) - before < 16 * 1024
     gone = "".join(f"public_key={i:064x}\nremove=true\n" for i in range(1, 201))
     assert ask(lab.a, f"set=1\n{gone}\n") == "errno=0\n\n"
 

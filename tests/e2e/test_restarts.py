@@ -64,7 +64,7 @@ def test_a_killed_device_goes_on_with_its_programs(lab):
     lab.a.run("wg showconf wg0 >/run/wg0.conf")
     capture = Capture(lab.b, "eth0")
     before = programs(lab.a, "wg0/classify", "wg0/steer")
-    for _ in range(4):  # the kernel gives a queue back later than that: both halves are needed
+    for _ in range(4):  # each time it waits until the kernel has given back the queues
         lab.a.run(["kill", "-9", str(left.pid())])
         # The old process holds the lock until it has ended.
         wait_for(lambda: lab.a.run([PODVEIL, "device", "wg0"], check=False).returncode == 0, "the device starts again")
