@@ -107,6 +107,14 @@ static void assert_refusals(const char *wanted)
 	assert_string_equal(got, wanted);
 }
 
+/* `a` with key 1 and `b` with key 2, and ourselves. */
+static void add_two_nodes(const char *ranges_of_a, const char *ranges_of_b)
+{
+	add(&world, "a", "172.18.0.2", 1, ranges_of_a);
+	add(&world, "b", "172.18.0.3", 2, ranges_of_b);
+	add(&world, "me", "172.18.0.1", 0, "10.7.0.0/24");
+}
+
 /* `wanted`: "10.0.0.0/24 10.0.1.0/24 closed": contested ranges; "closed": no plaintext to it. */
 static void assert_contested(const char *wanted)
 {
@@ -245,9 +253,7 @@ static void who_proved_a_range_keeps_it(void **state)
 static void another_key_proves_nothing(void **state)
 {
 	(void)state;
-	add(&world, "a", "172.18.0.2", 1, "10.0.1.0/24");
-	add(&world, "b", "172.18.0.3", 2, "10.0.2.0/24");
-	add(&world, "me", "172.18.0.1", 0, "10.7.0.0/24");
+	add_two_nodes("10.0.1.0/24", "10.0.2.0/24");
 	prove("a", 99);
 	set_ranges(&world.records[1], "10.0.1.0/24");
 	review();
@@ -257,9 +263,7 @@ static void another_key_proves_nothing(void **state)
 static void what_nobody_proved_is_nobodys(void **state)
 {
 	(void)state;
-	add(&world, "a", "172.18.0.2", 1, "10.0.1.0/24");
-	add(&world, "b", "172.18.0.3", 2, "10.0.1.7,10.0.2.0/24");
-	add(&world, "me", "172.18.0.1", 0, "10.7.0.0/24");
+	add_two_nodes("10.0.1.0/24", "10.0.1.7,10.0.2.0/24");
 	review();
 	assert_admitted("a", "");
 	assert_admitted("b", "10.0.2.0/24");
@@ -426,9 +430,7 @@ static void what_is_assigned_beats_what_is_said(void **state)
 static void a_victims_key_is_the_victims(void **state)
 {
 	(void)state;
-	add(&world, "a", "172.18.0.2", 1, "10.0.1.0/24");
-	add(&world, "b", "172.18.0.3", 2, "10.0.2.0/24");
-	add(&world, "me", "172.18.0.1", 0, "10.7.0.0/24");
+	add_two_nodes("10.0.1.0/24", "10.0.2.0/24");
 	prove("a", 1);
 	prove("b", 2);
 	set_key(&world.records[0], 2); /* it has the first name as well */
@@ -499,9 +501,7 @@ static void the_peer_of_a_shared_key(void **state)
 static void keys_are_rotated_and_nodes_made_anew(void **state)
 {
 	(void)state;
-	add(&world, "a", "172.18.0.2", 1, "10.0.1.0/24");
-	add(&world, "b", "172.18.0.3", 2, "10.0.2.0/24");
-	add(&world, "me", "172.18.0.1", 0, "10.7.0.0/24");
+	add_two_nodes("10.0.1.0/24", "10.0.2.0/24");
 	prove("a", 1);
 	prove("b", 2);
 	set_key(&world.records[0], 11);
@@ -539,9 +539,7 @@ static void who_is_contradicted_is_asked(void **state)
 	unsigned int asked[256] = {0};
 
 	(void)state;
-	add(&world, "a", "172.18.0.2", 1, "10.0.1.0/24");
-	add(&world, "b", "172.18.0.3", 2, "10.0.2.0/24");
-	add(&world, "me", "172.18.0.1", 0, "10.7.0.0/24");
+	add_two_nodes("10.0.1.0/24", "10.0.2.0/24");
 	prove("a", 1);
 	prove("b", 2);
 	see("a", 1, false, false);
@@ -561,9 +559,7 @@ static void who_is_contradicted_is_asked(void **state)
 static void who_is_back_keeps_its_range(void **state)
 {
 	(void)state;
-	add(&world, "a", "172.18.0.2", 1, "10.0.1.0/24");
-	add(&world, "b", "172.18.0.3", 2, "10.0.2.0/24");
-	add(&world, "me", "172.18.0.1", 0, "10.7.0.0/24");
+	add_two_nodes("10.0.1.0/24", "10.0.2.0/24");
 	prove("a", 1);
 	prove("b", 2);
 	see("a", 1, false, true);
@@ -679,9 +675,7 @@ static void a_key_that_nobody_knew_is_not_made_up(void **state)
 static void host_encryption_is_for_the_nodes_own_address(void **state)
 {
 	(void)state;
-	add(&world, "a", "172.18.0.2", 1, "10.0.1.0/24");
-	add(&world, "b", "172.18.0.3", 2, "10.0.2.0/24");
-	add(&world, "me", "172.18.0.1", 0, "10.7.0.0/24");
+	add_two_nodes("10.0.1.0/24", "10.0.2.0/24");
 	in.host_encryption = true;
 	prove("b", 2);
 	set_address(&world.records[0].address4, "172.18.0.3");
@@ -700,9 +694,7 @@ static void host_encryption_is_for_the_nodes_own_address(void **state)
 static void who_had_an_address_first_keeps_it(void **state)
 {
 	(void)state;
-	add(&world, "a", "172.18.0.2", 1, "10.0.1.0/24");
-	add(&world, "b", "172.18.0.3", 2, "10.0.2.0/24");
-	add(&world, "me", "172.18.0.1", 0, "10.7.0.0/24");
+	add_two_nodes("10.0.1.0/24", "10.0.2.0/24");
 	in.host_encryption = true;
 	prove("a", 1);
 	prove("b", 2);
@@ -735,9 +727,7 @@ static void what_was_proved_outlives_us(void **state)
 	unlink(file);
 	registry_free(registry);
 	registry = registry_new(file);
-	add(&world, "a", "172.18.0.2", 1, "10.0.1.0/24");
-	add(&world, "b", "172.18.0.3", 2, "10.0.2.0/24");
-	add(&world, "me", "172.18.0.1", 0, "10.7.0.0/24");
+	add_two_nodes("10.0.1.0/24", "10.0.2.0/24");
 	prove("b", 2);
 	assert_int_equal(registry_save(registry), 0);
 	assert_int_equal(stat(file, &first), 0);
@@ -767,9 +757,7 @@ static void what_was_proved_outlives_us(void **state)
 	registry_free(registry);
 	registry = registry_new(file);
 	world_fini(&world);
-	add(&world, "a", "172.18.0.2", 1, "10.0.2.0/24");
-	add(&world, "b", "172.18.0.3", 2, "10.0.2.0/24");
-	add(&world, "me", "172.18.0.1", 0, "10.7.0.0/24");
+	add_two_nodes("10.0.2.0/24", "10.0.2.0/24");
 	review();
 	assert_contested("10.0.2.0/24 closed 10.0.2.0/24 closed");
 	/* A file with errors does not prevent the start, and proves nothing. */
