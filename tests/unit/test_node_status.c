@@ -125,7 +125,7 @@ static int start(void **state)
 	assert_int_equal(rest_new(a.base, &as, "/version", &a.rest), 0);
 	a.cluster = cluster_new(&events);
 	node = node_object(&a);
-	cluster_node(a.cluster, node, false);
+	cluster_object(a.cluster, CLUSTER_NODES, node, false);
 	json_decref(node);
 	a.status = node_status_new(a.base, a.rest, a.cluster, "worker");
 	*state = &a;

@@ -99,6 +99,8 @@ static const struct {
 	{"store.held, .kind, .node, .why",
 	 "what stands though the store does not show it any more: a record, or settings (of the "
 	 "cluster: node is null)"},
+	{"store.routeSource, .name, .why",
+	 "null, or what says which pod addresses a node has, and why it was chosen"},
 	{"tunnels", "two: that of IPv4 pods and that of IPv6 pods"},
 	{"tunnels.family, .state", "ipv4 or ipv6; off, on, or ending (still decrypts)"},
 	{"tunnels.problem", "null, or what keeps it from being as the settings say"},

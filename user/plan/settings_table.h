@@ -16,7 +16,8 @@
  *   DURATION               uint16_t: seconds, rounded up; "25s", "1m30s", "1500ms", "25"
  *   INTERFACE_NAME         interface_name
  *   RANGES                 struct settings_ranges: address ranges, separated by commas
- *   WIRE, LEVEL, FORMAT    an enum, written as one of its words
+ *   WIRE, LEVEL, FORMAT,   an enum, written as one of its words
+ *   SOURCE
  */
 #ifndef PLAN_SETTINGS_TABLE_H
 #define PLAN_SETTINGS_TABLE_H
@@ -50,6 +51,8 @@
 	  "no plaintext leaves for a remote pod, ever")                                            \
 	X(strict_cidrs, podveilStrictCIDRs, RANGES, "",                                            \
 	  "where pods are: unpublished addresses in them count as remote")                         \
+	X(route_source, routeSource, SOURCE, "auto",                                               \
+	  "in Kubernetes: what says which pod addresses a node has")                               \
 	X(wire, podveilWire, WIRE, "socket", "how messages get to the wire")                       \
 	X(low_latency, podveilLowLatency, BOOLEAN, "false",                                        \
 	  "packets go soon rather than cheaply: workers go first, no processor sleeps")            \

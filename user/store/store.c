@@ -129,6 +129,12 @@ void store_foreign_keys(struct store *s, bool v4, bool v6)
 		s->kind->foreign_keys(s->self, v4, v6);
 }
 
+void store_set_route_source(struct store *s, enum route_source wanted)
+{
+	if (s->kind->route_source)
+		s->kind->route_source(s->self, wanted);
+}
+
 int store_set(struct store *s, const char *node, const struct store_setting *changes,
 	      unsigned int n)
 {

@@ -84,6 +84,9 @@ int store_publish(struct store *s, const struct node_record *r);
 /* Says for which families another WireGuard on this node has its key in the store. Such a key is
  * not changed. Stores that keep a record of our own do not need this. */
 void store_foreign_keys(struct store *s, bool v4, bool v6);
+/* Sets where the addresses of pods are read from (routeSource). Only for stores that are a cluster's;
+ * others have one source. Before the first call: auto. */
+void store_set_route_source(struct store *s, enum route_source wanted);
 /* Writes settings of the cluster (node NULL) or of a node; other settings in the document stay.
  * Value NULL: removes the setting. 0 or -errno. */
 int store_set(struct store *s, const char *node, const struct store_setting *changes,
@@ -139,6 +142,7 @@ struct store_kind {
 	void (*event)(void *self, const char *reason, const char *message);
 	void (*flush)(void *self, unsigned int ms);
 	void (*foreign_keys)(void *self, bool v4, bool v6);
+	void (*route_source)(void *self, enum route_source wanted);
 	const char *(*peer)(const void *self); /* NULL: it is on this machine */
 };
 
