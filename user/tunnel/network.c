@@ -303,8 +303,14 @@ int network_apply(struct network *n, struct network_want *want)
 		remove_old_table(n, old.priority, old.table, old.table != n->want.table);
 	/* The old address comes last, when no route uses it as its source any more. */
 	if (old.address.family && old.ifindex == n->want.ifindex && old.ifindex &&
-	    cidr_compare(&old.address, &n->want.address))
+	    cidr_compare(&old.address, &n->want.address)) {
 		address_delete(old.ifindex, &old.address);
+		/* The kernel removes all routes of a device with its last IPv4 address. Their
+		 * backups drop what they would carry, until they are back. */
+		if (!n->want.address.family &&
+		    !read_routes(n->family, n->want.table, n->want.ifindex, &n->have))
+			o = enforce(n);
+	}
 	free(old.routes);
 	return o.err;
 }
