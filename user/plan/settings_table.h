@@ -51,6 +51,9 @@
 	  "no plaintext leaves for a remote pod, ever")                                            \
 	X(strict_cidrs, podveilStrictCIDRs, RANGES, "",                                            \
 	  "where pods are: unpublished addresses in them count as remote")                         \
+	X(strict_exceptions, podveilStrictExceptions, RANGES, "",                                  \
+	  "addresses in podveilStrictCIDRs that are no pods': gateways, name servers, load "       \
+	  "balancers")                                                                             \
 	X(route_source, routeSource, SOURCE, "auto",                                               \
 	  "in Kubernetes: what says which pod addresses a node has")                               \
 	X(wire, podveilWire, WIRE, "socket", "how messages get to the wire")                       \

@@ -205,17 +205,20 @@ static void report_unused(struct address_sources *s, const struct decision *d)
 			 "routeSource=%s problem=\"%s\"", name, what);
 }
 
-void address_sources_decide(struct address_sources *s)
+static void start_needed(struct address_sources *s, enum route_source decided)
 {
+	for (int i = 0; i < N_COLLECTIONS; i++)
+		if (is_needed(&s->all[i], decided) && !s->all[i].reflector)
+			start(&s->all[i]);
+}
+
+static void update(struct address_sources *s)
+{
+	const struct decision d = decide(s);
 	const struct timeval now = {0, 0};
 	bool tidy = false;
-	struct decision d;
 
-	s->may_decide = true;
-	d = decide(s);
-	for (int i = 0; i < N_COLLECTIONS; i++)
-		if (is_needed(&s->all[i], d.source) && !s->all[i].reflector)
-			start(&s->all[i]);
+	start_needed(s, d.source);
 	if (d.source == ROUTE_SOURCE_AUTO || !is_read(s, d.source))
 		return;
 	if (is_usable(s, d.source)) {
@@ -230,6 +233,17 @@ void address_sources_decide(struct address_sources *s)
 		evtimer_add(s->on_tidy, &now);
 }
 
+void address_sources_begin(struct address_sources *s)
+{
+	start_needed(s, s->wanted);
+}
+
+void address_sources_decide(struct address_sources *s)
+{
+	s->may_decide = true;
+	update(s);
+}
+
 void address_sources_want(struct address_sources *s, enum route_source wanted)
 {
 	if (s->wanted == wanted)
@@ -237,7 +251,7 @@ void address_sources_want(struct address_sources *s, enum route_source wanted)
 	s->wanted = wanted;
 	if (!s->may_decide)
 		return;
-	address_sources_decide(s);
+	update(s);
 	s->params.progress(s->params.context);
 }
 
@@ -342,7 +356,7 @@ static void on_listed(void *context, const struct reflector_list *l)
 	c->expected = lost && none;
 	c->read = true;
 	c->all_deleted = false;
-	address_sources_decide(s);
+	update(s);
 	s->params.progress(s->params.context);
 }
 
@@ -367,7 +381,7 @@ static void on_quiet(evutil_socket_t fd, short what, void *context)
 	(void)what;
 	c->first_deletion = 0;
 	if (cluster_confirm_deletions(c->sources->params.cluster, c->kind)) {
-		address_sources_decide(c->sources);
+		update(c->sources);
 		return;
 	}
 	c->all_deleted = true;
@@ -410,8 +424,8 @@ static void on_object(void *context, const json_t *o, bool gone)
 	if (gone && cluster_expects_deletions(s->params.cluster, c->kind))
 		wait_for_quiet(c);
 	/* A list decides at its end. */
-	if (s->may_decide && c->read)
-		address_sources_decide(s);
+	if (c->read)
+		update(s);
 }
 
 static void on_problem(void *context, bool blind, const char *what)

@@ -45,6 +45,8 @@ void address_sources_free(struct address_sources *s);
 
 /* The setting routeSource. */
 void address_sources_want(struct address_sources *s, enum route_source wanted);
+/* Starts to watch what the setting needs. */
+void address_sources_begin(struct address_sources *s);
 /* Settings and Nodes were read, or Nodes have changed: decides again. */
 void address_sources_decide(struct address_sources *s);
 /* Everything that the decision and the source need was read once. */

@@ -358,6 +358,7 @@ static void on_begin(evutil_socket_t fd, short what, void *context)
 
 	(void)fd;
 	(void)what;
+	address_sources_begin(k->sources);
 	if (watch(k, CONFIG, k->resource->name, k->resource->path) ||
 	    watch(k, NODES, "nodes", "/api/v1/nodes"))
 		log_error("no memory to watch the API server", "store=kubernetes");
