@@ -18,6 +18,8 @@ FIRST_LINE = "tests/e2e/test_first_line.py"
 REGISTRY = ("build/tests/test_registry", "build/tests/test_registry_keys")
 ADMISSION = "deploy/kubernetes/admission/own-node.yaml"
 RIGHTS = "tests/kubernetes/test_rights.py::test_an_agent_changes_its_keys_and_condition_and_nothing_else[plain]"
+CLUSTER = "build/tests/test_cluster"
+ROUTE_SOURCES = "tests/kubernetes/test_route_sources.py"
 TRUST = "tests/store/test_etcd_trust.py"
 
 GUARD = "build/tests/bpf/test_guard"
@@ -253,6 +255,27 @@ FAULTS = [
     fault("a-forgotten-version-is-asked-again", "user/store/kubernetes/reflector.c",
           "r->passed_over || a->status == 410 ||", "r->passed_over ||",
           "build/tests/test_reflector"),
+    fault("a-pod-that-ends-keeps-its-address", "user/store/kubernetes/ownership.c",
+          "best->by->ending || s->by->ending", "best->by->ending && s->by->ending", CLUSTER),
+    fault("the-oldest-of-pods-that-end", "user/store/kubernetes/ownership.c",
+          "a->created > b->created :", "a->created < b->created :", CLUSTER),
+    fault("an-ended-pod-has-an-address", "user/store/kubernetes/assignments.c", "has_ended(status) ||", "false ||", CLUSTER),
+    fault("a-host-network-pod-has-an-address", "user/store/kubernetes/assignments.c",
+          '\n\t    json_is_true(json_object_get(spec, "hostNetwork")))', "\n\t    false)", CLUSTER),
+    fault("a-source-counts-before-it-was-read", "user/store/kubernetes/cluster.c",
+          "is_listed(c, CLUSTER_NODES) &&\n\t       is_listed(c, cluster_kind_of(c->source));", "is_listed(c, CLUSTER_NODES);", CLUSTER),
+    fault("all-custom-resources-may-be-deleted", "user/store/kubernetes/ownership.c",
+          "\tif (o->n_going == o->n)\n\t\treturn !o->n;\n", "", CLUSTER),
+    fault("an-empty-source-is-used", "user/store/kubernetes/address_sources.c",
+          "\treturn !known;\n", "\treturn true;\n", f"{ROUTE_SOURCES}::test_a_change_of_source_loses_nothing"),
+    fault("the-tunnels-address-goes-with-its-routes", "user/plan/plan.c",
+          "a.family || r->source != ROUTE_SOURCE_WORKLOAD_IPS ? a : *address_of(r, family);", "a;",
+          f"{ROUTE_SOURCES}::test_a_change_of_source_loses_nothing"),
+    fault("a-definition-that-goes-takes-all-with-it", "user/store/kubernetes/address_sources.c",
+          "if (!c->expected || (l->there && none && c->all_deleted))", "if (!c->expected || (none && c->all_deleted))",
+          f"{ROUTE_SOURCES}::test_a_resource_definition_that_goes_is_no_command"),
+    fault("an-exception-opens-a-pods-range", "user/strict/remote_ranges.c",
+          "\t\t    around(p, &lengths, range))", "\t\t    false)", "build/tests/test_remote_ranges"),
     fault("half-a-list-is-gone-on-with", "user/store/kubernetes/reflector.c",
           "\t\tif (a->status == 410)\n\t\t\tforget_list(r);\n", "",
           "build/tests/test_reflector"),
