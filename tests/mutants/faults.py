@@ -191,7 +191,7 @@ FAULTS = [
           ".drop_marked = want->drop_marked,", ".drop_marked = false,",
           f"{FIRST_LINE}::test_a_marked_packet_is_for_this_node_or_for_nobody"),
     fault("first-line-waits-for-the-store", "user/agent/agent.c",
-          "\tagent_apply_first_line_settings(a);\n\treturn store_open(", "\treturn store_open(",
+          "\tagent_apply_first_line_settings(a);\n\terr = store_open(", "\terr = store_open(",
           f"{FIRST_LINE}::test_from_the_first_moment_to_the_last"),
     fault("a-node-opens-anybodys-range", "user/strict/remote_ranges.c",
           "strcmp(r->name, node->name) || ", "!*node->name || ",
