@@ -58,7 +58,7 @@ C_FILES := $(shell find user bpf include scripts vmlinux tests -name '*.[ch]' 2>
 .DELETE_ON_ERROR:
 .SECONDARY:
 .PHONY: all docs version-is-checked help deps deps-kubernetes deps-felix peers unit bpf-tests fuzz unit-programs asan-programs check-emulated e2e check-etcd check-vm check-apiserver check check-quick mutants \
-	check-kubernetes check-all check-arm64 deps-arm64 demo demo-kubernetes bench bench-kubernetes format lint install clean test-programs
+	check-kubernetes check-all check-arm64 deps-arm64 demo demo-kubernetes bench bench-kubernetes bench-results format lint install clean test-programs
 
 all: $(B)/podveil $(B)/.pages
 
@@ -79,7 +79,8 @@ help:
 	@echo "make deps               install what building and testing needs, from Debian's packages first"
 	@echo "make deps-kubernetes    Kubernetes' own programs, for tests and lab, into build/kubernetes"
 	@echo "make deps-felix         Calico's Felix, for the test that runs beside it, into build/peers"
-	@echo "make docs               what is made from tables in the code: $(PAGES)"
+	@echo "make bench-results      write the tables of the last bench into README.md and docs/"
+	@echo "make docs               write what is generated in the pages: settings, metrics, tables of benchmarks"
 	@echo "make install            podveil, manual page, completions, systemd unit; DESTDIR= PREFIX=$(PREFIX)"
 	@echo "make format, lint, clean"
 	@echo "make V=1 ...            with whole command lines"
@@ -183,6 +184,7 @@ $(B)/pages: scripts/pages.c $(B)/libpodveil.a
 docs: $(B)/pages
 	$(call say,PAGES,$(PAGES))
 	$(Q)$(EMULATOR) $(B)/pages $(PAGES)
+	$(Q)$(PYTHON) tests/bench/pages.py
 
 $(B)/.pages: $(B)/pages $(PAGES)
 	@$(EMULATOR) $(B)/pages --check $(PAGES)
@@ -310,6 +312,10 @@ endif
 bench-kubernetes: $(DEPS) $(DEPS_KUBERNETES) $(B)/podveil
 	$(Q)$(PYTHON) tests/bench/bench_kubernetes.py
 
+# Takes the tables of the last `make bench` over into README.md and docs/.
+bench-results:
+	$(Q)$(PYTHON) tests/bench/pages.py --take
+
 # --- the look of things ---
 
 format:
@@ -333,6 +339,8 @@ lint:
 	$(Q)$(PYTHON) -m py_compile $(PYTHON_FILES)
 	$(call say,mutants,each fault still has its place in the code)
 	$(Q)$(PYTHON) tests/mutants/run.py --check
+	$(call say,pages,figures in README.md and docs/)
+	$(Q)$(PYTHON) tests/bench/pages.py --check
 
 clean:
 	rm -rf build

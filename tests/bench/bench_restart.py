@@ -22,6 +22,7 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [os.path.join(HERE, "../../deploy/lab"), os.path.join(HERE, "../e2e")]
 
+import results  # noqa: E402
 from cluster import Cluster, leaks  # noqa: E402
 from lab import PODVEIL, Capture, Device, Failed, Lab, implementation, wait_for  # noqa: E402
 from traffic import ping  # noqa: E402
@@ -202,6 +203,7 @@ def main():
     parser.add_argument("kinds", nargs="*", metavar="KIND", help=", ".join(KINDS))
     options = parser.parse_args()
     print(f"{'kill -9 to first packet':24} {'kills':>5} {'median':>8} {'p99':>8} {'worst':>8} {'lost a kill':>12} {'in plain':>9}")
+    rows = []
     for kind in options.kinds or KINDS:
         with load(options.beside_load):
             took, lost, plain = measure(kind, options.kills)
@@ -211,6 +213,10 @@ def main():
               f"{len(plain):9}  {verdict}", flush=True)
         if options.times:
             print(" ".join(f"{t:.0f}" for t in took))
+        rows.append(results.row(kind, [len(took), statistics.median(took), p99, worst, len(plain)], 0))
+    results.save("restart", "tests/bench/bench_restart.py", "from the signal to the first datagram, " +
+                 ("with a busy process for each processor" if options.beside_load else "nothing else at work"),
+                 ["kills", "median, ms", "p99, ms", "worst, ms", "packets in plain"], rows)
 
 
 if __name__ == "__main__":
