@@ -247,7 +247,7 @@ $(B)/bench/%: tests/bench/%.c $(B)/libpodveil.a
 	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) $< $(B)/libpodveil.a -o $@ $(LDLIBS)
 
 # What the suites run; they build nothing themselves.
-test-programs: $(DEPS) $(B)/podveil unit-programs asan-programs $(BPF_BIN) $(FUZZ_BIN)
+test-programs: $(DEPS) $(B)/podveil unit-programs asan-programs $(BPF_BIN) $(FUZZ_BIN) $(BENCH_BIN)
 
 unit-programs: $(UNIT_BIN)
 
@@ -262,7 +262,7 @@ bpf-tests: $(BPF_BIN)
 	$(Q)$(RUN) bpf
 fuzz: $(FUZZ_BIN)
 	$(Q)$(RUN) fuzz
-e2e: $(DEPS) $(B)/podveil
+e2e: $(DEPS) $(B)/podveil $(BENCH_BIN)
 	$(Q)$(RUN) e2e sessions
 check-etcd: $(DEPS) $(B)/podveil
 	$(Q)$(RUN) store

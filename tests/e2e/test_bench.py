@@ -9,6 +9,7 @@ import pytest
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(ROOT, "tests/bench"))
 
+import bench  # noqa: E402
 import chart  # noqa: E402
 import contenders  # noqa: E402
 import pages  # noqa: E402
@@ -100,3 +101,11 @@ def test_a_table_goes_from_a_run_into_a_page(tmp_path, monkeypatch):
     assert shown[2:] == ["| | unencrypted | podveil socket |", "|---|---|---|", "| TCP 1 stream, Gbit/s | 10.00 | 1.00 (0.10) |",
                          "| UDP 64 B, loss at 90 % of that, % | 0.00 |  |", "| ping, idle path, median, ms | 0.020 | 0.020 (1.00) |",
                          "| CPU of everything at full speed, s/Gbit |  | 0.100 |"]
+
+
+def test_stages_of_the_data_path_are_measured():
+    """build/bench/stages runs to its end, and measures each backend and the stages that docs/benchmarks.md shows."""
+    costs = bench.stages()
+    assert costs, "build/bench/stages was not built: make build/bench/stages"
+    assert {"libsodium", "openssl"} <= {row["name"] for row in bench.cipher_rows(costs)}
+    assert {row["name"] for row in results.load("stages")["rows"]} <= set(costs)
