@@ -170,7 +170,7 @@ int main(void)
 	if (!own_machine("ip_filter"))
 		return 0;
 	if (!shell("command -v nft >/dev/null")) {
-		printf("1..1\nok 1 - ip_filter # SKIP nft is not there\n");
+		printf("1..1\nok 1 - ip_filter # SKIP nft is not installed\n");
 		return 0;
 	}
 	return cmocka_run_group_tests(tests, NULL, NULL);

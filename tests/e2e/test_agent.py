@@ -135,15 +135,15 @@ def test_two_agents_on_one_machine(cluster):
                     check=False)
     assert done.returncode == 1 and "another agent" in done.stderr
     done = node.run([PODVEIL, "agent", "--cleanup"], check=False)
-    assert done.returncode == 1 and "an agent is running" in done.stderr
+    assert done.returncode == 1 and "an agent runs on this machine" in done.stderr
 
 
 def test_bad_arguments(cluster):
     node = cluster.nodes[0]
     for arguments, code, message in (
             (["--node", "Bad_Name"], 2, "lower-case letters"),
-            (["--pod-cidr", "10.0.0.0/99"], 2, "no address range"),
-            (["--node-ip", "there"], 2, "no IPv4 or IPv6 address"),
+            (["--pod-cidr", "10.0.0.0/99"], 2, "not an address range"),
+            (["--node-ip", "there"], 2, "not an IPv4 or IPv6 address"),
             (["--wireguardMTU", "12"], 2, "576 to 65535"),
             (["extra"], 2, "no option"),
             (["--log-level", "loud"], 2, "error, warn, info or debug")):

@@ -99,7 +99,7 @@ def address_of(host, device="wg0"):
 def test_udevd_and_others_change_the_address(lab):
     """systemd-udevd leaves our device's MAC address alone, and the device follows other programs that change the address."""
     if not os.path.exists(UDEVD):
-        pytest.skip("systemd-udevd is not there: make deps installs it")
+        pytest.skip("systemd-udevd is not installed: make deps installs it")
     # udevd is late, as on a machine that boots.
     lab.a.run("mkdir -p /run/udev/rules.d && echo 'SUBSYSTEM==\"net\", KERNEL==\"wg0*\", ACTION==\"add\", "
               "PROGRAM=\"/bin/sleep 0.3\"' > /run/udev/rules.d/70-late.rules")

@@ -177,7 +177,7 @@ def test_somebodys_filter_before_ours(cluster, side):
     wait_for(lambda: re.search(r"somebody's filter ran before the guard's.*device=eth0.*filter=somebodys",
                                worker.agent.log()), "the log says so")
     assert 'on eth0 the filter "somebodys" ran before it' in worker.run([PODVEIL, "status"])
-    assert re.search(r"^note +guard +by tcx on eth0 vxlan.calico; before it on eth0 ran somebodys",
+    assert re.search(r"^note +guard +by tcx on eth0 vxlan.calico; on eth0, somebodys ran before it",
                      worker.run([PODVEIL, "doctor"], check=False).stdout, re.M)
     text = get(worker, "/metrics")[1]
     assert samples(text, "podveil_guard_displaced_total") == {"": 1}

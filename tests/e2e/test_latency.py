@@ -66,7 +66,7 @@ def test_what_cannot_be_had_is_named(lab):
     left, right = Device(lab.a, lame, arguments=["--low-latency"]), Device(lab.b, COMMAND)
     lab.connect(left, right)
     assert ping(lab.pod_a, "10.0.2.2") == 3
-    assert 'lacks="workers run as all others do, SCHED_RR: Operation not permitted"' in left.log.read()
+    assert 'lacks="workers have no priority over other threads, SCHED_RR: Operation not permitted"' in left.log.read()
 
 
 def test_the_setting(cluster):

@@ -124,7 +124,7 @@ def test_watch(cluster):
     assert documents[0]["version"] == 1 and documents[2]["time"] > documents[0]["time"]
     plain = worker.run([PODVEIL, "status"])
     assert "\033" not in plain
-    assert re.search(r"^  wireguard-worker2 +encrypted +stands +\d+ s ago +[\d.]+ [KM]?i?B +[\d.]+ [KM]?i?B$",
+    assert re.search(r"^  wireguard-worker2 +encrypted +active +\d+ s ago +[\d.]+ [KM]?i?B +[\d.]+ [KM]?i?B$",
                      plain, re.M), plain
     # On a terminal, it uses colours and starts each document at the top of the screen.
     master, slave = pty.openpty()

@@ -10,7 +10,7 @@ from hosts import wait_for
 from workload import Steady
 
 URL = "http://127.0.0.1:9586/"
-pytestmark = pytest.mark.skipif(not PROGRAM, reason="chromium-headless-shell is not there")
+pytestmark = pytest.mark.skipif(not PROGRAM, reason="chromium-headless-shell is not installed")
 
 # The lowest contrast of a text with its background, as WCAG defines it.
 CONTRAST = """(() => {
@@ -115,7 +115,7 @@ def test_page_without_javascript_and_with_trouble(cluster):
         assert ("rowheader", "wireguard-worker2") in said and ("rowheader", "twin") in said
         names = " ".join(n for _, n in said)
         assert ("rowheader", "silent") == next(x for x in said if x[0] == "rowheader"), "what is in plain comes first"
-        assert "Encrypting with 2 of 4 peers: with the others traffic is in plain" in names
+        assert "Encrypting with 2 of 4 peers: traffic with the others is in plain" in names
         assert name in names and "Conflict" in names
         # Without scripts, the browser reloads the page.
         assert b.call("Runtime.evaluate", expression="document.querySelector('noscript') !== null",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Wire mode xdp: messages go through AF_XDP on the uplink, or through sockets if AF_XDP is not possible.
+"""Wire mode xdp: messages use AF_XDP on the uplink, or through sockets if AF_XDP is not possible.
 
 Captures are taken at the switch, because on the nodes they do not see what goes through AF_XDP.
 """
@@ -361,7 +361,7 @@ def test_wrong_words(lab):
     assert done.returncode == 2 and "not auto, socket or xdp" in done.stderr
     device = Device(lab.a, COMMAND, arguments=[*XDP, "--uplink", "eth7"])
     lab.a.run("ip link set wg0 up")
-    wait_for(lambda: "the uplink is not there" in open(device.log.name).read(), "it is said")
+    wait_for(lambda: "the uplink does not exist" in open(device.log.name).read(), "it is said")
 
 
 # --- the agent ---
@@ -432,7 +432,7 @@ def test_what_the_agent_says(cluster):
     c.configure(podveilWire="xdp")
     wait_for(lambda: wire(node)[2], "xdp is refused")
     assert wire(node)[:1] == ("socket",) and "stranger" in wire(node)[1]
-    assert "messages go through sockets, not xdp: eth0 has an XDP program already" in node.run(
+    assert "messages use sockets, not xdp: eth0 has an XDP program already" in node.run(
         [c_podveil(), "status"])
     assert "note  wire             socket: eth0 has an XDP program" in node.run(
         [c_podveil(), "doctor"], check=False).stdout

@@ -52,7 +52,7 @@
 	  "where pods are: unpublished addresses in them count as remote")                         \
 	X(wire, podveilWire, WIRE, "socket", "how messages get to the wire")                       \
 	X(low_latency, podveilLowLatency, BOOLEAN, "false",                                        \
-	  "packets go soon rather than cheaply: workers go first, no processor sleeps")            \
+	  "lower latency for more CPU time: workers run first, no processor sleeps")            \
 	X(workers, podveilWorkers, U8(0, 8), "0", "threads; 0: cores - 1")                         \
 	X(route_table, podveilRouteTable, U32_GAP(1, 252, 256, 4294967295), "1",                   \
 	  "routing table of the tunnel's routes")                                                  \

@@ -143,7 +143,7 @@ static void on_renamed(struct device *d, void *context)
 
 	(void)d;
 	if (t->socket && wg_socket_rename(t->socket))
-		log_warn("wg socket did not follow the device's name", "interface=%s",
+		log_warn("the wg socket could not be renamed", "interface=%s",
 			 device_name(t->device));
 	t->params.changed(t, t->params.context);
 }

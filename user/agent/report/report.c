@@ -409,9 +409,9 @@ char *report_unready(const struct report_input *in)
 	if (!f)
 		return NULL;
 	if (!in->synced)
-		fprintf(f, "the store was not read yet\n");
+		fprintf(f, "the store has not been read yet\n");
 	if (in->failed)
-		fprintf(f, "not everything could be done: see the log\n");
+		fprintf(f, "some changes failed: see the log\n");
 	for (size_t i = 0; i < in->n_tunnels; i++)
 		if (tunnel_state(in->tunnels[i]) == TUNNEL_ON)
 			tunnel_each_peer(in->tunnels[i], peer_unready, f);
