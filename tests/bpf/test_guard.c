@@ -127,7 +127,7 @@ static void check(int program, struct packet *p, uint32_t wanted, const char *wh
 		fail_msg("%s %s -> %s: %d, not %d", what, l->from, l->to, (int)got, (int)wanted);
 }
 
-static void plaintext_is_found_in_every_wrapping(void **state)
+static void plaintext_is_found_in_every_encapsulation(void **state)
 {
 	uint64_t out = 0, in = 0, dropped_out = 0, dropped_in = 0, leaked = 0;
 
@@ -162,7 +162,7 @@ static void plaintext_is_found_in_every_wrapping(void **state)
 
 /* Wherever a packet is cut off, and whatever its headers then say: it does not pass if it is, or
  * may be, a pod's packet. */
-static void what_is_cut_short_does_not_pass(void **state)
+static void truncated_packets_do_not_pass(void **state)
 {
 	(void)state;
 	be_strict(true);
@@ -186,7 +186,7 @@ static void what_is_cut_short_does_not_pass(void **state)
 
 /* The first fragment of a packet whose headers continue in the second fragment. What follows in the
  * frame is padding and must be ignored. */
-static void pieces_that_hide_their_headers_do_not_pass(void **state)
+static void fragments_that_hide_headers_do_not_pass(void **state)
 {
 	(void)state;
 	be_strict(true);
@@ -221,7 +221,7 @@ static void pieces_that_hide_their_headers_do_not_pass(void **state)
 }
 
 /* A pod's own packet as a later fragment, or with extension headers that cannot be parsed. */
-static void an_address_is_judged_before_all_that_follows(void **state)
+static void addresses_are_checked_before_the_rest(void **state)
 {
 	const uint8_t later[8] = {17, 0, 3, 32, 0, 0, 0, 1}, truncated[8] = {17, 255, 1, 4};
 
@@ -265,7 +265,7 @@ static void an_address_is_judged_before_all_that_follows(void **state)
 	assert_int_equal(run(ingress_program_fd(g), &p), DROP);
 }
 
-static void what_has_no_end_does_not_pass(void **state)
+static void endless_headers_do_not_pass(void **state)
 {
 	struct packet tags = inner("10.1.0.1", "192.0.2.1"), options = {.len = 0};
 
@@ -299,7 +299,7 @@ static void a_routing_header_leads_to_a_pod(void **state)
 }
 
 /* WireGuard's own packets go to nodes: the mark does not let a packet to a pod pass. */
-static void the_mark_opens_no_way(void **state)
+static void the_mark_makes_no_exception(void **state)
 {
 	uint32_t mark;
 
@@ -411,7 +411,7 @@ static void superpacket_with_length_zero(struct packet *p)
 	put16(bytes(p) + 14 + 2, 0);
 }
 
-static void what_has_nothing_to_do_with_pods_passes(void **state)
+static void traffic_without_pods_passes(void **state)
 {
 	static void (*const harmless[])(struct packet * p) = {
 		arp,
@@ -523,7 +523,7 @@ static void only_messages_reach_the_port(void **state)
 }
 
 /* A packet to this port of a pod, or one that is forwarded to another node, is not WireGuard's. */
-static void the_port_of_others_is_theirs(void **state)
+static void the_port_of_other_hosts_is_not_checked(void **state)
 {
 	static const char *const others[] = {"10.1.0.1", "fd00:1::1", OTHER4, "192.0.2.7"};
 
@@ -542,7 +542,7 @@ static void the_port_of_others_is_theirs(void **state)
 	assert_int_equal(count().drop_wire_short, 0);
 }
 
-static void arriving_messages_are_marked_where_wanted(void **state)
+static void arriving_messages_are_marked_if_wanted(void **state)
 {
 	static const char *const addresses[] = {OURS4, OURS6};
 
@@ -574,7 +574,7 @@ static void see(const struct cidr *range, enum pv_guard_kind kind, void *context
 		 (int)kind);
 }
 
-static void ranges_are_listed_and_go(void **state)
+static void ranges_are_listed_and_removed(void **state)
 {
 	char all[200] = "";
 	struct cidr c;
@@ -595,20 +595,20 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, load, unload)
 	const struct CMUnitTest tests[] = {
-		TEST(plaintext_is_found_in_every_wrapping),
-		TEST(what_is_cut_short_does_not_pass),
-		TEST(pieces_that_hide_their_headers_do_not_pass),
-		TEST(an_address_is_judged_before_all_that_follows),
-		TEST(what_has_no_end_does_not_pass),
+		TEST(plaintext_is_found_in_every_encapsulation),
+		TEST(truncated_packets_do_not_pass),
+		TEST(fragments_that_hide_headers_do_not_pass),
+		TEST(addresses_are_checked_before_the_rest),
+		TEST(endless_headers_do_not_pass),
 		TEST(a_routing_header_leads_to_a_pod),
-		TEST(the_mark_opens_no_way),
-		TEST(what_has_nothing_to_do_with_pods_passes),
+		TEST(the_mark_makes_no_exception),
+		TEST(traffic_without_pods_passes),
 		TEST(packets_that_begin_with_ip),
 		TEST(hostile_packets),
 		TEST(only_messages_reach_the_port),
-		TEST(the_port_of_others_is_theirs),
-		TEST(arriving_messages_are_marked_where_wanted),
-		TEST(ranges_are_listed_and_go),
+		TEST(the_port_of_other_hosts_is_not_checked),
+		TEST(arriving_messages_are_marked_if_wanted),
+		TEST(ranges_are_listed_and_removed),
 	};
 	struct link_info link;
 

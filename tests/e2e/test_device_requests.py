@@ -89,7 +89,7 @@ def test_a_hundred_thousand_allowed_ips():
             assert {key: shown[key].split() for key in shown} == dict(peers)
 
 
-def test_answers_that_nobody_takes(pair):
+def test_clients_that_read_no_answer(pair):
     """A client that sends requests and does not read answers costs no memory: the next request waits until it reads."""
     lab, left, _ = pair
     n = 6000

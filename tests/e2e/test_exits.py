@@ -163,7 +163,7 @@ def test_nothing_comes_in(cluster):
 
 
 @pytest.mark.parametrize("side", ["egress", "ingress"])
-def test_somebodys_filter_before_ours(cluster, side):
+def test_a_foreign_filter_before_ours(cluster, side):
     c, worker = cluster, cluster.nodes[1]
     c.configure(podveilStrictMode=True)
     enable(c)

@@ -118,7 +118,7 @@ def test_sigterm_stays_closed_and_cleanup_removes_all(cluster):
     assert worker.run([PODVEIL, "agent", "--cleanup"]) == ""
 
 
-def test_a_store_that_says_nothing_switches_nothing_off(cluster):
+def test_an_empty_store_switches_nothing_off(cluster):
     """An agent without memory that starts while its store is not mounted keeps the tunnel closed until the store is back."""
     c, worker = cluster, cluster.nodes[1]
     enable(c)
@@ -137,7 +137,7 @@ def test_a_store_that_says_nothing_switches_nothing_off(cluster):
     assert "wireguard.cali" not in worker.run("ip -br link")
 
 
-def test_strict_mode_waits_for_no_session():
+def test_strict_mode_does_not_wait_for_a_session():
     """In strict mode, packets for a peer that has not answered yet wait in the tunnel; they are not refused."""
     with Cluster(1) as c:
         node = c.nodes[0]

@@ -47,7 +47,7 @@ def calico_node(tmp_path):
         p.wait()
 
 
-def test_felix_is_told_apart(calico_node):
+def test_felix_is_recognized(calico_node):
     with Host("node") as host:
         assert (doctor(host)["verdict"], doctor(host)["found"]) == ("ok", "none on this machine")
         calico_node(**APART)

@@ -386,7 +386,7 @@ def forge(w):
     return {form for form in heard if form and not form.startswith("last-")}
 
 
-def test_nobody_is_heard_in_a_pods_name(w):
+def test_spoofed_packets_do_not_come_in(w):
     """A packet that pretends to come from a remote pod, but did not come through the tunnel, reaches neither a pod nor the node.
     This holds for each wrapping, and for packets that cannot be parsed."""
     assert forge(w) == set()
@@ -415,7 +415,7 @@ def test_nobody_is_heard_in_a_pods_name(w):
 
 # --- marks, start, end ---
 
-def test_a_marked_packet_is_for_this_node_or_for_nobody(w):
+def test_marked_packets_are_not_forwarded(w):
     """With host encryption, arriving packets that look like WireGuard get a mark. Such a packet is never forwarded to another
     node, also without strict mode."""
     w.c.configure(podveilStrictMode=False, wireguardHostEncryptionEnabled=True)
@@ -446,7 +446,7 @@ sendp(Ether(dst=sys.argv[1])/IP(src="172.18.0.1", dst="172.18.0.4")/UDP(sport=9,
     w.c.configure(podveilStrictMode=True, wireguardHostEncryptionEnabled=None)
 
 
-def test_from_the_first_moment_to_the_last(w):
+def test_the_first_line_from_start_to_end(w):
     """The first line is in force before the store is reached, follows its settings without a gap, and is removed completely."""
     worker = w.worker
     worker.agent.kill()

@@ -56,12 +56,12 @@ def test_a_device(lab):
              "workers go first again")
 
 
-def test_without_it_all_run_as_others(lab):
+def test_without_low_latency_workers_have_no_priority(lab):
     device = Device(lab.a, COMMAND)
     assert set(policies(device.pid())) == {AS_OTHERS} and not keeps_awake(device.pid())
 
 
-def test_what_cannot_be_had_is_named(lab):
+def test_a_missing_right_is_named(lab):
     lame = ["setpriv", "--bounding-set", "-sys_nice", "--inh-caps", "-sys_nice", *COMMAND]
     left, right = Device(lab.a, lame, arguments=["--low-latency"]), Device(lab.b, COMMAND)
     lab.connect(left, right)

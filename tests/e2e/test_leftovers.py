@@ -136,7 +136,7 @@ def test_cleanup_needs_no_settings(cluster, worker, strict):
     assert worker.run([PODVEIL, "agent", "--cleanup"]) == "" and not difference(worker, before)
 
 
-def test_cleanup_says_what_is_left(cluster, worker):
+def test_cleanup_reports_what_is_left(cluster, worker):
     c = cluster
     enable_only(c)
     c.start_agent(worker)
@@ -154,7 +154,7 @@ def enable_only(c):
     c.podveil("enable")
 
 
-def test_what_is_like_ours_and_is_not_stays(cluster, worker):
+def test_foreign_rules_and_routes_stay(cluster, worker):
     """What is similar to ours stays: foreign rules with the same priority and table, foreign routes in the same table, and bare
     devices with their pins, also a device that was moved into a pod."""
     c = cluster
@@ -177,7 +177,7 @@ def test_what_is_like_ours_and_is_not_stays(cluster, worker):
 
 @pytest.mark.parametrize("broken", ["rm -r /run/podveil", "rm /run/podveil/*; mount -t tmpfs -o size=4k,nr_inodes=2 full "
                                     "/run/podveil; touch /run/podveil/fills"])
-def test_without_its_files_an_agent_mends_on(cluster, broken):
+def test_an_agent_repairs_without_its_files(cluster, broken):
     """If /run/podveil is deleted or full, an agent still repairs everything else and reports what it cannot do."""
     c, worker = cluster, cluster.nodes[1]
     enable(c)
@@ -223,7 +223,7 @@ def problem(node):
     return node.agent.status()["tunnels"][0]["problem"]
 
 
-def test_a_device_of_somebody_else_has_the_name(cluster, worker):
+def test_a_foreign_device_has_the_name(cluster, worker):
     """A foreign device with the tunnel's name is left alone, and so are its routes. The agent reports whose it is until the
     name is free."""
     c = cluster
@@ -246,7 +246,7 @@ def test_a_device_of_somebody_else_has_the_name(cluster, worker):
     assert not problem(worker)
 
 
-def test_somebody_deletes_the_device_again_and_again(cluster):
+def test_the_device_is_deleted_repeatedly(cluster):
     c, worker = cluster, cluster.nodes[1]
     enable(c)
     for _ in range(3):

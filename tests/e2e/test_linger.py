@@ -18,7 +18,7 @@ def by_hand(c, node, peer):
                      "wireguardPublicKey": node.run("wg show wireguard.cali public-key").strip()})
 
 
-def test_who_still_sends_encrypted_is_read():
+def test_decrypts_what_peers_still_send():
     with Cluster(2) as c:
         ours, slow = c.nodes
         left, right = c.pod(ours, "left"), c.pod(slow, "right")

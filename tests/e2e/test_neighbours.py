@@ -72,7 +72,7 @@ def test_no_node_speaks_for_another(cluster):
     assert not leaked and ports == {51820}
 
 
-def test_a_key_that_is_lost_is_held_and_one_that_is_taken_back_is_not(cluster):
+def test_a_lost_key_is_held_and_a_withdrawn_key_is_not(cluster):
     c, worker, worker2 = cluster, cluster.nodes[1], cluster.nodes[2]
     enable(c)
     worker2.agent.kill()  # it would write its key again
@@ -140,7 +140,7 @@ def test_a_port_that_is_taken(cluster):
     assert worker.agent.log().count("cannot listen on the UDP port") <= 2
 
 
-def test_the_uplinks_mtu_is_followed(cluster):
+def test_the_mtu_follows_the_uplinks(cluster):
     c, worker = cluster, cluster.nodes[1]
     enable(c)
     worker.run("ip link set eth0 mtu 1400")
@@ -154,7 +154,7 @@ def test_the_uplinks_mtu_is_followed(cluster):
     assert ping(c.client, c.server.address) == 3
 
 
-def test_a_node_without_encryption_is_talked_to_in_plain(cluster):
+def test_traffic_with_a_node_without_encryption_is_plain(cluster):
     """Traffic to a node without encryption is in plain; in strict mode, there is none."""
     c, worker, worker2 = cluster, cluster.nodes[1], cluster.nodes[2]
     c.configure(node=worker2.name, wireguardEnabled=False)

@@ -104,7 +104,7 @@ def lose(c, fault):
 
 
 @pytest.mark.parametrize("strict", [False, True], ids=["", "strict"])
-def test_out_of_sight(cluster, strict):
+def test_the_store_is_unreachable(cluster, strict):
     c, worker = cluster, cluster.nodes[1]
     c.configure(**({name: value if strict else None for name, value in STRICT.items()}))
     wait_for(lambda: setting(worker, "podveilStrictMode") == str(strict).lower(), "the setting is known")
@@ -117,7 +117,7 @@ def test_out_of_sight(cluster, strict):
     assert not judge(capture)[0]
 
 
-def test_emptied_and_broken_for_all(cluster):
+def test_the_store_is_emptied_and_broken(cluster):
     """Faults in the files themselves, which all agents see, lose no setting, and nothing leaves in plain."""
     c, worker = cluster, cluster.nodes[1]
     capture, steady = Capture(worker, "eth0"), Steady(c.client, c.server.address)
@@ -193,7 +193,7 @@ def test_without_descriptors(cluster):
     assert not judge(capture)[0]
 
 
-def test_what_its_owner_deletes_goes(cluster):
+def test_deleted_objects_are_removed(cluster):
     """What is deleted on purpose ends: one node's record, a setting, all settings, encryption itself."""
     c, worker = cluster, cluster.nodes[1]
     peer = record(c, c.nodes[2])

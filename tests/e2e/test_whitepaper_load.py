@@ -88,7 +88,7 @@ def no_cookie_for_who_does_not_flood(p):
 
 # --- 6.4, 6.6: what takes five seconds, all at the same time ---
 
-def test_what_is_repeated(world):  # noqa: F811
+def test_initiations_are_repeated(world):  # noqa: F811
     """An initiation is repeated after Rekey-Timeout with another ephemeral key (6.4), and not earlier after a cookie reply
     (5.4.7, 6.6). It has a mac2 if a correct cookie came, and none if the cookie was wrong."""
     plain, cookie, forged_, late = (world.peer() for _ in range(4))

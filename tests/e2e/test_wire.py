@@ -299,7 +299,7 @@ def test_a_route_elsewhere(lab):
     started(lab, lab.a)
 
 
-def test_somebody_elses_program(lab):
+def test_a_foreign_xdp_program(lab):
     """A foreign XDP program on the uplink stays: messages go through sockets, and that is reported. When it is removed, ours is
     attached."""
     with_foreign_program(lab.a)
@@ -323,7 +323,7 @@ bpftool prog load /run/stranger.o /sys/fs/bpf/stranger type xdp &&
 bpftool net attach xdp pinned /sys/fs/bpf/stranger dev eth0""")
 
 
-def test_nothing_stays_on_the_uplink(lab):
+def test_nothing_is_left_on_the_uplink(lab):
     """After the device ends or is killed, the kernel gets its packets again."""
     left, right = both(lab)
     pid = right.pid()
@@ -356,7 +356,7 @@ def test_one_queue_for_one_device(lab):
     started(lab, lab.a, lab.b)
 
 
-def test_wrong_words(lab):
+def test_invalid_options(lab):
     done = lab.a.run([*COMMAND, "wg0", "--wire", "pigeon"], check=False)
     assert done.returncode == 2 and "not auto, socket or xdp" in done.stderr
     device = Device(lab.a, COMMAND, arguments=[*XDP, "--uplink", "eth7"])
@@ -407,7 +407,7 @@ def test_the_setting_changes_under_traffic(cluster):
     assert not leaks(capture.packets())
 
 
-def test_what_the_agent_says(cluster):
+def test_the_agent_reports_its_wire(cluster):
     c, node = cluster, cluster.nodes[0]
     assert wire(node)[0] == "socket"
     c.configure(podveilWire="auto")

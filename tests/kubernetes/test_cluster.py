@@ -173,7 +173,7 @@ def test_switched_under_load(plain):
 
 @pytest.mark.parametrize("how", ["node to pod", "node to pod, IPv6", "pod to pod, IPv6", "pod to Service",
                                  "pod to Service, IPv6", "node to Service", "NodePort", "NodePort to its own node"])
-def test_every_way_is_encrypted(encrypted, how):
+def test_every_path_is_encrypted(encrypted, how):
     c = encrypted
     worker, control = c.client.node, c.nodes[0]
     service, service6 = c.plane.get("/api/v1/namespaces/default/services/backend-api")["spec"]["clusterIPs"]
@@ -479,7 +479,7 @@ def test_the_lab_as_the_pages_show_it(block, tmp_path):
 
 
 @pytest.mark.parametrize("end", ["kill -9", "kill -9 of the janitor, too"])
-def test_nothing_stays(tmp_path, end):
+def test_nothing_is_left(tmp_path, end):
     environment = {**os.environ, "PODVEIL_LAB_STATE": str(tmp_path / "lab.json")}
 
     def lab(*arguments):

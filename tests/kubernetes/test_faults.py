@@ -95,7 +95,7 @@ def test_the_server_hangs(kubernetes):
     assert c.encrypted()
 
 
-def test_what_the_watch_was_at_is_forgotten(kubernetes):
+def test_the_position_of_the_watch_is_compacted(kubernetes):
     """After a compaction, a watch gets 410 and the agent lists again. It then knows what was deleted meanwhile."""
     c = kubernetes
     extra = c.control.post("/api/v1/nodes", {"apiVersion": "v1", "kind": "Node", "metadata": {
@@ -153,7 +153,7 @@ FAULTS = [("status", 429), ("status", 500), ("status", 403), ("garbage",), ("cut
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda f: "-".join(map(str, f)))
-def test_between_agent_and_server(kubernetes, fault):
+def test_faults_between_agent_and_server(kubernetes, fault):
     """An agent copes with each fault between it and the server, at its start, when it lists all, and later, during watches."""
     c = kubernetes
     node = c.nodes[1]
@@ -178,7 +178,7 @@ def test_between_agent_and_server(kubernetes, fault):
         arrives(c, 1300 + FAULTS.index(fault), 40)
 
 
-def test_watches_are_no_polling(kubernetes):
+def test_watches_do_not_poll(kubernetes):
     c = kubernetes
     node = c.nodes[1]
     with c.without_agent(node), FaultyProxy(c.control) as proxy:
@@ -264,7 +264,7 @@ def ranges(node):
     return sorted(r["cidr"] for r in status["tunnels"][0]["ranges"]) if status else []
 
 
-def test_what_the_server_has_lost_stands(kubernetes):
+def test_what_the_server_lost_stays_in_force(kubernetes):
     """When the server loses data, in each possible way, nothing leaves in plain and no setting is lost, also when an agent is
     killed and started meanwhile."""
     c = kubernetes
@@ -314,7 +314,7 @@ def test_what_the_server_has_lost_stands(kubernetes):
         assert not leaks(capture.packets())
 
 
-def test_what_its_owner_deletes_goes(kubernetes):
+def test_deleted_objects_are_removed(kubernetes):
     """What an administrator deletes ends: a setting, all settings, one Node of two. If a resource definition is removed with
     its objects, that does not count as such a deletion."""
     c = kubernetes

@@ -304,7 +304,7 @@ def test_what_the_schema_lets_through_the_agent_refuses(calico):
     wait_for(lambda: not worker.agent.status()["refused"], "all is well again")
 
 
-def test_what_an_agent_has_to_say_before_it_publishes(calico):
+def test_conditions_and_events_without_a_key(calico):
     """An agent that cannot make its tunnel has no key to publish, but still publishes its condition and Events."""
     c = calico
     worker = c.node("wireguard-worker")
@@ -323,7 +323,7 @@ def test_what_an_agent_has_to_say_before_it_publishes(calico):
     wait_for(lambda: c.condition(worker)["reason"] == "Encrypting", "all is well again", 20)
 
 
-def test_a_device_of_somebody_else_has_the_name(calico):
+def test_a_foreign_device_has_the_name(calico):
     """If another program's device has the tunnel's name, the condition and an Event say whose it is and what to do."""
     c = calico
     worker = c.node("wireguard-worker")
@@ -339,7 +339,7 @@ def test_a_device_of_somebody_else_has_the_name(calico):
     wait_for(lambda: c.condition(worker)["reason"] == "Encrypting", "all is well again", 20)
 
 
-def test_somebody_deletes_the_device_again_and_again(calico):
+def test_the_device_is_deleted_repeatedly(calico):
     """If another program deletes the tunnel's device again and again, the condition says so, names a possible cause, and says
     what to do."""
     c = calico

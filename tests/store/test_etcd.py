@@ -81,7 +81,7 @@ def test_our_record_is_put_back(etcd):
     c.wait_encrypted()
 
 
-def test_a_lease_that_somebody_revokes(etcd):
+def test_a_revoked_lease(etcd):
     c, node = etcd, etcd.nodes[1]
     before = c.record(node)
     kv = json.loads(c.etcd.ctl("get", f"/podveil/nodes/{node.name}", "-w", "json"))["kvs"][0]
@@ -138,7 +138,7 @@ def test_tokens_run_out(etcd):
     assert "does not know us" not in node.agent.log()
 
 
-def test_a_node_cut_off_from_etcd_is_no_stranger(etcd):
+def test_a_node_cut_off_from_etcd_stays_known(etcd):
     """When a node is cut off from etcd and its lease expires, its peers still reach it and continue to encrypt. They forget it
     when another node gets its pods' range. A node whose record is deleted is forgotten at once."""
     c = etcd
@@ -213,7 +213,7 @@ def test_many_nodes_come_in_pages(etcd):
     ({"ETCDCTL_CACERT": "/etc/ssl/certs/ca-certificates.crt"}, "local issuer certificate"),
     ({"ETCDCTL_CERT": "", "ETCDCTL_KEY": ""}, f"endpoint=https://{ADDRESS}:2379"),
 ])
-def test_who_may_not_is_told_so(etcd, change, says):
+def test_missing_rights_are_reported(etcd, change, says):
     c, node = etcd, etcd.nodes[0]
     node.agent.kill()
     c.start_agent(node, env=change, ready=False)

@@ -176,7 +176,7 @@ static int teardown(void **state)
 	return 0;
 }
 
-static void what_others_write_is_told(void **state)
+static void changes_by_others_are_reported(void **state)
 {
 	struct told *t = *state;
 
@@ -199,7 +199,7 @@ static void what_others_write_is_told(void **state)
 	expect(t, "settings *");
 }
 
-static void what_is_there_at_first_is_told_before_synced(void **state)
+static void existing_files_are_reported_before_synced(void **state)
 {
 	struct told *t = *state;
 
@@ -212,7 +212,7 @@ static void what_is_there_at_first_is_told_before_synced(void **state)
 	assert_string_equal(t->text, "settings * k=1\nnode a is 7\nsynced\n");
 }
 
-static void what_we_write_comes_back(void **state)
+static void our_own_writes_are_reported(void **state)
 {
 	struct node_record r = {.name = "me", .port4 = 9};
 	const struct store_setting on = {"wireguardEnabled", "true"},
@@ -335,7 +335,7 @@ static void nothing_went(const struct told *t)
 }
 
 /* What the administrator deletes is gone, also in a cluster of two. */
-static void what_is_deleted_is_gone(void **state)
+static void deleted_files_are_reported(void **state)
 {
 	struct told *t = *state;
 
@@ -413,7 +413,7 @@ static const struct {
 	 "cp kept store/config/default.json", "default.json: line"},
 };
 
-static void what_is_lost_stands(void **state)
+static void lost_files_stay_in_force(void **state)
 {
 	struct told *t = *state;
 
@@ -438,7 +438,7 @@ static void what_is_lost_stands(void **state)
 	}
 }
 
-static void what_was_lost_can_be_deleted(void **state)
+static void lost_files_can_be_deleted(void **state)
 {
 	struct told *t = *state;
 
@@ -513,14 +513,14 @@ static void bad_stores_are_refused(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(what_others_write_is_told, setup, teardown),
-		cmocka_unit_test_setup_teardown(what_is_there_at_first_is_told_before_synced, setup,
+		cmocka_unit_test_setup_teardown(changes_by_others_are_reported, setup, teardown),
+		cmocka_unit_test_setup_teardown(existing_files_are_reported_before_synced, setup,
 						teardown),
-		cmocka_unit_test_setup_teardown(what_we_write_comes_back, setup, teardown),
+		cmocka_unit_test_setup_teardown(our_own_writes_are_reported, setup, teardown),
 		cmocka_unit_test_setup_teardown(bad_files_change_nothing, setup, teardown),
-		cmocka_unit_test_setup_teardown(what_is_deleted_is_gone, setup, teardown),
-		cmocka_unit_test_setup_teardown(what_is_lost_stands, setup, teardown),
-		cmocka_unit_test_setup_teardown(what_was_lost_can_be_deleted, setup, teardown),
+		cmocka_unit_test_setup_teardown(deleted_files_are_reported, setup, teardown),
+		cmocka_unit_test_setup_teardown(lost_files_stay_in_force, setup, teardown),
+		cmocka_unit_test_setup_teardown(lost_files_can_be_deleted, setup, teardown),
 		cmocka_unit_test_setup_teardown(without_descriptors, setup, teardown),
 		cmocka_unit_test_setup_teardown(bad_stores_are_refused, setup, teardown),
 	};

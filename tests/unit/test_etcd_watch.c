@@ -35,7 +35,7 @@ static int64_t hear(const char *text, int64_t revision, struct told *t)
 
 #define KEY "\"key\":\"L3BvZHZlaWwvYQ==\""
 
-static void the_first_answer_tells_nothing_yet(void **state)
+static void the_first_answer_keeps_the_revision(void **state)
 {
 	struct told t;
 
@@ -44,7 +44,7 @@ static void the_first_answer_tells_nothing_yet(void **state)
 		hear("{\"result\":{\"header\":{\"revision\":\"9\"},\"created\":true}}", 3, &t), 3);
 }
 
-static void events_move_on_to_what_they_tell(void **state)
+static void events_advance_the_revision(void **state)
 {
 	struct told t;
 
@@ -59,7 +59,7 @@ static void events_move_on_to_what_they_tell(void **state)
 	assert_string_equal(t.text, "/podveil/a=hello/7@4|/podveil/a=gone/0@5|/podveil/a=/0@6|");
 }
 
-static void progress_moves_on(void **state)
+static void progress_advances_the_revision(void **state)
 {
 	struct told t;
 
@@ -68,7 +68,7 @@ static void progress_moves_on(void **state)
 	assert_int_equal(hear("{\"result\":{\"header\":{\"revision\":\"2\"}}}", 3, &t), 3);
 }
 
-static void what_cannot_go_on(void **state)
+static void a_watch_that_cannot_continue(void **state)
 {
 	struct told t;
 
@@ -102,10 +102,10 @@ static void what_cannot_go_on(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(the_first_answer_tells_nothing_yet),
-		cmocka_unit_test(events_move_on_to_what_they_tell),
-		cmocka_unit_test(progress_moves_on),
-		cmocka_unit_test(what_cannot_go_on),
+		cmocka_unit_test(the_first_answer_keeps_the_revision),
+		cmocka_unit_test(events_advance_the_revision),
+		cmocka_unit_test(progress_advances_the_revision),
+		cmocka_unit_test(a_watch_that_cannot_continue),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -455,7 +455,7 @@ static void wrong_header_checksum(uint8_t *data, size_t len)
 	data[11] ^= 1;
 }
 
-static void what_ends_a_run(void **state)
+static void what_ends_a_superpacket(void **state)
 {
 	struct join *j = join_new(true);
 
@@ -473,7 +473,7 @@ static void what_ends_a_run(void **state)
 }
 
 /* The sender has signed each packet, so the receiver would refuse joined or changed ones. */
-static void what_is_signed_is_not_joined(void **state)
+static void authenticated_packets_are_not_joined(void **state)
 {
 	struct shape s = {.version = 6,
 			  .protocol = IPPROTO_TCP,
@@ -505,7 +505,7 @@ static void what_is_signed_is_not_joined(void **state)
 }
 
 /* Cut and join do not change such a packet, and no packet of its flow overtakes it. */
-static void what_cannot_be_understood_is_carried(void **state)
+static void unknown_packets_are_carried_unchanged(void **state)
 {
 	struct shape s = {.version = 4, .protocol = IPPROTO_TCP, .payload = 500, .flags = ACK};
 	struct join *j = join_new(true);
@@ -595,9 +595,9 @@ int main(void)
 		cmocka_unit_test(hints_that_do_not_fit),
 		cmocka_unit_test(guessing_without_a_stamp),
 		cmocka_unit_test(joins_and_cuts_back),
-		cmocka_unit_test(what_ends_a_run),
-		cmocka_unit_test(what_is_signed_is_not_joined),
-		cmocka_unit_test(what_cannot_be_understood_is_carried),
+		cmocka_unit_test(what_ends_a_superpacket),
+		cmocka_unit_test(authenticated_packets_are_not_joined),
+		cmocka_unit_test(unknown_packets_are_carried_unchanged),
 		cmocka_unit_test(udp_only_where_the_kernel_can),
 		cmocka_unit_test(as_many_as_fit),
 	};
