@@ -145,7 +145,7 @@ def test_bad_arguments(cluster):
             (["--pod-cidr", "10.0.0.0/99"], 2, "not an address range"),
             (["--node-ip", "there"], 2, "not an IPv4 or IPv6 address"),
             (["--wireguardMTU", "12"], 2, "576 to 65535"),
-            (["extra"], 2, "no option"),
+            (["extra"], 2, "unexpected argument"),
             (["--log-level", "loud"], 2, "error, warn, info or debug")):
         done = node.run([PODVEIL, "agent", *arguments], check=False)
         assert done.returncode == code and message in done.stderr, (arguments, done.stderr)

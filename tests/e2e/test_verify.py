@@ -102,7 +102,7 @@ def test_bad_input(cluster):
             (["--seconds", "soon"], "not a number from 1 to"),
             (["--peer", "nobody"], "does not know this node; wireguard-control-plane wireguard-worker2"),
             (["--uplink", "eth7"], 'no device "eth7"'),
-            (["more"], "no option")):
+            (["more"], "unexpected argument")):
         done = worker.run([PODVEIL, "verify", *arguments], check=False)
         assert done.returncode == UNKNOWN and message in done.stderr, (arguments, done.stderr)
     done = worker.run(["setpriv", "--bounding-set", "-net_raw", "--inh-caps", "-net_raw",

@@ -197,7 +197,7 @@ int cli_parse(int argc, char **argv, bool (*apply)(void *context, int id, const 
 		return EXIT_USAGE;
 	}
 	if (!argument && optind != argc) {
-		fprintf(stderr, "podveil %s: unknown option \"%s\"\n", c->name, argv[optind]);
+		fprintf(stderr, "podveil %s: unexpected argument \"%s\"\n", c->name, argv[optind]);
 		return EXIT_USAGE;
 	}
 	return -1;
