@@ -312,7 +312,7 @@ class KubernetesCluster(Cluster):
         self.kubectl("wait", "--for=condition=Ready", "--timeout=60s", "pod/backend-api", "pod/frontend-client")
         # kube-proxy learns of the backend a moment after the backend is ready.
         wait_for(lambda: self.kubectl("logs", "frontend-client", "--tail=1").strip().isdigit(),
-                 "the frontend is answered", 30)
+                 "the frontend gets an answer", 30)
         self.client, self.server = Pod(self, "frontend-client"), Pod(self, "backend-api")
         self.told("frontend-client and backend-api run")
 

@@ -164,7 +164,7 @@ def measure(kind, kills):
             at = kill_and_wait(pid)
             it.start()
             times.append(at)
-            wait_for(lambda: ping(it.ends[0][0], it.ends[1][1], count=1, deadline=1), "packets come again", 20)
+            wait_for(lambda: ping(it.ends[0][0], it.ends[1][1], count=1, deadline=1), "packets arrive again", 20)
             time.sleep(PAUSE)
         told = talk.stop()
         # This packet must be captured: it proves that the capture worked.

@@ -39,15 +39,15 @@ def test_the_exercise(cluster):
     transfer = worker.run("wg show wireguard.cali transfer")
     assert all(int(n) > 0 for line in transfer.splitlines() for n in line.split()[1:])
     c.podveil("disable")
-    wait_for(lambda: "fwmark" not in worker.run("ip rule"), "the rule goes")
+    wait_for(lambda: "fwmark" not in worker.run("ip rule"), "the rule is removed")
     capture = Capture(worker, "eth0")
     assert "stripe_api_key" in ask(c.client, c.server.address)
     leaked, ports = judge(capture)
     assert leaked and 4789 in ports
-    wait_for(lambda: "wireguard.cali" not in worker.run("ip -br link"), "the device goes", 15)
+    wait_for(lambda: "wireguard.cali" not in worker.run("ip -br link"), "the device is removed", 15)
     assert worker.run(TABLE) == ""
     assert "clsact" not in worker.run("tc qdisc show dev eth0")
-    wait_for(lambda: worker.run("ls /sys/fs/bpf/podveil 2>/dev/null || true") == "", "the pins go")
+    wait_for(lambda: worker.run("ls /sys/fs/bpf/podveil 2>/dev/null || true") == "", "the pins are removed")
 
 
 def test_ipv6_beside_ipv4(cluster):
@@ -64,7 +64,7 @@ def test_ipv6_beside_ipv4(cluster):
     leaked, ports = judge(capture)
     assert not leaked and ports == {51820, 51821}
     c.podveil("disable", "--ipv6")
-    wait_for(lambda: "wg-v6.cali" not in worker.run("ip -br link"), "the device goes", 15)
+    wait_for(lambda: "wg-v6.cali" not in worker.run("ip -br link"), "the device is removed", 15)
     assert "stripe_api_key" in ask(c.client, c.server.address6)
     assert c.encrypted()
 
@@ -92,7 +92,7 @@ def test_nothing_is_lost_whatever_changes():
         wait_for(c.encrypted, "8 nodes encrypt", 10)
         print(f"8 nodes encrypted after {time.monotonic() - started:.2f} s")
         c.podveil("disable")
-        wait_for(lambda: not any(RULE in n.run("ip rule") for n in c.nodes), "the rules go")
+        wait_for(lambda: not any(RULE in n.run("ip rule") for n in c.nodes), "the rules are removed")
         steady.more()
         enable(c)
         steady.more()
@@ -110,7 +110,7 @@ def test_nothing_is_lost_whatever_changes():
         wait_for(lambda: all("mtu 1400" in n.run("ip link show wireguard.cali") for n in c.nodes),
                  "the MTU follows")
         c.configure(wireguardRoutingRulePriority=150, podveilRouteTable=7)
-        wait_for(lambda: all("150:" in n.run("ip rule") for n in c.nodes), "the rule follows")
+        wait_for(lambda: all("150:" in n.run("ip rule") for n in c.nodes), "the rule has the new priority")
         assert "wireguard.cali" in c.nodes[1].run("ip route show table 7")
         assert c.nodes[1].run(TABLE) == ""
         for port in (51999, 51820):

@@ -188,7 +188,7 @@ def test_standalone():
             wait_for(encrypts, f"{doc_commands.name(block)}: all nodes encrypt")
             for line in lines[1:] or ["podveil disable"]:
                 run(line)
-            wait_for(lambda: not encrypts(), f"{doc_commands.name(block)}: and do so no more")
+            wait_for(lambda: not encrypts(), f"{doc_commands.name(block)}: and stops")
 
 
 @of("etcd")

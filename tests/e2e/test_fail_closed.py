@@ -128,7 +128,7 @@ def test_an_empty_store_switches_nothing_off(cluster):
         os.rename(os.path.join(c.store, folder), os.path.join(c.store, folder + ".away"))
     capture = Capture(worker, "eth0", "udp port 4789 or net 10.244.0.0/16")
     c.start_agent(worker)
-    wait_for(lambda: "the store has no settings" in worker.agent.log(), "it is said")
+    wait_for(lambda: "the store has no settings" in worker.agent.log(), "the log says so")
     assert ping(c.client, c.server.address, count=1, deadline=1) == 0
     leaked, _ = judge(capture)
     assert not leaked
@@ -184,7 +184,7 @@ def test_strict_mode_encrypts_nothing_without_its_guard():
         assert others.stdout.readline() == "stands\n"
         c.configure(wireguardEnabled=True, podveilStrictMode=True, podveilStrictCIDRs=["10.244.0.0/16"])
         c.start_agent(node, ready=False)
-        wait_for(lambda: "the guard cannot be attached" in node.agent.log(), "it is said")
+        wait_for(lambda: "the guard cannot be attached" in node.agent.log(), "the log says so")
         assert "lookup 20566" in node.run("ip rule") and "99:" not in node.run("ip rule")
         assert "wireguardPublicKey" not in (record(c, node) if os.path.exists(
             os.path.join(c.store, "nodes", node.name + ".json")) else {})

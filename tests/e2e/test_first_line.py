@@ -193,7 +193,7 @@ def w(world):
     """The world with its agent and both lines, whatever the test before has left."""
     if world.worker.agent.process.poll() is not None:
         world.restart()
-    wait_for(lambda: first_line(world) == (True, True), "the first line stands")
+    wait_for(lambda: first_line(world) == (True, True), "the first line is active")
     return world
 
 
@@ -457,7 +457,7 @@ def test_the_first_line_from_start_to_end(w):
     agent = worker.start([PODVEIL, "agent", "--node", worker.name, "--store", "etcd:http://127.0.0.1:1", "--pod-cidr",
                           f"{worker.pods4},{worker.pods6}", "--wireguardEnabled", "true", "--podveilStrictMode", "true",
                           "--podveilStrictCIDRs", "10.244.0.0/16,fd00:10:244::/48"])
-    wait_for(lambda: "lookup 20566" in worker.run("ip rule"), "the rule stands")
+    wait_for(lambda: "lookup 20566" in worker.run("ip rule"), "the rule is there")
     wait_for(lambda: "lookup 20566" in worker.run("ip -6 rule"), "IPv6's, too")
     assert {"unreachable 10.244.0.0/16", f"throw {worker.pods4}"} <= {
         " ".join(line.split()[:2]) for line in worker.run(ROUTES).splitlines()}
@@ -470,7 +470,7 @@ def test_the_first_line_from_start_to_end(w):
     monitor = worker.start(["ip", "monitor", "rule"])
     time.sleep(0.2)
     w.c.configure(wireguardRoutingRulePriority=150)
-    wait_for(lambda: worker.run("ip rule").count("20566") == 1 and "151:" in worker.run("ip rule"), "it moved")
+    wait_for(lambda: worker.run("ip rule").count("20566") == 1 and "151:" in worker.run("ip rule"), "it has moved")
     w.c.configure(wireguardRoutingRulePriority=None)
     wait_for(lambda: "151:" not in worker.run("ip rule"), "and back")
     monitor.kill()
@@ -478,6 +478,6 @@ def test_the_first_line_from_start_to_end(w):
     assert [line.startswith("Deleted") for line in news] == [False, False, True, True] * 2 or \
         [line.startswith("Deleted") for line in news] == [False, True] * 4, news
     w.c.configure(podveilStrictMode=False)
-    wait_for(lambda: "20566" not in worker.run("ip rule; ip -6 rule"), "it goes with strict mode")
+    wait_for(lambda: "20566" not in worker.run("ip rule; ip -6 rule"), "it is removed with strict mode")
     assert not worker.run(ROUTES, check=False).stdout and "podveil" not in worker.run("nft list tables")
     w.c.configure(podveilStrictMode=True)

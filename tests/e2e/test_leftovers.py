@@ -89,7 +89,7 @@ def test_what_is_changed_while_no_agent_runs(cluster, worker, strict):
     c.configure(**{name: None for name in OTHERS if "Enabled" not in name})
     c.start_agent(worker)
     wait_for(lambda: c.encrypted() and c.encrypted(family="ipv6"), "all nodes encrypt")
-    wait_for(lambda: "proto 92" not in worker.run("ip rule show table 77; ip -6 rule show table 77"), "the old rules go")
+    wait_for(lambda: "proto 92" not in worker.run("ip rule show table 77; ip -6 rule show table 77"), "the old rules are removed")
     assert worker.run("ip route show table 77") == "192.0.2.0/24 via 172.18.0.1 dev eth0 \n"
     assert worker.run("ip -6 route show table 77 2>/dev/null || true") == ""
     assert "pv-odd" not in worker.run("ip -br link; find /sys/fs/bpf /run/podveil /run/wireguard")
@@ -167,7 +167,7 @@ def test_foreign_rules_and_routes_stay(cluster, worker):
     wait_for(c.encrypted, "all nodes encrypt")
     assert ping(c.client, c.server.address) == 3
     c.podveil("disable")
-    wait_for(lambda: "pv4.xsk" not in worker.run("ip -br link"), "the device goes", 30)
+    wait_for(lambda: "pv4.xsk" not in worker.run("ip -br link"), "the device is removed", 30)
     worker.agent.stop()
     worker.run([PODVEIL, "agent", "--cleanup"])
     assert not difference(worker, before)
@@ -187,10 +187,10 @@ def test_an_agent_repairs_without_its_files(cluster, broken):
                              ("tc filter del dev wireguard.cali egress",
                               lambda: "classify" in worker.run("tc filter show dev wireguard.cali egress"))):
         worker.run(breaking)
-        wait_for(mended, f"mended: {breaking}", 5)
+        wait_for(mended, f"repaired after: {breaking}", 5)
     assert ping(c.client, c.server.address) == 3
     if "full" in broken:
-        wait_for(lambda: "private key cannot be kept" in worker.agent.log(), "it is said")
+        wait_for(lambda: "private key cannot be kept" in worker.agent.log(), "the log says so")
         assert worker.agent.log().count("private key cannot be kept") == 1
         worker.run("umount /run/podveil")
     wait_for(lambda: worker.run("cat /run/podveil/wireguard.key 2>/dev/null | wg pubkey 2>/dev/null || true") ==
@@ -235,7 +235,7 @@ def test_a_foreign_device_has_the_name(cluster, worker):
     assert not {k: v for k, v in difference(worker, before).items() if k != "files"}
     enable_only(c)
     c.start_agent(worker, ready=False)
-    wait_for(lambda: worker.agent.status() and problem(worker), "it is said")
+    wait_for(lambda: worker.agent.status() and problem(worker), "the log says so")
     assert "device of kind vxlan that somebody else made" in problem(worker)
     assert "ip link delete wireguard.cali" in worker.run([PODVEIL, "status"])
     time.sleep(1.5)  # it tries again
@@ -253,6 +253,6 @@ def test_the_device_is_deleted_repeatedly(cluster):
         index = worker.run("cat /sys/class/net/wireguard.cali/ifindex")
         worker.run("ip link delete wireguard.cali")
         wait_for(lambda: worker.run("cat /sys/class/net/wireguard.cali/ifindex 2>/dev/null || true") not in ("", index),
-                 "it is made anew")
+                 "it is created again")
     assert "again and again" in (problem(worker) or ""), worker.agent.log()
     assert worker.agent.log().count("again and again") == 1 and "Felix" in worker.agent.log()

@@ -102,7 +102,7 @@ def test_page_without_javascript_and_with_trouble(cluster):
     write_record(c, {"name": "twin", "ipv4": "172.18.0.77", "podCIDRs": ["10.244.2.0/26", "10.99.0.0/24"],
                      "wireguardPublicKey": "/2SvAih31XdL9qORFXcuxgHFHHO9sDmv0WZqk4kssE0="})
     c.configure(wireguardMTU=name)
-    wait_for(lambda: worker.agent.status()["conflicts"] and worker.agent.status()["refused"], "trouble")
+    wait_for(lambda: worker.agent.status()["conflicts"] and worker.agent.status()["refused"], "a problem is reported")
     write_record(c, {"name": "silent", "ipv4": "172.18.0.78", "podCIDRs": ["10.98.0.0/24"],
                      "wireguardPublicKey": "02SvAih31XdL9qORFXcuxgHFHHO9sDmv0WZqk4kssE0="})
     wait_for(lambda: len(worker.agent.status()["tunnels"][0]["peers"]) == 4, "four peers")

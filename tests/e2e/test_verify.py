@@ -53,7 +53,7 @@ def test_generate(cluster):
     c, worker = cluster, cluster.nodes[1]
     enable(c)
     c.podveil("enable", "--ipv6")
-    wait_for(lambda: c.encrypted(family="ipv6"), "IPv6, too")
+    wait_for(lambda: c.encrypted(family="ipv6"), "IPv6 encrypts, too")
     capture = Capture(worker, "eth0")
     code, found = verify(worker, "--generate", "--seconds", "1")
     assert code == ENCRYPTED and found["markerSeen"] == 0
@@ -63,7 +63,7 @@ def test_generate(cluster):
     # Without encryption, the same marker is readable.
     c.podveil("disable")
     c.podveil("disable", "--ipv6")
-    wait_for(lambda: "fwmark" not in worker.run("ip rule; ip -6 rule"), "off")
+    wait_for(lambda: "fwmark" not in worker.run("ip rule; ip -6 rule"), "encryption is off")
     c.nodes[2].run("ip addr add 10.244.2.9/32 dev lo")
     done = subprocess.Popen(worker.enter([PODVEIL, "verify", "--json", "--seconds", "1"]),
                             stdout=subprocess.PIPE, text=True)

@@ -164,7 +164,7 @@ def test_faults_between_agent_and_server(kubernetes, fault):
         wait_for(lambda: len(proxy.requests) >= 3, "it asks for all that it needs")
         assert node.agent.process.poll() is None
         if fault[0] in ("status", "garbage"):
-            wait_for(lambda: "cannot be read" in node.agent.log(), "it says that it cannot")
+            wait_for(lambda: "cannot be read" in node.agent.log(), "the log says that it cannot read the server")
             asked = len(proxy.requests)
             time.sleep(2)
             assert len(proxy.requests) - asked < 40, "it waits between attempts"
@@ -184,7 +184,7 @@ def test_watches_do_not_poll(kubernetes):
     with c.without_agent(node), FaultyProxy(c.control) as proxy:
         c.start_agent(node, kubeconfig=proxy.kubeconfig(c.kubeconfigs[node.name]))
         c.wait_encrypted()
-        wait_for(lambda: sum("watch=true" in path for _, path in proxy.requests) == 2, "two watches stand")
+        wait_for(lambda: sum("watch=true" in path for _, path in proxy.requests) == 2, "two watches run")
         asked = len(proxy.requests)
         change(c, 1350)
         arrives(c, 1350)
@@ -277,7 +277,7 @@ def test_what_the_server_lost_stays_in_force(kubernetes):
         proxied = proxy.kubeconfig(c.kubeconfigs[node.name])
         c.start_agent(node, kubeconfig=proxied)
         c.wait_encrypted()
-        wait_for(lambda: in_order(node), "in order")
+        wait_for(lambda: in_order(node), "no problem is reported")
         capture = Capture(node, "eth0")
         traffic = node.pods[0].start(["ping", "-n", "-q", "-i", "0.01", c.nodes[0].pods[0].address])
         for what, rewrite, says in lost(c):
@@ -327,14 +327,14 @@ def test_deleted_objects_are_removed(kubernetes):
     definition = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/podveilconfigurations.podveil.io"
     there = c.control.get(definition)
     c.control.delete(definition)
-    wait_for(lambda: "not installed" in trouble(node), "it is gone", 30)
+    wait_for(lambda: "not installed" in trouble(node), "it is removed", 30)
     assert value("podveilStrictMode") == value("wireguardEnabled") == "true"
     c.control.apply({"apiVersion": there["apiVersion"], "kind": there["kind"],
                      "metadata": {"name": there["metadata"]["name"]}, "spec": there["spec"]})
     wait_for(lambda: "holds nothing" in trouble(node) or "not installed" in trouble(node), "it is back, and empty", 90)
     assert value("podveilStrictMode") == "true"
-    wait_for(lambda: c.set(wireguardEnabled=True, podveilStrictMode=True) or True, "its owner says it again")
-    wait_for(lambda: in_order(node), "in order", 90)
+    wait_for(lambda: c.set(wireguardEnabled=True, podveilStrictMode=True) or True, "its owner publishes it again")
+    wait_for(lambda: in_order(node), "no problem is reported", 90)
     c.control.delete(f"{c.settings_path}/default")
     wait_for(lambda: value("podveilStrictMode") == "false" and value("wireguardEnabled") == "false", "deleted", 20)
     c.nodes[0].agent.kill()

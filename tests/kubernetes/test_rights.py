@@ -49,7 +49,7 @@ def test_every_right_is_needed(kubernetes):
                 wait_for(lambda: "forbidden" in node.agent.log() and f"cannot {verb} resource" in node.agent.log()
                          and resource in node.agent.log(), f"{verb} {resource} is missed", 20)
                 c.control.patch(f"{ROLES}/{role}", {"rules": original["rules"]})
-                wait_for(lambda: c.annotation(node), f"well again with {verb} {resource}", 20)
+                wait_for(lambda: c.annotation(node), f"works again with {verb} {resource}", 20)
                 node.agent.kill()
                 checked.append(f"{verb} {rule['resources'][0]}")
     assert sorted(checked) == sorted([

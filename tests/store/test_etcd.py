@@ -150,18 +150,18 @@ def test_a_node_cut_off_from_etcd_stays_known(etcd):
         kv = json.loads(c.etcd.ctl("get", f"/podveil/nodes/{right.name}", "-w", "json"))["kvs"][0]
         c.etcd.ctl("lease", "revoke", f"{kv['lease']:x}")
         wait_for(lambda: not c.record(right), "its record is gone")
-        wait_for(lambda: "record has run out" in left.agent.log(), "its peers hear of it")
+        wait_for(lambda: "record has run out" in left.agent.log(), "its peers know of it")
         assert "172.18.0.4:51820" in peers(left)
         assert "5 received" in client.run(["ping", "-c", "5", "-i", "0.1", server.address])
         # Another node has its pods' range now, so it will not come back.
         c.etcd.ctl("put", "/podveil/nodes/heir", json.dumps({
             "name": "heir", "ipv4": "172.18.0.88", "podCIDRs": [right.pods4, right.pods6], "wireguardPublicKey": "A" * 42 + "E="}))
-        wait_for(lambda: "172.18.0.4:51820" not in peers(left), "then it is forgotten")
+        wait_for(lambda: "172.18.0.4:51820" not in peers(left), "the node is forgotten")
         c.etcd.ctl("del", "/podveil/nodes/heir")
-        wait_for(lambda: "172.18.0.88" not in peers(left), "what is deleted is gone at once")
+        wait_for(lambda: "172.18.0.88" not in peers(left), "deleted objects are removed at once")
     finally:
         right.run("iptables -F OUTPUT")
-    wait_for(lambda: c.record(right), "it is back", 40)
+    wait_for(lambda: c.record(right), "it is there again", 40)
     c.wait_encrypted(30)
 
 
@@ -217,7 +217,7 @@ def test_missing_rights_are_reported(etcd, change, says):
     c, node = etcd, etcd.nodes[0]
     node.agent.kill()
     c.start_agent(node, env=change, ready=False)
-    wait_for(lambda: says in node.agent.log(), "it is said")
+    wait_for(lambda: says in node.agent.log(), "the log says so")
     assert not node.agent.status()["store"]["synced"]
     if change == {"ETCDCTL_USER": "podveil:wrong"}:
         done = node.run([PODVEIL, "enable", "--store", c.store_url], env={**c.env, **change}, check=False)

@@ -51,5 +51,5 @@ def test_an_agent_refuses_a_false_server(cluster):
     stranger = pki.Authority(c.directory.name, "liar-ca", "somebody else")
     node = c.nodes[1]
     c.start_agent(node, env={"ETCDCTL_CACERT": stranger.path}, ready=False)
-    wait_for(lambda: "certificate" in node.agent.log(), "it says that it does not believe the server")
+    wait_for(lambda: "certificate" in node.agent.log(), "the log says that it does not trust the server")
     assert c.record(node) is None
