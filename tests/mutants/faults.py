@@ -21,6 +21,7 @@ RIGHTS = "tests/kubernetes/test_rights.py::test_an_agent_changes_its_keys_and_co
 TRUST = "tests/store/test_etcd_trust.py"
 
 GUARD = "build/tests/bpf/test_guard"
+WIREGUARD_PORT = "build/tests/bpf/test_wireguard_port"
 HOOK = "build/tests/bpf/test_hook"
 FENCE = "build/tests/bpf/test_exit_filters"
 EXITS = "tests/e2e/test_exits.py"
@@ -341,8 +342,8 @@ FAULTS = [
     fault("authentication-not-skipped", "bpf/walk.h", "\tcase AUTHENTICATION:\n\t\treturn on_extension(skb, w);\n", "", GUARD),
     fault("strict-lets-unreadable-in", "bpf/shield.bpf.c",
           "\tif (found != NO_POD && s->strict) {", "\tif (found == POD && s->strict) {", GUARD),
-    fault("shield-takes-port-from-others", "bpf/shield.bpf.c", "!is_for_node(skb, d))", "(0 && !is_for_node(skb, d)))", GUARD),
-    fault("shield-marks-nothing", "bpf/shield.bpf.c", "\tskb->mark |= s->fwmark;\n", "", GUARD),
+    fault("shield-takes-port-from-others", "bpf/shield.bpf.c", "!is_for_node(skb, d))", "(0 && !is_for_node(skb, d)))", WIREGUARD_PORT),
+    fault("shield-marks-nothing", "bpf/shield.bpf.c", "\tskb->mark |= s->fwmark;\n", "", WIREGUARD_PORT),
     # --- guard and shield: where they are attached ---
     fault("tcx-behind-others", "user/programs/tcx.c", "\t\t.flags = FLAG_BEFORE,\n", "", HOOK),
     fault("first-is-not-checked", "user/programs/hook.c", "\th->first = !ours && e.n;\n", "\th->first = ours < e.n;\n", HOOK),
