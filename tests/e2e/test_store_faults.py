@@ -73,7 +73,7 @@ FAULTS = {
     "unmounted lazily": ("umount -l {HERE}", "mount --bind {store} {HERE}", "No such file"),
     "an empty one above it": ("mount -t tmpfs none {HERE}", "umount {HERE}", "No such file"),
     "another one above it": ("mount -t tmpfs none {HERE} && mkdir {HERE}/nodes {HERE}/config", "umount {HERE}",
-                             ".identity is gone"),
+                             ".identity is missing"),
     "nodes empty": ("mount -t tmpfs none {HERE}/nodes", "umount {HERE}/nodes", "another one"),
     "config empty": ("mount -t tmpfs none {HERE}/config", "umount {HERE}/config", "another one"),
     "a file in its place": ("umount {HERE} && rmdir {HERE} && touch {HERE}",

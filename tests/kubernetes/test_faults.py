@@ -238,7 +238,7 @@ def lost(c):
         ("every list is empty", lambda _, status, o: (status, {**o, "items": []} if "items" in o else o), "not in the list"),
         ("no nodes", only(NODES, items(lambda o: False)), "not in the list"),
         ("the others' only", only(NODES, items(lambda o: o["metadata"]["name"] != own)), "not in the list"),
-        ("settings empty", only(settings, items(lambda o: False)), "holds nothing"),
+        ("settings empty", only(settings, items(lambda o: False)), "has none left"),
         ("settings not installed", only(settings, lambda *_: NOT_FOUND), "not installed"),
         ("an old backup", backup(own), "older than it was"),
         ("an object too large", only(NODES, padded(c)), "more than 2 MiB"),
@@ -331,7 +331,7 @@ def test_what_its_owner_deletes_goes(kubernetes):
     assert value("podveilStrictMode") == value("wireguardEnabled") == "true"
     c.control.apply({"apiVersion": there["apiVersion"], "kind": there["kind"],
                      "metadata": {"name": there["metadata"]["name"]}, "spec": there["spec"]})
-    wait_for(lambda: "holds nothing" in trouble(node) or "not installed" in trouble(node), "it is back, and empty", 90)
+    wait_for(lambda: "has none left" in trouble(node) or "not installed" in trouble(node), "it is back, and empty", 90)
     assert value("podveilStrictMode") == "true"
     wait_for(lambda: c.set(wireguardEnabled=True, podveilStrictMode=True) or True, "its owner says it again")
     wait_for(lambda: in_order(node), "in order", 90)

@@ -125,7 +125,7 @@ static void what_is_wrong_is_named(void **state)
 		{"{\"name\":\"a\",\"ipv4\":\"10.0.0.1/8\"}", "ipv4: "},
 		{"{\"name\":\"a\",\"podCIDRs\":\"10.0.0.0/8\"}", "podCIDRs: not a list"},
 		{"{\"name\":\"a\",\"podCIDRs\":[\"10.0.0.0/8\",\"10.0.0.0/40\"]}",
-		 "podCIDRs[1]: \"10.0.0.0/40\" is no address range"},
+		 "podCIDRs[1]: \"10.0.0.0/40\" is not an address range"},
 		{"{\"name\":\"a\",\"podCIDRs\":[7]}", "podCIDRs[0]"},
 		{"{\"name\":\"a\",\"wireguardPublicKey\":7}", "wireguardPublicKey: not a string"},
 		{"{\"name\":\"a\",\"port\":65536}", "port: not a number from 0 to 65535"},
