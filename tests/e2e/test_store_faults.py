@@ -150,7 +150,7 @@ def test_emptied_and_broken_for_all(cluster):
     c.start_agent(worker)
     wait_for(c.encrypted, "encrypted with all after a restart")
     assert {"kind": "settings", "node": None}.items() <= store_of(worker)["held"][0].items()
-    assert "nobody deleted it" in worker.agent.log()
+    assert "nobody deleted them" in worker.agent.log()
     # The administrator writes the settings again, and all is in order.
     c.configure(wireguardEnabled=True)
     for node in c.nodes:

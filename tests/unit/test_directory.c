@@ -389,8 +389,8 @@ static const struct {
 	{"mv store away; mkdir -p store/nodes store/config", "rm -r store; mv away store",
 	 ".identity is missing"},
 	{"mv store/nodes away; mkdir store/nodes", "rmdir store/nodes; mv away store/nodes",
-	 "another one"},
-	{"cp -r store away; rm store/nodes/*", "cp away/nodes/* store/nodes", "records: 2 that"},
+	 "the store was replaced"},
+	{"cp -r store away; rm store/nodes/*", "cp away/nodes/* store/nodes", "records: 2 are missing"},
 	{"cp -r store away; rm store/nodes/* store/config/*",
 	 "cp away/nodes/* store/nodes; cp away/config/* store/config", "are missing, too"},
 	{"cp -r store away; rm store/nodes/a.json store/nodes/b.json; echo '{\"name\":\"c\"}' > "
@@ -445,7 +445,7 @@ static void what_was_lost_can_be_deleted(void **state)
 
 	open_two(t);
 	shell(t, "rm store/nodes/*");
-	expect_trouble(t, "records: 2 that");
+	expect_trouble(t, "records: 2 are missing");
 	assert_false(store_has_record(t->store, "a"));
 	assert_string_equal(t->text, "node a is 1\n"); /* to be published again */
 	write_file(t, "nodes/a.json", "{\"name\":\"a\",\"port\":1}");

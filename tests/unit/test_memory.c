@@ -153,7 +153,7 @@ static void what_speaks_against_it_holds(void **state)
 		struct memory_list l;
 		const char *says;
 	} cases[] = {
-		{"ab", {.identity = "two", .revision = 11}, "another one"},
+		{"ab", {.identity = "two", .revision = 11}, "the store was replaced"},
 		{"ab", {.identity = "one", .revision = 9}, "older"},
 		{"ab", {.identity = "one", .revision = 11, .doubt = "a doubt"}, "a doubt"},
 		{"", {.identity = "one", .revision = 11}, "has none left"},

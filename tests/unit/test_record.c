@@ -120,7 +120,7 @@ static void what_is_wrong_is_named(void **state)
 		{"{\"name\":\"-a\"}", "name: begins or ends"},
 		{"{\"name\":\"../etc\"}", "name: "},
 		{"{\"name\":\"a\",\"name\":\"b\"}", "duplicate"},
-		{"{\"name\":\"a\",\"ipv4\":\"fd00::1\"}", "ipv4: \"fd00::1\" is no IPv4 address"},
+		{"{\"name\":\"a\",\"ipv4\":\"fd00::1\"}", "ipv4: \"fd00::1\" is not an IPv4 address"},
 		{"{\"name\":\"a\",\"ipv6\":\"10.0.0.1\"}", "ipv6: "},
 		{"{\"name\":\"a\",\"ipv4\":\"10.0.0.1/8\"}", "ipv4: "},
 		{"{\"name\":\"a\",\"podCIDRs\":\"10.0.0.0/8\"}", "podCIDRs: not a list"},
