@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "netlink/nft_query.h"
 #include "netlink/nftables.h"
 #include "netlink/route.h"
 #include "strict/remote_ranges.h"
