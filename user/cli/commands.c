@@ -109,7 +109,7 @@ static const struct cli_option device_options[] = {
 	{OPT_UPLINK, 0, "uplink", "DEVICE",
 	 "the device for --wire xdp (default: the one that reaches the first peer)", "<interface>"},
 	{OPT_LOW_LATENCY, 0, "low-latency", NULL,
-	 "lower latency for more CPU time: workers run first, no processor sleeps", NULL},
+	 "lower latency for more CPU time: workers get priority, processors do not sleep", NULL},
 	LOG_LEVEL,
 	LOG_FORMAT,
 };

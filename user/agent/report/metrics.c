@@ -83,7 +83,7 @@ static void peers(struct writer *w)
 {
 	static const char *const states[] = {"known", "encrypting", "session"};
 
-	metrics_family(w, "podveil_peers", "gauge", "Nodes with a key, by state.");
+	metrics_family(w, "podveil_peers", "gauge", "Nodes with a key, by state of encryption.");
 	for (size_t i = 0; i < w->in->n_tunnels; i++) {
 		size_t n[3] = {0};
 
@@ -92,13 +92,12 @@ static void peers(struct writer *w)
 			fprintf(w->f, "podveil_peers{family=\"%s\",state=\"%s\"} %zu\n",
 				i ? "ipv6" : "ipv4", states[k], n[k]);
 	}
-	metrics_family(
-		w, "podveil_peer_encrypting", "gauge",
-		"1: packets to the pods of this node are encrypted; 0: they are sent in plain.");
+	metrics_family(w, "podveil_peer_encrypting", "gauge",
+		       "1: packets to this node's pods are encrypted; 0: they are in plain text.");
 	EACH_DEVICE (w, d)
 		tunnel_each_peer(d->tunnel, node_sample, &(struct nodes_written){w, d});
 	metrics_family(w, "podveil_session_age_seconds", "gauge",
-		       "Age of the session with the peer; absent: there is no session.");
+		       "Age of the session with the peer; absent: no session.");
 	EACH_DEVICE (w, d)
 		EACH_PEER (d, p)
 			if (p->session_age != UINT64_MAX)

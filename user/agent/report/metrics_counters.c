@@ -106,7 +106,7 @@ static void handshakes(struct writer *w)
 	};
 
 	metrics_family(w, "podveil_handshakes_total", "counter",
-		       "Handshakes, by result and cause.");
+		       "Handshakes, by result and reason.");
 	EACH_DEVICE (w, d)
 		for (unsigned int i = 0; i < HANDSHAKE_COUNTS; i++)
 			fprintf(w->f,

@@ -112,32 +112,31 @@ static const struct {
 	double (*read)(const struct writer *w);
 } numbers[] = {
 	{"podveil_guard_up", "gauge",
-	 "1: guard and shield are the first filters on all devices that lead out of the node. They must be while a tunnel is on.",
+	 "1: guard and shield are attached to every device that leads out of the node, and run first.",
 	 guard_up},
 	{"podveil_guard_displaced_total", "counter",
-	 "How often another filter was found before guard or shield, which were then put first again.",
+	 "Times that a filter of another program ran before guard or shield. They were put first again.",
 	 device_filters_displaced},
 	{"podveil_failed", "gauge",
 	 "1: the last attempt to apply records and settings failed; the log says why.", failed},
 	{"podveil_conflicts", "gauge", "Keys, ranges and addresses that several nodes claim.",
 	 conflicts},
 	{"podveil_log_lines_lost_total", "counter",
-	 "Lines of the log that were lost: its reader stopped, or the disk is full.", log_lost},
+	 "Log lines that were lost, because their reader stopped or the disk is full.", log_lost},
 	{"podveil_log_lines_held_back_total", "counter",
-	 "Lines of the log that the rate limit suppressed.", log_held_back},
+	 "Log lines that the rate limit suppressed.", log_held_back},
 	{"podveil_store_synced", "gauge",
-	 "1: the store was read completely, and its changes are seen.", synced},
+	 "1: the store has been read completely, and the agent sees its changes.", synced},
 	{"podveil_store_last_sync_seconds", "gauge",
-	 "Unix time when the store was last read completely.", last_sync},
-	{"podveil_store_errors_total", "counter", "Files and answers that could not be used.",
-	 store_errors},
+	 "Unix time of the last complete reading of the store.", last_sync},
+	{"podveil_store_errors_total", "counter",
+	 "Files and answers of the store that could not be used.", store_errors},
 	{"podveil_store_troubles", "gauge",
-	 "Number of problems with the store now; podveil status names them.", store_troubles},
+	 "Problems with the store now; podveil status lists them.", store_troubles},
 	{"podveil_store_stale_since_seconds", "gauge",
-	 "Unix time since when the store has a problem; 0: it has none.", stale_since},
+	 "Unix time since which the store has a problem; 0: it has none.", stale_since},
 	{"podveil_store_held", "gauge",
-	 "Records and settings that are in force although the store does not show them any more.",
-	 held},
+	 "Records and settings that stay in force although they are missing in the store.", held},
 	{"podveil_settings_refused", "gauge", "1: a setting is refused; podveil status names it.",
 	 settings_are_refused},
 };
@@ -164,10 +163,11 @@ static const struct {
 	bool (*read)(const struct device_view *v);
 } flags[] = {
 	{"podveil_wire_refused",
-	 "1: podveilWire is xdp, which is not possible: messages use sockets.", wire_refused},
+	 "1: podveilWire is xdp, but AF_XDP cannot be used: messages go through sockets.",
+	 wire_refused},
 	{"podveil_low_latency", "1: podveilLowLatency is on.", low_latency},
 	{"podveil_low_latency_lacking",
-	 "1: a part of podveilLowLatency is not possible; status and log name it.",
+	 "1: a part of podveilLowLatency is not available; podveil status and the log name it.",
 	 low_latency_lacking},
 };
 
@@ -187,7 +187,7 @@ static void infos(struct writer *w)
 			d->view.superpackets ? "superpackets" : "per_packet", d->view.workers,
 			d->view.mtu);
 	metrics_family(w, "podveil_wire_info", "gauge",
-		       "How messages are sent, and why; always 1.");
+		       "How messages are sent to the network, and why; always 1.");
 	EACH_DEVICE (w, d) {
 		fprintf(w->f, "podveil_wire_info{iface=\"%s\",wire=\"%s\",why=\"", d->name,
 			d->view.wire);
@@ -226,13 +226,13 @@ static void guard(struct writer *w)
 
 	metrics_family(
 		w, "podveil_guard_device", "gauge",
-		"1: guard and shield are on this device, and no other filter runs before them.");
+		"1: guard and shield are attached to this device, and no filter of another program runs before them.");
 	for (size_t i = 0; i < exit_filters_count(f); i++) {
 		const struct exit_filter_state e = exit_filter_state(f, i);
 
 		fputs("podveil_guard_device{device=\"", w->f);
 		metrics_value(w->f, e.name);
-		fprintf(w->f, "\",method=\"%s\"} %d\n", exit_filters_method(f), e.stands);
+		fprintf(w->f, "\",method=\"%s\"} %d\n", exit_filters_method(f), e.in_place);
 	}
 }
 
@@ -249,7 +249,7 @@ static void first_line(struct writer *w)
 			"podveil_first_line_up{part=\"nftables\"} %d\n",
 			s.routing, s.ip_filter);
 	metrics_family(w, "podveil_first_line_drops_total", "counter",
-		       "Packets that the table podveil of nftables dropped since it was created.");
+		       "Packets that the nftables table podveil dropped since it was created.");
 	fprintf(w->f,
 		"podveil_first_line_drops_total{direction=\"inward\"} %llu\n"
 		"podveil_first_line_drops_total{direction=\"outward\"} %llu\n"
