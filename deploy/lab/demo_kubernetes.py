@@ -54,7 +54,7 @@ def main():
         between = f"host {worker.address} and host {worker2.address}"
         show(control, "kubectl apply -k deploy/kubernetes/calico")
         c.rolled_out()
-        c.told("Podveil runs on each node")
+        c.report_step("Podveil runs on each node")
         c.run_workload()
 
         title("Three nodes, pods on two of them, VXLAN between them; nothing is encrypted")

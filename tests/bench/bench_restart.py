@@ -166,15 +166,15 @@ def measure(kind, kills):
             times.append(at)
             wait_for(lambda: ping(it.ends[0][0], it.ends[1][1], count=1, deadline=1), "packets arrive again", 20)
             time.sleep(PAUSE)
-        told = talk.stop()
+        ends = talk.stop()
         # This packet must be captured: it proves that the capture worked.
         it.node.run("ping -6 -n -c 1 -W 1 ff02::1%eth0", check=False)
         capture.stop()
         packets = capture.packets()
         assert len(packets), "the capture saw nothing, not even what is never encrypted"
-        lost = sum(t["sent"] for t in told) - sum(t["got"] for t in told)
+        lost = sum(t["sent"] for t in ends) - sum(t["got"] for t in ends)
         until = [*times[1:], time.monotonic()]
-        took = [max(first_packet(at, end, t["silences"]) for t in told) for at, end in zip(times, until)]
+        took = [max(first_packet(at, end, t["silences"]) for t in ends) for at, end in zip(times, until)]
         return took, lost / kills, it.plain(packets)
 
 
