@@ -370,7 +370,7 @@ static void deleted_files_are_reported(void **state)
 	t->text[0] = 0;
 	shell(t, "rm store/nodes/b.json store/config/default.json");
 	open_store(t);
-	assert_int_equal(store_replay_memory(t->store), 4); /* with settle()'s settings */
+	assert_int_equal(store_replay_memory(t->store), 4); /* with wait_until_idle()'s settings */
 	expect(t, "synced");
 	expect(t, "node b gone 0");
 	expect(t, "settings *");

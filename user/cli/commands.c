@@ -24,7 +24,7 @@
 #define CONFIG_RESOURCE                                                                            \
 	{                                                                                          \
 		OPT_CONFIG_RESOURCE, 0, "config-resource", "RESOURCE",                             \
-			"of Kubernetes, with the settings (default: "                              \
+			"the Kubernetes resource with the settings (default: "                     \
 			"podveilconfigurations.podveil.io)",                                       \
 			"podveilconfigurations.podveil.io "                                        \
 			"felixconfigurations.crd.projectcalico.org "                               \

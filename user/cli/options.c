@@ -58,7 +58,7 @@ static void print_option(FILE *out, const struct cli_option *o, size_t indent)
 	wrap(out, o->meaning, indent, indent);
 }
 
-static const struct cli_option help = {OPT_HELP, 'h', "help", NULL, "this text", NULL};
+static const struct cli_option help = {OPT_HELP, 'h', "help", NULL, "print this help", NULL};
 
 static void print_settings(FILE *out)
 {

@@ -262,7 +262,7 @@ static void print(const struct view *v)
 	printf("node: %s  uplink: %s  store: %s %s\n", member_text(o, "node"),
 	       member_text(o, "uplink"), member_text(store, "name"),
 	       member_true(store, "synced")	  ? "in sync"
-	       : member_number(store, "lastSync") ? "out of sight"
+	       : member_number(store, "lastSync") ? "unreachable"
 						  : "not read yet");
 	json_array_foreach (json_object_get(o, "tunnels"), i, t)
 		print_tunnel(v, i, t);

@@ -394,8 +394,7 @@ static void print(const struct verification *v, enum verdict verdict)
 	if (!encryption_on(v->status))
 		printf("  encryption is off on this node: podveil enable\n");
 	if (through_af_xdp(v))
-		printf("  wire: xdp: of WireGuard messages a capture here sees few; of all else, "
-		       "all\n");
+		printf("  wire: xdp: a capture here sees only some WireGuard messages, but all other packets\n");
 	print_nodes(v);
 	print_examples(v->evidence);
 	print_probes(v);
