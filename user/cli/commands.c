@@ -34,6 +34,13 @@
 	{                                                                                          \
 		OPT_JSON, 0, "json", NULL, "for programs", NULL                                    \
 	}
+#define UNCONFINED                                                                                 \
+	{                                                                                          \
+		OPT_UNCONFINED, 0, "unconfined", NULL,                                             \
+			"keep all rights, for debuggers and tracers; else the process gives up "   \
+			"those that it does not use",                                              \
+			NULL                                                                       \
+	}
 #define UPLINK                                                                                     \
 	{                                                                                          \
 		OPT_UPLINK, 0, "uplink", "DEVICE",                                                 \
@@ -59,6 +66,7 @@ static const struct cli_option agent_options[] = {
 	 "off :9586 :9586,full"},
 	LOG_LEVEL,
 	LOG_FORMAT,
+	UNCONFINED,
 	{OPT_CLEANUP, 0, "cleanup", NULL,
 	 "remove everything that an agent left on this machine, and end", NULL},
 	{OPT_CLEANUP_ON_EXIT, 0, "cleanup-on-exit", NULL,
@@ -115,6 +123,7 @@ static const struct cli_option device_options[] = {
 	 "packets go soon rather than cheaply: workers go first, no processor sleeps", NULL},
 	LOG_LEVEL,
 	LOG_FORMAT,
+	UNCONFINED,
 };
 
 #define OPTIONS(list) .options = (list), .n_options = sizeof(list) / sizeof(*(list))
