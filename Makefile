@@ -174,7 +174,7 @@ $(B)/podveil: $(CLI:%.c=$(B)/obj/%.o) $(B)/libpodveil.a
 	$(Q)$(CC) $(ALL_CFLAGS) $^ -o $@ $(LDLIBS)
 
 # Parts of pages that come out of tables in the code.
-PAGES := docs/settings.md docs/observability.md deploy/kubernetes/crd/podveilconfigurations.yaml
+PAGES := docs/settings.md docs/observability.md docs/security.md deploy/kubernetes/crd/podveilconfigurations.yaml
 
 $(B)/pages: scripts/pages.c $(B)/libpodveil.a
 	$(call say,CC,$<)
