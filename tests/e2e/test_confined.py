@@ -73,6 +73,28 @@ def test_an_agent_says_what_is_in_force(cluster):
     assert rights["capabilities"] is None and not any(p["inForce"] for p in rights["parts"])
 
 
+def test_a_device_has_a_user_of_its_own_where_there_is_one(lab):
+    """All that a device does later, it does as this user: a rename, new pins, AF_XDP on the uplink, low latency, its end."""
+    lab.a.run("cp /etc/passwd /run/passwd && echo podveil:x:64820:64821::/:/usr/sbin/nologin >> /run/passwd && "
+              "mount --bind /run/passwd /etc/passwd && mkdir -m 0 /sys/fs/bpf/podveil")
+    device = Device(lab.a, [PODVEIL, "device"], arguments=("--low-latency", "--wire", "xdp", "--uplink", "eth0"))
+    log = device.log.read()
+    assert "uid=64820" in log and "in part only" not in log, log
+    for t in threads(device.pid()):
+        assert t["Uid"].split() == ["64820"] * 4 and t["Gid"].split() == ["64821"] * 4 and not t["Groups"].split()
+        assert bits(t["CapEff"]) == capabilities_of("device")
+    device.set("listen-port", 51820)
+    lab.a.run("ip link set wg0 up")
+    wait_for(lambda: "xdp" in lab.a.run("ip link show eth0"), "messages go through AF_XDP")
+    pid = device.pid()
+    lab.a.run("ip link set wg0 down && ip link set wg0 name wg7")
+    wait_for(lambda: lab.a.run("ls /sys/fs/bpf/podveil; ls /run/wireguard").split() == ["wg7", "wg7.sock"], "pins and socket follow")
+    assert "listening port: 51820" in lab.a.run("wg show wg7")
+    lab.a.run("rm -r /sys/fs/bpf/podveil && ip link del wg7")
+    wait_for(lambda: not os.path.exists(f"/proc/{pid}"), "the device ends")
+    assert lab.a.run("find /run/wireguard /run/podveil /sys/fs/bpf/podveil -type f -o -type s 2>/dev/null || true") == ""
+
+
 # Runs a command without Landlock: a filter of system calls answers that there is no such call.
 WITHOUT_LANDLOCK = """
 import ctypes, os, struct, sys

@@ -139,7 +139,7 @@ static const struct {
 	{"failed", "the last attempt to apply records and settings failed"},
 	{"http", "where the agent answers over HTTP, as --http has it, or null"},
 	{"rights.parts.part, .inForce, .missing",
-	 "what the agent gave up of its rights, in five parts; what the system refused, or null"},
+	 "what the agent gave up of its rights, in six parts; what the system refused, or null"},
 	{"rights.capabilities", "those that it kept, or null with --unconfined"},
 	{"settings.NAME.value, .from",
 	 "what is in force, and from where: default, cluster, node, environment or flag"},

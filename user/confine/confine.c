@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "confine/parts.h"
@@ -15,6 +16,7 @@ static const struct {
 	int (*take)(enum confine_process process, const char *directory, char *missing);
 	int (*examine)(char *missing);
 } parts[CONFINE_PARTS] = {
+	[CONFINE_USER] = {"user", "it runs as root", confine_user_take, NULL},
 	[CONFINE_MEMORY] = {"memory", "a process with CAP_SYS_PTRACE or of this user can read keys",
 			    NULL, NULL},
 	[CONFINE_FILES] = {"files", "it may change every file that its user may change",
@@ -30,10 +32,7 @@ static const struct {
 /* Landlock and seccomp need no_new_privs. The filter of calls comes last: the others make calls
  * that it forbids. */
 static const enum confine_part order[] = {
-	CONFINE_NO_NEW_PRIVILEGES,
-	CONFINE_FILES,
-	CONFINE_CAPABILITIES,
-	CONFINE_CALLS,
+	CONFINE_USER, CONFINE_NO_NEW_PRIVILEGES, CONFINE_FILES, CONFINE_CAPABILITIES, CONFINE_CALLS,
 };
 
 const char *confine_part_name(enum confine_part part)
@@ -80,17 +79,17 @@ int confine(enum confine_process process, const char *directory, struct confinem
 			note(out, i, -EBUSY);
 		return -EBUSY;
 	}
-	note_memory(out);
 	for (size_t i = 0; i < sizeof(order) / sizeof(*order); i++)
 		note(out, order[i],
 		     parts[order[i]].take(process, directory, out->parts[order[i]].missing));
+	note_memory(out);
 	confine_capabilities_show(out->capabilities, sizeof(out->capabilities));
 	for (int i = 0; i < CONFINE_PARTS; i++)
 		if (*out->parts[i].missing)
 			log_warn("a right could not be given up",
 				 "of=\"%s\" problem=\"%s\" consequence=\"%s\"", parts[i].name,
 				 out->parts[i].missing, parts[i].consequence);
-	log_info("rights that are not used were given up", "capabilities=\"%s\"",
+	log_info("rights that are not used were given up", "uid=%u capabilities=\"%s\"", geteuid(),
 		 out->capabilities);
 	return 0;
 }

@@ -4,6 +4,7 @@
  * not use. What each process keeps, and what for, is in tables (tables.c), from which
  * docs/security.md is made.
  *
+ *   user           `podveil`, where /etc/passwd has one (podveil device alone)
  *   capabilities   all others leave also the bounding set (capabilities(7))
  *   new privileges none by programs with set-user-ID bits or file capabilities (no_new_privs)
  *   system calls   seccomp: any other call ends the process (seccomp(2))
@@ -22,6 +23,7 @@
 #include <stddef.h>
 
 enum confine_part {
+	CONFINE_USER,
 	CONFINE_CAPABILITIES,
 	CONFINE_NO_NEW_PRIVILEGES,
 	CONFINE_CALLS,

@@ -7,6 +7,8 @@
 
 #include "confine/confine.h"
 
+int confine_user_take(enum confine_process process, const char *directory, char *missing);
+
 int confine_no_new_privileges_take(enum confine_process process, const char *directory,
 				   char *missing);
 

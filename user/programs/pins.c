@@ -39,8 +39,12 @@ static int make_directory(const char *path, mode_t mode)
 static int make_root(void)
 {
 	int err = make_directory(PIN_ROOT, 0);
+	struct stat s;
 
-	return err ? err : chmod(PIN_ROOT, 0) ? -errno : 0;
+	/* Only its owner can change the mode: an earlier process may have had another user. */
+	if (err || (!stat(PIN_ROOT, &s) && !(s.st_mode & 0777)))
+		return err;
+	return chmod(PIN_ROOT, 0) ? -errno : 0;
 }
 
 int pins_mount(void)
