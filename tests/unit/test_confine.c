@@ -99,6 +99,22 @@ static int kill_another(void)
 	return kill(1, 0) ? 1 : 0;
 }
 
+static int kill_by_thread(void)
+{
+	return syscall(SYS_tgkill, getppid(), getppid(), 0) ? 1 : 0;
+}
+
+static int abort_itself(void)
+{
+	abort();
+}
+
+static void test_an_abort_is_an_abort(void **state)
+{
+	(void)state;
+	assert_int_equal(confined(CONFINE_DEVICE, abort_itself), -SIGABRT);
+}
+
 static int become_dumpable(void)
 {
 	return prctl(PR_SET_DUMPABLE, 1) ? 1 : 0;
@@ -116,9 +132,9 @@ static int open_another_family(void)
 
 static void test_a_forbidden_call_ends_the_process(void **state)
 {
-	static int (*const calls[])(void) = {start_program,	 fork_process,	   trace,
-					     kill_another,	 change_namespace, become_dumpable,
-					     open_another_family};
+	static int (*const calls[])(void) = {start_program,   fork_process,	  trace,
+					     kill_by_thread,  kill_another,	  change_namespace,
+					     become_dumpable, open_another_family};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(calls) / sizeof(*calls); i++) {
@@ -324,6 +340,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_a_forbidden_call_ends_the_process),
+		cmocka_unit_test(test_an_abort_is_an_abort),
 		cmocka_unit_test(test_the_device_has_no_tcp_and_the_agent_has),
 		cmocka_unit_test(test_mounting_is_refused_and_the_process_goes_on),
 		cmocka_unit_test(test_the_device_maps_no_code),

@@ -39,7 +39,7 @@ enum {
 	FS_IOCTL_DEV = 1 << 15,
 };
 enum { NET_BIND_TCP = 1 << 0, NET_CONNECT_TCP = 1 << 1 };
-enum { SCOPE_ABSTRACT_UNIX_SOCKET = 1 << 0, SCOPE_SIGNAL = 1 << 1 };
+enum { SCOPE_ABSTRACT_UNIX_SOCKET = 1 << 0 };
 
 struct ruleset {
 	uint64_t files, network, scopes;
@@ -57,7 +57,7 @@ static const struct {
 } versions[] = {
 	{1, {(1 << 13) - 1, 0, 0}, 8}, {2, {FS_REFER, 0, 0}, 8},
 	{3, {FS_TRUNCATE, 0, 0}, 8},   {4, {0, NET_BIND_TCP | NET_CONNECT_TCP, 0}, 16},
-	{5, {FS_IOCTL_DEV, 0, 0}, 16}, {6, {0, 0, SCOPE_ABSTRACT_UNIX_SOCKET | SCOPE_SIGNAL}, 24},
+	{5, {FS_IOCTL_DEV, 0, 0}, 16}, {6, {0, 0, SCOPE_ABSTRACT_UNIX_SOCKET}, 24},
 };
 
 static int version(void)

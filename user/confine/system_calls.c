@@ -14,6 +14,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "confine/parts.h"
 #include "confine/tables.h"
@@ -87,6 +88,7 @@ static int add_sockets(scmp_filter_ctx f, enum confine_process process)
 	} sockets[] = {
 		{AF_NETLINK, SOCK_RAW, CONFINE_DEVICE | CONFINE_AGENT},
 		{AF_UNIX, SOCK_STREAM, CONFINE_DEVICE | CONFINE_AGENT},
+		{AF_UNIX, SOCK_SEQPACKET, CONFINE_DEVICE | CONFINE_AGENT},
 		{AF_UNIX, SOCK_DGRAM, CONFINE_DEVICE | CONFINE_AGENT},
 		{AF_INET, SOCK_DGRAM, CONFINE_DEVICE | CONFINE_AGENT},
 		{AF_INET6, SOCK_DGRAM, CONFINE_DEVICE | CONFINE_AGENT},
@@ -102,6 +104,21 @@ static int add_sockets(scmp_filter_ctx f, enum confine_process process)
 	for (size_t i = 0; i < sizeof(sockets) / sizeof(*sockets) && !err; i++)
 		if (sockets[i].who & process)
 			err = add_socket(f, sockets[i].family, sockets[i].type);
+	return err;
+}
+
+/* A signal for this process, such as that of abort(), or for one that has sent its descriptor. */
+static int add_signals(scmp_filter_ctx f)
+{
+	const scmp_datum_t self = (scmp_datum_t)getpid();
+	int err = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1,
+				   SCMP_A0(SCMP_CMP_EQ, self));
+
+	if (!err)
+		err = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(pidfd_open), 1,
+				       SCMP_A0(SCMP_CMP_EQ, self));
+	if (!err)
+		err = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(pidfd_send_signal), 0);
 	return err;
 }
 
@@ -154,6 +171,8 @@ int confine_calls_take(enum confine_process process, const char *directory, char
 		err = add_memory(f, process);
 	if (!err)
 		err = add_sockets(f, process);
+	if (!err)
+		err = add_signals(f);
 	if (!err)
 		err = add_options(f);
 	if (!err)

@@ -47,8 +47,7 @@ const struct confine_calls confine_calls[] = {
 	{"futex set_robust_list rseq membarrier get_robust_list exit exit_group restart_syscall "
 	 "arch_prctl map_shadow_stack set_tid_address gettid getpid",
 	 BOTH, "threads"},
-	{"rt_sigaction rt_sigprocmask rt_sigreturn sigaltstack tgkill", BOTH,
-	 "signals; an abort() of our own"},
+	{"rt_sigaction rt_sigprocmask rt_sigreturn sigaltstack", BOTH, "signals"},
 	{"sched_setscheduler sched_getscheduler sched_getparam sched_get_priority_min "
 	 "sched_get_priority_max sched_getaffinity getcpu",
 	 BOTH, "low latency, and the number of processors"},
