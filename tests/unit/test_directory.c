@@ -390,7 +390,8 @@ static const struct {
 	 ".identity is missing"},
 	{"mv store/nodes away; mkdir store/nodes", "rmdir store/nodes; mv away store/nodes",
 	 "the store was replaced"},
-	{"cp -r store away; rm store/nodes/*", "cp away/nodes/* store/nodes", "records: 2 are missing"},
+	{"cp -r store away; rm store/nodes/*", "cp away/nodes/* store/nodes",
+	 "records: 2 are missing"},
 	{"cp -r store away; rm store/nodes/* store/config/*",
 	 "cp away/nodes/* store/nodes; cp away/config/* store/config", "are missing, too"},
 	{"cp -r store away; rm store/nodes/a.json store/nodes/b.json; echo '{\"name\":\"c\"}' > "
