@@ -58,7 +58,7 @@ C_FILES := $(shell find user bpf include scripts vmlinux tests -name '*.[ch]' 2>
 .DELETE_ON_ERROR:
 .SECONDARY:
 .PHONY: all docs version-is-checked help deps deps-kubernetes deps-felix peers unit bpf-tests fuzz unit-programs asan-programs check-emulated e2e check-etcd check-vm check-apiserver check check-quick mutants \
-	check-kubernetes check-all check-arm64 deps-arm64 demo demo-kubernetes bench bench-kubernetes format lint install clean test-programs
+	check-kubernetes check-all check-arm64 deps-arm64 demo demo-kubernetes bench bench-kubernetes bench-results format lint install clean test-programs
 
 all: $(B)/podveil $(B)/.pages
 
@@ -79,7 +79,8 @@ help:
 	@echo "make deps               install what building and testing needs, from Debian's packages first"
 	@echo "make deps-kubernetes    Kubernetes' own programs, for tests and lab, into build/kubernetes"
 	@echo "make deps-felix         Calico's Felix, for the test that runs beside it, into build/peers"
-	@echo "make docs               what is made from tables in the code: $(PAGES)"
+	@echo "make bench-results      write the tables of the last bench into README.md and docs/"
+	@echo "make docs               write what is generated in the pages: settings, metrics, tables of benchmarks"
 	@echo "make install            podveil, manual page, completions, systemd unit; DESTDIR= PREFIX=$(PREFIX)"
 	@echo "make format, lint, clean"
 	@echo "make V=1 ...            with whole command lines"
@@ -183,6 +184,7 @@ $(B)/pages: scripts/pages.c $(B)/libpodveil.a
 docs: $(B)/pages
 	$(call say,PAGES,$(PAGES))
 	$(Q)$(EMULATOR) $(B)/pages $(PAGES)
+	$(Q)$(PYTHON) tests/bench/pages.py
 
 $(B)/.pages: $(B)/pages $(PAGES)
 	@$(EMULATOR) $(B)/pages --check $(PAGES)
@@ -248,7 +250,7 @@ $(B)/bench/%: tests/bench/%.c $(B)/libpodveil.a
 	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) $< $(B)/libpodveil.a -o $@ $(LDLIBS)
 
 # What the suites run; they build nothing themselves.
-test-programs: $(DEPS) $(B)/podveil unit-programs asan-programs $(BPF_BIN) $(FUZZ_BIN)
+test-programs: $(DEPS) $(B)/podveil unit-programs asan-programs $(BPF_BIN) $(FUZZ_BIN) $(BENCH_BIN)
 
 unit-programs: $(UNIT_BIN)
 
@@ -263,7 +265,7 @@ bpf-tests: $(BPF_BIN)
 	$(Q)$(RUN) bpf
 fuzz: $(FUZZ_BIN)
 	$(Q)$(RUN) fuzz
-e2e: $(DEPS) $(B)/podveil
+e2e: $(DEPS) $(B)/podveil $(BENCH_BIN)
 	$(Q)$(RUN) e2e
 check-etcd: $(DEPS) $(B)/podveil
 	$(Q)$(RUN) store
@@ -312,6 +314,10 @@ endif
 bench-kubernetes: $(DEPS) $(DEPS_KUBERNETES) $(B)/podveil
 	$(Q)$(PYTHON) tests/bench/bench_kubernetes.py
 
+# Takes the tables of the last `make bench` over into README.md and docs/.
+bench-results:
+	$(Q)$(PYTHON) tests/bench/pages.py --take
+
 # --- the look of things ---
 
 format:
@@ -335,6 +341,8 @@ lint:
 	$(Q)$(PYTHON) -m py_compile $(PYTHON_FILES)
 	$(call say,mutants,each fault still has its place in the code)
 	$(Q)$(PYTHON) tests/mutants/run.py --check
+	$(call say,pages,figures in README.md and docs/)
+	$(Q)$(PYTHON) tests/bench/pages.py --check
 
 clean:
 	rm -rf build

@@ -272,7 +272,7 @@ static void many_connections(void **state)
 
 /* A client that requests much and reads nothing cannot fill our memory: the number of versions of a
  * document is limited. */
-static void untaken_answers(void **state)
+static void unread_answers(void **state)
 {
 	struct server *s = *state;
 	const time_t end = time(NULL) + PATIENCE;
@@ -360,7 +360,7 @@ static void clients_go_while_they_wait(void **state)
 }
 
 /* The server ends while answers are under way or requested: nothing leaks or is freed twice. */
-static void goes_with_answers_untaken(void **state)
+static void freed_with_unread_answers(void **state)
 {
 	struct server *s = *state;
 	int fd[6];
@@ -404,10 +404,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(requests, start, stop),
 		cmocka_unit_test_setup_teardown(slow_readers, start, stop),
 		cmocka_unit_test_setup_teardown(many_connections, start, stop),
-		cmocka_unit_test_setup_teardown(untaken_answers, start, stop),
+		cmocka_unit_test_setup_teardown(unread_answers, start, stop),
 		cmocka_unit_test_setup_teardown(owner_hangs, start_impatient, stop),
 		cmocka_unit_test_setup_teardown(clients_go_while_they_wait, start, stop),
-		cmocka_unit_test_setup_teardown(goes_with_answers_untaken, start, stop),
+		cmocka_unit_test_setup_teardown(freed_with_unread_answers, start, stop),
 		cmocka_unit_test_setup_teardown(addresses, start, stop),
 	};
 

@@ -40,7 +40,7 @@ static bool add_ranges(struct options *o, const char *text)
 			good = false;
 		} else if (cidr_parse(one, &o->pod_cidrs[o->agent.n_pod_cidrs++])) {
 			fprintf(stderr,
-				"podveil agent: --pod-cidr %s: no address range such as "
+				"podveil agent: --pod-cidr %s: not an address range such as "
 				"10.244.1.0/24\n",
 				one);
 			good = false;
@@ -74,7 +74,8 @@ static bool apply(void *context, int option, const char *value)
 		return true;
 	case OPT_NODE_IP:
 		if (cidr_parse_address(value, &address)) {
-			fprintf(stderr, "podveil agent: --node-ip %s: no IPv4 or IPv6 address\n",
+			fprintf(stderr,
+				"podveil agent: --node-ip %s: not an IPv4 or IPv6 address\n",
 				value);
 			return false;
 		}
@@ -126,7 +127,8 @@ static int parse(int argc, char **argv, struct options *o)
 	}
 	problem = node_name_problem(o->agent.node);
 	if (problem) {
-		fprintf(stderr, "podveil agent: node name \"%s\" %s: give another with --node\n",
+		fprintf(stderr,
+			"podveil agent: node name \"%s\" %s: give another name with --node\n",
 			o->agent.node, problem);
 		return EXIT_USAGE;
 	}
@@ -165,11 +167,9 @@ static int clean(void)
 	const int err = agent_cleanup(&r);
 
 	if (err == -EWOULDBLOCK)
-		fprintf(stderr,
-			"podveil agent: an agent is running on this machine: end it first\n");
+		fprintf(stderr, "podveil agent: an agent runs on this machine: end it first\n");
 	else if (err)
-		fprintf(stderr,
-			"podveil agent: cleanup: %s; %zu things were there, still there:\n%s",
+		fprintf(stderr, "podveil agent: cleanup: %s; found %zu things, these are left:\n%s",
 			strerror(-err), r.found, r.remaining ? r.remaining : "(unknown)\n");
 	free(r.remaining);
 	return err ? EXIT_FAILED : EXIT_DONE;

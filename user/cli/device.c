@@ -60,7 +60,7 @@ static bool known_aead(const char *name)
 		aead_free(a);
 		return true;
 	}
-	fprintf(stderr, "podveil device: --aead %s: %s; --help lists what there is\n", name,
+	fprintf(stderr, "podveil device: --aead %s: %s; --help lists the names\n", name,
 		err == -ENOTSUP ? "this processor cannot run it" : "no such implementation");
 	return false;
 }
