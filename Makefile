@@ -244,7 +244,7 @@ $(B)/fuzz/%: tests/fuzz/%.c $(B)/fuzz/libpodveil.a
 $(B)/bench/%: tests/bench/%.c $(B)/libpodveil.a
 	@mkdir -p $(@D)
 	$(call say,CC,$<)
-	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) $< $(B)/libpodveil.a -o $@ $(LDLIBS)
+	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) $< $(B)/libpodveil.a -o $@ $(LDLIBS) -lm
 
 # What the suites run; they build nothing themselves.
 test-programs: $(DEPS) $(B)/podveil unit-programs asan-programs $(BPF_BIN) $(FUZZ_BIN)
