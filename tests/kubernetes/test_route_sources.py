@@ -146,11 +146,11 @@ def test_a_resource_definition_that_goes_is_no_command(kubernetes):
     cilium_node(c, two, cilium_range(two))
     wait_for(all_have(c, lambda n: [cilium_range(n)]), "it is back")
     c.control.delete(CILIUM_DEFINITION)
-    wait_for(lambda: "CiliumNodes: there were some" in trouble(one), "status says so", 30)
+    wait_for(lambda: "all CiliumNodes are missing" in trouble(one), "status says so", 30)
     assert all_have(c, lambda n: [cilium_range(n)])()
     one.agent.kill()
     c.start_agent(one, ready=False)
-    wait_for(lambda: one.agent.status() and "CiliumNodes: there were some" in trouble(one), "status says so again", 20)
+    wait_for(lambda: one.agent.status() and "all CiliumNodes are missing" in trouble(one), "status says so again", 20)
     assert source(one)[0] == "CiliumNode"
     assert all(ranges(one, n) == {cilium_range(n)} for n in c.nodes if n is not one)
     c.control.apply_cilium_crd()

@@ -199,7 +199,8 @@ static void report_unused(struct address_sources *s, const struct decision *d)
 	const char *name = route_source_name(d->source);
 	char what[120];
 
-	snprintf(what, sizeof(what), "%s gives no addresses: what is known stays", name);
+	snprintf(what, sizeof(what), "%s gives no addresses: the last known ones stay in force",
+		 name);
 	if (health_set_problem(health(s), HEALTH_PART, SUBJECT, what))
 		log_warn("store: a source of pod addresses is not used",
 			 "routeSource=%s problem=\"%s\"", name, what);
@@ -311,10 +312,10 @@ static bool has_lost_objects(const struct collection *c, const struct reflector_
 	if (!c->expected || (l->there && none && c->all_deleted))
 		return false;
 	if (none)
-		snprintf(out, HEALTH_TEXT, "there were some, and now there are none%s",
+		snprintf(out, HEALTH_TEXT, "all %s are missing%s", c->title,
 			 l->there ? "" : ": the resource is not installed");
 	else if (l->revision < c->revision)
-		snprintf(out, HEALTH_TEXT, "the server's data are older than they were");
+		snprintf(out, HEALTH_TEXT, "the API server went back to an older state");
 	else
 		return false;
 	return true;
@@ -325,13 +326,13 @@ static void report_lost(const struct collection *c, bool lost, const char *what)
 	struct store_health *h = health(c->sources);
 
 	if (lost && health_set_problem(h, HEALTH_BLIND, c->title, what))
-		log_warn("store: objects with pod addresses are gone, and nobody deleted them: "
-			 "what is known stays",
-			 "resource=%s problem=\"%s\" needs=\"the objects, or another "
-			 "routeSource\"",
-			 c->what, what);
+		log_warn(
+			"store: objects with pod addresses are missing although nobody deleted them: the last known ones stay in force",
+			"resource=%s problem=\"%s\" needs=\"the objects, or another "
+			"routeSource\"",
+			c->what, what);
 	else if (!lost && health_clear_problem(h, c->title))
-		log_info("store: in order again", "resource=%s", c->what);
+		log_info("store: recovered", "resource=%s", c->what);
 }
 
 static void on_listed(void *context, const struct reflector_list *l)
@@ -435,7 +436,7 @@ static void on_problem(void *context, bool blind, const char *what)
 
 	if (!what) {
 		if (health_clear_problem(health(c->sources), c->what))
-			log_info("store: in order again", "resource=%s", c->what);
+			log_info("store: recovered", "resource=%s", c->what);
 		return;
 	}
 	if (health_set_problem(health(c->sources), blind ? HEALTH_BLIND : HEALTH_PART, c->what,

@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <time.h>
 
+#include "store/kubernetes/ipam_block.h"
 #include "store/record.h"
 
 static void add(struct assignments *a, const char *node, const struct cidr *cidr, bool granted)
@@ -36,73 +37,23 @@ static const char *text_of(const json_t *o, const char *member)
 
 /* --- IPAM blocks --- */
 
-/* The node in "host:NODE". NULL: the block has no owner. */
-static const char *owner_of(const json_t *spec)
+static void add_block_share(void *context, const char *node, const struct cidr *range, bool whole)
 {
-	const char *affinity = text_of(spec, "affinity");
-
-	return affinity && !strncmp(affinity, "host:", 5) && !node_name_problem(affinity + 5)
-		       ? affinity + 5
-		       : NULL;
-}
-
-/* The address with this ordinal in the block. False: it is outside of the block. */
-static bool address_at(const struct cidr *block, size_t ordinal, struct cidr *out)
-{
-	const int len = block->family == AF_INET ? 4 : 16;
-	const unsigned int bits = (unsigned int)len * 8 - block->prefix_len;
-
-	if (bits < 32 && ordinal >> bits)
-		return false;
-	*out = *block;
-	out->prefix_len = (uint8_t)(len * 8);
-	for (int i = len - 1; i >= 0 && ordinal; i--) {
-		ordinal += out->address[i];
-		out->address[i] = (uint8_t)ordinal;
-		ordinal >>= 8;
-	}
-	return true;
-}
-
-/* The node on which an address of the block is used. NULL: none, or not known. */
-static const char *user_of(const json_t *allocation, const json_t *attributes)
-{
-	const json_t *a;
-
-	if (!json_is_integer(allocation) || json_integer_value(allocation) < 0)
-		return NULL;
-	a = json_array_get(attributes, (size_t)json_integer_value(allocation));
-	return text_of(json_object_get(a, "secondary"), "node");
+	add(context, node, range, !whole);
 }
 
 bool assignments_of_block(const json_t *block, struct assignments *out, assignments_problem problem,
 			  void *context)
 {
-	const json_t *spec = json_object_get(block, "spec"), *v;
-	const json_t *allocations = json_object_get(spec, "allocations");
-	const json_t *attributes = json_object_get(spec, "attributes");
-	const char *cidr = text_of(spec, "cidr"), *owner = owner_of(spec);
+	const json_t *spec = json_object_get(block, "spec");
 	struct cidr range;
-	size_t i;
+	char what[120];
 
-	if (!cidr || cidr_parse(cidr, &range)) {
-		char what[120];
-
-		snprintf(what, sizeof(what), "spec.cidr: \"%.60s\" is no address range",
-			 cidr ? cidr : "");
+	if (ipam_block_range(spec, &range, what, sizeof(what))) {
 		problem(context, what);
 		return false;
 	}
-	if (owner)
-		add(out, owner, &range, false);
-	json_array_foreach (allocations, i, v) {
-		const char *user = user_of(v, attributes);
-		struct cidr address;
-
-		if (user && (!owner || strcmp(user, owner) != 0) && !node_name_problem(user) &&
-		    address_at(&range, i, &address))
-			add(out, user, &address, true);
-	}
+	ipam_block_each_share(spec, &range, add_block_share, out);
 	return true;
 }
 

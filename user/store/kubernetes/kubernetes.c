@@ -207,7 +207,7 @@ static void judge_settings(struct kubernetes *k)
 		.revision = l->revision,
 		.doubt = !l->there	   ? "the resource is not installed"
 			 : l->passed_over  ? "an object in the list could not be read"
-			 : ours_missing(k) ? "our own Node is not there"
+			 : ours_missing(k) ? "our own Node is missing"
 					   : NULL,
 	};
 
@@ -229,7 +229,7 @@ static void settings_listed(struct kubernetes *k, const struct reflector_list *l
 			  "its resource is not installed"))
 		log_warn("store: the resource with the settings is not installed",
 			 "resource=%s needs=\"its CustomResourceDefinition\"%s", k->resource->name,
-			 known ? " settings=\"as they were\"" : "");
+			 known ? " settings=unchanged" : "");
 }
 
 /* --- everything was read --- */
@@ -322,7 +322,7 @@ static void on_watch_problem(void *context, bool blind, const char *what)
 
 	if (!what) {
 		if (health_clear_problem(c->k->place->health, c->what))
-			log_info("store: in order again", "resource=%s", c->what);
+			log_info("store: recovered", "resource=%s", c->what);
 		return;
 	}
 	if (complain(c->k, blind ? HEALTH_BLIND : HEALTH_PART, c->what, what))
