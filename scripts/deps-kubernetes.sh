@@ -69,6 +69,8 @@ resource_definitions() {
 	source=$(echo "$download" | sed -n 's/^.*"Dir": "\(.*\)",*$/\1/p')
 	rm -rf "$crd"
 	mkdir -p "$crd"
+	# FILES is a pattern.
+	# shellcheck disable=SC2086
 	install -m 644 "$source"/$4 "$crd"
 	echo "$3" > "$crd/.pin"
 }
