@@ -14,6 +14,10 @@
 #define TICK_MS 500
 /* Notifications come in bursts: wait this long before acting. */
 #define DEBOUNCE_MS 20
+/* Passes that take longer than CHEAP_PASS_MS get at most a fifth of the time. */
+#define CHEAP_PASS_MS	   10
+#define PASS_SHARE	   4
+#define MOST_PASS_PAUSE_MS 400
 
 struct schedule {
 	struct schedule_params params;
@@ -23,6 +27,9 @@ struct schedule {
 	struct route_watch *watch;
 	struct event *on_news, *on_debounced, *on_tick, *on_change;
 	uint64_t repair_cost;  /* ns that the last repair of the network took */
+	uint64_t last_pass;    /* ns that the last pass took */
+	uint64_t pass_cost;    /* ns that both of the last two took: one may have made devices */
+	uint64_t pass_end;     /* when it ended */
 	unsigned int failures; /* passes that failed in a row */
 	unsigned int pause;    /* ticks until the next pass */
 };
@@ -39,8 +46,14 @@ static void soon(struct event *e, unsigned int ms)
 
 static void run_pass(struct schedule *s)
 {
+	const uint64_t begin = clock_now();
+	const int err = s->params.pass(s->params.context);
+
 	s->passed = true;
-	if (!s->params.pass(s->params.context)) {
+	s->pass_end = clock_now();
+	s->pass_cost = s->pass_end - begin < s->last_pass ? s->pass_end - begin : s->last_pass;
+	s->last_pass = s->pass_end - begin;
+	if (!err) {
 		s->failures = 0;
 		return;
 	}
@@ -59,10 +72,23 @@ static void on_change(evutil_socket_t fd, short what, void *context)
 		run_pass(s);
 }
 
+/* In a large cluster a pass is expensive, and its pods change all the time. So the changes of a while
+ * are applied together. The first one after a rest is applied at once. In ms. */
+static unsigned int pass_pause(const struct schedule *s)
+{
+	const uint64_t pause = s->pass_cost * PASS_SHARE, rested = clock_now() - s->pass_end;
+
+	if (s->pass_cost < CHEAP_PASS_MS * NSEC_PER_MSEC || rested >= pause)
+		return 0;
+	return (unsigned int)((pause - rested) / NSEC_PER_MSEC);
+}
+
 void schedule_pass(struct schedule *s)
 {
+	const unsigned int pause = pass_pause(s);
+
 	if (!s->stopped)
-		soon(s->on_change, 0);
+		soon(s->on_change, pause < MOST_PASS_PAUSE_MS ? pause : MOST_PASS_PAUSE_MS);
 }
 
 void schedule_start(struct schedule *s)
