@@ -305,6 +305,8 @@ FAULTS = [
           "is_listed(c, CLUSTER_NODES) &&\n\t       is_listed(c, cluster_kind_of(c->source));", "is_listed(c, CLUSTER_NODES);", CLUSTER),
     fault("all-custom-resources-may-be-deleted", "user/store/kubernetes/ownership.c",
           "\tif (o->n_going == o->n)\n\t\treturn !o->n;\n", "", CLUSTER),
+    fault("slow-passes-without-a-pause", "user/agent/schedule.c",
+          "\tif (s->pass_cost < CHEAP_PASS_MS", "\tif (1 || s->pass_cost < CHEAP_PASS_MS", "build/tests/test_schedule"),
     fault("an-empty-source-is-used", "user/store/kubernetes/address_sources.c",
           "\treturn !known;\n", "\treturn true;\n", f"{ROUTE_SOURCES}::test_a_change_of_source_loses_nothing"),
     fault("the-tunnels-address-goes-with-its-routes", "user/plan/plan.c",
