@@ -34,7 +34,7 @@ TREE := $(if $(filter-out build,$(B)), ($(notdir $(B))))
 say = @$(if $(V)$(SILENT),:,printf '  %-13s %s\n' '$(1)' '$(2)$(TREE)')
 
 PKGS := libbpf libxdp libsodium libb2 libmnl liburcu-qsbr liburcu-cds libevent_core libevent_extra libcrypto jansson \
-	libcurl yaml-0.1
+	libcurl yaml-0.1 libseccomp
 CPPFLAGS := -D_GNU_SOURCE -Iinclude -Iuser -I$(B)/gen $(shell $(PKG_CONFIG) --cflags $(PKGS) 2>/dev/null)
 CFLAGS ?= -O2 -g
 WARN := -std=gnu11 -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Werror
@@ -175,7 +175,7 @@ $(B)/podveil: $(CLI:%.c=$(B)/obj/%.o) $(B)/libpodveil.a
 	$(Q)$(CC) $(ALL_CFLAGS) $^ -o $@ $(LDLIBS)
 
 # Parts of pages that come out of tables in the code.
-PAGES := docs/settings.md docs/observability.md deploy/kubernetes/crd/podveilconfigurations.yaml
+PAGES := docs/settings.md docs/observability.md docs/security.md deploy/kubernetes/crd/podveilconfigurations.yaml
 
 $(B)/pages: scripts/pages.c $(B)/libpodveil.a
 	$(call say,CC,$<)

@@ -27,6 +27,7 @@ FENCE = "build/tests/bpf/test_exit_filters"
 EXITS = "tests/e2e/test_exits.py"
 ADOPTION = "build/tests/bpf/test_adoption"
 PLAIN = "tests/e2e/test_neighbours.py::test_what_was_plain_before_encryption_is_no_leak"
+CONFINED = "tests/e2e/test_confined.py"
 
 FAULTS = [
     # --- the data path ---
@@ -614,4 +615,41 @@ FAULTS = [
           "tests/kubernetes/test_store.py::test_a_key_that_vanishes_is_held"),
     fault("annotations-speak-for-other-nodes", "user/plan/review_ranges.c", "if (!r->assigned || covered(r, address)) {",
           "if (r->assigned || address->prefix_len) {", "tests/kubernetes/test_store.py::test_no_node_speaks_for_another"),
+    # --- least privilege ---
+    fault("device-keeps-all-rights", "user/cli/device.c",
+          "\tif (!o->unconfined)\n", "\tif (o->unconfined)\n",
+          f"{CONFINED}::test_all_threads_of_a_device_have_the_rights_of_the_page_and_no_others"),
+    fault("agent-keeps-all-rights", "user/cli/agent.c",
+          "\tif (!o->unconfined)\n", "\tif (o->unconfined)\n",
+          f"{CONFINED}::test_an_agent_says_what_is_in_force"),
+    fault("calls-not-filtered", "user/confine/system_calls.c",
+          "err = seccomp_load(f);", "err = 0;",
+          "build/tests/test_confine"),
+    fault("forbidden-calls-only-logged", "user/confine/system_calls.c",
+          "seccomp_init(SCMP_ACT_KILL_PROCESS)", "seccomp_init(SCMP_ACT_LOG)",
+          "build/tests/test_confine"),
+    fault("a-confined-process-may-fork", "user/confine/system_calls.c",
+          "SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD | CLONE_VM,", "SCMP_A0(SCMP_CMP_MASKED_EQ, 0 & CLONE_THREAD,",
+          "build/tests/test_confine"),
+    fault("device-may-run-what-it-wrote", "user/confine/system_calls.c",
+          "if (process != CONFINE_DEVICE) {", "if (process) {",
+          "build/tests/test_confine"),
+    fault("capabilities-kept", "user/confine/capabilities.c",
+          "write_set(s.permitted & keep)", "write_set(s.permitted)",
+          "build/tests/test_confine"),
+    fault("bounding-set-kept", "user/confine/capabilities.c",
+          "if (drop_bounding_set(keep))", "if (!keep)",
+          "build/tests/test_confine"),
+    fault("files-not-restricted", "user/confine/file_access.c",
+          "if (!err && syscall(RESTRICT_SELF, ruleset, 0))", "if (err)",
+          "build/tests/test_confine"),
+    fault("confined-beside-threads", "user/confine/confine.c",
+          "if (threads > 1) {", "if (threads > 100) {",
+          "build/tests/test_confine"),
+    fault("device-stays-root", "user/confine/user.c",
+          "return become(user, group);", "return 0;",
+          f"{CONFINED}::test_a_device_has_a_user_of_its_own_where_there_is_one"),
+    fault("what-is-refused-is-not-said", "user/confine/file_access.c",
+          "return confine_files_examine(missing);", "return 0;",
+          f"{CONFINED}::test_what_the_system_refuses_is_said_and_the_rest_is_done"),
 ]

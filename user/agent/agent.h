@@ -17,6 +17,7 @@
 #include "store/record.h"
 
 struct agent;
+struct confinement;
 struct event_base;
 struct leftovers_remains;
 
@@ -29,6 +30,7 @@ struct agent_params {
 	const struct cidr *pod_cidrs;	/* none: those of our record in the store */
 	size_t n_pod_cidrs;
 	const char *http; /* for metrics and status, in http_where_valid()'s form; NULL: none */
+	const struct confinement *confinement; /* for reports; NULL: the process kept all rights */
 	/* Contains the environment and the flags; the agent adds the store's settings. */
 	struct settings_stack *settings;
 };

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "agent/leftovers.h"
+#include "base/files.h"
 #include "base/log.h"
 #include "cli/cli.h"
 #include "cli/process.h"
@@ -25,7 +26,8 @@ struct options {
 	char hostname[NODE_NAME_MAX + 1];
 	struct cidr pod_cidrs[MAX_POD_CIDRS];
 
-	bool cleanup, cleanup_on_exit;
+	bool cleanup, cleanup_on_exit, unconfined;
+	struct confinement confinement;
 };
 
 static bool add_ranges(struct options *o, const char *text)
@@ -97,6 +99,9 @@ static bool apply(void *context, int option, const char *value)
 		return !settings_layer_set(o->agent.settings, "podveilLogLevel", value);
 	case OPT_LOG_FORMAT:
 		return !settings_layer_set(o->agent.settings, "podveilLogFormat", value);
+	case OPT_UNCONFINED:
+		o->unconfined = true;
+		return true;
 	case OPT_CLEANUP:
 		o->cleanup = true;
 		return true;
@@ -135,6 +140,17 @@ static int parse(int argc, char **argv, struct options *o)
 	return -1;
 }
 
+/* A store in a directory is changed by the agent, too. */
+static void confine_agent(struct options *o)
+{
+	const char *directory = strncmp(o->store, "dir:", 4) ? NULL : o->store + 4;
+
+	if (directory)
+		directory_make_parents(directory);
+	process_confine(CONFINE_AGENT, directory, &o->confinement);
+	o->agent.confinement = &o->confinement;
+}
+
 static int serve(struct options *o)
 {
 	struct process_signals signals;
@@ -142,6 +158,8 @@ static int serve(struct options *o)
 	struct agent *agent = NULL;
 	int result = EXIT_FAILED;
 
+	if (!o->unconfined)
+		confine_agent(o);
 	o->agent.base = event_base_new();
 	if (!url || !o->agent.base) {
 		free(url);

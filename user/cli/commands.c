@@ -34,6 +34,13 @@
 	{                                                                                          \
 		OPT_JSON, 0, "json", NULL, "print JSON", NULL                                      \
 	}
+#define UNCONFINED                                                                                      \
+	{                                                                                               \
+		OPT_UNCONFINED, 0, "unconfined", NULL,                                                  \
+			"keep all rights, for debuggers and tracers; without this option, the process " \
+			"gives up the rights that it does not use",                                     \
+			NULL                                                                            \
+	}
 #define UPLINK                                                                                             \
 	{                                                                                                  \
 		OPT_UPLINK, 0, "uplink", "DEVICE",                                                         \
@@ -57,6 +64,7 @@ static const struct cli_option agent_options[] = {
 	 "off :9586 :9586,full"},
 	LOG_LEVEL,
 	LOG_FORMAT,
+	UNCONFINED,
 	{OPT_CLEANUP, 0, "cleanup", NULL,
 	 "remove everything that an agent left on this machine, then end", NULL},
 	{OPT_CLEANUP_ON_EXIT, 0, "cleanup-on-exit", NULL,
@@ -112,6 +120,7 @@ static const struct cli_option device_options[] = {
 	 "lower latency for more CPU time: workers get priority, processors do not sleep", NULL},
 	LOG_LEVEL,
 	LOG_FORMAT,
+	UNCONFINED,
 };
 
 #define OPTIONS(list) .options = (list), .n_options = sizeof(list) / sizeof(*(list))

@@ -127,6 +127,9 @@ static const struct {
 	{"refused", "null, or the setting that is refused, and why"},
 	{"failed", "the last attempt to apply records and settings failed"},
 	{"http", "where the agent answers over HTTP, in the form of --http, or null"},
+	{"rights.parts.part, .inForce, .missing",
+	 "what the agent gave up of its rights, in six parts; what the system refused, or null"},
+	{"rights.capabilities", "those that it kept, or null with --unconfined"},
 	{"settings.NAME.value, .from",
 	 "the value in force, and where it comes from: default, cluster, node, environment or flag"},
 };

@@ -180,6 +180,20 @@ static void print_store_problem(const json_t *o, const json_t *trouble)
 	}
 }
 
+/* Rights that the agent has and does not use. */
+static void print_rights(const json_t *rights)
+{
+	const json_t *part;
+	size_t i;
+
+	json_array_foreach (json_object_get(rights, "parts"), i, part)
+		if (json_is_string(json_object_get(part, "missing")))
+			printf("rights: %s %s: %s\n", member_text(part, "part"),
+			       member_true(part, "inForce") ? "are limited in part"
+							    : "are not limited",
+			       member_text(part, "missing"));
+}
+
 static void print_problems(const struct view *v)
 {
 	const json_t *o = v->now, *store = json_object_get(o, "store"), *conflict, *t;
@@ -206,6 +220,7 @@ static void print_problems(const struct view *v)
 		printf("refused: %s\n", member_text(o, "refused"));
 	if (json_is_object(json_object_get(store, "trouble")))
 		print_store_problem(o, json_object_get(store, "trouble"));
+	print_rights(json_object_get(o, "rights"));
 	if (member_true(o, "failed"))
 		printf("some changes failed: see the agent's log; it tries again\n");
 	fputs(v->paint.end, stdout);

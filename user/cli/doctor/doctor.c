@@ -22,6 +22,7 @@
 #include "cli/doctor/felix.h"
 #include "cli/doctor/findings.h"
 #include "cli/process.h"
+#include "confine/confine.h"
 #include "crypto/aead.h"
 #include "netlink/link.h"
 #include "netlink/route.h"
@@ -119,6 +120,27 @@ static void rights(struct report *r)
 	add_finding(r, "bpffs", mounted ? GOOD : WORSE, "a bpffs at /sys/fs/bpf",
 		    "mount -t bpf bpf /sys/fs/bpf; the agent also tries this", "%s",
 		    mounted ? "mounted" : "not mounted");
+}
+
+/* What this machine refuses of the protection that agent and device give themselves. */
+static void least_privilege(struct report *r)
+{
+	struct confinement c;
+	char text[CONFINE_TEXT * CONFINE_PARTS] = "";
+	size_t used = 0;
+
+	confine_examine(&c);
+	for (int i = 0; i < CONFINE_PARTS; i++)
+		if (*c.parts[i].missing)
+			used += (size_t)snprintf(text + used, sizeof(text) - used, "%s%s: %s",
+						 used ? "; " : "", confine_part_name(i),
+						 c.parts[i].missing);
+	add_finding(
+		r, "least privilege", *text ? WORSE : GOOD,
+		"seccomp and Landlock: what is taken over can then do little",
+		"a kernel with CONFIG_SECCOMP_FILTER and CONFIG_SECURITY_LANDLOCK, and landlock "
+		"in the kernel's parameter lsm=",
+		"%s", *text ? text : "seccomp and Landlock");
 }
 
 /* The vector instructions that the ciphers can use. */
@@ -321,6 +343,7 @@ int doctor_main(int argc, char **argv)
 	kernel(&r);
 	sockets(&r);
 	rights(&r);
+	least_privilege(&r);
 	processor(&r);
 	if (uplink(&r, o.uplink, &link))
 		doctor_pods(&r, &link, s);
