@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "check.h"
+#include "http/address.h"
 #include "http/clients.h"
 
 #define LARGE	  (10u << 20)
@@ -76,7 +77,7 @@ static int start_with(void **state, unsigned int hang_ms)
 	static struct server s;
 	char where[32];
 	const struct http_params params = {
-		.where = where,
+		.address = where,
 		.base = s.base = event_base_new(),
 		.documents = documents,
 		.n = COUNT_OF(documents),
@@ -386,14 +387,14 @@ static void addresses(void **state)
 
 	for (size_t i = 0; i < COUNT_OF(wrong); i++) {
 		const struct http_params params = {
-			.base = s->base, .where = wrong[i], .documents = documents, .n = 1};
+			.base = s->base, .address = wrong[i], .documents = documents, .n = 1};
 
 		assert_int_equal(http_new(&params, &h), -EINVAL);
-		assert_false(http_where_valid(wrong[i]));
+		assert_false(http_address_valid(wrong[i]));
 	}
 	for (size_t i = 0; i < COUNT_OF(good); i++) {
-		assert_true(http_where_valid(good[i]));
-		assert_int_equal(http_where_full(good[i]), i == 1 || i == 2);
+		assert_true(http_address_valid(good[i]));
+		assert_int_equal(http_address_full(good[i]), i == 1 || i == 2);
 	}
 }
 

@@ -15,7 +15,7 @@
 #include "base/log.h"
 #include "cli/cli.h"
 #include "cli/process.h"
-#include "http/http.h"
+#include "http/address.h"
 #include "store/store.h"
 
 #define MAX_POD_CIDRS 64
@@ -86,7 +86,7 @@ static bool apply(void *context, int option, const char *value)
 	case OPT_POD_CIDR:
 		return add_ranges(o, value);
 	case OPT_HTTP:
-		if (strcmp(value, "off") && !http_where_valid(value)) {
+		if (strcmp(value, "off") && !http_address_valid(value)) {
 			fprintf(stderr,
 				"podveil agent: --http %s: neither off nor [ADDRESS]:PORT such as "
 				":9586, with or without \",full\"\n",

@@ -17,10 +17,11 @@
 static bool find_user(uid_t *user, gid_t *group)
 {
 	FILE *f = fopen("/etc/passwd", "re");
-	const struct passwd *p;
+	struct passwd entry, *p;
+	char text[1024];
 	bool found = false;
 
-	while (f && !found && (p = fgetpwent(f))) {
+	while (f && !found && !fgetpwent_r(f, &entry, text, sizeof(text), &p)) {
 		found = !strcmp(p->pw_name, USER) && p->pw_uid;
 		*user = p->pw_uid;
 		*group = p->pw_gid;

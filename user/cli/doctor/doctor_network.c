@@ -7,7 +7,7 @@
 #include "cli/agent_status.h"
 #include "cli/doctor/findings.h"
 #include "cli/doctor/firewall.h"
-#include "http/http.h"
+#include "http/address.h"
 #include "netlink/link.h"
 
 /* --- settings --- */
@@ -197,7 +197,7 @@ static void served(struct report *r, const json_t *status)
 		return;
 	if (!json_is_string(http))
 		add_finding(r, "HTTP", GOOD, "", "", "off");
-	else if (http_where_full(json_string_value(http)))
+	else if (http_address_full(json_string_value(http)))
 		add_finding(r, "HTTP", WORSE, "page and status for this machine only",
 			    "remove \",full\" from --http, or restrict access with a firewall",
 			    "%s: everybody can read keys and endpoints of peers",
