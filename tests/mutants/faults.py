@@ -204,7 +204,7 @@ FAULTS = [
           "build/tests/test_memory"),
     fault("a-directory-of-the-same-name-will-do", "user/store/directory/directory.c",
           "memcmp(now, d->identity, sizeof(now)) != 0", "err && !d->read_failed",
-          "build/tests/test_directory"),
+          "build/tests/test_directory_losses"),
     fault("a-slow-call-resets-all", "user/store/http/rest.c",
           "\tif (probed)\n", "\tif (probed || 1)\n",
           "build/tests/test_reflector"),
