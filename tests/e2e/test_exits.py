@@ -175,8 +175,8 @@ def test_somebodys_filter_before_ours(cluster, side):
     assert guard(worker)["stands"]
     # The agent has no right to ask for the name of another's program, but for its number.
     before, = [d["before"] for d in guard(worker)["devices"] if d["device"] == "eth0"]
-    assert "name somebodys " in worker.run(f"bpftool prog show {before}")
-    wait_for(lambda: re.search(rf"somebody's filter ran before the guard's.*device=eth0.*filter=\"{before}\"",
+    assert "name somebodys " in worker.run(f"bpftool prog show {before.replace(':', ' ')}")
+    wait_for(lambda: re.search(rf"somebody's filter ran before the guard's.*device=eth0.*filter={before}",
                                worker.agent.log()), "the log says so")
     assert f'on eth0 the filter "{before}" ran before it' in worker.run([PODVEIL, "status"])
     assert re.search(rf"^note +guard +by tcx on eth0 vxlan.calico; before it on eth0 ran {before}",

@@ -4,6 +4,7 @@
 Captures are taken at the switch, because on the nodes they do not see what goes through AF_XDP.
 """
 import os
+import re
 import signal
 
 import pytest
