@@ -83,7 +83,8 @@ static void add(struct entries *e, const struct entry *one, const char *name)
 	e->all[e->n++] = *one;
 }
 
-/* Reading other programs, and their names, needs CAP_SYS_ADMIN, which the agent gives up; recognizing our own by known ids does not. */
+/* Reading other programs needs CAP_SYS_ADMIN, which the agent gives up; recognizing our own by known
+ * ids does not. */
 static void add_link(struct entries *e, const struct tcx_entry *there)
 {
 	char name[BPF_OBJ_NAME_LEN];
