@@ -58,13 +58,13 @@ def test_the_capabilities_that_are_named_are_enough(cluster, named):
         status = worker.agent.status()
         return status["firstLine"]["routing"] and status["firstLine"]["nftables"] and \
             {"eth0", "vxlan.calico"} <= {d["device"] for d in guard(worker)["devices"] if d["stands"]}
-    wait_for(stands, "both lines of strict mode stand", 20)
+    wait_for(stands, "both lines of strict mode are active", 20)
     capture = Capture(worker, "eth0")
     assert "users" in ask(c.client, c.server.address)
     # The next agent takes over what the killed one has left.
     worker.agent.kill()
     c.start_agent(worker, under=["setpriv", "--bounding-set", capabilities, "--inh-caps", capabilities])
-    wait_for(lambda: c.encrypted() and stands(), "all stands again", 20)
+    wait_for(lambda: c.encrypted() and stands(), "everything is active again", 20)
     assert "users" in ask(c.client, c.server.address)
     leaked, ports = judge(capture)
     assert not leaked and ports <= {51820}

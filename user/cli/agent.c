@@ -15,7 +15,7 @@
 #include "base/log.h"
 #include "cli/cli.h"
 #include "cli/process.h"
-#include "http/http.h"
+#include "http/address.h"
 #include "store/store.h"
 
 #define MAX_POD_CIDRS 64
@@ -42,7 +42,7 @@ static bool add_ranges(struct options *o, const char *text)
 			good = false;
 		} else if (cidr_parse(one, &o->pod_cidrs[o->agent.n_pod_cidrs++])) {
 			fprintf(stderr,
-				"podveil agent: --pod-cidr %s: no address range such as "
+				"podveil agent: --pod-cidr %s: not an address range such as "
 				"10.244.1.0/24\n",
 				one);
 			good = false;
@@ -76,7 +76,8 @@ static bool apply(void *context, int option, const char *value)
 		return true;
 	case OPT_NODE_IP:
 		if (cidr_parse_address(value, &address)) {
-			fprintf(stderr, "podveil agent: --node-ip %s: no IPv4 or IPv6 address\n",
+			fprintf(stderr,
+				"podveil agent: --node-ip %s: not an IPv4 or IPv6 address\n",
 				value);
 			return false;
 		}
@@ -85,7 +86,7 @@ static bool apply(void *context, int option, const char *value)
 	case OPT_POD_CIDR:
 		return add_ranges(o, value);
 	case OPT_HTTP:
-		if (strcmp(value, "off") && !http_where_valid(value)) {
+		if (strcmp(value, "off") && !http_address_valid(value)) {
 			fprintf(stderr,
 				"podveil agent: --http %s: neither off nor [ADDRESS]:PORT such as "
 				":9586, with or without \",full\"\n",
@@ -131,7 +132,8 @@ static int parse(int argc, char **argv, struct options *o)
 	}
 	problem = node_name_problem(o->agent.node);
 	if (problem) {
-		fprintf(stderr, "podveil agent: node name \"%s\" %s: give another with --node\n",
+		fprintf(stderr,
+			"podveil agent: node name \"%s\" %s: give another name with --node\n",
 			o->agent.node, problem);
 		return EXIT_USAGE;
 	}
@@ -183,11 +185,9 @@ static int clean(void)
 	const int err = agent_cleanup(&r);
 
 	if (err == -EWOULDBLOCK)
-		fprintf(stderr,
-			"podveil agent: an agent is running on this machine: end it first\n");
+		fprintf(stderr, "podveil agent: an agent runs on this machine: end it first\n");
 	else if (err)
-		fprintf(stderr,
-			"podveil agent: cleanup: %s; %zu things were there, still there:\n%s",
+		fprintf(stderr, "podveil agent: cleanup: %s; found %zu things, these are left:\n%s",
 			strerror(-err), r.found, r.remaining ? r.remaining : "(unknown)\n");
 	free(r.remaining);
 	return err ? EXIT_FAILED : EXIT_DONE;

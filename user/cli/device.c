@@ -60,7 +60,7 @@ static bool known_aead(const char *name)
 		aead_free(a);
 		return true;
 	}
-	fprintf(stderr, "podveil device: --aead %s: %s; --help lists what there is\n", name,
+	fprintf(stderr, "podveil device: --aead %s: %s; --help lists the names\n", name,
 		err == -ENOTSUP ? "this processor cannot run it" : "no such implementation");
 	return false;
 }
@@ -174,7 +174,8 @@ static void on_renamed(struct device *d, void *context)
 	struct running *r = context;
 
 	if (r->socket && wg_socket_rename(r->socket))
-		log_warn("wg socket did not follow the device's name", "device=%s", device_name(d));
+		log_warn("the wg socket could not be renamed with the device", "device=%s",
+			 device_name(d));
 }
 
 static int serve(void *context)
