@@ -3,11 +3,12 @@
 
 #include <errno.h>
 #include <linux/if_xdp.h>
-#include <net/if.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
 #include <xdp/xsk.h>
 
 #include "base/late_close.h"
@@ -46,9 +47,19 @@ struct chunks {
 	uint64_t at[N_CHUNKS];
 };
 
+/* A ring that the kernel shares with us. */
+struct shared_ring {
+	void *at;
+	size_t size;
+};
+
+enum { FILL, COMPLETION, RX, TX, RINGS };
+
 struct xsk {
-	struct xsk_umem *umem;
-	struct xsk_socket *socket;
+	int fd;
+	/* The memory of the chunks is a memfd, so that the next process can map it, too. */
+	int memory_fd;
+	struct shared_ring rings[RINGS];
 	struct late_close late;
 	struct xsk_ring_prod fill, tx;
 	struct xsk_ring_cons completion, rx;
@@ -60,63 +71,202 @@ struct xsk {
 	struct chunks sendable;
 };
 
-static int open_socket(struct xsk *x, const struct xsk_params *params, const char *name)
+/* --- the socket and its rings --- */
+
+static int set_option(const struct xsk *x, int name, const void *value, size_t size)
 {
-	const struct xsk_umem_config umem_config = {
-		.fill_size = N_CHUNKS,
-		.comp_size = params->sends ? N_SENDABLE : 64,
-		.frame_size = CHUNK_SIZE,
+	return setsockopt(x->fd, SOL_XDP, name, value, (socklen_t)size) ? -errno : 0;
+}
+
+static int make_memory(struct xsk *x)
+{
+	const struct xdp_umem_reg area = {
+		.addr = (uintptr_t)x->memory,
+		.len = x->memory_size,
+		.chunk_size = CHUNK_SIZE,
 	};
-	const struct xsk_socket_config config = {
-		.rx_size = RING_SIZE,
-		.tx_size = N_SENDABLE,
-		.libxdp_flags = XSK_LIBXDP_FLAGS__INHIBIT_PROG_LOAD,
-		.bind_flags = (params->zero_copy ? XDP_ZEROCOPY : XDP_COPY) |
-			      (params->chains ? XDP_USE_SG : 0) |
-			      (params->sends ? XDP_USE_NEED_WAKEUP : 0),
-	};
-	int err = xsk_umem__create(&x->umem, x->memory, x->memory_size, &x->fill, &x->completion,
-				   &umem_config);
+
+	return set_option(x, XDP_UMEM_REG, &area, sizeof(area));
+}
+
+static int make_rings(struct xsk *x, bool sends)
+{
+	const uint32_t fill = N_CHUNKS, completion = sends ? N_SENDABLE : 64;
+	const uint32_t rx = RING_SIZE, tx = N_SENDABLE;
+	int err = set_option(x, XDP_UMEM_FILL_RING, &fill, sizeof(fill));
 
 	if (!err)
-		err = xsk_socket__create(&x->socket, name, params->queue, x->umem, &x->rx,
-					 params->sends ? &x->tx : NULL, &config);
+		err = set_option(x, XDP_UMEM_COMPLETION_RING, &completion, sizeof(completion));
+	if (!err)
+		err = set_option(x, XDP_RX_RING, &rx, sizeof(rx));
+	if (!err && sends)
+		err = set_option(x, XDP_TX_RING, &tx, sizeof(tx));
+	return err;
+}
+
+static int map_ring(struct xsk *x, int which, uint64_t page, uint64_t size)
+{
+	void *at = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, x->fd,
+			(off_t)page);
+
+	if (at == MAP_FAILED)
+		return -errno;
+	x->rings[which] = (struct shared_ring){at, size};
+	return 0;
+}
+
+/* libxdp's inline functions work on these two structures. Those for the producer's side keep the
+ * consumer's position plus the size. */
+static void use_as_producer(struct xsk_ring_prod *r, const struct xdp_ring_offset *o, uint8_t *at,
+			    uint32_t size)
+{
+	*r = (struct xsk_ring_prod){
+		.mask = size - 1,
+		.size = size,
+		.producer = (uint32_t *)(at + o->producer),
+		.consumer = (uint32_t *)(at + o->consumer),
+		.ring = at + o->desc,
+		.flags = (uint32_t *)(at + o->flags),
+	};
+	r->cached_prod = *r->producer;
+	r->cached_cons = __atomic_load_n(r->consumer, __ATOMIC_ACQUIRE) + size;
+}
+
+static void use_as_consumer(struct xsk_ring_cons *r, const struct xdp_ring_offset *o, uint8_t *at,
+			    uint32_t size)
+{
+	*r = (struct xsk_ring_cons){
+		.mask = size - 1,
+		.size = size,
+		.producer = (uint32_t *)(at + o->producer),
+		.consumer = (uint32_t *)(at + o->consumer),
+		.ring = at + o->desc,
+		.flags = (uint32_t *)(at + o->flags),
+	};
+	r->cached_cons = *r->consumer;
+	r->cached_prod = r->cached_cons;
+}
+
+/* Also of a socket that an earlier process bound (Linux 6.4 and later; before, -EINVAL). The rings
+ * say themselves how far they were used. */
+static int map_rings(struct xsk *x, bool sends)
+{
+	const uint32_t completion = sends ? N_SENDABLE : 64;
+	struct xdp_mmap_offsets o;
+	socklen_t len = sizeof(o);
+	int err;
+
+	if (getsockopt(x->fd, SOL_XDP, XDP_MMAP_OFFSETS, &o, &len))
+		return -errno;
+	err = map_ring(x, FILL, XDP_UMEM_PGOFF_FILL_RING, o.fr.desc + N_CHUNKS * sizeof(uint64_t));
+	if (!err)
+		err = map_ring(x, COMPLETION, XDP_UMEM_PGOFF_COMPLETION_RING,
+			       o.cr.desc + completion * sizeof(uint64_t));
+	if (!err)
+		err = map_ring(x, RX, XDP_PGOFF_RX_RING,
+			       o.rx.desc + RING_SIZE * sizeof(struct xdp_desc));
+	if (!err && sends)
+		err = map_ring(x, TX, XDP_PGOFF_TX_RING,
+			       o.tx.desc + N_SENDABLE * sizeof(struct xdp_desc));
+	if (err)
+		return err;
+	use_as_producer(&x->fill, &o.fr, x->rings[FILL].at, N_CHUNKS);
+	use_as_consumer(&x->completion, &o.cr, x->rings[COMPLETION].at, completion);
+	use_as_consumer(&x->rx, &o.rx, x->rings[RX].at, RING_SIZE);
+	if (sends)
+		use_as_producer(&x->tx, &o.tx, x->rings[TX].at, N_SENDABLE);
+	return 0;
+}
+
+static int bind_socket(const struct xsk *x, const struct xsk_params *params)
+{
+	const struct sockaddr_xdp where = {
+		.sxdp_family = AF_XDP,
+		.sxdp_flags = (uint16_t)((params->zero_copy ? XDP_ZEROCOPY : XDP_COPY) |
+					 (params->chains ? XDP_USE_SG : 0) |
+					 (params->sends ? XDP_USE_NEED_WAKEUP : 0)),
+		.sxdp_ifindex = (uint32_t)params->ifindex,
+		.sxdp_queue_id = params->queue,
+	};
+
+	return bind(x->fd, (const struct sockaddr *)&where, sizeof(where)) ? -errno : 0;
+}
+
+static int open_socket(struct xsk *x, const struct xsk_params *params)
+{
+	int err;
+
+	x->fd = socket(AF_XDP, SOCK_RAW | SOCK_CLOEXEC, 0);
+	if (x->fd < 0)
+		return -errno;
+	err = make_memory(x);
+	if (!err)
+		err = make_rings(x, params->sends);
+	if (!err)
+		err = map_rings(x, params->sends);
+	if (!err)
+		err = bind_socket(x, params);
 	if (!err && params->sends) {
 		const int size = SEND_BUFFER, budget = N_SENDABLE;
 
-		setsockopt(xsk_fd(x), SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size));
-		setsockopt(xsk_fd(x), SOL_XDP, XDP_MAX_TX_SKB_BUDGET, &budget, sizeof(budget));
+		setsockopt(x->fd, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size));
+		setsockopt(x->fd, SOL_XDP, XDP_MAX_TX_SKB_BUDGET, &budget, sizeof(budget));
 		err = xsk_set_fwmark(x, params->fwmark);
 	}
-	if (!err)
-		late_close_begin(&x->late, xsk_fd(x));
 	return err;
+}
+
+/* --- making and freeing --- */
+
+static struct xsk *new_xsk(void)
+{
+	struct xsk *x = calloc(1, sizeof(*x));
+
+	if (!x)
+		return NULL;
+	x->fd = x->memory_fd = -1;
+	x->late = (struct late_close)LATE_CLOSE_NONE;
+	return x;
+}
+
+static int map_memory(struct xsk *x)
+{
+	x->memory = mmap(NULL, x->memory_size, PROT_READ | PROT_WRITE, MAP_SHARED, x->memory_fd, 0);
+	if (x->memory != MAP_FAILED)
+		return 0;
+	x->memory = NULL;
+	return -errno;
+}
+
+static void unmap(struct xsk *x)
+{
+	for (int i = 0; i < RINGS; i++)
+		if (x->rings[i].at)
+			munmap(x->rings[i].at, x->rings[i].size);
+	if (x->memory)
+		munmap(x->memory, x->memory_size);
 }
 
 int xsk_open(const struct xsk_params *params, struct xsk **out)
 {
 	const unsigned int n_sendable = params->sends ? N_SENDABLE : 0;
-	char name[IF_NAMESIZE];
-	struct xsk *x;
+	struct xsk *x = new_xsk();
 	int err;
 
-	if (!if_indextoname((unsigned int)params->ifindex, name))
-		return -ENODEV;
-	x = calloc(1, sizeof(*x));
 	if (!x)
 		return -ENOMEM;
-	x->late = (struct late_close)LATE_CLOSE_NONE;
 	x->memory_size = (size_t)(N_CHUNKS + n_sendable) * CHUNK_SIZE;
-	x->memory = mmap(NULL, x->memory_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-			 -1, 0);
-	if (x->memory == MAP_FAILED) {
-		x->memory = NULL;
-		err = -ENOMEM;
+	x->memory_fd = memfd_create("podveil-packets", MFD_CLOEXEC);
+	if (x->memory_fd < 0 || ftruncate(x->memory_fd, (off_t)x->memory_size)) {
+		err = -errno;
 		goto fail;
 	}
-	err = open_socket(x, params, name);
+	err = map_memory(x);
+	if (!err)
+		err = open_socket(x, params);
 	if (err)
 		goto fail;
+	late_close_begin(&x->late, x->fd);
 	for (unsigned int i = 0; i < N_CHUNKS; i++)
 		x->free.at[x->free.n++] = (uint64_t)(N_CHUNKS - 1 - i) * CHUNK_SIZE;
 	for (unsigned int i = 0; i < n_sendable; i++)
@@ -129,26 +279,87 @@ fail:
 	return err;
 }
 
+static bool is_xdp_socket(int fd)
+{
+	int domain = 0;
+	socklen_t len = sizeof(domain);
+
+	return !getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) && domain == AF_XDP;
+}
+
+int xsk_adopt(const struct xsk_handed *handed, struct xsk **out)
+{
+	struct xsk *x = new_xsk();
+	struct stat memory;
+	int err = -EINVAL;
+
+	if (!x)
+		return -ENOMEM;
+	x->fd = handed->fd;
+	x->memory_fd = handed->memory_fd;
+	x->memory_size = (size_t)N_CHUNKS * CHUNK_SIZE;
+	if (is_xdp_socket(x->fd) && !fstat(x->memory_fd, &memory) &&
+	    memory.st_size == (off_t)x->memory_size)
+		err = map_memory(x);
+	if (!err)
+		err = map_rings(x, false);
+	if (err) {
+		unmap(x); /* the descriptors stay the caller's */
+		free(x);
+		return err;
+	}
+	late_close_begin(&x->late, x->fd);
+	*out = x;
+	return 0;
+}
+
+void xsk_hand(struct xsk *x, struct xsk_handed *out)
+{
+	xsk_refill(x);
+	*out = (struct xsk_handed){.fd = x->fd, .memory_fd = x->memory_fd};
+}
+
 void xsk_close(struct xsk *x)
 {
 	if (!x)
 		return;
 	late_close_end(&x->late);
-	if (x->socket)
-		xsk_socket__delete(x->socket);
-	if (x->umem)
-		xsk_umem__delete(x->umem);
-	if (x->memory) {
-		/* Inner packets lay here. */
+	if (x->fd >= 0)
+		close(x->fd);
+	if (x->memory) /* inner packets lay here */
 		explicit_bzero(x->memory, x->memory_size);
-		munmap(x->memory, x->memory_size);
-	}
+	unmap(x);
+	if (x->memory_fd >= 0)
+		close(x->memory_fd);
 	free(x);
 }
 
 int xsk_fd(const struct xsk *x)
 {
-	return xsk_socket__fd(x->socket);
+	return x->fd;
+}
+
+uint64_t xsk_offset(const struct xsk *x, const void *at)
+{
+	return (uint64_t)((const uint8_t *)at - x->memory);
+}
+
+bool xsk_packet_at(const struct xsk *x, const uint64_t *offsets, const uint32_t *lengths,
+		   uint32_t n, struct xsk_packet *out)
+{
+	out->length = 0;
+	out->n_frames = n;
+	if (!n || n > XSK_MAX_FRAMES)
+		return false;
+	for (uint32_t i = 0; i < n; i++) {
+		const uint64_t begin = offsets[i] & ~(uint64_t)(CHUNK_SIZE - 1);
+
+		if (offsets[i] >= x->memory_size || lengths[i] > begin + CHUNK_SIZE - offsets[i])
+			return false;
+		out->frames[i] = (struct iovec){x->memory + offsets[i], lengths[i]};
+		out->length += lengths[i];
+	}
+	return true;
 }
 
 static void release_address(struct xsk *x, uint64_t address)
