@@ -84,6 +84,23 @@ static int start_worker(struct datapath *d, unsigned int i, struct worker **out)
 	return err;
 }
 
+/* The UDP sockets of the process before, if the device is up. */
+static int adopt_wires(struct datapath *d)
+{
+	int err = 0;
+
+	for (unsigned int i = 0; i < d->params.n_handed && !err; i++) {
+		struct wire *wire;
+
+		if (d->params.handed[i].wire.fd4 < 0)
+			continue;
+		err = wire_adopt(&d->params.handed[i].wire, &wire);
+		if (!err)
+			worker_set_wire(d->workers[i], wire, NULL);
+	}
+	return err;
+}
+
 int datapath_new(const struct datapath_params *params, struct datapath **out)
 {
 	struct datapath *d = calloc(1, sizeof(*d));
@@ -92,6 +109,11 @@ int datapath_new(const struct datapath_params *params, struct datapath **out)
 	if (!d)
 		return -ENOMEM;
 	d->params = *params;
+	d->hold = (struct hold)HOLD_NONE;
+	if (params->n_handed) {
+		d->first_queue = params->first_queue;
+		hold_begin(&d->hold);
+	}
 	d->signals[0] = d->signals[1] = d->messages_wait = d->events = -1;
 	d->counters = programs_counters(params->programs);
 	set_spin(d, params->workers);
@@ -111,6 +133,12 @@ int datapath_new(const struct datapath_params *params, struct datapath **out)
 			goto fail;
 		d->n_workers++;
 	}
+	err = adopt_wires(d);
+	if (err)
+		goto fail;
+	/* Workers that are added later open sockets of their own. */
+	d->params.n_handed = 0;
+	d->params.handed = NULL;
 	*out = d;
 	return 0;
 fail:

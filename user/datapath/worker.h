@@ -11,6 +11,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "base/hold.h"
 #include "crypto/aead.h"
 #include "datapath/datapath.h"
 #include "datapath/inject.h"
@@ -96,6 +97,7 @@ struct datapath {
 	struct datapath_params params;
 	struct inject_target tunnel;
 	_Atomic bool answer, low_latency;
+	struct hold hold;      /* of the workers */
 	_Atomic uint64_t spin; /* ns that a worker without work polls before it sleeps */
 	struct pv_counters *counters;
 	unsigned int first_queue; /* of the inner end: worker i has queue first_queue + i */

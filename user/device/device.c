@@ -379,7 +379,7 @@ static int take_own_name(struct device *d)
 
 static int start_handshakes(struct device *d)
 {
-	const int err = handshaker_new(d, &d->handshaker);
+	const int err = handshaker_new(d, false, &d->handshaker);
 
 	if (!err)
 		device_set_low_latency(d, d->params.low_latency);

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Holds the workers, and hands their sockets and staged packets to another process. */
+#include <errno.h>
+#include <urcu-qsbr.h>
+
+#include "datapath/worker.h"
+
+void datapath_hold(struct datapath *d)
+{
+	hold_begin(&d->hold);
+	datapath_kick(d);
+	hold_wait(&d->hold, d->n_workers);
+}
+
+void datapath_release(struct datapath *d)
+{
+	hold_end(&d->hold);
+}
+
+void datapath_hand(struct datapath *d, unsigned int i, struct datapath_handed *out)
+{
+	const struct worker *w = d->workers[i];
+
+	*out = (struct datapath_handed){.wire = {.fd4 = -1, .fd6 = -1}};
+	xsk_hand(w->xsk, &out->xsk);
+	if (w->wire)
+		wire_hand(w->wire, &out->wire);
+}
+
+void datapath_staged_each(struct datapath *d, unsigned int i,
+			  void (*each)(const struct datapath_staged *s, void *context),
+			  void *context)
+{
+	const struct worker *w = d->workers[i];
+	const struct staged *p;
+
+	TAILQ_FOREACH (p, &w->stage.packets, by_age) {
+		struct datapath_staged s = {
+			.slot = p->share->slot,
+			.generation = p->share->generation,
+			.n_frames = p->packet.n_frames,
+		};
+
+		for (uint32_t k = 0; k < s.n_frames; k++) {
+			s.offsets[k] = xsk_offset(w->xsk, p->packet.frames[k].iov_base);
+			s.lengths[k] = (uint32_t)p->packet.frames[k].iov_len;
+		}
+		each(&s, context);
+	}
+}
+
+int datapath_stage(struct datapath *d, unsigned int i, const struct datapath_staged *s)
+{
+	struct worker *w = i < d->n_workers ? d->workers[i] : NULL;
+	struct xsk_packet packet;
+	struct remote *r;
+
+	if (!w || !xsk_packet_at(w->xsk, s->offsets, s->lengths, s->n_frames, &packet))
+		return -EINVAL;
+	r = remote_of(d->remotes, s->slot, s->generation);
+	if (!r) {
+		w->count->drop_stale_peer++;
+		xsk_release(w->xsk, &packet);
+		return 0;
+	}
+	w->count->drop_staged_full += stage_hold(&w->stage, &packet, r);
+	return 0;
+}
