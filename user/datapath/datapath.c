@@ -393,6 +393,11 @@ void datapath_enable_icmp_answers(struct datapath *d)
 	atomic_store_explicit(&d->answer, true, memory_order_relaxed);
 }
 
+bool datapath_answers(const struct datapath *d)
+{
+	return atomic_load_explicit(&d->answer, memory_order_relaxed);
+}
+
 void datapath_remote_add(struct datapath *d, struct remote *r)
 {
 	rcu_assign_pointer(d->remotes[r->slot], r);

@@ -126,6 +126,7 @@ void datapath_set_mac(struct datapath *d, const uint8_t mac[6]);
 void datapath_set_low_latency(struct datapath *d, bool on);
 /* Send ICMP errors from now on: see datapath_params. */
 void datapath_enable_icmp_answers(struct datapath *d);
+bool datapath_answers(const struct datapath *d);
 
 /* --- handing over to another process --- */
 

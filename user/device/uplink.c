@@ -43,6 +43,7 @@ struct uplink {
 	enum wire_mode tried_wire;
 	int tried_ifindex;
 	unsigned int workers;
+	bool suspended;	   /* the device is being handed over */
 	bool permanent;	   /* the result will not change, so do not try again */
 	bool busy;	   /* somebody else has the queues or the XDP hook */
 	unsigned int soon; /* how many tries have followed after SOON_MS */
@@ -434,6 +435,8 @@ void uplink_update(struct uplink *u)
 	const struct device *d = u->device;
 	const bool wanted = d->up && d->wire != WIRE_SOCKET;
 
+	if (u->suspended)
+		return;
 	if (u->open && (!wanted || request_changed(u)))
 		close_queues(u);
 	if (!wanted) {
@@ -585,6 +588,18 @@ void uplink_free(struct uplink *u)
 		close(u->path_missing_fd);
 	free(u->addresses);
 	free(u);
+}
+
+void uplink_suspend(struct uplink *u)
+{
+	u->suspended = true;
+	close_queues(u);
+}
+
+void uplink_resume(struct uplink *u)
+{
+	u->suspended = false;
+	handshaker_wake(u->device->handshaker);
 }
 
 void uplink_view(const struct uplink *u, struct device_view *v)

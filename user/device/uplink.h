@@ -21,6 +21,10 @@ int uplink_new(struct device *d, struct event_base *base, struct uplink **out);
 void uplink_free(struct uplink *u);
 /* Call this when the device went up or down, or its port, mark, peers or `wire` changed. */
 void uplink_update(struct uplink *u);
+/* Closes the queues: all messages go through the UDP sockets, until uplink_resume(). Control thread, under
+ * the lock. */
+void uplink_suspend(struct uplink *u);
+void uplink_resume(struct uplink *u);
 /* Fills in which wire is used, and why. Any thread that has the lock. */
 void uplink_view(const struct uplink *u, struct device_view *v);
 
