@@ -94,7 +94,7 @@ static int take(const struct felix *f, const char *key_name, uint8_t private_key
 		return err;
 	/* We can work without the file, but the next agent would have to make a new key. */
 	if (keys_restore(key_name, f->wireguard.private_key) < 0)
-		log_warn("the key that was taken over cannot be kept", "key=%s", key_name);
+		log_warn("the key that was taken over cannot be saved", "key=%s", key_name);
 	err = link_delete(f->device.ifindex);
 	if (err)
 		return err;
@@ -117,14 +117,14 @@ static enum takeover take_or_refuse(struct felix *f, const char *key_name, const
 	if (!err && f->table && published && !memcmp(published, f->wireguard.public_key, 32)) {
 		snprintf(
 			why, room,
-			"%s is the WireGuard device of somebody who uses it (Felix): it is taken over when Felix lets go: " FELIX_PATCH,
+			"%s is a WireGuard device that Felix uses: Podveil takes it over when Felix stops using it: " FELIX_PATCH,
 			name);
 		return TAKEOVER_REFUSED;
 	}
 	if (err || !f->table) {
 		snprintf(
 			why, room,
-			"%s is a WireGuard device that somebody made by hand: another wireguardInterfaceName, or: ip link delete %s",
+			"%s is a WireGuard device that was created by hand: set another wireguardInterfaceName, or run ip link delete %s",
 			name, name);
 		return TAKEOVER_REFUSED;
 	}
@@ -152,7 +152,7 @@ enum takeover takeover_name(int family, const char *name, const char *key_name,
 	if (strcmp(f.device.kind, "wireguard")) {
 		snprintf(
 			why, room,
-			"%s is a device of kind %s that somebody else made: another wireguardInterfaceName, or: ip link delete %s",
+			"%s is a device of kind %s that another program created: set another wireguardInterfaceName, or run ip link delete %s",
 			name, *f.device.kind ? f.device.kind : "physical", name);
 		return TAKEOVER_REFUSED;
 	}
