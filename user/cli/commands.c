@@ -114,7 +114,8 @@ static const struct cli_option device_options[] = {
 	{OPT_LOW_LATENCY, 0, "low-latency", NULL,
 	 "lower latency for more CPU time: workers get priority, processors do not sleep", NULL},
 	{OPT_TAKE_OVER, 0, "take-over", NULL,
-	 "take the device over from a running podveil, which then ends: an upgrade without loss", NULL},
+	 "take the device over from a running podveil, which then ends: an upgrade without loss",
+	 NULL},
 	LOG_LEVEL,
 	LOG_FORMAT,
 };

@@ -84,23 +84,6 @@ static int start_worker(struct datapath *d, unsigned int i, struct worker **out)
 	return err;
 }
 
-/* The UDP sockets of the process before, if the device is up. */
-static int adopt_wires(struct datapath *d)
-{
-	int err = 0;
-
-	for (unsigned int i = 0; i < d->params.n_handed && !err; i++) {
-		struct wire *wire;
-
-		if (d->params.handed[i].wire.fd4 < 0)
-			continue;
-		err = wire_adopt(&d->params.handed[i].wire, &wire);
-		if (!err)
-			worker_set_wire(d->workers[i], wire, NULL);
-	}
-	return err;
-}
-
 int datapath_new(const struct datapath_params *params, struct datapath **out)
 {
 	struct datapath *d = calloc(1, sizeof(*d));
@@ -133,7 +116,7 @@ int datapath_new(const struct datapath_params *params, struct datapath **out)
 			goto fail;
 		d->n_workers++;
 	}
-	err = adopt_wires(d);
+	err = workers_adopt_wires(d);
 	if (err)
 		goto fail;
 	/* Workers that are added later open sockets of their own. */

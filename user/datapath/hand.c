@@ -17,6 +17,22 @@ void datapath_release(struct datapath *d)
 	hold_end(&d->hold);
 }
 
+int workers_adopt_wires(struct datapath *d)
+{
+	int err = 0;
+
+	for (unsigned int i = 0; i < d->params.n_handed && !err; i++) {
+		struct wire *wire;
+
+		if (d->params.handed[i].wire.fd4 < 0)
+			continue;
+		err = wire_adopt(&d->params.handed[i].wire, &wire);
+		if (!err)
+			worker_set_wire(d->workers[i], wire, NULL);
+	}
+	return err;
+}
+
 void datapath_hand(struct datapath *d, unsigned int i, struct datapath_handed *out)
 {
 	const struct worker *w = d->workers[i];

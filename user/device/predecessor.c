@@ -295,6 +295,7 @@ static void on_connect(evutil_socket_t fd, short what, void *context)
 	struct predecessor *p = context;
 
 	(void)what;
+	/* cppcheck-suppress nullPointer */
 	p->channel = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
 	if (p->channel < 0)
 		return;

@@ -26,13 +26,10 @@ void channel_path(const char *name, char *out, size_t room)
 
 static int socket_for(const char *name, struct sockaddr_un *address)
 {
-	int fd;
-
 	memset(address, 0, sizeof(*address));
 	address->sun_family = AF_UNIX;
 	channel_path(name, address->sun_path, sizeof(address->sun_path));
-	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-	return fd < 0 ? -errno : fd;
+	return socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 }
 
 int channel_listen(const char *name)
@@ -42,7 +39,7 @@ int channel_listen(const char *name)
 	mode_t mask;
 
 	if (fd < 0)
-		return fd;
+		return -errno;
 	/* Whoever has the device's lock is the only one that may be here. */
 	unlink(address.sun_path);
 	mask = umask(0077);
@@ -63,7 +60,7 @@ int channel_connect(const char *name)
 	int fd = socket_for(name, &address);
 
 	if (fd < 0)
-		return fd;
+		return -errno;
 	if (!connect(fd, (const struct sockaddr *)&address, sizeof(address)))
 		return fd;
 

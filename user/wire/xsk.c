@@ -9,9 +9,9 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <xdp/xsk.h>
 
 #include "base/late_close.h"
+#include "wire/xsk_rings.h"
 
 /* Newer than Debian 12's headers; the values are the kernel's ABI. */
 #ifndef XDP_USE_SG
@@ -25,12 +25,11 @@
  * because veth has no back-pressure. The kernel pins this memory, 8 MiB per worker.
  * docs/benchmark-notes.md ("Chunks of an AF_XDP socket") has the measurements. */
 #define CHUNK_SIZE  4096u
-#define N_CHUNKS    2048u
-#define RING_SIZE   2048u
+#define N_CHUNKS    XSK_CHUNKS
 #define SPARE_PARTS 4 /* a quarter may be staged */
 
 /* For sending: four batches of a worker, so that one can be written while others are being sent. */
-#define N_SENDABLE 1024u
+#define N_SENDABLE XSK_SENDABLE
 /* What the kernel holds of sent frames until the device is done with them. */
 #define SEND_BUFFER (8 << 20)
 /* A kick takes at most 32 frames before Linux 6.17: so many in a row for what a batch makes, and
@@ -47,22 +46,12 @@ struct chunks {
 	uint64_t at[N_CHUNKS];
 };
 
-/* A ring that the kernel shares with us. */
-struct shared_ring {
-	void *at;
-	size_t size;
-};
-
-enum { FILL, COMPLETION, RX, TX, RINGS };
-
 struct xsk {
 	int fd;
 	/* The memory of the chunks is a memfd, so that the next process can map it, too. */
 	int memory_fd;
-	struct shared_ring rings[RINGS];
+	struct xsk_rings rings;
 	struct late_close late;
-	struct xsk_ring_prod fill, tx;
-	struct xsk_ring_cons completion, rx;
 	uint8_t *memory;
 	size_t memory_size;
 	struct xsk_statistics last_statistics; /* by the kernel, last */
@@ -89,95 +78,6 @@ static int make_memory(struct xsk *x)
 	return set_option(x, XDP_UMEM_REG, &area, sizeof(area));
 }
 
-static int make_rings(struct xsk *x, bool sends)
-{
-	const uint32_t fill = N_CHUNKS, completion = sends ? N_SENDABLE : 64;
-	const uint32_t rx = RING_SIZE, tx = N_SENDABLE;
-	int err = set_option(x, XDP_UMEM_FILL_RING, &fill, sizeof(fill));
-
-	if (!err)
-		err = set_option(x, XDP_UMEM_COMPLETION_RING, &completion, sizeof(completion));
-	if (!err)
-		err = set_option(x, XDP_RX_RING, &rx, sizeof(rx));
-	if (!err && sends)
-		err = set_option(x, XDP_TX_RING, &tx, sizeof(tx));
-	return err;
-}
-
-static int map_ring(struct xsk *x, int which, uint64_t page, uint64_t size)
-{
-	void *at = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, x->fd,
-			(off_t)page);
-
-	if (at == MAP_FAILED)
-		return -errno;
-	x->rings[which] = (struct shared_ring){at, size};
-	return 0;
-}
-
-/* libxdp's inline functions work on these two structures. Those for the producer's side keep the
- * consumer's position plus the size. */
-static void use_as_producer(struct xsk_ring_prod *r, const struct xdp_ring_offset *o, uint8_t *at,
-			    uint32_t size)
-{
-	*r = (struct xsk_ring_prod){
-		.mask = size - 1,
-		.size = size,
-		.producer = (uint32_t *)(at + o->producer),
-		.consumer = (uint32_t *)(at + o->consumer),
-		.ring = at + o->desc,
-		.flags = (uint32_t *)(at + o->flags),
-	};
-	r->cached_prod = *r->producer;
-	r->cached_cons = __atomic_load_n(r->consumer, __ATOMIC_ACQUIRE) + size;
-}
-
-static void use_as_consumer(struct xsk_ring_cons *r, const struct xdp_ring_offset *o, uint8_t *at,
-			    uint32_t size)
-{
-	*r = (struct xsk_ring_cons){
-		.mask = size - 1,
-		.size = size,
-		.producer = (uint32_t *)(at + o->producer),
-		.consumer = (uint32_t *)(at + o->consumer),
-		.ring = at + o->desc,
-		.flags = (uint32_t *)(at + o->flags),
-	};
-	r->cached_cons = *r->consumer;
-	r->cached_prod = r->cached_cons;
-}
-
-/* Also of a socket that an earlier process bound (Linux 6.4 and later; before, -EINVAL). The rings
- * say themselves how far they were used. */
-static int map_rings(struct xsk *x, bool sends)
-{
-	const uint32_t completion = sends ? N_SENDABLE : 64;
-	struct xdp_mmap_offsets o;
-	socklen_t len = sizeof(o);
-	int err;
-
-	if (getsockopt(x->fd, SOL_XDP, XDP_MMAP_OFFSETS, &o, &len))
-		return -errno;
-	err = map_ring(x, FILL, XDP_UMEM_PGOFF_FILL_RING, o.fr.desc + N_CHUNKS * sizeof(uint64_t));
-	if (!err)
-		err = map_ring(x, COMPLETION, XDP_UMEM_PGOFF_COMPLETION_RING,
-			       o.cr.desc + completion * sizeof(uint64_t));
-	if (!err)
-		err = map_ring(x, RX, XDP_PGOFF_RX_RING,
-			       o.rx.desc + RING_SIZE * sizeof(struct xdp_desc));
-	if (!err && sends)
-		err = map_ring(x, TX, XDP_PGOFF_TX_RING,
-			       o.tx.desc + N_SENDABLE * sizeof(struct xdp_desc));
-	if (err)
-		return err;
-	use_as_producer(&x->fill, &o.fr, x->rings[FILL].at, N_CHUNKS);
-	use_as_consumer(&x->completion, &o.cr, x->rings[COMPLETION].at, completion);
-	use_as_consumer(&x->rx, &o.rx, x->rings[RX].at, RING_SIZE);
-	if (sends)
-		use_as_producer(&x->tx, &o.tx, x->rings[TX].at, N_SENDABLE);
-	return 0;
-}
-
 static int bind_socket(const struct xsk *x, const struct xsk_params *params)
 {
 	const struct sockaddr_xdp where = {
@@ -201,9 +101,9 @@ static int open_socket(struct xsk *x, const struct xsk_params *params)
 		return -errno;
 	err = make_memory(x);
 	if (!err)
-		err = make_rings(x, params->sends);
+		err = xsk_rings_make(x->fd, params->sends);
 	if (!err)
-		err = map_rings(x, params->sends);
+		err = xsk_rings_map(x->fd, params->sends, &x->rings);
 	if (!err)
 		err = bind_socket(x, params);
 	if (!err && params->sends) {
@@ -240,9 +140,7 @@ static int map_memory(struct xsk *x)
 
 static void unmap(struct xsk *x)
 {
-	for (int i = 0; i < RINGS; i++)
-		if (x->rings[i].at)
-			munmap(x->rings[i].at, x->rings[i].size);
+	xsk_rings_unmap(&x->rings);
 	if (x->memory)
 		munmap(x->memory, x->memory_size);
 }
@@ -302,7 +200,7 @@ int xsk_adopt(const struct xsk_handed *handed, struct xsk **out)
 	    memory.st_size == (off_t)x->memory_size)
 		err = map_memory(x);
 	if (!err)
-		err = map_rings(x, false);
+		err = xsk_rings_map(x->fd, false, &x->rings);
 	if (err) {
 		unmap(x); /* the descriptors stay the caller's */
 		free(x);
@@ -370,7 +268,7 @@ static void release_address(struct xsk *x, uint64_t address)
 unsigned int xsk_receive(struct xsk *x, struct xsk_packet *packets, unsigned int max,
 			 uint64_t *broken)
 {
-	uint32_t index, available = xsk_ring_cons__peek(&x->rx, RING_SIZE, &index);
+	uint32_t index, available = xsk_ring_cons__peek(&x->rings.rx, XSK_RX_RING, &index);
 	uint32_t taken = 0, scanned = 0;
 	unsigned int n = 0;
 
@@ -383,7 +281,7 @@ unsigned int xsk_receive(struct xsk *x, struct xsk_packet *packets, unsigned int
 		p->n_frames = 0;
 		while (more && scanned < available) {
 			const struct xdp_desc *d =
-				xsk_ring_cons__rx_desc(&x->rx, index + scanned++);
+				xsk_ring_cons__rx_desc(&x->rings.rx, index + scanned++);
 
 			more = d->options & XDP_PKT_CONTD;
 			if (p->n_frames < XSK_MAX_FRAMES)
@@ -401,11 +299,11 @@ unsigned int xsk_receive(struct xsk *x, struct xsk_packet *packets, unsigned int
 			continue;
 		}
 		for (uint32_t i = start; i < taken; i++)
-			release_address(x, xsk_ring_cons__rx_desc(&x->rx, index + i)->addr);
+			release_address(x, xsk_ring_cons__rx_desc(&x->rings.rx, index + i)->addr);
 		++*broken;
 	}
-	xsk_ring_cons__cancel(&x->rx, available - taken);
-	xsk_ring_cons__release(&x->rx, taken);
+	xsk_ring_cons__cancel(&x->rings.rx, available - taken);
+	xsk_ring_cons__release(&x->rings.rx, taken);
 	return n;
 }
 
@@ -421,13 +319,14 @@ void xsk_refill(struct xsk *x)
 
 	if (n) {
 		/* The ring has as many places as there are chunks: all that are free fit. */
-		n = xsk_ring_prod__reserve(&x->fill, n, &index);
+		n = xsk_ring_prod__reserve(&x->rings.fill, n, &index);
 		for (uint32_t i = 0; i < n; i++)
-			*xsk_ring_prod__fill_addr(&x->fill, index + i) = x->free.at[--x->free.n];
-		xsk_ring_prod__submit(&x->fill, n);
+			*xsk_ring_prod__fill_addr(&x->rings.fill, index + i) =
+				x->free.at[--x->free.n];
+		xsk_ring_prod__submit(&x->rings.fill, n);
 	}
 	/* A driver that ran out of frames waits to be told that there are some. */
-	if (xsk_ring_prod__needs_wakeup(&x->fill))
+	if (xsk_ring_prod__needs_wakeup(&x->rings.fill))
 		recv(xsk_fd(x), &index, 0, MSG_DONTWAIT);
 }
 
@@ -435,14 +334,14 @@ void xsk_refill(struct xsk *x)
 
 unsigned int xsk_receive_frames(struct xsk *x, struct iovec *frames, unsigned int max)
 {
-	uint32_t index, n = xsk_ring_cons__peek(&x->rx, max, &index);
+	uint32_t index, n = xsk_ring_cons__peek(&x->rings.rx, max, &index);
 
 	for (uint32_t i = 0; i < n; i++) {
-		const struct xdp_desc *d = xsk_ring_cons__rx_desc(&x->rx, index + i);
+		const struct xdp_desc *d = xsk_ring_cons__rx_desc(&x->rings.rx, index + i);
 
 		frames[i] = (struct iovec){xsk_umem__get_data(x->memory, d->addr), d->len};
 	}
-	xsk_ring_cons__release(&x->rx, n);
+	xsk_ring_cons__release(&x->rings.rx, n);
 	return n;
 }
 
@@ -454,8 +353,8 @@ void xsk_release_frames(struct xsk *x, const struct iovec *frames, unsigned int 
 
 bool xsk_waiting(const struct xsk *x)
 {
-	return __atomic_load_n(x->rx.producer, __ATOMIC_ACQUIRE) !=
-	       __atomic_load_n(x->rx.consumer, __ATOMIC_ACQUIRE);
+	return __atomic_load_n(x->rings.rx.producer, __ATOMIC_ACQUIRE) !=
+	       __atomic_load_n(x->rings.rx.consumer, __ATOMIC_ACQUIRE);
 }
 
 unsigned int xsk_available_frames(struct xsk *x)
@@ -464,11 +363,11 @@ unsigned int xsk_available_frames(struct xsk *x)
 
 	/* The frames of the last batch have been sent by now. If this is called more rarely, they
 	 * fall out of the cache. */
-	n = xsk_ring_cons__peek(&x->completion, N_SENDABLE, &index);
+	n = xsk_ring_cons__peek(&x->rings.completion, N_SENDABLE, &index);
 	for (uint32_t i = 0; i < n; i++)
 		x->sendable.at[x->sendable.n++] =
-			*xsk_ring_cons__comp_addr(&x->completion, index + i);
-	xsk_ring_cons__release(&x->completion, n);
+			*xsk_ring_cons__comp_addr(&x->rings.completion, index + i);
+	xsk_ring_cons__release(&x->rings.completion, n);
 	return x->sendable.n;
 }
 
@@ -482,30 +381,30 @@ void xsk_queue(struct xsk *x, const uint8_t *frame, uint32_t length)
 	uint32_t index = 0;
 
 	/* The ring has a place for each frame there is. */
-	xsk_ring_prod__reserve(&x->tx, 1, &index);
-	*xsk_ring_prod__tx_desc(&x->tx, index) =
+	xsk_ring_prod__reserve(&x->rings.tx, 1, &index);
+	*xsk_ring_prod__tx_desc(&x->rings.tx, index) =
 		(struct xdp_desc){.addr = (uint64_t)(frame - x->memory), .len = length};
 	x->queued++;
 }
 
 unsigned int xsk_flush(struct xsk *x, bool *all)
 {
-	uint32_t done = __atomic_load_n(x->tx.consumer, __ATOMIC_ACQUIRE), before;
+	uint32_t done = __atomic_load_n(x->rings.tx.consumer, __ATOMIC_ACQUIRE), before;
 	unsigned int calls = 0;
 
-	xsk_ring_prod__submit(&x->tx, x->queued);
+	xsk_ring_prod__submit(&x->rings.tx, x->queued);
 	x->queued = 0;
 	/* If the driver does not ask for a wakeup, it takes the frames by itself. */
-	while (done != *x->tx.producer && xsk_ring_prod__needs_wakeup(&x->tx) &&
+	while (done != *x->rings.tx.producer && xsk_ring_prod__needs_wakeup(&x->rings.tx) &&
 	       calls < MAX_KICKS) {
 		before = done;
 		send(xsk_fd(x), "", 0, MSG_DONTWAIT);
 		calls++;
-		done = __atomic_load_n(x->tx.consumer, __ATOMIC_ACQUIRE);
+		done = __atomic_load_n(x->rings.tx.consumer, __ATOMIC_ACQUIRE);
 		if (done == before)
 			break;
 	}
-	*all = done == *x->tx.producer || !xsk_ring_prod__needs_wakeup(&x->tx);
+	*all = done == *x->rings.tx.producer || !xsk_ring_prod__needs_wakeup(&x->rings.tx);
 	return calls;
 }
 
