@@ -196,6 +196,22 @@ def test_sessions_of_another_version_are_made_anew(upgrades):
     assert upgrades.sessions() != before
 
 
+def test_one_that_was_not_heard_is_ended_before_the_old_one_goes_on(upgrades):
+    """The new process runs and sends, but the old one does not know it."""
+    upgrades.upgrade("old:deaf")
+    capture, requests = Capture(upgrades.node, "eth0"), upgrades.requests()
+    before, old = upgrades.sessions(), upgrades.device.pid()
+    wait_for(lambda: time.time() > int(before[0].split()[-1]) + 1, "a new handshake has another time")
+    _, said = upgrades.done(*upgrades.take_over())
+    assert "took over from the running process" in said, said
+    wait_for(lambda: upgrades.processes() == [old], "the new process is gone")
+    wait_for(lambda: ping(upgrades.lab.pod_a, "10.0.2.2", count=1, deadline=1), "the old process goes on")
+    assert upgrades.sessions() != before
+    for request in requests:
+        assert not request.stop()["broken"]
+    assert nonces(capture) > 100
+
+
 def test_two_new_processes_take_over_one_after_the_other(upgrades):
     requests, old = upgrades.requests(), upgrades.device.pid()
     both = [upgrades.take_over() for _ in range(2)]

@@ -184,6 +184,13 @@ void peer_request_attention(struct peer *p);
 /* A session was established: calls params.sessions on the control thread. */
 void device_session_news(struct device *d);
 
+/* --- transfer.c --- */
+
+/* Another process knows all of the peer's secrets and has failed. Leaves counters to it, and forgets the handshake
+ * under way: if the answer to it came twice, both would send with the same keys. `sessions_lost`: the
+ * other process may have received with the sessions, so they are forgotten, too. */
+void peer_go_on(struct peer *p, bool sessions_lost);
+
 /* --- session.c --- */
 
 /* Installs the keys of a finished handshake. Whitepaper 6.3 says who may send with them, and when.

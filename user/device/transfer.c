@@ -32,9 +32,7 @@ static void leave_counters(struct peer *p)
 			keypair_leave_counters(all[i]);
 }
 
-/* The other process may know the secrets of the handshake under way: the answer to it could come
- * twice, and both would send with the same keys. */
-static void forget_handshake(struct peer *p, bool sessions_lost)
+void peer_go_on(struct peer *p, bool sessions_lost)
 {
 	const bool again = p->pending || (sessions_lost && remote_sending_keypair(&p->remote));
 
@@ -66,7 +64,7 @@ void device_go_on(struct device *d, bool sessions_lost)
 
 	TAILQ_FOREACH (p, &d->peers, list) {
 		device_lock(d);
-		forget_handshake(p, sessions_lost);
+		peer_go_on(p, sessions_lost);
 		device_unlock(d);
 	}
 	datapath_release(d->datapath);

@@ -63,7 +63,7 @@ int channel_receive(int fd, int ms, struct channel_message *out);
 void channel_close_fds(struct channel_message *m);
 
 /* For tests: PODVEIL_TEST_HANDOVER=SIDE:STEP:kill (or :stop) ends or stops this process at a step of
- * the side "old" or "new"; "old:truncate", "old:state" and "old:format" spoil the record. Once. */
+ * the side "old" or "new"; "old:truncate", "old:state" and "old:format" spoil the record; with "old:deaf" RUNS is not heard. Once. */
 void channel_step(const char *side, int step);
 bool channel_test(const char *what);
 
