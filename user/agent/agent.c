@@ -44,6 +44,7 @@ struct report_input agent_describe(void *context)
 		.registry = a->registry,
 		.conflicts = a->conflicts,
 		.http = a->http ? a->params.http : NULL,
+		.confinement = a->params.confinement,
 		.failed = schedule_failing(a->schedule),
 	};
 }
