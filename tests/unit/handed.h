@@ -89,6 +89,7 @@ static void handed_device(struct record_device *d, const char *name, uint64_t *s
 	snprintf(d->name, sizeof(d->name), "%s", name);
 	snprintf(d->inner_name, sizeof(d->inner_name), "%s.xsk", name);
 	snprintf(d->served_name, sizeof(d->served_name), "%s", name);
+	snprintf(d->owner, sizeof(d->owner), "owner of %s", name);
 	d->tunnel_ifindex = 5;
 	d->inner_ifindex = 6;
 	d->up = d->superpackets = d->answers = d->has_key = d->has_wg_socket = true;

@@ -53,6 +53,7 @@ static void all_comes_back(void **state)
 	assert_memory_equal(again, bytes, n);
 	assert_string_equal(r.build, "1.2.3");
 	assert_int_equal(r.n_devices, 2);
+	assert_string_equal(r.devices[1].owner, "owner of wg-v6.cali");
 
 	const struct record_peer *p = &r.devices[1].peers[2], *want = &made.devices[1].peers[2];
 

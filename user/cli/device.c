@@ -193,7 +193,10 @@ static size_t what_to_hand_over(struct handed_device out[RECORD_MAX_DEVICES], vo
 {
 	struct running *r = context;
 
-	out[0] = (struct handed_device){r->device, wg_socket_listener(r->socket)};
+	out[0] = (struct handed_device){
+		.device = r->device,
+		.wg_fd = wg_socket_listener(r->socket),
+	};
 	return 1;
 }
 
@@ -257,6 +260,8 @@ static int take_over(struct options *o, struct running *r)
 	if (err == -ENOENT)
 		return err;
 	if (err)
+		_exit(EXIT_FAILED);
+	if (successor_count(s) != 1)
 		_exit(EXIT_FAILED);
 	r->device = successor_device(s, 0);
 	fd = successor_wg_fd(s, 0);

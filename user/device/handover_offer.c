@@ -65,7 +65,7 @@ const char *handover_offer_read(const uint8_t *bytes, size_t length, struct hand
 	fields(&c, out);
 	if (out->version != CHANNEL_VERSION)
 		return "the other process speaks another version of the handover";
-	if (c.failed || !out->n_devices)
+	if (c.failed)
 		return "the other process offers nothing that can be read";
 	read_namespace(&device, &inode);
 	if (device != out->namespace_device || inode != out->namespace_inode)

@@ -113,12 +113,16 @@ static int write_devices(struct predecessor *p, struct handover_record *r, int *
 
 	r->state_version = (uint16_t)(RECORD_STATE + channel_test("old:state"));
 	snprintf(r->build, sizeof(r->build), "%s", PODVEIL_VERSION);
-	r->devices = calloc(p->n_devices, sizeof(*r->devices));
+	r->devices = calloc(p->n_devices ? p->n_devices : 1, sizeof(*r->devices));
 	if (!r->devices)
 		return -ENOMEM;
-	for (size_t i = 0; i < p->n_devices && !err; i++)
-		err = device_write_record(p->devices[i].device, p->devices[i].wg_fd,
-					  &r->devices[r->n_devices++], fds, n_fds);
+	for (size_t i = 0; i < p->n_devices && !err; i++) {
+		struct record_device *d = &r->devices[r->n_devices++];
+		const char *owner = p->devices[i].owner;
+
+		snprintf(d->owner, sizeof(d->owner), "%s", owner ? owner : "");
+		err = device_write_record(p->devices[i].device, p->devices[i].wg_fd, d, fds, n_fds);
+	}
 	return err;
 }
 

@@ -20,7 +20,8 @@ struct predecessor;
 
 struct handed_device {
 	struct device *device;
-	int wg_fd; /* the listening socket of wg(8); -1: none */
+	int wg_fd;	   /* the listening socket of wg(8); -1: none */
+	const char *owner; /* goes along with the device; NULL: "" */
 };
 
 struct predecessor_params {

@@ -33,6 +33,7 @@ struct successor {
 	struct handover_offer offer;
 	struct device *devices[RECORD_MAX_DEVICES];
 	int wg_fds[RECORD_MAX_DEVICES];
+	char owners[RECORD_MAX_DEVICES][RECORD_OWNER];
 	struct channel_message record; /* its descriptors are in use */
 	size_t n_used;
 };
@@ -169,6 +170,7 @@ static int make_devices(struct successor *s, const struct handover_record *r)
 		size_t n = descriptors_of(d);
 		int err;
 
+		memcpy(s->owners[i], d->owner, sizeof(s->owners[i]));
 		s->wg_fds[i] = d->has_wg_socket ? fds[1] : -1;
 		own[0] = fds[0];
 		memcpy(own + 1, fds + 1 + d->has_wg_socket,
@@ -251,6 +253,11 @@ size_t successor_count(const struct successor *s)
 struct device *successor_device(struct successor *s, size_t i)
 {
 	return s->devices[i];
+}
+
+const char *successor_owner(const struct successor *s, size_t i)
+{
+	return s->owners[i];
 }
 
 int successor_wg_fd(struct successor *s, size_t i)

@@ -34,6 +34,8 @@ struct successor_params {
 int successor_take(const struct successor_params *params, struct successor **out);
 size_t successor_count(const struct successor *s);
 struct device *successor_device(struct successor *s, size_t i);
+/* handed_device.owner. */
+const char *successor_owner(const struct successor *s, size_t i);
 /* The listening socket of wg(8) of a device; -1: none. */
 int successor_wg_fd(struct successor *s, size_t i);
 /* The listening socket of predecessor.h. */

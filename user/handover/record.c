@@ -203,6 +203,7 @@ static void identity(struct codec *c, struct record_device *d)
 	codec_text(c, d->name, sizeof(d->name));
 	codec_text(c, d->inner_name, sizeof(d->inner_name));
 	codec_text(c, d->served_name, sizeof(d->served_name));
+	codec_text(c, d->owner, sizeof(d->owner));
 	codec_u32(c, &d->tunnel_ifindex);
 	codec_u32(c, &d->inner_ifindex);
 	codec_bool(c, &d->in_other_namespace);

@@ -31,6 +31,7 @@
 
 #define RECORD_MAX_DEVICES 4
 #define RECORD_BUILD	   64
+#define RECORD_OWNER	   64
 #define RECORD_COUNTS	   64 /* room for the device's counts of handshakes */
 
 /* A keypair. The counter is the next one to use: whoever wrote the record has stopped sending. */
@@ -83,6 +84,7 @@ struct record_worker {
 
 struct record_device {
 	char name[IF_NAMESIZE], inner_name[IF_NAMESIZE], served_name[IF_NAMESIZE];
+	char owner[RECORD_OWNER]; /* whose device it is, for processes with several */
 	uint32_t tunnel_ifindex, inner_ifindex;
 	bool in_other_namespace, superpackets, up, low_latency, second_half;
 	uint8_t mac[6];

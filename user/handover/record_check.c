@@ -137,8 +137,6 @@ const char *handover_record_check(const struct handover_record *r)
 {
 	const char *problem = NULL;
 
-	if (!r->n_devices)
-		return "it has no device";
 	for (uint32_t i = 0; i < r->n_devices && !problem; i++) {
 		problem = check_device(&r->devices[i]);
 		for (uint32_t k = 0; k < i && !problem; k++)
