@@ -11,6 +11,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/version.h"
 #include "device/handover_offer.h"
@@ -36,6 +37,7 @@ struct successor {
 	char owners[RECORD_MAX_DEVICES][RECORD_OWNER];
 	struct channel_message record; /* its descriptors are in use */
 	size_t n_used;
+	uint64_t asked_at; /* monotonic ns: since then the devices are held */
 };
 
 static int fail(struct successor *s, int err, const char *why)
@@ -190,7 +192,10 @@ static int take(struct successor *s)
 {
 	struct handover_record r;
 	const char *problem;
-	int err = channel_send(s->channel, CHANNEL_TAKE, NULL, 0, NULL, 0);
+	int err;
+
+	s->asked_at = clock_now();
+	err = channel_send(s->channel, CHANNEL_TAKE, NULL, 0, NULL, 0);
 
 	if (!err)
 		err = expect(s, CHANNEL_RECORD, RECORD_MS, &s->record);
@@ -292,6 +297,7 @@ static bool old_one_has_ended(const struct successor *s)
 int successor_begin(struct successor *s)
 {
 	struct channel_message m;
+	uint64_t began;
 	int err = channel_send(s->channel, CHANNEL_READY, NULL, 0, NULL, 0);
 
 	channel_step("new", 6);
@@ -312,8 +318,13 @@ int successor_begin(struct successor *s)
 	channel_step("new", 8);
 	for (size_t i = 0; i < s->offer.n_devices; i++)
 		device_begin(s->devices[i]);
-	log_info("took over from the running process", "name=%s devices=%u build=%s was=%s",
-		 s->params->name, s->offer.n_devices, PODVEIL_VERSION, s->offer.build);
+	began = clock_now();
+	for (size_t i = 0; i < s->offer.n_devices; i++)
+		device_settle(s->devices[i]);
+	log_info("took over from the running process",
+		 "name=%s devices=%u build=%s was=%s packets_waited_us=%llu", s->params->name,
+		 s->offer.n_devices, PODVEIL_VERSION, s->offer.build,
+		 (unsigned long long)(began - s->asked_at) / 1000);
 	close(s->record.fds[FD_RECORD]);
 	close(s->record.fds[FD_OLD_PROCESS]);
 	close(s->channel);

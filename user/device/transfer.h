@@ -45,5 +45,7 @@ int device_read_record(struct device *d, const struct record_device *r, const in
 		       const char **problem);
 /* The old process has stopped for good: begins. */
 void device_begin(struct device *d);
+/* Afterwards, for what nobody has to wait for: attaches and pins what the old process had otherwise, and follows the tunnel device. */
+void device_settle(struct device *d);
 
 #endif

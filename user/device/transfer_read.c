@@ -341,6 +341,10 @@ void device_begin(struct device *d)
 		peer_request_attention(p);
 		device_unlock(d);
 	}
+}
+
+void device_settle(struct device *d)
+{
 	attach_programs(d);
 	device_set_low_latency(d, d->params.low_latency);
 	if (device_watch_link(d))
