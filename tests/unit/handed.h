@@ -93,6 +93,8 @@ static void handed_device(struct record_device *d, const char *name, uint64_t *s
 	d->tunnel_ifindex = 5;
 	d->inner_ifindex = 6;
 	d->up = d->superpackets = d->answers = d->has_key = d->has_wg_socket = true;
+	d->uplink_open = d->uplink_generic = true;
+	d->uplink_ifindex = 3;
 	memset(d->mac, 2, sizeof(d->mac));
 	d->mtu = 1420;
 	d->queues = 4;
@@ -115,6 +117,13 @@ static void handed_device(struct record_device *d, const char *name, uint64_t *s
 		w->has_udp4 = true;
 		w->has_udp6 = i;
 		w->dropped4 = draw(seed);
+		w->has_queue = !i;
+		w->queue = handed_list(1, sizeof(*w->queue));
+		w->queue->id = 77;
+		w->queue->xsk.sends = true;
+		w->queue->xsk.n_sendable = 2;
+		w->queue->xsk.sendable[0] = 2048 * 4096;
+		w->queue->xsk.sendable[1] = 2050 * 4096;
 		w->n_staged = 2;
 		w->staged = handed_list(2, sizeof(*w->staged));
 		for (uint32_t k = 0; k < 2; k++)

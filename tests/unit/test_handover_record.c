@@ -63,8 +63,11 @@ static void all_comes_back(void **state)
 	assert_memory_equal(p->allowed, want->allowed, 2 * sizeof(*p->allowed));
 	assert_memory_equal(r.devices[0].workers[1].staged, made.devices[0].workers[1].staged,
 			    2 * sizeof(struct datapath_staged));
-	/* A lock and a wg socket for each device, and what the workers have. */
-	assert_int_equal(handover_record_descriptors(&r), 2 * (2 + 3 + 4));
+	assert_memory_equal(r.devices[1].workers[0].queue, made.devices[1].workers[0].queue,
+			    sizeof(struct wire_xdp_handed));
+	assert_null(r.devices[1].workers[1].queue);
+	/* A lock, a wg socket and a link for each device, and what the workers have. */
+	assert_int_equal(handover_record_descriptors(&r), 2 * (3 + 3 + 4 + 2));
 	free(again);
 	handover_record_fini(&r);
 }
@@ -187,6 +190,9 @@ static void contradictions_are_refused(void **state)
 	d->first_queue = 3;
 	refused("the workers do not fit the queues");
 	d->first_queue = 2;
+	d->uplink_open = false;
+	refused("a worker has a queue of no uplink");
+	d->uplink_open = true;
 	memcpy(d->served_name, made.devices[1].served_name, IF_NAMESIZE);
 	refused("two devices have one name");
 }

@@ -20,6 +20,7 @@
 #include "programs/loader.h"
 #include "wire/endpoint.h"
 #include "wire/wire.h"
+#include "wire/wire_xdp.h"
 #include "wire/xsk.h"
 
 struct datapath;
@@ -136,6 +137,12 @@ void datapath_hold(struct datapath *d);
 void datapath_release(struct datapath *d);
 /* While the workers are held: the sockets of worker i. They stay its own (xsk_hand()). */
 void datapath_hand(struct datapath *d, unsigned int i, struct datapath_handed *out);
+/* While the workers are held: the queue of the uplink that worker i has. False: it has none. */
+bool datapath_hand_queue(struct datapath *d, unsigned int i, struct wire_xdp_handed *out);
+/* While the workers are held: gives worker i a queue that another process opened. Of `u`, ifindex and
+ * path_missing_fd count. The descriptors are its own from then on. 0 or -errno. */
+int datapath_adopt_queue(struct datapath *d, unsigned int i, const struct datapath_uplink *u,
+			 const struct wire_xdp_handed *handed);
 /* A packet that a worker has staged. */
 struct datapath_staged {
 	uint32_t slot;

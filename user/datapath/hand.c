@@ -37,10 +37,34 @@ void datapath_hand(struct datapath *d, unsigned int i, struct datapath_handed *o
 {
 	const struct worker *w = d->workers[i];
 
-	*out = (struct datapath_handed){.wire = {.fd4 = -1, .fd6 = -1}};
+	out->wire = (struct wire_handed){.fd4 = -1, .fd6 = -1};
 	xsk_hand(w->xsk, &out->xsk);
 	if (w->wire)
 		wire_hand(w->wire, &out->wire);
+}
+
+bool datapath_hand_queue(struct datapath *d, unsigned int i, struct wire_xdp_handed *out)
+{
+	if (!d->workers[i]->queue)
+		return false;
+	wire_xdp_hand(d->workers[i]->queue, out);
+	return true;
+}
+
+int datapath_adopt_queue(struct datapath *d, unsigned int i, const struct datapath_uplink *u,
+			 const struct wire_xdp_handed *handed)
+{
+	const struct wire_xdp_params p = {
+		.ifindex = u->ifindex,
+		.path_missing_fd = u->path_missing_fd,
+	};
+	struct wire_xdp *queue;
+	int err = wire_xdp_adopt(&p, handed, &queue);
+
+	if (err)
+		return err;
+	worker_set_queue(d->workers[i], queue);
+	return programs_set_divert_socket(d->params.programs, i, wire_xdp_fd(queue));
 }
 
 void datapath_staged_each(struct datapath *d, unsigned int i,

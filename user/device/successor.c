@@ -168,7 +168,7 @@ static int make_devices(struct successor *s, const struct handover_record *r)
 
 	for (uint32_t i = 0; i < r->n_devices; i++) {
 		const struct record_device *d = &r->devices[i];
-		int own[4 * PV_MAX_WORKERS + 2];
+		int own[6 * PV_MAX_WORKERS + 2];
 		size_t n = descriptors_of(d);
 		int err;
 

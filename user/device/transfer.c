@@ -14,7 +14,6 @@ _Static_assert(HANDSHAKE_COUNTS <= RECORD_COUNTS, "the record has room for all c
 void device_hold(struct device *d)
 {
 	device_lock(d);
-	uplink_suspend(d->uplink);
 	datapath_close_old_port(d->datapath);
 	device_unlock(d);
 	datapath_hold(d->datapath);
@@ -75,9 +74,6 @@ void device_go_on(struct device *d, bool sessions_lost)
 		begin_handshake(p, now);
 		device_unlock(d);
 	}
-	device_lock(d);
-	uplink_resume(d->uplink);
-	device_unlock(d);
 }
 
 void device_wipe(struct device *d)
@@ -208,7 +204,28 @@ static int write_worker(struct device *d, unsigned int i, struct record_worker *
 		fds[(*n_fds)++] = handed.wire.fd4;
 	if (w->has_udp6)
 		fds[(*n_fds)++] = handed.wire.fd6;
+	w->queue = calloc(1, sizeof(*w->queue));
+	if (!w->queue)
+		return -ENOMEM;
+	w->has_queue = datapath_hand_queue(d->datapath, i, w->queue);
+	if (w->has_queue) {
+		fds[(*n_fds)++] = w->queue->xsk.fd;
+		fds[(*n_fds)++] = w->queue->xsk.memory_fd;
+	}
 	return 0;
+}
+
+static void write_uplink(const struct device *d, struct record_device *r, int *fds, size_t *n_fds)
+{
+	struct uplink_handed handed;
+
+	uplink_hand(d->uplink, &handed);
+	r->uplink_open = handed.open;
+	r->uplink_zero_copy = handed.zero_copy;
+	r->uplink_generic = handed.generic;
+	r->uplink_ifindex = handed.ifindex;
+	if (handed.open)
+		fds[(*n_fds)++] = handed.divert_link;
 }
 
 static void write_identity(const struct device *d, struct record_device *r)
@@ -265,6 +282,7 @@ static int write_all(struct device *d, struct record_device *r, int *fds, size_t
 	r->n_workers = d->workers;
 	for (unsigned int i = 0; i < d->workers && !err; i++)
 		err = write_worker(d, i, &r->workers[i], fds, n_fds);
+	write_uplink(d, r, fds, n_fds);
 	TAILQ_FOREACH (p, &d->peers, list) {
 		if (!err)
 			err = write_peer(p, &r->peers[r->n_peers++]);

@@ -200,9 +200,18 @@ static void read_identity(struct device *d, const struct record_device *r)
 	d->checker.secret_birth = r->cookie_secret_birth;
 }
 
-static int take_sockets(const struct record_device *r, const int *fds,
-			struct datapath_handed handed[PV_MAX_WORKERS])
+/* Sockets and rings of the workers, and of the uplink. Large: on the heap. */
+struct sockets {
+	struct datapath_handed workers[PV_MAX_WORKERS];
+	struct wire_xdp_handed queues[PV_MAX_WORKERS];
+	unsigned int n_queues;
+	struct uplink_handed uplink;
+};
+
+static void take_sockets(const struct record_device *r, const int *fds, struct sockets *out)
 {
+	struct datapath_handed *handed = out->workers;
+
 	for (uint32_t i = 0; i < r->n_workers; i++) {
 		const struct record_worker *w = &r->workers[i];
 
@@ -218,13 +227,26 @@ static int take_sockets(const struct record_device *r, const int *fds,
 		};
 		if (w->has_udp6)
 			handed[i].wire.fd6 = *fds++;
+		if (!w->has_queue)
+			continue;
+		out->queues[i] = *w->queue;
+		out->queues[i].xsk.fd = *fds++;
+		out->queues[i].xsk.memory_fd = *fds++;
+		out->n_queues = i + 1;
 	}
-	return 0;
+	if (r->uplink_open)
+		out->uplink = (struct uplink_handed){
+			.open = true,
+			.ifindex = r->uplink_ifindex,
+			.zero_copy = r->uplink_zero_copy,
+			.generic = r->uplink_generic,
+			.divert_link = *fds,
+		};
 }
 
-static int make_datapath(struct device *d, const struct record_device *r, const int *fds)
+static int make_datapath(struct device *d, const struct record_device *r,
+			 const struct sockets *sockets)
 {
-	struct datapath_handed handed[PV_MAX_WORKERS];
 	const struct datapath_params params = {
 		.programs = d->programs,
 		.inner_ifindex = d->inner_ifindex,
@@ -236,12 +258,11 @@ static int make_datapath(struct device *d, const struct record_device *r, const 
 		.aead = d->params.aead,
 		.allowed_ips = d->allowed_ips,
 		.answer = r->answers,
-		.handed = handed,
+		.handed = sockets->workers,
 		.n_handed = d->workers,
 		.first_queue = r->first_queue,
 	};
 
-	take_sockets(r, fds, handed);
 	return datapath_new(&params, &d->datapath);
 }
 
@@ -254,6 +275,31 @@ static int read_staged(struct device *d, const struct record_device *r)
 		for (uint32_t k = 0; k < r->workers[i].n_staged && !err; k++)
 			err = datapath_stage(d->datapath, i, &r->workers[i].staged[k]);
 	device_unlock(d);
+	return err;
+}
+
+static int make_threads(struct device *d, const struct record_device *r, const int *fds,
+			const char **problem)
+{
+	struct sockets *sockets = calloc(1, sizeof(*sockets));
+	int err = -ENOMEM;
+
+	*problem = "the sockets cannot be taken over";
+	if (sockets) {
+		take_sockets(r, fds, sockets);
+		err = make_datapath(d, r, sockets);
+	}
+	if (!err) {
+		*problem = "the handshake thread cannot be started";
+		err = device_start_threads(d, true);
+	}
+	if (!err && sockets->uplink.open) {
+		*problem = "the queues of the uplink cannot be taken over";
+		device_lock(d);
+		err = uplink_adopt(d->uplink, &sockets->uplink, sockets->queues, sockets->n_queues);
+		device_unlock(d);
+	}
+	free(sockets);
 	return err;
 }
 
@@ -283,12 +329,7 @@ static int read_all(struct device *d, const struct record_device *r, const int *
 		return err;
 	memcpy(d->generations, r->generations, r->n_slots * sizeof(*d->generations));
 	d->holes = true;
-	*problem = "the sockets cannot be taken over";
-	err = make_datapath(d, r, fds + 1);
-	if (err)
-		return err;
-	*problem = "the handshake thread cannot be started";
-	err = device_start_threads(d, true);
+	err = make_threads(d, r, fds + 1, problem);
 	*problem = "a peer cannot be made";
 	for (uint32_t i = 0; i < r->n_peers && !err; i++)
 		err = read_peer(d, &r->peers[i]);

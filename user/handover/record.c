@@ -179,6 +179,27 @@ static void staged(struct codec *c, struct datapath_staged *s)
 	}
 }
 
+static void queue(struct codec *c, struct record_worker *w)
+{
+	struct xsk_handed *x;
+
+	if (c->mode == CODEC_READ && !c->failed) {
+		w->queue = calloc(1, sizeof(*w->queue));
+		if (!w->queue)
+			c->failed = true;
+	}
+	if (!w->queue)
+		return;
+	x = &w->queue->xsk;
+	x->sends = true;
+	codec_u16(c, &w->queue->id);
+	codec_u32(c, &x->n_sendable);
+	if (x->n_sendable > XSK_MAX_SENDABLE)
+		c->failed = true;
+	for (uint32_t i = 0; i < x->n_sendable && !c->failed; i++)
+		codec_u64(c, &x->sendable[i]);
+}
+
 static void worker(struct codec *c, struct record_worker *w)
 {
 	struct datapath_staged *made;
@@ -189,6 +210,9 @@ static void worker(struct codec *c, struct record_worker *w)
 	codec_bool(c, &w->has_udp6);
 	codec_u32(c, &w->dropped4);
 	codec_u32(c, &w->dropped6);
+	codec_bool(c, &w->has_queue);
+	if (w->has_queue)
+		queue(c, w);
 	codec_u32(c, &w->n_staged);
 	made = make_list(c, w->n_staged, UINT16_MAX, 10, sizeof(*w->staged));
 	if (c->mode == CODEC_READ)
@@ -218,6 +242,10 @@ static void identity(struct codec *c, struct record_device *d)
 	codec_u32(c, &d->first_queue);
 	codec_u8(c, &d->wire);
 	codec_u32(c, &d->wire_ifindex);
+	codec_bool(c, &d->uplink_open);
+	codec_bool(c, &d->uplink_zero_copy);
+	codec_bool(c, &d->uplink_generic);
+	codec_u32(c, &d->uplink_ifindex);
 }
 
 static void configuration(struct codec *c, struct record_device *d)
@@ -361,9 +389,11 @@ size_t handover_record_descriptors(const struct handover_record *r)
 	for (uint32_t i = 0; i < r->n_devices; i++) {
 		const struct record_device *d = &r->devices[i];
 
-		n += 1 + d->has_wg_socket; /* the lock, and wg's socket */
+		/* The lock, wg's socket, the link of `divert`. */
+		n += 1 + d->has_wg_socket + d->uplink_open;
 		for (uint32_t k = 0; k < d->n_workers; k++)
-			n += 2u + d->workers[k].has_udp4 + d->workers[k].has_udp6;
+			n += 2u + d->workers[k].has_udp4 + d->workers[k].has_udp6 +
+			     2u * d->workers[k].has_queue;
 	}
 	return n;
 }
@@ -384,8 +414,10 @@ static void free_device(struct record_device *d)
 		wipe(d->peers[i].state, sizeof(*d->peers[i].state));
 	}
 	wipe(d->peers, d->n_peers * sizeof(*d->peers));
-	for (uint32_t i = 0; i < PV_MAX_WORKERS; i++)
+	for (uint32_t i = 0; i < PV_MAX_WORKERS; i++) {
 		free(d->workers[i].staged);
+		free(d->workers[i].queue);
+	}
 	free(d->generations);
 }
 

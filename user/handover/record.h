@@ -78,6 +78,8 @@ struct record_worker {
 	/* Descriptors: those of the AF_XDP socket and its memory, then the UDP sockets. */
 	bool has_udp4, has_udp6;
 	uint32_t dropped4, dropped6;
+	bool has_queue; /* of the uplink: two more descriptors, of its socket and memory */
+	struct wire_xdp_handed *queue;
 	uint32_t n_staged;
 	struct datapath_staged *staged;
 };
@@ -91,6 +93,10 @@ struct record_device {
 	uint32_t mtu, queues, room, first_queue;
 	uint8_t wire; /* enum wire_mode */
 	uint32_t wire_ifindex;
+	/* The queues of the uplink are open; the descriptor of the link of `divert` is the last of the
+	 * device's. */
+	bool uplink_open, uplink_zero_copy, uplink_generic;
+	uint32_t uplink_ifindex;
 	bool has_key;
 	uint8_t private_key[KEY_SIZE];
 	uint16_t listen_port;

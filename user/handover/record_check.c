@@ -102,6 +102,10 @@ static const char *check_workers(const struct record_device *d)
 	    d->queues > PV_MAX_QUEUES || d->first_queue + d->n_workers > d->queues)
 		return "the workers do not fit the queues";
 	for (uint32_t i = 0; i < d->n_workers; i++) {
+		if (d->workers[i].has_queue && !d->uplink_open)
+			return "a worker has a queue of no uplink";
+		if (i && d->workers[i].has_queue && !d->workers[i - 1].has_queue)
+			return "the queues of the uplink are not those of the first workers";
 		if (d->workers[i].has_udp4 != d->up || (d->workers[i].has_udp6 && !d->up))
 			return "UDP sockets do not fit whether the device is up";
 		for (uint32_t k = 0; k < d->workers[i].n_staged; k++)

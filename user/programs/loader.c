@@ -221,6 +221,7 @@ int programs_load(const struct programs_params *params, struct programs **out)
 		err = map_counters(p, params->pin_name, adopted);
 	if (err)
 		goto fail;
+	p->adopted = adopted;
 	if (!adopted && !params->live)
 		pin(p, params->pin_name);
 	*out = p;
@@ -228,6 +229,11 @@ int programs_load(const struct programs_params *params, struct programs **out)
 fail:
 	programs_free(p, !params->live);
 	return err;
+}
+
+bool programs_adopted(const struct programs *p)
+{
+	return p->adopted;
 }
 
 void programs_settle(struct programs *p, const char *pin_name)

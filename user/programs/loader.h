@@ -45,6 +45,8 @@ struct programs_params {
 int programs_load(const struct programs_params *params, struct programs **out);
 /* Closes the descriptors; removes the pins if `unpin`. Attached programs stay attached. */
 void programs_free(struct programs *p, bool unpin);
+/* Were the pinned ones taken over? */
+bool programs_adopted(const struct programs *p);
 /* After loading with `live`: the process before has handed over. Pins what is not pinned yet. */
 void programs_settle(struct programs *p, const char *pin_name);
 /* Pins again what was unpinned. Returns the number of repaired pins, or -errno. */

@@ -22,6 +22,7 @@ struct programs {
 	bool peer_counters_own; /* we must close the fd */
 	uint32_t peer_slots;
 	uint8_t *peer_counters;
+	bool adopted;
 	bool unpinned; /* pins are another process', until programs_settle() */
 };
 

@@ -185,6 +185,26 @@ static bool is_xdp_socket(int fd)
 	return !getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) && domain == AF_XDP;
 }
 
+_Static_assert(N_SENDABLE == XSK_MAX_SENDABLE, "all frames to send fit the list");
+
+/* False: one is no frame to send, or is there twice. */
+static bool take_sendable(struct xsk *x, const struct xsk_handed *handed)
+{
+	bool there[N_SENDABLE] = {false};
+
+	if (handed->n_sendable > (handed->sends ? N_SENDABLE : 0))
+		return false;
+	for (uint32_t i = 0; i < handed->n_sendable; i++) {
+		const uint64_t at = handed->sendable[i], k = at / CHUNK_SIZE - N_CHUNKS;
+
+		if (at % CHUNK_SIZE || k >= N_SENDABLE || there[k])
+			return false;
+		there[k] = true;
+		x->sendable.at[x->sendable.n++] = at;
+	}
+	return true;
+}
+
 int xsk_adopt(const struct xsk_handed *handed, struct xsk **out)
 {
 	struct xsk *x = new_xsk();
@@ -195,12 +215,12 @@ int xsk_adopt(const struct xsk_handed *handed, struct xsk **out)
 		return -ENOMEM;
 	x->fd = handed->fd;
 	x->memory_fd = handed->memory_fd;
-	x->memory_size = (size_t)N_CHUNKS * CHUNK_SIZE;
+	x->memory_size = (size_t)(N_CHUNKS + (handed->sends ? N_SENDABLE : 0)) * CHUNK_SIZE;
 	if (is_xdp_socket(x->fd) && !fstat(x->memory_fd, &memory) &&
-	    memory.st_size == (off_t)x->memory_size)
+	    memory.st_size == (off_t)x->memory_size && take_sendable(x, handed))
 		err = map_memory(x);
 	if (!err)
-		err = xsk_rings_map(x->fd, false, &x->rings);
+		err = xsk_rings_map(x->fd, handed->sends, &x->rings);
 	if (err) {
 		unmap(x); /* the descriptors stay the caller's */
 		free(x);
@@ -214,7 +234,11 @@ int xsk_adopt(const struct xsk_handed *handed, struct xsk **out)
 void xsk_hand(struct xsk *x, struct xsk_handed *out)
 {
 	xsk_refill(x);
-	*out = (struct xsk_handed){.fd = x->fd, .memory_fd = x->memory_fd};
+	out->fd = x->fd;
+	out->memory_fd = x->memory_fd;
+	out->sends = x->rings.mapped[XSK_TX].at;
+	out->n_sendable = x->sendable.n;
+	memcpy(out->sendable, x->sendable.at, x->sendable.n * sizeof(*out->sendable));
 }
 
 void xsk_close(struct xsk *x)

@@ -49,10 +49,16 @@ int xsk_open(const struct xsk_params *params, struct xsk **out);
 void xsk_close(struct xsk *x);
 int xsk_fd(const struct xsk *x);
 
-/* --- handing an open socket to another process (not one that sends) --- */
+/* --- handing an open socket to another process --- */
+
+#define XSK_MAX_SENDABLE 1024
 
 struct xsk_handed {
 	int fd, memory_fd; /* the socket; the memory of its frames, a memfd */
+	bool sends;
+	/* Frames to send that are with neither the kernel nor the device: where they lie. */
+	uint32_t n_sendable;
+	uint64_t sendable[XSK_MAX_SENDABLE];
 };
 
 /* What the next process needs. The descriptors stay the socket's own. No thread may use the socket
