@@ -79,6 +79,7 @@ const struct confine_file confine_files[] = {
 	{"/etc/ssl", FILE_READ, CONFINE_DEVICE, "OpenSSL's configuration"},
 	{"/usr/lib/ssl", FILE_READ, CONFINE_DEVICE, "the same"},
 	{"/proc/self", FILE_READ, CONFINE_DEVICE, "libbpf: what a descriptor is"},
+	{"/", FILE_LIST, CONFINE_DEVICE, "libbpf: to adopt a map it opens this directory"},
 	{"/", FILE_READ, CONFINE_AGENT,
 	 "kubeconfig, tokens, certificates, names of hosts: they may be anywhere"},
 };
