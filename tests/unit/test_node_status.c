@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <time.h>
 
+#include "base/key_text.h"
 #include "check.h"
 #include "store/budget.h"
 #include "store/kubernetes/node_events.h"
@@ -247,6 +248,74 @@ static void what_does_not_stay_is_written_with_patience(void **state)
 			    key_of(a));
 }
 
+static const char *annotation(const struct api *a, const char *name)
+{
+	const char *text = json_string_value(json_object_get(a->annotations, name));
+
+	return text ? text : "";
+}
+
+/* Felix changes its annotation, and our watch reports it. */
+static void felix_writes(struct api *a, const char *key)
+{
+	json_t *node;
+
+	json_object_set_new(a->annotations, CLUSTER_KEY4, json_string(key));
+	node = node_object(a);
+	cluster_node(a->cluster, node, false);
+	json_decref(node);
+	node_status_check(a->status, "worker");
+	run_ms(a, 10);
+	node_status_flush(a->status, PATIENCE_MS);
+}
+
+/* The key of another WireGuard on this node. */
+static void anothers_key_is_not_ours_to_change(void **state)
+{
+	static const uint8_t none[32];
+	struct api *a = *state;
+	uint8_t key[32] = {1};
+	char text[KEY_TEXT];
+
+	key_format(key, text);
+	felix_writes(a, text);
+	node_status_key_owners(a->status, STORE_KEY_FOREIGN, STORE_KEY_OURS);
+	node_status_keys(a->status, key, none);
+	node_status_flush(a->status, PATIENCE_MS);
+	assert_string_equal(annotation(a, CLUSTER_OWN_KEY4), "");
+	felix_writes(a, "");
+	assert_string_equal(key_of(a), "");
+}
+
+/* The same, but we wait to take over its device. */
+static void an_inherited_key_is_put_back(void **state)
+{
+	static const uint8_t none[32];
+	struct api *a = *state;
+	uint8_t key[32] = {1};
+	char text[KEY_TEXT];
+
+	key_format(key, text);
+	felix_writes(a, text);
+	node_status_key_owners(a->status, STORE_KEY_INHERITED, STORE_KEY_OURS);
+	node_status_keys(a->status, key, none);
+	node_status_flush(a->status, PATIENCE_MS);
+	assert_string_equal(annotation(a, CLUSTER_OWN_KEY4), text);
+	assert_string_equal(annotation(a, CLUSTER_RELEASED4), "");
+	felix_writes(a, "");
+	assert_string_equal(key_of(a), text);
+	assert_string_equal(annotation(a, CLUSTER_RELEASED4), text);
+	/* Felix has a new key: it is Felix's. */
+	felix_writes(a, "a new key");
+	assert_string_equal(key_of(a), "a new key");
+	/* When we leave encryption, nothing of ours stays. */
+	node_status_key_owners(a->status, STORE_KEY_OURS, STORE_KEY_OURS);
+	node_status_keys(a->status, none, none);
+	node_status_flush(a->status, PATIENCE_MS);
+	assert_string_equal(key_of(a), "");
+	assert_string_equal(annotation(a, CLUSTER_RELEASED4), "");
+}
+
 static void token_bucket(void **state)
 {
 	struct budget b = {.most = 3};
@@ -281,6 +350,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(key_and_condition_are_one_write, start, stop),
 		cmocka_unit_test_setup_teardown(what_does_not_stay_is_written_with_patience, start,
 						stop),
+		cmocka_unit_test_setup_teardown(anothers_key_is_not_ours_to_change, start, stop),
+		cmocka_unit_test_setup_teardown(an_inherited_key_is_put_back, start, stop),
 		cmocka_unit_test(token_bucket),
 	};
 
