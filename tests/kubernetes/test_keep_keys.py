@@ -85,9 +85,10 @@ def test_other_keys_are_felixs_business(cluster):
     assert keys(c)[0] is None, "which Podveil does not use"
 
 
-def test_the_agent_itself_may_remove_it(cluster):
+def test_the_agent_takes_its_key_back(cluster):
+    """As an agent does when encryption is switched off."""
     c = cluster
     start(c, FIRST, FIRST)
     code, _ = c.as_agent(c.nodes[0], "PATCH", f"/api/v1/nodes/{c.nodes[0].name}/status",
-                         {"metadata": {"annotations": dict.fromkeys(names(""))}})
-    assert code == 200 and keys(c) == (None, None, None)
+                         {"metadata": {"annotations": dict(zip(names(""), (None, "off", None)))}})
+    assert code == 200 and keys(c) == (None, "off", None)

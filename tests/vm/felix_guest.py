@@ -184,9 +184,14 @@ def agents_come(c, left, right):
     keys = [c.annotation(n) for n in c.nodes]
     watched = Watched(c, left, right)
     for n in c.nodes:
+        c.enable(n, False)
         c.agent(n)
+        wait_for(lambda n=n: c.condition(n).get("reason") == "EncryptionOff", "it is off", 60)
+        check("an agent that is off does not want Felix's key", c.annotation(n, OWN) in ("", "off"), c.annotation(n, OWN))
+        c.enable(n, True)
         wait_for(lambda n=n: "patch daemonset" in problem(n), "it says who has the name", 60)
         wait_for(lambda n=n: c.condition(n).get("reason") == "NameTaken", "so does the condition", 60)
+        wait_for(lambda n=n: c.annotation(n, OWN) == c.annotation(n), "it says that it will go on with the key", 60)
     lost, readable = watched.stop("agents beside Felix")
     check("nothing of Felix's was touched", [n.run(STATE) for n in c.nodes] == before and
           [c.annotation(n) for n in c.nodes] == keys)

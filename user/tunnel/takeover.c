@@ -150,18 +150,20 @@ static int take(const struct felix *f, const char *key_name)
 {
 	int err = f->table ? drop_behind(f) : 0;
 
-	if (!err && f->table)
+	if (err)
+		return err;
+	/* From now on, the next agent knows the device by our key. We can work without the file. */
+	if (keys_restore(key_name, f->wireguard.private_key) < 0)
+		log_warn("the key that was taken over cannot be kept", "key=%s", key_name);
+	if (f->table)
 		err = rule_add(f->family, f->priority, f->table);
 	if (err)
 		return err;
-	/* We can work without the file, but the next agent would have to make a new key. */
-	if (keys_restore(key_name, f->wireguard.private_key) < 0)
-		log_warn("the key that was taken over cannot be kept", "key=%s", key_name);
-	/* With our mark, its packets pass our rule as they passed Felix's. */
-	err = wireguard_free_port(f->device.ifindex, RULE_MARK);
-	if (!err && f->table)
+	/* Felix's rule is found by the device's mark, so it goes before the mark changes. */
+	if (f->table)
 		rule_delete_foreign(f->family, f->wireguard.fwmark, f->priority, f->table);
-	return err;
+	/* With our mark, the device's packets pass our rule as they passed Felix's. */
+	return wireguard_free_port(f->device.ifindex, RULE_MARK);
 }
 
 int takeover_begin(int family, const char *name, const char *key_name, uint8_t private_key[32])

@@ -8,7 +8,7 @@
  *
  *   1. make our device beside it, under the name takeover_spare_name()
  *   2. takeover_begin(): behind each route through Felix's device, add one that drops, so that
- *      nothing leaves in plain; add our rule and remove Felix's; take the key; let Felix's device
+ *      nothing leaves in plain; take the key; add our rule and remove Felix's; let Felix's device
  *      use another UDP port
  *   3. configure our device: port, key, peers, routes
  *   4. takeover_end(): remove Felix's device. Then ours gets its name.
