@@ -28,7 +28,6 @@ libraries() {
 	libelf-dev: of libbpf
 	zlib1g-dev: of libbpf
 	libsodium-dev: X25519, handshake AEAD, random numbers
-	libb2-dev: BLAKE2s
 	libssl-dev: bulk AEAD
 	libmnl-dev: netlink
 	liburcu-dev: RCU
@@ -36,6 +35,7 @@ libraries() {
 	libjansson-dev: JSON
 	libcurl4-openssl-dev: Kubernetes and etcd
 	libyaml-dev: kubeconfig files
+	libseccomp-dev: the filter of system calls
 	LIST
 }
 

@@ -232,7 +232,7 @@ static void key_and_condition_are_one_write(void **state)
 }
 
 /* An annotation that is removed on its way to the server is not written again without a pause. */
-static void what_does_not_stay_is_written_with_patience(void **state)
+static void short_lived_changes_are_written_late(void **state)
 {
 	static const uint8_t key[32] = {1}, none[32];
 	struct api *a = *state;
@@ -270,7 +270,7 @@ static void felix_writes(struct api *a, const char *key)
 }
 
 /* The key of another WireGuard on this node. */
-static void anothers_key_is_not_ours_to_change(void **state)
+static void a_foreign_key_is_not_changed(void **state)
 {
 	static const uint8_t none[32];
 	struct api *a = *state;
@@ -288,7 +288,7 @@ static void anothers_key_is_not_ours_to_change(void **state)
 }
 
 /* The same, but we wait to take over its device. */
-static void an_inherited_key_is_put_back(void **state)
+static void an_inherited_key_is_restored(void **state)
 {
 	static const uint8_t none[32];
 	struct api *a = *state;
@@ -348,10 +348,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(same_text_is_one_event, start, stop),
 		cmocka_unit_test_setup_teardown(writes_are_bounded, start, stop),
 		cmocka_unit_test_setup_teardown(key_and_condition_are_one_write, start, stop),
-		cmocka_unit_test_setup_teardown(what_does_not_stay_is_written_with_patience, start,
-						stop),
-		cmocka_unit_test_setup_teardown(anothers_key_is_not_ours_to_change, start, stop),
-		cmocka_unit_test_setup_teardown(an_inherited_key_is_put_back, start, stop),
+		cmocka_unit_test_setup_teardown(short_lived_changes_are_written_late, start, stop),
+		cmocka_unit_test_setup_teardown(a_foreign_key_is_not_changed, start, stop),
+		cmocka_unit_test_setup_teardown(an_inherited_key_is_restored, start, stop),
 		cmocka_unit_test(token_bucket),
 	};
 

@@ -137,7 +137,7 @@ static void answer_set(struct client *c, const char *text, size_t len)
 	} else {
 		err = device_configure(c->socket->device, &config);
 		if (err)
-			log_warn("wg request could not be carried out", "device=%s errno=%d",
+			log_warn("wg request failed", "device=%s errno=%d",
 				 device_name(c->socket->device), -err);
 		device_config_fini(&config);
 	}

@@ -91,7 +91,7 @@ static enum takeover judge(struct felix *f, const uint8_t ours[32], const uint8_
 	    !memcmp(felix, f->wireguard.public_key, 32)) {
 		snprintf(
 			why, room,
-			"%s is the WireGuard device of somebody who uses it (Felix): it is taken over when Felix lets go: " FELIX_PATCH,
+			"%s is a WireGuard device that Felix uses: Podveil takes it over when Felix stops using it: " FELIX_PATCH,
 			name);
 		return TAKEOVER_REFUSED;
 	}
@@ -99,7 +99,7 @@ static enum takeover judge(struct felix *f, const uint8_t ours[32], const uint8_
 		return TAKEOVER_LEFT;
 	snprintf(
 		why, room,
-		"%s is a WireGuard device that somebody made by hand: another wireguardInterfaceName, or: ip link delete %s",
+		"%s is a WireGuard device that was created by hand: set another wireguardInterfaceName, or run ip link delete %s",
 		name, name);
 	return TAKEOVER_REFUSED;
 }
@@ -116,7 +116,7 @@ enum takeover takeover_judge(int family, const char *name, const uint8_t ours[32
 	if (strcmp(f.device.kind, "wireguard")) {
 		snprintf(
 			why, room,
-			"%s is a device of kind %s that somebody else made: another wireguardInterfaceName, or: ip link delete %s",
+			"%s is a device of kind %s that another program created: set another wireguardInterfaceName, or run ip link delete %s",
 			name, *f.device.kind ? f.device.kind : "physical", name);
 		return TAKEOVER_REFUSED;
 	}
@@ -154,7 +154,7 @@ static int take(const struct felix *f, const char *key_name)
 		return err;
 	/* From now on, the next agent knows the device by our key. We can work without the file. */
 	if (keys_restore(key_name, f->wireguard.private_key) < 0)
-		log_warn("the key that was taken over cannot be kept", "key=%s", key_name);
+		log_warn("the key that was taken over cannot be saved", "key=%s", key_name);
 	if (f->table)
 		err = rule_add(f->family, f->priority, f->table);
 	if (err)

@@ -125,11 +125,11 @@ static void note_deletion(struct tunnel *t)
 
 	memmove(t->deleted + 1, t->deleted, sizeof(t->deleted) - sizeof(*t->deleted));
 	t->deleted[0] = time(NULL);
-	log_warn("the tunnel device was deleted: it is made again", "interface=%s",
+	log_warn("the tunnel device was deleted: it is created again", "interface=%s",
 		 name_of(t, &t->settings));
 	if (!before && is_deleted_often(t))
 		log_error(
-			"somebody deletes the tunnel device again and again, and packets are lost each time",
+			"another program deletes the tunnel device again and again: packets are lost each time",
 			"interface=%s who=\"Felix (calico-node) deletes a device of its own wireguardInterfaceName\" needs=\"another wireguardInterfaceName, or deploy/kubernetes/calico/calico-node.patch.yaml\"",
 			name_of(t, &t->settings));
 }
@@ -150,7 +150,7 @@ static void on_renamed(struct device *d, void *context)
 
 	(void)d;
 	if (t->socket && wg_socket_rename(t->socket))
-		log_warn("wg socket did not follow the device's name", "interface=%s",
+		log_warn("the wg socket could not be renamed with the device", "interface=%s",
 			 device_name(t->device));
 	t->params.changed(t, t->params.context);
 }
@@ -163,7 +163,7 @@ static bool rename_pair(int family, const char *name)
 	if (pair_find(family, &tunnel, &inner) || !tunnel.ifindex)
 		return false;
 	if (strcmp(tunnel.name, name) && !link_rename(tunnel.ifindex, name))
-		log_info("the tunnel device of a process that ended is renamed", "from=%s to=%s",
+		log_info("renamed the tunnel device of a process that ended", "from=%s to=%s",
 			 tunnel.name, name);
 	return true;
 }
@@ -291,9 +291,10 @@ static int repair_key(struct tunnel *t)
 	const int err = done < 0 ? done : 0;
 
 	if (err && err != t->key_error)
-		log_error("private key cannot be kept: the next agent would make another",
-			  "file=/run/podveil/%s.key errno=%d error=\"%s\"",
-			  key_name(t->params.family), -err, strerror(-err));
+		log_error(
+			"the private key cannot be saved: the next agent would create another one",
+			"file=/run/podveil/%s.key errno=%d error=\"%s\"",
+			key_name(t->params.family), -err, strerror(-err));
 	t->key_error = err;
 	return err ? 0 : done;
 }
@@ -308,7 +309,7 @@ static int claim_name(struct tunnel *t, const uint8_t *felix)
 
 	memcpy(t->problem, why, sizeof(why));
 	if (result == TAKEOVER_REFUSED && news)
-		log_error("the tunnel device cannot be made", "problem=\"%s\"", why);
+		log_error("the tunnel device cannot be created", "problem=\"%s\"", why);
 	t->beside = result == TAKEOVER_LEFT;
 	return result == TAKEOVER_REFUSED ? -EEXIST : 0;
 }
@@ -381,7 +382,7 @@ int tunnel_enable(struct tunnel *t, const struct settings *s, uint32_t mtu, int 
 	t->mtu = mtu;
 	/* The pair of an earlier agent may have too few queues. */
 	if (workers_changed && device_set_workers(t->device, s->workers)) {
-		log_info("the tunnel device is made again", "interface=%s workers=%u",
+		log_info("the tunnel device is created again", "interface=%s workers=%u",
 			 device_name(t->device), s->workers);
 		stop_device(t, true);
 	}
@@ -434,7 +435,7 @@ static void end_linger(struct tunnel *t)
 	stop_device(t, true);
 	steering_forget(t->steering);
 	t->state = TUNNEL_OFF;
-	log_info("tunnel device removed", "interface=%s", name_of(t, &t->settings));
+	log_info("removed the tunnel device", "interface=%s", name_of(t, &t->settings));
 	t->params.changed(t, t->params.context);
 }
 
@@ -540,7 +541,7 @@ const char *tunnel_problem(struct tunnel *t, const char **reason)
 	*reason = "DeviceDeleted";
 	snprintf(
 		t->deleter, sizeof(t->deleter),
-		"somebody (Felix?) deletes %s again and again: set another wireguardInterfaceName; packets are lost each time",
+		"another program (Felix?) deletes %s again and again, and packets are lost each time: set another wireguardInterfaceName",
 		name_of(t, &t->settings));
 	return t->deleter;
 }
