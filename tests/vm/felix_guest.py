@@ -170,7 +170,8 @@ def problem(node):
 def felix_encrypts(c):
     """Felix alone encrypts, and doctor reports that its WireGuard is on."""
     c.felix({"wireguardEnabled": True})
-    felixes = {n.name: Felix(c, n) for n in c.nodes}
+    # A Felix whose setting changes ends, to be started again. Here only agents are to see what is set for one node.
+    felixes = {n.name: Felix(c, n, FELIX_WIREGUARDENABLED="true") for n in c.nodes}
     wait_for(lambda: all(routes_through(n, c.nodes[1 - n.index]) for n in c.nodes), "Felix's WireGuard is up", 60)
     seen = c.doctor(c.nodes[0])
     check("doctor: on", seen["verdict"] == "note" and "its WireGuard is on (wireguard.cali)" in seen["found"]
@@ -178,7 +179,7 @@ def felix_encrypts(c):
     return felixes
 
 
-def agents_come(c, left, right):
+def agents_come(c, felixes, left, right):
     """Step 1: agents start. They change nothing of Felix's, and say so."""
     before = [n.run(STATE) for n in c.nodes]
     keys = [c.annotation(n) for n in c.nodes]
@@ -193,6 +194,7 @@ def agents_come(c, left, right):
         wait_for(lambda n=n: c.condition(n).get("reason") == "NameTaken", "the condition says so, too", 60)
         wait_for(lambda n=n: c.annotation(n, OWN) == c.annotation(n), "it says that it will go on with the key", 60)
     lost, readable = watched.stop("agents beside Felix")
+    check("each Felix still runs", all(f.process.poll() is None for f in felixes.values()))
     check("nothing of Felix's was touched", [n.run(STATE) for n in c.nodes] == before and
           [c.annotation(n) for n in c.nodes] == keys)
     check("1: none lost, none readable", not lost and not readable, readable[:5])
@@ -232,7 +234,7 @@ def after_felix(c):
     nodes = c.nodes
     left, right = c.pod(nodes[0], "left"), c.pod(nodes[1], "right")
     felixes = felix_encrypts(c)
-    agents_come(c, left, right)
+    agents_come(c, felixes, left, right)
     felix_lets_go(c, felixes, nodes[0], left, right)
     podveil_leaves_and_returns(c, nodes[0], left, right)
     felix_lets_go(c, felixes, nodes[1], left, right)
