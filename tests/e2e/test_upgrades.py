@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from lab import PODVEIL, Capture, Device, implementation, wait_for
+from lab import PODVEIL, Capture, Device, Lab, implementation, wait_for
 from traffic import Requests, counters, ping
 
 NEXT = os.path.join(os.path.dirname(PODVEIL), "next/podveil")
@@ -21,9 +21,9 @@ TEST = "PODVEIL_TEST_HANDOVER"  # user/handover/channel.h
 class Upgrades:
     """Two nodes with a device each, and requests between their pods. The left device is taken over again and again."""
 
-    def __init__(self, lab):
+    def __init__(self, lab, arguments=()):
         self.lab, self.node, self.count = lab, lab.a, 0
-        self.device = Device(lab.a, implementation("podveil"))
+        self.device = Device(lab.a, implementation("podveil"), arguments=arguments)
         self.right = Device(lab.b, implementation("podveil"))
         lab.connect(self.device, self.right)
         # Each message shall be a packet of its own in the capture.
@@ -122,6 +122,28 @@ def test_twenty_upgrades_and_rollbacks_lose_nothing(upgrades):
     upgrades.node.run("ip link del wg0")
     wait_for(lambda: not upgrades.processes(), "the process ends with its device")
     assert upgrades.node.run("ls /run/podveil /run/wireguard /sys/fs/bpf/podveil 2>/dev/null | grep -v : || true").split() == []
+
+
+def test_queues_of_the_uplink_go_along():
+    with Lab(switch=True) as lab:
+        upgrades = Upgrades(lab, ["--wire", "xdp"])
+        wait_for(lambda: counters(lab.a)["wire_frames_received"], "messages use AF_XDP")
+        capture, requests = Capture(lab.switch, "port-a"), upgrades.requests()
+        before = programs(lab.a)
+        for _ in range(5):
+            said = upgrades.upgrade()
+            assert "messages use AF_XDP on the uplink" in said, said
+        none_is_lost(requests)
+        # The same program and link: nothing was attached anew.
+        assert programs(lab.a) == before
+        assert nonces(capture) > 100
+        frames = counters(lab.a)["wire_frames_sent"]
+        assert ping(lab.pod_a, "10.0.2.2") == 3
+        wait_for(lambda: ping(lab.pod_a, "10.0.2.2") and counters(lab.a)["wire_frames_sent"] > frames, "frames are sent")
+
+
+def programs(node):
+    return node.run("ip -j -d link show eth0 | grep -o '\"prog\":{[^}]*}'")
 
 
 # Steps of user/device/successor.c before RUNS; the old process goes on.
