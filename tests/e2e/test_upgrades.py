@@ -11,6 +11,8 @@ import time
 import pytest
 
 from lab import PODVEIL, Capture, Device, Lab, implementation, wait_for
+from test_restarts import NOT_OURS, replace_settings
+from test_restarts import programs as programs_at
 from traffic import Requests, counters, ping
 
 NEXT = os.path.join(os.path.dirname(PODVEIL), "next/podveil")
@@ -100,7 +102,7 @@ def nonces(capture):
 
 @pytest.fixture
 def upgrades(lab):
-    return Upgrades(lab)
+    return Upgrades(lab, ["--workers", "2"])
 
 
 def test_twenty_upgrades_and_rollbacks_lose_nothing(upgrades):
@@ -165,6 +167,26 @@ def test_the_new_process_fails_at_any_step(upgrades, how):
     upgrades.upgrade()
     assert ping(upgrades.lab.pod_a, "10.0.2.2") == 3
     assert nonces(capture) > (100 if requests else 0)
+
+
+def test_programs_that_cannot_be_adopted_are_replaced(upgrades):
+    """As those of another build: the new process has maps of its own, with the same peers and sockets."""
+    requests, before = upgrades.requests(), upgrades.sessions()
+    was = tunnel_programs(upgrades.node)
+    replace_settings(upgrades.node, "wg0")
+    said = upgrades.upgrade()
+    assert NOT_OURS in said, said
+    wait_for(lambda: not set(tunnel_programs(upgrades.node)) & set(was), "its own programs are pinned")
+    upgrades.upgrade()
+    none_is_lost(requests)
+    assert upgrades.sessions() == before
+    # The counters went on, and the pins are those of the programs in use.
+    assert counters(upgrades.node)["egress_packets"] > 100
+    assert str(tunnel_programs(upgrades.node)[1]) in upgrades.node.run("ip -d link show wg0.xsk")
+
+
+def tunnel_programs(node):
+    return programs_at(node, "wg0/classify", "wg0/steer")
 
 
 # Steps of user/device/predecessor.c from RECORD on; the new process takes over from a dead one.
