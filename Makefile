@@ -79,6 +79,7 @@ help:
 	@echo "make deps               install what building and testing needs, from Debian's packages first"
 	@echo "make deps-kubernetes    Kubernetes' own programs, for tests and lab, into build/kubernetes"
 	@echo "make deps-felix         Calico's Felix, for the test that runs beside it, into build/peers"
+	@echo "make peers              more WireGuards for the benchmark to compare with, into build/peers"
 	@echo "make bench-results      write the tables of the last bench into README.md and docs/"
 	@echo "make docs               write what is generated in the pages: settings, metrics, tables of benchmarks"
 	@echo "make install            podveil, manual page, completions, systemd unit; DESTDIR= PREFIX=$(PREFIX)"
@@ -113,6 +114,10 @@ $(DEPS_KUBERNETES): scripts/deps-kubernetes.sh tests/kubernetes/go.mod tests/kub
 # Calico's Felix, for tests/vm/test_felix.py, which is skipped without it: seven minutes on two cores, once.
 deps-felix:
 	sh scripts/deps-felix.sh
+
+# Contenders that only the benchmark knows: five minutes on two cores, once.
+peers:
+	sh scripts/deps-peers.sh
 
 DEPS_ARM64 := build/.deps-arm64
 
