@@ -98,6 +98,9 @@ void schedule_pass(struct schedule *s)
 {
 	const unsigned int pause = pass_pause(s);
 
+	/* libevent counts from its own time, which may be from before the pass. */
+	if (pause)
+		event_base_update_cache_time(s->params.base);
 	if (!s->stopped)
 		soon(s->on_change, pause < MOST_PASS_PAUSE_MS ? pause : MOST_PASS_PAUSE_MS);
 }
