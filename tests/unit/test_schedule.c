@@ -87,13 +87,14 @@ static void run(struct world *w)
 
 static void slow_passes_get_a_fifth_of_the_time(void **state)
 {
-	struct world w = {.cost = 20 * NSEC_PER_MSEC};
+	struct world w = {.cost = 50 * NSEC_PER_MSEC};
 
 	(void)state;
 	run(&w);
-	/* The first pass is not enough: it may have been slow because it made the devices. */
+	/* The first pass is not enough: it may have been slow because it made the devices. Timers
+	 * may be some ms early, because libevent reads a coarse clock. */
 	for (int i = 2; i < PASSES; i++)
-		assert_true(w.begin[i] - w.end[i - 1] >= 4 * w.cost - 2 * NSEC_PER_MSEC);
+		assert_true(w.begin[i] - w.end[i - 1] >= 3 * w.cost);
 }
 
 int main(void)
