@@ -89,7 +89,7 @@ def answers(c, n=10):
         lines = c.kubectl("logs", "frontend-client", "--tail=30").split()
         return int([line for line in lines if line.isdigit()][-1])
     first = count()
-    wait_for(lambda: count() >= first + n, "the frontend is answered", 20)
+    wait_for(lambda: count() >= first + n, "the frontend gets an answer", 20)
 
 
 def fetch(host, url):
@@ -145,7 +145,7 @@ def test_the_exercise(plain):
             node.run("wg show wireguard.cali public-key").strip()
 
     c.kubectl("patch", "felixconfiguration", "default", "--type=merge", "-p", '{"spec":{"wireguardEnabled":false}}')
-    wait_for(lambda: off(c), "the rule goes", 20)
+    wait_for(lambda: off(c), "the rule is removed", 20)
     eavesdropper = Eavesdropper(c)
     answers(c)
     _, readable, ports = eavesdropper.stop()
@@ -165,7 +165,7 @@ def test_switched_under_load(plain):
         _, readable, ports = eavesdropper.stop()
         assert not readable and ports == {51820}
         c.configure(wireguardEnabled=False)
-        wait_for(lambda: off(c), "the rule goes", 20)
+        wait_for(lambda: off(c), "the rule is removed", 20)
         steady.more()
     result = steady.stop()
     assert result["failed"] == 0, result
@@ -173,7 +173,7 @@ def test_switched_under_load(plain):
 
 @pytest.mark.parametrize("how", ["node to pod", "node to pod, IPv6", "pod to pod, IPv6", "pod to Service",
                                  "pod to Service, IPv6", "node to Service", "NodePort", "NodePort to its own node"])
-def test_every_way_is_encrypted(encrypted, how):
+def test_every_path_is_encrypted(encrypted, how):
     c = encrypted
     worker, control = c.client.node, c.nodes[0]
     service, service6 = c.plane.get("/api/v1/namespaces/default/services/backend-api")["spec"]["clusterIPs"]
@@ -251,7 +251,7 @@ def test_agent_is_killed(encrypted):
     steady.more(200)
     pid = node.run("pgrep -x podveil").strip()
     node.run(["kill", "-9", pid])
-    wait_for(lambda: node.run("pgrep -x podveil", check=False).stdout.strip() not in ("", pid), "it is back", 30)
+    wait_for(lambda: node.run("pgrep -x podveil", check=False).stdout.strip() not in ("", pid), "it is there again", 30)
     wait_for(c.encrypted, "all nodes encrypt", 30)
     steady.more(200)
     result = steady.stop()
@@ -306,7 +306,7 @@ def test_api_server_is_away(encrypted):
         # The kubelet decides how soon it starts a container again; this test only asks that no packet is readable.
         pid = node.run("pgrep -x podveil").strip()
         node.run(["kill", "-9", pid])
-        wait_for(lambda: node.run("pgrep -x podveil", check=False).stdout.strip() not in ("", pid), "it is back", 30)
+        wait_for(lambda: node.run("pgrep -x podveil", check=False).stdout.strip() not in ("", pid), "it is there again", 30)
         wait_for(lambda: c.encrypted([c.client.node, node]), "both workers encrypt", 30)
         steady = workload.Steady(c.client, c.server.address)
         steady.more(500)
@@ -315,7 +315,7 @@ def test_api_server_is_away(encrypted):
     finally:
         c.plane.apiserver.start()
     c.configure(wireguardEnabled=False, wireguardEnabledV6=False)
-    wait_for(lambda: off(c), "the agents hear of it", 30)
+    wait_for(lambda: off(c), "the agents know of it", 30)
     result = steady.stop()
     assert result["failed"] == 0, result
 
@@ -373,7 +373,7 @@ def test_plain_and_strict(cluster):
         answers(c)
         c.kubectl("patch", "podveilconfiguration", "default", "--type=merge", "-p",
                   '{"spec":{"wireguardEnabled":false}}')
-        wait_for(lambda: off(c), "the rule goes", 20)
+        wait_for(lambda: off(c), "the rule is removed", 20)
         c.undeploy("plain")
 
         c.deploy("strict")
@@ -459,6 +459,58 @@ def test_what_the_pages_show(block, plain):
         show(block, command, lambda text: plain.nodes[0].run(text, check=False, env=environment))
 
 
+def calico_node():
+    """A DaemonSet that looks like Calico's to kubectl."""
+    labels = {"k8s-app": "calico-node"}
+    return {"apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": {"name": "calico-node", "namespace": "kube-system"},
+            "spec": {"selector": {"matchLabels": labels}, "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 1}},
+                     "template": {"metadata": {"labels": labels}, "spec": {
+                         "hostNetwork": True, "tolerations": [{"operator": "Exists"}], "terminationGracePeriodSeconds": 1,
+                         "containers": [{"name": "calico-node", "image": container.PAUSE, "imagePullPolicy": "Never"}]}}}}
+
+
+def deployment():
+    labels = {"app": "drained"}
+    return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "drained"},
+            "spec": {"replicas": 3, "selector": {"matchLabels": labels}, "template": {"metadata": {"labels": labels}, "spec": {
+                "terminationGracePeriodSeconds": 1,
+                "containers": [{"name": "c", "image": container.PAUSE, "imagePullPolicy": "Never"}]}}}}
+
+
+@pytest.mark.parametrize("block", doc_commands.blocks("kubernetes with calico-node"), ids=doc_commands.name)
+def test_nodes_change_over_from_felix_as_the_pages_say(block, plain):
+    """The commands change one node after the other. What becomes of the traffic is in tests/vm/test_felix.py: these nodes have no
+    Felix."""
+    c = plain
+
+    def pods(namespace, label):
+        return json.loads(c.kubectl("-n", namespace, "get", "pods", "-l", label, "-o", "json"))["items"]
+
+    def ready(namespace, label, n):
+        found = pods(namespace, label)
+        return len(found) == n and all(any(s["type"] == "Ready" and s["status"] == "True" for s in p["status"].get("conditions", []))
+                                       for p in found)
+    c.kubectl("delete", "pod", "frontend-client", "backend-api")  # nobody would make them again
+    try:
+        c.configure(wireguardEnabled=True)
+        c.plane.apply(calico_node(), deployment())
+        wait_for(lambda: ready("kube-system", "k8s-app=calico-node", 3) and ready("default", "app=drained", 3), "all run", 60)
+        before = {p["metadata"]["uid"] for p in pods("default", "app=drained")}
+        done = c.nodes[0].run(["bash", "-ec", f"cd {ROOT}\n{block.text}"], check=False, timeout=300,
+                              env={"KUBECONFIG": c.kubeconfig, "PATH": BIN + ":" + os.environ["PATH"]})
+        assert done.returncode == 0, done.stdout + done.stderr
+        wait_for(lambda: ready("kube-system", "k8s-app=calico-node", 3) and ready("default", "app=drained", 3), "all run again", 60)
+        assert all({"name": "FELIX_WIREGUARDENABLED", "value": "false"} in p["spec"]["containers"][0]["env"]
+                   for p in pods("kube-system", "k8s-app=calico-node")), "each node has the patch"
+        assert not before & {p["metadata"]["uid"] for p in pods("default", "app=drained")}, "each node was drained"
+        assert not any(n["spec"].get("unschedulable") for n in json.loads(c.kubectl("get", "nodes", "-o", "json"))["items"])
+    finally:
+        c.kubectl("delete", "--ignore-not-found", "mutatingadmissionpolicy,mutatingadmissionpolicybinding", "podveil-keep-keys")
+        c.kubectl("-n", "kube-system", "delete", "--ignore-not-found", "daemonset", "calico-node")
+        c.kubectl("delete", "--ignore-not-found", "deployment", "drained")
+        c.run_workload()
+
+
 @pytest.mark.parametrize("block", [b for b in doc_commands.blocks("kubernetes") if on_the_lab(b)], ids=doc_commands.name)
 def test_the_lab_as_the_pages_show_it(block, tmp_path):
     """The lab's commands print what the pages show, and nothing of the lab is left afterwards."""
@@ -479,7 +531,7 @@ def test_the_lab_as_the_pages_show_it(block, tmp_path):
 
 
 @pytest.mark.parametrize("end", ["kill -9", "kill -9 of the janitor, too"])
-def test_nothing_stays(tmp_path, end):
+def test_nothing_is_left(tmp_path, end):
     environment = {**os.environ, "PODVEIL_LAB_STATE": str(tmp_path / "lab.json")}
 
     def lab(*arguments):
@@ -497,7 +549,7 @@ def test_nothing_stays(tmp_path, end):
         if end == "kill -9":
             os.kill(s["holder"]["pid"], signal.SIGKILL)
             for p in s["janitors"]:
-                wait_for(lambda p=p: not os.path.exists(f"/proc/{p['pid']}"), "the janitor is done", 60)
+                wait_for(lambda p=p: not os.path.exists(f"/proc/{p['pid']}"), "the janitor has finished", 60)
         else:
             for p in [*s["janitors"], s["holder"]]:
                 os.kill(p["pid"], signal.SIGKILL)

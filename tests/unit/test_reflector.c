@@ -163,7 +163,7 @@ static void expect(struct world *w, const char *line)
 	for (int i = 0; i < 1000 && !strstr(w->text, whole); i++)
 		run(w, 10);
 	if (!strstr(w->text, whole))
-		fail_msg("\"%s\" was not told, but:\n%s", line, w->text);
+		fail_msg("\"%s\" was not reported, but:\n%s", line, w->text);
 }
 
 static void expect_watches(struct world *w, unsigned int n)
@@ -336,7 +336,8 @@ static void an_object_that_is_too_large(void **state)
 	w->large = true;
 	begin(w);
 	expect(w, "listed 7 but one");
-	expect(w, "part: an object of more than 2 MiB is passed over: what it said before stands");
+	expect(w,
+	       "part: an object of more than 2 MiB is ignored: its last known content stays in force");
 	expect_watches(w, 1);
 	/* Too large an object on a watch: the client lists at once to learn of it. */
 	w->large = false;

@@ -81,7 +81,7 @@ bool device_is_served(const char *name);
  * restored, or -errno. */
 int device_repair(struct device *d);
 
-/* Sets how messages get to the wire: through UDP sockets; also through AF_XDP on the device
+/* Sets how messages are sent to the network: through UDP sockets; also through AF_XDP on the device
  * `uplink` (0: as before); or through AF_XDP only if the driver has zero-copy. The handshake thread
  * does it soon after; device_report() shows the result and the reason. No packet is lost. */
 void device_set_wire(struct device *d, enum wire_mode wire, int uplink);
@@ -135,7 +135,7 @@ struct device_config {
  * done. */
 int device_configure(struct device *d, const struct device_config *config);
 void device_config_fini(struct device_config *config); /* frees the arrays, wipes the keys */
-/* How often it was configured. With this the agent notices that somebody else configured it. */
+/* How often it was configured. With this the agent notices that another program configured it. */
 uint64_t device_version(struct device *d);
 
 /* --- looking at it --- */

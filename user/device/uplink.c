@@ -73,15 +73,14 @@ static void set_reason(struct uplink *u, const char *format, ...)
 		return;
 	snprintf(u->reason, sizeof(u->reason), "%s", reason);
 	if (u->open)
-		log_info("messages go through AF_XDP on the uplink",
+		log_info("messages use AF_XDP on the uplink",
 			 "device=%s uplink=%s queues=%d mode=%s", u->device->name, u->link.name,
 			 u->queues, u->zero_copy ? "zero-copy" : "copy");
 	else if (u->device->wire == WIRE_XDP && u->device->up)
-		log_error("messages go through sockets, not through AF_XDP",
-			  "device=%s problem=\"%s\"", u->device->name, reason);
+		log_error("messages use sockets, not AF_XDP", "device=%s problem=\"%s\"",
+			  u->device->name, reason);
 	else
-		log_debug("messages go through sockets", "device=%s why=\"%s\"", u->device->name,
-			  reason);
+		log_debug("messages use sockets", "device=%s why=\"%s\"", u->device->name, reason);
 }
 
 /* --- paths --- */
@@ -330,11 +329,11 @@ static bool is_usable(struct uplink *u)
 	uint32_t id;
 
 	if (!ifindex && !u->device->params.uplink) {
-		set_reason(u, "no peer is known whose device it could be");
+		set_reason(u, "no peer is known yet that shows which device is the uplink");
 		return false;
 	}
 	if (!ifindex || link_get_index(ifindex, &u->link)) {
-		set_reason(u, "the uplink is not there");
+		set_reason(u, "the uplink does not exist");
 		return false;
 	}
 	if (!u->link.up) {
@@ -342,7 +341,7 @@ static bool is_usable(struct uplink *u)
 		return false;
 	}
 	if (!u->link.ethernet) {
-		set_reason(u, "%s is no Ethernet device", u->link.name);
+		set_reason(u, "%s is not an Ethernet device", u->link.name);
 		return false;
 	}
 	if (u->link.mtu + ETHERNET > XSK_FRAME_SIZE) {
@@ -352,10 +351,19 @@ static bool is_usable(struct uplink *u)
 	}
 	id = programs_xdp_attached(u->link.ifindex, name);
 	if (id) {
-		set_reason(u, "%s has an XDP program already: %s, id %u", u->link.name, name, id);
+		set_reason(u, "%s has an XDP program already: %s%sid %u", u->link.name, name,
+			   *name ? ", " : "", id);
 		return false;
 	}
 	return true;
+}
+
+static void set_open_reason(struct uplink *u)
+{
+	set_reason(u, "%s, %s", u->link.name,
+		   u->zero_copy ? "zero-copy"
+		   : u->generic ? "the kernel copies, generic XDP"
+				: "the kernel copies");
 }
 
 static void try_open(struct uplink *u)
@@ -379,7 +387,7 @@ static void try_open(struct uplink *u)
 		err = open_queues(u, false);
 	if (err == -EBUSY) {
 		u->busy = true;
-		set_reason(u, "another AF_XDP socket has the queues of %s", u->link.name);
+		set_reason(u, "another AF_XDP socket uses the queues of %s", u->link.name);
 		return;
 	}
 	if (err) {
@@ -394,10 +402,7 @@ static void try_open(struct uplink *u)
 		set_reason(u, "XDP cannot be attached to %s: %s", u->link.name, strerror(-err));
 		return;
 	}
-	set_reason(u, "%s, %s", u->link.name,
-		   u->zero_copy ? "zero-copy"
-		   : u->generic ? "the kernel copies, generic XDP"
-				: "the kernel copies");
+	set_open_reason(u);
 }
 
 /* --- following changes --- */
@@ -440,7 +445,8 @@ void uplink_update(struct uplink *u)
 		u->permanent = false;
 		evtimer_del(u->on_retry);
 		u->soon = 0;
-		set_reason(u, d->wire == WIRE_SOCKET ? "socket is wanted" : "the device is down");
+		set_reason(u,
+			   d->wire == WIRE_SOCKET ? "socket is configured" : "the device is down");
 		return;
 	}
 	if (u->open) {
@@ -585,6 +591,47 @@ void uplink_free(struct uplink *u)
 		close(u->path_missing_fd);
 	free(u->addresses);
 	free(u);
+}
+
+void uplink_hand(const struct uplink *u, struct uplink_handed *out)
+{
+	*out = (struct uplink_handed){
+		.open = u->open,
+		.ifindex = (uint32_t)u->link.ifindex,
+		.zero_copy = u->zero_copy,
+		.generic = u->generic,
+		.divert_link = u->divert_link,
+	};
+}
+
+int uplink_adopt(struct uplink *u, const struct uplink_handed *handed,
+		 const struct wire_xdp_handed *queues, unsigned int n)
+{
+	const struct datapath_uplink du = {
+		.ifindex = (int)handed->ifindex,
+		.path_missing_fd = u->path_missing_fd,
+	};
+	const struct device *d = u->device;
+	int err = link_get_index(du.ifindex, &u->link);
+
+	for (unsigned int i = 0; i < n && !err; i++)
+		err = datapath_adopt_queue(d->datapath, i, &du, &queues[i]);
+	if (err)
+		return err;
+	u->open = true;
+	u->queues = (int)n;
+	u->zero_copy = handed->zero_copy;
+	u->generic = handed->generic;
+	u->divert_link = handed->divert_link;
+	u->port = d->listen_port;
+	u->tried_wire = d->wire;
+	u->tried_ifindex = d->wire_ifindex;
+	/* If the program in use is not ours, it reads maps of another build: then the first update opens the
+	 * queues anew. */
+	u->workers = programs_adopted(d->programs) ? d->workers : 0;
+	local_address_each(take_address, u);
+	set_open_reason(u);
+	return 0;
 }
 
 void uplink_view(const struct uplink *u, struct device_view *v)

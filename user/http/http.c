@@ -21,6 +21,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "http/address.h"
 #include "http/clients.h"
 #include "http/snapshots.h"
 
@@ -37,8 +38,6 @@
  * One text is always allowed: the metrics of 5,000 peers are 6 MiB. */
 #define MAX_UNSENT (32u << 20)
 #define SMALL	   (64u << 10)
-
-#define FULL ",full"
 
 /* The page loads nothing from other hosts, and cannot be framed. */
 #define POLICY                                                                                     \
@@ -183,7 +182,7 @@ static void answer_health(struct http *h, struct evhttp_request *request)
 		send_line(h, request, HTTP_OK, "ok\n");
 		return;
 	}
-	snprintf(line, sizeof(line), "the control thread has hung for %llu s\n",
+	snprintf(line, sizeof(line), "the control thread has not run for %llu s\n",
 		 (unsigned long long)(silence / 1000));
 	send_line(h, request, HTTP_SERVUNAVAIL, line);
 }
@@ -210,7 +209,7 @@ static void enqueue(struct http *h, struct evhttp_request *request, size_t i)
 {
 	if (h->n_waiting == CLIENTS_MAX)
 		send_line(h, next_waiting(h, h->params.n), HTTP_SERVUNAVAIL,
-			  "too many ask at once\n");
+			  "too many requests at the same time\n");
 	h->waiting[h->n_waiting++] = (struct waiting){request, i, now_ns()};
 	if (!h->cached[i].requested)
 		snapshots_request(h->snapshots, i);
@@ -233,8 +232,7 @@ static void on_request(struct evhttp_request *request, void *context)
 		    !clients_is_local(evhttp_connection_get_bufferevent(from)))
 			send_line(
 				h, request, 403,
-				"only for who asks on this machine: localhost, kubectl port-forward, "
-				"ssh -L, podveil status\n");
+				"only requests from this machine are answered: use localhost, kubectl port-forward, ssh -L or podveil status\n");
 		else if (!d->make)
 			answer_health(h, request);
 		else if (s->text && (d->constant || now_ns() < s->until))
@@ -259,7 +257,7 @@ static void deliver(struct http *h, size_t i, struct snapshot *made)
 		free(made->text);
 		while ((request = next_waiting(h, i)))
 			send_line(h, request, HTTP_SERVUNAVAIL,
-				  "too much is on its way to slow clients\n");
+				  "too many answers wait for slow clients\n");
 		return;
 	}
 	s->text = text_new(h, made->text, made->status);
@@ -311,48 +309,7 @@ static char *make(void *context, size_t i, int *status)
 	return h->params.documents[i].make(h->params.context, status);
 }
 
-/* --- where --- */
-
-bool http_where_full(const char *where)
-{
-	const size_t len = strlen(where);
-
-	return len >= strlen(FULL) && !strcmp(where + len - strlen(FULL), FULL);
-}
-
-/* "192.0.2.1:9586,full" into its parts; the address is empty for ":9586". */
-static bool split(const char *where, char address[64], unsigned short *port)
-{
-	const char *colon = strrchr(where, ':');
-	unsigned long n;
-	char *end;
-
-	if (!colon || (size_t)(colon - where) >= 64)
-		return false;
-	n = strtoul(colon + 1, &end, 10);
-	if (colon[1] < '0' || colon[1] > '9' || (*end && strcmp(end, FULL)) || !n || n > 65535)
-		return false;
-	*port = (unsigned short)n;
-	memcpy(address, where, (size_t)(colon - where));
-	address[colon - where] = 0;
-	if (*address == '[') {
-		const size_t len = strlen(address);
-
-		if (len < 3 || address[len - 1] != ']')
-			return false;
-		memmove(address, address + 1, len);
-		address[len - 2] = 0;
-	}
-	return true;
-}
-
-bool http_where_valid(const char *where)
-{
-	unsigned short port;
-	char address[64];
-
-	return split(where, address, &port);
-}
+/* --- listening --- */
 
 static int listen_on(struct http *h, const char *address, unsigned short port)
 {
@@ -374,10 +331,10 @@ static int listen_on(struct http *h, const char *address, unsigned short port)
 static int listen_at(struct http *h)
 {
 	unsigned short port;
-	char address[64];
+	char address[HTTP_ADDRESS];
 	int err;
 
-	if (!split(h->params.where, address, &port))
+	if (!http_address_split(h->params.address, address, &port))
 		return -EINVAL;
 	errno = 0;
 	/* IPv6 first: where the kernel has it, the same socket accepts IPv4, too, unless bindv6only
@@ -470,7 +427,7 @@ int http_new(const struct http_params *params, struct http **out)
 	if (!h)
 		return -ENOMEM;
 	h->params = *params;
-	h->full = http_where_full(params->where);
+	h->full = http_address_full(params->address);
 	h->stop = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	err = h->stop < 0 ? -errno : snapshots_new(params->base, make, h, &h->snapshots);
 	if (!err)
@@ -493,7 +450,8 @@ static void free_server(struct http *h)
 	struct event *const events[] = {h->on_made, h->on_sweep, h->on_stop};
 
 	while (h->n_waiting)
-		send_line(h, next_waiting(h, h->params.n), HTTP_SERVUNAVAIL, "the agent ends\n");
+		send_line(h, next_waiting(h, h->params.n), HTTP_SERVUNAVAIL,
+			  "the agent is stopping\n");
 	for (size_t i = 0; i < sizeof(events) / sizeof(*events); i++)
 		if (events[i])
 			event_free(events[i]);

@@ -57,7 +57,7 @@ static int address_of(const json_t *o, const char *member, uint8_t family, struc
 	if (err || !text || !*text)
 		return err;
 	if (cidr_parse_address(text, out) || out->family != family)
-		return problem_say(p, "%s: \"%.60s\" is no IPv%d address", member, text,
+		return problem_say(p, "%s: \"%.60s\" is not an IPv%d address", member, text,
 				   family == AF_INET ? 4 : 6);
 	return 0;
 }
@@ -121,7 +121,7 @@ static int ranges_of(const json_t *o, struct node_record *r, const struct proble
 		const char *text = json_string_value(v);
 
 		if (!text || cidr_parse(text, &r->pod_cidrs[i]))
-			return problem_say(p, "podCIDRs[%zu]: \"%.60s\" is no address range", i,
+			return problem_say(p, "podCIDRs[%zu]: \"%.60s\" is not an address range", i,
 					   text ? text : "");
 		r->n_pod_cidrs++;
 	}
@@ -300,7 +300,8 @@ bool record_equal(const struct node_record *a, const struct node_record *b)
 	    cidr_compare(&a->tunnel6, &b->tunnel6) || memcmp(a->key4, b->key4, 32) ||
 	    memcmp(a->key6, b->key6, 32) || a->tunnels_assigned != b->tunnels_assigned ||
 	    a->stopped4 != b->stopped4 || a->stopped6 != b->stopped6 || a->port4 != b->port4 ||
-	    a->port6 != b->port6 || a->assigned != b->assigned || a->encrypts != b->encrypts)
+	    a->port6 != b->port6 || a->assigned != b->assigned || a->encrypts != b->encrypts ||
+	    a->released4 != b->released4 || a->released6 != b->released6)
 		return false;
 	return same_ranges(a->pod_cidrs, a->n_pod_cidrs, b->pod_cidrs, b->n_pod_cidrs) &&
 	       same_ranges(a->granted, a->n_granted, b->granted, b->n_granted) &&

@@ -50,6 +50,7 @@ struct tunnel {
 		uint64_t packets;	     /* decrypted, as last seen */
 		bool with_keys;		     /* others still publish keys */
 	} off;
+	bool beside;		   /* our device has a spare name: Felix's has its own still */
 	char problem[400];	   /* text: a device of others has our device's name */
 	time_t deleted[DELETIONS]; /* when somebody deleted our device, newest first */
 	char deleter[160];	   /* text: the device is deleted again and again */
@@ -64,6 +65,12 @@ struct tunnel {
 static const char *name_of(const struct tunnel *t, const struct settings *s)
 {
 	return t->params.family == AF_INET ? s->interface4 : s->interface6;
+}
+
+/* The name that our device should have now. */
+static const char *present_name(const struct tunnel *t)
+{
+	return t->beside ? takeover_spare_name(t->params.family) : name_of(t, &t->settings);
 }
 
 static const char *key_name(int family)
@@ -118,11 +125,11 @@ static void note_deletion(struct tunnel *t)
 
 	memmove(t->deleted + 1, t->deleted, sizeof(t->deleted) - sizeof(*t->deleted));
 	t->deleted[0] = time(NULL);
-	log_warn("the tunnel device was deleted: it is made again", "interface=%s",
+	log_warn("the tunnel device was deleted: it is created again", "interface=%s",
 		 name_of(t, &t->settings));
 	if (!before && is_deleted_often(t))
 		log_error(
-			"somebody deletes the tunnel device again and again, and packets are lost each time",
+			"another program deletes the tunnel device again and again: packets are lost each time",
 			"interface=%s who=\"Felix (calico-node) deletes a device of its own wireguardInterfaceName\" needs=\"another wireguardInterfaceName, or deploy/kubernetes/calico/calico-node.patch.yaml\"",
 			name_of(t, &t->settings));
 }
@@ -143,7 +150,7 @@ static void on_renamed(struct device *d, void *context)
 
 	(void)d;
 	if (t->socket && wg_socket_rename(t->socket))
-		log_warn("wg socket did not follow the device's name", "interface=%s",
+		log_warn("the wg socket could not be renamed with the device", "interface=%s",
 			 device_name(t->device));
 	t->params.changed(t, t->params.context);
 }
@@ -156,7 +163,7 @@ static bool rename_pair(int family, const char *name)
 	if (pair_find(family, &tunnel, &inner) || !tunnel.ifindex)
 		return false;
 	if (strcmp(tunnel.name, name) && !link_rename(tunnel.ifindex, name))
-		log_info("the tunnel device of a process that ended is renamed", "from=%s to=%s",
+		log_info("renamed the tunnel device of a process that ended", "from=%s to=%s",
 			 tunnel.name, name);
 	return true;
 }
@@ -166,7 +173,7 @@ static int start_device(struct tunnel *t)
 	const struct settings *s = &t->settings;
 	const struct device_params p = {
 		.base = t->params.base,
-		.name = name_of(t, s),
+		.name = present_name(t),
 		.inner_name = pair_inner_name(t->params.family),
 		.workers = s->workers,
 		.queues = PV_MAX_WORKERS,
@@ -199,7 +206,7 @@ fail:
 
 static int set_link(struct tunnel *t)
 {
-	const char *wanted = name_of(t, &t->settings);
+	const char *wanted = present_name(t);
 	struct link_info link;
 	int err = link_get_index(device_ifindex(t->device), &link), repaired = 0;
 
@@ -284,32 +291,66 @@ static int repair_key(struct tunnel *t)
 	const int err = done < 0 ? done : 0;
 
 	if (err && err != t->key_error)
-		log_error("private key cannot be kept: the next agent would make another",
-			  "file=/run/podveil/%s.key errno=%d error=\"%s\"",
-			  key_name(t->params.family), -err, strerror(-err));
+		log_error(
+			"the private key cannot be saved: the next agent would create another one",
+			"file=/run/podveil/%s.key errno=%d error=\"%s\"",
+			key_name(t->params.family), -err, strerror(-err));
 	t->key_error = err;
 	return err ? 0 : done;
 }
 
-/* 0: we can use the name. -EEXIST: a device of others has it; logged once. */
-static int claim_name(struct tunnel *t, const uint8_t *published)
+/* 0: we can use the name, or a spare one first. -EEXIST: a device of others has it; logged once. */
+static int claim_name(struct tunnel *t, const uint8_t *felix)
 {
-	char why[sizeof(t->problem)];
-	const enum takeover result = takeover_name(t->params.family, name_of(t, &t->settings),
-						   key_name(t->params.family), published,
-						   t->private_key, why, sizeof(why));
+	char why[sizeof(t->problem)] = "";
+	const enum takeover result = takeover_judge(t->params.family, name_of(t, &t->settings),
+						    t->public_key, felix, why, sizeof(why));
 	const bool news = strcmp(why, t->problem) != 0;
 
 	memcpy(t->problem, why, sizeof(why));
 	if (result == TAKEOVER_REFUSED && news)
-		log_error("the tunnel device cannot be made", "problem=\"%s\"", why);
-	if (result == TAKEOVER_DONE)
-		crypto_scalarmult_base(t->public_key, t->private_key);
+		log_error("the tunnel device cannot be created", "problem=\"%s\"", why);
+	t->beside = result == TAKEOVER_LEFT;
 	return result == TAKEOVER_REFUSED ? -EEXIST : 0;
 }
 
-int tunnel_prepare(struct tunnel *t, const struct settings *s, uint32_t mtu,
-		   const uint8_t *published)
+static int begin_takeover(struct tunnel *t)
+{
+	const char *name = name_of(t, &t->settings);
+	int err =
+		takeover_begin(t->params.family, name, key_name(t->params.family), t->private_key);
+
+	if (!err)
+		err = crypto_scalarmult_base(t->public_key, t->private_key) ? -EINVAL : 0;
+	/* It reads the routes that drop: where they are, traffic goes on through our device. */
+	if (!err)
+		err = steering_start(t->steering, t->device);
+	if (err)
+		snprintf(t->problem, sizeof(t->problem),
+			 "%s, abandoned by Felix, cannot be taken over: %s", name, strerror(-err));
+	return err;
+}
+
+/* Our device works. */
+static int end_takeover(struct tunnel *t)
+{
+	const char *name = name_of(t, &t->settings);
+	int err = takeover_end(name);
+
+	if (err)
+		return err;
+	t->beside = false;
+	*t->problem = 0;
+	err = set_link(t);
+	if (err < 0)
+		return err;
+	/* Before Linux 6.2, a device loses its routes when it is renamed. */
+	err = steering_repair_network(t->steering);
+	log_info("took over the WireGuard device that Felix left", "interface=%s", name);
+	return err < 0 ? err : 0;
+}
+
+int tunnel_prepare(struct tunnel *t, const struct settings *s, uint32_t mtu, const uint8_t *felix)
 {
 	uint8_t unused[32];
 	int err = tunnel_key(t, unused);
@@ -318,7 +359,7 @@ int tunnel_prepare(struct tunnel *t, const struct settings *s, uint32_t mtu,
 		return err;
 	t->settings = *s;
 	t->mtu = mtu;
-	err = claim_name(t, published);
+	err = claim_name(t, felix);
 	if (!err)
 		err = start_device(t);
 	if (err == -ENODEV)
@@ -327,7 +368,7 @@ int tunnel_prepare(struct tunnel *t, const struct settings *s, uint32_t mtu,
 }
 
 int tunnel_enable(struct tunnel *t, const struct settings *s, uint32_t mtu, int uplink,
-		  const uint8_t *published)
+		  const uint8_t *felix)
 {
 	const bool workers_changed = t->device && s->workers != t->settings.workers;
 	int err;
@@ -341,13 +382,15 @@ int tunnel_enable(struct tunnel *t, const struct settings *s, uint32_t mtu, int 
 	t->mtu = mtu;
 	/* The pair of an earlier agent may have too few queues. */
 	if (workers_changed && device_set_workers(t->device, s->workers)) {
-		log_info("the tunnel device is made again", "interface=%s workers=%u",
+		log_info("the tunnel device is created again", "interface=%s workers=%u",
 			 device_name(t->device), s->workers);
 		stop_device(t, true);
 	}
 	if (t->device && device_ended(t->device))
 		stop_device(t, true);
-	err = tunnel_prepare(t, s, mtu, published);
+	err = tunnel_prepare(t, s, mtu, felix);
+	if (!err && t->beside)
+		err = begin_takeover(t);
 	if (!err)
 		device_set_wire(t->device, s->wire, uplink);
 	if (!err)
@@ -371,6 +414,8 @@ int tunnel_update(struct tunnel *t, const struct plan *p, const struct settings 
 		return -ENODEV;
 	t->settings = *s;
 	err = steering_update(t->steering, p);
+	if (!err && t->beside)
+		err = end_takeover(t);
 	t->version = device_version(t->device);
 	return err;
 }
@@ -390,7 +435,7 @@ static void end_linger(struct tunnel *t)
 	stop_device(t, true);
 	steering_forget(t->steering);
 	t->state = TUNNEL_OFF;
-	log_info("tunnel device removed", "interface=%s", name_of(t, &t->settings));
+	log_info("removed the tunnel device", "interface=%s", name_of(t, &t->settings));
 	t->params.changed(t, t->params.context);
 }
 
@@ -496,7 +541,7 @@ const char *tunnel_problem(struct tunnel *t, const char **reason)
 	*reason = "DeviceDeleted";
 	snprintf(
 		t->deleter, sizeof(t->deleter),
-		"somebody (Felix?) deletes %s again and again: set another wireguardInterfaceName; packets are lost each time",
+		"another program (Felix?) deletes %s again and again, and packets are lost each time: set another wireguardInterfaceName",
 		name_of(t, &t->settings));
 	return t->deleter;
 }

@@ -14,6 +14,7 @@
 #include "base/key_text.h"
 #include "base/log.h"
 #include "base/version.h"
+#include "confine/confine.h"
 #include "device/device.h"
 #include "protocol/limits.h"
 #include "store/store.h"
@@ -50,10 +51,10 @@ char *report_conflicts(const struct registry *r)
 
 	if (!f)
 		return NULL;
-	for (size_t i = 0, told = 0; i < n && told < MAX_REFUSALS; i++)
+	for (size_t i = 0, n_listed = 0; i < n && n_listed < MAX_REFUSALS; i++)
 		if (registry_reason_is_conflict(all[i].reason)) {
 			fprintf(f, "%s\n", registry_explain(&all[i], line));
-			told++;
+			n_listed++;
 		}
 	if (fclose(f)) {
 		free(text);
@@ -266,7 +267,7 @@ static json_t *guard_devices_status(const struct exit_filters *f)
 		const struct exit_filter_state e = exit_filter_state(f, i);
 
 		json_array_append_new(all, json_pack("{s:o, s:b, s:o}", "device", any_text(e.name),
-						     "stands", e.stands, "before",
+						     "stands", e.in_place, "before",
 						     *e.before ? any_text(e.before) : json_null()));
 	}
 	return all;
@@ -358,6 +359,23 @@ static json_t *store_status(const struct report_input *in)
 			 store_problem(h), "held", held);
 }
 
+/* NULL stands for a process that kept all rights: no part is in force. */
+static json_t *confinement_status(const struct confinement *c)
+{
+	json_t *parts = json_array();
+
+	for (int i = 0; i < CONFINE_PARTS; i++) {
+		const char *missing = c ? c->parts[i].missing : "--unconfined";
+
+		json_array_append_new(parts,
+				      json_pack("{s:s, s:b, s:o}", "part", confine_part_name(i),
+						"inForce", c && c->parts[i].in_force, "missing",
+						*missing ? any_text(missing) : json_null()));
+	}
+	return json_pack("{s:o, s:o}", "parts", parts, "capabilities",
+			 c ? any_text(c->capabilities) : json_null());
+}
+
 json_t *report_status_object(const struct report_input *in)
 {
 	const char *refused = settings_refused(in->settings);
@@ -381,6 +399,7 @@ json_t *report_status_object(const struct report_input *in)
 	json_object_set_new(o, "refused", refused ? any_text(refused) : json_null());
 	json_object_set_new(o, "failed", json_boolean(in->failed));
 	json_object_set_new(o, "http", in->http ? any_text(in->http) : json_null());
+	json_object_set_new(o, "rights", confinement_status(in->confinement));
 	json_object_set_new(o, "settings", settings_status(in->settings));
 	return o;
 }
@@ -409,9 +428,9 @@ char *report_unready(const struct report_input *in)
 	if (!f)
 		return NULL;
 	if (!in->synced)
-		fprintf(f, "the store was not read yet\n");
+		fprintf(f, "the store has not been read yet\n");
 	if (in->failed)
-		fprintf(f, "not everything could be done: see the log\n");
+		fprintf(f, "some changes failed: see the log\n");
 	for (size_t i = 0; i < in->n_tunnels; i++)
 		if (tunnel_state(in->tunnels[i]) == TUNNEL_ON)
 			tunnel_each_peer(in->tunnels[i], peer_unready, f);

@@ -39,7 +39,7 @@ static void take_address(const struct reader *r, const char *name, int family, s
 		*out = a;
 		return;
 	}
-	snprintf(what, sizeof(what), "annotation %s: \"%.60s\" is no IPv%d address", name, text,
+	snprintf(what, sizeof(what), "annotation %s: \"%.60s\" is not an IPv%d address", name, text,
 		 family == AF_INET ? 4 : 6);
 	r->problem(r->context, what);
 }
@@ -84,7 +84,8 @@ static void take_spec(const struct reader *r, struct node_object *out)
 			out->n_spec++;
 			continue;
 		}
-		snprintf(what, sizeof(what), "spec.podCIDRs[%zu]: \"%.60s\" is no address range", i,
+		snprintf(what, sizeof(what),
+			 "spec.podCIDRs[%zu]: \"%.60s\" is not an address range", i,
 			 text ? text : "");
 		r->problem(r->context, what);
 	}
@@ -141,6 +142,8 @@ void node_object_read(struct node_object *out, const json_t *node,
 	take_key(node, CLUSTER_KEY6, out->key6);
 	take_key(node, CLUSTER_OWN_KEY4, out->own4);
 	take_key(node, CLUSTER_OWN_KEY6, out->own6);
+	take_key(node, CLUSTER_RELEASED4, out->released4);
+	take_key(node, CLUSTER_RELEASED6, out->released6);
 	take_condition(out, node);
 	take_internal(out, node);
 	take_spec(&r, out);
