@@ -13,6 +13,7 @@ def fault(name, file, before, after, *tests):
 
 
 SOURCES = "tests/e2e/test_sources.py"
+UPGRADES = "tests/e2e/test_upgrades.py"
 SWITCHES = "tests/e2e/test_switches.py"
 FIRST_LINE = "tests/e2e/test_first_line.py"
 REGISTRY = ("build/tests/test_registry", "build/tests/test_registry_keys")
@@ -693,6 +694,40 @@ FAULTS = [
     fault("restart-forgets-what-was-encrypted", "user/strict/exit_filters.c",
           "\t\t\tnow->kind = PV_GUARD_ENCRYPTED;\n", "\t\t\tnow->kind = PV_GUARD_REMOTE;\n", PLAIN),
     fault("encrypted-although-no-peer", "user/strict/exit_filters.c", "p->ranges[i].peer != PLAN_NO_PEER && ", "", PLAIN),
+    # --- one process takes over from another ---
+    fault("counters-of-the-failed-one-used-again", "user/datapath/keypair.c",
+          "enough ? next + KEYPAIR_LEFT_TO_ANOTHER : REJECT_AFTER_MESSAGES", "enough ? next : REJECT_AFTER_MESSAGES",
+          "build/tests/test_keypair", "build/tests/test_sessions"),
+    fault("handshake-of-the-failed-one-goes-on", "user/device/transfer.c",
+          "\t\tnoise_handshake_clear(&p->handshake);\n", "",
+          "build/tests/test_sessions"),
+    fault("sessions-of-the-failed-one-go-on", "user/device/transfer.c",
+          "\tif (sessions_lost) {\n", "\tif (!p) {\n",
+          "build/tests/test_sessions"),
+    fault("who-was-not-heard-runs-on", "user/device/predecessor.c",
+          "syscall(SYS_pidfd_send_signal, p->other, SIGKILL, NULL, 0);", "syscall(SYS_pidfd_send_signal, p->other, 0, NULL, 0);",
+          f"{UPGRADES}::test_one_that_was_not_heard_is_ended_before_the_old_one_goes_on"),
+    fault("workers-send-while-the-record-is-written", "user/device/transfer.c",
+          "\tdatapath_hold(d->datapath);\n", "",
+          f"{UPGRADES}::test_twenty_upgrades_and_rollbacks_lose_nothing"),
+    fault("sessions-are-not-taken-over", "user/device/transfer_read.c",
+          "err = read_session(p, &s->sessions[RECORD_CURRENT], &r->current);", "err = 0;",
+          f"{UPGRADES}::test_twenty_upgrades_and_rollbacks_lose_nothing"),
+    fault("the-old-one-does-not-go-on", "user/device/transfer.c",
+          "\tdatapath_release(d->datapath);\n", "",
+          f"{UPGRADES}::test_the_new_process_fails_at_any_step"),
+    fault("staged-packets-stay-behind", "user/device/transfer_read.c",
+          "err = datapath_stage(d->datapath, i, &r->workers[i].staged[k]);", "err = 0;",
+          f"{UPGRADES}::test_packets_that_wait_for_a_session_go_along"),
+    fault("a-dead-predecessor-is-waited-for", "user/device/successor.c",
+          "return poll(&p, 1, END_MS) == 1;", "return poll(&p, 1, 0) > 1;",
+          f"{UPGRADES}::test_the_old_process_is_killed_after_it_handed_over"),
+    fault("record-is-not-checked", "user/handover/record.c",
+          "*problem = handover_record_check(out);", "*problem = NULL;",
+          "build/tests/test_handover_record"),
+    fault("state-of-any-version-is-read", "user/handover/record.c",
+          "known = out->state_version == RECORD_STATE;", "known = out->state_version > 0;",
+          "build/tests/test_handover_record"),
     # --- records in Kubernetes ---
     fault("our-key-is-not-put-back", "user/agent/pass.c", "\t    record_equal(there, &a->self.record))\n", "\t    *there->name)\n",
           "tests/kubernetes/test_store.py::test_our_key_is_put_back"),

@@ -52,7 +52,8 @@ const struct confine_calls confine_calls[] = {
 	 "sched_get_priority_max sched_getaffinity getcpu",
 	 BOTH, "low latency, and the number of processors"},
 	{"clock_gettime clock_getres gettimeofday time getrandom uname sysinfo getrusage capget "
-	 "getuid geteuid getgid getegid prlimit64 getrlimit setrlimit times",
+	 "getuid geteuid getgid getegid getresuid getresgid getgroups getppid "
+	 "prlimit64 getrlimit setrlimit times",
 	 BOTH, "time, random numbers, and what the process and the machine are"},
 	{"inotify_init1 inotify_add_watch inotify_rm_watch", CONFINE_AGENT, "a store's directory"},
 };
@@ -78,6 +79,7 @@ const struct confine_file confine_files[] = {
 	{"/etc/ssl", FILE_READ, CONFINE_DEVICE, "OpenSSL's configuration"},
 	{"/usr/lib/ssl", FILE_READ, CONFINE_DEVICE, "the same"},
 	{"/proc/self", FILE_READ, CONFINE_DEVICE, "libbpf: what a descriptor is"},
+	{"/", FILE_LIST, CONFINE_DEVICE, "libbpf: to adopt a map it opens this directory"},
 	{"/", FILE_READ, CONFINE_AGENT,
 	 "kubeconfig, tokens, certificates, names of hosts: they may be anywhere"},
 };
