@@ -185,7 +185,7 @@ class Migration:
         self.left, self.right = c.pod(self.ours, "left"), c.pod(self.node, "right")
         os.makedirs(os.path.join(c.store, "nodes"))
         c.configure(wireguardEnabled=True)
-        c.start_agent(self.ours)
+        self.agent(self.ours)
 
     def felix(self):
         """Felix encrypts on `node`, and says so in the store."""
@@ -196,9 +196,10 @@ class Migration:
         node.run(f"wg set wireguard.cali peer {mine} endpoint {ours.address}:51820 allowed-ips {ours.pods4}")
         wait_for(lambda: "10.244.1.0/26 dev wireguard.cali" in ours.run("ip route show table 1"), "a session", 60)
 
-    def agent(self):
-        self.c.start_agent(self.node, ready=False)
-        wait_for(lambda: (status := self.node.agent.status()) and status["store"]["synced"], "it has read the store", 60)
+    def agent(self, node=None):
+        node = node or self.node
+        self.c.start_agent(node, ready=False)
+        wait_for(lambda: (status := node.agent.status()) and status["store"]["synced"], "it has read the store", 60)
 
     def lets_go(self):
         """As Felix does when its WireGuard is switched off: it removes the key and leaves the rest."""
