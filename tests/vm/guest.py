@@ -192,7 +192,7 @@ class Migration:
         c, ours, node = self.c, self.ours, self.node
         self.key = felix_device(c, node, ours)
         write_record(c, {"name": node.name, "ipv4": node.address, "podCIDRs": [node.pods4], "wireguardPublicKey": self.key})
-        mine = ours.run("wg show wireguard.cali public-key").strip()
+        mine = wait_for(lambda: ours.run("wg show wireguard.cali public-key", check=False).stdout.strip(), "its device", 60)
         node.run(f"wg set wireguard.cali peer {mine} endpoint {ours.address}:51820 allowed-ips {ours.pods4}")
         wait_for(lambda: "10.244.1.0/26 dev wireguard.cali" in ours.run("ip route show table 1"), "a session", 60)
 
