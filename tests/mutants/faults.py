@@ -313,6 +313,7 @@ FAULTS = [
           "\t\tif (!err && rule)\n\t\t\terr = set_rule(family, rule, settled, done);\n"
           "\t\tif (!err)\n\t\t\terr = add_routes(family, want, &have.found_ranges, done);\n",
           f"{SWITCHES}::test_strict_mode_and_encryption_at_once"),
+    fault("a-rule-for-one-user-is-the-first-lines", "user/netlink/lookup_rule.c", "FRA_UID_RANGE, ", "", "build/tests/bpf/test_lookup_rule"),
     fault("the-first-lines-rule-overtakes-the-tunnels", "user/strict/first_line.c",
           "if (!err && priority && !settle && behind(&existing, priority))", "if (!err && !priority && !settle && behind(&existing, priority))",
           f"{SWITCHES}::test_strict_mode_and_encryption_at_once"),
