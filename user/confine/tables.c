@@ -43,7 +43,7 @@ const struct confine_calls confine_calls[] = {
 	 BOTH, "looking at files"},
 	{"mkdir mkdirat rmdir unlink unlinkat rename renameat renameat2 chmod fchmod fchmodat",
 	 BOTH, "pins, locks, keys, sockets of the file system"},
-	{"munmap mremap madvise brk mlock mlock2 munlock mlockall mincore", BOTH, "memory"},
+	{"munmap mremap madvise brk mlock mlock2 munlock mlockall mincore mseal", BOTH, "memory"},
 	{"futex set_robust_list rseq membarrier get_robust_list exit exit_group restart_syscall "
 	 "arch_prctl map_shadow_stack set_tid_address gettid getpid",
 	 BOTH, "threads"},
@@ -79,6 +79,7 @@ const struct confine_file confine_files[] = {
 	{"/etc/ssl", FILE_READ, CONFINE_DEVICE, "OpenSSL's configuration"},
 	{"/usr/lib/ssl", FILE_READ, CONFINE_DEVICE, "the same"},
 	{"/proc/self", FILE_READ, CONFINE_DEVICE, "libbpf: what a descriptor is"},
+	{"/", FILE_LIST, CONFINE_DEVICE, "libbpf: to adopt a map it opens this directory"},
 	{"/", FILE_READ, CONFINE_AGENT,
 	 "kubeconfig, tokens, certificates, names of hosts: they may be anywhere"},
 };

@@ -396,6 +396,33 @@ int wg_socket_new(struct event_base *base, struct device *d, struct wg_socket **
 	return 0;
 }
 
+int wg_socket_adopt(struct event_base *base, struct device *d, int listener, struct wg_socket **out)
+{
+	struct wg_socket *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		return -ENOMEM;
+	s->base = base;
+	s->device = d;
+	TAILQ_INIT(&s->clients);
+	set_path(s);
+	s->listener = evconnlistener_new(base, on_accept, s, LEV_OPT_CLOSE_ON_FREE, 0, listener);
+	if (!s->listener) {
+		free(s);
+		return -ENOMEM;
+	}
+	/* If somebody removed the file, none is ours. */
+	if (lstat(s->path, &s->file))
+		memset(&s->file, 0, sizeof(s->file));
+	*out = s;
+	return 0;
+}
+
+int wg_socket_listener(const struct wg_socket *s)
+{
+	return evconnlistener_get_fd(s->listener);
+}
+
 void wg_socket_free(struct wg_socket *s)
 {
 	struct client *c;
