@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/counters.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define FIELD(name, help) {#name, help, offsetof(struct pv_counters, name)},
@@ -49,6 +50,38 @@ void counters_add(struct pv_counters *sum, const struct pv_counters *slot)
 
 	for (size_t k = 0; k < sizeof(*sum) / sizeof(*to); k++)
 		to[k] += __atomic_load_n(&from[k], __ATOMIC_RELAXED);
+}
+
+void counters_name(size_t number, char out[COUNTER_NAME_ROOM])
+{
+#define NAME(name, help) #name,
+	static const char *const single[] = {PV_COUNTERS(NAME)};
+	static const char *const histograms[] = {PV_HISTOGRAMS(NAME)};
+#undef NAME
+	const size_t n_single = sizeof(single) / sizeof(*single);
+	const size_t part = (number - n_single) % (PV_BUCKETS + 1);
+
+	if (number < n_single)
+		snprintf(out, COUNTER_NAME_ROOM, "%s", single[number]);
+	else if (!part)
+		snprintf(out, COUNTER_NAME_ROOM, "%s.sum",
+			 histograms[(number - n_single) / (PV_BUCKETS + 1)]);
+	else
+		snprintf(out, COUNTER_NAME_ROOM, "%s.%zu",
+			 histograms[(number - n_single) / (PV_BUCKETS + 1)], part - 1);
+}
+
+size_t counters_find(const char *name)
+{
+	char other[COUNTER_NAME_ROOM];
+	size_t k;
+
+	for (k = 0; k < COUNTERS_NUMBERS; k++) {
+		counters_name(k, other);
+		if (!strcmp(name, other))
+			break;
+	}
+	return k;
 }
 
 uint64_t counters_layout(void)

@@ -81,6 +81,7 @@ int doctor_main(int argc, char **argv);
 int enable_main(int argc, char **argv); /* also for disable */
 int manual_main(int argc, char **argv);
 int status_main(int argc, char **argv);
+int tunnel_main(int argc, char **argv);
 int verify_main(int argc, char **argv);
 
 #endif

@@ -117,6 +117,11 @@ static const struct cli_option device_options[] = {
 	LOG_FORMAT,
 };
 
+static const struct cli_option tunnel_options[] = {
+	LOG_LEVEL,
+	LOG_FORMAT,
+};
+
 #define OPTIONS(list) .options = (list), .n_options = sizeof(list) / sizeof(*(list))
 
 const struct subcommand subcommands[] = {
@@ -194,6 +199,18 @@ const struct subcommand subcommands[] = {
 			"codes: 0 the device stands (or, in the foreground, has ended), 1 failed, "
 			"2 "
 			"usage.",
+	},
+	{
+		.name = "tunnel",
+		.run = tunnel_main,
+		.summary = "Have the keys and tunnel devices of this node's agent",
+		.text = "Has the keys, sessions and tunnel devices that an agent asks for on "
+			"/run/podveil/tunnel.sock, and goes on when the agent is gone. Stays in "
+			"the foreground.",
+		OPTIONS(tunnel_options),
+		.ending =
+			"SIGUSR1 logs a level more, SIGUSR2 a level less. Exit codes: 0 was told "
+			"to end, 1 failed, 2 usage.",
 	},
 	{
 		.name = "completion",

@@ -13,7 +13,7 @@
 #include "netlink/our_routes.h"
 #include "netlink/route.h"
 #include "netlink/wireguard.h"
-#include "tunnel/keys.h"
+#include "service/keys.h"
 #include "tunnel/pair.h"
 
 /* --- what Felix leaves --- */
@@ -56,7 +56,7 @@ static int read_felix(struct felix *f)
 	 * device. */
 	if (!err && f->wireguard.fwmark)
 		err = rule_each_foreign(f->family, f->wireguard.fwmark, visit_rule, f);
-	if (sodium_is_zero(f->wireguard.private_key, 32))
+	if (sodium_is_zero(f->wireguard.public_key, 32))
 		f->table = 0;
 	return err;
 }
@@ -85,20 +85,25 @@ static int drop_behind(const struct felix *f)
 
 static int take(const struct felix *f, const char *key_name, uint8_t private_key[32])
 {
+	uint8_t key[32];
 	int err = drop_behind(f);
 
 	/* If we die between two of these steps, the next agent can continue. */
 	if (!err)
 		err = rule_add(f->family, f->priority, f->table);
+	if (!err)
+		err = wireguard_private_key(f->device.ifindex, key);
 	if (err)
 		return err;
 	/* We can work without the file, but the next agent would have to make a new key. */
-	if (keys_restore(key_name, f->wireguard.private_key) < 0)
+	if (keys_restore(key_name, key) < 0)
 		log_warn("the key that was taken over cannot be kept", "key=%s", key_name);
 	err = link_delete(f->device.ifindex);
+	if (!err)
+		memcpy(private_key, key, 32);
+	sodium_memzero(key, sizeof(key));
 	if (err)
 		return err;
-	memcpy(private_key, f->wireguard.private_key, 32);
 	rule_delete_foreign(f->family, f->wireguard.fwmark, f->priority, f->table);
 	return 0;
 }

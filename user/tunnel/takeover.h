@@ -30,7 +30,7 @@ enum takeover {
 };
 
 /* `published`: our node's public key in the store (NULL: none). While it is the key of the device,
- * the device is in use. `key_name`: name of our key's file (tunnel/keys.h). `why`: with
+ * the device is in use. `key_name`: name of our key's file (service/keys.h). `why`: with
  * TAKEOVER_REFUSED, who has the name and what to do about it. The caller wipes private_key. */
 enum takeover takeover_name(int family, const char *name, const char *key_name,
 			    const uint8_t *published, uint8_t private_key[32], char *why,

@@ -18,7 +18,7 @@
 #include "programs/pins.h"
 #include "protocol/limits.h"
 #include "tunnel/drops.h"
-#include "tunnel/keys.h"
+#include "service/keys.h"
 #include "tunnel/pair.h"
 #include "tunnel/source_check.h"
 #include "tunnel/steering.h"
