@@ -19,8 +19,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			abort();
 		return 0;
 	}
-	if (r.verb >= SERVICE_VERBS || r.config.set & DEVICE_SET_PRIVATE_KEY ||
-	    strchr(r.id, '/') || strlen(r.id) > SERVICE_ID_MAX)
+	if (r.verb >= SERVICE_VERBS || r.config.set & DEVICE_SET_PRIVATE_KEY || strchr(r.id, '/') ||
+	    strlen(r.id) > SERVICE_ID_MAX)
 		abort();
 	if (r.verb != SERVICE_SET && r.config.set)
 		abort();

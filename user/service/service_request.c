@@ -244,7 +244,8 @@ static int take_rest(struct service_request *r, const char *text, size_t len, co
 		return -EINVAL;
 	}
 	err = wg_request_parse(text, len, &r->config, problem, &in_rest);
-	*line += in_rest - 1;
+	if (err)
+		*line += in_rest - 1;
 	if (!err && r->config.set & DEVICE_SET_PRIVATE_KEY) {
 		*problem = "private_key is made here, and nowhere else";
 		err = -EPERM;

@@ -95,7 +95,8 @@ struct service_request {
 };
 
 /* `text` is a whole request. 0 or -errno, with *problem set to a static string that says what is
- * wrong, and *line to the line's number from 1. Call service_request_fini() after 0. */
+ * wrong, and *line to the line's number from 1 (that of the first of wg's lines if those are good
+ * lines, but not here). Call service_request_fini() after 0. */
 int service_request_parse(const char *text, size_t len, struct service_request *out,
 			  const char **problem, size_t *line);
 void service_request_fini(struct service_request *r);
