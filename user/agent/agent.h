@@ -28,7 +28,8 @@ struct agent_params {
 	struct cidr address4, address6; /* AF_UNSPEC: the uplink's */
 	const struct cidr *pod_cidrs;	/* none: those of our record in the store */
 	size_t n_pod_cidrs;
-	const char *http; /* for metrics and status, in http_where_valid()'s form; NULL: none */
+	bool wait_for_tunnel; /* do not start a tunnel process: somebody else does */
+	const char *http;     /* for metrics and status, in http_where_valid()'s form; NULL: none */
 	/* Contains the environment and the flags; the agent adds the store's settings. */
 	struct settings_stack *settings;
 };

@@ -92,6 +92,12 @@ static bool apply(void *context, int option, const char *value)
 		}
 		o->agent.http = strcmp(value, "off") ? value : NULL;
 		return true;
+	case OPT_TUNNEL:
+		o->agent.wait_for_tunnel = !strcmp(value, "wait");
+		if (o->agent.wait_for_tunnel || !strcmp(value, "start"))
+			return true;
+		fprintf(stderr, "podveil agent: --tunnel %s: neither start nor wait\n", value);
+		return false;
 	case OPT_LOG_LEVEL:
 		return !settings_layer_set(o->agent.settings, "podveilLogLevel", value);
 	case OPT_LOG_FORMAT:

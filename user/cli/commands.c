@@ -57,6 +57,9 @@ static const struct cli_option agent_options[] = {
 	 "name peers with keys and endpoints: only whoever asks on this machine gets them, or with "
 	 "full everybody",
 	 "off :9586 :9586,full"},
+	{OPT_TUNNEL, 0, "tunnel", "HOW",
+	 "start: start the tunnel process (podveil tunnel) if none runs; wait: for one that somebody else starts (default: start)",
+	 "start wait"},
 	LOG_LEVEL,
 	LOG_FORMAT,
 	{OPT_CLEANUP, 0, "cleanup", NULL,
@@ -208,9 +211,8 @@ const struct subcommand subcommands[] = {
 			"/run/podveil/tunnel.sock, and goes on when the agent is gone. Stays in "
 			"the foreground.",
 		OPTIONS(tunnel_options),
-		.ending =
-			"SIGUSR1 logs a level more, SIGUSR2 a level less. Exit codes: 0 was told "
-			"to end, 1 failed, 2 usage.",
+		.ending = "SIGUSR1 logs a level more, SIGUSR2 a level less. Exit codes: 0 was told "
+			  "to end, 1 failed, 2 usage.",
 	},
 	{
 		.name = "completion",

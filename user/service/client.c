@@ -30,6 +30,7 @@
 /* --- requests --- */
 
 static void disconnect(struct client *c, const char *problem, int err);
+static void tell_log(struct client *c);
 
 int client_request(struct client *c, struct evbuffer *request, char **answer)
 {
@@ -199,6 +200,8 @@ static int look(struct client *c)
 		err = listen_for_news(c);
 	if (err)
 		close_connection(c);
+	else
+		tell_log(c);
 	return err;
 }
 
@@ -296,14 +299,21 @@ bool client_connected(const struct client *c)
 	return c->fd >= 0;
 }
 
-void client_set_log(struct client *c, enum log_level level, enum log_format format)
+static void tell_log(struct client *c)
 {
 	static const char *const levels[] = {"error", "warn", "info", "debug"};
 
+	client_ask(c, NULL, "log=1\nlevel=%s\nformat=%s\n\n", levels[c->level],
+		   c->format == LOG_FORMAT_JSON ? "json" : "text");
+}
+
+void client_set_log(struct client *c, enum log_level level, enum log_format format)
+{
+	if (level == c->level && format == c->format)
+		return;
 	c->level = level;
 	c->format = format;
-	client_ask(c, NULL, "log=1\nlevel=%s\nformat=%s\n\n", levels[level],
-		   format == LOG_FORMAT_JSON ? "json" : "text");
+	tell_log(c);
 }
 
 int client_quit(struct client *c)

@@ -60,7 +60,7 @@ struct client_device_params {
 	const char *id, *name, *inner_name;
 	unsigned int workers;
 	uint32_t mtu;
-	/* As in struct device_params. `ended` also if the tunnel process has ended. */
+	/* As in struct device_params. If the tunnel process ends, none of them is called. */
 	void (*ended)(struct client_device *d, void *context);
 	void (*renamed)(struct client_device *d, void *context);
 	void (*sessions)(struct client_device *d, void *context);

@@ -13,7 +13,7 @@
 #include "netlink/our_routes.h"
 #include "netlink/route.h"
 #include "netlink/wireguard.h"
-#include "service/keys.h"
+#include "service/client.h"
 #include "tunnel/pair.h"
 
 /* --- what Felix leaves --- */
@@ -83,25 +83,18 @@ static int drop_behind(const struct felix *f)
 	return err;
 }
 
-static int take(const struct felix *f, const char *key_name, uint8_t private_key[32])
+static int take(const struct felix *f, struct client *client, const char *key_name,
+		uint8_t public_key[32])
 {
-	uint8_t key[32];
 	int err = drop_behind(f);
 
 	/* If we die between two of these steps, the next agent can continue. */
 	if (!err)
 		err = rule_add(f->family, f->priority, f->table);
 	if (!err)
-		err = wireguard_private_key(f->device.ifindex, key);
-	if (err)
-		return err;
-	/* We can work without the file, but the next agent would have to make a new key. */
-	if (keys_restore(key_name, key) < 0)
-		log_warn("the key that was taken over cannot be kept", "key=%s", key_name);
-	err = link_delete(f->device.ifindex);
+		err = client_take_key(client, key_name, f->device.name, public_key);
 	if (!err)
-		memcpy(private_key, key, 32);
-	sodium_memzero(key, sizeof(key));
+		err = link_delete(f->device.ifindex);
 	if (err)
 		return err;
 	rule_delete_foreign(f->family, f->wireguard.fwmark, f->priority, f->table);
@@ -113,8 +106,9 @@ static bool is_ours(int family, const struct link_info *l)
 	return !strcmp(l->kind, "veth") && pair_tunnel(family) == l->ifindex;
 }
 
-static enum takeover take_or_refuse(struct felix *f, const char *key_name, const uint8_t *published,
-				    uint8_t private_key[32], char *why, size_t room)
+static enum takeover take_or_refuse(struct felix *f, struct client *client, const char *key_name,
+				    const uint8_t *published, uint8_t public_key[32], char *why,
+				    size_t room)
 {
 	const char *name = f->device.name;
 	int err = read_felix(f);
@@ -133,7 +127,7 @@ static enum takeover take_or_refuse(struct felix *f, const char *key_name, const
 			name, name);
 		return TAKEOVER_REFUSED;
 	}
-	err = take(f, key_name, private_key);
+	err = take(f, client, key_name, public_key);
 	if (err) {
 		snprintf(why, room, "%s, abandoned by Felix, cannot be taken over: %s", name,
 			 strerror(-err));
@@ -144,9 +138,9 @@ static enum takeover take_or_refuse(struct felix *f, const char *key_name, const
 	return TAKEOVER_DONE;
 }
 
-enum takeover takeover_name(int family, const char *name, const char *key_name,
-			    const uint8_t *published, uint8_t private_key[32], char *why,
-			    size_t room)
+enum takeover takeover_name(int family, const char *name, struct client *client,
+			    const char *key_name, const uint8_t *published, uint8_t public_key[32],
+			    char *why, size_t room)
 {
 	struct felix f = {.family = family};
 	enum takeover result;
@@ -161,7 +155,7 @@ enum takeover takeover_name(int family, const char *name, const char *key_name,
 			name, *f.device.kind ? f.device.kind : "physical", name);
 		return TAKEOVER_REFUSED;
 	}
-	result = take_or_refuse(&f, key_name, published, private_key, why, room);
+	result = take_or_refuse(&f, client, key_name, published, public_key, why, room);
 	forget_felix(&f);
 	return result;
 }

@@ -23,18 +23,20 @@
 #define FELIX_PATCH                                                                                \
 	"kubectl -n kube-system patch daemonset calico-node --patch-file deploy/kubernetes/calico/calico-node.patch.yaml"
 
+struct client;
+
 enum takeover {
 	TAKEOVER_FREE,	 /* no device of others has the name */
-	TAKEOVER_DONE,	 /* the old device was removed; its key is in private_key */
+	TAKEOVER_DONE,	 /* the old device was removed; our key is now its, public_key */
 	TAKEOVER_REFUSED /* a device of others has the name and stays */
 };
 
 /* `published`: our node's public key in the store (NULL: none). While it is the key of the device,
- * the device is in use. `key_name`: name of our key's file (service/keys.h). `why`: with
- * TAKEOVER_REFUSED, who has the name and what to do about it. The caller wipes private_key. */
-enum takeover takeover_name(int family, const char *name, const char *key_name,
-			    const uint8_t *published, uint8_t private_key[32], char *why,
-			    size_t room);
+ * the device is in use. `key_name`: ID of our key in the tunnel process, which takes the device's
+ * key over. `why`: with TAKEOVER_REFUSED, who has the name and what to do about it. */
+enum takeover takeover_name(int family, const char *name, struct client *client,
+			    const char *key_name, const uint8_t *published, uint8_t public_key[32],
+			    char *why, size_t room);
 
 /* Does any WireGuard device of the kernel on this node have this key? */
 bool takeover_key_in_use(const uint8_t public_key[32]);

@@ -10,15 +10,13 @@
 #include <time.h>
 
 #include "base/log.h"
-#include "device/device.h"
-#include "device/wg_socket.h"
 #include "netlink/link.h"
 #include "netlink/route.h"
 #include "podveil/counters.h"
 #include "programs/pins.h"
 #include "protocol/limits.h"
+#include "service/client.h"
 #include "tunnel/drops.h"
-#include "service/keys.h"
 #include "tunnel/pair.h"
 #include "tunnel/source_check.h"
 #include "tunnel/steering.h"
@@ -39,9 +37,8 @@
 struct tunnel {
 	struct tunnel_params params;
 	enum tunnel_state state;
-	struct device *device;
-	struct wg_socket *socket;
-	uint64_t version;	   /* device_version() after our last configuration */
+	struct client_device *device;
+	uint64_t version;	   /* client_device_version() after our last configuration */
 	bool configured_by_others; /* somebody else configured it since */
 	struct steering *steering; /* peers and routes */
 	struct event *linger;
@@ -54,9 +51,8 @@ struct tunnel {
 	time_t deleted[DELETIONS]; /* when somebody deleted our device, newest first */
 	char deleter[160];	   /* text: the device is deleted again and again */
 	struct drops drops;
-	bool has_key;
-	int key_error; /* -errno: its file could not be written, which was logged */
-	uint8_t private_key[32], public_key[32];
+	bool has_key; /* the tunnel process was asked for it */
+	uint8_t public_key[32];
 	struct settings settings; /* of the last tunnel_prepare(), _enable() or _update() */
 	uint32_t mtu;
 };
@@ -76,19 +72,15 @@ static const char *key_name(int family)
 static int configure_interface(struct tunnel *t)
 {
 	struct device_config c = {
-		.set = DEVICE_SET_PRIVATE_KEY | DEVICE_SET_LISTEN_PORT | DEVICE_SET_FWMARK,
+		.set = DEVICE_SET_LISTEN_PORT | DEVICE_SET_FWMARK,
 		.listen_port = t->params.family == AF_INET ? t->settings.port4 : t->settings.port6,
 		.fwmark = RULE_MARK,
 	};
-	int err;
 
-	memcpy(c.private_key, t->private_key, 32);
-	err = device_configure(t->device, &c);
-	device_config_fini(&c);
-	return err;
+	return client_device_configure(t->device, &c, true);
 }
 
-static void on_sessions(struct device *d, void *context)
+static void on_sessions(struct client_device *d, void *context)
 {
 	struct tunnel *t = context;
 
@@ -99,9 +91,7 @@ static void on_sessions(struct device *d, void *context)
 
 static void stop_device(struct tunnel *t, bool remove)
 {
-	wg_socket_free(t->socket);
-	t->socket = NULL;
-	device_free(t->device, remove);
+	client_device_free(t->device, remove);
 	t->device = NULL;
 	steering_stop(t->steering);
 }
@@ -127,8 +117,7 @@ static void note_deletion(struct tunnel *t)
 			name_of(t, &t->settings));
 }
 
-/* The device itself calls this, so it cannot be freed here. */
-static void on_gone(struct device *d, void *context)
+static void on_gone(struct client_device *d, void *context)
 {
 	struct tunnel *t = context;
 
@@ -137,63 +126,61 @@ static void on_gone(struct device *d, void *context)
 	t->params.changed(t, t->params.context);
 }
 
-static void on_renamed(struct device *d, void *context)
+static void on_renamed(struct client_device *d, void *context)
 {
 	struct tunnel *t = context;
 
 	(void)d;
-	if (t->socket && wg_socket_rename(t->socket))
-		log_warn("wg socket did not follow the device's name", "interface=%s",
-			 device_name(t->device));
 	t->params.changed(t, t->params.context);
 }
 
-/* Gives the pair of a dead process the present name. False: there is no pair. */
-static bool rename_pair(int family, const char *name)
+/* Gives the pair of an earlier agent the present name. */
+static void rename_pair(int family, const char *name)
 {
 	struct link_info tunnel, inner;
 
 	if (pair_find(family, &tunnel, &inner) || !tunnel.ifindex)
-		return false;
+		return;
 	if (strcmp(tunnel.name, name) && !link_rename(tunnel.ifindex, name))
 		log_info("the tunnel device of a process that ended is renamed", "from=%s to=%s",
 			 tunnel.name, name);
-	return true;
 }
 
 static int start_device(struct tunnel *t)
 {
 	const struct settings *s = &t->settings;
-	const struct device_params p = {
-		.base = t->params.base,
+	const struct client_device_params p = {
+		.id = key_name(t->params.family),
 		.name = name_of(t, s),
 		.inner_name = pair_inner_name(t->params.family),
 		.workers = s->workers,
-		.queues = PV_MAX_WORKERS,
-		.second_half = true,
 		.mtu = t->mtu,
-		.wire = WIRE_SOCKET, /* until the uplink is known */
-		.adopt = true,
 		.ended = on_gone,
 		.renamed = on_renamed,
 		.sessions = on_sessions,
 		.context = t,
 	};
-	const bool adopted = rename_pair(t->params.family, p.name);
 	int err;
 
-	err = device_new(&p, &t->device);
+	rename_pair(t->params.family, p.name);
+	err = client_device_make(t->params.client, &p, &t->device);
 	if (err)
 		return err;
-	err = wg_socket_new(t->params.base, t->device, &t->socket);
+	/* The device of an earlier agent, or the pair of a dead process, may be made for other
+	 * workers. */
+	err = client_device_set_workers(t->device, s->workers);
+	if (err == -ENOSPC) {
+		log_info("the tunnel device is made again", "interface=%s workers=%u",
+			 client_device_name(t->device), s->workers);
+		client_device_free(t->device, true);
+		t->device = NULL;
+		err = client_device_make(t->params.client, &p, &t->device);
+	}
+	t->has_key = false; /* a tunnel process that was started anew may have had to make one */
+	if (!err)
+		err = steering_start(t->steering, t->device);
 	if (err)
-		goto fail;
-	err = steering_start(t->steering, t->device);
-	if (err)
-		goto fail;
-	return 0;
-fail:
-	stop_device(t, !adopted);
+		stop_device(t, false); /* it drops packets, until the next attempt */
 	return err;
 }
 
@@ -201,7 +188,7 @@ static int set_link(struct tunnel *t)
 {
 	const char *wanted = name_of(t, &t->settings);
 	struct link_info link;
-	int err = link_get_index(device_ifindex(t->device), &link), repaired = 0;
+	int err = link_get_index(client_device_ifindex(t->device), &link), repaired = 0;
 
 	if (!err && strcmp(link.name, wanted)) {
 		err = link_rename(link.ifindex, wanted);
@@ -260,9 +247,7 @@ int tunnel_key(struct tunnel *t, uint8_t public_key[32])
 	int err = 0;
 
 	if (!t->has_key) {
-		err = keys_load(key_name(t->params.family), t->private_key);
-		if (!err)
-			err = crypto_scalarmult_base(t->public_key, t->private_key) ? -EINVAL : 0;
+		err = client_key(t->params.client, key_name(t->params.family), t->public_key);
 		t->has_key = !err;
 	}
 	memcpy(public_key, t->public_key, 32);
@@ -273,22 +258,8 @@ int tunnel_key(struct tunnel *t, uint8_t public_key[32])
  * told from our own. */
 static void note_foreign_configuration(struct tunnel *t)
 {
-	if (t->state == TUNNEL_ON && t->device && device_version(t->device) != t->version)
+	if (t->state == TUNNEL_ON && t->device && client_device_version(t->device) != t->version)
 		t->configured_by_others = true;
-}
-
-/* Only the next agent needs the file, so a failure is logged once and stops nothing else. */
-static int repair_key(struct tunnel *t)
-{
-	const int done = keys_restore(key_name(t->params.family), t->private_key);
-	const int err = done < 0 ? done : 0;
-
-	if (err && err != t->key_error)
-		log_error("private key cannot be kept: the next agent would make another",
-			  "file=/run/podveil/%s.key errno=%d error=\"%s\"",
-			  key_name(t->params.family), -err, strerror(-err));
-	t->key_error = err;
-	return err ? 0 : done;
 }
 
 /* 0: we can use the name. -EEXIST: a device of others has it; logged once. */
@@ -296,15 +267,13 @@ static int claim_name(struct tunnel *t, const uint8_t *published)
 {
 	char why[sizeof(t->problem)];
 	const enum takeover result = takeover_name(t->params.family, name_of(t, &t->settings),
-						   key_name(t->params.family), published,
-						   t->private_key, why, sizeof(why));
+						   t->params.client, key_name(t->params.family),
+						   published, t->public_key, why, sizeof(why));
 	const bool news = strcmp(why, t->problem) != 0;
 
 	memcpy(t->problem, why, sizeof(why));
 	if (result == TAKEOVER_REFUSED && news)
 		log_error("the tunnel device cannot be made", "problem=\"%s\"", why);
-	if (result == TAKEOVER_DONE)
-		crypto_scalarmult_base(t->public_key, t->private_key);
 	return result == TAKEOVER_REFUSED ? -EEXIST : 0;
 }
 
@@ -340,18 +309,18 @@ int tunnel_enable(struct tunnel *t, const struct settings *s, uint32_t mtu, int 
 	t->settings = *s;
 	t->mtu = mtu;
 	/* The pair of an earlier agent may have too few queues. */
-	if (workers_changed && device_set_workers(t->device, s->workers)) {
+	if (workers_changed && client_device_set_workers(t->device, s->workers) == -ENOSPC) {
 		log_info("the tunnel device is made again", "interface=%s workers=%u",
-			 device_name(t->device), s->workers);
+			 client_device_name(t->device), s->workers);
 		stop_device(t, true);
 	}
-	if (t->device && device_ended(t->device))
+	if (t->device && client_device_ended(t->device))
 		stop_device(t, true);
 	err = tunnel_prepare(t, s, mtu, published);
 	if (!err)
-		device_set_wire(t->device, s->wire, uplink);
+		err = client_device_set_wire(t->device, s->wire, uplink);
 	if (!err)
-		device_set_low_latency(t->device, s->low_latency);
+		err = client_device_set_low_latency(t->device, s->low_latency);
 	if (!err)
 		err = configure_interface(t);
 	if (!err)
@@ -359,7 +328,7 @@ int tunnel_enable(struct tunnel *t, const struct settings *s, uint32_t mtu, int 
 	if (err < 0)
 		return err;
 	t->state = TUNNEL_ON;
-	t->version = device_version(t->device);
+	t->version = client_device_version(t->device);
 	return 0;
 }
 
@@ -371,7 +340,7 @@ int tunnel_update(struct tunnel *t, const struct plan *p, const struct settings 
 		return -ENODEV;
 	t->settings = *s;
 	err = steering_update(t->steering, p);
-	t->version = device_version(t->device);
+	t->version = client_device_version(t->device);
 	return err;
 }
 
@@ -379,7 +348,7 @@ static uint64_t packets_read(const struct tunnel *t)
 {
 	struct pv_counters c;
 
-	device_counters(t->device, &c);
+	client_device_counters(t->device, &c);
 	return c.ingress_packets;
 }
 
@@ -406,7 +375,8 @@ static void on_linger(evutil_socket_t fd, short what, void *context)
 	t->off.seconds++;
 	t->off.quiet = packets == t->off.packets ? t->off.quiet + 1 : 0;
 	t->off.packets = packets;
-	if (t->off.quiet >= enough || t->off.seconds >= LINGER_MOST || device_ended(t->device))
+	if (t->off.quiet >= enough || t->off.seconds >= LINGER_MOST ||
+	    client_device_ended(t->device))
 		end_linger(t);
 }
 
@@ -430,9 +400,17 @@ void tunnel_disable(struct tunnel *t, bool others_have_keys)
 		end_linger(t);
 }
 
-void tunnel_forget_key(int family)
+bool tunnel_is_served(int family)
 {
-	keys_remove(key_name(family));
+	struct link_info tunnel, inner;
+
+	return !pair_find(family, &tunnel, &inner) && tunnel.ifindex &&
+	       device_is_served(tunnel.name);
+}
+
+int tunnel_remove(struct client *c, int family)
+{
+	return client_remove(c, key_name(family));
 }
 
 static int repair_configuration(struct tunnel *t)
@@ -443,13 +421,13 @@ static int repair_configuration(struct tunnel *t)
 	if (!steering_peers_configured(t->steering) || !t->configured_by_others)
 		return 0;
 	log_info("another program configured the device: our configuration is restored",
-		 "interface=%s", device_name(t->device));
+		 "interface=%s", client_device_name(t->device));
 	err = configure_interface(t);
 	if (!err)
 		err = steering_repair_peers(t->steering);
 	if (err)
 		return err;
-	t->version = device_version(t->device);
+	t->version = client_device_version(t->device);
 	t->configured_by_others = false;
 	return 1;
 }
@@ -457,16 +435,15 @@ static int repair_configuration(struct tunnel *t)
 /* Repairs each part separately: a failure of one does not stop the others. */
 int tunnel_repair(struct tunnel *t, bool network)
 {
-	int done[5] = {0}, repaired = 0, err = 0;
+	int done[4] = {0}, repaired = 0, err = 0;
 
-	if (t->state != TUNNEL_ON || !t->device || device_ended(t->device))
+	if (t->state != TUNNEL_ON || !t->device || client_device_ended(t->device))
 		return 0;
-	done[0] = repair_key(t);
-	done[1] = device_repair(t->device);
-	done[2] = set_link(t);
-	done[3] = repair_configuration(t);
+	done[0] = client_device_repair(t->device);
+	done[1] = set_link(t);
+	done[2] = repair_configuration(t);
 	if (network)
-		done[4] = steering_repair_network(t->steering);
+		done[3] = steering_repair_network(t->steering);
 	for (size_t i = 0; i < sizeof(done) / sizeof(*done); i++) {
 		if (done[i] > 0)
 			repaired += done[i];
@@ -504,7 +481,7 @@ const char *tunnel_problem(struct tunnel *t, const char **reason)
 void tunnel_request_handshake(struct tunnel *t, const uint8_t key[32])
 {
 	if (t->state == TUNNEL_ON && t->device)
-		device_start_handshake(t->device, key, false);
+		client_device_start_handshakes(t->device, (const uint8_t(*)[32])key, 1, false);
 }
 
 enum tunnel_state tunnel_state(const struct tunnel *t)
@@ -512,7 +489,7 @@ enum tunnel_state tunnel_state(const struct tunnel *t)
 	return t->state;
 }
 
-struct device *tunnel_device(const struct tunnel *t)
+struct client_device *tunnel_device(const struct tunnel *t)
 {
 	return t->device;
 }
