@@ -2,6 +2,7 @@
 /* podveil tunnel: the process that has keys, sessions and devices of a node's agent. */
 #include <event2/event.h>
 #include <stdio.h>
+#include <sys/prctl.h>
 
 #include "base/log.h"
 #include "base/version.h"
@@ -67,6 +68,7 @@ int tunnel_main(int argc, char **argv)
 
 	if (result >= 0)
 		return result;
+	prctl(PR_SET_NAME, "podveil-tunnel"); /* ps, top and pgrep tell it from an agent */
 	log_level_set(o.log_level);
 	log_format_set(o.log_format);
 	return process_privileged() ? process_serve(serve, NULL) : EXIT_FAILED;
