@@ -53,6 +53,7 @@ test_packages() {
 	ethtool: looking at offloads
 	systemd: tests: of the unit
 	python3-pytest: tests
+	python3-pytest-xdist: tests, several at a time
 	python3-scapy: tests: reading captures
 	clang-format: make format, make lint
 	cppcheck: make lint

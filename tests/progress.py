@@ -80,6 +80,19 @@ class Line:
 _state = {"done": 0, "total": 0, "failed": 0}
 
 
+def pytest_configure(config):
+    if hasattr(config, "workerinput"):  # one of several workers: the process that started it shows the state of all
+        os.environ.pop(FOLDER, None)
+    elif config.pluginmanager.hasplugin("xdist"):
+        config.pluginmanager.register(Pool())
+
+
+class Pool:
+    @staticmethod
+    def pytest_xdist_node_collection_finished(ids):
+        _state["total"] = len(ids)
+
+
 def pytest_collection_finish(session):
     _state["total"] = len(session.items)
 

@@ -7,7 +7,6 @@ A skipped test says why. A suite that ran nothing fails, and so does one that ta
 """
 import argparse
 import glob
-import json
 import os
 import re
 import subprocess
@@ -15,6 +14,7 @@ import sys
 import tempfile
 import time
 import xml.etree.ElementTree as ElementTree
+from concurrent.futures import ThreadPoolExecutor
 
 import progress
 
@@ -24,12 +24,15 @@ SANITIZERS = {"ASAN_OPTIONS": "detect_leaks=1", "UBSAN_OPTIONS": "print_stacktra
 
 # The tests that need the whole lab on Kubernetes; the others in the folder need only an API server.
 CLUSTER = "tests/kubernetes/test_cluster.py"
-# It waits until keys are too old and must not lose a packet meanwhile, so it does not run beside floods.
-SESSIONS = "tests/e2e/test_sessions.py"
-# The tests of the bare device, and some others, so that both halves of the folder take equally long. The rest test the agent.
-DEVICE = [f"tests/e2e/test_{name}.py" for name in
-          ("bench", "device", "device_moves", "device_requests", "doc_commands", "interop", "latency", "restarts", "sources",
-           "whitepaper_data", "whitepaper_handshakes", "whitepaper_load", "wire")]
+# suite: (seconds, where its tests are). Those with + between run in one pool.
+POOLED = {
+    "e2e": (1200, ["tests/e2e"]),
+    "store": (600, ["tests/store"]),
+    "vm": (900, ["tests/vm"]),
+    "apiserver": (900, ["tests/kubernetes", "--ignore", CLUSTER]),
+}
+# The files that take longest. A pool begins with them, so that it does not wait for one of them at its end.
+LONG = [f"tests/{name}.py" for name in ("e2e/test_sessions", "vm/test_kernels")]
 # One test of the whole: encryption on and off between pods, checked with a capture.
 SMOKE = "tests/e2e/test_agent.py::test_the_exercise"
 SLOWEST = 10
@@ -80,34 +83,38 @@ def run(command, seconds, env=None):
 
 
 def cmocka(suite, pattern, seconds=120, emulator=()):
-    """Runs cmocka programs and counts their tests by their TAP output."""
+    """Runs cmocka programs, one a processor, and counts their tests by their TAP output."""
     tally = Tally()
     env = {"CMOCKA_MESSAGE_OUTPUT": "TAP", **SANITIZERS}
     if emulator:
         env["ASAN_OPTIONS"] = "detect_leaks=0"  # the leak detector uses ptrace, which does not work below qemu
-    for program in sorted(glob.glob(os.path.join(ROOT, pattern))):
-        if not os.access(program, os.X_OK) or os.path.isdir(program):
-            continue
-        name = os.path.basename(program)
-        progress.note(suite, name, tally.total(), 0, tally.failed)
+    programs = [p for p in sorted(glob.glob(os.path.join(ROOT, pattern))) if os.access(p, os.X_OK) and not os.path.isdir(p)]
+
+    def one(program):
         began = time.monotonic()
         code, out = run([*emulator, program], seconds, env)
-        tally.took(time.monotonic() - began, f"{suite}: {name}")
-        before = tally.failed
-        for line in out.splitlines():
-            if re.match(r"ok \d+ .*# SKIP", line):
-                tally.skipped += 1
-                print(f"{name}: {line}")
-            elif re.match(r"ok \d+", line):
-                tally.passed += 1
-            elif re.match(r"not ok \d+", line):
-                tally.fail(f"{suite}: {name}: {line}", out)
-        if code and tally.failed == before:
-            tally.fail(f"{suite}: {name}: exit code {code}", out)
-        if tally.failed > before:
-            print(f"{name}: exit code {code}\n{out}")
-        else:
-            print(f"{name}: ok")
+        return code, out, time.monotonic() - began
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for program, (code, out, took) in zip(programs, pool.map(one, programs)):
+            name = os.path.basename(program)
+            progress.note(suite, name, tally.total(), 0, tally.failed)
+            tally.took(took, f"{suite}: {name}")
+            before = tally.failed
+            for line in out.splitlines():
+                if re.match(r"ok \d+ .*# SKIP", line):
+                    tally.skipped += 1
+                    print(f"{name}: {line}")
+                elif re.match(r"ok \d+", line):
+                    tally.passed += 1
+                elif re.match(r"not ok \d+", line):
+                    tally.fail(f"{suite}: {name}: {line}", out)
+            if code and tally.failed == before:
+                tally.fail(f"{suite}: {name}: exit code {code}", out)
+            if tally.failed > before:
+                print(f"{name}: exit code {code}\n{out}")
+            else:
+                print(f"{name}: ok")
     return tally
 
 
@@ -181,30 +188,14 @@ def pytest(suite, seconds, *arguments):
     return tally
 
 
-def beside(names, arguments):
-    """Runs suites that mostly wait at the same time, each with its own runner; their outputs are printed one after the
-    other."""
-    started = []
-    for name in names:
-        log = tempfile.TemporaryFile(mode="w+", errors="replace")
-        result = tempfile.NamedTemporaryFile(mode="w+", suffix=".json")
-        started.append((name, log, result, subprocess.Popen(
-            [sys.executable, __file__, *arguments, "--result", result.name, name], stdout=log, stderr=log,
-            stdin=subprocess.DEVNULL)))
-    tally = Tally()
-    for name, log, result, process in started:
-        process.wait()
-        log.seek(0)
-        one = Tally()
-        try:
-            one.__dict__.update(json.load(result))
-        except ValueError:
-            one.fail(name, "the runner ended early")
-        print(log.read().rstrip("\n"), flush=True)
-        if not one.total():
-            print(f"{name}: the runner ended early")
-        tally.add(one)
-    return tally
+def pooled(name):
+    """Runs one or several suites of pytest tests in one pool. Most of their tests wait for something, so there are two workers
+    a processor. The tests of a file stay together: they share a lab."""
+    suites = name.split("+")
+    arguments = [a for suite in suites for a in POOLED[suite][1]]
+    first = [f for f in LONG if os.path.dirname(f) in arguments]
+    return pytest(name, sum(POOLED[suite][0] for suite in suites),
+                  "-n", str(2 * os.cpu_count()), "--dist", "loadfile", *first, *arguments)
 
 
 def run_suites(options, suites):
@@ -213,28 +204,18 @@ def run_suites(options, suites):
     def before():
         return total.passed, total.failed
 
-    def one(name):
-        print(f"=== {name}", flush=True)
-        tally = suites[name]()
-        progress.over(name)
-        if not tally.total():
-            print(f"{name}: ran nothing")
-            tally.fail(name, "ran nothing")
-        print(f"=== {name}: {tally}", flush=True)
-        return tally
-
-    def all_of_them():
-        for several in options.suites:
-            total.add(beside(several.split("+"), ["--fuzz-seconds", str(options.fuzz_seconds), "--build", options.build])
-                      if "+" in several else one(several))
-
-    if os.environ.get(progress.FOLDER):
-        all_of_them()
-        return total
     with tempfile.TemporaryDirectory() as folder:
         os.environ[progress.FOLDER] = folder
         with progress.Line(folder, before):
-            all_of_them()
+            for name in options.suites:
+                print(f"=== {name}", flush=True)
+                tally = pooled(name) if name.split("+")[0] in POOLED else suites[name]()
+                progress.over(name)
+                if not tally.total():
+                    print(f"{name}: ran nothing")
+                    tally.fail(name, "ran nothing")
+                print(f"=== {name}: {tally}", flush=True)
+                total.add(tally)
     print("slowest:")
     for seconds, test in total.slow:
         print(f"{seconds:8.1f} s  {test}")
@@ -244,17 +225,12 @@ def run_suites(options, suites):
 
 
 def main():
-    names = ["unit", "asan", "bpf", "fuzz", "smoke", "e2e", "device", "agent", "sessions", "store", "vm", "arm64", "apiserver", "kubernetes"]
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--fuzz-seconds", type=int, default=20)
     parser.add_argument("--build", default="build", help="where the programs of unit, asan and bpf are")
     parser.add_argument("--emulator", default="", help="the command that runs those of unit and asan")
-    parser.add_argument("--result", help="a file for the counts and the slowest tests, as JSON")
-    parser.add_argument("suites", nargs="+", help=", ".join(names) + "; with + between, at the same time")
+    parser.add_argument("suites", nargs="+", help="which to run; with + between, in one pool")
     options = parser.parse_args()
-    for name in [n for s in options.suites for n in s.split("+")]:
-        if name not in names:
-            parser.error(f"no suite {name}: there are {', '.join(names)}")
     build, emulator = options.build, options.emulator.split()
     suites = {
         "unit": lambda: cmocka("unit", f"{build}/tests/test_*", emulator=emulator),
@@ -262,22 +238,14 @@ def main():
         "bpf": lambda: cmocka("bpf", f"{build}/tests/bpf/test_*"),
         "fuzz": lambda: fuzz(options.fuzz_seconds),
         "smoke": lambda: pytest("smoke", 120, SMOKE),
-        "e2e": lambda: pytest("e2e", 1200, "tests/e2e", "--ignore", SESSIONS),
-        "device": lambda: pytest("device", 1200, *DEVICE),
-        "agent": lambda: pytest("agent", 1200, "tests/e2e", *(w for f in [SESSIONS, *DEVICE] for w in ("--ignore", f))),
-        "sessions": lambda: pytest("sessions", 600, SESSIONS),
-        "store": lambda: pytest("store", 600, "tests/store"),
-        "vm": lambda: pytest("vm", 900, "tests/vm"),
         "arm64": lambda: pytest("arm64", 600, "tests/arm64"),
-        "apiserver": lambda: pytest("apiserver", 900, "tests/kubernetes", "--ignore", CLUSTER),
         "kubernetes": lambda: pytest("kubernetes", 900, CLUSTER),
     }
+    for name in options.suites:
+        if name not in suites and not set(name.split("+")) <= set(POOLED):
+            parser.error(f"no suite {name}: there are {', '.join([*suites, *POOLED])}; the last {len(POOLED)} also with + between")
     total = run_suites(options, suites)
-    if options.result:
-        with open(options.result, "w") as f:
-            json.dump(total.__dict__, f)
-    else:
-        print(total)
+    print(total)
     return 1 if total.failed else 0
 
 

@@ -88,7 +88,7 @@ static void assert_stand(size_t n)
 			assert_int_equal(a.program[0], id);
 			for (uint32_t k = 1; k < a.n; k++)
 				assert_int_not_equal(a.program[k], id);
-			assert_true(device_filters_state(g, i).stands);
+			assert_true(device_filters_state(g, i).in_place);
 			/* Nothing of ours is attached in the other way. */
 			assert_int_equal(attached_by(!tcx, devices[i].ifindex, side).n, 0);
 		}

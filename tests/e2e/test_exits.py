@@ -174,7 +174,7 @@ def test_somebodys_filter_before_ours(cluster, side):
     wait_for(lambda: guard(worker)["displaced"] == 1, "it is counted")
     assert guard(worker)["stands"]
     assert [d["before"] for d in guard(worker)["devices"] if d["device"] == "eth0"] == ["somebodys"]
-    wait_for(lambda: re.search(r"somebody's filter ran before the guard's.*device=eth0.*filter=somebodys",
+    wait_for(lambda: re.search(r"a filter of another program ran before the guard's.*device=eth0.*filter=somebodys",
                                worker.agent.log()), "the log says so")
     assert 'on eth0 the filter "somebodys" ran before it' in worker.run([PODVEIL, "status"])
     assert re.search(r"^note +guard +by tcx on eth0 vxlan.calico; before it on eth0 ran somebodys",

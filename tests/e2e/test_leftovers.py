@@ -190,8 +190,8 @@ def test_without_its_files_an_agent_mends_on(cluster, broken):
         wait_for(mended, f"mended: {breaking}", 5)
     assert ping(c.client, c.server.address) == 3
     if "full" in broken:
-        wait_for(lambda: "private key cannot be kept" in worker.agent.log(), "it is said")
-        assert worker.agent.log().count("private key cannot be kept") == 1
+        wait_for(lambda: "the private key cannot be saved" in worker.agent.log(), "it is said")
+        assert worker.agent.log().count("the private key cannot be saved") == 1
         worker.run("umount /run/podveil")
     wait_for(lambda: worker.run("cat /run/podveil/wireguard.key 2>/dev/null | wg pubkey 2>/dev/null || true") ==
              worker.run("wg show wireguard.cali public-key"), "the key's file is there again")
@@ -239,7 +239,7 @@ def test_a_device_of_somebody_else_has_the_name(cluster, worker):
     assert "device of kind vxlan that somebody else made" in problem(worker)
     assert "ip link delete wireguard.cali" in worker.run([PODVEIL, "status"])
     time.sleep(1.5)  # it tries again
-    assert worker.agent.log().count("the tunnel device cannot be made") == 1
+    assert worker.agent.log().count("the tunnel device cannot be created") == 1
     assert "203.0.113.0/24 dev wireguard.cali" in worker.run(TABLE)
     worker.run("ip link delete wireguard.cali")
     wait_for(c.encrypted, "all nodes encrypt", 20)

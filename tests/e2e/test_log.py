@@ -42,9 +42,9 @@ def test_quiet_levels_and_json(cluster):
     wait_for(lambda: agent.status()["settings"]["podveilLogFormat"]["value"] == "json", "applied")
     mark = len(agent.log())
     worker.run("ip rule del pref 99")
-    wait_for(lambda: "put back what was changed" in agent.log()[mark:], "said")
+    wait_for(lambda: "restored what another program changed" in agent.log()[mark:], "said")
     lines = [json.loads(line) for line in agent.log()[mark:].splitlines()]
-    assert any(x["event"] == "put back what was changed" and x["tunnel"] == "ipv4" for x in lines)
+    assert any(x["event"] == "restored what another program changed" and x["tunnel"] == "ipv4" for x in lines)
     assert all(re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$", x["time"]) for x in lines)
     # The log has no keys except public ones, shortened.
     private = worker.run("cat /run/podveil/wireguard.key /run/podveil/*key* 2>/dev/null || true").split()

@@ -62,7 +62,7 @@ def test_no_node_speaks_for_another(cluster):
     wait_for(lambda: ping(c.client, c.server.address, count=1, deadline=1) == 1, "the session is back")
     assert f"{key}\t10.244.2.0/26" in worker.run("wg show wireguard.cali allowed-ips")
     said = worker.run([PODVEIL, "status"])
-    assert "conflict: 10.244.2.2 of a-hostile: the range is another node's (wireguard-worker2)" in said
+    assert "conflict: 10.244.2.2 of a-hostile: the range belongs to another node (wireguard-worker2)" in said
     assert "nodes contradict each other" in worker.agent.log()
     assert 'podveil_records_refused{reason="range_held"} 1' in worker.run("curl -s http://127.0.0.1:9586/metrics")
     write_record(c, hostile)

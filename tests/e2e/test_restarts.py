@@ -8,8 +8,8 @@ from lab import PODVEIL, Capture, Device, implementation, wait_for
 from traffic import ping
 from workload import Steady
 
-TOOK_OVER = "took over the programs of a process that ended"
-NOT_OURS = "a pin is not what an earlier process recorded"
+TOOK_OVER = "took over the programs of an earlier process"
+NOT_OURS = "a pinned object is not the one that an earlier process recorded"
 
 
 def programs(node, *pins):

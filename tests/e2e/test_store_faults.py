@@ -73,7 +73,7 @@ FAULTS = {
     "unmounted lazily": ("umount -l {HERE}", "mount --bind {store} {HERE}", "No such file"),
     "an empty one above it": ("mount -t tmpfs none {HERE}", "umount {HERE}", "No such file"),
     "another one above it": ("mount -t tmpfs none {HERE} && mkdir {HERE}/nodes {HERE}/config", "umount {HERE}",
-                             ".identity is gone"),
+                             ".identity is missing"),
     "nodes empty": ("mount -t tmpfs none {HERE}/nodes", "umount {HERE}/nodes", "another one"),
     "config empty": ("mount -t tmpfs none {HERE}/config", "umount {HERE}/config", "another one"),
     "a file in its place": ("umount {HERE} && rmdir {HERE} && touch {HERE}",
@@ -150,7 +150,7 @@ def test_emptied_and_broken_for_all(cluster):
     c.start_agent(worker)
     wait_for(c.encrypted, "encrypted with all after a restart")
     assert {"kind": "settings", "node": None}.items() <= store_of(worker)["held"][0].items()
-    assert "nobody deleted it" in worker.agent.log()
+    assert "nobody deleted them" in worker.agent.log()
     # The administrator writes the settings again, and all is in order.
     c.configure(wireguardEnabled=True)
     for node in c.nodes:

@@ -25,7 +25,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	size_t len;
 
 	if (etcd_watch_event(&p, (const char *)data, size, &at, why, sizeof(why)) ==
-		    ETCD_WATCH_STANDS &&
+		    ETCD_WATCH_RUNNING &&
 	    *why)
 		abort();
 	if (at.revision < 7)

@@ -238,9 +238,9 @@ def lost(c):
         ("every list is empty", lambda _, status, o: (status, {**o, "items": []} if "items" in o else o), "not in the list"),
         ("no nodes", only(NODES, items(lambda o: False)), "not in the list"),
         ("the others' only", only(NODES, items(lambda o: o["metadata"]["name"] != own)), "not in the list"),
-        ("settings empty", only(settings, items(lambda o: False)), "holds nothing"),
+        ("settings empty", only(settings, items(lambda o: False)), "has none left"),
         ("settings not installed", only(settings, lambda *_: NOT_FOUND), "not installed"),
-        ("an old backup", backup(own), "older than it was"),
+        ("an old backup", backup(own), "older state"),
         ("an object too large", only(NODES, padded(c)), "more than 2 MiB"),
         ("no version", only(NODES, lambda status, o: (status, {**o, "metadata": {"resourceVersion": ""}})),
          "no resourceVersion"),
@@ -300,13 +300,13 @@ def test_what_the_server_has_lost_stands(kubernetes):
         wait_for(lambda: f"10.244.{c.nodes[0].index}.0/27" in ranges(node), "the blocks are known")
         for fault in (lambda *_: NOT_FOUND, lambda *_: (200, {"metadata": {"resourceVersion": "1000001"}, "items": []})):
             proxy.set("rewrite", only(BLOCKS, fault))
-            wait_for(lambda: "there were blocks" in trouble(node), "status says so")
+            wait_for(lambda: "all IPAM blocks are missing" in trouble(node), "status says so")
             node.agent.kill()
             c.start_agent(node, kubeconfig=proxied, ready=False)
             wait_for(c.encrypted, "encrypted after a restart")
             mark = len(proxy.requests)
             wait_for(lambda: sum(at.startswith(BLOCKS) for _, at in proxy.requests[mark:]) > 2, "it asks again", 30)
-            assert "there were blocks" in trouble(node)
+            assert "all IPAM blocks are missing" in trouble(node)
             assert f"10.244.{c.nodes[0].index}.0/27" in ranges(node)
         traffic.send_signal(2)
         traffic.communicate(timeout=60)
@@ -331,7 +331,7 @@ def test_what_its_owner_deletes_goes(kubernetes):
     assert value("podveilStrictMode") == value("wireguardEnabled") == "true"
     c.control.apply({"apiVersion": there["apiVersion"], "kind": there["kind"],
                      "metadata": {"name": there["metadata"]["name"]}, "spec": there["spec"]})
-    wait_for(lambda: "holds nothing" in trouble(node) or "not installed" in trouble(node), "it is back, and empty", 90)
+    wait_for(lambda: "has none left" in trouble(node) or "not installed" in trouble(node), "it is back, and empty", 90)
     assert value("podveilStrictMode") == "true"
     wait_for(lambda: c.set(wireguardEnabled=True, podveilStrictMode=True) or True, "its owner says it again")
     wait_for(lambda: in_order(node), "in order", 90)

@@ -74,7 +74,7 @@ def test_the_condition_names_a_failure(kubernetes):
     c.set(wireguardEnabled=True)
     wait_for(lambda: c.condition(worker)["reason"] == "NotEverythingDone", "the condition says so")
     assert c.condition(worker)["status"] == "False"
-    assert c.condition(worker)["message"] == "not everything could be done: see the agent's log"
+    assert c.condition(worker)["message"] == "some changes failed: see the agent's log"
     worker.run("ip link del pv4.xsk")
     c.wait_encrypted()
 

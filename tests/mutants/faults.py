@@ -217,7 +217,7 @@ FAULTS = [
     fault("a-tunnels-address-outlives-its-range", "user/plan/review_ranges.c",
           "\tif (c->tunnel)\n\t\t*tunnel", "\tif (c->tunnel && contested)\n\t\t*tunnel", *REGISTRY),
     fault("addresses-among-pods", "user/plan/review_addresses.c",
-          "p->order && !again ? p->address", "p->order ? p->address", *REGISTRY),
+          "p->order && !second_round ? p->address", "p->order ? p->address", *REGISTRY),
     fault("what-was-proved-is-forgotten", "user/plan/proven_nodes.c",
           "\t\terr = take(h, sorted[i]);", "\t\terr = n ? 0 : take(h, sorted[i]);", *REGISTRY),
     fault("what-two-claim-is-reached-in-plain", "user/tunnel/steering.c",

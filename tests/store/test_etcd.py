@@ -135,7 +135,7 @@ def test_tokens_run_out(etcd):
     wait_for(lambda: node.run("sleep 6; echo slept"), "time has passed", 20)
     c.etcd.ctl("del", f"/podveil/nodes/{node.name}")
     wait_for(lambda: c.record(node), "the record is written with a new token")
-    assert "does not know us" not in node.agent.log()
+    assert "etcd refused our user or password" not in node.agent.log()
 
 
 def test_a_node_cut_off_from_etcd_is_no_stranger(etcd):
@@ -150,7 +150,7 @@ def test_a_node_cut_off_from_etcd_is_no_stranger(etcd):
         kv = json.loads(c.etcd.ctl("get", f"/podveil/nodes/{right.name}", "-w", "json"))["kvs"][0]
         c.etcd.ctl("lease", "revoke", f"{kv['lease']:x}")
         wait_for(lambda: not c.record(right), "its record is gone")
-        wait_for(lambda: "record has run out" in left.agent.log(), "its peers hear of it")
+        wait_for(lambda: "a node's lease expired" in left.agent.log(), "its peers hear of it")
         assert "172.18.0.4:51820" in peers(left)
         assert "5 received" in client.run(["ping", "-c", "5", "-i", "0.1", server.address])
         # Another node has its pods' range now, so it will not come back.
@@ -208,7 +208,7 @@ def test_many_nodes_come_in_pages(etcd):
 
 
 @pytest.mark.parametrize("change,says", [
-    ({"ETCDCTL_USER": "podveil:wrong"}, "does not know us"),
+    ({"ETCDCTL_USER": "podveil:wrong"}, "etcd refused our user or password"),
     ({"ETCDCTL_USER": ""}, "etcd cannot be read"),
     ({"ETCDCTL_CACERT": "/etc/ssl/certs/ca-certificates.crt"}, "local issuer certificate"),
     ({"ETCDCTL_CERT": "", "ETCDCTL_KEY": ""}, f"endpoint=https://{ADDRESS}:2379"),

@@ -197,7 +197,7 @@ def test_values_too_large_to_read():
         c.start_agent(node)
         for n in c.nodes:
             for key in (NODES + "m-big", NODES + "z-big", CONFIG + "node." + known.name):
-                wait_for(lambda: f'key={key} problem="its value is larger than 3 MiB"' in n.agent.log(), "it is named")
+                wait_for(lambda: f'key={key} problem="the value is larger than 3 MiB"' in n.agent.log(), "it is named")
             wait_for(lambda: len(peers(n)) == 41, "all others are known")
         wait_for(c.encrypted, "encrypted with all")
         # After a new list, the agent does not report them again.

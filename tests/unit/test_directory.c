@@ -387,15 +387,15 @@ static const struct {
 	{"cp -a store away; rm -rf store", "mv away store", "No such file"},
 	{"mv store away; touch store", "rm store; mv away store", "Not a directory"},
 	{"mv store away; mkdir -p store/nodes store/config", "rm -r store; mv away store",
-	 ".identity is gone"},
+	 ".identity is missing"},
 	{"mv store/nodes away; mkdir store/nodes", "rmdir store/nodes; mv away store/nodes",
-	 "another one"},
-	{"cp -r store away; rm store/nodes/*", "cp away/nodes/* store/nodes", "records: 2 that"},
+	 "the store was replaced"},
+	{"cp -r store away; rm store/nodes/*", "cp away/nodes/* store/nodes", "records: 2 are missing"},
 	{"cp -r store away; rm store/nodes/* store/config/*",
-	 "cp away/nodes/* store/nodes; cp away/config/* store/config", "lost with it"},
+	 "cp away/nodes/* store/nodes; cp away/config/* store/config", "are missing, too"},
 	{"cp -r store away; rm store/nodes/a.json store/nodes/b.json; echo '{\"name\":\"c\"}' > "
 	 "store/nodes/c.json",
-	 "cp away/nodes/* store/nodes", "our own record went with it"},
+	 "cp away/nodes/* store/nodes", "our own record is missing, too"},
 	{"cp -r store away; rm -r store/nodes store/config", "cp -r away/* store", "No such file"},
 	{"ln store/nodes/b.json kept; : > store/nodes/b.json",
 	 "echo "
@@ -406,7 +406,8 @@ static const struct {
 	{"cp store/nodes/b.json kept; ln -sf nowhere store/nodes/b.json",
 	 "rm store/nodes/b.json; cp kept store/nodes/b.json", "No such file"},
 	{"cd store/nodes; mv a.json x; mv b.json a.json; mv x b.json",
-	 "cd store/nodes; mv a.json x; mv b.json a.json; mv x b.json", "is not that of the file"},
+	 "cd store/nodes; mv a.json x; mv b.json a.json; mv x b.json",
+	 "is not the name of the file"},
 	{"mv store/config/default.json kept; mkdir store/config/default.json",
 	 "rmdir store/config/default.json; mv kept store/config/default.json", "Is a directory"},
 	{"cp store/config/default.json kept; echo '[' > store/config/default.json",
@@ -444,7 +445,7 @@ static void what_was_lost_can_be_deleted(void **state)
 
 	open_two(t);
 	shell(t, "rm store/nodes/*");
-	expect_trouble(t, "records: 2 that");
+	expect_trouble(t, "records: 2 are missing");
 	assert_false(store_has_record(t->store, "a"));
 	assert_string_equal(t->text, "node a is 1\n"); /* to be published again */
 	write_file(t, "nodes/a.json", "{\"name\":\"a\",\"port\":1}");

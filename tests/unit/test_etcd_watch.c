@@ -30,7 +30,7 @@ static int64_t hear(const char *text, int64_t revision, struct told *t)
 
 	*t->text = 0;
 	state = etcd_watch_event(&p, text, strlen(text), &at, why, sizeof(why));
-	return state == ETCD_WATCH_STANDS ? at.revision : -(int64_t)state;
+	return state == ETCD_WATCH_RUNNING ? at.revision : -(int64_t)state;
 }
 
 #define KEY "\"key\":\"L3BvZHZlaWwvYQ==\""
@@ -77,26 +77,26 @@ static void what_cannot_go_on(void **state)
 	assert_int_equal(hear("{\"result\":{\"header\":{\"raft_term\":\"2\"},\"canceled\":true,"
 			      "\"compact_revision\":\"8\"}}",
 			      3, &t),
-			 -ETCD_WATCH_FORGOTTEN);
+			 -ETCD_WATCH_COMPACTED);
 	assert_int_equal(
 		hear("{\"result\":{\"header\":{\"revision\":\"2\"},\"created\":true}}", 3, &t),
-		-ETCD_WATCH_FORGOTTEN);
+		-ETCD_WATCH_COMPACTED);
 	assert_int_equal(hear("{\"result\":{\"header\":{\"revision\":\"9\"},\"created\":true,"
 			      "\"canceled\":true,\"cancel_reason\":\"invalid auth token\"}}",
 			      3, &t),
-			 -ETCD_WATCH_OVER);
+			 -ETCD_WATCH_ENDED);
 	assert_int_equal(hear("{\"error\":{\"grpc_code\":14,\"message\":\"no leader\"}}", 3, &t),
-			 -ETCD_WATCH_AWAY);
+			 -ETCD_WATCH_ISOLATED);
 	assert_int_equal(hear("{\"error\":{\"grpc_code\":7,\"message\":\"denied\"}}", 3, &t),
-			 -ETCD_WATCH_OVER);
+			 -ETCD_WATCH_ENDED);
 	/* Another etcd at the same address: its events are not reported. */
 	assert_int_equal(hear("{\"result\":{\"header\":{\"cluster_id\":\"78\",\"revision\":\"9\"},"
 			      "\"events\":[{\"type\":\"DELETE\",\"kv\":{" KEY "}}]}}",
 			      3, &t),
-			 -ETCD_WATCH_FORGOTTEN);
+			 -ETCD_WATCH_COMPACTED);
 	assert_string_equal(t.text, "");
-	assert_int_equal(hear("[]", 3, &t), -ETCD_WATCH_OVER);
-	assert_int_equal(hear("{", 3, &t), -ETCD_WATCH_OVER);
+	assert_int_equal(hear("[]", 3, &t), -ETCD_WATCH_ENDED);
+	assert_int_equal(hear("{", 3, &t), -ETCD_WATCH_ENDED);
 }
 
 int main(void)

@@ -88,7 +88,7 @@ static void what_is_wrong_is_said(void **state)
 	replaced("clusters:", "clusters: [", "line ");
 	replaced("clusters:", "x: *y\nclusters:", "line ");
 	replaced("apiVersion: v1", "\t", "line ");
-	replaced("apiVersion: v1", "? {a: b}\n: c", "a key that is no text");
+	replaced("apiVersion: v1", "? {a: b}\n: c", "a key that is not text");
 }
 
 static void a_pod_has_a_service_account(void **state)

@@ -153,10 +153,10 @@ static void what_speaks_against_it_holds(void **state)
 		struct memory_list l;
 		const char *says;
 	} cases[] = {
-		{"ab", {.identity = "two", .revision = 11}, "another one"},
+		{"ab", {.identity = "two", .revision = 11}, "the store was replaced"},
 		{"ab", {.identity = "one", .revision = 9}, "older"},
 		{"ab", {.identity = "one", .revision = 11, .doubt = "a doubt"}, "a doubt"},
-		{"", {.identity = "one", .revision = 11}, "holds nothing"},
+		{"", {.identity = "one", .revision = 11}, "has none left"},
 		{"b", {.identity = "one", .revision = 11}, "our own record"},
 	};
 	struct world *w = *state;
@@ -249,9 +249,9 @@ static void our_own_is_told_of(void **state)
 	struct world *w = *state;
 
 	w->text[0] = 0;
-	memory_hold(w->memory, MEMORY_NODES, "b", "its lease ran out");
+	memory_hold(w->memory, MEMORY_NODES, "b", "its lease expired");
 	assert_string_equal(w->text, "");
-	memory_hold(w->memory, MEMORY_NODES, "a", "its lease ran out");
+	memory_hold(w->memory, MEMORY_NODES, "a", "its lease expired");
 	assert_string_equal(w->text, "node a 1\n");
 	assert_false(memory_in_store(w->memory, MEMORY_NODES, "a"));
 }
@@ -261,7 +261,7 @@ static void ranges_of_the_held_may_be_taken(void **state)
 {
 	struct world *w = *state;
 
-	memory_hold(w->memory, MEMORY_NODES, "b", "its lease ran out");
+	memory_hold(w->memory, MEMORY_NODES, "b", "its lease expired");
 	assert_int_equal(w->health.n_problems, 0);
 	assert_int_equal(memory_held(w->memory, MEMORY_NODES), 1);
 	w->text[0] = 0;

@@ -336,7 +336,8 @@ static void an_object_that_is_too_large(void **state)
 	w->large = true;
 	begin(w);
 	expect(w, "listed 7 but one");
-	expect(w, "part: an object of more than 2 MiB is passed over: what it said before stands");
+	expect(w,
+	       "part: an object of more than 2 MiB is ignored: its last known content stays in force");
 	expect_watches(w, 1);
 	/* Too large an object on a watch: the client lists at once to learn of it. */
 	w->large = false;

@@ -254,7 +254,9 @@ static void contradictions_are_refused_as_a_whole(void **state)
 	assert_false(settings_layer_end(*state));
 	assert_string_equal(settings_get(*state)->interface6, "wg-v6.cali");
 	assert_int_equal(settings_get(*state)->mtu4, 1400);
-	assert_non_null(settings_refused(*state));
+	assert_string_equal(settings_refused(*state),
+			    "test: wireguardInterfaceNameV6: \"wireguard.cali\" is not different "
+			    "from wireguardInterfaceName");
 	assert_false(give(*state, SETTINGS_NODE, "wireguardListeningPortV6", "51820"));
 	assert_int_equal(settings_get(*state)->port6, 51821);
 }

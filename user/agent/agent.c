@@ -226,8 +226,8 @@ static void remove_rest(void)
 	struct leftovers_remains r;
 
 	if (leftovers_clear(&r))
-		log_error("not everything could be removed",
-			  "of=%zu needs=\"podveil agent --cleanup, which names it\"", r.found);
+		log_error("some leftovers could not be removed",
+			  "found=%zu needs=\"podveil agent --cleanup, which lists them\"", r.found);
 	free(r.remaining);
 }
 

@@ -81,7 +81,7 @@ static void publish_state(const struct report_input *in)
 	}
 	problem = first_problem(in, &why);
 	if (!problem && in->failed) {
-		problem = "not everything could be done: see the agent's log";
+		problem = "some changes failed: see the agent's log";
 		why = "NotEverythingDone";
 	}
 	if (problem) {

@@ -58,8 +58,9 @@ int agent_publish(struct agent *a)
 		return 0;
 	err = store_publish(a->store, &a->self.record);
 	if (err)
-		log_error("our record could not be published", "store=%s errno=%d error=\"%s\"",
-			  store_name(a->store), -err, strerror(-err));
+		log_error("this node's record could not be published",
+			  "store=%s errno=%d error=\"%s\"", store_name(a->store), -err,
+			  strerror(-err));
 	a->published = !err;
 	return err;
 }
@@ -191,9 +192,9 @@ static struct leftovers_wanted wanted(const struct agent *a)
 }
 
 /* Removes what earlier agents left and the settings do not want. Done once, when everything wanted
- * is in place (`stands`); after that this agent removes what it replaces itself. If the store has
+ * is in place (`complete`); after that this agent removes what it replaces itself. If the store has
  * no settings, nothing was switched off: then everything stays, and packets are dropped. */
-static int remove_leftovers(struct agent *a, bool stands)
+static int remove_leftovers(struct agent *a, bool complete)
 {
 	struct leftovers_wanted w = wanted(a);
 	int err;
@@ -203,9 +204,9 @@ static int remove_leftovers(struct agent *a, bool stands)
 	for (int i = 0; i < N_TUNNELS; i++)
 		if (tunnel_state(a->tunnels[i]) == TUNNEL_LINGERING)
 			return 0; /* it removes its device itself */
-	w.others = !stands;
+	w.others = !complete;
 	err = leftovers_remove(&w);
-	a->leftovers_removed = !err && stands;
+	a->leftovers_removed = !err && complete;
 	return err;
 }
 

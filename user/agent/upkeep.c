@@ -23,11 +23,11 @@ static void repair_files(struct agent *a)
 	const int err = lock < 0 ? lock : socket < 0 ? socket : 0;
 
 	if (err && err != a->files_error)
-		log_error("files of the agent are missing and cannot be made again",
+		log_error("files of the agent are missing and cannot be created again",
 			  "directory=" AGENT_STATE_DIRECTORY " errno=%d error=\"%s\"", -err,
 			  strerror(-err));
 	else if (lock > 0 || socket > 0)
-		log_warn("put back files of the agent that somebody removed",
+		log_warn("restored files of the agent that another program removed",
 			 "directory=" AGENT_STATE_DIRECTORY);
 	a->files_error = err;
 }
@@ -35,10 +35,10 @@ static void repair_files(struct agent *a)
 int agent_repair(void *context, bool network)
 {
 	struct agent *a = context;
-	int err = 0, fenced, repaired_line = first_line_repair(a->first_line, network);
+	int err = 0, repaired_guard, repaired_line = first_line_repair(a->first_line, network);
 
 	if (repaired_line > 0)
-		log_info("put back what was changed",
+		log_info("restored what another program changed",
 			 "what=\"first line of strict mode\" things=%d", repaired_line);
 	else if (repaired_line < 0)
 		err = repaired_line;
@@ -46,16 +46,16 @@ int agent_repair(void *context, bool network)
 		int repaired = tunnel_repair(a->tunnels[i], network);
 
 		if (repaired > 0)
-			log_info("put back what was changed", "tunnel=%s things=%d",
+			log_info("restored what another program changed", "tunnel=%s things=%d",
 				 i == V4 ? "ipv4" : "ipv6", repaired);
 		else if (repaired < 0)
 			err = repaired;
 	}
-	fenced = exit_filters_repair(a->exit_filters);
-	if (fenced > 0)
-		log_info("put back the guard's programs", "things=%d", fenced);
-	else if (fenced < 0)
-		err = fenced;
+	repaired_guard = exit_filters_repair(a->exit_filters);
+	if (repaired_guard > 0)
+		log_info("restored the guard's programs", "things=%d", repaired_guard);
+	else if (repaired_guard < 0)
+		err = repaired_guard;
 	source_check_repair();
 	repair_files(a);
 	if (network && self_moved(&a->self))

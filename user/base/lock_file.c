@@ -21,7 +21,7 @@ static int make_directory_of(const char *path)
 	return mkdir(directory, 0700) && errno != EEXIST ? -errno : 0;
 }
 
-static bool stands(const char *path, int fd)
+static bool is_same_file(const char *path, int fd)
 {
 	struct stat there, ours;
 
@@ -39,7 +39,7 @@ int lock_file_take(const char *path, int *fd)
 			return -errno;
 		err = flock(fresh, LOCK_EX | LOCK_NB) ? -errno : 0;
 		/* Whoever had it may have removed the file in the meantime. */
-		if (!err && stands(path, fresh)) {
+		if (!err && is_same_file(path, fresh)) {
 			*fd = fresh;
 			return 0;
 		}
@@ -64,7 +64,7 @@ int lock_file_repair(const char *path, int *fd)
 {
 	int fresh, err;
 
-	if (stands(path, *fd))
+	if (is_same_file(path, *fd))
 		return 0;
 	err = lock_file_take(path, &fresh);
 	if (err)

@@ -31,7 +31,7 @@ struct budget {
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct budget budgets[EVENTS];
-static uint64_t lost, lost_untold, held_back;
+static uint64_t lost, lost_unreported, held_back;
 
 void log_level_set(enum log_level level)
 {
@@ -252,11 +252,11 @@ static void put_line(const char *line, size_t len)
 
 	if (poll(&p, 1, 0) == 1 && p.revents == POLLOUT &&
 	    write(STDERR_FILENO, line, len) == (ssize_t)len) {
-		lost_untold = 0;
+		lost_unreported = 0;
 		return;
 	}
 	lost++;
-	lost_untold++;
+	lost_unreported++;
 }
 
 static size_t put_text(char line[LINE], enum log_level level, const char *event, const char *pairs)
@@ -314,9 +314,9 @@ void log_event(enum log_level level, const char *event, const char *format, ...)
 		if (before)
 			at += (size_t)snprintf(pairs + at, sizeof(pairs) - at, " held_back=%llu",
 					       (unsigned long long)before);
-		if (lost_untold)
+		if (lost_unreported)
 			snprintf(pairs + at, sizeof(pairs) - at, " lines_lost=%llu",
-				 (unsigned long long)lost_untold);
+				 (unsigned long long)lost_unreported);
 		if (atomic_load_explicit(&shape, memory_order_relaxed) == LOG_FORMAT_JSON)
 			len = put_json(line, level, event, pairs);
 		else

@@ -115,7 +115,7 @@ static const struct cli_option device_options[] = {
 	{OPT_UPLINK, 0, "uplink", "DEVICE",
 	 "of --wire xdp (default: the one by which the first peer is reached)", "<interface>"},
 	{OPT_LOW_LATENCY, 0, "low-latency", NULL,
-	 "packets go soon rather than cheaply: workers go first, no processor sleeps", NULL},
+	 "lower latency for more CPU time: workers get priority, processors do not sleep", NULL},
 	LOG_LEVEL,
 	LOG_FORMAT,
 };

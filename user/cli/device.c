@@ -171,7 +171,8 @@ static void on_renamed(struct device *d, void *context)
 	struct running *r = context;
 
 	if (r->socket && wg_socket_rename(r->socket))
-		log_warn("wg socket did not follow the device's name", "device=%s", device_name(d));
+		log_warn("the wg socket could not be renamed with the device", "device=%s",
+			 device_name(d));
 }
 
 static int serve(void *context)

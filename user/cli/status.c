@@ -208,7 +208,7 @@ static void print_problems(const struct view *v)
 	if (json_is_object(json_object_get(store, "trouble")))
 		print_store_problem(o, json_object_get(store, "trouble"));
 	if (member_true(o, "failed"))
-		printf("not everything could be done: see the agent's log; it tries again\n");
+		printf("some changes failed: see the agent's log; it tries again\n");
 	fputs(v->paint.end, stdout);
 }
 

@@ -82,7 +82,7 @@ bool device_is_served(const char *name);
  * restored, or -errno. */
 int device_repair(struct device *d);
 
-/* Sets how messages get to the wire: through UDP sockets; also through AF_XDP on the device
+/* Sets how messages are sent to the network: through UDP sockets; also through AF_XDP on the device
  * `uplink` (0: as before); or through AF_XDP only if the driver has zero-copy. The handshake thread
  * does it soon after; device_report() shows the result and the reason. No packet is lost. */
 void device_set_wire(struct device *d, enum wire_mode wire, int uplink);

@@ -183,7 +183,7 @@ static void answer_health(struct http *h, struct evhttp_request *request)
 		send_line(h, request, HTTP_OK, "ok\n");
 		return;
 	}
-	snprintf(line, sizeof(line), "the control thread has hung for %llu s\n",
+	snprintf(line, sizeof(line), "the control thread has not run for %llu s\n",
 		 (unsigned long long)(silence / 1000));
 	send_line(h, request, HTTP_SERVUNAVAIL, line);
 }
@@ -210,7 +210,7 @@ static void enqueue(struct http *h, struct evhttp_request *request, size_t i)
 {
 	if (h->n_waiting == CLIENTS_MAX)
 		send_line(h, next_waiting(h, h->params.n), HTTP_SERVUNAVAIL,
-			  "too many ask at once\n");
+			  "too many requests at the same time\n");
 	h->waiting[h->n_waiting++] = (struct waiting){request, i, now_ns()};
 	if (!h->cached[i].requested)
 		snapshots_request(h->snapshots, i);
@@ -233,8 +233,7 @@ static void on_request(struct evhttp_request *request, void *context)
 		    !clients_is_local(evhttp_connection_get_bufferevent(from)))
 			send_line(
 				h, request, 403,
-				"only for who asks on this machine: localhost, kubectl port-forward, "
-				"ssh -L, podveil status\n");
+				"only requests from this machine are answered: use localhost, kubectl port-forward, ssh -L or podveil status\n");
 		else if (!d->make)
 			answer_health(h, request);
 		else if (s->text && (d->constant || now_ns() < s->until))
@@ -259,7 +258,7 @@ static void deliver(struct http *h, size_t i, struct snapshot *made)
 		free(made->text);
 		while ((request = next_waiting(h, i)))
 			send_line(h, request, HTTP_SERVUNAVAIL,
-				  "too much is on its way to slow clients\n");
+				  "too many answers wait for slow clients\n");
 		return;
 	}
 	s->text = text_new(h, made->text, made->status);
@@ -493,7 +492,8 @@ static void free_server(struct http *h)
 	struct event *const events[] = {h->on_made, h->on_sweep, h->on_stop};
 
 	while (h->n_waiting)
-		send_line(h, next_waiting(h, h->params.n), HTTP_SERVUNAVAIL, "the agent ends\n");
+		send_line(h, next_waiting(h, h->params.n), HTTP_SERVUNAVAIL,
+			  "the agent is stopping\n");
 	for (size_t i = 0; i < sizeof(events) / sizeof(*events); i++)
 		if (events[i])
 			event_free(events[i]);

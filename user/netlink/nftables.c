@@ -8,15 +8,13 @@
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <net/if.h>
-#include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
 #include "base/cidr.h"
+#include "netlink/nft_message.h"
 
-/* Room for one message. An attribute's length has 16 bits, so no message is longer. */
-#define MESSAGE 65536
 /* Of 40 bytes at most each: two for an interval. */
 #define INTERVALS_A_MESSAGE 512
 
@@ -41,36 +39,16 @@ static bool reserve(struct nft_batch *b)
 {
 	uint8_t *more;
 
-	if (b->room - b->used >= MESSAGE)
+	if (b->room - b->used >= NFT_MESSAGE)
 		return true;
-	more = realloc(b->buffer, b->room * 2 + MESSAGE);
+	more = realloc(b->buffer, b->room * 2 + NFT_MESSAGE);
 	if (!more) {
 		b->failed = true;
 		return false;
 	}
 	b->buffer = more;
-	b->room = b->room * 2 + MESSAGE;
+	b->room = b->room * 2 + NFT_MESSAGE;
 	return true;
-}
-
-static struct nlmsghdr *put_header(void *buffer, uint16_t type, uint16_t flags, int family,
-				   uint32_t sequence)
-{
-	struct nlmsghdr *m = mnl_nlmsg_put_header(buffer);
-	struct nfgenmsg *header;
-
-	m->nlmsg_type = type;
-	m->nlmsg_flags = NLM_F_REQUEST | flags;
-	m->nlmsg_seq = sequence;
-	header = mnl_nlmsg_put_extra_header(m, sizeof(*header));
-	header->nfgen_family = (uint8_t)family;
-	header->version = NFNETLINK_V0;
-	return m;
-}
-
-static uint16_t type_of(uint16_t message)
-{
-	return (uint16_t)(NFNL_SUBSYS_NFTABLES << 8 | message);
 }
 
 /* False: no memory. Then nothing more is written. */
@@ -78,8 +56,8 @@ static bool begin(struct nft_batch *b, uint16_t message, uint16_t flags)
 {
 	if (b->failed || !reserve(b))
 		return false;
-	b->message = put_header(b->buffer + b->used, type_of(message), flags, NFPROTO_INET,
-				++b->sequence);
+	b->message = nft_put_header(b->buffer + b->used, nft_type(message), flags, NFPROTO_INET,
+				    ++b->sequence);
 	return true;
 }
 
@@ -108,7 +86,7 @@ static void put_boundary(struct nft_batch *b, uint16_t type)
 
 	if (b->failed || !reserve(b))
 		return;
-	m = put_header(b->buffer + b->used, type, 0, AF_UNSPEC, ++b->sequence);
+	m = nft_put_header(b->buffer + b->used, type, 0, AF_UNSPEC, ++b->sequence);
 	header = mnl_nlmsg_get_payload(m);
 	header->res_id = htons(NFNL_SUBSYS_NFTABLES);
 	b->used += MNL_ALIGN(m->nlmsg_len);
@@ -396,21 +374,13 @@ void nft_drop(struct nft_batch *b)
 	verdict(b, NF_DROP);
 }
 
-/* --- talking to the kernel --- */
-
-static int open_socket(struct mnl_socket **out)
-{
-	*out = mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC);
-	if (!*out)
-		return -errno;
-	return mnl_socket_bind(*out, 0, MNL_SOCKET_AUTOPID) < 0 ? -errno : 0;
-}
+/* --- sending --- */
 
 /* The kernel has answered when sendto() returns: an error for each message that failed, and the
  * acknowledgement that only the last one asked for. */
 static int read_answers(const struct mnl_socket *s, uint32_t last)
 {
-	static const size_t size = MESSAGE;
+	static const size_t size = NFT_MESSAGE;
 	uint8_t *buffer = malloc(size);
 	bool acknowledged = false;
 	int err = 0;
@@ -449,10 +419,10 @@ int nft_send(struct nft_batch *b)
 	put_boundary(b, NFNL_MSG_BATCH_END);
 	if (b->failed)
 		goto out;
-	err = open_socket(&s);
+	err = nft_open(&s);
 	if (err)
 		goto out;
-	size = (int)b->used * 2 + MESSAGE;
+	size = (int)b->used * 2 + NFT_MESSAGE;
 	setsockopt(mnl_socket_get_fd(s), SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size));
 	if (mnl_socket_sendto(s, b->buffer, b->used) < 0)
 		err = -errno;
@@ -464,120 +434,4 @@ out:
 	free(b->buffer);
 	free(b);
 	return err;
-}
-
-static int ask(struct nlmsghdr *m, mnl_cb_t each, void *context)
-{
-	static const size_t size = MESSAGE;
-	uint8_t *buffer = malloc(size);
-	struct mnl_socket *s = NULL;
-	int err = buffer ? open_socket(&s) : -ENOMEM, status = MNL_CB_OK;
-
-	m->nlmsg_flags |= m->nlmsg_flags & NLM_F_DUMP ? 0 : NLM_F_ACK;
-	if (!err && mnl_socket_sendto(s, m, m->nlmsg_len) < 0)
-		err = -errno;
-	while (!err && status == MNL_CB_OK) {
-		const ssize_t n = mnl_socket_recvfrom(s, buffer, size);
-
-		if (n < 0) {
-			err = errno == EINTR ? 0 : -errno;
-			continue;
-		}
-		status = mnl_cb_run(buffer, (size_t)n, m->nlmsg_seq, mnl_socket_get_portid(s), each,
-				    context);
-		if (status == MNL_CB_ERROR)
-			err = -errno;
-	}
-	if (s)
-		mnl_socket_close(s);
-	free(buffer);
-	return err;
-}
-
-static int on_generation(const struct nlmsghdr *m, void *context)
-{
-	const struct nlattr *a;
-
-	mnl_attr_for_each (a, m, sizeof(struct nfgenmsg))
-		if (mnl_attr_get_type(a) == NFTA_GEN_ID)
-			*(uint32_t *)context = ntohl(mnl_attr_get_u32(a));
-	return MNL_CB_OK;
-}
-
-int nft_generation(uint32_t *out)
-{
-	uint8_t buffer[256];
-
-	*out = 0;
-	return ask(put_header(buffer, type_of(NFT_MSG_GETGEN), 0, AF_UNSPEC, 1), on_generation,
-		   out);
-}
-
-/* Hashes each answer without its header, because the header contains the generation. */
-static int on_part(const struct nlmsghdr *m, void *context)
-{
-	crypto_generichash_update(context, mnl_nlmsg_get_payload_offset(m, sizeof(struct nfgenmsg)),
-				  m->nlmsg_len - NLMSG_HDRLEN -
-					  NLMSG_ALIGN(sizeof(struct nfgenmsg)));
-	return MNL_CB_OK;
-}
-
-static int add_part(crypto_generichash_state *digest, uint16_t message, uint16_t flags,
-		    uint16_t table_attribute, const char *table_name, uint16_t attribute,
-		    const char *name)
-{
-	uint8_t buffer[1024];
-	struct nlmsghdr *m = put_header(buffer, type_of(message), flags, NFPROTO_INET, 1);
-
-	mnl_attr_put_strz(m, table_attribute, table_name);
-	if (name)
-		mnl_attr_put_strz(m, attribute, name);
-	return ask(m, on_part, digest);
-}
-
-int nft_digest(const char *in_table, const char *const *chains, size_t n_chains,
-	       const char *const *sets, size_t n_sets, uint8_t out[NFT_DIGEST])
-{
-	crypto_generichash_state digest;
-	int err;
-
-	crypto_generichash_init(&digest, NULL, 0, NFT_DIGEST);
-	err = add_part(&digest, NFT_MSG_GETTABLE, 0, NFTA_TABLE_NAME, in_table, 0, NULL);
-	for (size_t i = 0; i < n_chains && !err; i++)
-		err = add_part(&digest, NFT_MSG_GETCHAIN, 0, NFTA_CHAIN_TABLE, in_table,
-			       NFTA_CHAIN_NAME, chains[i]);
-	if (!err)
-		err = add_part(&digest, NFT_MSG_GETRULE, NLM_F_DUMP, NFTA_RULE_TABLE, in_table, 0,
-			       NULL);
-	for (size_t i = 0; i < n_sets && !err; i++)
-		err = add_part(&digest, NFT_MSG_GETSETELEM, NLM_F_DUMP, NFTA_SET_ELEM_LIST_TABLE,
-			       in_table, NFTA_SET_ELEM_LIST_SET, sets[i]);
-	crypto_generichash_final(&digest, out, NFT_DIGEST);
-	return err;
-}
-
-static int on_counter(const struct nlmsghdr *m, void *context)
-{
-	const struct nlattr *a, *inner;
-
-	mnl_attr_for_each (a, m, sizeof(struct nfgenmsg)) {
-		if (mnl_attr_get_type(a) != NFTA_OBJ_DATA)
-			continue;
-		mnl_attr_for_each_nested (inner, a)
-			if (mnl_attr_get_type(inner) == NFTA_COUNTER_PACKETS)
-				*(uint64_t *)context = be64toh(mnl_attr_get_u64(inner));
-	}
-	return MNL_CB_OK;
-}
-
-int nft_counter(const char *in_table, const char *counter, uint64_t *packets)
-{
-	uint8_t buffer[1024];
-	struct nlmsghdr *m = put_header(buffer, type_of(NFT_MSG_GETOBJ), 0, NFPROTO_INET, 1);
-
-	*packets = 0;
-	mnl_attr_put_strz(m, NFTA_OBJ_TABLE, in_table);
-	mnl_attr_put_strz(m, NFTA_OBJ_NAME, counter);
-	mnl_attr_put_u32(m, NFTA_OBJ_TYPE, htonl(NFT_OBJECT_COUNTER));
-	return ask(m, on_counter, packets);
 }

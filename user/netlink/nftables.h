@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * nftables over nfnetlink (libmnl): a table of one's own in the family inet, made in one transaction
- * that the kernel does as a whole or not at all. Encoded here, because libnftables and libnftnl are
+ * Writes to nftables over nfnetlink (libmnl): a table in the family inet, set in one transaction. The
+ * kernel does all of it or nothing. We encode the messages here, because libnftables and libnftnl are
  * under the GPL, which this program is not. Only what is needed: interval sets of addresses, base
- * chains, rules out of a few expressions, named counters.
+ * chains, rules of a few expressions, named counters. nft_query.h reads.
  *
- * A batch grows message by message; what there was no memory for makes nft_send() fail. Names are C
- * strings. Functions return 0 or -errno and log nothing. One thread at a time.
+ * A batch grows message by message. If memory runs out, nft_send() fails. Names are C strings.
+ * Functions return 0 or -errno and log nothing. One thread at a time.
  */
 #ifndef NETLINK_NFTABLES_H
 #define NETLINK_NFTABLES_H
@@ -51,15 +51,5 @@ void nft_count(struct nft_batch *b, const char *counter);
 void nft_accept(struct nft_batch *b);
 void nft_drop(struct nft_batch *b);
 void nft_end_rule(struct nft_batch *b);
-
-/* Changes with each transaction of anybody. */
-int nft_generation(uint32_t *out);
-/* A digest of table, chains, rules and elements of these sets as the kernel has them: it stays the
- * same as long as nobody changes them. -ENOENT: something is not there. */
-#define NFT_DIGEST 32
-int nft_digest(const char *in_table, const char *const *chains, size_t n_chains,
-	       const char *const *sets, size_t n_sets, uint8_t out[NFT_DIGEST]);
-/* Of a named counter. */
-int nft_counter(const char *in_table, const char *counter, uint64_t *packets);
 
 #endif

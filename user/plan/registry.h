@@ -42,14 +42,16 @@ enum registry_family { REGISTRY_IPV4, REGISTRY_IPV6, REGISTRY_FAMILIES };
 #define REGISTRY_REASONS(X)                                                                        \
 	X(NEVER_PODS, "never_pods", false, "no pod can have such an address")                      \
 	X(NODE_ADDRESS, "node_address", false, "contains the address of a node or of the store")   \
-	X(IN_PODS, "in_pods", true, "a node's address lies among another node's pods")             \
-	X(NOT_ASSIGNED, "not_assigned", false, "nobody gave this address to the node")             \
-	X(RANGE_HELD, "range_held", true, "the range is another node's")                           \
-	X(RANGE_CONTESTED, "range_contested", true, "several claim it, and nobody has proved it")  \
-	X(ADDRESS_HELD, "address_held", true, "the node address is another node's")                \
-	X(KEY_HELD, "key_held", true, "the key is another node's")                                 \
-	X(KEY_SHARED, "key_shared", true, "several claim the key, and nobody has proved it")       \
-	X(KEY_MISSING, "key_missing", false, "the key vanished without a word; it is held")
+	X(IN_PODS, "in_pods", true, "the node's address is in another node's pod range")           \
+	X(NOT_ASSIGNED, "not_assigned", false, "the address is not assigned to the node")          \
+	X(RANGE_HELD, "range_held", true, "the range belongs to another node")                     \
+	X(RANGE_CONTESTED, "range_contested", true,                                                \
+	  "several nodes claim it, and none has proved it")                                        \
+	X(ADDRESS_HELD, "address_held", true, "the node address belongs to another node")          \
+	X(KEY_HELD, "key_held", true, "the key belongs to another node")                           \
+	X(KEY_SHARED, "key_shared", true, "several nodes claim the key, and none has proved it")   \
+	X(KEY_MISSING, "key_missing", false,                                                       \
+	  "the key is missing, and the node did not withdraw it: the last key stays in force")
 
 enum registry_reason {
 #define IDENTIFIER(identifier, name, conflict, help) REGISTRY_##identifier,

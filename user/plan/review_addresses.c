@@ -51,11 +51,11 @@ static size_t first_in(const struct address_of *all, size_t n, const struct cidr
 
 /* --- node addresses in pod ranges --- */
 
-/* Refuses node addresses in a proved pod range of `holder`. `again`: the address that the node
+/* Refuses node addresses in a proved pod range of `holder`. `second_round`: the address that the node
  * proved earlier is in such a range, too. */
 static void refuse_among(struct review *v, enum registry_family f, size_t holder,
 			 const struct cidr *range, const struct address_of *all, size_t n,
-			 bool again)
+			 bool second_round)
 {
 	for (size_t k = first_in(all, n, range); k < n && cidr_contains(range, &all[k].address);
 	     k++) {
@@ -72,10 +72,11 @@ static void refuse_among(struct review *v, enum registry_family f, size_t holder
 
 		if (i == holder || i == v->self || cidr_compare(address, &all[k].address))
 			continue;
-		if (!again)
+		if (!second_round)
 			review_refuse(v, &refusal);
 		/* Use the address that the node proved earlier, until it publishes a better one. */
-		*address = p->order && !again ? p->address : (struct cidr){.family = AF_UNSPEC};
+		*address =
+			p->order && !second_round ? p->address : (struct cidr){.family = AF_UNSPEC};
 	}
 }
 
@@ -129,13 +130,14 @@ static void refuse_hosts(struct review *v, enum registry_family f, const struct 
 
 /* Refuses node addresses in pod ranges that another node proved. */
 static void judge_among(struct review *v, enum registry_family f, const struct address_of *all,
-			size_t n, bool again)
+			size_t n, bool second_round)
 {
 	for (size_t i = 0; i < v->in->n_nodes; i++)
 		for (size_t k = 0; i != v->self && k < v->records[i].n_pod_cidrs; k++)
 			if (proof_covers(&v->proven_nodes[i]->proofs[f],
 					 &v->records[i].pod_cidrs[k]))
-				refuse_among(v, f, i, &v->records[i].pod_cidrs[k], all, n, again);
+				refuse_among(v, f, i, &v->records[i].pod_cidrs[k], all, n,
+					     second_round);
 }
 
 int review_addresses(struct review *v, enum registry_family f)
@@ -145,9 +147,9 @@ int review_addresses(struct review *v, enum registry_family f)
 
 	if (!all)
 		return -ENOMEM;
-	for (int again = 0; again < 2; again++) {
+	for (int second_round = 0; second_round < 2; second_round++) {
 		n = collect(v, f, all);
-		judge_among(v, f, all, n, again);
+		judge_among(v, f, all, n, second_round);
 	}
 	n = collect(v, f, all);
 	for (size_t i = 0, next; i < n; i = next) {

@@ -178,7 +178,7 @@ static int parse_format(const struct setting *s, const char *text, void *to)
 	.what = "a device name of 1 to 15 characters", .pattern = "^[^/:\\s]{1,15}$"
 #define CHECK_RANGES                                                                               \
 	.form = SETTING_LIST, .parse = parse_ranges, .most = SETTINGS_MAX_RANGES,                  \
-	.what = "up to " AS_TEXT(SETTINGS_MAX_RANGES) " address ranges, comma between"
+	.what = "up to " AS_TEXT(SETTINGS_MAX_RANGES) " address ranges, separated by commas"
 #define CHECK_WIRE   .form = SETTING_WORD, .parse = parse_wire, .words = "auto socket xdp"
 #define CHECK_LEVEL  .form = SETTING_WORD, .parse = parse_level, .words = "error warn info debug"
 #define CHECK_FORMAT .form = SETTING_WORD, .parse = parse_format, .words = "text json"

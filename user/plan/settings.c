@@ -156,6 +156,20 @@ int settings_layer_set(struct settings_stack *s, const char *name, const char *v
 	return l->fresh.text[i] ? 0 : -ENOMEM;
 }
 
+/* Names the setting that this layer has set: only there the two can be made different. */
+static void refuse_pair(const struct settings_stack *s, struct layer *l,
+			const struct setting_pair *pair)
+{
+	const bool swap = !l->values.text[pair->one - settings_table];
+	const struct setting *set = swap ? pair->other : pair->one;
+	const struct setting *other = swap ? pair->one : pair->other;
+	char needs[128];
+
+	snprintf(needs, sizeof(needs), "different from %s", other->name);
+	refuse(l, set->name, text_in_force(s, (size_t)(set - settings_table), NULL), needs,
+	       "the settings before");
+}
+
 /* For each refused value, keeps the last valid one. */
 static void keep_last_good(struct layer *l)
 {
@@ -176,11 +190,7 @@ bool settings_layer_end(struct settings_stack *s)
 	s->now = merge(s);
 	pair = contradiction(&s->now);
 	if (pair) {
-		char problem[128];
-
-		snprintf(problem, sizeof(problem), "%s and %s are the same", pair->one->name,
-			 pair->other->name);
-		refuse(l, "(several)", problem, "two different ones", "what was in force");
+		refuse_pair(s, l, pair);
 		l->values = old;
 		old = l->fresh;
 		s->now = before;

@@ -44,15 +44,15 @@
 	X(keepalive, wireguardKeepAlive, DURATION, "0s",                                           \
 	  "persistent keepalive to each peer; 0s: none")                                           \
 	X(threading, wireguardThreadingEnabled, BOOLEAN, "false",                                  \
-	  "accepted; the workers are threads anyway")                                              \
+	  "accepted without effect: the workers are always threads")                               \
 	X(metrics, prometheusWireGuardMetricsEnabled, BOOLEAN, "true", "serve WireGuard metrics")  \
 	X(strict, podveilStrictMode, BOOLEAN, "false",                                             \
-	  "no plaintext leaves for a remote pod, ever")                                            \
+	  "drop every packet to a remote pod that would leave unencrypted")                        \
 	X(strict_cidrs, podveilStrictCIDRs, RANGES, "",                                            \
-	  "where pods are: unpublished addresses in them count as remote")                         \
-	X(wire, podveilWire, WIRE, "socket", "how messages get to the wire")                       \
+	  "ranges with pods: addresses in them that no node publishes count as remote")            \
+	X(wire, podveilWire, WIRE, "socket", "how messages are sent to the network")               \
 	X(low_latency, podveilLowLatency, BOOLEAN, "false",                                        \
-	  "packets go soon rather than cheaply: workers go first, no processor sleeps")            \
+	  "lower latency for more CPU time: workers get priority, processors do not sleep")        \
 	X(workers, podveilWorkers, U8(0, 8), "0", "threads; 0: cores - 1")                         \
 	X(route_table, podveilRouteTable, U32_GAP(1, 252, 256, 4294967295), "1",                   \
 	  "routing table of the tunnel's routes")                                                  \

@@ -179,8 +179,9 @@ static int take_all(struct adoption *a, const struct adoption_source *s, const c
 		if (fds[i] >= 0)
 			close(fds[i]); /* the maps keep their own descriptors */
 	if (wrong)
-		log_warn("a pin is not what an earlier process recorded: loading the programs anew",
-			 "pin=/sys/fs/bpf/podveil/%s/%s", name, wrong);
+		log_warn(
+			"a pinned object is not the one that an earlier process recorded: loading new programs",
+			"pin=/sys/fs/bpf/podveil/%s/%s", name, wrong);
 	return err;
 }
 
@@ -194,7 +195,7 @@ int adoption_take(struct adoption *a, const struct adoption_source *s, const cha
 		return -ENOENT;
 	hash_build(s, build);
 	if (memcmp(r.build, build, sizeof(build)) != 0) {
-		log_info("the pinned programs are of another build: loading our own",
+		log_info("the pinned programs are from another build: loading new programs",
 			 "directory=/sys/fs/bpf/podveil/%s", name);
 		return -ESTALE;
 	}
@@ -204,8 +205,8 @@ int adoption_take(struct adoption *a, const struct adoption_source *s, const cha
 		return err;
 	}
 	a->record = pins_open(name, RECORD);
-	log_info("took over the programs of a process that ended",
-		 "directory=/sys/fs/bpf/podveil/%s", name);
+	log_info("took over the programs of an earlier process", "directory=/sys/fs/bpf/podveil/%s",
+		 name);
 	return 0;
 }
 

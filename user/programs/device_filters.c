@@ -345,7 +345,7 @@ struct filter_state device_filters_state(const struct device_filters *g, size_t 
 
 	return (struct filter_state){
 		.ifindex = d->is.ifindex,
-		.stands = of[EGRESS].first && of[INGRESS].first,
+		.in_place = of[EGRESS].first && of[INGRESS].first,
 		.before = *of[EGRESS].before ? of[EGRESS].before : of[INGRESS].before,
 	};
 }

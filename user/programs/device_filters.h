@@ -47,7 +47,7 @@ int device_filters_detach_others(struct device_filters *g);
 /* The state of the devices that were given to device_filters_attach(). */
 struct filter_state {
 	int ifindex;
-	bool stands; /* both programs are attached, and in front of all others */
+	bool in_place; /* both programs are attached, and in front of all others */
 	/* The name of the program that last ran before ours; empty: there was never one. */
 	const char *before;
 };

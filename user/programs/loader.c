@@ -146,8 +146,9 @@ static int adopt(struct programs *p, const char *pin_name, bool *adopted)
 		return pins_directory(pin_name, p->directory, sizeof(p->directory));
 	}
 	if (!err)
-		log_info("too much is left in the maps of a process that ended: loading our own",
-			 "directory=/sys/fs/bpf/podveil/%s entries=%d", pin_name, MAX_FORGOTTEN);
+		log_info(
+			"the maps of an earlier process still have too many entries: loading new programs",
+			"directory=/sys/fs/bpf/podveil/%s entries=%d", pin_name, MAX_FORGOTTEN);
 	adoption_fini(&p->adoption);
 	tunnel__destroy(p->skeleton);
 	return open_skeleton(p);
@@ -191,10 +192,10 @@ static void pin(struct programs *p, const char *pin_name)
 			 -err);
 	err = adoption_offer(&p->adoption, &s, p->directory);
 	if (err)
-		log_warn("programs are not pinned",
-			 "directory=/sys/fs/bpf/podveil errno=%d consequence=\"the next process "
-			 "loads them anew\"",
-			 -err);
+		log_warn(
+			"programs are not pinned",
+			"directory=/sys/fs/bpf/podveil errno=%d consequence=\"the next process loads new programs\"",
+			-err);
 }
 
 int programs_load(const struct programs_params *params, struct programs **out)

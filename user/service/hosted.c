@@ -29,7 +29,7 @@ static void on_renamed(struct device *d, void *context)
 	struct hosted *h = context;
 
 	if (h->socket && wg_socket_rename(h->socket))
-		log_warn("wg socket did not follow the device's name", "device=%s", device_name(d));
+		log_warn("the wg socket could not be renamed with the device", "device=%s", device_name(d));
 	h->news(h, HOSTED_RENAMED, h->context);
 }
 
@@ -86,7 +86,7 @@ int hosted_take_key(struct hosted *h, const char *from)
 	h->has_key = !crypto_scalarmult_base(h->public_key, h->private_key);
 	/* We can work without the file, but the next process would have to make a new key. */
 	if (keys_restore(h->id, h->private_key) < 0)
-		log_warn("the key that was taken over cannot be kept", "key=%s", h->id);
+		log_warn("the key that was taken over cannot be saved", "key=%s", h->id);
 	return h->has_key ? 0 : -EINVAL;
 }
 
@@ -107,7 +107,7 @@ static int repair_key(struct hosted *h)
 	const int err = done < 0 ? done : 0;
 
 	if (err && err != h->key_error)
-		log_error("private key cannot be kept: the next process would make another",
+		log_error("the private key cannot be saved: the next process would create another one",
 			  "file=/run/podveil/%s.key errno=%d error=\"%s\"", h->id, -err,
 			  strerror(-err));
 	h->key_error = err;

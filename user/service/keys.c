@@ -85,10 +85,10 @@ static int make_key(const char *name, uint8_t private_key[32])
 	private_key[31] = (uint8_t)((private_key[31] & 127) | 64);
 	err = write_key(name, private_key);
 	if (err)
-		log_error("private key cannot be kept", "file=" DIRECTORY "/%s.key errno=%d", name,
-			  -err);
+		log_error("the private key cannot be saved", "file=" DIRECTORY "/%s.key errno=%d",
+			  name, -err);
 	else
-		log_info("made a private key", "interface=%s", name);
+		log_info("created a private key", "interface=%s", name);
 	return err;
 }
 
@@ -102,14 +102,15 @@ int keys_load(const char *name, uint8_t private_key[32])
 		return err ? make_key(name, private_key) : 0;
 	sodium_memzero(private_key, 32);
 	if (err == -EPERM) {
-		log_error("others could read the private key: a new one is made",
+		log_error("others could read the private key: a new one is created",
 			  "file=" DIRECTORY "/%s.key needs=\"a regular file of mode 0600\"", name);
 		return make_key(name, private_key);
 	}
-	log_error("private key cannot be used: repair it, or delete it and a new one is made",
-		  "file=" DIRECTORY "/%s.key errno=%d error=\"%s\" needs=\"44 characters of "
-		  "base64, as wg genkey prints\"",
-		  name, -err, strerror(-err));
+	log_error(
+		"the private key cannot be used: repair the file, or delete it and a new key is created",
+		"file=" DIRECTORY "/%s.key errno=%d error=\"%s\" needs=\"44 characters of "
+		"base64, as wg genkey prints\"",
+		name, -err, strerror(-err));
 	return err;
 }
 

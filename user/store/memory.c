@@ -141,19 +141,19 @@ static void update_health(struct memory *m, enum memory_kind kind)
 
 	if (!m->lost[kind]) {
 		if (health_clear_problem(m->params.health, kind_names[kind]))
-			log_info("store: everything that was missing is there again", "what=%s",
+			log_info("store: all missing entries are back", "what=%s",
 				 kind_names[kind]);
 		return;
 	}
 	TAILQ_FOREACH (e, &m->content.entries, in_list)
 		if (e->kind == kind && e->lost)
 			why = e->why;
-	snprintf(what, sizeof(what), "%zu that the store does not show any more stand: %s",
+	snprintf(what, sizeof(what), "%zu are missing in the store and stay in force: %s",
 		 m->lost[kind], why);
 	if (health_set_problem(m->params.health, HEALTH_PART, kind_names[kind], what))
-		log_warn("store: what it held is not there, and nobody deleted it: what is known "
-			 "stands",
-			 "what=%s count=%zu problem=\"%s\"", kind_names[kind], m->lost[kind], why);
+		log_warn(
+			"store: entries are missing although nobody deleted them: the last known ones stay in force",
+			"what=%s count=%zu problem=\"%s\"", kind_names[kind], m->lost[kind], why);
 }
 
 static void hold(struct memory *m, struct memory_entry *e, const char *why, bool lost)
@@ -253,9 +253,9 @@ static void release_ranges(struct memory *m, const struct memory_entry *to)
 		if (e->kind != MEMORY_NODES || !*e->why || e->lost || e == to ||
 		    !remove_ranges(e, &to->record))
 			continue;
-		log_info("store: another node has the ranges of one that is not in the store any "
-			 "more",
-			 "node=%s was=%s", to->name, e->name);
+		log_info(
+			"store: a node took over the ranges of a node that is missing in the store",
+			"node=%s was=%s", to->name, e->name);
 		changed(m, MEMORY_NODES);
 		if (e->record.n_pod_cidrs) {
 			deliver(m, e);
@@ -429,7 +429,7 @@ static const char *lost_with_own_record(const struct memory *m, enum memory_kind
 	TAILQ_FOREACH (e, &m->content.entries, in_list)
 		missing += e->kind == kind && is_missing(e) && !*e->why;
 	if (kind == MEMORY_NODES && !l->ours_may_miss && ours && is_missing(ours) && missing > 1)
-		return "our own record went with it";
+		return "our own record is missing, too";
 	return NULL;
 }
 
@@ -440,9 +440,9 @@ static const char *reason_to_hold(const struct memory *m, const struct memory_en
 	if (l->doubt)
 		return l->doubt;
 	if (e->incarnation != m->content.origins[e->kind].incarnation)
-		return "the store is another one, or older than it was";
+		return "the store was replaced, or went back to an older state";
 	if (!m->in_list[e->kind] && !e->deleted)
-		return "the store holds nothing any more";
+		return "the store has none left";
 	return together;
 }
 

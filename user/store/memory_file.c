@@ -78,7 +78,8 @@ static int take_origins(const json_t *o, struct memory_content *c, const struct 
 		const char *identity = json_string_value(json_object_get(s, "identity"));
 
 		if (!identity || strlen(identity) >= MEMORY_IDENTITY)
-			return problem_say(p, "%s.identity: not a short text", shelf_names[i]);
+			return problem_say(p, "%s.identity: not a text below %d bytes",
+					   shelf_names[i], MEMORY_IDENTITY);
 		strcpy(c->origins[i].identity, identity);
 		c->origins[i].revision = number_of(s, "revision");
 		c->origins[i].incarnation = number_of(s, "incarnation");
@@ -101,7 +102,7 @@ static int take_more(const json_t *o, size_t at, struct node_record *r, const st
 	json_array_foreach (overlays, i, v)
 		if (json_string_length(v) &&
 		    cidr_parse_address(json_string_value(v), &r->overlays[i]))
-			return problem_say(p, "known[%zu].overlays[%zu]: no address", at, i);
+			return problem_say(p, "known[%zu].overlays[%zu]: not an address", at, i);
 	if (!json_array_size(granted))
 		return 0;
 	r->granted = calloc(json_array_size(granted), sizeof(*r->granted));
@@ -109,7 +110,8 @@ static int take_more(const json_t *o, size_t at, struct node_record *r, const st
 		return -ENOMEM;
 	json_array_foreach (granted, i, v) {
 		if (!json_is_string(v) || cidr_parse(json_string_value(v), &r->granted[i]))
-			return problem_say(p, "known[%zu].granted[%zu]: no range", at, i);
+			return problem_say(p, "known[%zu].granted[%zu]: not an address range", at,
+					   i);
 		r->n_granted++;
 	}
 	record_normalise(r);
@@ -136,7 +138,8 @@ static int take_values(const json_t *o, size_t at, struct store_setting **all, u
 	json_t *v;
 
 	if (!json_is_object(o) || json_object_size(o) > MAX_SETTINGS)
-		return problem_say(p, "known[%zu]: settings that are none", at);
+		return problem_say(p, "known[%zu].settings: not an object of up to %d members", at,
+				   MAX_SETTINGS);
 	*all = calloc(json_object_size(o) + 1, sizeof(**all));
 	if (!*all)
 		return -ENOMEM;

@@ -59,9 +59,9 @@ static void write_now(struct memory_keeper *k)
 		return;
 	}
 	if (health_set_problem(k->health, HEALTH_PART, k->path, strerror(-err)))
-		log_warn("what is known of the store cannot be kept: an agent that starts anew "
-			 "has to wait for the store",
-			 "file=%s errno=%d error=\"%s\"", k->path, -err, strerror(-err));
+		log_warn(
+			"the known records cannot be saved: the next agent must wait for the store",
+			"file=%s errno=%d error=\"%s\"", k->path, -err, strerror(-err));
 	write_in(k, WRITE_AGAIN_MS);
 }
 
@@ -100,9 +100,9 @@ int memory_keeper_load(const char *path, struct memory_content *out)
 	err = memory_parse(text, len, out, problem, sizeof(problem));
 	free(text);
 	if (err)
-		log_error("what was known of the store cannot be understood: nothing is known "
-			  "until the store answers",
-			  "file=%s problem=\"%s\"", path, problem);
+		log_error(
+			"the file of known records is not valid: nothing is known until the store answers",
+			"file=%s problem=\"%s\"", path, problem);
 	return 0;
 }
 

@@ -57,7 +57,7 @@ static int address_of(const json_t *o, const char *member, uint8_t family, struc
 	if (err || !text || !*text)
 		return err;
 	if (cidr_parse_address(text, out) || out->family != family)
-		return problem_say(p, "%s: \"%.60s\" is no IPv%d address", member, text,
+		return problem_say(p, "%s: \"%.60s\" is not an IPv%d address", member, text,
 				   family == AF_INET ? 4 : 6);
 	return 0;
 }
@@ -121,7 +121,7 @@ static int ranges_of(const json_t *o, struct node_record *r, const struct proble
 		const char *text = json_string_value(v);
 
 		if (!text || cidr_parse(text, &r->pod_cidrs[i]))
-			return problem_say(p, "podCIDRs[%zu]: \"%.60s\" is no address range", i,
+			return problem_say(p, "podCIDRs[%zu]: \"%.60s\" is not an address range", i,
 					   text ? text : "");
 		r->n_pod_cidrs++;
 	}

@@ -92,8 +92,9 @@ static void note_range(void *context, const struct cidr *range)
 	int err = m && m->kind == PV_GUARD_REMOTE ? set_kind(f, m, PV_GUARD_ENCRYPTED) : 0;
 
 	if (err)
-		log_warn("a leak would be counted as plain before encryption",
-			 "errno=%d error=\"%s\"", -err, strerror(-err));
+		log_warn(
+			"the guard could not mark a range as encrypted: a leak there counts as plain before encryption",
+			"errno=%d error=\"%s\"", -err, strerror(-err));
 }
 
 void exit_filters_note_encrypted(struct exit_filters *f, struct tunnel *const *tunnels, size_t n)
@@ -183,8 +184,8 @@ static void on_news(evutil_socket_t fd, short what, void *context)
 		errno = 0;
 	err = f->filters && f->uplink ? follow_devices(f) : 0;
 	if (err)
-		log_warn("the guard could not follow the node's devices", "errno=%d error=\"%s\"",
-			 -err, strerror(-err));
+		log_warn("the guard could not be attached after the node's devices changed",
+			 "errno=%d error=\"%s\"", -err, strerror(-err));
 }
 
 /* --- applying, removing the old --- */
@@ -277,9 +278,10 @@ static void log_displaced(struct exit_filters *f)
 		const struct exit_filter_state e = exit_filter_state(f, i);
 
 		if (*e.before)
-			log_warn("somebody's filter ran before the guard's, which is first again",
-				 "device=%s filter=%s method=%s", e.name, e.before,
-				 exit_filters_method(f));
+			log_warn(
+				"a filter of another program ran before the guard's: the guard's is first again",
+				"device=%s filter=%s method=%s", e.name, e.before,
+				exit_filters_method(f));
 	}
 	f->displaced = now;
 }
@@ -299,7 +301,7 @@ bool exit_filters_in_place(const struct exit_filters *f)
 	if (!f->filters || !f->uplink || !f->exits.n)
 		return false;
 	for (size_t i = 0; i < f->exits.n; i++)
-		if (!exit_filter_state(f, i).stands)
+		if (!exit_filter_state(f, i).in_place)
 			return false;
 	return true;
 }
@@ -317,7 +319,7 @@ struct exit_filter_state exit_filter_state(const struct exit_filters *f, size_t 
 		const struct filter_state s = device_filters_state(f->filters, k);
 
 		if (s.ifindex == d->is.ifindex)
-			return (struct exit_filter_state){d->name, s.stands, s.before};
+			return (struct exit_filter_state){d->name, s.in_place, s.before};
 	}
 	return (struct exit_filter_state){d->name, false, ""};
 }

@@ -45,7 +45,7 @@ void exit_filters_counters(const struct exit_filters *f,
 /* One exit. The strings belong to the exit filters and are valid until they change. */
 struct exit_filter_state {
 	const char *name;
-	bool stands;
+	bool in_place;
 	const char *before; /* the program that last ran before ours; empty: never one */
 };
 size_t exit_filters_count(const struct exit_filters *f);

@@ -165,7 +165,7 @@ static int set_rule(int family, uint32_t priority, bool settle, int *done)
 		*done += !err;
 	}
 	if (err)
-		log_error("the rule of strict mode could not be set",
+		log_error("the routing rule of strict mode could not be set",
 			  "priority=%u table=%u errno=%d error=\"%s\"", priority, FIRST_LINE_TABLE,
 			  -err, strerror(-err));
 	return err;
@@ -220,7 +220,7 @@ static int set_filter(struct first_line *f, const struct settings *s,
 	memcpy(want.tunnel6, s->interface6, sizeof(want.tunnel6));
 	err = ip_filter_apply(f->filter, &want);
 	if (err)
-		log_error("the table podveil of nftables could not be set",
+		log_error("the nftables table podveil could not be set",
 			  "errno=%d error=\"%s\" needs=\"nf_tables in the kernel, and "
 			  "CAP_NET_ADMIN\"",
 			  -err, strerror(-err));

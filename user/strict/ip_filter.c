@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "netlink/nft_query.h"
 #include "netlink/nftables.h"
 #include "netlink/route.h"
 #include "strict/remote_ranges.h"
@@ -38,7 +39,7 @@ struct content {
 
 struct ip_filter {
 	struct content now;
-	bool stands;
+	bool in_place;
 	uint32_t generation; /* of nftables, at the last look */
 	uint8_t digest[NFT_DIGEST];
 };
@@ -181,7 +182,7 @@ static int set_and_record(struct ip_filter *f)
 {
 	int err = set_table(&f->now);
 
-	f->stands = false;
+	f->in_place = false;
 	/* Without nftables in the kernel there is no table to remove. */
 	if (err && !f->now.any && !ip_filter_exists())
 		return 0;
@@ -189,7 +190,7 @@ static int set_and_record(struct ip_filter *f)
 		err = nft_generation(&f->generation);
 	if (!err && f->now.any)
 		err = digest(&f->now, f->digest);
-	f->stands = !err && f->now.any;
+	f->in_place = !err && f->now.any;
 	return err;
 }
 
@@ -207,7 +208,7 @@ int ip_filter_apply(struct ip_filter *f, const struct ip_filter_want *want)
 	for (int i = 0; i < N_SETS && f->now.any; i++)
 		if (strcmp(f->now.tunnels[i][0], fresh.tunnels[i][0]) != 0)
 			memcpy(fresh.tunnels[i][1], f->now.tunnels[i][0], IF_NAMESIZE);
-	if (f->stands && same_content(&fresh, &f->now)) {
+	if (f->in_place && same_content(&fresh, &f->now)) {
 		content_fini(&fresh);
 		return 0;
 	}
@@ -235,9 +236,9 @@ int ip_filter_repair(struct ip_filter *f)
 
 	if (!f->now.any)
 		return 0;
-	if (f->stands && !nft_generation(&generation) && generation == f->generation)
+	if (f->in_place && !nft_generation(&generation) && generation == f->generation)
 		return 0;
-	err = f->stands ? digest(&f->now, there) : -ENOENT;
+	err = f->in_place ? digest(&f->now, there) : -ENOENT;
 	if (err == -EINTR)
 		return 0; /* it is changing right now: look again later */
 	if (!err && !memcmp(there, f->digest, sizeof(there))) {
@@ -250,7 +251,7 @@ int ip_filter_repair(struct ip_filter *f)
 
 bool ip_filter_in_place(const struct ip_filter *f)
 {
-	return f->stands;
+	return f->in_place;
 }
 
 struct ip_filter_drops ip_filter_drops(const struct ip_filter *f)
@@ -258,7 +259,7 @@ struct ip_filter_drops ip_filter_drops(const struct ip_filter *f)
 	struct ip_filter_drops d = {0, 0, 0};
 	uint64_t *counts[N_CHAINS] = {&d.inward, &d.outward, &d.marked};
 
-	for (int i = 0; i < N_CHAINS && f->stands; i++)
+	for (int i = 0; i < N_CHAINS && f->in_place; i++)
 		if (has_chain(&f->now, i))
 			nft_counter(TABLE, chains[i], counts[i]);
 	return d;

@@ -24,7 +24,7 @@ int source_check_loosen(const char *device)
 	if (err != -EROFS && err != -EACCES)
 		return err;
 	if (!sysctl_get(path, &now) && now == 1)
-		log_warn("packets may be lost while encryption is being switched",
+		log_warn("packets may be lost while encryption is being switched on or off",
 			 "sysctl=%s value=1 needs=2 problem=\"/proc/sys is read-only\"", path);
 	return 0;
 }

@@ -147,7 +147,7 @@ static void inherit(struct steering *s, struct tunnel_peers *now)
 
 		if (before) {
 			now->all[i].routed = before->routed;
-			now->all[i].ticks_through = before->ticks_through;
+			now->all[i].routed_ticks = before->routed_ticks;
 			now->all[i].routed_since = before->routed_since;
 			if (!memcmp(before->key, now->all[i].key, 32))
 				now->all[i].old_sessions = before->old_sessions;
@@ -355,8 +355,8 @@ void steering_tick(struct steering *s)
 		struct tunnel_peer *m = &s->peers.all[i];
 		char key[SHORT_KEY];
 
-		if (m->routed && m->ticks_through < STEADY_TICKS)
-			m->ticks_through++;
+		if (m->routed && m->routed_ticks < STEADY_TICKS)
+			m->routed_ticks++;
 		if (!m->routed && ++m->ticks_without_session == FIRST_SESSION_TICKS)
 			log_warn("no session with a peer, so its traffic is not encrypted",
 				 "peer=%s key=%s interface=%s needs=\"UDP port %u open both ways, "
@@ -375,7 +375,7 @@ void steering_each_encrypted(const struct steering *s,
 		const struct range *r = &s->ranges[i];
 
 		if (r->peer != PLAN_NO_PEER && !r->host &&
-		    s->peers.all[r->peer].ticks_through == STEADY_TICKS)
+		    s->peers.all[r->peer].routed_ticks == STEADY_TICKS)
 			each(context, &r->cidr);
 	}
 }

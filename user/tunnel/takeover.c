@@ -116,14 +116,14 @@ static enum takeover take_or_refuse(struct felix *f, struct client *client, cons
 	if (!err && f->table && published && !memcmp(published, f->wireguard.public_key, 32)) {
 		snprintf(
 			why, room,
-			"%s is the WireGuard device of somebody who uses it (Felix): it is taken over when Felix lets go: " FELIX_PATCH,
+			"%s is a WireGuard device that Felix uses: Podveil takes it over when Felix stops using it: " FELIX_PATCH,
 			name);
 		return TAKEOVER_REFUSED;
 	}
 	if (err || !f->table) {
 		snprintf(
 			why, room,
-			"%s is a WireGuard device that somebody made by hand: another wireguardInterfaceName, or: ip link delete %s",
+			"%s is a WireGuard device that was created by hand: set another wireguardInterfaceName, or run ip link delete %s",
 			name, name);
 		return TAKEOVER_REFUSED;
 	}
@@ -151,7 +151,7 @@ enum takeover takeover_name(int family, const char *name, struct client *client,
 	if (strcmp(f.device.kind, "wireguard")) {
 		snprintf(
 			why, room,
-			"%s is a device of kind %s that somebody else made: another wireguardInterfaceName, or: ip link delete %s",
+			"%s is a device of kind %s that another program created: set another wireguardInterfaceName, or run ip link delete %s",
 			name, *f.device.kind ? f.device.kind : "physical", name);
 		return TAKEOVER_REFUSED;
 	}

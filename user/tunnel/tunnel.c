@@ -108,11 +108,11 @@ static void note_deletion(struct tunnel *t)
 
 	memmove(t->deleted + 1, t->deleted, sizeof(t->deleted) - sizeof(*t->deleted));
 	t->deleted[0] = time(NULL);
-	log_warn("the tunnel device was deleted: it is made again", "interface=%s",
+	log_warn("the tunnel device was deleted: it is created again", "interface=%s",
 		 name_of(t, &t->settings));
 	if (!before && is_deleted_often(t))
 		log_error(
-			"somebody deletes the tunnel device again and again, and packets are lost each time",
+			"another program deletes the tunnel device again and again: packets are lost each time",
 			"interface=%s who=\"Felix (calico-node) deletes a device of its own wireguardInterfaceName\" needs=\"another wireguardInterfaceName, or deploy/kubernetes/calico/calico-node.patch.yaml\"",
 			name_of(t, &t->settings));
 }
@@ -142,7 +142,7 @@ static void rename_pair(int family, const char *name)
 	if (pair_find(family, &tunnel, &inner) || !tunnel.ifindex)
 		return;
 	if (strcmp(tunnel.name, name) && !link_rename(tunnel.ifindex, name))
-		log_info("the tunnel device of a process that ended is renamed", "from=%s to=%s",
+		log_info("renamed the tunnel device of a process that ended", "from=%s to=%s",
 			 tunnel.name, name);
 }
 
@@ -170,7 +170,7 @@ static int start_device(struct tunnel *t)
 	 * workers. */
 	err = client_device_set_workers(t->device, s->workers);
 	if (err == -ENOSPC) {
-		log_info("the tunnel device is made again", "interface=%s workers=%u",
+		log_info("the tunnel device is created again", "interface=%s workers=%u",
 			 client_device_name(t->device), s->workers);
 		client_device_free(t->device, true);
 		t->device = NULL;
@@ -273,7 +273,7 @@ static int claim_name(struct tunnel *t, const uint8_t *published)
 
 	memcpy(t->problem, why, sizeof(why));
 	if (result == TAKEOVER_REFUSED && news)
-		log_error("the tunnel device cannot be made", "problem=\"%s\"", why);
+		log_error("the tunnel device cannot be created", "problem=\"%s\"", why);
 	return result == TAKEOVER_REFUSED ? -EEXIST : 0;
 }
 
@@ -310,7 +310,7 @@ int tunnel_enable(struct tunnel *t, const struct settings *s, uint32_t mtu, int 
 	t->mtu = mtu;
 	/* The pair of an earlier agent may have too few queues. */
 	if (workers_changed && client_device_set_workers(t->device, s->workers) == -ENOSPC) {
-		log_info("the tunnel device is made again", "interface=%s workers=%u",
+		log_info("the tunnel device is created again", "interface=%s workers=%u",
 			 client_device_name(t->device), s->workers);
 		stop_device(t, true);
 	}
@@ -359,7 +359,7 @@ static void end_linger(struct tunnel *t)
 	stop_device(t, true);
 	steering_forget(t->steering);
 	t->state = TUNNEL_OFF;
-	log_info("tunnel device removed", "interface=%s", name_of(t, &t->settings));
+	log_info("removed the tunnel device", "interface=%s", name_of(t, &t->settings));
 	t->params.changed(t, t->params.context);
 }
 
@@ -473,7 +473,7 @@ const char *tunnel_problem(struct tunnel *t, const char **reason)
 	*reason = "DeviceDeleted";
 	snprintf(
 		t->deleter, sizeof(t->deleter),
-		"somebody (Felix?) deletes %s again and again: set another wireguardInterfaceName; packets are lost each time",
+		"another program (Felix?) deletes %s again and again, and packets are lost each time: set another wireguardInterfaceName",
 		name_of(t, &t->settings));
 	return t->deleter;
 }

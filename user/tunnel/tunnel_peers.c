@@ -249,7 +249,7 @@ bool tunnel_peer_observe(struct tunnel_peer *m, const struct peer_view *v)
 void tunnel_peer_require_new_session(struct tunnel_peer *m)
 {
 	m->routed = false;
-	m->ticks_through = 0;
+	m->routed_ticks = 0;
 	m->old_sessions = m->sessions;
 }
 

@@ -19,7 +19,7 @@ struct tunnel_peer {
 	struct cidr *allowed;
 	size_t n_allowed;
 	bool routed;			  /* its routes lead into the tunnel, and stay there */
-	unsigned int ticks_through;	  /* ticks since `routed`, up to STEADY_TICKS */
+	unsigned int routed_ticks;	  /* ticks since `routed`, up to STEADY_TICKS */
 	uint64_t routed_since;		  /* Unix time, s */
 	bool session;			  /* there is a session now */
 	bool unanswered;		  /* initiations were repeated without an answer */

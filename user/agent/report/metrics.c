@@ -83,8 +83,7 @@ static void peers(struct writer *w)
 {
 	static const char *const states[] = {"known", "encrypting", "session"};
 
-	metrics_family(w, "podveil_peers", "gauge",
-		       "Nodes with a key, and how far we are with them.");
+	metrics_family(w, "podveil_peers", "gauge", "Nodes with a key, by state of encryption.");
 	for (size_t i = 0; i < w->in->n_tunnels; i++) {
 		size_t n[3] = {0};
 
@@ -94,11 +93,11 @@ static void peers(struct writer *w)
 				i ? "ipv6" : "ipv4", states[k], n[k]);
 	}
 	metrics_family(w, "podveil_peer_encrypting", "gauge",
-		       "1: what goes to the pods of this node is encrypted; 0: it is in plain.");
+		       "1: packets to this node's pods are encrypted; 0: they are in plain text.");
 	EACH_DEVICE (w, d)
 		tunnel_each_peer(d->tunnel, node_sample, &(struct nodes_written){w, d});
 	metrics_family(w, "podveil_session_age_seconds", "gauge",
-		       "Age of the session with the peer; absent: no session stands.");
+		       "Age of the session with the peer; absent: no session.");
 	EACH_DEVICE (w, d)
 		EACH_PEER (d, p)
 			if (p->session_age != UINT64_MAX)
@@ -108,7 +107,7 @@ static void peers(struct writer *w)
 					d->name, p->key,
 					(double)p->session_age / (double)NSEC_PER_SEC);
 	metrics_family(w, "podveil_staged_packets", "gauge",
-		       "Packets that wait until a session with the peer stands.");
+		       "Packets that wait for a session with the peer.");
 	EACH_DEVICE (w, d)
 		EACH_PEER (d, p)
 			fprintf(w->f, "podveil_staged_packets{iface=\"%s\",peer_key=\"%s\"} %u\n",

@@ -106,7 +106,7 @@ static void handshakes(struct writer *w)
 	};
 
 	metrics_family(w, "podveil_handshakes_total", "counter",
-		       "Handshakes, by what became of them and why.");
+		       "Handshakes, by result and reason.");
 	EACH_DEVICE (w, d)
 		for (unsigned int i = 0; i < HANDSHAKE_COUNTS; i++)
 			fprintf(w->f,

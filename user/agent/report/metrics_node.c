@@ -112,32 +112,32 @@ static const struct {
 	double (*read)(const struct writer *w);
 } numbers[] = {
 	{"podveil_guard_up", "gauge",
-	 "1: guard and shield stand on all devices that lead out of the node, first, as they shall while a tunnel is on.",
+	 "1: guard and shield are attached to every device that leads out of the node, and run first.",
 	 guard_up},
 	{"podveil_guard_displaced_total", "counter",
-	 "Times that somebody's filter was found before guard or shield, which were put first again.",
+	 "Times that a filter of another program ran before guard or shield. They were put first again.",
 	 device_filters_displaced},
 	{"podveil_failed", "gauge",
 	 "1: the last attempt to apply records and settings failed; the log says why.", failed},
 	{"podveil_conflicts", "gauge", "Keys, ranges and addresses that several nodes claim.",
 	 conflicts},
 	{"podveil_log_lines_lost_total", "counter",
-	 "Lines of the log that nobody took: its reader stopped, or the disk is full.", log_lost},
+	 "Log lines that were lost, because their reader stopped or the disk is full.", log_lost},
 	{"podveil_log_lines_held_back_total", "counter",
-	 "Lines of the log that the rate limit held back.", log_held_back},
+	 "Log lines that the rate limit suppressed.", log_held_back},
 	{"podveil_store_synced", "gauge",
-	 "1: the store was read completely, and its changes are seen.", synced},
-	{"podveil_store_last_sync_seconds", "gauge", "Unix time of the last complete reading.",
-	 last_sync},
-	{"podveil_store_errors_total", "counter", "Files and answers that could not be used.",
-	 store_errors},
-	{"podveil_store_troubles", "gauge", "What is wrong with the store now; status tells what.",
-	 store_troubles},
+	 "1: the store has been read completely, and the agent sees its changes.", synced},
+	{"podveil_store_last_sync_seconds", "gauge",
+	 "Unix time of the last complete reading of the store.", last_sync},
+	{"podveil_store_errors_total", "counter",
+	 "Files and answers of the store that could not be used.", store_errors},
+	{"podveil_store_troubles", "gauge",
+	 "Problems with the store now; podveil status lists them.", store_troubles},
 	{"podveil_store_stale_since_seconds", "gauge",
-	 "Unix time since when something is wrong; 0: all is in order.", stale_since},
+	 "Unix time since which the store has a problem; 0: it has none.", stale_since},
 	{"podveil_store_held", "gauge",
-	 "Records and settings that stand though the store does not show them any more.", held},
-	{"podveil_settings_refused", "gauge", "1: a setting is refused; status tells which.",
+	 "Records and settings that stay in force although they are missing in the store.", held},
+	{"podveil_settings_refused", "gauge", "1: a setting is refused; podveil status names it.",
 	 settings_are_refused},
 };
 
@@ -163,9 +163,11 @@ static const struct {
 	bool (*read)(const struct device_view *v);
 } flags[] = {
 	{"podveil_wire_refused",
-	 "1: podveilWire is xdp, and that cannot be: messages go through sockets.", wire_refused},
+	 "1: podveilWire is xdp, but AF_XDP cannot be used: messages go through sockets.",
+	 wire_refused},
 	{"podveil_low_latency", "1: podveilLowLatency is on.", low_latency},
-	{"podveil_low_latency_lacking", "1: something of it cannot be had, as status and log tell.",
+	{"podveil_low_latency_lacking",
+	 "1: a part of podveilLowLatency is not available; podveil status and the log name it.",
 	 low_latency_lacking},
 };
 
@@ -185,7 +187,7 @@ static void infos(struct writer *w)
 			d->view.superpackets ? "superpackets" : "per_packet", d->view.workers,
 			d->view.mtu);
 	metrics_family(w, "podveil_wire_info", "gauge",
-		       "How messages get to the wire, and why so; always 1.");
+		       "How messages are sent to the network, and why; always 1.");
 	EACH_DEVICE (w, d) {
 		fprintf(w->f, "podveil_wire_info{iface=\"%s\",wire=\"%s\",why=\"", d->name,
 			d->view.wire);
@@ -212,7 +214,7 @@ static void records(struct writer *w)
 
 	metrics_family(
 		w, "podveil_records_refused", "gauge",
-		"Parts of nodes' records that are refused now, by reason; status names them.");
+		"Parts of nodes' records that are refused now, by reason; podveil status names them.");
 	for (int i = 0; i < REGISTRY_REASON_COUNT; i++)
 		fprintf(w->f, "podveil_records_refused{reason=\"%s\"} %zu\n",
 			registry_reason_name(i), counts[i]);
@@ -224,13 +226,13 @@ static void guard(struct writer *w)
 
 	metrics_family(
 		w, "podveil_guard_device", "gauge",
-		"1: guard and shield stand on this device, and no filter of others runs before them.");
+		"1: guard and shield are attached to this device, and no filter of another program runs before them.");
 	for (size_t i = 0; i < exit_filters_count(f); i++) {
 		const struct exit_filter_state e = exit_filter_state(f, i);
 
 		fputs("podveil_guard_device{device=\"", w->f);
 		metrics_value(w->f, e.name);
-		fprintf(w->f, "\",method=\"%s\"} %d\n", exit_filters_method(f), e.stands);
+		fprintf(w->f, "\",method=\"%s\"} %d\n", exit_filters_method(f), e.in_place);
 	}
 }
 
@@ -238,15 +240,16 @@ static void first_line(struct writer *w)
 {
 	const struct first_line_state s = first_line_get_state(w->in->first_line);
 
-	metrics_family(w, "podveil_first_line_up", "gauge",
-		       "1: this part of strict mode's first line stands; absent: no strict mode.");
+	metrics_family(
+		w, "podveil_first_line_up", "gauge",
+		"1: this part of strict mode's first line is in place; absent: no strict mode.");
 	if (s.wanted)
 		fprintf(w->f,
 			"podveil_first_line_up{part=\"routing\"} %d\n"
 			"podveil_first_line_up{part=\"nftables\"} %d\n",
 			s.routing, s.ip_filter);
 	metrics_family(w, "podveil_first_line_drops_total", "counter",
-		       "Packets that the table podveil of nftables dropped since it was made.");
+		       "Packets that the nftables table podveil dropped since it was created.");
 	fprintf(w->f,
 		"podveil_first_line_drops_total{direction=\"inward\"} %llu\n"
 		"podveil_first_line_drops_total{direction=\"outward\"} %llu\n"

@@ -179,9 +179,7 @@ static void problems(FILE *f, const json_t *status)
 	if (refused)
 		problem(f, "Setting refused", text(status, "refused"));
 	if (yes(status, "failed"))
-		problem(f, "Not everything could be done",
-			"the agent's log says what; it tries "
-			"again");
+		problem(f, "Some changes failed", "the agent's log says which; it tries again");
 	fputs("</ul></section>\n", f);
 }
 

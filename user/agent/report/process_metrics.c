@@ -51,7 +51,7 @@ void process_metrics(FILE *f)
 	write_one(f, "process_cpu_seconds_total", "counter",
 		  "User and system time spent, in seconds.",
 		  seconds(&r.ru_utime) + seconds(&r.ru_stime));
-	write_one(f, "process_resident_memory_bytes", "gauge", "Memory that is resident.",
+	write_one(f, "process_resident_memory_bytes", "gauge", "Resident memory.",
 		  (double)resident_bytes());
 	write_one(f, "process_open_fds", "gauge", "Open file descriptors.", open_files());
 }

@@ -50,10 +50,10 @@ char *report_conflicts(const struct registry *r)
 
 	if (!f)
 		return NULL;
-	for (size_t i = 0, told = 0; i < n && told < MAX_REFUSALS; i++)
+	for (size_t i = 0, n_listed = 0; i < n && n_listed < MAX_REFUSALS; i++)
 		if (registry_reason_is_conflict(all[i].reason)) {
 			fprintf(f, "%s\n", registry_explain(&all[i], line));
-			told++;
+			n_listed++;
 		}
 	if (fclose(f)) {
 		free(text);
@@ -266,7 +266,7 @@ static json_t *guard_devices_status(const struct exit_filters *f)
 		const struct exit_filter_state e = exit_filter_state(f, i);
 
 		json_array_append_new(all, json_pack("{s:o, s:b, s:o}", "device", any_text(e.name),
-						     "stands", e.stands, "before",
+						     "stands", e.in_place, "before",
 						     *e.before ? any_text(e.before) : json_null()));
 	}
 	return all;
@@ -409,9 +409,9 @@ char *report_unready(const struct report_input *in)
 	if (!f)
 		return NULL;
 	if (!in->synced)
-		fprintf(f, "the store was not read yet\n");
+		fprintf(f, "the store has not been read yet\n");
 	if (in->failed)
-		fprintf(f, "not everything could be done: see the log\n");
+		fprintf(f, "some changes failed: see the log\n");
 	for (size_t i = 0; i < in->n_tunnels; i++)
 		if (tunnel_state(in->tunnels[i]) == TUNNEL_ON)
 			tunnel_each_peer(in->tunnels[i], peer_unready, f);

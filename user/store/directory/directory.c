@@ -113,7 +113,7 @@ static bool end_list(struct directory *d, int folder, const char *doubt)
 	const struct memory_list l = {
 		.identity = now,
 		.doubt = doubt		    ? doubt
-			 : *before && !*now ? "the store's file .identity is gone"
+			 : *before && !*now ? "the store's file .identity is missing"
 					    : NULL,
 		/* Without an identity, only deletions that were seen as events count. */
 		.deleted = *now ? NULL : was_seen,
@@ -127,8 +127,9 @@ static void report_unreadable(struct directory *d, const char *path, int err)
 	d->read_failed = true;
 	memset(d->identity, 0, sizeof(d->identity));
 	if (health_set_problem(d->place->health, HEALTH_BLIND, d->path, strerror(-err)))
-		log_warn("store: the directory cannot be read: what is known stands",
-			 "path=%s errno=%d error=\"%s\"", path, -err, strerror(-err));
+		log_warn(
+			"store: the directory cannot be read: the last known records and settings stay in force",
+			"path=%s errno=%d error=\"%s\"", path, -err, strerror(-err));
 }
 
 static void read_all(struct directory *d)
@@ -162,7 +163,7 @@ static void read_all(struct directory *d)
 		read_files(d, MEMORY_SETTINGS, &lists[MEMORY_SETTINGS]);
 		read_files(d, MEMORY_NODES, &lists[MEMORY_NODES]);
 		lost = end_list(d, MEMORY_NODES, NULL);
-		end_list(d, MEMORY_SETTINGS, lost ? "records were lost with it" : NULL);
+		end_list(d, MEMORY_SETTINGS, lost ? "records are missing, too" : NULL);
 		d->place->health->last_sync = (uint64_t)time(NULL);
 		if (!d->synced)
 			d->place->synced(d->place->context);
@@ -286,8 +287,8 @@ static int make_folders(struct directory *d)
 		err = directory_make(path);
 	}
 	if (err)
-		log_error("the store's directory cannot be made", "path=%s errno=%d error=\"%s\"",
-			  path, -err, strerror(-err));
+		log_error("the store's directory cannot be created",
+			  "path=%s errno=%d error=\"%s\"", path, -err, strerror(-err));
 	return err;
 }
 

@@ -25,7 +25,7 @@ void directory_path(const struct directory *d, int folder, const char *file, cha
 void directory_report_recovery(struct directory *d, const char *path)
 {
 	if (health_clear_problem(d->place->health, path))
-		log_info("store: in order again", "path=%s", path);
+		log_info("store: recovered", "path=%s", path);
 }
 
 /* --- known files --- */
@@ -113,7 +113,7 @@ static int put_node(struct directory *d, const char *name, const char *text, siz
 	if (err)
 		return err;
 	if (strcmp(r.name, name)) {
-		snprintf(problem, room, "name: \"%.80s\" is not that of the file", r.name);
+		snprintf(problem, room, "name: \"%.80s\" is not the name of the file", r.name);
 		record_fini(&r);
 		return -EINVAL;
 	}

@@ -36,7 +36,7 @@
 #define CALL_MS	     5000
 #define ASK_AGAIN_MS 300
 #define ASK_TRIES    20
-#define RAN_OUT	     "its lease ran out: its agent does not reach etcd"
+#define RAN_OUT	     "its lease expired: its agent does not reach etcd"
 
 struct etcd;
 
@@ -108,9 +108,9 @@ static void delete_record(struct known *k)
 
 static void hold_record(struct known *k)
 {
-	log_warn("a node's record has run out: its agent does not reach etcd, and what is known of "
-		 "it stands",
-		 "node=%s", node_of(k));
+	log_warn(
+		"a node's lease expired because its agent does not reach etcd: its last known record stays in force",
+		"node=%s", node_of(k));
 	memory_hold(k->e->place->memory, MEMORY_NODES, node_of(k), RAN_OUT);
 	forget(k);
 }
@@ -215,7 +215,7 @@ static int put_record(struct etcd *e, const struct etcd_key *at, char *problem, 
 	if (err)
 		return err;
 	if (strcmp(r.name, at->key + strlen(NODES)) != 0) {
-		snprintf(problem, room, "name: \"%.80s\" is not that of the key", r.name);
+		snprintf(problem, room, "name: \"%.80s\" is not the name in the key", r.name);
 		record_fini(&r);
 		return -EINVAL;
 	}
@@ -293,7 +293,7 @@ static void key_gone(struct etcd *e, const char *key)
 static void on_key(void *context, const struct etcd_key *at)
 {
 	struct etcd *e = context;
-	char problem[200] = "it is not below nodes/ or config/";
+	char problem[200] = "the key is not below nodes/ or config/";
 	struct known *k = find_known(e, at->key);
 	int err = -EINVAL;
 
@@ -314,21 +314,20 @@ static void on_key(void *context, const struct etcd_key *at)
 	if (err)
 		report_unused(e, at->key, problem);
 	else if (health_clear_problem(e->place->health, at->key))
-		log_info("store: in order again", "key=%.200s", at->key);
+		log_info("store: recovered", "key=%.200s", at->key);
 	k = find_known(e, at->key);
 	if (k)
 		k->revision = at->revision;
 }
 
-static void on_too_large(void *context, const char *key, bool again)
+static void on_too_large(void *context, const char *key)
 {
 	struct etcd *e = context;
 	char problem[80];
 
-	(void)again; /* health_set_problem() knows what was logged before */
 	if (e->own && !strcmp(key, e->own_key))
 		etcd_lease_observed(e->own, "", 0);
-	snprintf(problem, sizeof(problem), "its value is larger than %u MiB",
+	snprintf(problem, sizeof(problem), "the value is larger than %u MiB",
 		 ETCD_WATCH_MAX_BYTES >> 20);
 	report_unused(e, key, problem);
 }
@@ -371,7 +370,7 @@ static void on_listed(void *context, const struct etcd_place *at)
 	struct memory_list l = {
 		.identity = at->cluster,
 		.revision = (uint64_t)at->revision,
-		.doubt = e->older ? "etcd is older than it was" : NULL,
+		.doubt = e->older ? "etcd went back to an older state" : NULL,
 		.ours_may_miss = true,
 		.deleted = was_deleted,
 		.context = e,
@@ -392,7 +391,7 @@ static void on_watch_problem(void *context, const char *what)
 
 	if (!what) {
 		if (health_clear_problem(e->place->health, "etcd"))
-			log_info("store: in order again", "store=etcd");
+			log_info("store: recovered", "store=etcd");
 	} else if (health_set_problem(e->place->health, HEALTH_BLIND, "etcd", what)) {
 		log_warn("store: etcd cannot be read", "problem=\"%s\"", what);
 	}

@@ -109,7 +109,7 @@ static void on_authenticated(void *context, const struct rest_answer *a)
 	} else {
 		/* Log it once per endpoint, until one accepts us. */
 		if (!c->complained[at])
-			log_warn(a->status ? "store: etcd does not know us"
+			log_warn(a->status ? "store: etcd refused our user or password"
 					   : "store: an endpoint of etcd does not answer",
 				 "endpoint=%s user=%s problem=\"%s\"", c->endpoints[at], c->user,
 				 *problem ? problem : "no token");
@@ -196,7 +196,7 @@ json_t *etcd_answer(struct etcd_client *c, const struct rest_answer *a, char *ou
 	snprintf(out, room, "%s%.180s", a->status || a->too_large ? "" : "no answer: ",
 		 message     ? message
 		 : *a->error ? a->error
-			     : "the answer is no JSON");
+			     : "the answer is not JSON");
 	json_decref(o);
 	return NULL;
 }
@@ -243,10 +243,10 @@ static int take_urls(struct etcd_client *c, const char *urls)
 		while (len && one[len - 1] == '/')
 			one[--len] = 0;
 		if (!is_url(one) || c->n_endpoints == MAX_ENDPOINTS) {
-			log_error("etcd's endpoints are not understood",
-				  "store=etcd:%.200s needs=\"etcd:https://HOST:PORT, up to %d with "
-				  "commas between\"",
-				  urls, MAX_ENDPOINTS);
+			log_error(
+				"the list of etcd endpoints is not valid",
+				"store=etcd:%.200s needs=\"etcd:https://HOST:PORT, up to %d separated by commas\"",
+				urls, MAX_ENDPOINTS);
 			err = -EINVAL;
 		} else {
 			c->endpoints[c->n_endpoints] = strdup(one);
@@ -286,7 +286,7 @@ static int take_tls(struct credentials *as)
 	if (!err)
 		err = take_file(&as->key_file, "ETCDCTL_KEY");
 	if (!err && !as->cert_file != !as->key_file) {
-		log_error("a certificate needs its key, and a key its certificate",
+		log_error("a client certificate and its key must be set together",
 			  "needs=\"both ETCDCTL_CERT and ETCDCTL_KEY, or neither\"");
 		err = -EINVAL;
 	}
@@ -305,7 +305,7 @@ static int take_user(struct etcd_client *c)
 		sodium_memzero(colon, strlen(colon));
 	}
 	if (c->user && !c->password) {
-		log_error("a user of etcd's needs a password",
+		log_error("an etcd user needs a password",
 			  "needs=\"ETCDCTL_USER=USER:PASSWORD, or ETCDCTL_PASSWORD\"");
 		return -EINVAL;
 	}

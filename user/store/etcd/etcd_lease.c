@@ -21,7 +21,7 @@ struct etcd_lease {
 	bool written, troubled;
 	bool disturbed;		/* the watch reported another value during a write */
 	struct rest_call *call; /* one at a time */
-	struct event *on_again, *on_keepalive;
+	struct event *on_retry, *on_keepalive;
 	struct backoff backoff;
 	struct backoff contest; /* waits if somebody else writes our key, too */
 };
@@ -36,7 +36,7 @@ static void failed(struct etcd_lease *l, const char *what)
 		log_warn("our record cannot be written", "key=%s problem=\"%s\"", l->key, what);
 		l->troubled = true;
 	}
-	evtimer_add(l->on_again, &wait);
+	evtimer_add(l->on_retry, &wait);
 }
 
 /* The answer's object. NULL: it failed, and the next attempt is scheduled. */
@@ -95,7 +95,8 @@ static void on_kept(void *context, const struct rest_answer *a)
 	if (!o)
 		return;
 	if (etcd_number(json_object_get(o, "result"), "TTL") <= 0) {
-		log_warn("our record's lease has run out: it is written again", "key=%s", l->key);
+		log_warn("our record's lease expired: the record is written again", "key=%s",
+			 l->key);
 		l->id = 0;
 	}
 	backoff_reset(&l->contest);
@@ -141,7 +142,7 @@ static void step(struct etcd_lease *l)
 {
 	const struct timeval third = {ETCD_LEASE_S / 3, 0};
 
-	if (l->call || evtimer_pending(l->on_again, NULL))
+	if (l->call || evtimer_pending(l->on_retry, NULL))
 		return;
 	if (l->value && !l->id) {
 		call(l, "/v3/lease/grant", json_pack("{s:s}", "TTL", "60"), on_granted);
@@ -157,7 +158,7 @@ static void step(struct etcd_lease *l)
 	}
 }
 
-static void on_again(evutil_socket_t fd, short what, void *context)
+static void on_retry(evutil_socket_t fd, short what, void *context)
 {
 	struct etcd_lease *l = context;
 
@@ -208,11 +209,11 @@ void etcd_lease_observed(struct etcd_lease *l, const char *value, int64_t lease)
 		return;
 	}
 	l->written = false;
-	if (evtimer_pending(l->on_again, NULL))
+	if (evtimer_pending(l->on_retry, NULL))
 		return;
 	/* Wait: two agents with the same name would write without a pause. */
 	wait = backoff_next(&l->contest, randombytes_random());
-	evtimer_add(l->on_again, &wait);
+	evtimer_add(l->on_retry, &wait);
 }
 
 bool etcd_lease_is_written(const struct etcd_lease *l)
@@ -232,9 +233,9 @@ struct etcd_lease *etcd_lease_new(struct event_base *base, struct etcd_client *c
 	l->backoff = (struct backoff){.first_ms = 100, .most_ms = 5000};
 	l->contest = (struct backoff){.first_ms = 100, .most_ms = 5000};
 	l->key = strdup(key);
-	l->on_again = evtimer_new(base, on_again, l);
+	l->on_retry = evtimer_new(base, on_retry, l);
 	l->on_keepalive = evtimer_new(base, on_keepalive, l);
-	if (!l->key || !l->on_again || !l->on_keepalive) {
+	if (!l->key || !l->on_retry || !l->on_keepalive) {
 		etcd_lease_free(l);
 		return NULL;
 	}
@@ -246,8 +247,8 @@ void etcd_lease_free(struct etcd_lease *l)
 	if (!l)
 		return;
 	rest_cancel(l->call);
-	if (l->on_again)
-		event_free(l->on_again);
+	if (l->on_retry)
+		event_free(l->on_retry);
 	if (l->on_keepalive)
 		event_free(l->on_keepalive);
 	free(l->key);

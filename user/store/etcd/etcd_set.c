@@ -97,7 +97,8 @@ static int change(struct writer *w, const char *key, const struct store_setting 
 	o = text ? json_loads(text, JSON_REJECT_DUPLICATES, NULL) : NULL;
 	free(text);
 	if (!json_is_object(o)) {
-		snprintf(problem, room, "what is there is no JSON object, and was left alone");
+		snprintf(problem, room,
+			 "the stored settings are not a JSON object, and were not changed");
 		json_decref(answer);
 		json_decref(o);
 		return -EINVAL;

@@ -17,7 +17,7 @@ struct etcd_watch {
 	struct etcd_watch_params params;
 	char *prefix;
 	struct rest_call *call;
-	struct event *on_again;
+	struct event *on_retry;
 	struct backoff backoff;
 	struct splitter splitter;
 	struct etcd_place at;
@@ -25,9 +25,8 @@ struct etcd_watch {
 	int64_t listing;	    /* its revision; 0: no list is under way */
 	char *last;		    /* its last key so far */
 	size_t last_len;
-	int page;		/* keys per page; fewer if they are large */
-	bool key_alone;		/* request the next key without its value, which is too large */
-	int64_t large_reported; /* too large values up to this revision were reported */
+	int page;	/* keys per page; fewer if they are large */
+	bool key_alone; /* request the next key without its value, which is too large */
 	enum etcd_watch_state state;
 	bool received_any;
 	char why[200]; /* why the watch has ended */
@@ -41,7 +40,7 @@ static void failed(struct etcd_watch *w, const char *what)
 
 	if (*what)
 		w->params.problem(w->params.context, what);
-	evtimer_add(w->on_again, &wait);
+	evtimer_add(w->on_retry, &wait);
 }
 
 static void report_recovery(struct etcd_watch *w)
@@ -106,8 +105,7 @@ static void pass_over(struct etcd_watch *w, const json_t *kv)
 	char *key = etcd_text(json_object_get(kv, "key"), &len);
 
 	if (key && strlen(key) == len)
-		w->params.too_large(w->params.context, key,
-				    etcd_number(kv, "mod_revision") <= w->large_reported);
+		w->params.too_large(w->params.context, key);
 	free(key);
 }
 
@@ -115,14 +113,12 @@ static void list_begins(struct etcd_watch *w, const json_t *header)
 {
 	w->listing = etcd_number(header, "revision");
 	cluster_of(header, w->cluster);
-	if (w->large_reported > w->listing)
-		w->large_reported = 0; /* this is another etcd, or a restored one */
 	w->params.listing(w->params.context);
 }
 
 static void list_ends(struct etcd_watch *w)
 {
-	w->at.revision = w->large_reported = w->listing;
+	w->at.revision = w->listing;
 	memcpy(w->at.cluster, w->cluster, sizeof(w->at.cluster));
 	w->listing = 0;
 	w->params.listed(w->params.context, &w->at);
@@ -200,8 +196,8 @@ static enum etcd_watch_state on_error(const json_t *error, char *why, size_t roo
 {
 	const char *message = json_string_value(json_object_get(error, "message"));
 
-	snprintf(why, room, "%.180s", message ? message : "the watch's answer is not understood");
-	return etcd_number(error, "grpc_code") == 14 ? ETCD_WATCH_AWAY : ETCD_WATCH_OVER;
+	snprintf(why, room, "%.180s", message ? message : "the watch's answer is not valid");
+	return etcd_number(error, "grpc_code") == 14 ? ETCD_WATCH_ISOLATED : ETCD_WATCH_ENDED;
 }
 
 enum etcd_watch_state etcd_watch_event(const struct etcd_watch_params *p, const char *text,
@@ -211,7 +207,7 @@ enum etcd_watch_state etcd_watch_event(const struct etcd_watch_params *p, const 
 	const json_t *events = json_object_get(result, "events");
 	const json_t *header = json_object_get(result, "header");
 	const int64_t now = etcd_number(header, "revision");
-	enum etcd_watch_state state = ETCD_WATCH_STANDS;
+	enum etcd_watch_state state = ETCD_WATCH_RUNNING;
 	char cluster[ETCD_CLUSTER];
 	size_t i;
 
@@ -219,9 +215,9 @@ enum etcd_watch_state etcd_watch_event(const struct etcd_watch_params *p, const 
 	if (!json_is_object(result))
 		state = on_error(json_object_get(o, "error"), why, room);
 	if (*cluster && *at->cluster && strcmp(cluster, at->cluster) != 0) {
-		snprintf(why, room, "another etcd answers");
+		snprintf(why, room, "another etcd cluster answers");
 		json_decref(o);
-		return ETCD_WATCH_FORGOTTEN;
+		return ETCD_WATCH_COMPACTED;
 	}
 	json_array_foreach (events, i, e) {
 		const char *type = json_string_value(json_object_get(e, "type"));
@@ -236,15 +232,15 @@ enum etcd_watch_state etcd_watch_event(const struct etcd_watch_params *p, const 
 	if (json_is_true(json_object_get(result, "canceled"))) {
 		const char *reason = json_string_value(json_object_get(result, "cancel_reason"));
 
-		state = etcd_number(result, "compact_revision") > 0 ? ETCD_WATCH_FORGOTTEN
-								    : ETCD_WATCH_OVER;
+		state = etcd_number(result, "compact_revision") > 0 ? ETCD_WATCH_COMPACTED
+								    : ETCD_WATCH_ENDED;
 		snprintf(why, room, "the watch was cancelled: %.120s", reason ? reason : "");
 	} else if (json_is_true(json_object_get(result, "created"))) {
 		/* The changes that we missed follow. But if etcd's revision is behind ours, it was
 		 * restored or is another one: everything we know may be wrong. */
 		if (now < at->revision) {
-			state = ETCD_WATCH_FORGOTTEN;
-			snprintf(why, room, "etcd has gone back in time");
+			state = ETCD_WATCH_COMPACTED;
+			snprintf(why, room, "etcd went back to an older revision");
 		}
 	} else if (!state && !json_array_size(events) && now > at->revision) {
 		at->revision = now; /* a progress report: nothing has changed up to here */
@@ -258,7 +254,7 @@ static void on_object(void *context, const char *text, size_t len)
 	struct etcd_watch *w = context;
 
 	w->received_any = true;
-	if (w->state == ETCD_WATCH_STANDS)
+	if (w->state == ETCD_WATCH_RUNNING)
 		w->state = etcd_watch_event(&w->params, text, len, &w->at, w->why, sizeof(w->why));
 }
 
@@ -267,12 +263,12 @@ static bool on_piece(void *context, const char *bytes, size_t n)
 	struct etcd_watch *w = context;
 
 	if (splitter_feed(&w->splitter, bytes, n))
-		w->state = ETCD_WATCH_OVER;
+		w->state = ETCD_WATCH_ENDED;
 	else if (w->splitter.too_large)
-		w->state = ETCD_WATCH_FORGOTTEN; /* a new list is needed to see the change */
-	else if (w->received_any && w->state == ETCD_WATCH_STANDS)
+		w->state = ETCD_WATCH_COMPACTED; /* a new list is needed to see the change */
+	else if (w->received_any && w->state == ETCD_WATCH_RUNNING)
 		report_recovery(w);
-	return w->state == ETCD_WATCH_STANDS;
+	return w->state == ETCD_WATCH_RUNNING;
 }
 
 static void on_watch_ended(void *context, const struct rest_answer *a)
@@ -282,21 +278,21 @@ static void on_watch_ended(void *context, const struct rest_answer *a)
 
 	w->call = NULL;
 	switch (w->state) {
-	case ETCD_WATCH_FORGOTTEN:
+	case ETCD_WATCH_COMPACTED:
 		w->at.revision = 0;
 		backoff_reset(&w->backoff);
 		break;
-	case ETCD_WATCH_OVER:
+	case ETCD_WATCH_ENDED:
 		/* An expired token is not reported. A failure that a new token does not cure is. */
 		etcd_forget_token(w->params.client);
 		if (w->backoff.failures)
 			snprintf(problem, sizeof(problem), "%s", w->why);
 		break;
-	case ETCD_WATCH_AWAY:
+	case ETCD_WATCH_ISOLATED:
 		etcd_avoid_member(w->params.client, a);
 		snprintf(problem, sizeof(problem), "%s", w->why);
 		break;
-	case ETCD_WATCH_STANDS:
+	case ETCD_WATCH_RUNNING:
 		/* A regular end is no error: the server shuts down, or closes idle watches. */
 		if (a->status / 100 != 2 || *a->error)
 			json_decref(etcd_answer(w->params.client, a, problem, sizeof(problem)));
@@ -319,7 +315,7 @@ static void start(struct etcd_watch *w)
 
 	splitter_fini(&w->splitter);
 	splitter_init(&w->splitter, NULL, on_object, w);
-	w->state = ETCD_WATCH_STANDS;
+	w->state = ETCD_WATCH_RUNNING;
 	w->received_any = false;
 	*w->why = 0;
 	if (watch) {
@@ -335,7 +331,7 @@ static void start(struct etcd_watch *w)
 		failed(w, etcd_token_problem(w->params.client));
 }
 
-static void on_again(evutil_socket_t fd, short what, void *context)
+static void on_retry(evutil_socket_t fd, short what, void *context)
 {
 	(void)fd;
 	(void)what;
@@ -353,8 +349,8 @@ struct etcd_watch *etcd_watch_new(const struct etcd_watch_params *p)
 	w->page = PAGE;
 	w->backoff = (struct backoff){.first_ms = 100, .most_ms = 10000};
 	w->prefix = strdup(p->prefix);
-	w->on_again = evtimer_new(p->base, on_again, w);
-	if (!w->prefix || !w->on_again || evtimer_add(w->on_again, &now)) {
+	w->on_retry = evtimer_new(p->base, on_retry, w);
+	if (!w->prefix || !w->on_retry || evtimer_add(w->on_retry, &now)) {
 		etcd_watch_free(w);
 		return NULL;
 	}
@@ -367,8 +363,8 @@ void etcd_watch_free(struct etcd_watch *w)
 		return;
 	rest_cancel(w->call);
 	splitter_fini(&w->splitter);
-	if (w->on_again)
-		event_free(w->on_again);
+	if (w->on_retry)
+		event_free(w->on_retry);
 	free(w->last);
 	free(w->prefix);
 	free(w);

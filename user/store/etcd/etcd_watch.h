@@ -38,9 +38,8 @@ struct etcd_watch_params {
 	const char *prefix; /* "/podveil/" */
 	/* A key has a value, or is gone. */
 	void (*key)(void *context, const struct etcd_key *k);
-	/* A key's value is larger than ETCD_WATCH_MAX_BYTES and was not read. `again`: an earlier
-	 * list has reported this value already. */
-	void (*too_large)(void *context, const char *key, bool again);
+	/* A key's value is larger than ETCD_WATCH_MAX_BYTES and was not read. Called in each list. */
+	void (*too_large)(void *context, const char *key);
 	/* A list begins. Keys that are not reported until listed() are not in it. */
 	void (*listing)(void *context);
 	void (*listed)(void *context, const struct etcd_place *at);
@@ -55,10 +54,10 @@ void etcd_watch_free(struct etcd_watch *w);
 /* --- for fuzzers --- */
 
 enum etcd_watch_state {
-	ETCD_WATCH_STANDS,
-	ETCD_WATCH_OVER,      /* it was cancelled, or the answer was not valid */
-	ETCD_WATCH_AWAY,      /* the member is cut off from the others */
-	ETCD_WATCH_FORGOTTEN, /* its revision was compacted away or never existed: list again */
+	ETCD_WATCH_RUNNING,
+	ETCD_WATCH_ENDED,     /* it was cancelled, or the answer was not valid */
+	ETCD_WATCH_ISOLATED,  /* the member is cut off from the others */
+	ETCD_WATCH_COMPACTED, /* its revision was compacted away or never existed: list again */
 };
 
 /* Handles one answer of the watch, a JSON object: reports its keys, and advances the revision. If

@@ -387,7 +387,7 @@ static const char *explain(const struct rest_call *c, CURLcode result, long stat
 	if (c->overflow)
 		return "the answer is larger than 4 MiB";
 	if (c->refused)
-		return "the answer cannot be understood";
+		return "the answer is not valid";
 	if (result != CURLE_OK)
 		return *c->error ? c->error : curl_easy_strerror(result);
 	if (status / 100 == 2)

@@ -476,7 +476,7 @@ void cluster_block(struct cluster *c, const json_t *block, bool gone)
 	if (!cidr || cidr_parse(cidr, &range)) {
 		char what[120];
 
-		snprintf(what, sizeof(what), "spec.cidr: \"%.60s\" is no address range",
+		snprintf(what, sizeof(what), "spec.cidr: \"%.60s\" is not an address range",
 			 cidr ? cidr : "");
 		problem(c, "ipamblocks", name, what);
 		return;

@@ -190,8 +190,8 @@ static void blocks_listed(struct kubernetes *k, const struct reflector_list *l)
 	const bool older = l->there && l->revision < k->blocks_revision;
 	struct collection *c = &k->collections[BLOCKS];
 	bool expected = cluster_blocks(k->cluster) > 0, none = !l->there || !c->objects;
-	const char *why = none	  ? "there were blocks, and now there are none"
-			  : older ? "the server's data are older than they were"
+	const char *why = none	  ? "all IPAM blocks are missing"
+			  : older ? "the API server went back to an older state"
 				  : NULL;
 
 	/* If remembered records have ranges from blocks, blocks are expected, too. */
@@ -201,11 +201,11 @@ static void blocks_listed(struct kubernetes *k, const struct reflector_list *l)
 		k->blocks_revision = l->revision;
 	if (expected && why) {
 		if (complain(k, HEALTH_BLIND, "IPAM blocks", why))
-			log_warn("store: IPAM blocks are gone, and nobody deleted them: what is "
-				 "known stands",
-				 "resource=%s problem=\"%s\"", c->what, why);
+			log_warn(
+				"store: IPAM blocks are missing although nobody deleted them: the last known ones stay in force",
+				"resource=%s problem=\"%s\"", c->what, why);
 	} else if (health_clear_problem(k->place->health, "IPAM blocks")) {
-		log_info("store: in order again", "resource=%s", c->what);
+		log_info("store: recovered", "resource=%s", c->what);
 	}
 	list_again_if(c, expected && why);
 	/* If blocks are expected but none was ever read, do not end the list: then no record is
@@ -243,7 +243,7 @@ static void judge_settings(struct kubernetes *k)
 		.revision = l->revision,
 		.doubt = !l->there	   ? "the resource is not installed"
 			 : l->passed_over  ? "an object in the list could not be read"
-			 : ours_missing(k) ? "our own Node is not there"
+			 : ours_missing(k) ? "our own Node is missing"
 					   : NULL,
 	};
 
@@ -265,7 +265,7 @@ static void settings_listed(struct kubernetes *k, const struct reflector_list *l
 			  "its resource is not installed"))
 		log_warn("store: the resource with the settings is not installed",
 			 "resource=%s needs=\"its CustomResourceDefinition\"%s", k->resource->name,
-			 known ? " settings=\"as they were\"" : "");
+			 known ? " settings=unchanged" : "");
 }
 
 /* --- callbacks of the reflectors --- */
@@ -339,7 +339,7 @@ static void on_watch_problem(void *context, bool blind, const char *what)
 
 	if (!what) {
 		if (health_clear_problem(c->k->place->health, c->what))
-			log_info("store: in order again", "resource=%s", c->what);
+			log_info("store: recovered", "resource=%s", c->what);
 		return;
 	}
 	if (complain(c->k, blind ? HEALTH_BLIND : HEALTH_PART, c->what, what))

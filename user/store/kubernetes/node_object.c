@@ -39,7 +39,7 @@ static void take_address(const struct reader *r, const char *name, int family, s
 		*out = a;
 		return;
 	}
-	snprintf(what, sizeof(what), "annotation %s: \"%.60s\" is no IPv%d address", name, text,
+	snprintf(what, sizeof(what), "annotation %s: \"%.60s\" is not an IPv%d address", name, text,
 		 family == AF_INET ? 4 : 6);
 	r->problem(r->context, what);
 }
@@ -84,7 +84,8 @@ static void take_spec(const struct reader *r, struct node_object *out)
 			out->n_spec++;
 			continue;
 		}
-		snprintf(what, sizeof(what), "spec.podCIDRs[%zu]: \"%.60s\" is no address range", i,
+		snprintf(what, sizeof(what),
+			 "spec.podCIDRs[%zu]: \"%.60s\" is not an address range", i,
 			 text ? text : "");
 		r->problem(r->context, what);
 	}

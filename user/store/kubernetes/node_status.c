@@ -30,7 +30,7 @@ struct node_status {
 	char keys[2][KEY_TEXT]; /* IPv4, IPv6; empty: none */
 	struct rest_call *call; /* the patch under way */
 
-	struct event *on_again, *on_condition;
+	struct event *on_retry, *on_condition;
 	struct backoff backoff;
 	bool troubled;
 	struct {
@@ -119,7 +119,7 @@ static void on_patched(void *context, const struct rest_answer *a)
 		/* Our keys changed meanwhile, or somebody removes the annotations. Wait before the
 		 * next try. */
 		wait = backoff_next(&s->backoff, randombytes_random());
-		evtimer_add(s->on_again, &wait);
+		evtimer_add(s->on_retry, &wait);
 	} else {
 		status_object_explain(a, problem);
 		if (!s->troubled)
@@ -129,7 +129,7 @@ static void on_patched(void *context, const struct rest_answer *a)
 		s->condition_due |= s->sent_condition;
 		wait = backoff_next(&s->backoff, randombytes_random());
 		wait.tv_sec += a->retry_after;
-		evtimer_add(s->on_again, &wait);
+		evtimer_add(s->on_retry, &wait);
 	}
 	json_decref(o);
 }
@@ -161,7 +161,7 @@ static void push(struct node_status *s)
 	json_t *o, *annotations;
 	char *path, *text;
 
-	if (s->call || evtimer_pending(s->on_again, NULL) ||
+	if (s->call || evtimer_pending(s->on_retry, NULL) ||
 	    !(differs(s, false) || differs(s, true) || condition) ||
 	    !cluster_key(s->cluster, s->node, false))
 		return;
@@ -188,7 +188,7 @@ static void push(struct node_status *s)
 	free(text);
 }
 
-static void on_again(evutil_socket_t fd, short what, void *context)
+static void on_retry(evutil_socket_t fd, short what, void *context)
 {
 	(void)fd;
 	(void)what;
@@ -226,8 +226,8 @@ void node_status_check(struct node_status *s, const char *node)
 	const struct timeval now = {0, 0};
 
 	/* Do it later: the cluster calls us from within its own work. */
-	if (!strcmp(node, s->node) && !evtimer_pending(s->on_again, NULL))
-		evtimer_add(s->on_again, &now);
+	if (!strcmp(node, s->node) && !evtimer_pending(s->on_retry, NULL))
+		evtimer_add(s->on_retry, &now);
 }
 
 void node_status_condition(struct node_status *s, const struct store_state *state)
@@ -277,10 +277,10 @@ struct node_status *node_status_new(struct event_base *base, struct rest *rest,
 	s->cluster = cluster;
 	s->backoff = (struct backoff){.first_ms = 200, .most_ms = 10000};
 	s->node = strdup(node);
-	s->on_again = evtimer_new(base, on_again, s);
+	s->on_retry = evtimer_new(base, on_retry, s);
 	s->on_condition = evtimer_new(base, on_condition, s);
 	s->events = node_events_new(base, rest, cluster, node);
-	if (!s->node || !s->on_again || !s->on_condition || !s->events) {
+	if (!s->node || !s->on_retry || !s->on_condition || !s->events) {
 		node_status_free(s);
 		return NULL;
 	}
@@ -293,8 +293,8 @@ void node_status_free(struct node_status *s)
 		return;
 	rest_cancel(s->call);
 	node_events_free(s->events);
-	if (s->on_again)
-		event_free(s->on_again);
+	if (s->on_retry)
+		event_free(s->on_retry);
 	if (s->on_condition)
 		event_free(s->on_condition);
 	free(s->node);

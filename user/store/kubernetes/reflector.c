@@ -20,14 +20,14 @@
  * together. */
 #define WATCH_MIN_S 1800
 /* A watch that lasts this long counts as working. */
-#define STANDS_S 2
+#define ESTABLISHED_S 2
 
 struct reflector {
 	struct reflector_params params;
 	char *path;
 	struct rest_call *call;
 	struct splitter splitter;
-	struct event *on_again, *on_stands, *on_list_again;
+	struct event *on_retry, *on_established, *on_relist;
 	struct backoff backoff;
 	char version[VERSION_BYTES]; /* empty: a list is due */
 	char *more;		     /* the next page */
@@ -62,7 +62,7 @@ static void retry_later(struct reflector *r, unsigned int at_least_s)
 
 	if (wait.tv_sec < (time_t)at_least_s)
 		wait.tv_sec += (time_t)at_least_s;
-	evtimer_add(r->on_again, &wait);
+	evtimer_add(r->on_retry, &wait);
 }
 
 static void forget_list(struct reflector *r)
@@ -111,7 +111,9 @@ static void on_item(void *context, const char *text, size_t len)
 	if (json_is_object(o))
 		r->params.object(r->params.context, o, false);
 	else
-		pass_over(r, "an object in the list is no JSON: what it said before stands");
+		pass_over(
+			r,
+			"an object in the list is not JSON: its last known content stays in force");
 	json_decref(o);
 }
 
@@ -125,7 +127,7 @@ static void missing(struct reflector *r)
 	forget_list(r);
 	r->params.listing(r->params.context);
 	r->params.listed(r->params.context, &l);
-	evtimer_add(r->on_again, &wait);
+	evtimer_add(r->on_retry, &wait);
 }
 
 /* Reads from the page's envelope whether there are more pages, and the list's version. */
@@ -183,8 +185,9 @@ static void on_listed(void *context, const struct rest_answer *a)
 		return;
 	}
 	if (r->splitter.too_large)
-		pass_over(r, "an object of more than 2 MiB is passed over: what it said before "
-			     "stands");
+		pass_over(
+			r,
+			"an object of more than 2 MiB is ignored: its last known content stays in force");
 	if (!r->more)
 		list_ends(r);
 	start(r);
@@ -243,10 +246,10 @@ static void on_answered(void *context)
 {
 	struct reflector *r = context;
 
-	event_add(r->on_stands, &(struct timeval){STANDS_S, 0});
+	event_add(r->on_established, &(struct timeval){ESTABLISHED_S, 0});
 }
 
-static void on_stands(evutil_socket_t fd, short what, void *context)
+static void on_established(evutil_socket_t fd, short what, void *context)
 {
 	(void)fd;
 	(void)what;
@@ -259,7 +262,7 @@ static void on_watched(void *context, const struct rest_answer *a)
 	const bool ended = a->status / 100 == 2 && !*a->error;
 
 	r->call = NULL;
-	evtimer_del(r->on_stands);
+	evtimer_del(r->on_established);
 	if (r->expired || r->passed_over || a->status == 410 || a->status == 404)
 		forget_list(r);
 	/* A watch that ends without an error was ended by its time limit, or the server shuts
@@ -318,14 +321,14 @@ static void start(struct reflector *r)
 	}
 }
 
-static void on_again(evutil_socket_t fd, short what, void *context)
+static void on_retry(evutil_socket_t fd, short what, void *context)
 {
 	(void)fd;
 	(void)what;
 	start(context);
 }
 
-static void on_list_again(evutil_socket_t fd, short what, void *context)
+static void on_relist(evutil_socket_t fd, short what, void *context)
 {
 	struct reflector *r = context;
 
@@ -336,8 +339,8 @@ static void on_list_again(evutil_socket_t fd, short what, void *context)
 	forget_list(r);
 	rest_cancel(r->call);
 	r->call = NULL;
-	evtimer_del(r->on_again);
-	evtimer_del(r->on_stands);
+	evtimer_del(r->on_retry);
+	evtimer_del(r->on_established);
 	start(r);
 }
 
@@ -345,7 +348,7 @@ void reflector_list_again(struct reflector *r, unsigned int ms)
 {
 	const struct timeval wait = {ms / 1000, ms % 1000 * 1000};
 
-	evtimer_add(r->on_list_again, &wait);
+	evtimer_add(r->on_relist, &wait);
 }
 
 struct reflector *reflector_new(const struct reflector_params *p)
@@ -358,11 +361,11 @@ struct reflector *reflector_new(const struct reflector_params *p)
 	r->params = *p;
 	r->backoff = (struct backoff){.first_ms = 200, .most_ms = 10000};
 	r->path = strdup(p->path);
-	r->on_again = evtimer_new(p->base, on_again, r);
-	r->on_stands = evtimer_new(p->base, on_stands, r);
-	r->on_list_again = evtimer_new(p->base, on_list_again, r);
-	if (!r->path || !r->on_again || !r->on_stands || !r->on_list_again ||
-	    evtimer_add(r->on_again, &now)) {
+	r->on_retry = evtimer_new(p->base, on_retry, r);
+	r->on_established = evtimer_new(p->base, on_established, r);
+	r->on_relist = evtimer_new(p->base, on_relist, r);
+	if (!r->path || !r->on_retry || !r->on_established || !r->on_relist ||
+	    evtimer_add(r->on_retry, &now)) {
 		reflector_free(r);
 		return NULL;
 	}
@@ -375,12 +378,12 @@ void reflector_free(struct reflector *r)
 		return;
 	rest_cancel(r->call);
 	splitter_fini(&r->splitter);
-	if (r->on_again)
-		event_free(r->on_again);
-	if (r->on_stands)
-		event_free(r->on_stands);
-	if (r->on_list_again)
-		event_free(r->on_list_again);
+	if (r->on_retry)
+		event_free(r->on_retry);
+	if (r->on_established)
+		event_free(r->on_established);
+	if (r->on_relist)
+		event_free(r->on_relist);
 	free(r->more);
 	free(r->path);
 	free(r);

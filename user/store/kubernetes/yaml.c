@@ -81,7 +81,7 @@ static json_t *mapping(struct reader *r, unsigned int depth)
 		end = key.type == YAML_MAPPING_END_EVENT;
 		good = key.type == YAML_SCALAR_EVENT;
 		if (!end && !good)
-			fail(r, "a key that is no text", &key.start_mark);
+			fail(r, "a key that is not text", &key.start_mark);
 		if (good && next(r, &e)) {
 			v = value(r, &e, depth);
 			yaml_event_delete(&e);
@@ -114,7 +114,7 @@ static json_t *value(struct reader *r, const yaml_event_t *e, unsigned int depth
 		return e->type == YAML_MAPPING_START_EVENT ? mapping(r, depth + 1)
 							   : sequence(r, depth + 1);
 	case YAML_ALIAS_EVENT:
-		return fail(r, "aliases are not taken", &e->start_mark);
+		return fail(r, "aliases are not supported", &e->start_mark);
 	default:
 		return fail(r, "empty", &e->start_mark);
 	}
