@@ -2,35 +2,58 @@
 """The capabilities that our manifests name are enough to switch the tunnel and strict mode on and off."""
 import os
 import re
+import subprocess
 
 import pytest
 
 from agents import FILTERS, ask, enable, guard, judge
 from hosts import ROOT
-from lab import Capture, wait_for
+from lab import PODVEIL, Capture, wait_for
 
 
 def of_the_pod():
+    """The capabilities of the agent's container, and of the tunnel's."""
     with open(os.path.join(ROOT, "deploy/kubernetes/unprivileged.patch.yaml")) as f:
-        return re.findall(r"^ +- ([A-Z_]+) #", f.read(), re.M)
+        _, agent, tunnel = f.read().split("- name: ")
+    assert agent.startswith("podveil\n") and tunnel.startswith("tunnel\n")
+    return [re.findall(r"^ +- ([A-Z_]+) #", text, re.M) for text in (agent, tunnel)]
 
 
 def of_the_unit():
-    with open(os.path.join(ROOT, "deploy/systemd/podveil.service")) as f:
-        return re.search(r"^CapabilityBoundingSet=(.*)$", f.read(), re.M).group(1).replace("CAP_", "").split()
+    """The capabilities of the agent's unit, and of the tunnel's."""
+    named = []
+    for unit in ("podveil", "podveil-tunnel"):
+        with open(os.path.join(ROOT, f"deploy/systemd/{unit}.service")) as f:
+            named.append(re.search(r"^CapabilityBoundingSet=(.*)$", f.read(), re.M).group(1).replace("CAP_", "").split())
+    return named
+
+
+def limited(names):
+    """The command that runs another one with these capabilities alone."""
+    names = "-all," + ",".join("+" + name.lower() for name in names)
+    return ["setpriv", "--bounding-set", names, "--inh-caps", names]
+
+
+def effective(pid):
+    with open(f"/proc/{pid}/status") as f:
+        return int(re.search(r"CapEff:\t(\w+)", f.read()).group(1), 16).bit_count()
 
 
 @pytest.mark.parametrize("named", [of_the_pod, of_the_unit])
 def test_the_capabilities_that_are_named_are_enough(cluster, named):
     c, worker = cluster, cluster.nodes[1]
-    capabilities = "-all," + ",".join("+" + name.lower() for name in named())
+    agent, tunnel = named()
+
+    def start(node):
+        node.start([*limited(tunnel), PODVEIL, "tunnel"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        c.start_agent(node, "--tunnel", "wait", under=limited(agent))
     for node in c.nodes:
         node.agent.stop()
         # As in a pod without `privileged`, the agent cannot set sysctls, so this one is set here.
         node.run("sysctl -qw net.ipv4.conf.default.rp_filter=2")
-        c.start_agent(node, under=["setpriv", "--bounding-set", capabilities, "--inh-caps", capabilities])
-    effective = re.search(r"CapEff:\t(\w+)", worker.run(f"cat /proc/{worker.agent.process.pid}/status")).group(1)
-    assert int(effective, 16).bit_count() == len(named())
+        start(node)
+    assert effective(worker.agent.process.pid) == len(agent)
+    assert effective(worker.agent.tunnel_process()) == len(tunnel)
     enable(c)
     c.configure(podveilStrictMode=True, podveilStrictCIDRs=["10.244.0.0/16", "fd00:10:244::/48"])
 
@@ -43,7 +66,7 @@ def test_the_capabilities_that_are_named_are_enough(cluster, named):
     assert "users" in ask(c.client, c.server.address)
     # The next agent takes over what the killed one has left.
     worker.agent.kill()
-    c.start_agent(worker, under=["setpriv", "--bounding-set", capabilities, "--inh-caps", capabilities])
+    start(worker)
     wait_for(lambda: c.encrypted() and stands(), "all stands again", 20)
     assert "users" in ask(c.client, c.server.address)
     leaked, ports = judge(capture)

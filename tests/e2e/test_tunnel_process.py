@@ -8,8 +8,11 @@ import subprocess
 
 import pytest
 
-from lab import PODVEIL, PORT, Device, Host, Lab, implementation, wait_for
-from traffic import ping
+from agents import enable
+from cluster import leaks
+from lab import PODVEIL, PORT, Capture, Device, Host, Lab, implementation, wait_for
+from traffic import counters, ping
+from workload import Steady
 
 
 class Process:
@@ -227,3 +230,87 @@ def test_five_thousand_peers(process):
     for _ in range(2):
         assert process.ask("set=one", f"listen_port={PORT}", *peers)[0] == 0
         assert process.ask("get=one")[1]["peers"] == "5000"
+
+
+FELT = ("drop_no_socket", "drop_no_peer", "drop_no_endpoint", "drop_stale_peer", "drop_staged_full", "drop_staged_expired",
+        "drop_unknown_index", "staged", "unstamped")
+
+
+def felt(node):
+    """What packets feel of a tunnel that is not as it should be: those that were dropped for it, or had to wait; and handshakes
+    that an agent asked for."""
+    counted = counters(node, "wireguard.cali")
+    with socket.socket(socket.AF_UNIX) as s:
+        s.settimeout(60)
+        s.connect(f"/proc/{node.pid}/root/run/podveil/tunnel.sock")
+        s.sendall(b"get=wireguard\n\n")
+        asked = [line for line in read_answer(s).splitlines() if line.startswith("handshakes.started.owner=")]
+    return {**{name: counted[name] for name in FELT}, "asked": asked}
+
+
+def test_a_killed_agent_is_not_felt(cluster):
+    """20 times kill -9 of the agent under traffic, every third time while a setting is applied: no request fails, no packet is
+    dropped or waits, no handshake is asked for, and the tunnel process is the same."""
+    c, node = cluster, cluster.nodes[1]
+    enable(c)
+    pid = node.agent.tunnel_process()
+    capture = Capture(node, "eth0", "udp port 4789 or net 10.244.0.0/16")
+    steady = Steady(c.client, c.server.address, rate=1000)
+    steady.more(100)
+    before = felt(node)
+    for i in range(20):
+        if i % 3 == 0:
+            c.configure(wireguardKeepAlive=f"{i + 5}s")
+        node.agent.kill(tunnel=False)
+        steady.more(100)
+        c.start_agent(node)
+        steady.more(100)
+    wait_for(c.encrypted, "the last agent is content")
+    assert node.agent.tunnel_process() == pid
+    assert felt(node) == before
+    # Without an agent for a while, and told to end: the same.
+    node.agent.stop(tunnel=False)
+    steady.more(1000)
+    assert felt(node) == before
+    outcome = steady.stop()
+    capture.stop()
+    assert outcome["failed"] == 0 and not leaks(capture.packets()), outcome
+    c.start_agent(node)
+
+
+def test_a_killed_tunnel_process_comes_back(cluster):
+    """The agent starts another tunnel process, which adopts device and key and gets its peers. Nothing leaves in plain, and
+    TCP connections live on."""
+    c, node = cluster, cluster.nodes[1]
+    enable(c)
+    key = node.run("wg show wireguard.cali public-key")
+    capture = Capture(node, "eth0", "udp port 4789 or net 10.244.0.0/16")
+    steady = Steady(c.client, c.server.address, rate=1000)
+    steady.more(100)
+    for _ in range(5):
+        pid = node.agent.tunnel_process()
+        node.agent.end_tunnel_process(signal.SIGKILL)
+        wait_for(lambda: node.agent.tunnel_process() not in (None, pid), "another one runs")
+        steady.more(100)
+        wait_for(c.encrypted, "encrypting again")
+        assert node.run("wg show wireguard.cali public-key") == key
+    assert node.agent.process.poll() is None
+    outcome = steady.stop()
+    capture.stop()
+    assert outcome["failed"] == 0 and not leaks(capture.packets()), outcome
+
+
+def test_an_agent_that_waits_for_its_tunnel_process(cluster):
+    """With --tunnel wait, an agent starts none. Before there is one it raises strict mode's lines all the same, and says what
+    it lacks; then it goes on by itself."""
+    c, node = cluster, cluster.nodes[1]
+    node.agent.stop()
+    c.configure(wireguardEnabled=True, podveilStrictMode=True, podveilStrictCIDRs=["10.244.0.0/16"])
+    c.start_agent(node, "--tunnel", "wait", ready=False)
+    wait_for(lambda: "lookup 20566" in node.run("ip rule"), "the first line stands")
+    assert "no tunnel process answers yet" in node.agent.log() and not node.agent.tunnel_process()
+    process = Process(node)
+    wait_for(c.encrypted, "all nodes encrypt")
+    process.kill()
+    process.start()
+    wait_for(c.encrypted, "all nodes encrypt with the next one")
