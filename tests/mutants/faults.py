@@ -26,8 +26,40 @@ FENCE = "build/tests/bpf/test_exit_filters"
 EXITS = "tests/e2e/test_exits.py"
 ADOPTION = "build/tests/bpf/test_adoption"
 PLAIN = "tests/e2e/test_neighbours.py::test_what_was_plain_before_encryption_is_no_leak"
+PROCESS = "tests/e2e/test_tunnel_process.py"
 
 FAULTS = [
+    # --- the tunnel process ---
+    fault("a-private-key-comes-in", "user/service/service_request.c",
+          "r->config.set & DEVICE_SET_PRIVATE_KEY", "false", "build/tests/test_service_request"),
+    fault("a-line-twice-is-taken", "user/service/service_request.c",
+          "if (r->has & l->bit)", "if (false)", "build/tests/test_service_request"),
+    fault("a-line-of-another-request-is-taken", "user/service/service_request.c",
+          "if (!(l->verbs & BIT(r->verb)))", "if (false)", "build/tests/test_service_request"),
+    fault("handshake-configures", "user/service/service_request.c",
+          "r->config.peers[i].set || r->config.peers[i].n_allowed", "r->config.peers[i].n_allowed",
+          "build/tests/test_service_request"),
+    fault("a-newer-answer-is-refused", "user/service/report.c",
+          "\t\treturn 0; /* of a newer process */\n\tif (!strcmp(key, \"ifindex\"))", "\t\treturn -EPROTO;\n\tif (!strcmp(key, \"ifindex\"))",
+          "build/tests/test_service_report"),
+    fault("workers-stay-though-the-rest-failed", "user/service/hosted.c",
+          "\t\tdevice_set_workers(h->device, before);\n", "",
+          f"{PROCESS}::test_a_request_is_carried_out_or_not"),
+    fault("make-makes-anew", "user/service/hosted.c",
+          "if (h->device && device_ended(h->device))", "if (h->device)",
+          f"{PROCESS}::test_it_outlives_whoever_asks"),
+    fault("a-new-agent-renews-sessions", "user/tunnel/steering.c",
+          "return !tunnel_peer_has_fresh_session(m);", "return m;",
+          f"{PROCESS}::test_a_killed_agent_is_not_felt"),
+    fault("nobody-starts-another-tunnel-process", "user/service/client.c",
+          "\tc->started = 0;\n", "\tc->params.start = false;\n",
+          f"{PROCESS}::test_a_killed_tunnel_process_comes_back"),
+    fault("strict-mode-waits-for-the-tunnel-process", "user/agent/pass.c",
+          "if (!tunnel_key(a->tunnels[i], keys[i]))", "if (!(err = tunnel_key(a->tunnels[i], keys[i])))",
+          f"{PROCESS}::test_an_agent_that_waits_for_its_tunnel_process"),
+    fault("any-device-is-deleted-unheard", "user/service/hosted.c",
+          "\th->news(h, HOSTED_ENDED, h->context);\n", "",
+          f"{PROCESS}::test_what_it_tells"),
     # --- the data path ---
     fault("any-known-peer-may-speak", "user/datapath/ingress.c",
           "return last->owner == r;", "return last->owner && r;",
@@ -172,7 +204,7 @@ FAULTS = [
     fault("a-list-without-a-version-will-do", "user/store/kubernetes/reflector.c",
           "version && *version && strlen(version)", "version && strlen(version)",
           "build/tests/test_reflector"),
-    fault("a-key-that-cannot-be-read-is-replaced", "user/tunnel/keys.c",
+    fault("a-key-that-cannot-be-read-is-replaced", "user/service/keys.c",
           "\tif (err == -EPERM) {", "\tif (err) {",
           "tests/e2e/test_store_faults.py::test_without_descriptors"),
     fault("counters-of-another-version-go-on", "user/programs/pins.c",
@@ -257,7 +289,7 @@ FAULTS = [
           "\t\tif (a->status == 410)\n\t\t\tforget_list(r);\n", "",
           "build/tests/test_reflector"),
     # --- the node ---
-    fault("mode-of-the-key-file-not-checked", "user/tunnel/keys.c",
+    fault("mode-of-the-key-file-not-checked", "user/service/keys.c",
           " || s.st_mode & 077)", ")",
           "tests/e2e/test_repair.py::test_a_key_that_others_could_read_is_replaced"),
     fault("strict-waits-for-a-session", "user/tunnel/steering.c",

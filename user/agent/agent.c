@@ -49,15 +49,16 @@ struct report_input agent_describe(void *context)
 	};
 }
 
-/* The store may be reached at a node's own address, which is routed through the tunnel. If no tunnel
- * process has the device, an agent that starts could not reach its store. So these addresses are no
- * longer routed through the tunnel then. Not in strict mode: there nothing may leave in plain. */
-static void release_hosts(const struct agent *a)
+/* The store may be reached at a node's own address, which is routed through the tunnel. So these
+ * addresses are no longer routed through the tunnel when an agent ends (the tunnel process may end
+ * with its pod, and a kubelet asks the API server what to start), and when one starts and no tunnel
+ * process has the device. Not in strict mode: there nothing may leave in plain. */
+static void release_hosts(const struct agent *a, bool starting)
 {
 	const struct settings *s = settings_get(a->params.settings);
 
 	for (int i = 0; i < N_TUNNELS && !s->strict; i++)
-		if (!tunnel_is_served(agent_families[i]))
+		if (!starting || !tunnel_is_served(agent_families[i]))
 			network_release_hosts(agent_families[i]);
 }
 
@@ -199,7 +200,7 @@ int agent_new(const struct agent_params *params, struct agent **out)
 	}
 	replay_memory(a);
 	if (store_is_remote(a->store))
-		release_hosts(a);
+		release_hosts(a, true);
 	if (params->http)
 		a->http = agent_http_start(params->base, params->http, agent_describe, a);
 	*out = a;
@@ -249,6 +250,8 @@ void agent_free(struct agent *a, bool cleanup)
 			tunnel_remove(a->client, agent_families[i]);
 		plan_fini(&a->plans[i]);
 	}
+	if (!cleanup && a->store && store_is_remote(a->store))
+		release_hosts(a, false);
 	if (cleanup && a->client)
 		client_quit(a->client);
 	client_free(a->client);
