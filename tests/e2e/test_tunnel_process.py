@@ -47,7 +47,7 @@ class Process:
         with self.connect() as s:
             s.sendall(("\n".join(lines) + "\n\n").encode())
             text = read_answer(s)
-        pairs = dict(line.split("=", 1) for line in text.split())
+        pairs = dict(line.split("=", 1) for line in text.splitlines() if line)
         return -int(pairs.pop("errno")), pairs
 
 
@@ -232,7 +232,8 @@ def test_five_thousand_peers(process):
         assert process.ask("get=one")[1]["peers"] == "5000"
 
 
-FELT = ("drop_no_socket", "drop_no_peer", "drop_no_endpoint", "drop_stale_peer", "drop_staged_full", "drop_staged_expired",
+# Not drop_no_peer: the kernel's own multicasts count there, and a request without a peer would fail at once.
+FELT = ("drop_no_socket", "drop_no_endpoint", "drop_stale_peer", "drop_staged_full", "drop_staged_expired",
         "drop_unknown_index", "staged", "unstamped")
 
 

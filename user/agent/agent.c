@@ -84,6 +84,7 @@ static int find_tunnel_process(struct agent *a)
 	const struct client_params params = {
 		.base = a->params.base,
 		.start = !a->params.wait_for_tunnel,
+		.lost = agent_on_tunnel_process_lost,
 		.connected = agent_on_tunnel_process,
 		.context = a,
 	};

@@ -73,6 +73,7 @@ void agent_apply_first_line_settings(struct agent *a);
 /* Callbacks of tunnels and of the store: see tunnel.h and store.h. */
 void agent_on_tunnel_changed(struct tunnel *t, void *agent);
 void agent_on_tunnel_process(void *agent); /* it answers, after it did not */
+void agent_on_tunnel_process_lost(void *agent);
 void agent_on_node(void *agent, const char *name, const struct node_record *r);
 void agent_on_settings(void *agent, const char *node, const struct store_setting *all,
 		       unsigned int n, const char *source);

@@ -8,6 +8,7 @@
 #include "netlink/link.h"
 #include "service/client.h"
 #include "tunnel/pair.h"
+#include "tunnel/tunnel.h"
 
 static void report_kept_tunnels(const struct agent *a)
 {
@@ -30,6 +31,15 @@ void agent_on_tunnel_changed(struct tunnel *t, void *context)
 
 	(void)t;
 	schedule_pass(a->schedule);
+}
+
+void agent_on_tunnel_process_lost(void *context)
+{
+	struct agent *a = context;
+
+	for (int i = 0; i < N_TUNNELS; i++)
+		if (a->tunnels[i])
+			tunnel_lose_device(a->tunnels[i]);
 }
 
 void agent_on_tunnel_process(void *context)

@@ -23,8 +23,11 @@
 #define LOOK_MS	  10
 #define AGAIN_SEC 5
 /* How long the start of an agent waits for the tunnel process that it starts. */
-#define START_SEC   10
-#define ANSWER_SEC  10
+#define START_SEC 10
+/* How long an answer may take; making a device takes longest. And how long the first one may: who
+ * does not say hello hangs. */
+#define ANSWER_SEC  20
+#define HELLO_SEC   5
 #define NEWS_LENGTH 4096
 
 /* --- requests --- */
@@ -45,7 +48,7 @@ int client_request(struct client *c, struct evbuffer *request, char **answer)
 		return -ENOTCONN;
 	if (len && !text)
 		return -ENOMEM;
-	err = exchange(c->fd, text, len, ANSWER_SEC, &got, &result);
+	err = exchange(c->fd, text, len, c->greeted ? ANSWER_SEC : HELLO_SEC, &got, &result);
 	if (err) {
 		if (err != -ENOMEM)
 			disconnect(c, "no answer", err);
@@ -147,6 +150,7 @@ static void close_connection(struct client *c)
 		bufferevent_free(c->news);
 	c->fd = -1;
 	c->news = NULL;
+	c->greeted = false;
 }
 
 static void disconnect(struct client *c, const char *problem, int err)
@@ -156,8 +160,9 @@ static void disconnect(struct client *c, const char *problem, int err)
 
 	if (c->fd < 0)
 		return;
-	close_connection(c);
 	log_warn("the tunnel process is gone", "problem=\"%s\" errno=%d", problem, -err);
+	c->lost = c->greeted;
+	close_connection(c);
 	c->started = 0;
 	TAILQ_FOREACH (d, &c->devices, list)
 		d->ended = true;
@@ -178,6 +183,7 @@ static int greet(struct client *c)
 			SERVICE_PROTOCOL);
 	if (err)
 		return err;
+	c->greeted = true;
 	report_value(answer, "version", version, sizeof(version));
 	report_value(answer, "pid", pid, sizeof(pid));
 	free(answer);
@@ -205,6 +211,12 @@ static int look(struct client *c)
 	return err;
 }
 
+/* Nobody listens. */
+static bool is_absent(int err)
+{
+	return err == -ENOENT || err == -ECONNREFUSED;
+}
+
 static void start_one(struct client *c)
 {
 	const uint64_t now = clock_now();
@@ -227,6 +239,9 @@ static void on_retry(evutil_socket_t fd, short what, void *context)
 
 	(void)fd;
 	(void)what;
+	if (c->lost)
+		c->params.lost(c->params.context);
+	c->lost = false;
 	if (c->fd >= 0)
 		return;
 	err = look(c);
@@ -234,9 +249,9 @@ static void on_retry(evutil_socket_t fd, short what, void *context)
 		c->params.connected(c->params.context);
 		return;
 	}
-	if (err == -ENOENT || err == -ECONNREFUSED)
+	if (is_absent(err))
 		start_one(c);
-	event_add(c->retry, err == -EPROTONOSUPPORT ? &long_pause : &pause);
+	event_add(c->retry, is_absent(err) ? &pause : &long_pause);
 }
 
 /* The first attempts of an agent: it has nothing better to do than to wait. */
@@ -245,8 +260,7 @@ static int begin(struct client *c)
 	const uint64_t deadline = clock_now() + START_SEC * 1000000000ull;
 	int err = look(c);
 
-	while ((err == -ENOENT || err == -ECONNREFUSED) && c->params.start &&
-	       clock_now() < deadline) {
+	while (is_absent(err) && c->params.start && clock_now() < deadline) {
 		start_one(c);
 		usleep(LOOK_MS * 1000);
 		err = look(c);

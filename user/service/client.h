@@ -28,8 +28,10 @@ struct client_params {
 	/* Start a tunnel process whenever none answers. Else wait for one that somebody else
 	 * starts. */
 	bool start;
+	/* The tunnel process ended, or does not answer. All devices have ended. */
+	void (*lost)(void *context);
 	/* A tunnel process answers, after it did not. It has no devices yet, or those of an earlier
-	 * agent. Runs on the control thread. */
+	 * agent. Both run from the event loop, never out of a request. */
 	void (*connected)(void *context);
 	void *context;
 };

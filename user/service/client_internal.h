@@ -18,6 +18,8 @@ struct client {
 	int fd; /* requests; -1: no tunnel process answers */
 	struct bufferevent *news;
 	struct event *retry;
+	bool greeted; /* it speaks our protocol */
+	bool lost;    /* params.lost() is due */
 	uint64_t
 		started; /* when we started a tunnel process (clock.h); 0: not since the last ended */
 	enum log_level level;

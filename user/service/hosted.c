@@ -29,7 +29,8 @@ static void on_renamed(struct device *d, void *context)
 	struct hosted *h = context;
 
 	if (h->socket && wg_socket_rename(h->socket))
-		log_warn("the wg socket could not be renamed with the device", "device=%s", device_name(d));
+		log_warn("the wg socket could not be renamed with the device", "device=%s",
+			 device_name(d));
 	h->news(h, HOSTED_RENAMED, h->context);
 }
 
@@ -107,9 +108,10 @@ static int repair_key(struct hosted *h)
 	const int err = done < 0 ? done : 0;
 
 	if (err && err != h->key_error)
-		log_error("the private key cannot be saved: the next process would create another one",
-			  "file=/run/podveil/%s.key errno=%d error=\"%s\"", h->id, -err,
-			  strerror(-err));
+		log_error(
+			"the private key cannot be saved: the next process would create another one",
+			"file=/run/podveil/%s.key errno=%d error=\"%s\"", h->id, -err,
+			strerror(-err));
 	h->key_error = err;
 	return err ? 0 : done;
 }

@@ -173,13 +173,19 @@ static int handshake(struct exchange *x)
 
 static int repair(struct exchange *x)
 {
-	const int done = hosted_repair(x->hosted),
-		  socket = request_server_repair(x->service->server);
+	const int done[] = {hosted_repair(x->hosted), request_server_repair(x->service->server),
+			    lock_file_repair(LOCK, &x->service->lock_file)};
+	int sum = 0, err = 0;
 
-	if (done < 0 || socket < 0)
-		return done < 0 ? done : socket;
-	evbuffer_add_printf(x->out, "repaired=%d\n", done + socket);
-	return 0;
+	for (size_t i = 0; i < sizeof(done) / sizeof(*done); i++) {
+		if (done[i] > 0)
+			sum += done[i];
+		else if (!err)
+			err = done[i];
+	}
+	if (!err)
+		evbuffer_add_printf(x->out, "repaired=%d\n", sum);
+	return err;
 }
 
 static int (*const requests[SERVICE_VERBS])(struct exchange *x) = {

@@ -348,8 +348,19 @@ static uint64_t packets_read(const struct tunnel *t)
 {
 	struct pv_counters c;
 
+	if (!t->device)
+		return 0;
 	client_device_counters(t->device, &c);
 	return c.ingress_packets;
+}
+
+/* A tunnel process that died has left it. */
+static void remove_pair(int family)
+{
+	struct link_info tunnel, inner;
+
+	if (!pair_find(family, &tunnel, &inner))
+		link_delete(inner.ifindex);
 }
 
 static void end_linger(struct tunnel *t)
@@ -357,6 +368,7 @@ static void end_linger(struct tunnel *t)
 	if (t->linger)
 		evtimer_del(t->linger);
 	stop_device(t, true);
+	remove_pair(t->params.family);
 	steering_forget(t->steering);
 	t->state = TUNNEL_OFF;
 	log_info("removed the tunnel device", "interface=%s", name_of(t, &t->settings));
@@ -375,7 +387,7 @@ static void on_linger(evutil_socket_t fd, short what, void *context)
 	t->off.seconds++;
 	t->off.quiet = packets == t->off.packets ? t->off.quiet + 1 : 0;
 	t->off.packets = packets;
-	if (t->off.quiet >= enough || t->off.seconds >= LINGER_MOST ||
+	if (t->off.quiet >= enough || t->off.seconds >= LINGER_MOST || !t->device ||
 	    client_device_ended(t->device))
 		end_linger(t);
 }
@@ -432,12 +444,20 @@ static int repair_configuration(struct tunnel *t)
 	return 1;
 }
 
+void tunnel_lose_device(struct tunnel *t)
+{
+	if (t->device)
+		stop_device(t, false);
+}
+
 /* Repairs each part separately: a failure of one does not stop the others. */
 int tunnel_repair(struct tunnel *t, bool network)
 {
 	int done[4] = {0}, repaired = 0, err = 0;
 
-	if (t->state != TUNNEL_ON || !t->device || client_device_ended(t->device))
+	if (t->state == TUNNEL_ON && !t->device)
+		return -ENODEV; /* a pass makes it */
+	if (t->state != TUNNEL_ON || client_device_ended(t->device))
 		return 0;
 	done[0] = client_device_repair(t->device);
 	done[1] = set_link(t);

@@ -66,6 +66,10 @@ int tunnel_remove(struct client *c, int family);
 /* Does a process have the tunnel device of a family, whoever made it? */
 bool tunnel_is_served(int family);
 
+/* The tunnel process has ended: the device has no sessions and no peers any more. Rule and routes
+ * stay. */
+void tunnel_lose_device(struct tunnel *t);
+
 /* Restores what somebody changed: device, programs, pins, key file, peers; with `network` also
  * address, rule and routes, which is slow if there are many. The number of things restored, or
  * -errno. */
