@@ -2,6 +2,7 @@
 #include "base/counters.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define FIELD(name, help) {#name, help, offsetof(struct pv_counters, name)},
@@ -52,36 +53,54 @@ void counters_add(struct pv_counters *sum, const struct pv_counters *slot)
 		to[k] += __atomic_load_n(&from[k], __ATOMIC_RELAXED);
 }
 
+#define NAME(name, help) #name,
+static const char *const single[] = {PV_COUNTERS(NAME)};
+static const char *const histograms[] = {PV_HISTOGRAMS(NAME)};
+#undef NAME
+#define N_SINGLE     (sizeof(single) / sizeof(*single))
+#define N_HISTOGRAMS (sizeof(histograms) / sizeof(*histograms))
+/* Numbers of a histogram: its sum, and its buckets. */
+#define PARTS (PV_BUCKETS + 1)
+
 void counters_name(size_t number, char out[COUNTER_NAME_ROOM])
 {
-#define NAME(name, help) #name,
-	static const char *const single[] = {PV_COUNTERS(NAME)};
-	static const char *const histograms[] = {PV_HISTOGRAMS(NAME)};
-#undef NAME
-	const size_t n_single = sizeof(single) / sizeof(*single);
-	const size_t part = (number - n_single) % (PV_BUCKETS + 1);
+	const size_t i = (number - N_SINGLE) / PARTS, part = (number - N_SINGLE) % PARTS;
 
-	if (number < n_single)
+	if (number < N_SINGLE)
 		snprintf(out, COUNTER_NAME_ROOM, "%s", single[number]);
 	else if (!part)
-		snprintf(out, COUNTER_NAME_ROOM, "%s.sum",
-			 histograms[(number - n_single) / (PV_BUCKETS + 1)]);
+		snprintf(out, COUNTER_NAME_ROOM, "%s.sum", histograms[i]);
 	else
-		snprintf(out, COUNTER_NAME_ROOM, "%s.%zu",
-			 histograms[(number - n_single) / (PV_BUCKETS + 1)], part - 1);
+		snprintf(out, COUNTER_NAME_ROOM, "%s.%zu", histograms[i], part - 1);
+}
+
+static size_t find_part(const char *name)
+{
+	char *end;
+	unsigned long bucket;
+
+	if (!strcmp(name, "sum"))
+		return 0;
+	bucket = strtoul(name, &end, 10);
+	return *name >= '0' && *name <= '9' && !*end && bucket < PV_BUCKETS ? bucket + 1 : PARTS;
 }
 
 size_t counters_find(const char *name)
 {
-	char other[COUNTER_NAME_ROOM];
-	size_t k;
+	const char *dot = strchr(name, '.');
+	size_t part;
 
-	for (k = 0; k < COUNTERS_NUMBERS; k++) {
-		counters_name(k, other);
-		if (!strcmp(name, other))
-			break;
+	for (size_t i = 0; !dot && i < N_SINGLE; i++)
+		if (!strcmp(name, single[i]))
+			return i;
+	for (size_t i = 0; dot && i < N_HISTOGRAMS; i++) {
+		if (strncmp(name, histograms[i], (size_t)(dot - name)) != 0 ||
+		    histograms[i][dot - name])
+			continue;
+		part = find_part(dot + 1);
+		return part < PARTS ? N_SINGLE + i * PARTS + part : COUNTERS_NUMBERS;
 	}
-	return k;
+	return COUNTERS_NUMBERS;
 }
 
 uint64_t counters_layout(void)
