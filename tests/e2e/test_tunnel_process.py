@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The tunnel process by its socket alone: it makes a device, has its key, sends news, and outlives whoever asks."""
 import base64
+import contextlib
 import os
 import signal
 import socket
@@ -24,7 +25,12 @@ class Process:
 
     def start(self):
         self.process = self.host.start([PODVEIL, "tunnel", "--log-level", "debug"])
-        wait_for(lambda: os.path.exists(self.root("run/podveil/tunnel.sock")), "the tunnel process listens")
+        wait_for(self.answers, "the tunnel process answers")
+
+    def answers(self):
+        with contextlib.suppress(OSError), self.connect():
+            return True
+        return False
 
     def kill(self, number=signal.SIGKILL):
         self.process.send_signal(number)

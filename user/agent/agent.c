@@ -196,6 +196,9 @@ int agent_new(const struct agent_params *params, struct agent **out)
 			continue;
 		log_error("the agent cannot start", "step=\"%s\" errno=%d error=\"%s\"", s->name,
 			  -err, strerror(-err));
+		/* Leave no tunnel process that nobody uses. One with devices does not end. */
+		if (a->client && !params->wait_for_tunnel)
+			client_quit(a->client);
 		agent_free(a, false);
 		return err;
 	}

@@ -83,7 +83,10 @@ int client_device_set_low_latency(struct client_device *d, bool on);
 /* As device_configure(), but without a private key. `own_key`: sets the one that is kept. */
 int client_device_configure(struct client_device *d, const struct device_config *config,
 			    bool own_key);
-uint64_t client_device_version(struct client_device *d);
+/* Has somebody else configured it since we made it, or since the last client_device_forgive()? Each
+ * answer says how often it was configured, so a change between two requests of ours is seen, too. */
+bool client_device_configured_by_others(struct client_device *d);
+void client_device_forgive(struct client_device *d);
 int client_device_repair(struct client_device *d); /* also the key's file */
 
 const char *client_device_name(const struct client_device *d); /* follows renames */

@@ -53,6 +53,13 @@ static int finish(struct client_device *d, struct evbuffer *request, char **answ
 	return err;
 }
 
+/* The device has been configured `version` times, the last `ours` of them by us. */
+static void note_version(struct client_device *d, uint64_t version, unsigned int ours)
+{
+	d->by_others |= version != d->version + ours;
+	d->version = version;
+}
+
 /* --- reports --- */
 
 static bool is_fresh(uint64_t time)
@@ -82,6 +89,7 @@ static int refresh(struct client_device *d)
 	report_fini(&d->report);
 	d->report = fresh;
 	d->report_time = clock_now();
+	note_version(d, fresh.version, 0);
 	return 0;
 }
 
@@ -98,10 +106,15 @@ void client_device_report(struct client_device *d,
 		peer(&d->report.peers[i], context);
 }
 
-uint64_t client_device_version(struct client_device *d)
+bool client_device_configured_by_others(struct client_device *d)
 {
 	refresh(d);
-	return d->report.version;
+	return d->by_others;
+}
+
+void client_device_forgive(struct client_device *d)
+{
+	d->by_others = false;
 }
 
 const char *client_device_name(const struct client_device *d)
@@ -189,6 +202,7 @@ int client_device_make(struct client *c, const struct client_device_params *para
 			 params->name, params->inner_name, params->workers, params->mtu);
 	if (!err)
 		err = refresh(d);
+	d->by_others = false; /* an earlier agent did */
 	if (err) {
 		free(d);
 		return err;
@@ -275,6 +289,8 @@ int client_device_configure(struct client_device *d, const struct device_config 
 			    bool own_key)
 {
 	struct evbuffer *request = begin("set", d);
+	char *answer, version[24];
+	int err;
 
 	if (!request)
 		return -ENOMEM;
@@ -288,7 +304,14 @@ int client_device_configure(struct client_device *d, const struct device_config 
 		evbuffer_add_printf(request, "replace_peers=true\n");
 	for (size_t i = 0; i < config->n_peers; i++)
 		put_peer(request, &config->peers[i]);
-	return finish(d, request, NULL);
+	err = finish(d, request, &answer);
+	if (err)
+		return err;
+	if (report_value(answer, "version", version, sizeof(version)))
+		note_version(d, strtoull(version, NULL, 10),
+			     own_key || config->set || config->n_peers);
+	free(answer);
+	return 0;
 }
 
 int client_device_start_handshakes(struct client_device *d, const uint8_t (*keys)[KEY_SIZE],

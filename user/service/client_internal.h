@@ -33,6 +33,8 @@ struct client_device {
 	char id[SERVICE_ID_MAX + 1];
 	bool ended;
 	struct report report;
+	uint64_t version;     /* how often it was configured, as far as we know */
+	bool by_others;	      /* it was configured more often than we did */
 	uint64_t report_time; /* of the last report; 0: it is outdated */
 	struct pv_counters counters[PV_COUNTER_SLOTS];
 	uint64_t counters_time;

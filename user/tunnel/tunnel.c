@@ -38,8 +38,7 @@ struct tunnel {
 	struct tunnel_params params;
 	enum tunnel_state state;
 	struct client_device *device;
-	uint64_t version;	   /* client_device_version() after our last configuration */
-	bool configured_by_others; /* somebody else configured it since */
+	bool restore;		   /* somebody else configured the device */
 	struct steering *steering; /* peers and routes */
 	struct event *linger;
 	struct {
@@ -254,14 +253,6 @@ int tunnel_key(struct tunnel *t, uint8_t public_key[32])
 	return err;
 }
 
-/* Call this before we configure the device ourselves. After that, changes by others could not be
- * told from our own. */
-static void note_foreign_configuration(struct tunnel *t)
-{
-	if (t->state == TUNNEL_ON && t->device && client_device_version(t->device) != t->version)
-		t->configured_by_others = true;
-}
-
 /* 0: we can use the name. -EEXIST: a device of others has it; logged once. */
 static int claim_name(struct tunnel *t, const uint8_t *published)
 {
@@ -301,7 +292,6 @@ int tunnel_enable(struct tunnel *t, const struct settings *s, uint32_t mtu, int 
 	const bool workers_changed = t->device && s->workers != t->settings.workers;
 	int err;
 
-	note_foreign_configuration(t);
 	if (t->linger)
 		evtimer_del(t->linger);
 	if (t->state == TUNNEL_LINGERING)
@@ -328,20 +318,15 @@ int tunnel_enable(struct tunnel *t, const struct settings *s, uint32_t mtu, int 
 	if (err < 0)
 		return err;
 	t->state = TUNNEL_ON;
-	t->version = client_device_version(t->device);
 	return 0;
 }
 
 int tunnel_update(struct tunnel *t, const struct plan *p, const struct settings *s)
 {
-	int err;
-
 	if (t->state != TUNNEL_ON)
 		return -ENODEV;
 	t->settings = *s;
-	err = steering_update(t->steering, p);
-	t->version = client_device_version(t->device);
-	return err;
+	return steering_update(t->steering, p);
 }
 
 static uint64_t packets_read(const struct tunnel *t)
@@ -429,8 +414,11 @@ static int repair_configuration(struct tunnel *t)
 {
 	int err;
 
-	note_foreign_configuration(t);
-	if (!steering_peers_configured(t->steering) || !t->configured_by_others)
+	if (!steering_peers_configured(t->steering))
+		return 0;
+	t->restore |= client_device_configured_by_others(t->device);
+	client_device_forgive(t->device);
+	if (!t->restore)
 		return 0;
 	log_info("another program configured the device: our configuration is restored",
 		 "interface=%s", client_device_name(t->device));
@@ -439,8 +427,7 @@ static int repair_configuration(struct tunnel *t)
 		err = steering_repair_peers(t->steering);
 	if (err)
 		return err;
-	t->version = client_device_version(t->device);
-	t->configured_by_others = false;
+	t->restore = false;
 	return 1;
 }
 
