@@ -34,7 +34,7 @@ TREE := $(if $(filter-out build,$(B)), ($(notdir $(B))))
 say = @$(if $(V)$(SILENT),:,printf '  %-13s %s\n' '$(1)' '$(2)$(TREE)')
 
 PKGS := libbpf libxdp libsodium libb2 libmnl liburcu-qsbr liburcu-cds libevent_core libevent_extra libcrypto jansson \
-	libcurl yaml-0.1
+	libcurl yaml-0.1 libseccomp
 CPPFLAGS := -D_GNU_SOURCE -Iinclude -Iuser -I$(B)/gen $(shell $(PKG_CONFIG) --cflags $(PKGS) 2>/dev/null)
 CFLAGS ?= -O2 -g
 WARN := -std=gnu11 -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Werror
@@ -58,7 +58,7 @@ C_FILES := $(shell find user bpf include scripts vmlinux tests -name '*.[ch]' 2>
 .DELETE_ON_ERROR:
 .SECONDARY:
 .PHONY: all docs version-is-checked help deps deps-kubernetes deps-felix peers unit bpf-tests fuzz unit-programs asan-programs check-emulated e2e check-etcd check-vm check-apiserver check check-quick mutants \
-	check-kubernetes check-all check-arm64 deps-arm64 demo demo-kubernetes bench bench-kubernetes format lint install clean test-programs
+	check-kubernetes check-all check-arm64 deps-arm64 demo demo-kubernetes bench bench-kubernetes bench-results format lint install clean test-programs
 
 all: $(B)/podveil $(B)/.pages
 
@@ -79,7 +79,8 @@ help:
 	@echo "make deps               install what building and testing needs, from Debian's packages first"
 	@echo "make deps-kubernetes    Kubernetes' own programs, for tests and lab, into build/kubernetes"
 	@echo "make deps-felix         Calico's Felix, for the test that runs beside it, into build/peers"
-	@echo "make docs               what is made from tables in the code: $(PAGES)"
+	@echo "make bench-results      write the tables of the last bench into README.md and docs/"
+	@echo "make docs               write what is generated in the pages: settings, metrics, tables of benchmarks"
 	@echo "make install            podveil, manual page, completions, systemd units; DESTDIR= PREFIX=$(PREFIX)"
 	@echo "make format, lint, clean"
 	@echo "make V=1 ...            with whole command lines"
@@ -174,7 +175,7 @@ $(B)/podveil: $(CLI:%.c=$(B)/obj/%.o) $(B)/libpodveil.a
 	$(Q)$(CC) $(ALL_CFLAGS) $^ -o $@ $(LDLIBS)
 
 # Parts of pages that come out of tables in the code.
-PAGES := docs/settings.md docs/observability.md deploy/kubernetes/crd/podveilconfigurations.yaml
+PAGES := docs/settings.md docs/observability.md docs/security.md deploy/kubernetes/crd/podveilconfigurations.yaml
 
 $(B)/pages: scripts/pages.c $(B)/libpodveil.a
 	$(call say,CC,$<)
@@ -183,6 +184,7 @@ $(B)/pages: scripts/pages.c $(B)/libpodveil.a
 docs: $(B)/pages
 	$(call say,PAGES,$(PAGES))
 	$(Q)$(EMULATOR) $(B)/pages $(PAGES)
+	$(Q)$(PYTHON) tests/bench/pages.py
 
 $(B)/.pages: $(B)/pages $(PAGES)
 	@$(EMULATOR) $(B)/pages --check $(PAGES)
@@ -249,7 +251,7 @@ $(B)/bench/%: tests/bench/%.c $(B)/libpodveil.a
 	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) $< $(B)/libpodveil.a -o $@ $(LDLIBS)
 
 # What the suites run; they build nothing themselves.
-test-programs: $(DEPS) $(B)/podveil unit-programs asan-programs $(BPF_BIN) $(FUZZ_BIN)
+test-programs: $(DEPS) $(B)/podveil unit-programs asan-programs $(BPF_BIN) $(FUZZ_BIN) $(BENCH_BIN)
 
 unit-programs: $(UNIT_BIN)
 
@@ -264,7 +266,7 @@ bpf-tests: $(BPF_BIN)
 	$(Q)$(RUN) bpf
 fuzz: $(FUZZ_BIN)
 	$(Q)$(RUN) fuzz
-e2e: $(DEPS) $(B)/podveil
+e2e: $(DEPS) $(B)/podveil $(BENCH_BIN)
 	$(Q)$(RUN) e2e
 check-etcd: $(DEPS) $(B)/podveil
 	$(Q)$(RUN) store
@@ -313,6 +315,10 @@ endif
 bench-kubernetes: $(DEPS) $(DEPS_KUBERNETES) $(B)/podveil
 	$(Q)$(PYTHON) tests/bench/bench_kubernetes.py
 
+# Takes the tables of the last `make bench` over into README.md and docs/.
+bench-results:
+	$(Q)$(PYTHON) tests/bench/pages.py --take
+
 # --- the look of things ---
 
 format:
@@ -336,6 +342,8 @@ lint:
 	$(Q)$(PYTHON) -m py_compile $(PYTHON_FILES)
 	$(call say,mutants,each fault still has its place in the code)
 	$(Q)$(PYTHON) tests/mutants/run.py --check
+	$(call say,pages,figures in README.md and docs/)
+	$(Q)$(PYTHON) tests/bench/pages.py --check
 
 clean:
 	rm -rf build

@@ -36,6 +36,7 @@ libraries() {
 	libjansson-dev: JSON
 	libcurl4-openssl-dev: Kubernetes and etcd
 	libyaml-dev: kubeconfig files
+	libseccomp-dev: the filter of system calls
 	LIST
 }
 

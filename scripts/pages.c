@@ -16,6 +16,8 @@
 
 #include "base/counters.h"
 #include "base/files.h"
+#include "confine/confine.h"
+#include "confine/tables.h"
 #include "plan/setting.h"
 
 #define BEGIN "make docs: begin "
@@ -161,14 +163,80 @@ static void counters(FILE *f)
 	counter_rows(f, fields, n);
 }
 
+/* --- rights --- */
+
+static void processes(FILE *f, unsigned int who)
+{
+	static const struct {
+		unsigned int bit;
+		const char *name;
+	} all[] = {
+		{CONFINE_DEVICE, "device"}, {CONFINE_TUNNEL, "tunnel"}, {CONFINE_AGENT, "agent"}};
+	const char *between = "";
+
+	for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++) {
+		if (!(who & all[i].bit))
+			continue;
+		fprintf(f, "%s%s", between, all[i].name);
+		between = ", ";
+	}
+}
+
+static void capability_rows(FILE *f)
+{
+	fputs("| capability | process | for |\n|---|---|---|\n", f);
+	for (size_t i = 0; i < confine_capabilities_count; i++) {
+		const struct confine_capability *c = &confine_capabilities[i];
+
+		fprintf(f, "| `CAP_%s` | ", c->name);
+		processes(f, c->who);
+		fprintf(f, " | %s |\n", c->purpose);
+	}
+}
+
+static void call_rows(FILE *f)
+{
+	fputs("| for | process | system calls |\n|---|---|---|\n", f);
+	for (size_t i = 0; i < confine_calls_count; i++) {
+		const struct confine_calls *c = &confine_calls[i];
+
+		fprintf(f, "| %s | ", c->purpose);
+		processes(f, c->who);
+		fprintf(f, " | %s |\n", c->names);
+	}
+}
+
+static void file_rows(FILE *f)
+{
+	fputs("| file, or directory with all in it | process | may | for |\n|---|---|---|---|\n",
+	      f);
+	for (size_t i = 0; i < confine_files_count; i++) {
+		const struct confine_file *c = &confine_files[i];
+
+		fprintf(f, "| `%s` | ", c->path);
+		processes(f, c->who);
+		fprintf(f, " | %s%s%s | %s |\n", c->may & FILE_READ ? "read" : "",
+			!(c->may & FILE_WRITE) ? ""
+			: c->may & FILE_READ   ? ", write"
+					       : "write",
+			c->may & FILE_MAKE ? ", make" : "", c->purpose);
+	}
+}
+
 /* --- files --- */
 
 static const struct part {
 	const char *name;
 	void (*print)(FILE *f);
 } parts[] = {
-	{"settings", settings},	 {"schema rules", schema_rules}, {"schema members", schema_members},
-	{"drop reasons", drops}, {"counters", counters},
+	{"settings", settings},
+	{"schema rules", schema_rules},
+	{"schema members", schema_members},
+	{"drop reasons", drops},
+	{"counters", counters},
+	{"capabilities", capability_rows},
+	{"system calls", call_rows},
+	{"file access", file_rows},
 };
 
 /* The part that begins in this line; NULL: none. */

@@ -138,7 +138,7 @@ def main():
 
         title("And off again")
         show(control, "podveil disable")
-        wait_for(lambda: "fwmark" not in worker.run("ip rule"), "the rule goes")
+        wait_for(lambda: "fwmark" not in worker.run("ip rule"), "the rule is removed")
         again = eavesdrop(worker)
         requests_go_on(frontend)
 

@@ -41,7 +41,7 @@ def requests_go_on(cluster, node, n=3):
             raise Failed("a request of the frontend failed:\n" + "\n".join(lines))
         return int([line for line in lines if line.isdigit()][-1])
     first = answered()
-    wait_for(lambda: answered() >= first + n, "the frontend is answered", 20)
+    wait_for(lambda: answered() >= first + n, "the frontend gets an answer", 20)
 
 
 def main():
@@ -54,7 +54,7 @@ def main():
         between = f"host {worker.address} and host {worker2.address}"
         show(control, "kubectl apply -k deploy/kubernetes/calico")
         c.rolled_out()
-        c.told("Podveil runs on each node")
+        c.report_step("Podveil runs on each node")
         c.run_workload()
 
         title("Three nodes, pods on two of them, VXLAN between them; nothing is encrypted")
@@ -99,7 +99,7 @@ def main():
 
         title("And off again")
         show(control, PATCH + """'{"spec":{"wireguardEnabled":false}}'""")
-        wait_for(lambda: not any("fwmark" in n.run("ip rule") for n in c.nodes), "the rule goes", 20)
+        wait_for(lambda: not any("fwmark" in n.run("ip rule") for n in c.nodes), "the rule is removed", 20)
         again = eavesdrop(worker2, expression=between)
         requests_go_on(c, worker)
 
@@ -117,7 +117,7 @@ def main():
         unseen(worker2, "node to remote pod, IPv6", worker, f"curl -s -m 5 {six}")
         unseen(worker2, "pod to remote pod, IPv6", control, f"kubectl exec frontend-client -- wget -qO- {six}")
         show(control, PATCH + """'{"spec":{"wireguardEnabled":false,"wireguardEnabledV6":false}}'""")
-        wait_for(lambda: not any("fwmark" in n.run("ip rule; ip -6 rule") for n in c.nodes), "the rules go", 20)
+        wait_for(lambda: not any("fwmark" in n.run("ip rule; ip -6 rule") for n in c.nodes), "the rules are removed", 20)
 
         title("Cleanup")
         show(control, "kubectl delete -k deploy/kubernetes/calico", 4)

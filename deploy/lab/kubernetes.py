@@ -190,7 +190,7 @@ class KubernetesCluster(Cluster):
     def _make_node(self, name, index):
         return KubernetesNode(name, index, self.janitor)
 
-    def told(self, text):
+    def report_step(self, text):
         self.say(f"{time.monotonic() - self.started:5.1f} s  {text}")
 
     def _start(self):
@@ -202,7 +202,7 @@ class KubernetesCluster(Cluster):
             loaded = pool.submit(self._load)
             self.plane = ControlPlane(control, os.path.join(self.janitor.directory, "control-plane"), control.address,
                                       names=[control.address6])
-            self.told("API server")
+            self.report_step("API server")
             self.kubeconfig = self.plane.admin
             self._start_controllers()
             self.plane.apply_calico_crds("felixconfigurations", "ipamblocks")
@@ -210,13 +210,13 @@ class KubernetesCluster(Cluster):
                              {"apiVersion": "crd.projectcalico.org/v1", "kind": "FelixConfiguration",
                               "metadata": {"name": "default"}, "spec": {}})
             loaded.result()
-            self.told("containerd, with images, on each node")
+            self.report_step("containerd, with images, on each node")
             for node in self.nodes:
                 node.start_kubelet(self.plane)
                 node.start_proxy(self.plane)
         self.kubectl("wait", "--for=condition=Ready", "--timeout=90s", "nodes", "--all", timeout=100)
         wait_for(self._has_account, "the default service account is there", 60)
-        self.told("nodes are Ready")
+        self.report_step("nodes are Ready")
 
     def _load(self):
         """Loads the images on each node."""
@@ -294,7 +294,7 @@ class KubernetesCluster(Cluster):
             self.plane.established("podveilconfigurations.podveil.io")
         self.kubectl("apply", "-k", os.path.join(MANIFESTS, base))
         self.rolled_out()
-        self.told("Podveil runs on each node")
+        self.report_step("Podveil runs on each node")
 
     def undeploy(self, base="calico"):
         """Removes Podveil; returns when the cluster has no object of it. What an agent left on a node stays there."""
@@ -312,9 +312,9 @@ class KubernetesCluster(Cluster):
         self.kubectl("wait", "--for=condition=Ready", "--timeout=60s", "pod/backend-api", "pod/frontend-client")
         # kube-proxy learns of the backend a moment after the backend is ready.
         wait_for(lambda: self.kubectl("logs", "frontend-client", "--tail=1").strip().isdigit(),
-                 "the frontend is answered", 30)
+                 "the frontend gets an answer", 30)
         self.client, self.server = Pod(self, "frontend-client"), Pod(self, "backend-api")
-        self.told("frontend-client and backend-api run")
+        self.report_step("frontend-client and backend-api run")
 
     def rolled_out(self, seconds=120):
         self.kubectl("-n", "podveil-system", "rollout", "status", "daemonset/podveil", f"--timeout={seconds}s",

@@ -3,7 +3,7 @@
 """Throughput, packet rate, latency and CPU, pod - node - node - pod, all contenders in one run.
 
 The contenders come in turn in each round, so that what else the machine does hits all of them. Prints a
-table with ratios and the targets' verdicts; in build/bench/: table.txt, table.md, result.json, chart.svg.
+table with ratios and the targets' verdicts; in build/bench/: table.txt, tables/, result.json, chart.svg.
 """
 import argparse
 import contextlib
@@ -20,6 +20,7 @@ import contenders as who  # noqa: E402
 import computer  # noqa: E402
 import measures  # noqa: E402
 import report  # noqa: E402
+import results  # noqa: E402
 from hosts import PODVEIL  # noqa: E402
 
 OUT = os.path.join(who.ROOT, "build/bench")
@@ -88,6 +89,30 @@ def write(name, text):
     os.replace(path + ".new", path)
 
 
+def cipher_rows(costs):
+    """Rows for 1420 and 64 bytes: the slower one of seal and open, in ns for one of 44 messages."""
+    backends = sorted({what.split(", ")[2] for what in costs if what.startswith("seal 1420 B, 44 at once, ")} - {"as chosen"})
+    return [results.row(b, [max(costs[f"{way} {size} B, 44 at once, {b}"] for way in ("seal", "open")) for size in (1420, 64)], 0)
+            for b in backends]
+
+
+def save_tables(options, effort, result, jumbo):
+    """The tables for the pages."""
+    command = "make bench BENCH=full" if effort.everything else "make bench"
+    how = f"medians of {effort.rounds}" if effort.rounds > 1 else "one round"
+    if options.contenders:
+        command = f"tests/bench/bench.py {options.mode} --contenders {options.contenders}"
+    for name, one in (("throughput", result), ("jumbo", jumbo)):
+        if one.values:
+            results.save(name, command, how, list(one.values), report.rows(one))
+    if result.stages:
+        results.save("cipher", "build/bench/stages", "the fastest of many rounds, ns for one of 44 messages at once",
+                     ["1420 B", "64 B"], cipher_rows(result.stages))
+        rest = {what: ns for what, ns in result.stages.items() if not what.startswith(("seal", "open"))}
+        results.save("stages", "build/bench/stages", "the fastest of many rounds", ["ns"],
+                     [results.row(what, [ns], 0) for what, ns in rest.items()])
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("mode", nargs="?", choices=["quick", "full"], default="quick",
@@ -124,13 +149,13 @@ def main():
     print(text)
 
     write("table.txt", f"{title}\n{text}\n")
-    write("table.md", report.markdown(result, title) + (report.markdown(jumbo, "") if jumbo_values else ""))
+    save_tables(options, effort, result, jumbo)
     write("result.json", json.dumps(report.document(
         result, jumbo, mode=options.mode, rounds=effort.rounds, seconds=effort.seconds, started=int(started),
         leftOut=left_out, stolenPercent=stolen, warnings=warnings), indent=1) + "\n")
     if who.PLAIN in values:
         write("chart.svg", chart.svg(title, [result, jumbo]))
-    print("\nbuild/bench/: table.txt, table.md, result.json, chart.svg")
+    print("\nbuild/bench/: table.txt, tables/, result.json, chart.svg")
     return 0
 
 

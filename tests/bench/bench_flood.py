@@ -15,6 +15,7 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "../e2e"))
 
+import results  # noqa: E402
 from lab import PORT, ROOT, Device, Failed, Lab, implementation, resident, wait_for  # noqa: E402
 from traffic import ping  # noqa: E402
 
@@ -78,6 +79,10 @@ def measure(command, rate, seconds):
         }
 
 
+def seconds_text(seconds):
+    return "never" if seconds is None else f"{seconds:.2f}"
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rates", default="10000,40000,60000,100000")
@@ -85,12 +90,18 @@ def main():
     parser.add_argument("contenders", nargs="*", default=["podveil", "wireguard-go-new"])
     options = parser.parse_args()
     print(f"{'':>18} {'sent/s':>8} {'answered/s':>10} {'echoes':>7} {'rtt':>7} {'newcomer':>9} {'after':>6} {'memory':>7}")
+    rows = []
     for rate in map(int, options.rates.split(",")):
         for name in options.contenders:
             r = measure([name, "device"] if "/" in name else implementation(name), rate, options.seconds)
             print(f"{os.path.basename(name):>18} {r['sent']:8.0f} {r['answered']:10.0f} {r['echoes']:7.0%} {r['rtt']:5.1f}ms "
-                  + f"{'never' if r['newcomer'] is None else '%.2f s' % r['newcomer']:>9} "
-                  + f"{'never' if r['after'] is None else '%.2f' % r['after']:>6} {r['grown']:5.1f}MB", flush=True)
+                  + f"{seconds_text(r['newcomer']):>9} {seconds_text(r['after']):>6} {r['grown']:5.1f}MB", flush=True)
+            rows.append(results.row(os.path.basename(name).replace("-new", ""), [
+                rate, r["answered"], 100 * r["echoes"], f"{r['rtt']:.1f}", seconds_text(r["newcomer"]), seconds_text(r["after"]),
+                r["grown"]], 0))
+    results.save("flood", "tests/bench/bench_flood.py", "one run, nothing else at work",
+                 ["initiations a second", "answered a second", "echoes, %", "round trip, ms", "newcomer, s", "after, s",
+                  "memory, MB"], rows)
     return 0
 
 

@@ -11,7 +11,8 @@ import statistics
 
 import contenders
 import measures
-from report import switched
+import results
+from report import switched, switched_rows
 
 MEASURES = {
     "ping every 0.2 s, median, us": lambda c, _: 1000 * statistics.median(measures.ping(c, 20, 0.2)),
@@ -36,6 +37,8 @@ def main():
                 for key, measure in MEASURES.items():
                     values[key][low].append(measure(contender, options.seconds))
     print(switched(f"low latency, medians of {options.rounds}", values))
+    results.save("low-latency", "tests/bench/bench_latency.py", f"medians of {options.rounds}, off and on in turn",
+                 ["off", "on", "×"], switched_rows(values))
 
 
 if __name__ == "__main__":

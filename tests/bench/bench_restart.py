@@ -22,6 +22,7 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [os.path.join(HERE, "../../deploy/lab"), os.path.join(HERE, "../e2e")]
 
+import results  # noqa: E402
 from cluster import Cluster, leaks  # noqa: E402
 from lab import PODVEIL, Capture, Device, Failed, Lab, implementation, wait_for  # noqa: E402
 from traffic import ping  # noqa: E402
@@ -173,17 +174,17 @@ def measure(kind, kills):
             at = kill_and_wait(pid)
             it.start()
             times.append(at)
-            wait_for(lambda: ping(it.ends[0][0], it.ends[1][1], count=1, deadline=1), "packets come again", 20)
+            wait_for(lambda: ping(it.ends[0][0], it.ends[1][1], count=1, deadline=1), "packets arrive again", 20)
             time.sleep(PAUSE)
-        told = talk.stop()
+        ends = talk.stop()
         # This packet must be captured: it proves that the capture worked.
         it.node.run("ping -6 -n -c 1 -W 1 ff02::1%eth0", check=False)
         capture.stop()
         packets = capture.packets()
         assert len(packets), "the capture saw nothing, not even what is never encrypted"
-        lost = sum(t["sent"] for t in told) - sum(t["got"] for t in told)
+        lost = sum(t["sent"] for t in ends) - sum(t["got"] for t in ends)
         until = [*times[1:], time.monotonic()]
-        took = [max(first_packet(at, end, t["silences"]) for t in told) for at, end in zip(times, until)]
+        took = [max(first_packet(at, end, t["silences"]) for t in ends) for at, end in zip(times, until)]
         return took, lost / kills, it.plain(packets)
 
 
@@ -212,6 +213,7 @@ def main():
     parser.add_argument("kinds", nargs="*", metavar="KIND", help=", ".join(KINDS))
     options = parser.parse_args()
     print(f"{'kill -9 to first packet':24} {'kills':>5} {'median':>8} {'p99':>8} {'worst':>8} {'lost a kill':>12} {'in plain':>9}")
+    rows = []
     for kind in options.kinds or KINDS:
         with load(options.beside_load):
             took, lost, plain = measure(kind, options.kills)
@@ -221,6 +223,10 @@ def main():
               f"{len(plain):9}  {verdict}", flush=True)
         if options.times:
             print(" ".join(f"{t:.0f}" for t in took))
+        rows.append(results.row(kind, [len(took), statistics.median(took), p99, worst, len(plain)], 0))
+    results.save("restart", "tests/bench/bench_restart.py", "from the signal to the first datagram, " +
+                 ("with a busy process for each processor" if options.beside_load else "nothing else at work"),
+                 ["kills", "median, ms", "p99, ms", "worst, ms", "packets in plain"], rows)
 
 
 if __name__ == "__main__":

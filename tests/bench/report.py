@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The result of a run (medians, ratios with their spread, verdicts) as text, Markdown and JSON."""
+"""The result of a run (medians, ratios with their spread, verdicts) as text, JSON and rows of a table."""
 import statistics
 from dataclasses import asdict
 
 import computer
+import results
 from contenders import JUDGED, OTHER, PLAIN
 from measures import MEASURES
 from targets import verdicts
@@ -75,18 +76,21 @@ def switched(title, values):
     return "\n".join(lines)
 
 
-def markdown(result, title):
-    """A table for a README: medians, and shares of the unencrypted path."""
+def rows(result):
+    """The rows of a table for the pages: medians, and ratios to the unencrypted path."""
     names = list(result.values)
-    lines = [title, "", "| | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
-    for key, measure in result.present().items():
-        cells = []
-        for name in names:
-            value, ratio = result.median(name, key), result.ratio(name, PLAIN, key)
-            cell = "" if value is None else f"{value:.{measure.digits}f}"
-            cells.append(cell + (f" ({ratio:.2f})" if ratio is not None and name != PLAIN else ""))
-        lines.append(f"| {measure} | " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
+    return [results.row(str(measure), [result.median(n, key) for n in names], measure.digits,
+                        [None if n == PLAIN else result.ratio(n, PLAIN, key) for n in names])
+            for key, measure in result.present().items()]
+
+
+def switched_rows(values):
+    """The rows of a table for the pages, of what switched() prints."""
+    lines = []
+    for key, v in values.items():
+        off, on = statistics.median(v[False]), statistics.median(v[True])
+        lines.append(results.row(key, [off, on, f"{on / off:.2f}" if off else None], 2 if off < 20 else 0))
+    return lines
 
 
 def judgement(result):

@@ -19,6 +19,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import bench  # noqa: E402
 import computer  # noqa: E402
 import measures  # noqa: E402
+import results  # noqa: E402
 from contenders import PLAIN, SERVER, Contender, LeftOut, find, is_podveil  # noqa: E402
 from star import Star  # noqa: E402
 
@@ -152,6 +153,13 @@ def table(head, values):
     return "\n".join(lines)
 
 
+def save_table(key, options, values):
+    """The table for the pages."""
+    whats = list(next(iter(values.values())))
+    results.save(key, "tests/bench/scaling.py", f"medians of {options.rounds} runs of {options.seconds} s", whats,
+                 [results.row(f"{point:,}", [statistics.median(v) for v in line.values()]) for point, line in values.items()])
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
@@ -176,6 +184,7 @@ def main():
             print(texts[-1], flush=True)
             continue
         texts.append(table(head, result["series"][key]))
+        save_table(key, options, result["series"][key])
         if result["busyBefore"][key] > computer.BUSY_WITH_OTHERS:
             texts[-1] += (f"\n  WARNING: something else used {result['busyBefore'][key]:.0f} % of the processors "
                           "just before")

@@ -289,6 +289,7 @@ static void tables(void)
 	static struct replay in_order, swapped;
 	struct remote *previous;
 
+	remote_init(&owner, 1, 1);
 	for (unsigned int i = 0; i < 2 * PREFIXES; i++) {
 		struct cidr c = {.family = i % 2 ? AF_INET6 : AF_INET, .address = {10}};
 

@@ -101,7 +101,7 @@ static void restart(void)
 	load(true, true);
 }
 
-static void goes_on_and_forgets(void **state)
+static void programs_are_adopted_and_maps_are_emptied(void **state)
 {
 	const struct pv_settings settings = {.fwmark = 7, .workers = 3}, nothing = {0};
 	const uint32_t before = classify_id(), zero = 0;
@@ -142,7 +142,7 @@ static void moved(void *context, uint32_t slot, struct pv_peer_counters *to)
 	(void)to;
 }
 
-static void also_after_growth(void **state)
+static void adoption_after_growth(void **state)
 {
 	const uint32_t before = classify_id();
 
@@ -155,7 +155,7 @@ static void also_after_growth(void **state)
 	assert_non_null(programs_peer_counters(p, 39));
 }
 
-static void only_where_it_is_wanted(void **state)
+static void adoption_only_if_wanted(void **state)
 {
 	const uint32_t before = classify_id();
 
@@ -270,7 +270,7 @@ static void another_build_is_not_used(void **state)
 	close(other);
 }
 
-static void what_is_missing_is_loaded(void **state)
+static void missing_programs_are_loaded(void **state)
 {
 	static const char *const names[] = {"record", "steer", "xsks"};
 
@@ -287,7 +287,7 @@ static void what_is_missing_is_loaded(void **state)
 	}
 }
 
-static void unpinned_is_pinned_again(void **state)
+static void unpinned_maps_are_pinned_again(void **state)
 {
 	const uint32_t before = classify_id();
 
@@ -299,7 +299,7 @@ static void unpinned_is_pinned_again(void **state)
 	assert_int_equal(classify_id(), before);
 }
 
-static void too_much_is_not_emptied(void **state)
+static void large_maps_are_not_adopted(void **state)
 {
 	const uint32_t before = classify_id();
 
@@ -314,11 +314,15 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
 	const struct CMUnitTest tests[] = {
-		TEST(goes_on_and_forgets),	     TEST(also_after_growth),
-		TEST(only_where_it_is_wanted),	     TEST(a_foreign_map_is_not_used),
-		TEST(a_foreign_program_is_not_used), TEST(another_build_is_not_used),
-		TEST(what_is_missing_is_loaded),     TEST(unpinned_is_pinned_again),
-		TEST(too_much_is_not_emptied),
+		TEST(programs_are_adopted_and_maps_are_emptied),
+		TEST(adoption_after_growth),
+		TEST(adoption_only_if_wanted),
+		TEST(a_foreign_map_is_not_used),
+		TEST(a_foreign_program_is_not_used),
+		TEST(another_build_is_not_used),
+		TEST(missing_programs_are_loaded),
+		TEST(unpinned_maps_are_pinned_again),
+		TEST(large_maps_are_not_adopted),
 	};
 	int failed;
 

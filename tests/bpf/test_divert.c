@@ -100,7 +100,7 @@ static void data_messages_are_diverted(void **state)
 	assert_int_equal(run(frame, 90), XDP_REDIRECT);
 }
 
-static void everything_else_goes_on(void **state)
+static void everything_else_passes(void **state)
 {
 	static const struct {
 		const char *what;
@@ -189,7 +189,7 @@ static void cut_short_anywhere(void **state)
 	}
 }
 
-static void without_a_socket_the_kernel_has_them(void **state)
+static void without_a_socket_messages_go_to_the_kernel(void **state)
 {
 	uint8_t frame[128];
 
@@ -239,9 +239,10 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(data_messages_are_diverted, load, unload),
-		cmocka_unit_test_setup_teardown(everything_else_goes_on, load, unload),
+		cmocka_unit_test_setup_teardown(everything_else_passes, load, unload),
 		cmocka_unit_test_setup_teardown(cut_short_anywhere, load, unload),
-		cmocka_unit_test_setup_teardown(without_a_socket_the_kernel_has_them, load, unload),
+		cmocka_unit_test_setup_teardown(without_a_socket_messages_go_to_the_kernel, load,
+						unload),
 		cmocka_unit_test_setup_teardown(addresses_come_and_go, load, unload),
 		cmocka_unit_test_setup_teardown(attached_while_the_link_is_held, load, unload),
 	};

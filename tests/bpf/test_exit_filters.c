@@ -93,7 +93,7 @@ static bool among(const uint16_t ports[PV_GUARD_PORTS], uint16_t port)
 	return false;
 }
 
-static void what_leads_out(void **state)
+static void which_devices_are_exits(void **state)
 {
 	struct cidr own = range_of("10.244.7.1/32"), pods = range_of("10.244.0.0/16");
 	struct tagged_ranges ranges = {.n = 0};
@@ -264,7 +264,7 @@ static void strictness_is_inherited_until_then(void **state)
 
 /* A range is removed only after all else has changed; a range that moves to another node changes at
  * once. */
-static void ranges_come_at_once_and_go_late(void **state)
+static void ranges_are_added_at_once_and_removed_late(void **state)
 {
 	struct world *w = *state;
 
@@ -303,7 +303,7 @@ static void new_exits_are_guarded_at_once(void **state)
 }
 
 /* The filters end in two steps; the first step only lets more packets pass. */
-static void it_falls(void **state)
+static void filters_are_removed(void **state)
 {
 	struct world *w = *state;
 	const struct remote_ranges_input in = {
@@ -323,12 +323,14 @@ static void it_falls(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(what_leads_out, make_devices, delete_devices),
+		cmocka_unit_test_setup_teardown(which_devices_are_exits, make_devices,
+						delete_devices),
 		cmocka_unit_test_setup_teardown(strictness_comes_after_the_ranges, begin, end),
 		cmocka_unit_test_setup_teardown(strictness_is_inherited_until_then, begin, end),
-		cmocka_unit_test_setup_teardown(ranges_come_at_once_and_go_late, begin, end),
+		cmocka_unit_test_setup_teardown(ranges_are_added_at_once_and_removed_late, begin,
+						end),
 		cmocka_unit_test_setup_teardown(new_exits_are_guarded_at_once, begin, end),
-		cmocka_unit_test_setup_teardown(it_falls, begin, end),
+		cmocka_unit_test_setup_teardown(filters_are_removed, begin, end),
 	};
 
 	if (!own_machine("fence"))

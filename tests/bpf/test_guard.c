@@ -1,107 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What guard and shield find in packets; they run with BPF_PROG_TEST_RUN. */
-#include <arpa/inet.h>
-#include <bpf/bpf.h>
-#include <bpf/libbpf.h>
-#include <linux/pkt_cls.h>
-#include <stdio.h>
-#include <unistd.h>
-
-#include "check.h"
-#include "machine.h"
-#include "netlink/link.h"
-#include "programs/device_filters.h"
-#include "programs/filter_programs.h"
-#include "wrappings.h"
-
-#define MARK 0x200000
-#define PASS 0xffffffffu /* TC_ACT_UNSPEC */
-#define DROP TC_ACT_SHOT
-
-static struct device_filters *g;
-static int uplink;
-static struct pv_guard_settings settings = {
-	.fwmark = MARK,
-	.port4 = 51820,
-	.port6 = 51821,
-	.vxlan_ports = {4789, 8472},
-	.geneve_ports = {6081},
-};
-
-/* --- running --- */
-
-/* BPF_PROG_TEST_RUN refuses a packet that ends within the network header. */
-#define UNTESTED 0xfffffffeu
-
-static uint32_t run_marked(int program, struct packet *p, uint32_t len, uint32_t *mark)
-{
-	struct __sk_buff context = {.mark = *mark, .ifindex = (uint32_t)uplink};
-	uint8_t out[4096];
-	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = bytes(p), .data_size_in = len,
-		    .data_out = out, .data_size_out = sizeof(out), .ctx_in = &context,
-		    .ctx_size_in = sizeof(context), .ctx_out = &context,
-		    .ctx_size_out = sizeof(context));
-	int err = bpf_prog_test_run_opts(program, &opts);
-
-	if (err == -EINVAL && len < 14 + 40)
-		return UNTESTED;
-	assert_int_equal(err, 0);
-	*mark = context.mark;
-	return opts.retval;
-}
-
-static uint32_t run(int program, struct packet *p)
-{
-	uint32_t mark = 0;
-
-	return run_marked(program, p, p->len, &mark);
-}
-
-static struct pv_counters count(void)
-{
-	struct pv_counters c;
-
-	device_filters_counters(g, &c);
-	return c;
-}
-
-static void set(const char *range, enum pv_guard_kind kind)
-{
-	struct cidr c;
-
-	assert_int_equal(cidr_parse(range, &c), 0);
-	assert_int_equal(device_filters_set_range(g, &c, kind), 0);
-}
-
-static void be_strict(bool strict)
-{
-	settings.strict = strict;
-	assert_int_equal(device_filters_write_settings(g, &settings), 0);
-}
-
-static int load(void **state)
-{
-	(void)state;
-	settings.strict = settings.mark_ingress = 0;
-	assert_int_equal(device_filters_new(&g), 0);
-	assert_int_equal(device_filters_write_settings(g, &settings), 0);
-	set("10.0.0.0/8", PV_GUARD_REMOTE);
-	set("10.1.0.0/16", PV_GUARD_LOCAL);
-	set("fd00::/16", PV_GUARD_REMOTE);
-	set("fd00:1::/64", PV_GUARD_LOCAL);
-	set("10.3.0.0/16", PV_GUARD_ENCRYPTED);
-	set("fd00:3::/64", PV_GUARD_ENCRYPTED);
-	return 0;
-}
-
-static int unload(void **state)
-{
-	(void)state;
-	device_filters_free(g, true);
-	return 0;
-}
-
-/* --- which packets they drop or count --- */
+/* Which packets of remote pods guard and shield find. */
+#include "guard_world.h"
 
 static const struct leak {
 	const char *from, *to;
@@ -127,7 +26,7 @@ static void check(int program, struct packet *p, uint32_t wanted, const char *wh
 		fail_msg("%s %s -> %s: %d, not %d", what, l->from, l->to, (int)got, (int)wanted);
 }
 
-static void plaintext_is_found_in_every_wrapping(void **state)
+static void plaintext_is_found_in_every_encapsulation(void **state)
 {
 	uint64_t out = 0, in = 0, dropped_out = 0, dropped_in = 0, leaked = 0;
 
@@ -162,7 +61,7 @@ static void plaintext_is_found_in_every_wrapping(void **state)
 
 /* Wherever a packet is cut off, and whatever its headers then say: it does not pass if it is, or
  * may be, a pod's packet. */
-static void what_is_cut_short_does_not_pass(void **state)
+static void truncated_packets_do_not_pass(void **state)
 {
 	(void)state;
 	be_strict(true);
@@ -186,7 +85,7 @@ static void what_is_cut_short_does_not_pass(void **state)
 
 /* The first fragment of a packet whose headers continue in the second fragment. What follows in the
  * frame is padding and must be ignored. */
-static void pieces_that_hide_their_headers_do_not_pass(void **state)
+static void fragments_that_hide_headers_do_not_pass(void **state)
 {
 	(void)state;
 	be_strict(true);
@@ -221,7 +120,7 @@ static void pieces_that_hide_their_headers_do_not_pass(void **state)
 }
 
 /* A pod's own packet as a later fragment, or with extension headers that cannot be parsed. */
-static void an_address_is_judged_before_all_that_follows(void **state)
+static void addresses_are_checked_before_the_rest(void **state)
 {
 	const uint8_t later[8] = {17, 0, 3, 32, 0, 0, 0, 1}, truncated[8] = {17, 255, 1, 4};
 
@@ -265,7 +164,7 @@ static void an_address_is_judged_before_all_that_follows(void **state)
 	assert_int_equal(run(ingress_program_fd(g), &p), DROP);
 }
 
-static void what_has_no_end_does_not_pass(void **state)
+static void endless_headers_do_not_pass(void **state)
 {
 	struct packet tags = inner("10.1.0.1", "192.0.2.1"), options = {.len = 0};
 
@@ -299,7 +198,7 @@ static void a_routing_header_leads_to_a_pod(void **state)
 }
 
 /* WireGuard's own packets go to nodes: the mark does not let a packet to a pod pass. */
-static void the_mark_opens_no_way(void **state)
+static void the_mark_makes_no_exception(void **state)
 {
 	uint32_t mark;
 
@@ -311,136 +210,6 @@ static void the_mark_opens_no_way(void **state)
 		mark = MARK | 0x10;
 		assert_int_equal(run_marked(egress_program_fd(g), &p, p.len, &mark), DROP);
 	}
-}
-
-/* --- packets that have nothing to do with pods --- */
-
-static void arp(struct packet *p)
-{
-	before(p, "\0\1\x08\0\6\4\0\1aaaaaabbbbccccccdddd", 28);
-	ethernet(p, 0, 0x0806);
-}
-
-static void arp_in_vxlan(struct packet *p)
-{
-	arp(p);
-	vxlan(p, 4789);
-	node4(p, IPPROTO_UDP);
-}
-
-static void slow_protocol(struct packet *p)
-{
-	ethernet(p, 0, 0x88cc);
-}
-
-static void length_instead_of_type(struct packet *p)
-{
-	before(p, "\x42\x42\3", 3);
-	ethernet(p, 0, 3);
-}
-
-static void tcp(struct packet *p)
-{
-	before(p, (uint8_t[20]){0}, 20);
-	node4(p, IPPROTO_TCP);
-}
-
-static void tcp_cut_short(struct packet *p)
-{
-	before(p, "\0\1", 2);
-	node4(p, IPPROTO_TCP);
-}
-
-static void esp(struct packet *p)
-{
-	before(p, "spi spi seq", 11);
-	node6(p, 50);
-}
-
-static void neighbour_solicitation(struct packet *p)
-{
-	before(p, (uint8_t[24]){135}, 24);
-	ip6(p, "fe80::1", "ff02::1:ff00:1", 58);
-	ethernet(p, 0, 0x86dd);
-}
-
-static void multicast_report(struct packet *p)
-{
-	before(p, (uint8_t[8]){143}, 8);
-	before(p, "\x3a\0\5\2\0\0\0\0", 8); /* router alert */
-	ip6(p, "fe80::1", "ff02::16", 0);
-	ethernet(p, 0, 0x86dd);
-}
-
-static void later_piece(struct packet *p)
-{
-	before(p, "anything at all", 15);
-	ip4(p, NODE4, OURS4, IPPROTO_UDP, 0, LATER);
-	ethernet(p, 0, 0x0800);
-}
-
-static void first_piece(struct packet *p)
-{
-	udp(p, 2049);
-	ip4(p, NODE4, OURS4, IPPROTO_UDP, 0, MORE);
-	ethernet(p, 0, 0x0800);
-}
-
-static void pptp(struct packet *p)
-{
-	before(p, "\x30\1\x88\x0b\0\4\0\1\0\0\0\0", 12);
-	node4(p, 47);
-}
-
-static void keepalive_of_gre(struct packet *p)
-{
-	before(p, "\0\0\0\0", 4);
-	node4(p, 47);
-}
-
-static void wireguard_on_the_port_of_vxlan(struct packet *p)
-{
-	before(p, (uint8_t[32]){4}, 32);
-	udp(p, 4789);
-	node4(p, IPPROTO_UDP);
-}
-
-static void superpacket_with_length_zero(struct packet *p)
-{
-	tcp(p);
-	put16(bytes(p) + 14 + 2, 0);
-}
-
-static void what_has_nothing_to_do_with_pods_passes(void **state)
-{
-	static void (*const harmless[])(struct packet * p) = {
-		arp,
-		arp_in_vxlan,
-		slow_protocol,
-		length_instead_of_type,
-		tcp,
-		tcp_cut_short,
-		esp,
-		neighbour_solicitation,
-		multicast_report,
-		later_piece,
-		first_piece,
-		pptp,
-		keepalive_of_gre,
-		wireguard_on_the_port_of_vxlan,
-		superpacket_with_length_zero,
-	};
-
-	(void)state;
-	be_strict(true);
-	for (size_t i = 0; i < COUNT_OF(harmless); i++) {
-		struct packet p = {.len = 0};
-
-		harmless[i](&p);
-		if (run(egress_program_fd(g), &p) != PASS || run(ingress_program_fd(g), &p) != PASS)
-			fail_msg("the harmless packet %zu is dropped", i);
-	}
-	assert_int_equal(count().drop_leak + count().drop_plain_inward, 0);
 }
 
 /* Devices without link-layer headers. */
@@ -479,93 +248,6 @@ static void hostile_packets(void **state)
 	}
 }
 
-/* --- the WireGuard port --- */
-
-static struct packet message(const char *to, uint16_t port, uint8_t type, uint8_t reserved,
-			     uint32_t len)
-{
-	struct packet p = {.len = 0};
-	uint8_t data[256] = {type, reserved};
-
-	before(&p, data, len);
-	udp(&p, port);
-	ip(&p, is_ip6(to) ? NODE6 : NODE4, to, IPPROTO_UDP);
-	ethernet(&p, 0, type_of(to));
-	return p;
-}
-
-static void only_messages_reach_the_port(void **state)
-{
-	static const struct {
-		uint8_t type, reserved;
-		uint32_t len;
-		bool good;
-	} table[] = {
-		{1, 0, 148, true},  {1, 0, 147, false}, {1, 0, 149, false}, {2, 0, 92, true},
-		{2, 0, 148, false}, {3, 0, 64, true},	{3, 0, 63, false},  {4, 0, 32, true},
-		{4, 0, 31, false},  {4, 0, 200, true},	{4, 1, 200, false}, {0, 0, 148, false},
-		{5, 0, 148, false}, {4, 0, 3, false},	{4, 0, 0, false},
-	};
-	uint64_t dropped = 0;
-
-	(void)state;
-	for (size_t i = 0; i < COUNT_OF(table); i++)
-		for (uint16_t port = 51819; port <= 51822; port++) {
-			const bool ours = port == 51820 || port == 51821;
-			struct packet p = message(port % 2 ? OURS6 : OURS4, port, table[i].type,
-						  table[i].reserved, table[i].len);
-
-			assert_int_equal(run(ingress_program_fd(g), &p),
-					 ours && !table[i].good ? DROP : PASS);
-			dropped += ours && !table[i].good;
-			assert_int_equal(count().drop_wire_short, dropped);
-		}
-}
-
-/* A packet to this port of a pod, or one that is forwarded to another node, is not WireGuard's. */
-static void the_port_of_others_is_theirs(void **state)
-{
-	static const char *const others[] = {"10.1.0.1", "fd00:1::1", OTHER4, "192.0.2.7"};
-
-	(void)state;
-	settings.mark_ingress = 1;
-	be_strict(true);
-	for (size_t i = 0; i < COUNT_OF(others); i++) {
-		struct packet odd = message(others[i], 51820, 9, 9, 20);
-		struct packet good = message(others[i], 51820, 4, 0, 32);
-		uint32_t mark = 0;
-
-		assert_int_equal(run(ingress_program_fd(g), &odd), PASS);
-		assert_int_equal(run_marked(ingress_program_fd(g), &good, good.len, &mark), PASS);
-		assert_int_equal(mark, 0);
-	}
-	assert_int_equal(count().drop_wire_short, 0);
-}
-
-static void arriving_messages_are_marked_where_wanted(void **state)
-{
-	static const char *const addresses[] = {OURS4, OURS6};
-
-	(void)state;
-	for (size_t i = 0; i < COUNT_OF(addresses); i++) {
-		struct packet good = message(addresses[i], 51820, 4, 0, 32);
-		struct packet other = message(addresses[i], 4000, 4, 0, 32);
-		uint32_t mark = 0x10;
-
-		settings.mark_ingress = 0;
-		be_strict(true);
-		run_marked(ingress_program_fd(g), &good, good.len, &mark);
-		assert_int_equal(mark, 0x10);
-		settings.mark_ingress = 1;
-		be_strict(true);
-		run_marked(ingress_program_fd(g), &good, good.len, &mark);
-		assert_int_equal(mark, 0x10 | MARK);
-		mark = 0;
-		run_marked(ingress_program_fd(g), &other, other.len, &mark);
-		assert_int_equal(mark, 0);
-	}
-}
-
 static void see(const struct cidr *range, enum pv_guard_kind kind, void *context)
 {
 	char text[CIDR_TEXT], *all = context;
@@ -574,7 +256,7 @@ static void see(const struct cidr *range, enum pv_guard_kind kind, void *context
 		 (int)kind);
 }
 
-static void ranges_are_listed_and_go(void **state)
+static void ranges_are_listed_and_removed(void **state)
 {
 	char all[200] = "";
 	struct cidr c;
@@ -595,34 +277,20 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, load, unload)
 	const struct CMUnitTest tests[] = {
-		TEST(plaintext_is_found_in_every_wrapping),
-		TEST(what_is_cut_short_does_not_pass),
-		TEST(pieces_that_hide_their_headers_do_not_pass),
-		TEST(an_address_is_judged_before_all_that_follows),
-		TEST(what_has_no_end_does_not_pass),
+		TEST(plaintext_is_found_in_every_encapsulation),
+		TEST(truncated_packets_do_not_pass),
+		TEST(fragments_that_hide_headers_do_not_pass),
+		TEST(addresses_are_checked_before_the_rest),
+		TEST(endless_headers_do_not_pass),
 		TEST(a_routing_header_leads_to_a_pod),
-		TEST(the_mark_opens_no_way),
-		TEST(what_has_nothing_to_do_with_pods_passes),
+		TEST(the_mark_makes_no_exception),
 		TEST(packets_that_begin_with_ip),
 		TEST(hostile_packets),
-		TEST(only_messages_reach_the_port),
-		TEST(the_port_of_others_is_theirs),
-		TEST(arriving_messages_are_marked_where_wanted),
-		TEST(ranges_are_listed_and_go),
+		TEST(ranges_are_listed_and_removed),
 	};
-	struct link_info link;
+	bool failed;
 
-	if (!own_machine("programs"))
-		return 0;
-	/* A node that forwards to its pods and to other nodes. */
-	if (!shell("ip link add up0 type veth peer name up1 && ip link set up1 up && "
-		   "ip link set up0 up && ip addr add " OURS4 "/16 dev up0 && "
-		   "ip addr add " OURS6 "/64 dev up0 nodad && ip route add default via " NODE4
-		   " && "
-		   "ip route add 10.1.0.0/16 dev up1 && ip route add fd00:1::/64 dev up1 && "
-		   "sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1") ||
-	    link_get("up0", &link))
-		return 1;
-	uplink = link.ifindex;
+	if (!guard_world(&failed))
+		return failed;
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -189,7 +189,7 @@ static void with_sys_admin(void)
 
 /* --- the tests, each with TCX and with clsact --- */
 
-static void both_stand_and_fall(void **state)
+static void both_are_attached_and_detached(void **state)
 {
 	(void)state;
 	assert_stand(2);
@@ -277,7 +277,7 @@ static void what_is_detached_is_repaired(void **state)
 	raise_guard(2);
 }
 
-static void nobody_stands_before_us(void **state)
+static void no_filter_runs_before_ours(void **state)
 {
 	(void)state;
 	for (int round = 1; round <= 3; round++) {
@@ -322,7 +322,7 @@ static void it_needs_no_cap_sys_admin(void **state)
 	with_sys_admin();
 }
 
-static void a_device_that_is_no_exit_any_more_is_left(void **state)
+static void a_device_that_is_no_longer_an_exit_is_released(void **state)
 {
 	(void)state;
 	assert_int_equal(device_filters_attach(g, devices, 1), 0);
@@ -342,7 +342,7 @@ static void a_device_that_is_no_exit_any_more_is_left(void **state)
 	assert_int_equal(shell("ls /sys/fs/bpf/podveil/guard | grep -c gress_ | grep -qx 2"), tcx);
 }
 
-static void a_device_that_goes_and_comes_again(void **state)
+static void a_device_is_removed_and_added_again(void **state)
 {
 	char again[100];
 
@@ -373,7 +373,7 @@ static void cleanup_finds_what_is_ours_and_nothing_else(void **state)
 }
 
 /* An older agent, or an agent on an older kernel, without TCX, has left clsact filters. */
-static void filters_of_an_older_agent_give_way(void **state)
+static void filters_of_an_older_agent_are_replaced(void **state)
 {
 	(void)state;
 	device_filters_free(g, false);
@@ -405,25 +405,25 @@ int main(void)
 #name " by clsact", name, begin_clsact, end, NULL                                  \
 	}
 	const struct CMUnitTest by_clsact[] = {
-		CLSACT(both_stand_and_fall),
+		CLSACT(both_are_attached_and_detached),
 		CLSACT(the_next_process_takes_over),
 		CLSACT(what_is_detached_is_repaired),
-		CLSACT(nobody_stands_before_us),
+		CLSACT(no_filter_runs_before_ours),
 		CLSACT(it_needs_no_cap_sys_admin),
-		CLSACT(a_device_that_is_no_exit_any_more_is_left),
-		CLSACT(a_device_that_goes_and_comes_again),
+		CLSACT(a_device_that_is_no_longer_an_exit_is_released),
+		CLSACT(a_device_is_removed_and_added_again),
 		CLSACT(cleanup_finds_what_is_ours_and_nothing_else),
 	};
 	const struct CMUnitTest by_tcx[] = {
-		TCX(both_stand_and_fall),
+		TCX(both_are_attached_and_detached),
 		TCX(the_next_process_takes_over),
 		TCX(what_is_detached_is_repaired),
-		TCX(nobody_stands_before_us),
+		TCX(no_filter_runs_before_ours),
 		TCX(it_needs_no_cap_sys_admin),
-		TCX(a_device_that_is_no_exit_any_more_is_left),
-		TCX(a_device_that_goes_and_comes_again),
+		TCX(a_device_that_is_no_longer_an_exit_is_released),
+		TCX(a_device_is_removed_and_added_again),
 		TCX(cleanup_finds_what_is_ours_and_nothing_else),
-		CLSACT(filters_of_an_older_agent_give_way),
+		CLSACT(filters_of_an_older_agent_are_replaced),
 	};
 	int failed;
 

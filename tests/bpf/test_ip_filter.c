@@ -75,7 +75,7 @@ static void says(const char *command, const char *wanted)
 	assert_string_equal(text, wanted);
 }
 
-static void whatever_is_changed_is_put_back(void **state)
+static void changes_are_repaired(void **state)
 {
 	static const char *const changes[] = {
 		"nft flush ruleset",
@@ -111,7 +111,7 @@ static void whatever_is_changed_is_put_back(void **state)
 	assert_int_equal(ip_filter_remove(), 0);
 }
 
-static void ranges_that_are_many(void **state)
+static void many_ranges(void **state)
 {
 	(void)state;
 	remote(10000);
@@ -121,7 +121,7 @@ static void ranges_that_are_many(void **state)
 }
 
 /* While a tunnel is being renamed, its packets pass under both names. */
-static void a_name_that_changes(void **state)
+static void a_tunnel_is_renamed(void **state)
 {
 	struct ip_filter_want want = {.ranges = &ranges, .tunnel4 = "old", .tunnel6 = "six"};
 	static const char names[] = "nft list chain " TABLE
@@ -143,7 +143,7 @@ static void a_name_that_changes(void **state)
 }
 
 /* The chains run before connection tracking, and after all that changes a packet's destination. */
-static void where_it_stands(void **state)
+static void the_hooks_and_priorities(void **state)
 {
 	(void)state;
 	remote(1);
@@ -161,16 +161,16 @@ static void where_it_stands(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(whatever_is_changed_is_put_back, setup, teardown),
-		cmocka_unit_test_setup_teardown(ranges_that_are_many, setup, teardown),
-		cmocka_unit_test_setup_teardown(where_it_stands, setup, teardown),
-		cmocka_unit_test_setup_teardown(a_name_that_changes, setup, teardown),
+		cmocka_unit_test_setup_teardown(changes_are_repaired, setup, teardown),
+		cmocka_unit_test_setup_teardown(many_ranges, setup, teardown),
+		cmocka_unit_test_setup_teardown(the_hooks_and_priorities, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_tunnel_is_renamed, setup, teardown),
 	};
 
 	if (!own_machine("ip_filter"))
 		return 0;
 	if (!shell("command -v nft >/dev/null")) {
-		printf("1..1\nok 1 - ip_filter # SKIP nft is not there\n");
+		printf("1..1\nok 1 - ip_filter # SKIP nft is not installed\n");
 		return 0;
 	}
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -124,7 +124,7 @@ static void stamps_the_longest_match(void **state)
 	assert_int_equal(sum_of_counters(p).classified, 6);
 }
 
-static void drops_what_is_marked(void **state)
+static void drops_marked_packets(void **state)
 {
 	struct pv_stamp stamp;
 	uint8_t data[512];
@@ -138,7 +138,7 @@ static void drops_what_is_marked(void **state)
 	assert_int_equal(sum_of_counters(p).classified, 1);
 }
 
-static void drops_what_is_not_ip(void **state)
+static void drops_other_protocols(void **state)
 {
 	struct pv_stamp stamp;
 	uint8_t data[512];
@@ -213,14 +213,14 @@ static uint64_t staged_after_restart(bool counters_of_another_version)
 }
 
 /* Counters of the same size but with other members must be recognized. */
-static void counters_go_on_unless_they_mean_something_else(void **state)
+static void counters_survive_unless_their_layout_changes(void **state)
 {
 	(void)state;
 	assert_int_equal(staged_after_restart(false), 7);
 	assert_int_equal(staged_after_restart(true), 0);
 }
 
-static void pins_are_there_and_go(void **state)
+static void pins_are_created_and_removed(void **state)
 {
 	struct stat s;
 
@@ -303,13 +303,13 @@ static int run_mode(bool with_superpackets)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(stamps_the_longest_match, load, unload),
-		cmocka_unit_test_setup_teardown(drops_what_is_marked, load, unload),
-		cmocka_unit_test_setup_teardown(drops_what_is_not_ip, load, unload),
+		cmocka_unit_test_setup_teardown(drops_marked_packets, load, unload),
+		cmocka_unit_test_setup_teardown(drops_other_protocols, load, unload),
 		cmocka_unit_test_setup_teardown(hostile_packets, load, unload),
 		cmocka_unit_test_setup_teardown(steer_without_a_socket_drops, load, unload),
-		cmocka_unit_test_setup_teardown(pins_are_there_and_go, load, unload),
+		cmocka_unit_test_setup_teardown(pins_are_created_and_removed, load, unload),
 		cmocka_unit_test_setup_teardown(growth_loses_no_count, load, unload),
-		cmocka_unit_test(counters_go_on_unless_they_mean_something_else),
+		cmocka_unit_test(counters_survive_unless_their_layout_changes),
 	};
 
 	superpackets = with_superpackets;

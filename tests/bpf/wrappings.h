@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Packets as on the cable, built from the inside out, and all the wrappings that guard and shield
+/* Packets as on the cable, built from the inside out, and all the encapsulations that guard and shield
  * know. */
 #ifndef TESTS_BPF_WRAPPINGS_H
 #define TESTS_BPF_WRAPPINGS_H
@@ -350,7 +350,7 @@ static const struct wrapping {
 	WRAPPING(ipip_in_vxlan, true),
 };
 
-static struct packet wrapped(const struct wrapping *w, const char *from, const char *to)
+static inline struct packet wrapped(const struct wrapping *w, const char *from, const char *to)
 {
 	struct packet p = inner(from, to);
 

@@ -25,7 +25,7 @@ def peer(request):
     """The command that makes a device of an independent implementation."""
     command = implementation(request.param)
     if not os.access(command[0], os.X_OK):
-        pytest.skip(f"{command[0]} is not there: make deps builds it")
+        pytest.skip(f"{command[0]} is not installed: make deps builds it")
     return command
 
 

@@ -39,15 +39,15 @@ def test_the_exercise(cluster):
     transfer = worker.run("wg show wireguard.cali transfer")
     assert all(int(n) > 0 for line in transfer.splitlines() for n in line.split()[1:])
     c.podveil("disable")
-    wait_for(lambda: "fwmark" not in worker.run("ip rule"), "the rule goes")
+    wait_for(lambda: "fwmark" not in worker.run("ip rule"), "the rule is removed")
     capture = Capture(worker, "eth0")
     assert "stripe_api_key" in ask(c.client, c.server.address)
     leaked, ports = judge(capture)
     assert leaked and 4789 in ports
-    wait_for(lambda: "wireguard.cali" not in worker.run("ip -br link"), "the device goes", 15)
+    wait_for(lambda: "wireguard.cali" not in worker.run("ip -br link"), "the device is removed", 15)
     assert worker.run(TABLE) == ""
     assert "clsact" not in worker.run("tc qdisc show dev eth0")
-    wait_for(lambda: worker.run("ls /sys/fs/bpf/podveil 2>/dev/null || true") == "", "the pins go")
+    wait_for(lambda: worker.run("ls /sys/fs/bpf/podveil 2>/dev/null || true") == "", "the pins are removed")
 
 
 def test_ipv6_beside_ipv4(cluster):
@@ -64,7 +64,7 @@ def test_ipv6_beside_ipv4(cluster):
     leaked, ports = judge(capture)
     assert not leaked and ports == {51820, 51821}
     c.podveil("disable", "--ipv6")
-    wait_for(lambda: "wg-v6.cali" not in worker.run("ip -br link"), "the device goes", 15)
+    wait_for(lambda: "wg-v6.cali" not in worker.run("ip -br link"), "the device is removed", 15)
     assert "stripe_api_key" in ask(c.client, c.server.address6)
     assert c.encrypted()
 
@@ -92,7 +92,7 @@ def test_nothing_is_lost_whatever_changes():
         wait_for(c.encrypted, "8 nodes encrypt", 10)
         print(f"8 nodes encrypted after {time.monotonic() - started:.2f} s")
         c.podveil("disable")
-        wait_for(lambda: not any(RULE in n.run("ip rule") for n in c.nodes), "the rules go")
+        wait_for(lambda: not any(RULE in n.run("ip rule") for n in c.nodes), "the rules are removed")
         steady.more()
         enable(c)
         steady.more()
@@ -110,7 +110,7 @@ def test_nothing_is_lost_whatever_changes():
         wait_for(lambda: all("mtu 1400" in n.run("ip link show wireguard.cali") for n in c.nodes),
                  "the MTU follows")
         c.configure(wireguardRoutingRulePriority=150, podveilRouteTable=7)
-        wait_for(lambda: all("150:" in n.run("ip rule") for n in c.nodes), "the rule follows")
+        wait_for(lambda: all("150:" in n.run("ip rule") for n in c.nodes), "the rule has the new priority")
         assert "wireguard.cali" in c.nodes[1].run("ip route show table 7")
         assert c.nodes[1].run(TABLE) == ""
         for port in (51999, 51820):
@@ -135,17 +135,17 @@ def test_two_agents_on_one_machine(cluster):
                     check=False)
     assert done.returncode == 1 and "another agent" in done.stderr
     done = node.run([PODVEIL, "agent", "--cleanup"], check=False)
-    assert done.returncode == 1 and "an agent is running" in done.stderr
+    assert done.returncode == 1 and "an agent runs on this machine" in done.stderr
 
 
 def test_bad_arguments(cluster):
     node = cluster.nodes[0]
     for arguments, code, message in (
             (["--node", "Bad_Name"], 2, "lower-case letters"),
-            (["--pod-cidr", "10.0.0.0/99"], 2, "no address range"),
-            (["--node-ip", "there"], 2, "no IPv4 or IPv6 address"),
+            (["--pod-cidr", "10.0.0.0/99"], 2, "not an address range"),
+            (["--node-ip", "there"], 2, "not an IPv4 or IPv6 address"),
             (["--wireguardMTU", "12"], 2, "576 to 65535"),
-            (["extra"], 2, "no option"),
+            (["extra"], 2, "unexpected argument"),
             (["--log-level", "loud"], 2, "error, warn, info or debug")):
         done = node.run([PODVEIL, "agent", *arguments], check=False)
         assert done.returncode == code and message in done.stderr, (arguments, done.stderr)

@@ -3,16 +3,18 @@
 import os
 import sys
 import xml.etree.ElementTree as ElementTree
-from decimal import ROUND_HALF_UP, Decimal
 
 import pytest
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(ROOT, "tests/bench"))
 
+import bench  # noqa: E402
 import chart  # noqa: E402
 import contenders  # noqa: E402
+import pages  # noqa: E402
 import report  # noqa: E402
+import results  # noqa: E402
 import targets  # noqa: E402
 
 MACHINE = {"avx512": False, "avx2": True}
@@ -75,23 +77,35 @@ def test_an_unknown_wire_mode_leaves_the_contender_out(monkeypatch):
         contenders.command("podveil xdp")
 
 
-def table(page):
-    """The rows of the page's tables: first cell -> the others."""
-    with open(os.path.join(ROOT, page)) as f:
-        rows = [[cell.strip() for cell in line.strip().strip("|").split("|")] for line in f if line.startswith("|")]
-    return {row[0]: row[1:] for row in rows}
+def test_pages_show_the_tables_of_results():
+    """README.md and docs/ show the tables in tests/bench/results, and no figure was typed by hand."""
+    for page in pages.pages():
+        with open(os.path.join(ROOT, page)) as f:
+            lines = f.read().split("\n")
+        assert pages.written(lines) == lines, page
+        assert not list(pages.typed_figures(page, lines)), page
 
 
-def test_the_pages_show_what_was_measured():
-    """docs/benchmarks.md shows the whole table in tests/bench/results, and README.md shows a part of it."""
-    with open(os.path.join(ROOT, "tests/bench/results/table.md")) as measured, \
-            open(os.path.join(ROOT, "docs/benchmarks.md")) as page:
-        assert measured.read() in page.read()
-    measured, shown = table("tests/bench/results/table.md"), table("README.md")
-    names = {"TCP, one stream, Gbit/s": "TCP 1 stream, Gbit/s", "TCP, four streams, Gbit/s": "TCP 4 streams, Gbit/s",
-             "UDP 64 bytes, received kpkt/s": "UDP 64 B received, kpkt/s",
-             "HTTP, 100 connections, kreq/s": "HTTP, 100 connections, kreq/s"}
-    for name, of in names.items():
-        plain, go, _, podveil, *_ = [Decimal(cell.split()[0]) for cell in measured[of]]
-        step = Decimal("0.1" if "Gbit" in name else "1")
-        assert shown[name] == [str(value.quantize(step, ROUND_HALF_UP)) for value in (plain, go, podveil)], name
+def test_a_typed_figure_is_found():
+    """Outside generated tables and blocks of commands. A section with a date may have figures, but not in README.md."""
+    generated = ["<!-- make docs: begin bench flood, from tests/bench/results/flood.json -->", "| a | 7 ms |", pages.END]
+    lines = ["## One", "takes 3.5 Gbit/s", "```", "4 ms", "```", *generated, "## Two", "Measured 2026-01-01: 12 %"]
+    assert list(pages.typed_figures("docs/device.md", lines)) == [(2, "3.5 Gbit/s")]
+    assert list(pages.typed_figures("README.md", lines)) == [(2, "3.5 Gbit/s"), (10, "12 %")]
+
+
+def test_a_table_goes_from_a_run_into_a_page(tmp_path, monkeypatch):
+    monkeypatch.setattr(results, "FRESH", tmp_path)
+    results.save("throughput", "make bench", "one round", ["unencrypted", "wireguard-go", "podveil socket"], report.rows(result()))
+    shown = pages.block(results.load("throughput", tmp_path), pages.View(("unencrypted", "podveil socket")))
+    assert shown[2:] == ["| | unencrypted | podveil socket |", "|---|---|---|", "| TCP 1 stream, Gbit/s | 10.00 | 1.00 (0.10) |",
+                         "| UDP 64 B, loss at 90 % of that, % | 0.00 |  |", "| ping, idle path, median, ms | 0.020 | 0.020 (1.00) |",
+                         "| CPU of everything at full speed, s/Gbit |  | 0.100 |"]
+
+
+def test_stages_of_the_data_path_are_measured():
+    """build/bench/stages runs to its end, and measures each backend and the stages that docs/benchmarks.md shows."""
+    costs = bench.stages()
+    assert costs, "build/bench/stages was not built: make build/bench/stages"
+    assert {"libsodium", "openssl"} <= {row["name"] for row in bench.cipher_rows(costs)}
+    assert {row["name"] for row in results.load("stages")["rows"]} <= set(costs)

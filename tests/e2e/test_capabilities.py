@@ -34,9 +34,33 @@ def limited(names):
     return ["setpriv", "--bounding-set", names, "--inh-caps", names]
 
 
-def effective(pid):
+def status_of(pid):
+    """What the kernel says of a process."""
     with open(f"/proc/{pid}/status") as f:
-        return int(re.search(r"CapEff:\t(\w+)", f.read()).group(1), 16).bit_count()
+        return dict(line.rstrip("\n").split(":\t", 1) for line in f)
+
+
+def of_the_page():
+    """Those that the agent keeps, and the tunnel process."""
+    with open(os.path.join(ROOT, "docs/security.md")) as f:
+        page = f.read()
+    return [re.findall(rf"^\| `CAP_(\w+)` \| [^|]*{process}", page, re.M) for process in ("agent", "tunnel")]
+
+
+def confined(worker):
+    """All that the agent says is in force, is, as the kernel says it; and so it is for the tunnel process."""
+    for pid, names in zip((worker.agent.process.pid, worker.agent.tunnel_process()), of_the_page()):
+        status = status_of(pid)
+        assert status["NoNewPrivs"] == "1" and status["Seccomp"] == "2"
+        assert int(status["CapEff"], 16).bit_count() == len(names)
+    rights = worker.agent.status()["rights"]
+    assert all(p["inForce"] and not p["missing"] for p in rights["parts"]), rights
+    assert sorted(rights["capabilities"].split()) == sorted(of_the_page()[0])
+
+
+def test_the_manifests_name_what_each_process_keeps():
+    pod, unit, page = ([sorted(names) for names in named()] for named in (of_the_pod, of_the_unit, of_the_page))
+    assert pod == unit == page
 
 
 @pytest.mark.parametrize("named", [of_the_pod, of_the_unit])
@@ -52,8 +76,7 @@ def test_the_capabilities_that_are_named_are_enough(cluster, named):
         # As in a pod without `privileged`, the agent cannot set sysctls, so this one is set here.
         node.run("sysctl -qw net.ipv4.conf.default.rp_filter=2")
         start(node)
-    assert effective(worker.agent.process.pid) == len(agent)
-    assert effective(worker.agent.tunnel_process()) == len(tunnel)
+    confined(worker)
     enable(c)
     c.configure(podveilStrictMode=True, podveilStrictCIDRs=["10.244.0.0/16", "fd00:10:244::/48"])
 
@@ -61,13 +84,13 @@ def test_the_capabilities_that_are_named_are_enough(cluster, named):
         status = worker.agent.status()
         return status["firstLine"]["routing"] and status["firstLine"]["nftables"] and \
             {"eth0", "vxlan.calico"} <= {d["device"] for d in guard(worker)["devices"] if d["stands"]}
-    wait_for(stands, "both lines of strict mode stand", 20)
+    wait_for(stands, "both lines of strict mode are active", 20)
     capture = Capture(worker, "eth0")
     assert "users" in ask(c.client, c.server.address)
     # The next agent takes over what the killed one has left.
     worker.agent.kill()
     start(worker)
-    wait_for(lambda: c.encrypted() and stands(), "all stands again", 20)
+    wait_for(lambda: c.encrypted() and stands(), "everything is active again", 20)
     assert "users" in ask(c.client, c.server.address)
     leaked, ports = judge(capture)
     assert not leaked and ports <= {51820}

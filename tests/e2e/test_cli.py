@@ -42,7 +42,7 @@ def test_manual_page():
             else:
                 assert "\\fB" + option.replace("-", "\\-") + "\\fR" in page, option
     if not shutil.which("groff"):
-        pytest.skip("groff is not there")
+        pytest.skip("groff is not installed")
     done = subprocess.run(["groff", "-man", "-ww", "-Tascii", "-P-c", "-P-b", "-P-u"], input=page, capture_output=True, text=True)
     assert done.returncode == 0 and not done.stderr, done.stderr
     assert "wireguardListeningPort" in done.stdout
@@ -76,7 +76,7 @@ def test_bash_completion():
     assert complete_bash(["podveil", "completion", "z"]) == {"zsh"}
 
 
-@pytest.mark.skipif(not shutil.which("fish"), reason="fish is not there")
+@pytest.mark.skipif(not shutil.which("fish"), reason="fish is not installed")
 def test_fish_completion(tmp_path):
     script = tmp_path / "podveil.fish"
     script.write_text(podveil("completion", "fish"))
@@ -94,7 +94,7 @@ def test_fish_completion(tmp_path):
     assert "lo" in complete("podveil doctor --uplink ")
 
 
-@pytest.mark.skipif(not shutil.which("zsh"), reason="zsh is not there")
+@pytest.mark.skipif(not shutil.which("zsh"), reason="zsh is not installed")
 def test_zsh_completion(tmp_path):
     """A zsh on its own terminal lists the right words when tab is pressed twice."""
     import pty

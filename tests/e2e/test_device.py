@@ -277,7 +277,7 @@ def test_mtu_changes_under_traffic(both, lab):
     assert ping(lab.pod_a, "10.0.2.2") == 3
 
 
-def test_unreachable_is_said(both, lab):
+def test_senders_get_icmp_unreachable(both, lab):
     lab.a.run("ip route add 10.77.0.0/16 dev wg0 && ip -6 route add fd77::/32 dev wg0")
     out = lab.pod_a.run("ping -n -c 1 -W 2 10.77.0.1", check=False).stdout
     assert "Destination Host Unreachable" in out

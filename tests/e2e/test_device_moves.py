@@ -99,7 +99,7 @@ def address_of(host, device="wg0"):
 def test_udevd_and_others_change_the_address(lab):
     """systemd-udevd leaves our device's MAC address alone, and the device follows other programs that change the address."""
     if not os.path.exists(UDEVD):
-        pytest.skip("systemd-udevd is not there: make deps installs it")
+        pytest.skip("systemd-udevd is not installed: make deps installs it")
     # udevd is late, as on a machine that boots.
     lab.a.run("mkdir -p /run/udev/rules.d && echo 'SUBSYSTEM==\"net\", KERNEL==\"wg0*\", ACTION==\"add\", "
               "PROGRAM=\"/bin/sleep 0.3\"' > /run/udev/rules.d/70-late.rules")
@@ -160,7 +160,7 @@ def test_followed_into_another_namespace(both, lab):
     deliver(lab.pod_b, lab.pod_a, "10.0.1.2", [1400, 4000, 8900])
     lab.pod_a.run("ip link set wg0 down && ip link set wg0 name inside && ip link set inside up && "
                   "ip link set inside address 02:00:00:00:00:77 && ip route replace 10.0.2.0/24 dev inside src 10.0.1.2")
-    wait_for(lambda: "inside" in lab.a.run("ls /run/wireguard"), "the name is followed")
+    wait_for(lambda: "inside" in lab.a.run("ls /run/wireguard"), "the new name is used")
     wait_for(lambda: ping(lab.pod_a, "10.0.2.2", count=1, deadline=1), "the address is followed")
     assert "allowed_ips4" in lab.a.run("ls /sys/fs/bpf/podveil/inside")
     lab.pod_a.run("ip link set inside mtu 1280")
@@ -169,7 +169,7 @@ def test_followed_into_another_namespace(both, lab):
     transfer(lab.pod_b, lab.pod_a, "10.0.1.2", 4)
     lab.pod_a.run(f"ip link set inside netns {lab.a.pid}")
     lab.a.run("ip link set inside name wg0 && ip link set wg0 up mtu 1440 && ip route replace 10.0.2.0/24 dev wg0")
-    wait_for(lambda: "wg0.sock" in lab.a.run("ls /run/wireguard"), "the name is followed")
+    wait_for(lambda: "wg0.sock" in lab.a.run("ls /run/wireguard"), "the new name is used")
     unstamped = counters(lab.a)["unstamped"]
     assert ping(lab.pod_a, "10.0.2.2", deadline=15) == 3
     wait_for(lambda: lab.a.run("tc filter show dev wg0 egress").count("classify"), "the program is back")
@@ -223,7 +223,7 @@ class Moves:
         self.host.run(f"ip addr replace 10.0.1.{self.random.randrange(100, 200)}/32 dev {self.name}")
 
     def wg(self, *arguments, stdin=None):
-        wait_for(lambda: f"{self.name}.sock" in self.lab.a.run("ls /run/wireguard"), "the name is followed")
+        wait_for(lambda: f"{self.name}.sock" in self.lab.a.run("ls /run/wireguard"), "the new name is used")
         # wg(8) opens the socket of this name; it does not look for the device.
         self.lab.a.run(["wg", "set", self.name, *map(str, arguments)], stdin=stdin)
 
@@ -251,7 +251,7 @@ class Moves:
             stream.moves()
             mtu = int(self.host.run(f"cat /sys/class/net/{self.name}/mtu"))
             deliver(self.lab.pod_b, self.lab.pod_a, "10.0.1.2", [100, 1400, mtu + 500])
-            wait_for(lambda: f"{self.name}.sock" in self.lab.a.run("ls /run/wireguard"), "the name is followed")
+            wait_for(lambda: f"{self.name}.sock" in self.lab.a.run("ls /run/wireguard"), "the new name is used")
         except AssertionError as e:
             raise AssertionError(f"after {self.done}: {e}") from e
 

@@ -89,7 +89,7 @@ def test_a_hundred_thousand_allowed_ips():
             assert {key: shown[key].split() for key in shown} == dict(peers)
 
 
-def test_answers_that_nobody_takes(pair):
+def test_clients_that_read_no_answer(pair):
     """A client that sends requests and does not read answers costs no memory: the next request waits until it reads."""
     lab, left, _ = pair
     n = 6000
@@ -134,7 +134,7 @@ def test_a_name_that_is_served_elsewhere(lab):
     assert ask(lab.a, f"set=1\nprivate_key={secret}\n\n", "wg1") == "errno=0\n\n"
     pins = lab.a.run("ls -di /sys/fs/bpf/podveil/wg1")
     lab.a.run("ip link set wg0 down && ip link set wg0 name wg1 && ip link set wg1 up")
-    wait_for(lambda: "keep their old name" in mine.log.read(), "it is said")
+    wait_for(lambda: "keep their old name" in mine.log.read(), "the log says so")
     assert f"private_key={hexadecimal(mine.private)}" in ask(lab.a, "get=1\n\n", "wg0")
     assert "private_key=" in ask(lab.a, "get=1\n\n", "wg1")
     assert f"private_key={hexadecimal(mine.private)}" not in ask(lab.a, "get=1\n\n", "wg1")

@@ -188,7 +188,7 @@ def test_standalone():
             wait_for(encrypts, f"{doc_commands.name(block)}: all nodes encrypt")
             for line in lines[1:] or ["podveil disable"]:
                 run(line)
-            wait_for(lambda: not encrypts(), f"{doc_commands.name(block)}: and do so no more")
+            wait_for(lambda: not encrypts(), f"{doc_commands.name(block)}: and stops")
 
 
 @of("etcd")
@@ -224,7 +224,7 @@ def anchors(page):
 
 
 @pytest.mark.parametrize("page", doc_commands.pages())
-def test_what_a_page_points_to_is_there(page):
+def test_links_in_pages_are_valid(page):
     """The targets of a page's links exist, with their headings, and so do the files that the text names."""
     with open(os.path.join(ROOT, page)) as f:
         text = re.sub(r"^```.*?^```", "", f.read(), flags=re.M | re.S)
@@ -240,7 +240,7 @@ def test_what_a_page_points_to_is_there(page):
 
 
 @pytest.mark.parametrize("page", doc_commands.pages())
-def test_commands_within_the_text_are_right(page):
+def test_commands_in_the_text_are_valid(page):
     """The subcommands and options of podveil and the make targets that a page names between backticks exist."""
     with open(os.path.join(ROOT, page)) as f:
         text = re.sub(r"^```.*?^```", "", f.read(), flags=re.M | re.S)
@@ -254,7 +254,7 @@ def test_commands_within_the_text_are_right(page):
         assert code == 0, f"{page}: make {arguments}\n{out}"
 
 
-def test_messages_that_are_explained_are_messages_of_ours():
+def test_explained_messages_exist_in_the_code():
     """The messages of log and commands that docs/troubleshooting.md explains are in the code."""
     code = ""
     for path in glob.glob(os.path.join(ROOT, "user/**/*.c"), recursive=True):

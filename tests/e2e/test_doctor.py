@@ -14,7 +14,7 @@ def test_doctor(cluster):
     assert "BAD" not in out and re.search(r"^ok +uplink +eth0, MTU 1500", out, re.M)
     enable(c)
     findings = {f["check"]: f for f in json.loads(worker.run([PODVEIL, "doctor", "--json"]))}
-    assert findings["port"]["found"] == "51820 is in use, an agent runs here"
+    assert findings["port"]["found"] == "51820 is in use; an agent runs on this machine"
     assert findings["agent"]["verdict"] == findings["wireguard.cali"]["verdict"] == "ok"
     sick = c.add_node()
     sick.run("ip link add wireguard.cali type vxlan id 9 dstport 9999 dev eth0; "
@@ -40,9 +40,9 @@ def test_doctor(cluster):
                "'{ type filter hook input priority 0; policy accept; }'; "
                "nft add rule inet t input iifname \"nix\" udp dport 51800-51900 drop")
     out = worker.run([PODVEIL, "doctor"], check=False).stdout
-    for line in (r"^note +MTU of pods +1500 at most, cali1n2; the tunnel has 1440",
+    for line in (r"^note +MTU of pods +at most 1500, cali1n2; the tunnel has 1440",
                  r"^BAD +firewall +51820: .*udp dport 51800-51900 drop",
-                 r"^note +peers +2 of 3 answered; not: silent"):
+                 r"^note +peers +2 of 3 answered; no answer: silent"):
         assert re.search(line, out, re.M), out
     worker.run("nft delete table inet t; nft add table inet t; nft add chain inet t input "
                "'{ type filter hook input priority 0; policy drop; }'")

@@ -50,7 +50,7 @@ def test_bad_settings_are_refused_and_the_last_good_ones_stay(cluster):
     wait_for(lambda: not worker.agent.status()["refused"], "nothing is refused any more")
     # A new keepalive also applies to existing peers.
     c.configure(wireguardKeepAlive="25s")
-    wait_for(lambda: "every 25 seconds" in worker.run("wg show wireguard.cali"), "the keepalive follows")
+    wait_for(lambda: "every 25 seconds" in worker.run("wg show wireguard.cali"), "the keepalive is set")
     # Each setting, with a value that is invalid for all. We look at the status, because the log is rate-limited by now.
     settings = every_setting(worker)
     assert len(settings) > 20
@@ -99,5 +99,5 @@ def test_bad_records_are_named_and_others_go_on(cluster):
     wait_for(lambda: "zz-peer.json" in worker.agent.log(), "it is named")
     assert "throw 10.88.0.0/24" in worker.run(TABLE)
     os.unlink(os.path.join(nodes, "zz-peer.json"))
-    wait_for(lambda: "10.88.0.0/24" not in worker.run(TABLE), "it is gone")
+    wait_for(lambda: "10.88.0.0/24" not in worker.run(TABLE), "it is removed")
     assert record(c, c.nodes[2]) == good and c.encrypted()

@@ -125,7 +125,7 @@ def test_nothing_leaves_by_any_device(cluster):
     nothing_leaves(c, worker, "eth0", "port1")
     nothing_leaves(c, worker, "eth1", "second1")
     worker.run("ip link del eth0")
-    wait_for(lambda: "eth0" not in devices(worker), "it is gone")
+    wait_for(lambda: "eth0" not in devices(worker), "it is removed")
     c.switch.run(f"ip link add port1 type veth peer name eth0 netns {worker.pid} && ip link set port1 master br0 up")
     worker.run(f"ip link set eth0 up && ip addr add {worker.address}/16 dev eth0")
     wait_for(lambda: devices(worker).get("eth0"), "the new one is guarded", 2)
@@ -163,7 +163,7 @@ def test_nothing_comes_in(cluster):
 
 
 @pytest.mark.parametrize("side", ["egress", "ingress"])
-def test_somebodys_filter_before_ours(cluster, side):
+def test_a_foreign_filter_before_ours(cluster, side):
     c, worker = cluster, cluster.nodes[1]
     c.configure(podveilStrictMode=True)
     enable(c)
@@ -177,7 +177,7 @@ def test_somebodys_filter_before_ours(cluster, side):
     wait_for(lambda: re.search(r"a filter of another program ran before the guard's.*device=eth0.*filter=somebodys",
                                worker.agent.log()), "the log says so")
     assert 'on eth0 the filter "somebodys" ran before it' in worker.run([PODVEIL, "status"])
-    assert re.search(r"^note +guard +by tcx on eth0 vxlan.calico; before it on eth0 ran somebodys",
+    assert re.search(r"^note +guard +by tcx on eth0 vxlan.calico; on eth0, somebodys ran before it",
                      worker.run([PODVEIL, "doctor"], check=False).stdout, re.M)
     text = get(worker, "/metrics")[1]
     assert samples(text, "podveil_guard_displaced_total") == {"": 1}
@@ -218,13 +218,13 @@ def test_switching_on_and_off_loses_nothing_of_others(cluster):
     flow = worker.start(["python3", "-c", FLOW, "172.18.0.1"], stdin=subprocess.PIPE)
     for _ in range(3):
         enable(c)
-        wait_for(lambda: set(devices(worker)) == {"eth0"}, "the guard stands on the uplink")
+        wait_for(lambda: set(devices(worker)) == {"eth0"}, "the guard is on the uplink")
         c.configure(podveilStrictMode=True, wireguardEnabled=True)
-        wait_for(lambda: devices(worker).get("vxlan.calico"), "and on all that is there")
+        wait_for(lambda: devices(worker).get("vxlan.calico"), "all devices are guarded")
         c.configure(podveilStrictMode=None)
-        wait_for(lambda: set(devices(worker)) == {"eth0"}, "on the uplink alone")
+        wait_for(lambda: set(devices(worker)) == {"eth0"}, "only the uplink is guarded")
         c.podveil("disable")
-        wait_for(lambda: not guard(worker)["devices"], "nowhere")
+        wait_for(lambda: not guard(worker)["devices"], "no device is guarded")
     assert worker.run([FILTERS, "list", "eth0", "egress"]).split() == []
     sent = int(flow.communicate(timeout=60)[0])
     worker.run(["python3", "-c", "import socket; socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'end', ('172.18.0.1', 5555))"])

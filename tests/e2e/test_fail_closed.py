@@ -118,7 +118,7 @@ def test_sigterm_stays_closed_and_cleanup_removes_all(cluster):
     assert worker.run([PODVEIL, "agent", "--cleanup"]) == ""
 
 
-def test_a_store_that_says_nothing_switches_nothing_off(cluster):
+def test_an_empty_store_switches_nothing_off(cluster):
     """An agent without memory that starts while its store is not mounted keeps the tunnel closed until the store is back."""
     c, worker = cluster, cluster.nodes[1]
     enable(c)
@@ -128,7 +128,7 @@ def test_a_store_that_says_nothing_switches_nothing_off(cluster):
         os.rename(os.path.join(c.store, folder), os.path.join(c.store, folder + ".away"))
     capture = Capture(worker, "eth0", "udp port 4789 or net 10.244.0.0/16")
     c.start_agent(worker)
-    wait_for(lambda: "the store has no settings" in worker.agent.log(), "it is said")
+    wait_for(lambda: "the store has no settings" in worker.agent.log(), "the log says so")
     assert ping(c.client, c.server.address, count=1, deadline=1) == 0
     leaked, _ = judge(capture)
     assert not leaked
@@ -137,7 +137,7 @@ def test_a_store_that_says_nothing_switches_nothing_off(cluster):
     assert "wireguard.cali" not in worker.run("ip -br link")
 
 
-def test_strict_mode_waits_for_no_session():
+def test_strict_mode_does_not_wait_for_a_session():
     """In strict mode, packets for a peer that has not answered yet wait in the tunnel; they are not refused."""
     with Cluster(1) as c:
         node = c.nodes[0]
@@ -184,7 +184,7 @@ def test_strict_mode_encrypts_nothing_without_its_guard():
         assert others.stdout.readline() == "stands\n"
         c.configure(wireguardEnabled=True, podveilStrictMode=True, podveilStrictCIDRs=["10.244.0.0/16"])
         c.start_agent(node, ready=False)
-        wait_for(lambda: "the guard cannot be attached" in node.agent.log(), "it is said")
+        wait_for(lambda: "the guard cannot be attached" in node.agent.log(), "the log says so")
         assert "lookup 20566" in node.run("ip rule") and "99:" not in node.run("ip rule")
         assert "wireguardPublicKey" not in (record(c, node) if os.path.exists(
             os.path.join(c.store, "nodes", node.name + ".json")) else {})

@@ -47,11 +47,11 @@ def calico_node(tmp_path):
         p.wait()
 
 
-def test_felix_is_told_apart(calico_node):
+def test_felix_is_recognized(calico_node):
     with Host("node") as host:
         assert (doctor(host)["verdict"], doctor(host)["found"]) == ("ok", "none on this machine")
         calico_node(**APART)
-        assert doctor(host)["verdict"] == "ok" and doctor(host)["found"].endswith("its WireGuard is off, and it keeps apart")
+        assert doctor(host)["verdict"] == "ok" and doctor(host)["found"].endswith("its WireGuard is off, and it leaves ours alone")
         calico_node()
         found = doctor(host)
         assert found["verdict"] == "BAD" and "calico-node.patch.yaml" in found["do"]

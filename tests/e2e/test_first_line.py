@@ -193,7 +193,7 @@ def w(world):
     """The world with its agent and both lines, whatever the test before has left."""
     if world.worker.agent.process.poll() is not None:
         world.restart()
-    wait_for(lambda: first_line(world) == (True, True), "the first line stands")
+    wait_for(lambda: first_line(world) == (True, True), "the first line is active")
     return world
 
 
@@ -386,7 +386,7 @@ def forge(w):
     return {form for form in heard if form and not form.startswith("last-")}
 
 
-def test_nobody_is_heard_in_a_pods_name(w):
+def test_spoofed_packets_do_not_come_in(w):
     """A packet that pretends to come from a remote pod, but did not come through the tunnel, reaches neither a pod nor the node.
     This holds for each wrapping, and for packets that cannot be parsed."""
     assert forge(w) == set()
@@ -415,7 +415,7 @@ def test_nobody_is_heard_in_a_pods_name(w):
 
 # --- marks, start, end ---
 
-def test_a_marked_packet_is_for_this_node_or_for_nobody(w):
+def test_marked_packets_are_not_forwarded(w):
     """With host encryption, arriving packets that look like WireGuard get a mark. Such a packet is never forwarded to another
     node, also without strict mode."""
     w.c.configure(podveilStrictMode=False, wireguardHostEncryptionEnabled=True)
@@ -446,7 +446,7 @@ sendp(Ether(dst=sys.argv[1])/IP(src="172.18.0.1", dst="172.18.0.4")/UDP(sport=9,
     w.c.configure(podveilStrictMode=True, wireguardHostEncryptionEnabled=None)
 
 
-def test_from_the_first_moment_to_the_last(w):
+def test_the_first_line_from_start_to_end(w):
     """The first line is in force before the store is reached, follows its settings without a gap, and is removed completely."""
     worker = w.worker
     worker.agent.kill()
@@ -457,7 +457,7 @@ def test_from_the_first_moment_to_the_last(w):
     agent = worker.start([PODVEIL, "agent", "--node", worker.name, "--store", "etcd:http://127.0.0.1:1", "--pod-cidr",
                           f"{worker.pods4},{worker.pods6}", "--wireguardEnabled", "true", "--podveilStrictMode", "true",
                           "--podveilStrictCIDRs", "10.244.0.0/16,fd00:10:244::/48"])
-    wait_for(lambda: "lookup 20566" in worker.run("ip rule"), "the rule stands")
+    wait_for(lambda: "lookup 20566" in worker.run("ip rule"), "the rule is there")
     wait_for(lambda: "lookup 20566" in worker.run("ip -6 rule"), "IPv6's, too")
     assert {"unreachable 10.244.0.0/16", f"throw {worker.pods4}"} <= {
         " ".join(line.split()[:2]) for line in worker.run(ROUTES).splitlines()}
@@ -470,7 +470,7 @@ def test_from_the_first_moment_to_the_last(w):
     monitor = worker.start(["ip", "monitor", "rule"])
     time.sleep(0.2)
     w.c.configure(wireguardRoutingRulePriority=150)
-    wait_for(lambda: worker.run("ip rule").count("20566") == 1 and "151:" in worker.run("ip rule"), "it moved")
+    wait_for(lambda: worker.run("ip rule").count("20566") == 1 and "151:" in worker.run("ip rule"), "it has moved")
     w.c.configure(wireguardRoutingRulePriority=None)
     wait_for(lambda: "151:" not in worker.run("ip rule"), "and back")
     monitor.kill()
@@ -478,6 +478,6 @@ def test_from_the_first_moment_to_the_last(w):
     assert [line.startswith("Deleted") for line in news] == [False, False, True, True] * 2 or \
         [line.startswith("Deleted") for line in news] == [False, True] * 4, news
     w.c.configure(podveilStrictMode=False)
-    wait_for(lambda: "20566" not in worker.run("ip rule; ip -6 rule"), "it goes with strict mode")
+    wait_for(lambda: "20566" not in worker.run("ip rule; ip -6 rule"), "it is removed with strict mode")
     assert not worker.run(ROUTES, check=False).stdout and "podveil" not in worker.run("nft list tables")
     w.c.configure(podveilStrictMode=True)

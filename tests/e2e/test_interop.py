@@ -117,7 +117,7 @@ def test_roaming(lab, peer):
     assert right.show("endpoints").split()[1].endswith(":40001")
 
 
-def test_each_end_starts_anew(lab, peer):
+def test_each_end_restarts(lab, peer):
     """An end that is killed and started again with its key has a session as soon as it sends; so has the other end."""
     left, right = pair(lab, peer)
     assert ping(lab.pod_a, "10.0.2.2") == 3

@@ -39,7 +39,7 @@ def lives(pid):
         return False
 
 
-def test_up_broken_repaired_down(lab_command):
+def test_lab_up_break_repair_down(lab_command):
     lab = lab_command
     assert lab("status") == (1, "down\n")
     assert lab("exec", "wireguard-worker", "true")[0] == 1
@@ -67,7 +67,7 @@ def test_up_broken_repaired_down(lab_command):
     assert not lab.state.exists()
 
 
-def test_the_judge_sees_leaks():
+def test_the_leak_check_finds_plaintext():
     """leaks() finds readable packets, directly and in VXLAN, of both IP versions, by address and by marker."""
     with Cluster(2) as c:
         a, b = c.pod(c.nodes[0], "a"), c.pod(c.nodes[1], "b")

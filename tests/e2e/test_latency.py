@@ -43,12 +43,12 @@ def test_a_device(lab):
     lab.connect(left, right)
     assert ping(lab.pod_a, "10.0.2.2") == 3
     pid = left.pid()
-    wait_for(lambda: set(policies(pid)) == {FIRST}, "workers go first")
+    wait_for(lambda: set(policies(pid)) == {FIRST}, "workers have priority")
     assert keeps_awake(pid)
     lab.pod_b.run("nft add table ip t; nft add chain ip t input '{ type filter hook input priority 0; }'; "
                   "nft add rule ip t input udp dport 7009 drop")
     flood = lab.pod_a.start(["python3", "-c", FLOOD, "10.0.2.2"])
-    wait_for(lambda: set(policies(pid)) == {AS_OTHERS}, "workers step back")
+    wait_for(lambda: set(policies(pid)) == {AS_OTHERS}, "workers give up their priority")
     flood.kill()
     flood.wait()
     assert ping(lab.pod_a, "10.0.2.2") == 3
@@ -56,17 +56,17 @@ def test_a_device(lab):
              "workers go first again")
 
 
-def test_without_it_all_run_as_others(lab):
+def test_without_low_latency_workers_have_no_priority(lab):
     device = Device(lab.a, COMMAND)
     assert set(policies(device.pid())) == {AS_OTHERS} and not keeps_awake(device.pid())
 
 
-def test_what_cannot_be_had_is_named(lab):
+def test_a_missing_right_is_named(lab):
     lame = ["setpriv", "--bounding-set", "-sys_nice", "--inh-caps", "-sys_nice", *COMMAND]
     left, right = Device(lab.a, lame, arguments=["--low-latency"]), Device(lab.b, COMMAND)
     lab.connect(left, right)
     assert ping(lab.pod_a, "10.0.2.2") == 3
-    assert 'lacks="workers run as all others do, SCHED_RR: Operation not permitted"' in left.log.read()
+    assert 'lacks="workers have no priority over other threads, SCHED_RR: Operation not permitted"' in left.log.read()
 
 
 def test_the_setting(cluster):
@@ -76,7 +76,7 @@ def test_the_setting(cluster):
     pid = worker.agent.tunnel_process()
     steady = Steady(c.client, c.server.address, rate=100)
     c.configure(podveilLowLatency=True)
-    wait_for(lambda: set(policies(pid)) == {FIRST}, "workers go first")
+    wait_for(lambda: set(policies(pid)) == {FIRST}, "workers have priority")
     assert keeps_awake(pid)
     tunnel = worker.agent.status()["tunnels"][0]
     assert tunnel["lowLatency"] is True and tunnel["lowLatencyLacks"] is None
@@ -87,7 +87,7 @@ def test_the_setting(cluster):
     assert 'podveil_low_latency_lacking{iface="wireguard.cali"} 0\n' in get(worker, "/metrics")[1]
     steady.more(50)
     c.configure(podveilLowLatency=None)
-    wait_for(lambda: set(policies(pid)) == {AS_OTHERS}, "workers run as others")
+    wait_for(lambda: set(policies(pid)) == {AS_OTHERS}, "workers have no priority")
     assert not keeps_awake(pid)
     assert worker.agent.status()["tunnels"][0]["lowLatency"] is False
     assert "latency" not in worker.run([PODVEIL, "status"])

@@ -89,7 +89,7 @@ def test_what_is_changed_while_no_agent_runs(cluster, worker, strict):
     c.configure(**{name: None for name in OTHERS if "Enabled" not in name})
     c.start_agent(worker)
     wait_for(lambda: c.encrypted() and c.encrypted(family="ipv6"), "all nodes encrypt")
-    wait_for(lambda: "proto 92" not in worker.run("ip rule show table 77; ip -6 rule show table 77"), "the old rules go")
+    wait_for(lambda: "proto 92" not in worker.run("ip rule show table 77; ip -6 rule show table 77"), "the old rules are removed")
     assert worker.run("ip route show table 77") == "192.0.2.0/24 via 172.18.0.1 dev eth0 \n"
     assert worker.run("ip -6 route show table 77 2>/dev/null || true") == ""
     assert "pv-odd" not in worker.run("ip -br link; find /sys/fs/bpf /run/podveil /run/wireguard")
@@ -136,7 +136,7 @@ def test_cleanup_needs_no_settings(cluster, worker, strict):
     assert worker.run([PODVEIL, "agent", "--cleanup"]) == "" and not difference(worker, before)
 
 
-def test_cleanup_says_what_is_left(cluster, worker):
+def test_cleanup_reports_what_is_left(cluster, worker):
     c = cluster
     enable_only(c)
     c.start_agent(worker)
@@ -144,7 +144,7 @@ def test_cleanup_says_what_is_left(cluster, worker):
     worker.agent.kill()
     worker.run("mount --bind /run/podveil/wireguard.key /run/podveil/wireguard.key")
     done = worker.run([PODVEIL, "agent", "--cleanup"], check=False)
-    assert done.returncode == 1 and "still there:\nfile /run/podveil/wireguard.key\n" in done.stderr
+    assert done.returncode == 1 and "these are left:\nfile /run/podveil/wireguard.key\n" in done.stderr
     assert "proto 92" not in worker.run("ip rule") and "pv4.xsk" not in worker.run("ip -br link")
     worker.run("umount /run/podveil/wireguard.key")
     assert worker.run([PODVEIL, "agent", "--cleanup"]) == ""
@@ -154,7 +154,7 @@ def enable_only(c):
     c.podveil("enable")
 
 
-def test_what_is_like_ours_and_is_not_stays(cluster, worker):
+def test_foreign_rules_and_routes_stay(cluster, worker):
     """What is similar to ours stays: foreign rules with the same priority and table, foreign routes in the same table, and bare
     devices with their pins, also a device that was moved into a pod."""
     c = cluster
@@ -167,7 +167,7 @@ def test_what_is_like_ours_and_is_not_stays(cluster, worker):
     wait_for(c.encrypted, "all nodes encrypt")
     assert ping(c.client, c.server.address) == 3
     c.podveil("disable")
-    wait_for(lambda: "pv4.xsk" not in worker.run("ip -br link"), "the device goes", 30)
+    wait_for(lambda: "pv4.xsk" not in worker.run("ip -br link"), "the device is removed", 30)
     worker.agent.stop()
     worker.run([PODVEIL, "agent", "--cleanup"])
     assert not difference(worker, before)
@@ -177,7 +177,7 @@ def test_what_is_like_ours_and_is_not_stays(cluster, worker):
 
 @pytest.mark.parametrize("broken", ["rm -r /run/podveil", "rm /run/podveil/*; mount -t tmpfs -o size=4k,nr_inodes=2 full "
                                     "/run/podveil; touch /run/podveil/fills"])
-def test_without_its_files_an_agent_mends_on(cluster, broken):
+def test_an_agent_repairs_without_its_files(cluster, broken):
     """If /run/podveil is deleted or full, an agent still repairs everything else and reports what it cannot do."""
     c, worker = cluster, cluster.nodes[1]
     enable(c)
@@ -187,17 +187,17 @@ def test_without_its_files_an_agent_mends_on(cluster, broken):
                              ("tc filter del dev wireguard.cali egress",
                               lambda: "classify" in worker.run("tc filter show dev wireguard.cali egress"))):
         worker.run(breaking)
-        wait_for(mended, f"mended: {breaking}", 5)
+        wait_for(mended, f"repaired after: {breaking}", 5)
     assert ping(c.client, c.server.address) == 3
     if "full" in broken:
-        wait_for(lambda: "the private key cannot be saved" in worker.agent.log(), "it is said")
+        wait_for(lambda: "the private key cannot be saved" in worker.agent.log(), "the log says so")
         assert worker.agent.log().count("the private key cannot be saved") == 1
         worker.run("umount /run/podveil")
     wait_for(lambda: worker.run("cat /run/podveil/wireguard.key 2>/dev/null | wg pubkey 2>/dev/null || true") ==
              worker.run("wg show wireguard.cali public-key"), "the key's file is there again")
     wait_for(lambda: worker.agent.status(), "status answers again")
     done = worker.run([PODVEIL, "agent", "--cleanup"], check=False)
-    assert done.returncode == 1 and "an agent is running" in done.stderr
+    assert done.returncode == 1 and "an agent runs on this machine" in done.stderr
 
 
 def test_killed_at_any_time(cluster, worker):
@@ -223,7 +223,7 @@ def problem(node):
     return node.agent.status()["tunnels"][0]["problem"]
 
 
-def test_a_device_of_somebody_else_has_the_name(cluster, worker):
+def test_a_foreign_device_has_the_name(cluster, worker):
     """A foreign device with the tunnel's name is left alone, and so are its routes. The agent reports whose it is until the
     name is free."""
     c = cluster
@@ -235,7 +235,7 @@ def test_a_device_of_somebody_else_has_the_name(cluster, worker):
     assert not {k: v for k, v in difference(worker, before).items() if k != "files"}
     enable_only(c)
     c.start_agent(worker, ready=False)
-    wait_for(lambda: worker.agent.status() and problem(worker), "it is said")
+    wait_for(lambda: worker.agent.status() and problem(worker), "the log says so")
     assert "device of kind vxlan that somebody else made" in problem(worker)
     assert "ip link delete wireguard.cali" in worker.run([PODVEIL, "status"])
     time.sleep(1.5)  # it tries again
@@ -246,13 +246,13 @@ def test_a_device_of_somebody_else_has_the_name(cluster, worker):
     assert not problem(worker)
 
 
-def test_somebody_deletes_the_device_again_and_again(cluster):
+def test_the_device_is_deleted_repeatedly(cluster):
     c, worker = cluster, cluster.nodes[1]
     enable(c)
     for _ in range(3):
         index = worker.run("cat /sys/class/net/wireguard.cali/ifindex")
         worker.run("ip link delete wireguard.cali")
         wait_for(lambda: worker.run("cat /sys/class/net/wireguard.cali/ifindex 2>/dev/null || true") not in ("", index),
-                 "it is made anew")
+                 "it is created again")
     assert "again and again" in (problem(worker) or ""), worker.agent.log()
     assert worker.agent.log().count("again and again") == 1 and "Felix" in worker.agent.log()

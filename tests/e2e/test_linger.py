@@ -18,7 +18,7 @@ def by_hand(c, node, peer):
                      "wireguardPublicKey": node.run("wg show wireguard.cali public-key").strip()})
 
 
-def test_who_still_sends_encrypted_is_read():
+def test_decrypts_what_peers_still_send():
     with Cluster(2) as c:
         ours, slow = c.nodes
         left, right = c.pod(ours, "left"), c.pod(slow, "right")
@@ -36,4 +36,4 @@ def test_who_still_sends_encrypted_is_read():
         write_record(c, {"name": slow.name, "ipv4": slow.address, "podCIDRs": [slow.pods4], "wireguardEnabled": False})
         out = steady.communicate(timeout=120)[0]
         assert " 200 received" in out, out[-300:]
-        wait_for(lambda: "wireguard.cali" not in ours.run("ip -br link"), "nobody sends: the device goes", 20)
+        wait_for(lambda: "wireguard.cali" not in ours.run("ip -br link"), "no peer sends: the device is removed", 20)

@@ -42,7 +42,7 @@ def test_quiet_levels_and_json(cluster):
     wait_for(lambda: agent.status()["settings"]["podveilLogFormat"]["value"] == "json", "applied")
     mark = len(agent.log())
     worker.run("ip rule del pref 99")
-    wait_for(lambda: "restored what another program changed" in agent.log()[mark:], "said")
+    wait_for(lambda: "restored what another program changed" in agent.log()[mark:], "the log says so")
     lines = [json.loads(line) for line in agent.log()[mark:].splitlines()]
     assert any(x["event"] == "restored what another program changed" and x["tunnel"] == "ipv4" for x in lines)
     assert all(re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$", x["time"]) for x in lines)
@@ -124,7 +124,7 @@ def test_watch(cluster):
     assert documents[0]["version"] == 1 and documents[2]["time"] > documents[0]["time"]
     plain = worker.run([PODVEIL, "status"])
     assert "\033" not in plain
-    assert re.search(r"^  wireguard-worker2 +encrypted +stands +\d+ s ago +[\d.]+ [KM]?i?B +[\d.]+ [KM]?i?B$",
+    assert re.search(r"^  wireguard-worker2 +encrypted +active +\d+ s ago +[\d.]+ [KM]?i?B +[\d.]+ [KM]?i?B$",
                      plain, re.M), plain
     # On a terminal, it uses colours and starts each document at the top of the screen.
     master, slave = pty.openpty()

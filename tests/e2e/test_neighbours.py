@@ -35,7 +35,7 @@ def test_no_node_speaks_for_another(cluster):
     c.configure(wireguardHostEncryptionEnabled=True)
     enable(c)
     key = record(c, worker2)["wireguardPublicKey"]
-    wait_for(lambda: "proved.json" in worker.run("ls /run/podveil"), "what was proved is remembered", 20)
+    wait_for(lambda: "proved.json" in worker.run("ls /run/podveil"), "the proof is saved", 20)
     hostile = {"name": "a-hostile", "ipv4": "172.18.0.99", "podCIDRs": ["10.244.99.0/26"],
                "wireguardPublicKey": "02SvAih31XdL9qORFXcuxgHFHHO9sDmv0WZqk4kssE0="}
     write_record(c, hostile)
@@ -58,7 +58,7 @@ def test_no_node_speaks_for_another(cluster):
     worker.agent.kill()
     write_record(c, {**hostile, "podCIDRs": ["10.244.2.2/32"], "wireguardPublicKey": key})
     c.start_agent(worker)
-    wait_for(lambda: {"key_held", "range_held"} == reasons(), "it knows whose is what")
+    wait_for(lambda: {"key_held", "range_held"} == reasons(), "it knows the owner of each key and range")
     wait_for(lambda: ping(c.client, c.server.address, count=1, deadline=1) == 1, "the session is back")
     assert f"{key}\t10.244.2.0/26" in worker.run("wg show wireguard.cali allowed-ips")
     said = worker.run([PODVEIL, "status"])
@@ -72,7 +72,7 @@ def test_no_node_speaks_for_another(cluster):
     assert not leaked and ports == {51820}
 
 
-def test_a_key_that_is_lost_is_held_and_one_that_is_taken_back_is_not(cluster):
+def test_a_lost_key_is_held_and_a_withdrawn_key_is_not(cluster):
     c, worker, worker2 = cluster, cluster.nodes[1], cluster.nodes[2]
     enable(c)
     worker2.agent.kill()  # it would write its key again
@@ -82,13 +82,13 @@ def test_a_key_that_is_lost_is_held_and_one_that_is_taken_back_is_not(cluster):
     wait_for(lambda: [r["reason"] for r in worker.agent.status()["recordsRefused"]] == ["key_missing"], "it is held")
     assert "10.244.2.0/26 dev wireguard.cali" in worker.run(TABLE)
     write_record(c, {**document, "wireguardEnabled": False})
-    wait_for(lambda: "throw 10.244.2.0/26" in worker.run(TABLE), "it left")
+    wait_for(lambda: "throw 10.244.2.0/26" in worker.run(TABLE), "its key is withdrawn")
     assert worker.agent.status()["recordsRefused"] == []
     c.start_agent(worker2)
-    wait_for(c.encrypted, "it is back")
+    wait_for(c.encrypted, "it is there again")
     assert "wireguardEnabled" not in record(c, worker2)
     c.podveil("disable")
-    wait_for(lambda: record(c, worker2).get("wireguardEnabled") is False, "it says that it leaves")
+    wait_for(lambda: record(c, worker2).get("wireguardEnabled") is False, "it publishes that it does not encrypt")
 
 
 def test_ranges_move_and_tunnel_addresses_change(cluster):
@@ -101,7 +101,7 @@ def test_ranges_move_and_tunnel_addresses_change(cluster):
     wait_for(lambda: worker.agent.status()["conflicts"], "both are named")
     assert "10.244.2.0/26 dev wireguard.cali" in worker.run(TABLE)
     write_record(c, {**other, "podCIDRs": ["10.99.0.0/16"]})
-    wait_for(lambda: not worker.agent.status()["conflicts"], "it is settled")
+    wait_for(lambda: not worker.agent.status()["conflicts"], "the conflict is resolved")
     write_record(c, {**record(c, c.nodes[0]), "podCIDRs": ["10.244.0.0/26", "10.99.7.0/24"]})
     # Its agent has its ranges from an option, and publishes them again.
     wait_for(lambda: "10.99.7.0/24" not in record(c, c.nodes[0])["podCIDRs"], "the flag wins")
@@ -133,14 +133,14 @@ def test_a_port_that_is_taken(cluster):
                           stdin=subprocess.PIPE)
     assert holder.stdout.readline() == "held\n"
     c.podveil("enable")
-    wait_for(lambda: "cannot listen on the UDP port" in worker.agent.log(), "it is said")
+    wait_for(lambda: "cannot listen on the UDP port" in worker.agent.log(), "the log says so")
     assert "stripe" in ask(c.client, c.server.address)  # in plain
     holder.communicate("")
     wait_for(c.encrypted, "the port is taken", 15)
     assert worker.agent.log().count("cannot listen on the UDP port") <= 2
 
 
-def test_the_uplinks_mtu_is_followed(cluster):
+def test_the_mtu_follows_the_uplinks(cluster):
     c, worker = cluster, cluster.nodes[1]
     enable(c)
     worker.run("ip link set eth0 mtu 1400")
@@ -154,7 +154,7 @@ def test_the_uplinks_mtu_is_followed(cluster):
     assert ping(c.client, c.server.address) == 3
 
 
-def test_a_node_without_encryption_is_talked_to_in_plain(cluster):
+def test_traffic_with_a_node_without_encryption_is_plain(cluster):
     """Traffic to a node without encryption is in plain; in strict mode, there is none."""
     c, worker, worker2 = cluster, cluster.nodes[1], cluster.nodes[2]
     c.configure(node=worker2.name, wireguardEnabled=False)
@@ -202,7 +202,7 @@ def test_what_was_plain_before_encryption_is_no_leak(cluster):
     c.configure(node=worker2.name, wireguardEnabled=None)
     wait_for(c.encrypted, "all encrypt")
     for node, prefix in ((worker, "10.244.2.0"), (worker2, "10.244.1.0")):
-        wait_for(lambda: guard_kind(node, prefix) == ENCRYPTED, f"encryption stood, says {node.name}'s kernel")
+        wait_for(lambda: guard_kind(node, prefix) == ENCRYPTED, f"the kernel of {node.name} knows that encryption had begun")
     _, before, _, before_inward = first = plain(worker)
     assert first[0] == first[2] == 0
     # A foreign rule routes around the tunnel.
@@ -244,7 +244,7 @@ def test_beside_a_wireguard_go_node(cluster):
     other.run(f"wg set wg0 peer {mine} endpoint {worker.address}:51820 allowed-ips 10.244.1.0/26 && "
               "ip route replace 10.244.1.0/26 dev wg0")
     write_record(c, {**record(c, other), "wireguardPublicKey": public})
-    wait_for(lambda: "10.244.2.0/26 dev wireguard.cali" in worker.run(TABLE), "a session stands")
+    wait_for(lambda: "10.244.2.0/26 dev wireguard.cali" in worker.run(TABLE), "there is a session")
     capture = Capture(worker, "eth0")
     assert "stripe" in ask(c.client, c.server.address)
     leaked, ports = judge(capture)
@@ -256,7 +256,7 @@ def test_beside_a_wireguard_go_node(cluster):
     write_record(c, record_without_key(c, other))
     assert ping(c.server, c.client.address, count=18, interval=0.5, deadline=20) == 18
     assert "wireguard.cali" in worker.run("ip -br link")
-    wait_for(lambda: "wireguard.cali" not in worker.run("ip -br link"), "the device goes", 15)
+    wait_for(lambda: "wireguard.cali" not in worker.run("ip -br link"), "the device is removed", 15)
 
 
 def record_without_key(c, node):
@@ -269,7 +269,7 @@ def test_a_nodes_answer_to_a_pod_without_masquerade(cluster):
     c, worker = cluster, cluster.nodes[1]
     enable(c)
     assert ping(c.client, c.nodes[2].address, deadline=1) == 0
-    wait_for(lambda: "source is not among the peer's allowed IPs" in worker.agent.log(), "it is said")
+    wait_for(lambda: "source is not among the peer's allowed IPs" in worker.agent.log(), "the log says so")
     assert "natOutgoing" in worker.agent.log() and "  source: not among" in worker.run([PODVEIL, "status"])
     assert ping(c.client, c.nodes[2].address, deadline=1) == 0
     assert worker.agent.log().count("allowed IPs") == 1
@@ -308,5 +308,5 @@ def test_host_encryption(cluster):
     wait_for(c.encrypted, "encrypted again")
     wait_for(lambda: "172.18.0.4 dev wireguard.cali" in worker.run(TABLE), "routed again")
     c.configure(wireguardHostEncryptionEnabled=False)
-    wait_for(lambda: worker.run("sysctl -n net.ipv4.conf.all.src_valid_mark").strip() == "0", "undone")
+    wait_for(lambda: worker.run("sysctl -n net.ipv4.conf.all.src_valid_mark").strip() == "0", "the change is undone")
     assert ping(worker, worker2.address) == 3

@@ -10,7 +10,7 @@ from hosts import wait_for
 from workload import Steady
 
 URL = "http://127.0.0.1:9586/"
-pytestmark = pytest.mark.skipif(not PROGRAM, reason="chromium-headless-shell is not there")
+pytestmark = pytest.mark.skipif(not PROGRAM, reason="chromium-headless-shell is not installed")
 
 # The lowest contrast of a text with its background, as WCAG defines it.
 CONTRAST = """(() => {
@@ -102,7 +102,7 @@ def test_page_without_javascript_and_with_trouble(cluster):
     write_record(c, {"name": "twin", "ipv4": "172.18.0.77", "podCIDRs": ["10.244.2.0/26", "10.99.0.0/24"],
                      "wireguardPublicKey": "/2SvAih31XdL9qORFXcuxgHFHHO9sDmv0WZqk4kssE0="})
     c.configure(wireguardMTU=name)
-    wait_for(lambda: worker.agent.status()["conflicts"] and worker.agent.status()["refused"], "trouble")
+    wait_for(lambda: worker.agent.status()["conflicts"] and worker.agent.status()["refused"], "a problem is reported")
     write_record(c, {"name": "silent", "ipv4": "172.18.0.78", "podCIDRs": ["10.98.0.0/24"],
                      "wireguardPublicKey": "02SvAih31XdL9qORFXcuxgHFHHO9sDmv0WZqk4kssE0="})
     wait_for(lambda: len(worker.agent.status()["tunnels"][0]["peers"]) == 4, "four peers")
@@ -115,7 +115,7 @@ def test_page_without_javascript_and_with_trouble(cluster):
         assert ("rowheader", "wireguard-worker2") in said and ("rowheader", "twin") in said
         names = " ".join(n for _, n in said)
         assert ("rowheader", "silent") == next(x for x in said if x[0] == "rowheader"), "what is in plain comes first"
-        assert "Encrypting with 2 of 4 peers: with the others traffic is in plain" in names
+        assert "Encrypting with 2 of 4 peers: traffic with the others is in plain" in names
         assert name in names and "Conflict" in names
         # Without scripts, the browser reloads the page.
         assert b.call("Runtime.evaluate", expression="document.querySelector('noscript') !== null",

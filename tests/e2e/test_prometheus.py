@@ -155,7 +155,7 @@ for _ in range(5): s.sendto(b"\\1\\0\\0\\0" + os.urandom(144), ("172.18.0.3", 51
         get(worker, "/metrics")[1], "podveil_handshakes_total").items()), "tried again", 20)
 
 
-@pytest.mark.skipif(not shutil.which("prometheus"), reason="prometheus is not there")
+@pytest.mark.skipif(not shutil.which("prometheus"), reason="prometheus is not installed")
 def test_a_real_prometheus(cluster):
     c, worker = cluster, cluster.nodes[1]
     enable(c)

@@ -45,7 +45,7 @@ BREAKING = {
 }
 
 
-def test_what_is_changed_by_hand_comes_back(cluster):
+def test_manual_changes_are_reverted(cluster):
     c, worker = cluster, cluster.nodes[1]
     worker.run("ip route add 192.0.2.0/24 via 172.18.0.1 table 1")
     enable(c)
@@ -67,7 +67,7 @@ def test_what_is_changed_by_hand_comes_back(cluster):
     assert "192.0.2.0/24 via 172.18.0.1" in worker.run(TABLE)
 
 
-def test_what_is_changed_just_before_the_settings_change_comes_back(cluster):
+def test_manual_changes_before_a_settings_change_are_reverted(cluster):
     """A manual change just before a new setting is also put back. The agent checks twice a second, so it gets the setting
     first."""
     c, worker = cluster, cluster.nodes[1]

@@ -69,7 +69,7 @@ def test_a_killed_device_goes_on_with_its_programs(lab):
         # The old process holds the lock until it has ended.
         wait_for(lambda: lab.a.run([PODVEIL, "device", "wg0"], check=False).returncode == 0, "the device starts again")
         lab.a.run("wg setconf wg0 /run/wg0.conf")
-        wait_for(lambda: ping(lab.pod_a, "10.0.2.2", count=1, deadline=1), "packets come again")
+        wait_for(lambda: ping(lab.pod_a, "10.0.2.2", count=1, deadline=1), "packets arrive again")
     assert programs(lab.a, "wg0/classify", "wg0/steer") == before
     capture.stop()
     packets = capture.packets()

@@ -104,7 +104,7 @@ def lose(c, fault):
 
 
 @pytest.mark.parametrize("strict", [False, True], ids=["", "strict"])
-def test_out_of_sight(cluster, strict):
+def test_the_store_is_unreachable(cluster, strict):
     c, worker = cluster, cluster.nodes[1]
     c.configure(**({name: value if strict else None for name, value in STRICT.items()}))
     wait_for(lambda: setting(worker, "podveilStrictMode") == str(strict).lower(), "the setting is known")
@@ -117,7 +117,7 @@ def test_out_of_sight(cluster, strict):
     assert not judge(capture)[0]
 
 
-def test_emptied_and_broken_for_all(cluster):
+def test_the_store_is_emptied_and_broken(cluster):
     """Faults in the files themselves, which all agents see, lose no setting, and nothing leaves in plain."""
     c, worker = cluster, cluster.nodes[1]
     capture, steady = Capture(worker, "eth0"), Steady(c.client, c.server.address)
@@ -127,13 +127,13 @@ def test_emptied_and_broken_for_all(cluster):
     for bad in ("", good[:len(good) // 2], "[]", "\0" * 4096, " " * (2 << 20)):
         with open(peer, "w") as f:
             f.write(bad)
-        wait_for(lambda: "wireguard-worker2.json" in (store_of(worker)["trouble"] or {}).get("why", ""), "it is said")
+        wait_for(lambda: "wireguard-worker2.json" in (store_of(worker)["trouble"] or {}).get("why", ""), "the log says so")
         worker.agent.kill()
         c.start_agent(worker)
         wait_for(c.encrypted, "encrypted with all after a restart")
     with open(peer, "w") as f:
         f.write(good)
-    wait_for(lambda: in_order(worker), "in order again")
+    wait_for(lambda: in_order(worker), "no problem is reported any more")
     # A value is refused: the last valid one stays in force, also for an agent that starts now.
     c.configure(podveilStrictMode="treu")
     wait_for(lambda: "treu" in (worker.agent.status()["refused"] or ""), "it is refused")
@@ -143,7 +143,7 @@ def test_emptied_and_broken_for_all(cluster):
     c.configure(podveilStrictMode=True)
     # The store is emptied: agents publish their own records again.
     worker.run(f"rm {c.store}/nodes/* {c.store}/config/*")
-    wait_for(lambda: store_of(worker)["trouble"] and "settings: " in store_of(worker)["trouble"]["why"], "it is said")
+    wait_for(lambda: store_of(worker)["trouble"] and "settings: " in store_of(worker)["trouble"]["why"], "the log says so")
     for node in c.nodes:
         wait_for(lambda: os.path.exists(os.path.join(c.store, "nodes", node.name + ".json")), "it is published again")
     worker.agent.kill()
@@ -174,18 +174,18 @@ def test_without_descriptors(cluster):
     peer = record(c, c.nodes[2])
     os.unlink(os.path.join(c.store, "nodes/wireguard-worker2.json"))
     write_record(c, {**peer, "name": "late"})
-    wait_for(lambda: "Too many open files" in worker.agent.log(), "it is said")
+    wait_for(lambda: "Too many open files" in worker.agent.log(), "the log says so")
     write_record(c, peer)
     worker.run(f"prlimit --pid {pid} --nofile={limits[0]}:{limits[1]}")
     os.unlink(os.path.join(c.store, "nodes/late.json"))
-    wait_for(lambda: in_order(worker), "in order again")
+    wait_for(lambda: in_order(worker), "no problem is reported any more")
     wait_for(c.encrypted, "encrypted with all")
     assert worker.run("cat /run/podveil/wireguard.key") == key
     # A key file that cannot be used is not replaced by a new key.
     worker.agent.stop()
     worker.run("cd /run/podveil && cp -p wireguard.key kept && truncate -s 9 wireguard.key")
     c.start_agent(worker, ready=False)
-    wait_for(lambda: "private key cannot be used" in worker.agent.log(), "it is said")
+    wait_for(lambda: "private key cannot be used" in worker.agent.log(), "the log says so")
     assert worker.run("stat -c %s /run/podveil/wireguard.key").strip() == "9"
     worker.run("mv /run/podveil/kept /run/podveil/wireguard.key")
     wait_for(c.encrypted, "encrypted with all", 20)
@@ -193,7 +193,7 @@ def test_without_descriptors(cluster):
     assert not judge(capture)[0]
 
 
-def test_what_its_owner_deletes_goes(cluster):
+def test_deleted_objects_are_removed(cluster):
     """What is deleted on purpose ends: one node's record, a setting, all settings, encryption itself."""
     c, worker = cluster, cluster.nodes[1]
     peer = record(c, c.nodes[2])

@@ -164,7 +164,7 @@ def test_strict_mode_and_encryption_at_once():
             routes = [line for line in news if "table 20566" in line]
             assert routes and routes[0].startswith(f"throw {node.pods4}"), routes
             assert any(line.startswith("unreachable 10.244.0.0/16") for line in routes), routes
-            wait_for(lambda: all(lines(node)), f"all lines of {node.name} stand")
+            wait_for(lambda: all(lines(node)), f"both lines of strict mode on {node.name} are active")
             seen[node.index] = time.time()
         wait_for(c.encrypted, "both encrypt")
         leaked, _ = judge(capture)

@@ -23,7 +23,7 @@ def test_sentence(world, function):  # noqa: F811
 
 # --- 5.4.5, 5.4.6: transport ---
 
-@case("5.4.6", "padded with zeros to a multiple of 16, the counter goes up by one")
+@case("5.4.6", "messages are padded with zeros to a multiple of 16, and the counter rises by one")
 def padding(p):
     session, first = p.respond(b"x" * 3)
     counters_seen = [session.read(first)[0]]
@@ -38,7 +38,7 @@ def padding(p):
     assert counters_seen == sorted(set(counters_seen)) and counters_seen[-1] <= len(counters_seen)
 
 
-@case("5.4.6", "whatever is behind the inner packet's length is padding")
+@case("5.4.6", "everything after the inner packet's length is padding")
 def foreign_padding(p):
     session = p.initiate()
     for more in (b"", bytes(1), bytes(100), os.urandom(37)):
@@ -47,7 +47,7 @@ def foreign_padding(p):
         assert p.world.inner.recv(1 << 16) == payload
 
 
-@case("5.4.6", "order does not matter within the window, a counter counts once")
+@case("5.4.6", "order does not matter within the window, and each counter is accepted once")
 def window(p):
     session = p.initiate()
     for counter in (5, 3, 4, 1, 9000, 7000, 7001):
@@ -66,7 +66,7 @@ def forged_counters(p):
     assert p.delivers(session)
 
 
-@case("6.1", "Reject-After-Messages: the last counters are never taken")
+@case("6.1", "Reject-After-Messages: the last counters are never used")
 def last_counters(p):
     session = p.initiate()
     for counter in ((1 << 64) - 1, (1 << 64) - (1 << 13), (1 << 64) - (1 << 13) - 1):
@@ -82,21 +82,21 @@ def refused(name, section, sentence, make):
     case(section, sentence)(function)
 
 
-refused("unknown_index", "5.4.6", "the receiver's index says which session it is",
+refused("unknown_index", "5.4.6", "the receiver's index selects the session",
         lambda p, s: s.message(good(p), receiver=s.theirs ^ 1))
-refused("data_reserved", "5.4.6", "reserved is zero", lambda p, s: s.message(good(p), first=b"\x04\0\0\1"))
+refused("data_reserved", "5.4.6", "the reserved bytes are zero", lambda p, s: s.message(good(p), first=b"\x04\0\0\1"))
 refused("data_without_tag", "5.4.6", "a tag has 16 bytes", lambda p, s: s.message(b"")[:31])
-refused("data_cut_short", "5.4.6", "what is cut is not authentic", lambda p, s: s.message(good(p))[:-16])
-refused("source_of_nobody", "2", "an inner source that is not allowed is dropped",
+refused("data_cut_short", "5.4.6", "a truncated message is not authentic", lambda p, s: s.message(good(p))[:-16])
+refused("source_of_no_peer", "2", "an inner source that is not allowed is dropped",
         lambda p, s: s.message(ip4("10.99.9.9", OURS, udp(b"no"))))
-refused("source_of_ourselves", "2", "nor may it be the device's own", lambda p, s: s.message(ip4(OURS, OURS, udp(b"no"))))
-refused("no_ip", "5.4.6", "what is inside is IP", lambda p, s: s.message(b"\x55" * 40))
-refused("shorter_than_it_says", "5.4.6", "the inner packet is all there",
+refused("source_of_ourselves", "2", "the inner source is not the device's own address", lambda p, s: s.message(ip4(OURS, OURS, udp(b"no"))))
+refused("no_ip", "5.4.6", "the inner packet is IP", lambda p, s: s.message(b"\x55" * 40))
+refused("shorter_than_it_says", "5.4.6", "the inner packet is complete",
         lambda p, s: s.message(good(p)[:21], padded=False))
 refused("less_than_a_header", "5.4.6", "the inner packet has a header", lambda p, s: s.message(b"\x45" + bytes(8), padded=False))
 
 
-@case("2", "the longest prefix says whose a source is")
+@case("2", "the longest prefix decides which peer owns a source")
 def longest_prefix(p):
     other = p.world.peer()
     p.world.set(f"public_key={p.key.public.hex()}\nallowed_ip=10.50.1.0/24\n")
@@ -109,13 +109,13 @@ def longest_prefix(p):
     other.close()
 
 
-@case("5.4.6", "an empty message keeps alive, and is nothing more")
+@case("5.4.6", "an empty message is a keepalive only")
 def keepalive(p):
     session = p.initiate()
     assert p.refuses(session.message(b""), session)
 
 
-@case("6.5", "a persistent keepalive comes without traffic, and is empty")
+@case("6.5", "a persistent keepalive is sent without traffic, and is empty")
 def persistent_keepalive(p):
     other = p.world.peer(keepalive=1)
     h = other.handshake()
@@ -127,7 +127,7 @@ def persistent_keepalive(p):
     other.close()
 
 
-@case("5.4.6", "what cannot be understood above the addresses is carried as it is, both ways")
+@case("5.4.6", "unknown content above the addresses is carried unchanged, in both directions")
 def nonsense_above_ip(p):
     session, _ = p.respond()
     tap = socket_on(p.world.lab.a, socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
@@ -159,12 +159,12 @@ def nonsense_above_ip(p):
 
 # --- 2.1: roaming ---
 
-@case("2.1", "an authentic message says where the peer is")
+@case("2.1", "an authentic message updates the peer's endpoint")
 def roams(p):
     session, _ = p.respond()
     other = p.another_socket()
     assert p.delivers(session, by=other)
-    wait_for(lambda: p.endpoint() == p.port(other), "the endpoint follows")
+    wait_for(lambda: p.endpoint() == p.port(other), "the endpoint has changed")
     p.world.inner.sendto(b"there", (p.address, 9))
     assert session.read(p.receive(other))
 
@@ -188,12 +188,12 @@ def seen(p, s):
     return s.message(good(p), counter=s.counter - 1)
 
 
-stays("forged_elsewhere", "what is not authentic moves nobody", forged)
-stays("replayed_elsewhere", "what came before moves nobody", seen)
-stays("unknown_elsewhere", "an unknown index moves nobody", lambda p, s: s.message(good(p), receiver=77))
+stays("forged_elsewhere", "a forged message does not change the endpoint", forged)
+stays("replayed_elsewhere", "a replayed message does not change the endpoint", seen)
+stays("unknown_elsewhere", "a message with an unknown index does not change the endpoint", lambda p, s: s.message(good(p), receiver=77))
 
 
-@case("2.1", "an initiation that comes again from elsewhere moves nobody")
+@case("2.1", "a replayed initiation from another address does not change the endpoint")
 def replayed_initiation_elsewhere(p):
     h = p.handshake()
     message = h.initiation()
@@ -205,7 +205,7 @@ def replayed_initiation_elsewhere(p):
     assert p.silent(other) and p.endpoint() == p.port()
 
 
-@case("2.1", "an authentic initiation moves the peer")
+@case("2.1", "an authentic initiation updates the peer's endpoint")
 def initiation_elsewhere(p):
     p.initiate()
     other = p.another_socket()
@@ -216,7 +216,7 @@ def initiation_elsewhere(p):
 
 # --- 6.3: sessions follow each other ---
 
-@case("6.3", "a responder does not send with a session before a message came in on it")
+@case("6.3", "a responder does not send with a session before it received a message on it")
 def responder_waits(p):
     old = p.initiate()
     assert p.delivers(old)
@@ -227,7 +227,7 @@ def responder_waits(p):
     assert p.delivers(fresh)
 
 
-@case("6.3", "the session before is received until a third stands")
+@case("6.3", "the previous session can receive until there is a third one")
 def three_sessions(p):
     sessions = []
     for _ in range(3):

@@ -23,7 +23,7 @@ def test_sentence(world, function):  # noqa: F811
 
 # --- 5.4.2, 5.4.3: the device answers ---
 
-@case("5.4.3", "the response bears our index, a mac1 under our key, no mac2, and gives both the same keys")
+@case("5.4.3", "the response has our index, a mac1 under our key and no mac2, and both ends get the same keys")
 def answers_an_initiation(p):
     h = p.handshake()
     p.send(h.initiation())
@@ -46,14 +46,14 @@ def preshared_key(p):
     other.close()
 
 
-@case("5.4.2", "indices are chosen at random: no two sessions of a device bear the same")
+@case("5.4.2", "indices are random: no two sessions of a device have the same one")
 def indices_differ(p):
     first = p.initiate()
     time.sleep(0.03)
     assert p.initiate().theirs != first.theirs
 
 
-@case("5.4.2", "the timestamp's greatest is kept: an initiation that comes again is not answered")
+@case("5.4.2", "the greatest timestamp is kept: a replayed initiation is not answered")
 def replayed_initiation(p):
     h = p.handshake()
     message = h.initiation()
@@ -64,7 +64,7 @@ def replayed_initiation(p):
     assert p.silent()
 
 
-@case("5.1", "an older timestamp is discarded, an equal one, too")
+@case("5.1", "an older or equal timestamp is discarded")
 def older_timestamps(p):
     now = time.time()
     p.initiate(stamp=timestamp(now))
@@ -76,7 +76,7 @@ def older_timestamps(p):
     assert p.initiate(stamp=timestamp(now + 1))
 
 
-@case("5.1", "the timestamp survives sessions: what was recorded before cannot take a peer away")
+@case("5.1", "the timestamp survives sessions: an old recorded initiation cannot replace a session")
 def recorded_before(p):
     old = p.handshake().initiation(stamp=timestamp(time.time() - 5))
     session = p.initiate()
@@ -96,28 +96,28 @@ def unanswered(name, section, sentence, **broken):
     case(section, sentence)(function)
 
 
-unanswered("reserved_bytes", "5.4.2", "reserved is zero", first=b"\x01\0\1\0")
+unanswered("reserved_bytes", "5.4.2", "the reserved bytes are zero", first=b"\x01\0\1\0")
 unanswered("too_short", "5.4.2", "an initiation has 148 bytes, not 147", length=147)
 unanswered("too_long", "5.4.2", "an initiation has 148 bytes, not 149", length=149)
 unanswered("mac1_of_another", "5.4.4", "msg.mac1 is made with the responder's public key", mac1_of=b"x" * 32)
 unanswered("static_changed", "5.4.2", "msg.static is authenticated", change=45)
-unanswered("static_tag_changed", "5.4.2", "msg.static's tag counts", change=87)
+unanswered("static_tag_changed", "5.4.2", "the tag of msg.static is checked", change=87)
 unanswered("timestamp_changed", "5.4.2", "msg.timestamp is authenticated", change=90)
 unanswered("ephemeral_changed", "5.4.2", "msg.ephemeral is in the hash", change=8)
-unanswered("static_of_another", "5.4.2", "who bears another's static key cannot make the timestamp",
+unanswered("static_of_another", "5.4.2", "without the private key for msg.static, the timestamp cannot be made",
            static=Key(b"\7" * 32).public)
 for _i, _point in enumerate(LOW_ORDER):
     unanswered(f"low_order_ephemeral_{_i}", "5.4", "a result of all zero bits is no secret", ephemeral_point=_point)
-    unanswered(f"low_order_static_{_i}", "5.4", "a static key of low order is nobody's", static=_point)
+    unanswered(f"low_order_static_{_i}", "5.4", "a static key of low order is refused", static=_point)
 
 
-@case("5.1", "silence: who is no peer gets no answer")
+@case("5.1", "silence: a sender that is no peer gets no answer")
 def stranger(p):
     p.send(Handshake(Key(), p.world.public).initiation())
     assert p.silent()
 
 
-@case("5.1", "silence: a message without a right mac1 is not looked at")
+@case("5.1", "silence: a message without a correct mac1 is ignored")
 def mac1_changed(p):
     message = bytearray(p.handshake().initiation())
     message[116] ^= 1
@@ -125,7 +125,7 @@ def mac1_changed(p):
     assert p.silent()
 
 
-@case("5.1", "silence: types that there are not, and no bytes at all")
+@case("5.1", "silence: unknown message types and empty datagrams")
 def unknown_types(p):
     before = counters(p.world.lab.a)["drop_bad_message"]
     for message in (b"", b"\0" * 148, b"\5\0\0\0" + bytes(144), b"\x01", b"\xff" * 92, b"\x03\0\0\0" + bytes(59)):
@@ -134,14 +134,14 @@ def unknown_types(p):
     wait_for(lambda: counters(p.world.lab.a)["drop_bad_message"] >= before + 5, "they are counted")
 
 
-@case("5.4.4", "msg.mac2 is of no account to who is not under load")
+@case("5.4.4", "msg.mac2 is not checked without load")
 def mac2_without_load(p):
     h = p.handshake()
     p.send(h.initiation()[:132] + os.urandom(16))
     assert p.delivers(h.finish(p.receive()))
 
 
-@case("5.4.3", "a response to nothing is dropped")
+@case("5.4.3", "a response without an initiation is dropped")
 def response_out_of_nowhere(p):
     session = p.initiate()
     h = p.handshake()
@@ -153,7 +153,7 @@ def response_out_of_nowhere(p):
 
 # --- 5.4.2: the device initiates ---
 
-@case("5.4.2", "all of an initiation of the device's: fields, macs, key and time")
+@case("5.4.2", "an initiation of the device is correct: fields, macs, key and time")
 def initiates(p):
     h = p.handshake()
     message = p.asked()
@@ -163,7 +163,7 @@ def initiates(p):
     assert abs(struct.unpack(">Q", stamp[:8])[0] - 0x400000000000000a - time.time()) < 60
 
 
-@case("5.4.5", "the initiator may send at once: what waited is the first message, in order")
+@case("5.4.5", "the initiator may send at once: the waiting packets are sent first, in order")
 def sends_what_waited(p):
     h = p.handshake()
     for i in range(5):
@@ -197,12 +197,12 @@ ignored("empty_changed", "5.4.3", "msg.empty is authenticated", change=50)
 ignored("ephemeral_of_response_changed", "5.4.3", "msg.ephemeral of the response is in the hash", change=20)
 ignored("response_mac1_of_another", "5.4.4", "mac1 of the response is made with the initiator's key", mac1_of=b"y" * 32)
 ignored("response_to_another", "5.4.3", "the receiver's index says which handshake it is", receiver=0x01020304)
-ignored("response_reserved", "5.4.3", "reserved is zero", first=b"\x02\1\0\0")
+ignored("response_reserved", "5.4.3", "the reserved bytes are zero", first=b"\x02\1\0\0")
 for _i, _point in enumerate(LOW_ORDER[:3]):
     ignored(f"response_of_low_order_{_i}", "5.4", "a result of all zero bits is no secret", ephemeral_point=_point)
 
 
-@case("5.4.3", "a response counts once")
+@case("5.4.3", "a response is accepted once")
 def replayed_response(p):
     h = p.handshake()
     h.accept(p.asked())
@@ -218,7 +218,7 @@ def replayed_response(p):
     assert session.read(got) and not other.read(got)
 
 
-@case("5.4.3", "the response may come from elsewhere: authenticated, it says where the peer is")
+@case("5.4.3", "the response may come from another address: it is authenticated, and updates the endpoint")
 def response_from_elsewhere(p):
     h = p.handshake()
     h.accept(p.asked())
@@ -229,7 +229,7 @@ def response_from_elsewhere(p):
     assert p.endpoint() == p.port(other)
 
 
-@case("6.3", "both initiate at the same time: a session stands at once")
+@case("6.3", "both initiate at the same time: there is a session at once")
 def both_at_once(p):
     p.asked()
     session = p.initiate()

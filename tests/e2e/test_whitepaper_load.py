@@ -51,7 +51,7 @@ def until(p, right, cookie=None, by=None, pause=0.0):
     raise AssertionError("the answer never comes")
 
 
-@case("5.4.7", "under load a cookie comes in place of an answer; with it, the answer; only to that address and port")
+@case("5.4.7", "under load, a cookie is sent instead of an answer. With the cookie there is an answer, to that address and port only")
 def cookies(p):
     cookie = until(p, Handshake.cookie)
     # A cookie is bound to an address and port.
@@ -61,7 +61,7 @@ def cookies(p):
     assert p.delivers(session)
 
 
-@case("5.3", "under load, too, nobody gets an answer who does not know the public key")
+@case("5.3", "under load, too, a sender that does not know the public key gets no answer")
 def no_cookie_without_mac1(p):
     load(p)
     p.send(p.handshake().initiation(mac1_of=b"z" * 32))
@@ -71,7 +71,7 @@ def no_cookie_without_mac1(p):
         p.receive()
 
 
-@case("5.3", "under load, too, who does not flood is answered, without a cookie: a flood is nobody else's delay")
+@case("5.3", "under load, too, a sender that does not flood gets an answer without a cookie")
 def no_cookie_for_who_does_not_flood(p):
     p.world.lab.b.run("ip addr replace 172.18.0.3/24 dev eth0")
     other = p.world.peer()
@@ -88,7 +88,7 @@ def no_cookie_for_who_does_not_flood(p):
 
 # --- 6.4, 6.6: what takes five seconds, all at the same time ---
 
-def test_what_is_repeated(world):  # noqa: F811
+def test_initiations_are_repeated(world):  # noqa: F811
     """An initiation is repeated after Rekey-Timeout with another ephemeral key (6.4), and not earlier after a cookie reply
     (5.4.7, 6.6). It has a mac2 if a correct cookie came, and none if the cookie was wrong."""
     plain, cookie, forged_, late = (world.peer() for _ in range(4))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Wire mode xdp: messages go through AF_XDP on the uplink, or through sockets if AF_XDP is not possible.
+"""Wire mode xdp: messages use AF_XDP on the uplink, or through sockets if AF_XDP is not possible.
 
 Captures are taken at the switch, because on the nodes they do not see what goes through AF_XDP.
 """
@@ -233,7 +233,7 @@ def test_uplink_changes(lab):
     wait_for(lambda: mode(lab.a) is None, "divert is gone")
     assert ping(lab.pod_a, "10.0.2.2") == 3
     # It may have stopped because of the MAC address first; then it says "above" at its next attempt.
-    wait_for(lambda: "above" in left.log.read(), "it says what stands in the way", 15)
+    wait_for(lambda: "above" in left.log.read(), "the log names the obstacle", 15)
     lab.a.run("ip link set eth0 mtu 1500")
     started(lab, lab.a, lab.b)
 
@@ -294,19 +294,19 @@ def test_a_route_elsewhere(lab):
         before = frames(lab.a)[0]
         assert ping(lab.pod_a, "10.0.2.2", deadline=15) == 3
         return frames(lab.a)[0] == before
-    wait_for(through_the_sockets, "the other way")
+    wait_for(through_the_sockets, "the other direction")
     lab.a.run("ip route del 172.18.0.2/32")
     started(lab, lab.a)
 
 
-def test_somebody_elses_program(lab):
+def test_a_foreign_xdp_program(lab):
     """A foreign XDP program on the uplink stays: messages go through sockets, and that is reported. When it is removed, ours is
     attached."""
     with_foreign_program(lab.a)
     left = Device(lab.a, COMMAND, arguments=XDP)
     lab.connect(left, Device(lab.b, COMMAND, arguments=XDP))
     assert ping(lab.pod_a, "10.0.2.2") == 3
-    wait_for(lambda: "has an XDP program already: stranger" in open(left.log.name).read(), "it is said")
+    wait_for(lambda: "has an XDP program already: stranger" in open(left.log.name).read(), "the log says so")
     assert frames(lab.a) == (0, 0)
     assert "stranger" in lab.a.run("bpftool prog show")
     lab.a.run("ip link set dev eth0 xdp off")
@@ -323,7 +323,7 @@ bpftool prog load /run/stranger.o /sys/fs/bpf/stranger type xdp &&
 bpftool net attach xdp pinned /sys/fs/bpf/stranger dev eth0""")
 
 
-def test_nothing_stays_on_the_uplink(lab):
+def test_nothing_is_left_on_the_uplink(lab):
     """After the device ends or is killed, the kernel gets its packets again."""
     left, right = both(lab)
     pid = right.pid()
@@ -333,7 +333,7 @@ def test_nothing_stays_on_the_uplink(lab):
     pid = left.pid()
     os.kill(pid, signal.SIGKILL)
     wait_for(lambda: not os.path.exists(f"/proc/{pid}"), "the process ends")
-    wait_for(lambda: mode(lab.a) is None, "the program goes with it")
+    wait_for(lambda: mode(lab.a) is None, "the program is removed with it")
     again = Device(lab.a, COMMAND, arguments=["--wire", "socket"])
     lab.connect(again, Device(lab.b, COMMAND, arguments=["--wire", "auto"]))
     assert ping(lab.pod_a, "10.0.2.2", deadline=15) == 3
@@ -352,16 +352,16 @@ def test_one_queue_for_one_device(lab):
         mine.node.run(f"ip addr add 10.9.{3 - i}.1/24 dev wg1 && ip link set wg1 up && "
                       f"ip route add 10.9.{i}.0/24 dev wg1")
     assert ping(lab.a, "10.9.2.1") == 3
-    wait_for(lambda: "divert" in open(second.log.name).read(), "it is said")
+    wait_for(lambda: "divert" in open(second.log.name).read(), "the log says so")
     started(lab, lab.a, lab.b)
 
 
-def test_wrong_words(lab):
+def test_invalid_options(lab):
     done = lab.a.run([*COMMAND, "wg0", "--wire", "pigeon"], check=False)
     assert done.returncode == 2 and "not auto, socket or xdp" in done.stderr
     device = Device(lab.a, COMMAND, arguments=[*XDP, "--uplink", "eth7"])
     lab.a.run("ip link set wg0 up")
-    wait_for(lambda: "the uplink is not there" in open(device.log.name).read(), "it is said")
+    wait_for(lambda: "the uplink does not exist" in open(device.log.name).read(), "the log says so")
 
 
 # --- the agent ---
@@ -407,7 +407,7 @@ def test_the_setting_changes_under_traffic(cluster):
     assert not leaks(capture.packets())
 
 
-def test_what_the_agent_says(cluster):
+def test_the_agent_reports_its_wire(cluster):
     c, node = cluster, cluster.nodes[0]
     assert wire(node)[0] == "socket"
     c.configure(podveilWire="auto")
@@ -427,12 +427,12 @@ def test_what_the_agent_says(cluster):
     assert "wire: xdp" in done.stdout
     # If xdp is not possible, all reports say so, and traffic continues.
     c.configure(podveilWire="socket")
-    wait_for(lambda: mode(node) is None, "divert goes")
+    wait_for(lambda: mode(node) is None, "divert is removed")
     with_foreign_program(node)
     c.configure(podveilWire="xdp")
     wait_for(lambda: wire(node)[2], "xdp is refused")
     assert wire(node)[:1] == ("socket",) and "stranger" in wire(node)[1]
-    assert "messages go through sockets, not xdp: eth0 has an XDP program already" in node.run(
+    assert "messages use sockets, not xdp: eth0 has an XDP program already" in node.run(
         [c_podveil(), "status"])
     assert "note  wire             socket: eth0 has an XDP program" in node.run(
         [c_podveil(), "doctor"], check=False).stdout
@@ -451,7 +451,7 @@ def test_agents_end(cluster):
     wait_for(lambda: {wire(n)[0] for n in c.nodes} == {"xdp"}, "both have xdp")
     node = c.nodes[0]
     node.agent.kill()
-    wait_for(lambda: mode(node) is None, "the program goes with the agent")
+    wait_for(lambda: mode(node) is None, "the program is removed when the agent ends")
     c.start_agent(node)
     wait_for(lambda: wire(node)[0] == "xdp", "the next one takes over")
     assert ping(c.client, c.server.address, count=5, deadline=15) == 5
@@ -465,8 +465,8 @@ def test_both_tunnels_want_the_queue(cluster):
     c = cluster
     c.podveil("enable", "--ipv6")
     c.configure(podveilWire="xdp")
-    wait_for(lambda: c.encrypted(family="ipv6"), "IPv6, too")
+    wait_for(lambda: c.encrypted(family="ipv6"), "IPv6 encrypts, too")
     for node in c.nodes:
-        wait_for(lambda: sorted(wire(node, i)[0] for i in (0, 1)) == ["socket", "xdp"], "one has it")
+        wait_for(lambda: sorted(wire(node, i)[0] for i in (0, 1)) == ["socket", "xdp"], "one of them uses the queue")
     assert ping(c.client, c.server.address, count=5) == 5
     assert ping(c.client, c.server.address6, count=5) == 5

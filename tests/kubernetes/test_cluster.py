@@ -89,7 +89,7 @@ def answers(c, n=10):
         lines = c.kubectl("logs", "frontend-client", "--tail=30").split()
         return int([line for line in lines if line.isdigit()][-1])
     first = count()
-    wait_for(lambda: count() >= first + n, "the frontend is answered", 20)
+    wait_for(lambda: count() >= first + n, "the frontend gets an answer", 20)
 
 
 def fetch(host, url):
@@ -145,7 +145,7 @@ def test_the_exercise(plain):
             node.run("wg show wireguard.cali public-key").strip()
 
     c.kubectl("patch", "felixconfiguration", "default", "--type=merge", "-p", '{"spec":{"wireguardEnabled":false}}')
-    wait_for(lambda: off(c), "the rule goes", 20)
+    wait_for(lambda: off(c), "the rule is removed", 20)
     eavesdropper = Eavesdropper(c)
     answers(c)
     _, readable, ports = eavesdropper.stop()
@@ -165,7 +165,7 @@ def test_switched_under_load(plain):
         _, readable, ports = eavesdropper.stop()
         assert not readable and ports == {51820}
         c.configure(wireguardEnabled=False)
-        wait_for(lambda: off(c), "the rule goes", 20)
+        wait_for(lambda: off(c), "the rule is removed", 20)
         steady.more()
     result = steady.stop()
     assert result["failed"] == 0, result
@@ -173,7 +173,7 @@ def test_switched_under_load(plain):
 
 @pytest.mark.parametrize("how", ["node to pod", "node to pod, IPv6", "pod to pod, IPv6", "pod to Service",
                                  "pod to Service, IPv6", "node to Service", "NodePort", "NodePort to its own node"])
-def test_every_way_is_encrypted(encrypted, how):
+def test_every_path_is_encrypted(encrypted, how):
     c = encrypted
     worker, control = c.client.node, c.nodes[0]
     service, service6 = c.plane.get("/api/v1/namespaces/default/services/backend-api")["spec"]["clusterIPs"]
@@ -312,7 +312,7 @@ def test_api_server_is_away(encrypted):
         # The kubelet decides how soon it starts a container again; this test only asks that no packet is readable.
         pid = node.run("pgrep -x podveil").strip()
         node.run(["kill", "-9", pid])
-        wait_for(lambda: node.run("pgrep -x podveil", check=False).stdout.strip() not in ("", pid), "it is back", 30)
+        wait_for(lambda: node.run("pgrep -x podveil", check=False).stdout.strip() not in ("", pid), "it is there again", 30)
         wait_for(lambda: c.encrypted([c.client.node, node]), "both workers encrypt", 30)
         steady = workload.Steady(c.client, c.server.address)
         steady.more(500)
@@ -321,7 +321,7 @@ def test_api_server_is_away(encrypted):
     finally:
         c.plane.apiserver.start()
     c.configure(wireguardEnabled=False, wireguardEnabledV6=False)
-    wait_for(lambda: off(c), "the agents hear of it", 30)
+    wait_for(lambda: off(c), "the agents know of it", 30)
     result = steady.stop()
     assert result["failed"] == 0, result
 
@@ -349,7 +349,7 @@ def test_without_privileged(plain):
     try:
         c.rolled_out()
         node = c.client.node
-        for process, capabilities in (("podveil", "000000c000007002"), ("podveil-tunnel", "000000c000807002")):
+        for process, capabilities in (("podveil", "000000c000007402"), ("podveil-tunnel", "000000c000807c02")):
             status = node.run(f"cat /proc/{node.run(['pgrep', '-x', process]).strip()}/status")
             assert f"CapEff:\t{capabilities}\n" in status
         c.configure(wireguardEnabled=True)
@@ -380,7 +380,7 @@ def test_plain_and_strict(cluster):
         answers(c)
         c.kubectl("patch", "podveilconfiguration", "default", "--type=merge", "-p",
                   '{"spec":{"wireguardEnabled":false}}')
-        wait_for(lambda: off(c), "the rule goes", 20)
+        wait_for(lambda: off(c), "the rule is removed", 20)
         c.undeploy("plain")
 
         c.deploy("strict")
@@ -486,7 +486,7 @@ def test_the_lab_as_the_pages_show_it(block, tmp_path):
 
 
 @pytest.mark.parametrize("end", ["kill -9", "kill -9 of the janitor, too"])
-def test_nothing_stays(tmp_path, end):
+def test_nothing_is_left(tmp_path, end):
     environment = {**os.environ, "PODVEIL_LAB_STATE": str(tmp_path / "lab.json")}
 
     def lab(*arguments):
@@ -504,7 +504,7 @@ def test_nothing_stays(tmp_path, end):
         if end == "kill -9":
             os.kill(s["holder"]["pid"], signal.SIGKILL)
             for p in s["janitors"]:
-                wait_for(lambda p=p: not os.path.exists(f"/proc/{p['pid']}"), "the janitor is done", 60)
+                wait_for(lambda p=p: not os.path.exists(f"/proc/{p['pid']}"), "the janitor has finished", 60)
         else:
             for p in [*s["janitors"], s["holder"]]:
                 os.kill(p["pid"], signal.SIGKILL)

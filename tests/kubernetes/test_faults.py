@@ -95,7 +95,7 @@ def test_the_server_hangs(kubernetes):
     assert c.encrypted()
 
 
-def test_what_the_watch_was_at_is_forgotten(kubernetes):
+def test_the_position_of_the_watch_is_compacted(kubernetes):
     """After a compaction, a watch gets 410 and the agent lists again. It then knows what was deleted meanwhile."""
     c = kubernetes
     extra = c.control.post("/api/v1/nodes", {"apiVersion": "v1", "kind": "Node", "metadata": {
@@ -153,7 +153,7 @@ FAULTS = [("status", 429), ("status", 500), ("status", 403), ("garbage",), ("cut
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda f: "-".join(map(str, f)))
-def test_between_agent_and_server(kubernetes, fault):
+def test_faults_between_agent_and_server(kubernetes, fault):
     """An agent copes with each fault between it and the server, at its start, when it lists all, and later, during watches."""
     c = kubernetes
     node = c.nodes[1]
@@ -164,7 +164,7 @@ def test_between_agent_and_server(kubernetes, fault):
         wait_for(lambda: len(proxy.requests) >= 3, "it asks for all that it needs")
         assert node.agent.process.poll() is None
         if fault[0] in ("status", "garbage"):
-            wait_for(lambda: "cannot be read" in node.agent.log(), "it says that it cannot")
+            wait_for(lambda: "cannot be read" in node.agent.log(), "the log says that it cannot read the server")
             asked = len(proxy.requests)
             time.sleep(2)
             assert len(proxy.requests) - asked < 40, "it waits between attempts"
@@ -178,13 +178,13 @@ def test_between_agent_and_server(kubernetes, fault):
         arrives(c, 1300 + FAULTS.index(fault), 40)
 
 
-def test_watches_are_no_polling(kubernetes):
+def test_watches_do_not_poll(kubernetes):
     c = kubernetes
     node = c.nodes[1]
     with c.without_agent(node), FaultyProxy(c.control) as proxy:
         c.start_agent(node, kubeconfig=proxy.kubeconfig(c.kubeconfigs[node.name]))
         c.wait_encrypted()
-        wait_for(lambda: sum("watch=true" in path for _, path in proxy.requests) == 2, "two watches stand")
+        wait_for(lambda: sum("watch=true" in path for _, path in proxy.requests) == 2, "two watches run")
         asked = len(proxy.requests)
         change(c, 1350)
         arrives(c, 1350)
@@ -264,7 +264,7 @@ def ranges(node):
     return sorted(r["cidr"] for r in status["tunnels"][0]["ranges"]) if status else []
 
 
-def test_what_the_server_has_lost_stands(kubernetes):
+def test_what_the_server_lost_stays_in_force(kubernetes):
     """When the server loses data, in each possible way, nothing leaves in plain and no setting is lost, also when an agent is
     killed and started meanwhile."""
     c = kubernetes
@@ -277,7 +277,7 @@ def test_what_the_server_has_lost_stands(kubernetes):
         proxied = proxy.kubeconfig(c.kubeconfigs[node.name])
         c.start_agent(node, kubeconfig=proxied)
         c.wait_encrypted()
-        wait_for(lambda: in_order(node), "in order")
+        wait_for(lambda: in_order(node), "no problem is reported")
         capture = Capture(node, "eth0")
         traffic = node.pods[0].start(["ping", "-n", "-q", "-i", "0.01", c.nodes[0].pods[0].address])
         for what, rewrite, says in lost(c):
@@ -314,7 +314,7 @@ def test_what_the_server_has_lost_stands(kubernetes):
         assert not leaks(capture.packets())
 
 
-def test_what_its_owner_deletes_goes(kubernetes):
+def test_deleted_objects_are_removed(kubernetes):
     """What an administrator deletes ends: a setting, all settings, one Node of two. If a resource definition is removed with
     its objects, that does not count as such a deletion."""
     c = kubernetes
@@ -327,14 +327,14 @@ def test_what_its_owner_deletes_goes(kubernetes):
     definition = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/podveilconfigurations.podveil.io"
     there = c.control.get(definition)
     c.control.delete(definition)
-    wait_for(lambda: "not installed" in trouble(node), "it is gone", 30)
+    wait_for(lambda: "not installed" in trouble(node), "it is removed", 30)
     assert value("podveilStrictMode") == value("wireguardEnabled") == "true"
     c.control.apply({"apiVersion": there["apiVersion"], "kind": there["kind"],
                      "metadata": {"name": there["metadata"]["name"]}, "spec": there["spec"]})
     wait_for(lambda: "has none left" in trouble(node) or "not installed" in trouble(node), "it is back, and empty", 90)
     assert value("podveilStrictMode") == "true"
-    wait_for(lambda: c.set(wireguardEnabled=True, podveilStrictMode=True) or True, "its owner says it again")
-    wait_for(lambda: in_order(node), "in order", 90)
+    wait_for(lambda: c.set(wireguardEnabled=True, podveilStrictMode=True) or True, "its owner publishes it again")
+    wait_for(lambda: in_order(node), "no problem is reported", 90)
     c.control.delete(f"{c.settings_path}/default")
     wait_for(lambda: value("podveilStrictMode") == "false" and value("wireguardEnabled") == "false", "deleted", 20)
     c.nodes[0].agent.kill()

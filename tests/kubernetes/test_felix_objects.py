@@ -40,7 +40,7 @@ def test_felix_is_found_by_its_objects(base, tmp_path):
         for role in ["podveil-settings", "podveil"]:
             original = c.control.get(f"{ROLES}/{role}")
             c.control.patch(f"{ROLES}/{role}", {"rules": []})
-            wait_for(lambda: "FelixConfiguration" not in felix(c)["found"], "the right is gone")
+            wait_for(lambda: "FelixConfiguration" not in felix(c)["found"], "the right is removed")
             if role == "podveil":
                 wait_for(lambda: felix(c)["found"] == "none on this machine", "the Node is not to be read")
             else:

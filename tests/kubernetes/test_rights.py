@@ -49,7 +49,7 @@ def test_every_right_is_needed(kubernetes):
                 wait_for(lambda: "forbidden" in node.agent.log() and f"cannot {verb} resource" in node.agent.log()
                          and resource in node.agent.log(), f"{verb} {resource} is missed", 20)
                 c.control.patch(f"{ROLES}/{role}", {"rules": original["rules"]})
-                wait_for(lambda: c.annotation(node), f"well again with {verb} {resource}", 20)
+                wait_for(lambda: c.annotation(node), f"works again with {verb} {resource}", 20)
                 node.agent.kill()
                 checked.append(f"{verb} {rule['resources'][0]}")
     assert sorted(checked) == sorted([
@@ -63,7 +63,7 @@ def test_events_need_their_right_too(kubernetes):
     original = c.control.get(binding)
     c.control.delete(binding)
 
-    def told():
+    def contradictions():
         return [e for e in c.control.get("/api/v1/namespaces/default/events")["items"]
                 if e["reason"] == "NodesContradict"]
     for name in ("one", "two"):
@@ -71,12 +71,12 @@ def test_events_need_their_right_too(kubernetes):
             "name": name, "annotations": {KEY: "A" * 42 + "E="}}})
     c.start_agent(node, "--log-level", "debug")
     wait_for(lambda: "an Event was refused" in node.agent.log(), "it is refused")
-    assert not told()
+    assert not contradictions()
     node.agent.kill()
     del original["metadata"]["resourceVersion"], original["metadata"]["uid"]
     c.control.post(binding.rsplit("/", 1)[0], original)
     c.start_agent(node)
-    wait_for(told, "with the right the Event is there")
+    wait_for(contradictions, "with the right the Event is there")
     node.agent.kill()
     for name in ("one", "two"):
         c.control.delete(f"/api/v1/nodes/{name}")

@@ -98,7 +98,7 @@ def test_podveil_enable_and_disable(kubernetes):
     done = podveil("disable")
     assert (done.returncode, done.stdout) == (0, "wireguardEnabled: false for the cluster\n"), done.stderr
     assert c.control.get(f"{c.settings_path}/default")["spec"]["wireguardEnabled"] is False
-    wait_for(lambda: not any(c.annotation(n) for n in c.nodes), "off")
+    wait_for(lambda: not any(c.annotation(n) for n in c.nodes), "encryption is off")
     # A missing object is made.
     c.control.delete(f"{c.settings_path}/default")
     assert podveil("enable").returncode == 0
@@ -149,13 +149,13 @@ def test_a_key_that_vanishes_is_held(kubernetes):
         wait_for(lambda: reasons(worker, worker2) == {"key_missing"}, "neither is there")
         assert allowed(worker)[key] == {worker2.pods4}
         # The same holds for an agent that starts now.
-        wait_for(lambda: key in worker.run("cat /run/podveil/proved.json || true"), "what was proved is kept", 20)
+        wait_for(lambda: key in worker.run("cat /run/podveil/proved.json || true"), "the proof is kept", 20)
         worker.agent.kill()
         c.start_agent(worker)
-        wait_for(lambda: reasons(worker, worker2) == {"key_missing"}, "it remembers")
+        wait_for(lambda: reasons(worker, worker2) == {"key_missing"}, "it has saved what it knows")
         assert allowed(worker)[key] == {worker2.pods4}
         c.annotate(worker2, OWN, "off")
-        wait_for(lambda: key not in allowed(worker) and key not in allowed(control), "it left")
+        wait_for(lambda: key not in allowed(worker) and key not in allowed(control), "its key is withdrawn")
         assert reasons(worker, worker2) == set()
     assert c.annotation(worker2, OWN) == c.annotation(worker2) == key
 
@@ -183,7 +183,7 @@ def test_no_node_speaks_for_another(kubernetes):
                 assert f"{worker2.pods4} dev wireguard.cali" in control.run("ip route show table 1")
             finally:
                 c.annotate(worker, name, before)
-            wait_for(lambda: not reasons(control, worker), "taken back")
+            wait_for(lambda: not reasons(control, worker), "the key is withdrawn")
 
 
 def test_a_node_deleted_and_made_again(kubernetes):
@@ -214,7 +214,7 @@ def test_two_nodes_with_one_key(kubernetes):
     c.control.delete("/api/v1/nodes/double-two")
     wait_for(lambda: allowed(worker2).get(key) == {"10.244.201.0/26"}, "the other one is a peer")
     c.control.delete("/api/v1/nodes/double-one")
-    wait_for(lambda: key not in allowed(worker2), "it is gone")
+    wait_for(lambda: key not in allowed(worker2), "it is removed")
     c.wait_encrypted()
 
 
@@ -266,7 +266,7 @@ def test_nonsense_in_objects_is_named_and_others_go_on(kubernetes):
         "spec": {"podCIDRs": ["10.244.78.0/26"]},
         "status": {"addresses": [{"type": "InternalIP", "address": "172.18.0.97"}],
                    "conditions": [{"type": "Fat", "status": "True", "message": "y" * 300000}]}})
-    wait_for(lambda: allowed(worker).get(key) == {"10.244.78.0/26"}, "what is good of it is used")
+    wait_for(lambda: allowed(worker).get(key) == {"10.244.78.0/26"}, "the valid part is used")
     log = worker.agent.log()
     assert 'object=nodes/strange problem="annotation projectcalico.org/IPv4Address: ' in log
     assert worker.agent.status()["store"]["errors"] > 0
@@ -301,10 +301,10 @@ def test_what_the_schema_lets_through_the_agent_refuses(calico):
     assert "wireguardMTU" in message and "576 to 65535" in message and "felixconfigurations" in message
     assert "mtu 1440" in worker.run("ip link show wireguard.cali")
     c.set(wireguardMTU=None)
-    wait_for(lambda: not worker.agent.status()["refused"], "all is well again")
+    wait_for(lambda: not worker.agent.status()["refused"], "no problem is reported")
 
 
-def test_what_an_agent_has_to_say_before_it_publishes(calico):
+def test_conditions_and_events_without_a_key(calico):
     """An agent that cannot make its tunnel has no key to publish, but still publishes its condition and Events."""
     c = calico
     worker = c.node("wireguard-worker")
@@ -320,10 +320,10 @@ def test_what_an_agent_has_to_say_before_it_publishes(calico):
         finally:
             c.set(wireguardMTU=None)
             worker.run("ip route add default via 172.18.0.1")
-    wait_for(lambda: c.condition(worker)["reason"] == "Encrypting", "all is well again", 20)
+    wait_for(lambda: c.condition(worker)["reason"] == "Encrypting", "no problem is reported", 20)
 
 
-def test_a_device_of_somebody_else_has_the_name(calico):
+def test_a_foreign_device_has_the_name(calico):
     """If another program's device has the tunnel's name, the condition and an Event say whose it is and what to do."""
     c = calico
     worker = c.node("wireguard-worker")
@@ -336,10 +336,10 @@ def test_a_device_of_somebody_else_has_the_name(calico):
     wait_for(lambda: events(c, worker, "NameTaken"), "an Event says so")
     worker.run("ip link delete wireguard.cali")
     c.wait_encrypted(30)
-    wait_for(lambda: c.condition(worker)["reason"] == "Encrypting", "all is well again", 20)
+    wait_for(lambda: c.condition(worker)["reason"] == "Encrypting", "no problem is reported", 20)
 
 
-def test_somebody_deletes_the_device_again_and_again(calico):
+def test_the_device_is_deleted_repeatedly(calico):
     """If another program deletes the tunnel's device again and again, the condition says so, names a possible cause, and says
     what to do."""
     c = calico
@@ -347,13 +347,13 @@ def test_somebody_deletes_the_device_again_and_again(calico):
     for _ in range(3):
         index = worker.run("cat /sys/class/net/wireguard.cali/ifindex")
         worker.run("ip link delete wireguard.cali")
-        wait_for(lambda: worker.run("cat /sys/class/net/wireguard.cali/ifindex 2>/dev/null || true") not in ("", index), "it is made anew")
+        wait_for(lambda: worker.run("cat /sys/class/net/wireguard.cali/ifindex 2>/dev/null || true") not in ("", index), "it is created again")
     wait_for(lambda: c.condition(worker)["reason"] == "DeviceDeleted", "the condition says so", 20)
     assert "Felix" in c.condition(worker)["message"] and "wireguardInterfaceName" in c.condition(worker)["message"]
     # A new agent has not seen these deletions.
     worker.agent.stop()
     c.start_agent(worker)
-    wait_for(lambda: c.condition(worker)["reason"] == "Encrypting", "all is well again", 20)
+    wait_for(lambda: c.condition(worker)["reason"] == "Encrypting", "no problem is reported", 20)
 
 
 BLOCK = {"apiVersion": "crd.projectcalico.org/v1", "kind": "IPAMBlock"}
@@ -384,20 +384,20 @@ def test_ipam_blocks(calico):
     assert "throw 10.250.0.1" in worker2.run("ip route show table 1")
     assert "throw 10.250.0.0/26" in worker.run("ip route show table 1")
     block(c, "10-250-0-0-26", "10.250.0.0/26", worker2.name, [worker.name, worker2.name])
-    wait_for(has(worker2, "10.250.0.0/26"), "it changes hands")
+    wait_for(has(worker2, "10.250.0.0/26"), "it has a new owner")
     wait_for(has(worker, "10.250.0.0/32"), "and the address that stays is borrowed now")
     # calico-node assigns the tunnel's address when it sees the key; until then the tunnel has none.
     assert "10.250" not in worker2.run("ip addr show wireguard.cali")
     c.annotate(worker2, "projectcalico.org/IPv4WireguardInterfaceAddr", "10.250.0.7")
     wait_for(lambda: "10.250.0.7/32" in worker2.run("ip addr show wireguard.cali"), "the assigned address")
     block(c, "10-250-0-0-26", "10.250.0.0/26", None)
-    wait_for(has(worker), "released: nobody's")
+    wait_for(has(worker), "the block is released")
     block(c, "10-250-0-64-26", "10.250.0.64/26", worker.name)
     wait_for(has(worker, "10.250.0.64/26"), "another block")
     block(c, "10-250-0-64-26", "10.250.0.64/26", worker.name, deleted=True)
     wait_for(has(worker), "marked as deleted")
     block(c, "nonsense", "10.250.0.0/77", worker.name)
-    wait_for(lambda: "object=ipamblocks/nonsense" in control.agent.log(), "nonsense is named")
+    wait_for(lambda: "object=ipamblocks/nonsense" in control.agent.log(), "the invalid part is named")
     c.annotate(worker2, "projectcalico.org/IPv4WireguardInterfaceAddr", None)
     for name in ("10-250-0-0-26", "10-250-0-64-26", "nonsense"):
         c.control.delete(f"{at}/{name}")

@@ -33,8 +33,8 @@ MEMORY = os.path.join(COPY, "build/noticed.json")
 SECONDS = 300  # for one test
 
 NOTICED, SURVIVES, RED = "noticed", "SURVIVES", "the test fails without the fault, too"
-NO_PLACE, NO_BUILD, TOO_LONG = "its place is gone", "does not compile", f"the test was not done within {SECONDS} s"
-SKIPPED = "the test is not there, or was skipped"
+NO_PLACE, NO_BUILD, TOO_LONG = "the text that it replaces is gone", "does not compile", f"the test was not done within {SECONDS} s"
+SKIPPED = "the test does not exist, or was skipped"
 NOT_RUN = -999
 
 
@@ -264,7 +264,7 @@ def main():
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        parser.error(f"somebody else puts faults into {COPY}")
+        parser.error(f"another process uses {COPY}")
     copy_tree()
     # A shell that starts us in the background makes us ignore them. We need them: interrupted tests clean up.
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -81,7 +81,7 @@ def test_our_record_is_put_back(etcd):
     c.wait_encrypted()
 
 
-def test_a_lease_that_somebody_revokes(etcd):
+def test_a_revoked_lease(etcd):
     c, node = etcd, etcd.nodes[1]
     before = c.record(node)
     kv = json.loads(c.etcd.ctl("get", f"/podveil/nodes/{node.name}", "-w", "json"))["kvs"][0]
@@ -138,7 +138,7 @@ def test_tokens_run_out(etcd):
     assert "etcd refused our user or password" not in node.agent.log()
 
 
-def test_a_node_cut_off_from_etcd_is_no_stranger(etcd):
+def test_a_node_cut_off_from_etcd_stays_known(etcd):
     """When a node is cut off from etcd and its lease expires, its peers still reach it and continue to encrypt. They forget it
     when another node gets its pods' range. A node whose record is deleted is forgotten at once."""
     c = etcd
@@ -150,18 +150,18 @@ def test_a_node_cut_off_from_etcd_is_no_stranger(etcd):
         kv = json.loads(c.etcd.ctl("get", f"/podveil/nodes/{right.name}", "-w", "json"))["kvs"][0]
         c.etcd.ctl("lease", "revoke", f"{kv['lease']:x}")
         wait_for(lambda: not c.record(right), "its record is gone")
-        wait_for(lambda: "a node's lease expired" in left.agent.log(), "its peers hear of it")
+        wait_for(lambda: "a node's lease expired" in left.agent.log(), "its peers know of it")
         assert "172.18.0.4:51820" in peers(left)
         assert "5 received" in client.run(["ping", "-c", "5", "-i", "0.1", server.address])
         # Another node has its pods' range now, so it will not come back.
         c.etcd.ctl("put", "/podveil/nodes/heir", json.dumps({
             "name": "heir", "ipv4": "172.18.0.88", "podCIDRs": [right.pods4, right.pods6], "wireguardPublicKey": "A" * 42 + "E="}))
-        wait_for(lambda: "172.18.0.4:51820" not in peers(left), "then it is forgotten")
+        wait_for(lambda: "172.18.0.4:51820" not in peers(left), "the node is forgotten")
         c.etcd.ctl("del", "/podveil/nodes/heir")
-        wait_for(lambda: "172.18.0.88" not in peers(left), "what is deleted is gone at once")
+        wait_for(lambda: "172.18.0.88" not in peers(left), "deleted objects are removed at once")
     finally:
         right.run("iptables -F OUTPUT")
-    wait_for(lambda: c.record(right), "it is back", 40)
+    wait_for(lambda: c.record(right), "it is there again", 40)
     c.wait_encrypted(30)
 
 
@@ -213,11 +213,11 @@ def test_many_nodes_come_in_pages(etcd):
     ({"ETCDCTL_CACERT": "/etc/ssl/certs/ca-certificates.crt"}, "local issuer certificate"),
     ({"ETCDCTL_CERT": "", "ETCDCTL_KEY": ""}, f"endpoint=https://{ADDRESS}:2379"),
 ])
-def test_who_may_not_is_told_so(etcd, change, says):
+def test_missing_rights_are_reported(etcd, change, says):
     c, node = etcd, etcd.nodes[0]
     node.agent.kill()
     c.start_agent(node, env=change, ready=False)
-    wait_for(lambda: says in node.agent.log(), "it is said")
+    wait_for(lambda: says in node.agent.log(), "the log says so")
     assert not node.agent.status()["store"]["synced"]
     if change == {"ETCDCTL_USER": "podveil:wrong"}:
         done = node.run([PODVEIL, "enable", "--store", c.store_url], env={**c.env, **change}, check=False)

@@ -94,9 +94,9 @@ def test_compaction_during_a_partition(cluster):
         assert old in peers(worker)
     finally:
         c.switch.run(f"ip link set port{worker.index} up")
-    wait_for(lambda: new in peers(worker), "what was missed is there", 30)
+    wait_for(lambda: new in peers(worker), "the missed changes are there", 30)
     assert old not in peers(worker)
-    wait_for(lambda: "mtu 1440" in worker.run("ip link show wireguard.cali"), "the setting has gone, too")
+    wait_for(lambda: "mtu 1440" in worker.run("ip link show wireguard.cali"), "the setting is removed, too")
     wait_for(lambda: c.etcd.get(key_of(worker)), "its record is there again", 15)
     c.etcd.delete(NODES + "new")
     wait_for(c.encrypted, "encrypted with all", 30)
@@ -111,7 +111,7 @@ def test_plain_http_quiet_for_long_and_all_data_lost():
         assert [store_of(n)["errors"] for n in c.nodes] == errors
         key = new_key()
         c.etcd.put(NODES + "late", stranger("late", 97, key))
-        wait_for(lambda: all(key in peers(n) for n in c.nodes), "the watch stands")
+        wait_for(lambda: all(key in peers(n) for n in c.nodes), "the watch runs")
         # Another etcd in its place, at an earlier revision: all data are lost, but nothing was deleted on purpose.
         c.configure(wireguardEnabled=True, podveilStrictMode=True)
         wait_for(lambda: all(setting(n, "podveilStrictMode") == "true" for n in c.nodes), "strict")
@@ -139,17 +139,17 @@ def test_plain_http_quiet_for_long_and_all_data_lost():
         # The administrator writes the settings again. To remove an old record, it is written and deleted.
         c.configure(wireguardEnabled=True, podveilStrictMode=False)
         c.etcd.put(NODES + "late", stranger("late", 97, key))
-        wait_for(lambda: all(in_order(n) for n in c.nodes), "in order", 20)
+        wait_for(lambda: all(in_order(n) for n in c.nodes), "no problem is reported", 20)
         assert setting(left, "podveilStrictMode") == "false"
         c.etcd.delete(NODES + "late")
-        wait_for(lambda: not any(key in peers(n) for n in c.nodes), "it is gone")
+        wait_for(lambda: not any(key in peers(n) for n in c.nodes), "it is removed")
         traffic.send_signal(2)
         traffic.communicate(timeout=60)
         capture.stop()
         assert not leaks(capture.packets())
         # The administrator deletes all settings.
         c.etcd.delete(CONFIG + "default")
-        wait_for(lambda: all(setting(n, "wireguardEnabled") == "false" for n in c.nodes), "off")
+        wait_for(lambda: all(setting(n, "wireguardEnabled") == "false" for n in c.nodes), "encryption is off")
 
 
 def test_a_member_that_lost_the_others():
@@ -169,7 +169,7 @@ def test_a_member_that_lost_the_others():
             errors = [store_of(n)["errors"] for n in c.nodes]
             key = new_key()
             c.etcd.put(NODES + "late", stranger("late", 97, key))
-            wait_for(lambda: all(key in peers(n) for n in c.nodes), "watches stand", 5)
+            wait_for(lambda: all(key in peers(n) for n in c.nodes), "the watches run", 5)
             assert [store_of(n)["errors"] for n in c.nodes] == errors
         finally:
             c.rejoin(first)

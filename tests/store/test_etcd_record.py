@@ -20,5 +20,5 @@ def test_a_record_without_our_lease_is_written_again(cluster):
     there = wait_for(lambda: c.etcd.get(key), "the record is there")
     assert int(there["lease"])
     c.etcd.put(key, there["value"])
-    wait_for(lambda: int((c.etcd.get(key) or {}).get("lease", 0)) == int(there["lease"]), "it hangs on our lease again")
+    wait_for(lambda: int((c.etcd.get(key) or {}).get("lease", 0)) == int(there["lease"]), "it has our lease again")
     assert c.etcd.get(key)["value"] == there["value"]

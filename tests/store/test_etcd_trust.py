@@ -29,7 +29,7 @@ def test_the_right_one(cluster):
     assert asks(cluster, cluster.etcd.url) == (0, "")
 
 
-def test_an_authority_that_does_not_vouch_for_it(cluster):
+def test_a_certificate_of_another_authority_is_refused(cluster):
     stranger = pki.Authority(cluster.directory.name, "stranger-ca", "somebody else")
     code, said = asks(cluster, cluster.etcd.url, {"ETCDCTL_CACERT": stranger.path})
     assert code == 1 and "certificate" in said, said
@@ -41,15 +41,15 @@ def test_a_name_that_is_not_in_its_certificate(cluster):
 
 
 @pytest.mark.parametrize("variable", ["https_proxy", "HTTPS_PROXY", "ALL_PROXY"])
-def test_no_proxy_stands_between(cluster, variable):
+def test_no_proxy_is_used(cluster, variable):
     """Proxy variables, which are meant for other programs, do not send the store's password to a proxy."""
     assert asks(cluster, cluster.etcd.url, {variable: "http://127.0.0.1:9"}) == (0, "")
 
 
-def test_an_agent_that_is_lied_to(cluster):
+def test_an_agent_refuses_a_false_server(cluster):
     c = cluster
     stranger = pki.Authority(c.directory.name, "liar-ca", "somebody else")
     node = c.nodes[1]
     c.start_agent(node, env={"ETCDCTL_CACERT": stranger.path}, ready=False)
-    wait_for(lambda: "certificate" in node.agent.log(), "it says that it does not believe the server")
+    wait_for(lambda: "certificate" in node.agent.log(), "the log says that it does not trust the server")
     assert c.record(node) is None

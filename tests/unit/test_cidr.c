@@ -5,7 +5,7 @@
 #include "base/cidr.h"
 #include "check.h"
 
-static void good_ones_come_back(void **state)
+static void valid_ranges_are_parsed(void **state)
 {
 	static const char *const table[][2] = {
 		{"10.0.0.0/8", "10.0.0.0/8"},
@@ -31,7 +31,7 @@ static void good_ones_come_back(void **state)
 	assert_string_equal(cidr_format(&c, true, text), "192.0.2.1");
 }
 
-static void bad_ones_are_refused(void **state)
+static void invalid_ranges_are_refused(void **state)
 {
 	static const char *const table[] = {
 		"",
@@ -96,8 +96,8 @@ static void order_and_containment(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(good_ones_come_back),
-		cmocka_unit_test(bad_ones_are_refused),
+		cmocka_unit_test(valid_ranges_are_parsed),
+		cmocka_unit_test(invalid_ranges_are_refused),
 		cmocka_unit_test(order_and_containment),
 	};
 

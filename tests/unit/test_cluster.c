@@ -12,14 +12,14 @@
 #define KEY "eD2VBB3lnJqVkkYVk4BIhkfmw/BIVChjFA88CH6MREs="
 
 /* What the callbacks reported, as lines. */
-struct told {
+struct calls {
 	char text[8192];
 	char problems[2048];
 };
 
 static void on_node(void *context, const char *name, const struct node_record *r)
 {
-	struct told *t = context;
+	struct calls *t = context;
 	char *at = t->text + strlen(t->text), text[CIDR_TEXT];
 	const char *end = t->text + sizeof(t->text);
 
@@ -57,13 +57,13 @@ static void on_node(void *context, const char *name, const struct node_record *r
 
 static void on_problem(void *context, const char *object, const char *what)
 {
-	struct told *t = context;
+	struct calls *t = context;
 
 	snprintf(t->problems + strlen(t->problems), sizeof(t->problems) - strlen(t->problems),
 		 "%s: %s\n", object, what);
 }
 
-static struct cluster *make(struct told *t)
+static struct cluster *make(struct calls *t)
 {
 	const struct cluster_events events = {.node = on_node, .problem = on_problem, .context = t};
 
@@ -138,15 +138,15 @@ static void all_listed(struct cluster *c)
 	cluster_list_end(c, CLUSTER_NODES, true);
 }
 
-static void expect(struct told *t, const char *text)
+static void expect(struct calls *t, const char *text)
 {
 	assert_string_equal(t->text, text);
 	*t->text = 0;
 }
 
-static void without_calico_the_node_says_it_all(void **state)
+static void without_calico_the_node_has_everything(void **state)
 {
-	struct told t;
+	struct calls t;
 	struct cluster *c = make(&t);
 
 	(void)state;
@@ -170,7 +170,7 @@ static void without_calico_the_node_says_it_all(void **state)
 
 static void annotations_come_first(void **state)
 {
-	struct told t;
+	struct calls t;
 	struct cluster *c = make(&t);
 
 	(void)state;
@@ -192,9 +192,9 @@ static void annotations_come_first(void **state)
 	"'allocations':[0,null,1,1,7],'attributes':[{'secondary':{'node':'a'}},"                   \
 	"{'secondary':{'node':'b'}}]}}"
 
-static void blocks_say_whose_addresses_are(void **state)
+static void blocks_assign_addresses_to_nodes(void **state)
 {
-	struct told t;
+	struct calls t;
 	struct cluster *c = make(&t);
 
 	(void)state;
@@ -228,7 +228,7 @@ static void blocks_say_whose_addresses_are(void **state)
 
 static void blocks_may_come_before_their_nodes(void **state)
 {
-	struct told t;
+	struct calls t;
 	struct cluster *c = make(&t);
 
 	(void)state;
@@ -251,7 +251,7 @@ static void blocks_may_come_before_their_nodes(void **state)
 
 static void a_new_list_forgets_what_is_not_in_it(void **state)
 {
-	struct told t;
+	struct calls t;
 	struct cluster *c = make(&t);
 
 	(void)state;
@@ -274,7 +274,7 @@ static void a_new_list_forgets_what_is_not_in_it(void **state)
 
 static void with_blocks_tunnels_have_assigned_addresses_only(void **state)
 {
-	struct told t;
+	struct calls t;
 	struct cluster *c = make(&t);
 
 	(void)state;
@@ -289,9 +289,9 @@ static void with_blocks_tunnels_have_assigned_addresses_only(void **state)
 	cluster_free(c);
 }
 
-static void nonsense_is_named_and_harms_nobody(void **state)
+static void invalid_objects_are_named_and_change_nothing_else(void **state)
 {
-	struct told t;
+	struct calls t;
 	struct cluster *c = make(&t);
 
 	(void)state;
@@ -313,9 +313,9 @@ static void nonsense_is_named_and_harms_nobody(void **state)
 }
 
 /* Calico allocates a tunnel's address like a pod's: the block says which node has it. */
-static void a_tunnels_address_out_of_anothers_block(void **state)
+static void a_tunnel_address_in_another_nodes_block(void **state)
 {
-	struct told t;
+	struct calls t;
 	struct cluster *c = make(&t);
 
 	(void)state;
@@ -335,9 +335,9 @@ static void a_tunnels_address_out_of_anothers_block(void **state)
 	"'status':{'conditions':[{'type':'Ready','reason':'Encrypting'},"                          \
 	"{'type':'PodveilReady','status':'True','reason':'" reason "'}]}"
 
-static void a_key_goes_by_being_taken_back(void **state)
+static void a_key_is_removed_only_by_withdrawal(void **state)
 {
-	struct told t;
+	struct calls t;
 	struct cluster *c = make(&t);
 
 	(void)state;
@@ -372,15 +372,15 @@ static void a_key_goes_by_being_taken_back(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(without_calico_the_node_says_it_all),
+		cmocka_unit_test(without_calico_the_node_has_everything),
 		cmocka_unit_test(annotations_come_first),
-		cmocka_unit_test(blocks_say_whose_addresses_are),
+		cmocka_unit_test(blocks_assign_addresses_to_nodes),
 		cmocka_unit_test(blocks_may_come_before_their_nodes),
 		cmocka_unit_test(a_new_list_forgets_what_is_not_in_it),
 		cmocka_unit_test(with_blocks_tunnels_have_assigned_addresses_only),
-		cmocka_unit_test(nonsense_is_named_and_harms_nobody),
-		cmocka_unit_test(a_tunnels_address_out_of_anothers_block),
-		cmocka_unit_test(a_key_goes_by_being_taken_back),
+		cmocka_unit_test(invalid_objects_are_named_and_change_nothing_else),
+		cmocka_unit_test(a_tunnel_address_in_another_nodes_block),
+		cmocka_unit_test(a_key_is_removed_only_by_withdrawal),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -119,7 +119,7 @@ static void what_is_there_is_not_counted_twice(void **state)
 	config_plan_fini(&p);
 }
 
-static void what_goes_needs_no_room(void **state)
+static void removed_entries_need_no_room(void **state)
 {
 	const struct config_start full = {
 		.n_peers = PV_MAX_PEERS, .n_allowed = PV_MAX_ALLOWED_IPS, .find = find};
@@ -186,7 +186,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(entries_follow_each_other),
 		cmocka_unit_test(what_is_there_is_not_counted_twice),
-		cmocka_unit_test(what_goes_needs_no_room),
+		cmocka_unit_test(removed_entries_need_no_room),
 		cmocka_unit_test(prefixes_that_no_address_has),
 		cmocka_unit_test(long_requests),
 	};

@@ -13,7 +13,7 @@
 #include "store/store.h"
 
 /* What the callbacks reported, as lines. */
-struct told {
+struct calls {
 	char text[65536];
 	char path[64];	  /* the store is below it */
 	const char *node; /* our name; NULL: none */
@@ -22,7 +22,7 @@ struct told {
 	struct store *store;
 };
 
-static void note(struct told *t, const char *line)
+static void note(struct calls *t, const char *line)
 {
 	strncat(t->text, line, sizeof(t->text) - strlen(t->text) - 1);
 	strncat(t->text, "\n", sizeof(t->text) - strlen(t->text) - 1);
@@ -54,7 +54,7 @@ static void on_synced(void *context)
 	note(context, "synced");
 }
 
-static void write_file(const struct told *t, const char *name, const char *text)
+static void write_file(const struct calls *t, const char *name, const char *text)
 {
 	char path[200];
 	FILE *f;
@@ -66,7 +66,7 @@ static void write_file(const struct told *t, const char *name, const char *text)
 	fclose(f);
 }
 
-static void delete_file(const struct told *t, const char *name)
+static void delete_file(const struct calls *t, const char *name)
 {
 	char path[200];
 
@@ -75,7 +75,7 @@ static void delete_file(const struct told *t, const char *name)
 }
 
 /* Runs the loop until this line was reported; fails after 5 s. */
-static void expect(struct told *t, const char *line)
+static void expect(struct calls *t, const char *line)
 {
 	char whole[700];
 
@@ -87,11 +87,11 @@ static void expect(struct told *t, const char *line)
 		event_base_dispatch(t->base);
 	}
 	if (!strstr(t->text, whole))
-		fail_msg("\"%s\" was not told, but:\n%s", line, t->text);
+		fail_msg("\"%s\" was not reported, but:\n%s", line, t->text);
 }
 
 /* Writes settings and waits until they are reported: then all earlier changes were handled. */
-static void settle(struct told *t)
+static void wait_until_idle(struct calls *t)
 {
 	static int n;
 	char text[100], line[100];
@@ -102,7 +102,7 @@ static void settle(struct told *t)
 	expect(t, line);
 }
 
-static void open_store(struct told *t)
+static void open_store(struct calls *t)
 {
 	char url[80];
 	const struct store_params p = {
@@ -118,7 +118,7 @@ static void open_store(struct told *t)
 	assert_string_equal(t->text, ""); /* store_open() itself reports nothing */
 }
 
-static void shell(const struct told *t, const char *format, ...)
+static void shell(const struct calls *t, const char *format, ...)
 {
 	char command[600], whole[700];
 	va_list args;
@@ -132,7 +132,7 @@ static void shell(const struct told *t, const char *format, ...)
 
 /* Runs the loop until the store's problems contain this text; NULL: until there are none. Fails
  * after 10 s. */
-static void expect_trouble(struct told *t, const char *what)
+static void expect_trouble(struct calls *t, const char *what)
 {
 	char *text = NULL;
 
@@ -154,7 +154,7 @@ static void expect_trouble(struct told *t, const char *what)
 
 static int setup(void **state)
 {
-	struct told *t = calloc(1, sizeof(*t));
+	struct calls *t = calloc(1, sizeof(*t));
 
 	strcpy(t->path, "/tmp/podveil-test-XXXXXX");
 	assert_non_null(mkdtemp(t->path));
@@ -165,7 +165,7 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-	struct told *t = *state;
+	struct calls *t = *state;
 	char command[100];
 
 	store_close(t->store);
@@ -176,9 +176,9 @@ static int teardown(void **state)
 	return 0;
 }
 
-static void what_others_write_is_told(void **state)
+static void changes_by_others_are_reported(void **state)
 {
-	struct told *t = *state;
+	struct calls *t = *state;
 
 	open_store(t);
 	expect(t, "synced");
@@ -199,9 +199,9 @@ static void what_others_write_is_told(void **state)
 	expect(t, "settings *");
 }
 
-static void what_is_there_at_first_is_told_before_synced(void **state)
+static void existing_files_are_reported_before_synced(void **state)
 {
-	struct told *t = *state;
+	struct calls *t = *state;
 
 	open_store(t); /* makes the directories */
 	store_close(t->store);
@@ -212,13 +212,13 @@ static void what_is_there_at_first_is_told_before_synced(void **state)
 	assert_string_equal(t->text, "settings * k=1\nnode a is 7\nsynced\n");
 }
 
-static void what_we_write_comes_back(void **state)
+static void our_own_writes_are_reported(void **state)
 {
 	struct node_record r = {.name = "me", .port4 = 9};
 	const struct store_setting on = {"wireguardEnabled", "true"},
 				   ranges = {"podveilStrictCIDRs", "10.0.0.0/8,fd00::/8"},
 				   off = {"wireguardEnabled", NULL};
-	struct told *t = *state;
+	struct calls *t = *state;
 	struct stat before, after;
 	char path[200];
 
@@ -246,7 +246,7 @@ static void what_we_write_comes_back(void **state)
 	/* A file that is not JSON is not overwritten. */
 	write_file(t, "config/default.json", "{ somebody is writing");
 	assert_int_equal(store_set(t->store, NULL, &on, 1), -EINVAL);
-	settle(t);
+	wait_until_idle(t);
 	assert_true(store_health(t->store)->errors > 0);
 	assert_non_null(strstr(store_health(t->store)->last_error, "default.json"));
 }
@@ -262,18 +262,18 @@ static void bad_files_change_nothing(void **state)
 		{"config/other.json", "{}"},
 		{"config/default.json", "[1]"},
 	};
-	struct told *t = *state;
+	struct calls *t = *state;
 	char path[200], *huge;
 
 	open_store(t);
 	write_file(t, "nodes/a.json", "{\"name\":\"a\",\"port\":7}");
 	write_file(t, "config/default.json", "{\"k\":1}");
 	expect(t, "synced");
-	settle(t);
+	wait_until_idle(t);
 	t->text[0] = 0;
 	for (size_t i = 0; i < COUNT_OF(bad); i++) {
 		write_file(t, bad[i][0], bad[i][1]);
-		settle(t);
+		wait_until_idle(t);
 		assert_null(strstr(t->text, "node "));
 		assert_null(strstr(t->text, "settings *"));
 		assert_int_equal(store_health(t->store)->errors, i + 1);
@@ -292,7 +292,7 @@ static void bad_files_change_nothing(void **state)
 	huge[RECORD_MAX_BYTES + 1] = 0;
 	write_file(t, "nodes/h.json", huge);
 	free(huge);
-	settle(t);
+	wait_until_idle(t);
 	assert_null(strstr(t->text, "node "));
 	/* After it is repaired, it is reported. */
 	write_file(t, "nodes/a.json", "{\"name\":\"a\",\"port\":8}");
@@ -302,7 +302,7 @@ static void bad_files_change_nothing(void **state)
 /* --- a missing store is not an empty one --- */
 
 /* A cluster of two nodes; ours is a. Both records and strict settings exist and are remembered. */
-static void open_two(struct told *t)
+static void open_two(struct calls *t)
 {
 	const struct node_record us = {.name = "a", .port4 = 1};
 
@@ -316,28 +316,28 @@ static void open_two(struct told *t)
 	write_file(t, "config/default.json", "{\"podveilStrictMode\":true}");
 	expect(t, "node b is 2");
 	expect(t, "settings * podveilStrictMode=true");
-	settle(t);
+	wait_until_idle(t);
 	expect_trouble(t, NULL);
 	t->text[0] = 0;
 }
 
-static void again(struct told *t)
+static void open_again(struct calls *t)
 {
 	store_close(t->store);
 	t->text[0] = 0;
 	open_store(t);
 }
 
-static void nothing_went(const struct told *t)
+static void expect_no_deletion(const struct calls *t)
 {
 	if (strstr(t->text, "gone") || strstr(t->text, "settings *\n"))
 		fail_msg("something went:\n%s", t->text);
 }
 
 /* What the administrator deletes is gone, also in a cluster of two. */
-static void what_is_deleted_is_gone(void **state)
+static void deleted_files_are_reported(void **state)
 {
-	struct told *t = *state;
+	struct calls *t = *state;
 
 	open_two(t);
 	delete_file(t, "nodes/b.json");
@@ -354,10 +354,10 @@ static void what_is_deleted_is_gone(void **state)
 	expect(t, "node b is 3");
 	t->text[0] = 0;
 	shell(t, "cd store/nodes; cp b.json b.tmp; rm b.json; mv b.tmp b.json");
-	settle(t);
+	wait_until_idle(t);
 	sleep(1);
-	settle(t);
-	nothing_went(t);
+	wait_until_idle(t);
+	expect_no_deletion(t);
 	shell(t, "mv store/nodes/b.json b.json");
 	expect(t, "node b gone 0");
 	/* Changes while no agent runs. */
@@ -370,7 +370,7 @@ static void what_is_deleted_is_gone(void **state)
 	t->text[0] = 0;
 	shell(t, "rm store/nodes/b.json store/config/default.json");
 	open_store(t);
-	assert_int_equal(store_replay_memory(t->store), 4); /* with settle()'s settings */
+	assert_int_equal(store_replay_memory(t->store), 4); /* with wait_until_idle()'s settings */
 	expect(t, "synced");
 	expect(t, "node b gone 0");
 	expect(t, "settings *");
@@ -390,7 +390,8 @@ static const struct {
 	 ".identity is missing"},
 	{"mv store/nodes away; mkdir store/nodes", "rmdir store/nodes; mv away store/nodes",
 	 "the store was replaced"},
-	{"cp -r store away; rm store/nodes/*", "cp away/nodes/* store/nodes", "records: 2 are missing"},
+	{"cp -r store away; rm store/nodes/*", "cp away/nodes/* store/nodes",
+	 "records: 2 are missing"},
 	{"cp -r store away; rm store/nodes/* store/config/*",
 	 "cp away/nodes/* store/nodes; cp away/config/* store/config", "are missing, too"},
 	{"cp -r store away; rm store/nodes/a.json store/nodes/b.json; echo '{\"name\":\"c\"}' > "
@@ -414,9 +415,9 @@ static const struct {
 	 "cp kept store/config/default.json", "default.json: line"},
 };
 
-static void what_is_lost_stands(void **state)
+static void lost_files_stay_in_force(void **state)
 {
-	struct told *t = *state;
+	struct calls *t = *state;
 
 	open_two(t);
 	for (size_t i = 0; i < COUNT_OF(losses); i++) {
@@ -424,24 +425,24 @@ static void what_is_lost_stands(void **state)
 		t->text[0] = 0;
 		shell(t, "%s", losses[i].break_it);
 		expect_trouble(t, losses[i].says);
-		nothing_went(t);
-		again(t);
+		expect_no_deletion(t);
+		open_again(t);
 		store_replay_memory(t->store);
 		/* This comes from memory, before anything was read from the store. */
 		assert_non_null(strstr(t->text, "settings * podveilStrictMode=true\n"));
 		assert_non_null(strstr(t->text, "node b is 2\n"));
 		expect_trouble(t, losses[i].says);
-		nothing_went(t);
+		expect_no_deletion(t);
 		shell(t, "%s", losses[i].repair_it);
 		expect_trouble(t, NULL);
-		nothing_went(t);
+		expect_no_deletion(t);
 		shell(t, "rm -rf away kept");
 	}
 }
 
-static void what_was_lost_can_be_deleted(void **state)
+static void lost_files_can_be_deleted(void **state)
 {
-	struct told *t = *state;
+	struct calls *t = *state;
 
 	open_two(t);
 	shell(t, "rm store/nodes/*");
@@ -449,8 +450,8 @@ static void what_was_lost_can_be_deleted(void **state)
 	assert_false(store_has_record(t->store, "a"));
 	assert_string_equal(t->text, "node a is 1\n"); /* to be published again */
 	write_file(t, "nodes/a.json", "{\"name\":\"a\",\"port\":1}");
-	settle(t);
-	nothing_went(t);
+	wait_until_idle(t);
+	expect_no_deletion(t);
 	write_file(t, "nodes/b.json", "{\"name\":\"b\",\"port\":2}");
 	expect_trouble(t, NULL);
 	delete_file(t, "nodes/b.json");
@@ -460,7 +461,7 @@ static void what_was_lost_can_be_deleted(void **state)
 /* Without file descriptors nothing can be read, and nothing is lost; later all is read. */
 static void without_descriptors(void **state)
 {
-	struct told *t = *state;
+	struct calls *t = *state;
 	char from[200], to[200];
 	struct rlimit all, none;
 	int fd;
@@ -476,7 +477,7 @@ static void without_descriptors(void **state)
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
 	delete_file(t, "nodes/c.json");
 	expect_trouble(t, "/store: Too many open files");
-	nothing_went(t);
+	expect_no_deletion(t);
 	assert_true(store_health(t->store)->blind);
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &all), 0);
 	expect(t, "node c gone 0");
@@ -499,7 +500,7 @@ static void bad_stores_are_refused(void **state)
 	static const char *const bad[] = {"",	     "etcd",	     "cloud:9",
 					  "dir:",    "dir:relative", "dir:/proc/nowhere/store",
 					  "/var/lib"};
-	struct told *t = *state;
+	struct calls *t = *state;
 	struct store_params p = {.base = t->base, .events = {on_node, on_settings, on_synced, t}};
 
 	for (size_t i = 0; i < COUNT_OF(bad); i++) {
@@ -514,14 +515,14 @@ static void bad_stores_are_refused(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(what_others_write_is_told, setup, teardown),
-		cmocka_unit_test_setup_teardown(what_is_there_at_first_is_told_before_synced, setup,
+		cmocka_unit_test_setup_teardown(changes_by_others_are_reported, setup, teardown),
+		cmocka_unit_test_setup_teardown(existing_files_are_reported_before_synced, setup,
 						teardown),
-		cmocka_unit_test_setup_teardown(what_we_write_comes_back, setup, teardown),
+		cmocka_unit_test_setup_teardown(our_own_writes_are_reported, setup, teardown),
 		cmocka_unit_test_setup_teardown(bad_files_change_nothing, setup, teardown),
-		cmocka_unit_test_setup_teardown(what_is_deleted_is_gone, setup, teardown),
-		cmocka_unit_test_setup_teardown(what_is_lost_stands, setup, teardown),
-		cmocka_unit_test_setup_teardown(what_was_lost_can_be_deleted, setup, teardown),
+		cmocka_unit_test_setup_teardown(deleted_files_are_reported, setup, teardown),
+		cmocka_unit_test_setup_teardown(lost_files_stay_in_force, setup, teardown),
+		cmocka_unit_test_setup_teardown(lost_files_can_be_deleted, setup, teardown),
 		cmocka_unit_test_setup_teardown(without_descriptors, setup, teardown),
 		cmocka_unit_test_setup_teardown(bad_stores_are_refused, setup, teardown),
 	};

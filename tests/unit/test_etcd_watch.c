@@ -6,13 +6,13 @@
 #include "check.h"
 #include "store/etcd/etcd_watch.h"
 
-struct told {
+struct calls {
 	char text[200];
 };
 
 static void on_key(void *context, const struct etcd_key *k)
 {
-	struct told *t = context;
+	struct calls *t = context;
 	const size_t at = strlen(t->text);
 
 	assert_true(!k->value || strlen(k->value) == k->len);
@@ -21,7 +21,7 @@ static void on_key(void *context, const struct etcd_key *k)
 }
 
 /* Reads a message; returns the revision after it, or negative: why the watch ended. */
-static int64_t hear(const char *text, int64_t revision, struct told *t)
+static int64_t read_line(const char *text, int64_t revision, struct calls *t)
 {
 	const struct etcd_watch_params p = {.key = on_key, .context = t};
 	struct etcd_place at = {.cluster = "77", .revision = revision};
@@ -35,77 +35,81 @@ static int64_t hear(const char *text, int64_t revision, struct told *t)
 
 #define KEY "\"key\":\"L3BvZHZlaWwvYQ==\""
 
-static void the_first_answer_tells_nothing_yet(void **state)
+static void the_first_answer_keeps_the_revision(void **state)
 {
-	struct told t;
+	struct calls t;
 
 	(void)state;
 	assert_int_equal(
-		hear("{\"result\":{\"header\":{\"revision\":\"9\"},\"created\":true}}", 3, &t), 3);
+		read_line("{\"result\":{\"header\":{\"revision\":\"9\"},\"created\":true}}", 3, &t),
+		3);
 }
 
-static void events_move_on_to_what_they_tell(void **state)
+static void events_advance_the_revision(void **state)
 {
-	struct told t;
+	struct calls t;
 
 	(void)state;
-	assert_int_equal(hear("{\"result\":{\"header\":{\"revision\":\"9\"},\"events\":["
-			      "{\"kv\":{" KEY ",\"mod_revision\":\"4\",\"value\":\"aGVsbG8=\","
-			      "\"lease\":\"7\"}},"
-			      "{\"type\":\"DELETE\",\"kv\":{" KEY ",\"mod_revision\":\"5\"}},"
-			      "{\"kv\":{" KEY ",\"mod_revision\":\"6\"}}]}}",
-			      3, &t),
+	assert_int_equal(read_line("{\"result\":{\"header\":{\"revision\":\"9\"},\"events\":["
+				   "{\"kv\":{" KEY ",\"mod_revision\":\"4\",\"value\":\"aGVsbG8=\","
+				   "\"lease\":\"7\"}},"
+				   "{\"type\":\"DELETE\",\"kv\":{" KEY ",\"mod_revision\":\"5\"}},"
+				   "{\"kv\":{" KEY ",\"mod_revision\":\"6\"}}]}}",
+				   3, &t),
 			 6);
 	assert_string_equal(t.text, "/podveil/a=hello/7@4|/podveil/a=gone/0@5|/podveil/a=/0@6|");
 }
 
-static void progress_moves_on(void **state)
+static void progress_advances_the_revision(void **state)
 {
-	struct told t;
+	struct calls t;
 
 	(void)state;
-	assert_int_equal(hear("{\"result\":{\"header\":{\"revision\":\"9\"}}}", 3, &t), 9);
-	assert_int_equal(hear("{\"result\":{\"header\":{\"revision\":\"2\"}}}", 3, &t), 3);
+	assert_int_equal(read_line("{\"result\":{\"header\":{\"revision\":\"9\"}}}", 3, &t), 9);
+	assert_int_equal(read_line("{\"result\":{\"header\":{\"revision\":\"2\"}}}", 3, &t), 3);
 }
 
-static void what_cannot_go_on(void **state)
+static void a_watch_that_cannot_continue(void **state)
 {
-	struct told t;
+	struct calls t;
 
 	(void)state;
 	/* Compacted; restored, or another etcd; an invalid token; cut off; garbage. */
-	assert_int_equal(hear("{\"result\":{\"header\":{\"raft_term\":\"2\"},\"canceled\":true,"
-			      "\"compact_revision\":\"8\"}}",
-			      3, &t),
-			 -ETCD_WATCH_COMPACTED);
 	assert_int_equal(
-		hear("{\"result\":{\"header\":{\"revision\":\"2\"},\"created\":true}}", 3, &t),
+		read_line("{\"result\":{\"header\":{\"raft_term\":\"2\"},\"canceled\":true,"
+			  "\"compact_revision\":\"8\"}}",
+			  3, &t),
 		-ETCD_WATCH_COMPACTED);
-	assert_int_equal(hear("{\"result\":{\"header\":{\"revision\":\"9\"},\"created\":true,"
-			      "\"canceled\":true,\"cancel_reason\":\"invalid auth token\"}}",
-			      3, &t),
+	assert_int_equal(
+		read_line("{\"result\":{\"header\":{\"revision\":\"2\"},\"created\":true}}", 3, &t),
+		-ETCD_WATCH_COMPACTED);
+	assert_int_equal(read_line("{\"result\":{\"header\":{\"revision\":\"9\"},\"created\":true,"
+				   "\"canceled\":true,\"cancel_reason\":\"invalid auth token\"}}",
+				   3, &t),
 			 -ETCD_WATCH_ENDED);
-	assert_int_equal(hear("{\"error\":{\"grpc_code\":14,\"message\":\"no leader\"}}", 3, &t),
-			 -ETCD_WATCH_ISOLATED);
-	assert_int_equal(hear("{\"error\":{\"grpc_code\":7,\"message\":\"denied\"}}", 3, &t),
+	assert_int_equal(
+		read_line("{\"error\":{\"grpc_code\":14,\"message\":\"no leader\"}}", 3, &t),
+		-ETCD_WATCH_ISOLATED);
+	assert_int_equal(read_line("{\"error\":{\"grpc_code\":7,\"message\":\"denied\"}}", 3, &t),
 			 -ETCD_WATCH_ENDED);
 	/* Another etcd at the same address: its events are not reported. */
-	assert_int_equal(hear("{\"result\":{\"header\":{\"cluster_id\":\"78\",\"revision\":\"9\"},"
-			      "\"events\":[{\"type\":\"DELETE\",\"kv\":{" KEY "}}]}}",
-			      3, &t),
-			 -ETCD_WATCH_COMPACTED);
+	assert_int_equal(
+		read_line("{\"result\":{\"header\":{\"cluster_id\":\"78\",\"revision\":\"9\"},"
+			  "\"events\":[{\"type\":\"DELETE\",\"kv\":{" KEY "}}]}}",
+			  3, &t),
+		-ETCD_WATCH_COMPACTED);
 	assert_string_equal(t.text, "");
-	assert_int_equal(hear("[]", 3, &t), -ETCD_WATCH_ENDED);
-	assert_int_equal(hear("{", 3, &t), -ETCD_WATCH_ENDED);
+	assert_int_equal(read_line("[]", 3, &t), -ETCD_WATCH_ENDED);
+	assert_int_equal(read_line("{", 3, &t), -ETCD_WATCH_ENDED);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(the_first_answer_tells_nothing_yet),
-		cmocka_unit_test(events_move_on_to_what_they_tell),
-		cmocka_unit_test(progress_moves_on),
-		cmocka_unit_test(what_cannot_go_on),
+		cmocka_unit_test(the_first_answer_keeps_the_revision),
+		cmocka_unit_test(events_advance_the_revision),
+		cmocka_unit_test(progress_advances_the_revision),
+		cmocka_unit_test(a_watch_that_cannot_continue),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -91,7 +91,7 @@ static uint16_t udp_sum(const uint8_t *frame, uint32_t length)
 	return checksum_fold(checksum_add(sum, udp, len));
 }
 
-static void what_is_built_is_read(void **state)
+static void built_frames_are_parsed(void **state)
 {
 	const struct endpoint back4 = endpoint("172.18.0.2", "172.18.0.1", PORT),
 			      back6 = endpoint("fd00:18::2", "fd00:18::1", PORT);
@@ -143,7 +143,7 @@ static void sum_of_zero_is_written_as_ones(void **state)
 	assert_int_equal(frame[h.length - 1], 0xff);
 }
 
-static void link_local_peers_bear_their_device(void **state)
+static void link_local_peers_have_their_device(void **state)
 {
 	const struct endpoint e = endpoint("fe80::1", "fe80::2", 51821);
 	const uint8_t message[32] = {4};
@@ -229,9 +229,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(ip4_to_the_byte),
 		cmocka_unit_test(ip6_to_the_byte),
-		cmocka_unit_test(what_is_built_is_read),
+		cmocka_unit_test(built_frames_are_parsed),
 		cmocka_unit_test(sum_of_zero_is_written_as_ones),
-		cmocka_unit_test(link_local_peers_bear_their_device),
+		cmocka_unit_test(link_local_peers_have_their_device),
 		cmocka_unit_test(small_paths),
 		cmocka_unit_test(refuses),
 	};

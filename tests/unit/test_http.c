@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "check.h"
+#include "http/address.h"
 #include "http/clients.h"
 
 #define LARGE	  (10u << 20)
@@ -76,7 +77,7 @@ static int start_with(void **state, unsigned int hang_ms)
 	static struct server s;
 	char where[32];
 	const struct http_params params = {
-		.where = where,
+		.address = where,
 		.base = s.base = event_base_new(),
 		.documents = documents,
 		.n = COUNT_OF(documents),
@@ -271,7 +272,7 @@ static void many_connections(void **state)
 
 /* A client that requests much and reads nothing cannot fill our memory: the number of versions of a
  * document is limited. */
-static void untaken_answers(void **state)
+static void unread_answers(void **state)
 {
 	struct server *s = *state;
 	const time_t end = time(NULL) + PATIENCE;
@@ -359,7 +360,7 @@ static void clients_go_while_they_wait(void **state)
 }
 
 /* The server ends while answers are under way or requested: nothing leaks or is freed twice. */
-static void goes_with_answers_untaken(void **state)
+static void freed_with_unread_answers(void **state)
 {
 	struct server *s = *state;
 	int fd[6];
@@ -386,14 +387,14 @@ static void addresses(void **state)
 
 	for (size_t i = 0; i < COUNT_OF(wrong); i++) {
 		const struct http_params params = {
-			.base = s->base, .where = wrong[i], .documents = documents, .n = 1};
+			.base = s->base, .address = wrong[i], .documents = documents, .n = 1};
 
 		assert_int_equal(http_new(&params, &h), -EINVAL);
-		assert_false(http_where_valid(wrong[i]));
+		assert_false(http_address_valid(wrong[i]));
 	}
 	for (size_t i = 0; i < COUNT_OF(good); i++) {
-		assert_true(http_where_valid(good[i]));
-		assert_int_equal(http_where_full(good[i]), i == 1 || i == 2);
+		assert_true(http_address_valid(good[i]));
+		assert_int_equal(http_address_full(good[i]), i == 1 || i == 2);
 	}
 }
 
@@ -403,10 +404,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(requests, start, stop),
 		cmocka_unit_test_setup_teardown(slow_readers, start, stop),
 		cmocka_unit_test_setup_teardown(many_connections, start, stop),
-		cmocka_unit_test_setup_teardown(untaken_answers, start, stop),
+		cmocka_unit_test_setup_teardown(unread_answers, start, stop),
 		cmocka_unit_test_setup_teardown(owner_hangs, start_impatient, stop),
 		cmocka_unit_test_setup_teardown(clients_go_while_they_wait, start, stop),
-		cmocka_unit_test_setup_teardown(goes_with_answers_untaken, start, stop),
+		cmocka_unit_test_setup_teardown(freed_with_unread_answers, start, stop),
 		cmocka_unit_test_setup_teardown(addresses, start, stop),
 	};
 

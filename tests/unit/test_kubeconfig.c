@@ -75,7 +75,7 @@ static void replaced(const char *from, const char *to, const char *says)
 		fail_msg("\"%s\" does not say \"%s\"", problem, says);
 }
 
-static void what_is_wrong_is_said(void **state)
+static void errors_are_reported(void **state)
 {
 	(void)state;
 	replaced("current-context: b", "", "current-context is missing");
@@ -132,7 +132,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_current_context_counts),
 		cmocka_unit_test(json_is_yaml),
-		cmocka_unit_test(what_is_wrong_is_said),
+		cmocka_unit_test(errors_are_reported),
 		cmocka_unit_test(a_pod_has_a_service_account),
 	};
 

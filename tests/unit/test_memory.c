@@ -146,7 +146,7 @@ static void a_list_of_the_same_store_deletes(void **state)
 	assert_string_equal(w->text, "node b gone\n");
 }
 
-static void what_speaks_against_it_holds(void **state)
+static void evidence_against_a_deletion_keeps_records(void **state)
 {
 	static const struct {
 		const char *names;
@@ -192,7 +192,7 @@ static void what_speaks_against_it_holds(void **state)
 }
 
 /* A new agent recognizes the store by what the agent before it has seen. */
-static void a_restart_changes_no_judgement(void **state)
+static void a_restart_does_not_change_the_decision(void **state)
 {
 	struct world *w = *state;
 
@@ -215,7 +215,7 @@ static void a_restart_changes_no_judgement(void **state)
 }
 
 /* All nodes were deleted at once, but some are back in the next list. */
-static void all_went_and_some_are_back(void **state)
+static void all_are_deleted_and_some_return(void **state)
 {
 	struct world *w = *state;
 
@@ -232,7 +232,7 @@ static void all_went_and_some_are_back(void **state)
 }
 
 /* A node that was deleted and came back before the list is not reported as deleted. */
-static void what_is_back_did_not_go(void **state)
+static void a_record_that_returns_was_not_deleted(void **state)
 {
 	struct world *w = *state;
 
@@ -244,7 +244,7 @@ static void what_is_back_did_not_go(void **state)
 }
 
 /* When our own record is missing, that is reported, so that we publish it again. */
-static void our_own_is_told_of(void **state)
+static void our_own_record_is_reported(void **state)
 {
 	struct world *w = *state;
 
@@ -257,7 +257,7 @@ static void our_own_is_told_of(void **state)
 }
 
 /* If another node gets the ranges of a missing node, the missing node will not come back. */
-static void ranges_of_the_held_may_be_taken(void **state)
+static void others_may_take_ranges_of_held_nodes(void **state)
 {
 	struct world *w = *state;
 
@@ -278,7 +278,7 @@ static void ranges_of_the_held_may_be_taken(void **state)
 	assert_null(strstr(w->text, "node c"));
 }
 
-static void settings_go_by_their_owners_word_alone(void **state)
+static void only_the_owner_removes_settings(void **state)
 {
 	const struct memory_list l = {.identity = "one", .revision = 11};
 	struct world *w = *state;
@@ -340,7 +340,7 @@ static void a_record_comes_back_whole(void **state)
 }
 
 /* Before a value that is refused, the last valid one is reported. */
-static void good_settings_are_told_first(void **state)
+static void valid_settings_are_reported_first(void **state)
 {
 	const struct store_setting good = {"podveilStrictMode", "true"};
 	struct world *w = *state;
@@ -356,7 +356,7 @@ static void good_settings_are_told_first(void **state)
 	assert_true(!strncmp(w->text, "settings * treu\nnode", 20));
 }
 
-static void a_file_that_is_none_is_passed_over(void **state)
+static void an_invalid_file_is_ignored(void **state)
 {
 	static const char *const bad[] = {
 		"",
@@ -392,18 +392,20 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_list_of_the_same_store_deletes, setup, teardown),
-		cmocka_unit_test_setup_teardown(what_speaks_against_it_holds, setup, teardown),
-		cmocka_unit_test_setup_teardown(a_restart_changes_no_judgement, setup, teardown),
-		cmocka_unit_test_setup_teardown(all_went_and_some_are_back, setup, teardown),
-		cmocka_unit_test_setup_teardown(what_is_back_did_not_go, setup, teardown),
-		cmocka_unit_test_setup_teardown(our_own_is_told_of, setup, teardown),
-		cmocka_unit_test_setup_teardown(ranges_of_the_held_may_be_taken, setup, teardown),
-		cmocka_unit_test_setup_teardown(settings_go_by_their_owners_word_alone, setup,
+		cmocka_unit_test_setup_teardown(evidence_against_a_deletion_keeps_records, setup,
 						teardown),
+		cmocka_unit_test_setup_teardown(a_restart_does_not_change_the_decision, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(all_are_deleted_and_some_return, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_record_that_returns_was_not_deleted, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(our_own_record_is_reported, setup, teardown),
+		cmocka_unit_test_setup_teardown(others_may_take_ranges_of_held_nodes, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(only_the_owner_removes_settings, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_record_comes_back_whole, setup, teardown),
-		cmocka_unit_test_setup_teardown(good_settings_are_told_first, setup, teardown),
-		cmocka_unit_test_setup_teardown(a_file_that_is_none_is_passed_over, setup,
-						teardown),
+		cmocka_unit_test_setup_teardown(valid_settings_are_reported_first, setup, teardown),
+		cmocka_unit_test_setup_teardown(an_invalid_file_is_ignored, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -231,7 +231,7 @@ static void key_and_condition_are_one_write(void **state)
 }
 
 /* An annotation that is removed on its way to the server is not written again without a pause. */
-static void what_does_not_stay_is_written_with_patience(void **state)
+static void short_lived_changes_are_written_late(void **state)
 {
 	static const uint8_t key[32] = {1}, none[32];
 	struct api *a = *state;
@@ -279,8 +279,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(same_text_is_one_event, start, stop),
 		cmocka_unit_test_setup_teardown(writes_are_bounded, start, stop),
 		cmocka_unit_test_setup_teardown(key_and_condition_are_one_write, start, stop),
-		cmocka_unit_test_setup_teardown(what_does_not_stay_is_written_with_patience, start,
-						stop),
+		cmocka_unit_test_setup_teardown(short_lived_changes_are_written_late, start, stop),
 		cmocka_unit_test(token_bucket),
 	};
 

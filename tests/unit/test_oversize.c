@@ -128,7 +128,7 @@ static void options_of_the_first_alone(void **state)
 	assert_memory_equal(header + 20, "\x94\4\0\0\1\1\1\1\1\1\1\1", sizeof(options));
 }
 
-static void what_is_wrong_is_not_made_right(void **state)
+static void wrong_checksums_are_not_corrected(void **state)
 {
 	struct shape s = {.version = 4, .protocol = IPPROTO_TCP, .payload = 3000};
 	uint8_t data[4096];
@@ -182,7 +182,7 @@ int main(void)
 		cmocka_unit_test(fragments_make_the_packet),
 		cmocka_unit_test(fragments_of_fragments),
 		cmocka_unit_test(options_of_the_first_alone),
-		cmocka_unit_test(what_is_wrong_is_not_made_right),
+		cmocka_unit_test(wrong_checksums_are_not_corrected),
 		cmocka_unit_test(tcp_is_one_of_several),
 	};
 

@@ -34,7 +34,7 @@ static void parses_what_it_should(void **state)
 	}
 }
 
-static void refuses_what_has_no_addresses(void **state)
+static void refuses_packets_without_addresses(void **state)
 {
 	static const struct {
 		unsigned int at;
@@ -112,7 +112,7 @@ static void half_a_udp_header(uint8_t *data)
 }
 
 /* WireGuard carries all packets that have addresses; the destination judges the rest. */
-static void what_cannot_be_understood_has_no_transport(void **state)
+static void unknown_packets_have_no_transport(void **state)
 {
 	static const struct {
 		int version;
@@ -317,8 +317,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(parses_what_it_should),
-		cmocka_unit_test(refuses_what_has_no_addresses),
-		cmocka_unit_test(what_cannot_be_understood_has_no_transport),
+		cmocka_unit_test(refuses_packets_without_addresses),
+		cmocka_unit_test(unknown_packets_have_no_transport),
 		cmocka_unit_test(fragments_have_no_transport),
 		cmocka_unit_test(checksums_of_any_length),
 		cmocka_unit_test(congestion_marks),

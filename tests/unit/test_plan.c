@@ -111,7 +111,7 @@ static void a_key_that_two_claim_is_one_peer(void **state)
 	plan_fini(&p);
 }
 
-static void what_is_contested_is_nobodys(void **state)
+static void contested_ranges_have_no_owner(void **state)
 {
 	struct plan_input in = {.family = AF_INET, .self = "a", .settings = &settings};
 	struct registry_range contested = {.name = "b"};
@@ -184,7 +184,7 @@ static void tunnel_addresses(void **state)
 	plan_fini(&p);
 }
 
-static void host_encryption_takes_the_nodes_in(void **state)
+static void host_encryption_includes_node_addresses(void **state)
 {
 	char text[CIDR_TEXT];
 	struct plan p;
@@ -205,7 +205,7 @@ static void host_encryption_takes_the_nodes_in(void **state)
 	plan_fini(&p);
 }
 
-static void nobody_at_all(void **state)
+static void no_other_nodes(void **state)
 {
 	struct plan p;
 
@@ -220,11 +220,11 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(peers_need_a_key_and_an_address, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_key_that_two_claim_is_one_peer, setup, teardown),
-		cmocka_unit_test_setup_teardown(what_is_contested_is_nobodys, setup, teardown),
+		cmocka_unit_test_setup_teardown(contested_ranges_have_no_owner, setup, teardown),
 		cmocka_unit_test_setup_teardown(tunnel_addresses, setup, teardown),
-		cmocka_unit_test_setup_teardown(host_encryption_takes_the_nodes_in, setup,
+		cmocka_unit_test_setup_teardown(host_encryption_includes_node_addresses, setup,
 						teardown),
-		cmocka_unit_test_setup_teardown(nobody_at_all, setup, teardown),
+		cmocka_unit_test_setup_teardown(no_other_nodes, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -14,7 +14,7 @@ static int parse(const char *text, struct node_record *r, char problem[200])
 	return record_parse(text, strlen(text), r, problem, 200);
 }
 
-static void what_is_written_is_read(void **state)
+static void written_records_are_read(void **state)
 {
 	static const char text[] = "{\n"
 				   "  \"name\": \"worker\",\n"
@@ -65,7 +65,7 @@ static void what_is_written_is_read(void **state)
 	record_fini(&r);
 }
 
-static void little_is_enough_and_more_is_ignored(void **state)
+static void few_members_are_enough_and_unknown_ones_are_ignored(void **state)
 {
 	char problem[200];
 	struct node_record r;
@@ -87,7 +87,7 @@ static void little_is_enough_and_more_is_ignored(void **state)
 	record_fini(&r);
 }
 
-static void what_is_no_key_is_none(void **state)
+static void an_invalid_key_is_no_key(void **state)
 {
 	static const char *const table[] = {"", "none",
 					    "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", "AAAA",
@@ -106,7 +106,7 @@ static void what_is_no_key_is_none(void **state)
 	}
 }
 
-static void what_is_wrong_is_named(void **state)
+static void invalid_members_are_named(void **state)
 {
 	static const char *const table[][2] = {
 		{"", "line"},
@@ -120,7 +120,8 @@ static void what_is_wrong_is_named(void **state)
 		{"{\"name\":\"-a\"}", "name: begins or ends"},
 		{"{\"name\":\"../etc\"}", "name: "},
 		{"{\"name\":\"a\",\"name\":\"b\"}", "duplicate"},
-		{"{\"name\":\"a\",\"ipv4\":\"fd00::1\"}", "ipv4: \"fd00::1\" is not an IPv4 address"},
+		{"{\"name\":\"a\",\"ipv4\":\"fd00::1\"}",
+		 "ipv4: \"fd00::1\" is not an IPv4 address"},
 		{"{\"name\":\"a\",\"ipv6\":\"10.0.0.1\"}", "ipv6: "},
 		{"{\"name\":\"a\",\"ipv4\":\"10.0.0.1/8\"}", "ipv4: "},
 		{"{\"name\":\"a\",\"podCIDRs\":\"10.0.0.0/8\"}", "podCIDRs: not a list"},
@@ -182,10 +183,10 @@ static void nodes_stay_in_order(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(what_is_written_is_read),
-		cmocka_unit_test(little_is_enough_and_more_is_ignored),
-		cmocka_unit_test(what_is_no_key_is_none),
-		cmocka_unit_test(what_is_wrong_is_named),
+		cmocka_unit_test(written_records_are_read),
+		cmocka_unit_test(few_members_are_enough_and_unknown_ones_are_ignored),
+		cmocka_unit_test(an_invalid_key_is_no_key),
+		cmocka_unit_test(invalid_members_are_named),
 		cmocka_unit_test(nodes_stay_in_order),
 	};
 

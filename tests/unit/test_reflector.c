@@ -163,7 +163,7 @@ static void expect(struct world *w, const char *line)
 	for (int i = 0; i < 1000 && !strstr(w->text, whole); i++)
 		run(w, 10);
 	if (!strstr(w->text, whole))
-		fail_msg("\"%s\" was not told, but:\n%s", line, w->text);
+		fail_msg("\"%s\" was not reported, but:\n%s", line, w->text);
 }
 
 static void expect_watches(struct world *w, unsigned int n)

@@ -5,7 +5,7 @@
 
 /* --- what is never valid --- */
 
-static void what_no_pod_has_is_refused(void **state)
+static void ranges_that_no_pod_has_are_refused(void **state)
 {
 	static const char *const never[] = {
 		"0.0.0.0/0", "0.0.0.0/1",	"128.0.0.0/1",	 "127.0.0.0/8",
@@ -93,7 +93,7 @@ static void an_address_cannot_take_away_a_range(void **state)
 
 /* --- ranges --- */
 
-static void who_proved_a_range_keeps_it(void **state)
+static void a_proved_range_is_kept(void **state)
 {
 	static const char *const claims[] = {"10.0.1.0/24", "10.0.1.7", "10.0.1.128/25",
 					     "10.0.0.0/16", "10.0.1.0/24,10.0.1.5"};
@@ -135,7 +135,7 @@ static void another_key_proves_nothing(void **state)
 	assert_refusals("range_contested a b|range_contested b a");
 }
 
-static void what_nobody_proved_is_nobodys(void **state)
+static void unproved_ranges_have_no_owner(void **state)
 {
 	(void)state;
 	add_two_nodes("10.0.1.0/24", "10.0.1.7,10.0.2.0/24");
@@ -170,7 +170,7 @@ static void what_nobody_proved_is_nobodys(void **state)
 }
 
 /* The record of a node that no longer exists does not block its successor's range for ever. */
-static void who_is_gone_contests_nothing(void **state)
+static void silent_nodes_contest_nothing(void **state)
 {
 	(void)state;
 	add(&world, "gone", "172.18.0.2", 1, "10.0.1.0/24");
@@ -228,7 +228,7 @@ static void a_conflict_never_ends_in_plaintext(void **state)
 	assert_false(node("e")->closed[REGISTRY_IPV4]); /* it never had a key */
 }
 
-static void our_own_is_ours(void **state)
+static void our_own_range_is_ours(void **state)
 {
 	(void)state;
 	add(&world, "a", "172.18.0.2", 1, "10.7.0.0/24,10.7.0.5,10.0.0.0/8,10.99.0.0/24");
@@ -281,7 +281,7 @@ static void the_owner_of_a_range_may_give_of_it(void **state)
 	assert_int_equal(node("b")->record->tunnel4.family, AF_UNSPEC);
 }
 
-static void what_is_assigned_beats_what_is_said(void **state)
+static void assigned_ranges_beat_published_ones(void **state)
 {
 	(void)state;
 	add(&world, "a", "172.18.0.2", 1, "10.0.1.0/24");
@@ -318,7 +318,7 @@ static void refusals_are_explained(void **state)
 
 /* --- a hostile node --- */
 
-static void whatever_a_hostile_node_says(void **state)
+static void hostile_records(void **state)
 {
 	(void)state;
 	for (uint64_t seed = 1; seed <= 300; seed++) {
@@ -337,19 +337,19 @@ static void whatever_a_hostile_node_says(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		REGISTRY_TEST(what_no_pod_has_is_refused),
+		REGISTRY_TEST(ranges_that_no_pod_has_are_refused),
 		REGISTRY_TEST(no_range_contains_a_node_or_the_store),
 		REGISTRY_TEST(an_address_cannot_take_away_a_range),
-		REGISTRY_TEST(who_proved_a_range_keeps_it),
+		REGISTRY_TEST(a_proved_range_is_kept),
 		REGISTRY_TEST(another_key_proves_nothing),
-		REGISTRY_TEST(what_nobody_proved_is_nobodys),
-		REGISTRY_TEST(who_is_gone_contests_nothing),
+		REGISTRY_TEST(unproved_ranges_have_no_owner),
+		REGISTRY_TEST(silent_nodes_contest_nothing),
 		REGISTRY_TEST(a_conflict_never_ends_in_plaintext),
-		REGISTRY_TEST(our_own_is_ours),
+		REGISTRY_TEST(our_own_range_is_ours),
 		REGISTRY_TEST(the_owner_of_a_range_may_give_of_it),
-		REGISTRY_TEST(what_is_assigned_beats_what_is_said),
+		REGISTRY_TEST(assigned_ranges_beat_published_ones),
 		REGISTRY_TEST(refusals_are_explained),
-		REGISTRY_TEST(whatever_a_hostile_node_says),
+		REGISTRY_TEST(hostile_records),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

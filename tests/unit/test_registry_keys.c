@@ -8,7 +8,7 @@
 
 /* --- keys --- */
 
-static void a_victims_key_is_the_victims(void **state)
+static void a_victim_keeps_its_key(void **state)
 {
 	(void)state;
 	add_two_nodes("10.0.1.0/24", "10.0.2.0/24");
@@ -37,7 +37,7 @@ static void a_victims_key_is_the_victims(void **state)
 	assert_int_equal(key_of("b"), 0);
 }
 
-static void a_key_that_nobody_proved_is_one_peer(void **state)
+static void an_unproved_shared_key_is_one_peer(void **state)
 {
 	(void)state;
 	add(&world, "a", "172.18.0.2", 7, "10.0.1.0/24");
@@ -79,7 +79,7 @@ static void the_peer_of_a_shared_key(void **state)
 	assert_int_equal(node("a")->peer[0], 1);
 }
 
-static void keys_are_rotated_and_nodes_made_anew(void **state)
+static void keys_are_rotated_and_nodes_are_reinstalled(void **state)
 {
 	(void)state;
 	add_two_nodes("10.0.1.0/24", "10.0.2.0/24");
@@ -115,7 +115,7 @@ static void count_key(void *context, enum registry_family family, const uint8_t 
 
 /* A node that holds what another node claims is checked: does it still answer? If we know that it
  * does, it is not checked. */
-static void who_is_contradicted_is_asked(void **state)
+static void contradicted_nodes_are_probed(void **state)
 {
 	unsigned int asked[256] = {0};
 
@@ -137,7 +137,7 @@ static void who_is_contradicted_is_asked(void **state)
 }
 
 /* A node that was silent for long, but is back before another took its range over, keeps it. */
-static void who_is_back_keeps_its_range(void **state)
+static void a_returning_node_keeps_its_range(void **state)
 {
 	(void)state;
 	add_two_nodes("10.0.1.0/24", "10.0.2.0/24");
@@ -241,7 +241,7 @@ static void a_key_that_vanishes_is_held(void **state)
 	assert_int_equal(key_of("a"), 0);
 }
 
-static void a_key_that_nobody_knew_is_not_made_up(void **state)
+static void an_unknown_key_is_not_invented(void **state)
 {
 	(void)state;
 	add(&world, "a", "172.18.0.2", 0, "10.0.1.0/24")->encrypts = true;
@@ -272,7 +272,7 @@ static void host_encryption_is_for_the_nodes_own_address(void **state)
 
 /* Two nodes prove an address, one after the other. It stays the first one's, whatever else that
  * node changes, until it is silent. */
-static void who_had_an_address_first_keeps_it(void **state)
+static void the_first_owner_keeps_an_address(void **state)
 {
 	(void)state;
 	add_two_nodes("10.0.1.0/24", "10.0.2.0/24");
@@ -295,7 +295,7 @@ static void who_had_an_address_first_keeps_it(void **state)
 
 /* --- across restarts --- */
 
-static void what_was_proved_outlives_us(void **state)
+static void proofs_survive_a_restart(void **state)
 {
 	char file[] = "/tmp/podveil-registry-XXXXXX";
 	int fd = mkstemp(file);
@@ -356,18 +356,18 @@ static void what_was_proved_outlives_us(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		REGISTRY_TEST(a_victims_key_is_the_victims),
-		REGISTRY_TEST(a_key_that_nobody_proved_is_one_peer),
+		REGISTRY_TEST(a_victim_keeps_its_key),
+		REGISTRY_TEST(an_unproved_shared_key_is_one_peer),
 		REGISTRY_TEST(the_peer_of_a_shared_key),
-		REGISTRY_TEST(keys_are_rotated_and_nodes_made_anew),
-		REGISTRY_TEST(who_is_contradicted_is_asked),
-		REGISTRY_TEST(who_is_back_keeps_its_range),
+		REGISTRY_TEST(keys_are_rotated_and_nodes_are_reinstalled),
+		REGISTRY_TEST(contradicted_nodes_are_probed),
+		REGISTRY_TEST(a_returning_node_keeps_its_range),
 		REGISTRY_TEST(a_renamed_node_takes_over),
 		REGISTRY_TEST(a_key_that_vanishes_is_held),
-		REGISTRY_TEST(a_key_that_nobody_knew_is_not_made_up),
+		REGISTRY_TEST(an_unknown_key_is_not_invented),
 		REGISTRY_TEST(host_encryption_is_for_the_nodes_own_address),
-		REGISTRY_TEST(who_had_an_address_first_keeps_it),
-		REGISTRY_TEST(what_was_proved_outlives_us),
+		REGISTRY_TEST(the_first_owner_keeps_an_address),
+		REGISTRY_TEST(proofs_survive_a_restart),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -193,7 +193,7 @@ static void nodes_within_the_ranges(void **state)
 }
 
 /* A strict range may be equal to our own range: that does not cut our pods off. */
-static void of_two_that_are_the_same_ours_counts(void **state)
+static void our_range_wins_over_an_equal_one(void **state)
 {
 	struct tagged_ranges m = {NULL, 0, 0};
 	struct cidr range;
@@ -212,7 +212,7 @@ static void of_two_that_are_the_same_ours_counts(void **state)
 }
 
 /* A node that claims a pod's address as its own opens no range. */
-static void a_node_opens_nobody_elses_range(void **state)
+static void a_node_makes_no_exception_in_another_nodes_range(void **state)
 {
 	(void)state;
 	node("a", "172.18.0.2", "10.244.1.0/26");
@@ -296,7 +296,7 @@ static void both_forms_agree(void **state)
 }
 
 /* A closed range does not cut off a node whose address is in it. */
-static void a_closed_range_spares_nodes(void **state)
+static void nodes_in_closed_ranges_are_reachable(void **state)
 {
 	(void)state;
 	assert_int_equal(cidr_parse("172.18.0.0/28", &closed.cidr), 0);
@@ -315,9 +315,11 @@ int main(void)
 		cmocka_unit_test_setup_teardown(published_ranges_count, setup, teardown),
 		cmocka_unit_test_setup_teardown(the_most_specific_decides, setup, teardown),
 		cmocka_unit_test_setup_teardown(nodes_within_the_ranges, setup, teardown),
-		cmocka_unit_test(of_two_that_are_the_same_ours_counts),
-		cmocka_unit_test_setup_teardown(a_node_opens_nobody_elses_range, setup, teardown),
-		cmocka_unit_test_setup_teardown(a_closed_range_spares_nodes, setup, teardown),
+		cmocka_unit_test(our_range_wins_over_an_equal_one),
+		cmocka_unit_test_setup_teardown(a_node_makes_no_exception_in_another_nodes_range,
+						setup, teardown),
+		cmocka_unit_test_setup_teardown(nodes_in_closed_ranges_are_reachable, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(the_ends_of_the_address_space, setup, teardown),
 		cmocka_unit_test(both_forms_agree),
 	};

@@ -54,7 +54,7 @@ static struct keypair *install(struct bare_device *f, bool initiator)
 	return k;
 }
 
-static void a_session_is_good_for_who_read_the_time_before_it_stood(void **state)
+static void a_new_session_is_valid_at_an_earlier_time(void **state)
 {
 	const struct keypair *k = install(*state, true);
 
@@ -64,7 +64,7 @@ static void a_session_is_good_for_who_read_the_time_before_it_stood(void **state
 	assert_false(keypair_can_receive(k, T0 + REJECT_AFTER_TIME));
 }
 
-static void a_source_has_its_tokens_whoever_read_the_time(void **state)
+static void an_earlier_time_gives_a_source_no_more_tokens(void **state)
 {
 	const struct sockaddr_in from = {.sin_family = AF_INET,
 					 .sin_addr.s_addr = htonl(0xc0000201)};
@@ -78,7 +78,7 @@ static void a_source_has_its_tokens_whoever_read_the_time(void **state)
 	ratelimiter_free(r);
 }
 
-static void a_cookie_holds_for_who_read_the_time_before_it_came(void **state)
+static void a_new_cookie_is_valid_at_an_earlier_time(void **state)
 {
 	struct message_initiation m = {.type = MESSAGE_INITIATION};
 	struct message_cookie_reply reply;
@@ -121,7 +121,7 @@ static void the_first_message_makes_a_responder_send_with_it(void **state)
 	assert_null(r->next);
 }
 
-static void the_first_session_of_all_is_a_responders(void **state)
+static void the_responders_first_session(void **state)
 {
 	struct bare_device *f = *state;
 	struct keypair *first = install(f, false);
@@ -299,7 +299,7 @@ static void *sleep_long(void *context)
 	return NULL;
 }
 
-static void who_sleeps_holds_up_nobody(void **state)
+static void sleeping_threads_delay_no_grace_period(void **state)
 {
 	const struct sigaction action = {.sa_handler = interrupt};
 	struct race race = {.f = *state};
@@ -367,17 +367,17 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(nothing_is_older_than_time),
 		TEST(a_time_read_too_early_starts_no_second_handshake),
-		TEST(a_session_is_good_for_who_read_the_time_before_it_stood),
-		TEST(a_source_has_its_tokens_whoever_read_the_time),
-		TEST(a_cookie_holds_for_who_read_the_time_before_it_came),
+		TEST(a_new_session_is_valid_at_an_earlier_time),
+		TEST(an_earlier_time_gives_a_source_no_more_tokens),
+		TEST(a_new_cookie_is_valid_at_an_earlier_time),
 		TEST(the_first_message_makes_a_responder_send_with_it),
-		TEST(the_first_session_of_all_is_a_responders),
+		TEST(the_responders_first_session),
 		TEST(an_initiators_keypair_needs_no_message),
 		TEST(a_confirmed_keypair_is_not_lost_to_the_next_handshake),
 		TEST(a_replaced_keypair_never_sends),
 		TEST(workers_confirm_while_the_owner_installs),
 		TEST(forgetting_the_source_never_brings_an_old_address_back),
-		TEST(who_sleeps_holds_up_nobody),
+		TEST(sleeping_threads_delay_no_grace_period),
 		TEST(handshakes_wait_for_no_worker),
 	};
 

@@ -74,7 +74,7 @@ static void watch_gives_one_event_after_the_other(void **state)
 	}
 }
 
-static void what_is_no_json_is_refused(void **state)
+static void invalid_json_is_refused(void **state)
 {
 	static const struct {
 		const char *member, *text;
@@ -112,7 +112,7 @@ static void what_is_no_json_is_refused(void **state)
 }
 
 /* An object that is too large is skipped; those before and after it are not. */
-static void too_large_an_object_is_passed_over(void **state)
+static void an_object_that_is_too_large_is_skipped(void **state)
 {
 	char *large = malloc(SPLITTER_MAX_BYTES + 1);
 	struct got g = {"", 0};
@@ -143,8 +143,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(list_gives_its_items_and_its_envelope),
 		cmocka_unit_test(watch_gives_one_event_after_the_other),
-		cmocka_unit_test(what_is_no_json_is_refused),
-		cmocka_unit_test(too_large_an_object_is_passed_over),
+		cmocka_unit_test(invalid_json_is_refused),
+		cmocka_unit_test(an_object_that_is_too_large_is_skipped),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -107,7 +107,7 @@ static void a_peer_keeps_its_newest(void **state)
 }
 
 /* Two peers do not answer; a third one will, and keeps its packets. */
-static void the_silent_keep_nobody_out(void **state)
+static void silent_peers_do_not_block_others(void **state)
 {
 	struct fixture *f = *state;
 	struct seen s;
@@ -162,7 +162,7 @@ static void frames_are_shared_too(void **state)
 
 /* The new packet counts for its peer. If two peers then have the same number, the one with the
  * oldest packet loses it. */
-static void who_adds_counts_what_it_adds(void **state)
+static void a_new_packet_counts_for_its_peer(void **state)
 {
 	struct fixture *f = *state;
 	const uint32_t third = STAGE_MAX / 3;
@@ -225,7 +225,7 @@ static bool check_epoch(void *context, const struct staged *p)
 }
 
 /* Packets have an epoch: it shows which of them came before the stage is emptied. */
-static void packets_know_when_they_came(void **state)
+static void packets_keep_their_arrival_time(void **state)
 {
 	struct fixture *f = *state;
 
@@ -263,12 +263,12 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_peer_keeps_its_newest, begin, end),
-		cmocka_unit_test_setup_teardown(the_silent_keep_nobody_out, begin, end),
+		cmocka_unit_test_setup_teardown(silent_peers_do_not_block_others, begin, end),
 		cmocka_unit_test_setup_teardown(frames_are_shared_too, begin, end),
-		cmocka_unit_test_setup_teardown(who_adds_counts_what_it_adds, begin, end),
+		cmocka_unit_test_setup_teardown(a_new_packet_counts_for_its_peer, begin, end),
 		cmocka_unit_test_setup_teardown(more_peers_than_places, begin, end),
 		cmocka_unit_test_setup_teardown(removed_peers_are_not_counted, begin, end),
-		cmocka_unit_test_setup_teardown(packets_know_when_they_came, begin, end),
+		cmocka_unit_test_setup_teardown(packets_keep_their_arrival_time, begin, end),
 		cmocka_unit_test_setup_teardown(any_sequence, begin, end),
 	};
 

@@ -57,7 +57,7 @@ static void unanswered_data_starts_a_handshake(void **state)
 	assert_int_equal(timers_due(&t, when + 60 * S), 0);
 }
 
-static void an_answer_calls_it_off(void **state)
+static void an_answer_cancels_the_handshake(void **state)
 {
 	struct timers t;
 
@@ -73,7 +73,7 @@ static void an_answer_calls_it_off(void **state)
 	assert_int_equal(sleep_until(&t, T0 + 60 * S, T0 + 76 * S, NULL), TIMERS_SEND_INITIATION);
 }
 
-static void a_keepalive_sent_waits_for_nothing(void **state)
+static void a_sent_keepalive_expects_no_answer(void **state)
 {
 	struct timers t;
 
@@ -98,7 +98,7 @@ static void data_received_is_acknowledged(void **state)
 	assert_int_equal(timers_next(&t, T0 + 61 * S), TIMERS_NEVER);
 }
 
-static void anything_sent_is_acknowledgement_enough(void **state)
+static void any_sent_message_is_an_acknowledgement(void **state)
 {
 	struct timers t;
 
@@ -288,10 +288,10 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(nothing_happens_by_itself),
 		cmocka_unit_test(unanswered_data_starts_a_handshake),
-		cmocka_unit_test(an_answer_calls_it_off),
-		cmocka_unit_test(a_keepalive_sent_waits_for_nothing),
+		cmocka_unit_test(an_answer_cancels_the_handshake),
+		cmocka_unit_test(a_sent_keepalive_expects_no_answer),
 		cmocka_unit_test(data_received_is_acknowledged),
-		cmocka_unit_test(anything_sent_is_acknowledgement_enough),
+		cmocka_unit_test(any_sent_message_is_an_acknowledgement),
 		cmocka_unit_test(a_stream_received_is_acknowledged_again_and_again),
 		cmocka_unit_test(more_data_while_one_is_due_makes_another),
 		cmocka_unit_test(initiations_are_repeated_for_ninety_seconds),

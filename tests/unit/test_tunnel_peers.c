@@ -53,7 +53,7 @@ static void whatever_the_clock_shows(void **state)
 	assert_false(tunnel_peer_has_fresh_session(&m));
 }
 
-static void a_peer_that_was_made_anew_counts_from_the_start(void **state)
+static void a_recreated_peer_counts_from_zero(void **state)
 {
 	struct tunnel_peer m = {.routed = false};
 
@@ -64,7 +64,7 @@ static void a_peer_that_was_made_anew_counts_from_the_start(void **state)
 	assert_true(tunnel_peer_has_fresh_session(&m));
 }
 
-static void in_vain_is_in_vain_until_a_session_stands(void **state)
+static void a_peer_is_unanswered_until_there_is_a_session(void **state)
 {
 	struct tunnel_peer m = {.routed = false};
 	struct peer_view v = {.session_age_ns = NONE, .attempts = 2};
@@ -85,8 +85,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(only_new_sessions_count_after_a_new_beginning),
 		cmocka_unit_test(whatever_the_clock_shows),
-		cmocka_unit_test(a_peer_that_was_made_anew_counts_from_the_start),
-		cmocka_unit_test(in_vain_is_in_vain_until_a_session_stands),
+		cmocka_unit_test(a_recreated_peer_counts_from_zero),
+		cmocka_unit_test(a_peer_is_unanswered_until_there_is_a_session),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -64,7 +64,7 @@ static void a_source_starts_no_more_than_its_share(void **state)
 	gate_free(gate);
 }
 
-static void without_load_nobody_is_counted(void **state)
+static void without_load_no_source_is_counted(void **state)
 {
 	struct bare_device *f = *state;
 	struct gate *gate = gate_new(&f->device);
@@ -79,7 +79,7 @@ static void without_load_nobody_is_counted(void **state)
 	gate_free(gate);
 }
 
-static void a_flood_without_cookies_is_nobody_elses_delay(void **state)
+static void a_flood_without_cookies_delays_no_other_source(void **state)
 {
 	struct bare_device *f = *state;
 	struct gate *gate = gate_new(&f->device);
@@ -99,7 +99,7 @@ static void a_flood_without_cookies_is_nobody_elses_delay(void **state)
 	gate_free(gate);
 }
 
-static void what_leads_to_nothing_is_load(void **state)
+static void fruitless_work_is_load(void **state)
 {
 	struct bare_device *f = *state;
 	struct gate *gate = gate_new(&f->device);
@@ -175,9 +175,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(a_source_starts_no_more_than_its_share),
-		TEST(without_load_nobody_is_counted),
-		TEST(a_flood_without_cookies_is_nobody_elses_delay),
-		TEST(what_leads_to_nothing_is_load),
+		TEST(without_load_no_source_is_counted),
+		TEST(a_flood_without_cookies_delays_no_other_source),
+		TEST(fruitless_work_is_load),
 		cmocka_unit_test(load_has_two_reasons_and_an_end),
 		cmocka_unit_test(forged_addresses_have_one_share),
 	};

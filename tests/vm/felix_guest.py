@@ -156,7 +156,7 @@ def felix_encrypts(c):
     """Felix alone encrypts, and doctor reports that its WireGuard is on."""
     c.felix({"wireguardEnabled": True})
     felixes = {n.name: Felix(c, n) for n in c.nodes}
-    wait_for(lambda: all(routes_through(n, c.nodes[1 - n.index]) for n in c.nodes), "Felix's WireGuard stands", 60)
+    wait_for(lambda: all(routes_through(n, c.nodes[1 - n.index]) for n in c.nodes), "Felix's WireGuard is up", 60)
     seen = c.doctor(c.nodes[0])
     check("doctor: on", seen["verdict"] == "note" and "its WireGuard is on (wireguard.cali)" in seen["found"]
           and "patch daemonset calico-node" in seen["do"], seen)
@@ -170,8 +170,8 @@ def agents_come(c, left, right):
     watched = Watched(c, left, right)
     for n in c.nodes:
         c.agent(n)
-        wait_for(lambda n=n: "patch daemonset" in problem(n), "it says who has the name", 60)
-        wait_for(lambda n=n: c.condition(n).get("reason") == "NameTaken", "so does the condition", 60)
+        wait_for(lambda n=n: "patch daemonset" in problem(n), "status names the owner of the device", 60)
+        wait_for(lambda n=n: c.condition(n).get("reason") == "NameTaken", "the condition says so, too", 60)
     lost, readable = watched.stop("agents beside Felix")
     check("nothing of Felix's was touched", [n.run(STATE) for n in c.nodes] == before and
           [c.annotation(n) for n in c.nodes] == keys)

@@ -119,7 +119,7 @@ def strict(node):
     def guard():
         return node.agent.status()["guard"]
     wait_for(lambda: {"eth0", "vxlan.calico"} <= {d["device"] for d in guard()["devices"] if d["stands"]},
-             "the guard stands", 60)
+             "the guard is active", 60)
     check("TCX from Linux 6.6 on", guard()["method"] == ("tcx" if release() >= (6, 6) else "clsact"))
     before = guard()["dropLeak"]
     node.run(["python3", "-c", LEAK])
@@ -135,7 +135,7 @@ def first_line(c, left, right):
     node = c.nodes[0]
     c.configure(podveilStrictMode=True, podveilStrictCIDRs=["10.244.0.0/16", "fd00:10:244::/48"])
     wait_for(lambda: (status := node.agent.status()) and status["firstLine"]["routing"]
-             and status["firstLine"]["nftables"], "the first line stands", 60)
+             and status["firstLine"]["nftables"], "the first line is active", 60)
     check("what nobody published is unreachable",
           "Unreachable" in left.run("ping -n -c 1 -W 2 10.244.77.7", check=False).stdout)
     node.run(f"ping -n -c 1 -W 1 -I eth0 {right.address}", check=False)
@@ -198,7 +198,7 @@ def felix():
             c.start_agent(node, ready=False)
             wait_for(lambda: node.agent.status() and node.agent.status()["store"]["synced"], "it has read the store", 60)
             if enabled:
-                wait_for(lambda: node.agent.status()["tunnels"][0]["problem"], "it says who has the name", 60)
+                wait_for(lambda: node.agent.status()["tunnels"][0]["problem"], "status names the owner of the device", 60)
                 check("Felix is named, with the command that helps",
                       "kubectl -n kube-system patch daemonset" in node.agent.status()["tunnels"][0]["problem"])
             check(f"Felix's WireGuard stays, encryption {enabled}", node.run(state) == before and
@@ -224,7 +224,7 @@ def felix():
         check("the rule is ours", node.run("ip rule").count("fwmark") == 1 and "proto 92" in node.run("ip rule"))
         check("the device is ours", "veth" in node.run("ip -d link show wireguard.cali"))
         c.configure(node=node.name, wireguardEnabled=False)
-        wait_for(lambda: "fwmark" not in node.run("ip rule"), "the rule goes", 60)
+        wait_for(lambda: "fwmark" not in node.run("ip rule"), "the rule is removed", 60)
 
 
 def main():

@@ -15,7 +15,7 @@ def test_interoperability_with_the_kernels_own_wireguard(meta):
     if os.uname().machine != "x86_64":
         pytest.skip("the kernel packages are for x86-64")
     if not shutil.which("qemu-system-x86_64"):
-        pytest.skip("qemu-system-x86_64 is not there: make deps installs it")
+        pytest.skip("qemu-system-x86_64 is not installed: make deps installs it")
     guest = os.path.join(kernel.ROOT, "tests/vm/guest.py")
     try:
         code, out = kernel.run(kernel.x86_64(meta), ["/usr/bin/python3", guest], seconds=600)

@@ -45,6 +45,7 @@ struct report_input agent_describe(void *context)
 		.registry = a->registry,
 		.conflicts = a->conflicts,
 		.http = a->http ? a->params.http : NULL,
+		.confinement = a->params.confinement,
 		.failed = schedule_failing(a->schedule),
 	};
 }
@@ -83,7 +84,7 @@ static int find_tunnel_process(struct agent *a)
 {
 	const struct client_params params = {
 		.base = a->params.base,
-		.start = !a->params.wait_for_tunnel,
+		.starter = a->params.starter,
 		.lost = agent_on_tunnel_process_lost,
 		.connected = agent_on_tunnel_process,
 		.context = a,
@@ -197,7 +198,7 @@ int agent_new(const struct agent_params *params, struct agent **out)
 		log_error("the agent cannot start", "step=\"%s\" errno=%d error=\"%s\"", s->name,
 			  -err, strerror(-err));
 		/* Leave no tunnel process that nobody uses. One with devices does not end. */
-		if (a->client && !params->wait_for_tunnel)
+		if (a->client && params->starter >= 0)
 			client_quit(a->client);
 		agent_free(a, false);
 		return err;
@@ -291,7 +292,7 @@ void agent_free(struct agent *a, bool cleanup)
 /* The tunnel process of a dead agent, if there is one. */
 static void end_tunnel_process(void)
 {
-	const struct client_params only_look = {.start = false};
+	const struct client_params only_look = {.starter = -1};
 	struct client *c;
 
 	if (client_new(&only_look, &c))

@@ -17,6 +17,7 @@
 #include "store/record.h"
 
 struct agent;
+struct confinement;
 struct event_base;
 struct leftovers_remains;
 
@@ -28,8 +29,9 @@ struct agent_params {
 	struct cidr address4, address6; /* AF_UNSPEC: the uplink's */
 	const struct cidr *pod_cidrs;	/* none: those of our record in the store */
 	size_t n_pod_cidrs;
-	bool wait_for_tunnel; /* do not start a tunnel process: somebody else does */
-	const char *http;     /* for metrics and status, in http_where_valid()'s form; NULL: none */
+	int starter; /* of tunnel processes (service/starter.h); -1: somebody else starts them */
+	const char *http; /* for metrics and status, in http_address_valid()'s form; NULL: none */
+	const struct confinement *confinement; /* for reports; NULL: the process kept all rights */
 	/* Contains the environment and the flags; the agent adds the store's settings. */
 	struct settings_stack *settings;
 };

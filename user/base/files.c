@@ -99,7 +99,7 @@ int file_write(const char *path, unsigned int mode, const char *text, size_t len
 	return err;
 }
 
-int directory_make(const char *path)
+int directory_make_parents(const char *path)
 {
 	char part[PATH_MAX];
 
@@ -113,7 +113,14 @@ int directory_make(const char *path)
 			return -errno;
 		*c = '/';
 	}
-	return mkdir(part, 0755) && errno != EEXIST ? -errno : 0;
+	return 0;
+}
+
+int directory_make(const char *path)
+{
+	const int err = directory_make_parents(path);
+
+	return err ? err : mkdir(path, 0755) && errno != EEXIST ? -errno : 0;
 }
 
 int directory_list(const char *path, char ***names, size_t *n)

@@ -13,6 +13,7 @@ int file_read(const char *path, size_t limit, char **text, size_t *len);
 int file_write(const char *path, unsigned int mode, const char *text, size_t len);
 /* With its parents, mode 0755; 0 also where it is there. */
 int directory_make(const char *path);
+int directory_make_parents(const char *path); /* without the last one */
 /* Names of its entries but . and ..; all allocated. */
 int directory_list(const char *path, char ***names, size_t *n);
 

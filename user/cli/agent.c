@@ -11,10 +11,12 @@
 #include <unistd.h>
 
 #include "agent/leftovers.h"
+#include "base/files.h"
 #include "base/log.h"
 #include "cli/cli.h"
 #include "cli/process.h"
-#include "http/http.h"
+#include "http/address.h"
+#include "service/starter.h"
 #include "store/store.h"
 
 #define MAX_POD_CIDRS 64
@@ -25,7 +27,9 @@ struct options {
 	char hostname[NODE_NAME_MAX + 1];
 	struct cidr pod_cidrs[MAX_POD_CIDRS];
 
-	bool cleanup, cleanup_on_exit;
+	bool wait_for_tunnel; /* somebody else starts it */
+	bool cleanup, cleanup_on_exit, unconfined;
+	struct confinement confinement;
 };
 
 static bool add_ranges(struct options *o, const char *text)
@@ -40,7 +44,7 @@ static bool add_ranges(struct options *o, const char *text)
 			good = false;
 		} else if (cidr_parse(one, &o->pod_cidrs[o->agent.n_pod_cidrs++])) {
 			fprintf(stderr,
-				"podveil agent: --pod-cidr %s: no address range such as "
+				"podveil agent: --pod-cidr %s: not an address range such as "
 				"10.244.1.0/24\n",
 				one);
 			good = false;
@@ -74,7 +78,8 @@ static bool apply(void *context, int option, const char *value)
 		return true;
 	case OPT_NODE_IP:
 		if (cidr_parse_address(value, &address)) {
-			fprintf(stderr, "podveil agent: --node-ip %s: no IPv4 or IPv6 address\n",
+			fprintf(stderr,
+				"podveil agent: --node-ip %s: not an IPv4 or IPv6 address\n",
 				value);
 			return false;
 		}
@@ -83,7 +88,7 @@ static bool apply(void *context, int option, const char *value)
 	case OPT_POD_CIDR:
 		return add_ranges(o, value);
 	case OPT_HTTP:
-		if (strcmp(value, "off") && !http_where_valid(value)) {
+		if (strcmp(value, "off") && !http_address_valid(value)) {
 			fprintf(stderr,
 				"podveil agent: --http %s: neither off nor [ADDRESS]:PORT such as "
 				":9586, with or without \",full\"\n",
@@ -93,8 +98,8 @@ static bool apply(void *context, int option, const char *value)
 		o->agent.http = strcmp(value, "off") ? value : NULL;
 		return true;
 	case OPT_TUNNEL:
-		o->agent.wait_for_tunnel = !strcmp(value, "wait");
-		if (o->agent.wait_for_tunnel || !strcmp(value, "start"))
+		o->wait_for_tunnel = !strcmp(value, "wait");
+		if (o->wait_for_tunnel || !strcmp(value, "start"))
 			return true;
 		fprintf(stderr, "podveil agent: --tunnel %s: neither start nor wait\n", value);
 		return false;
@@ -102,6 +107,9 @@ static bool apply(void *context, int option, const char *value)
 		return !settings_layer_set(o->agent.settings, "podveilLogLevel", value);
 	case OPT_LOG_FORMAT:
 		return !settings_layer_set(o->agent.settings, "podveilLogFormat", value);
+	case OPT_UNCONFINED:
+		o->unconfined = true;
+		return true;
 	case OPT_CLEANUP:
 		o->cleanup = true;
 		return true;
@@ -132,11 +140,23 @@ static int parse(int argc, char **argv, struct options *o)
 	}
 	problem = node_name_problem(o->agent.node);
 	if (problem) {
-		fprintf(stderr, "podveil agent: node name \"%s\" %s: give another with --node\n",
+		fprintf(stderr,
+			"podveil agent: node name \"%s\" %s: give another name with --node\n",
 			o->agent.node, problem);
 		return EXIT_USAGE;
 	}
 	return -1;
+}
+
+/* A store in a directory is changed by the agent, too. */
+static void confine_agent(struct options *o)
+{
+	const char *directory = strncmp(o->store, "dir:", 4) ? NULL : o->store + 4;
+
+	if (directory)
+		directory_make_parents(directory);
+	process_confine(CONFINE_AGENT, directory, &o->confinement);
+	o->agent.confinement = &o->confinement;
 }
 
 static int serve(struct options *o)
@@ -146,6 +166,14 @@ static int serve(struct options *o)
 	struct agent *agent = NULL;
 	int result = EXIT_FAILED;
 
+	o->agent.starter = -1;
+	if (!o->wait_for_tunnel && starter_new(&o->agent.starter)) {
+		log_error("the starter of tunnel processes cannot be made", "errno=%d", errno);
+		free(url);
+		return EXIT_FAILED;
+	}
+	if (!o->unconfined)
+		confine_agent(o);
 	o->agent.base = event_base_new();
 	if (!url || !o->agent.base) {
 		free(url);
@@ -171,11 +199,9 @@ static int clean(void)
 	const int err = agent_cleanup(&r);
 
 	if (err == -EWOULDBLOCK)
-		fprintf(stderr,
-			"podveil agent: an agent is running on this machine: end it first\n");
+		fprintf(stderr, "podveil agent: an agent runs on this machine: end it first\n");
 	else if (err)
-		fprintf(stderr,
-			"podveil agent: cleanup: %s; %zu things were there, still there:\n%s",
+		fprintf(stderr, "podveil agent: cleanup: %s; found %zu things, these are left:\n%s",
 			strerror(-err), r.found, r.remaining ? r.remaining : "(unknown)\n");
 	free(r.remaining);
 	return err ? EXIT_FAILED : EXIT_DONE;

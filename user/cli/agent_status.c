@@ -44,15 +44,14 @@ json_t *agent_status_fetch(const char *who)
 	else if (!f && who)
 		fprintf(stderr,
 			"podveil %s: no agent answers at %s (%s): is podveil agent running on this "
-			"node? podveil doctor says what it needs\n",
+			"node? podveil doctor checks what it needs\n",
 			who, STATUS_SOCKET, strerror(errno));
 	if (!f)
 		return NULL;
 	o = json_loadf(f, 0, &error);
 	fclose(f);
 	if (!o && who)
-		fprintf(stderr, "podveil %s: the agent's answer cannot be read: %s\n", who,
-			error.text);
+		fprintf(stderr, "podveil %s: the agent's answer is invalid: %s\n", who, error.text);
 	return o;
 }
 

@@ -24,7 +24,7 @@
 #define CONFIG_RESOURCE                                                                            \
 	{                                                                                          \
 		OPT_CONFIG_RESOURCE, 0, "config-resource", "RESOURCE",                             \
-			"of Kubernetes, with the settings (default: "                              \
+			"the Kubernetes resource with the settings (default: "                     \
 			"podveilconfigurations.podveil.io)",                                       \
 			"podveilconfigurations.podveil.io "                                        \
 			"felixconfigurations.crd.projectcalico.org "                               \
@@ -32,55 +32,60 @@
 	}
 #define JSON                                                                                       \
 	{                                                                                          \
-		OPT_JSON, 0, "json", NULL, "for programs", NULL                                    \
+		OPT_JSON, 0, "json", NULL, "print JSON", NULL                                      \
 	}
-#define UPLINK                                                                                     \
-	{                                                                                          \
-		OPT_UPLINK, 0, "uplink", "DEVICE",                                                 \
-			"that reaches the other nodes (default: the default route's)",             \
-			"<interface>"                                                              \
+#define UNCONFINED                                                                                      \
+	{                                                                                               \
+		OPT_UNCONFINED, 0, "unconfined", NULL,                                                  \
+			"keep all rights, for debuggers and tracers; without this option, the process " \
+			"gives up the rights that it does not use",                                     \
+			NULL                                                                            \
+	}
+#define UPLINK                                                                                             \
+	{                                                                                                  \
+		OPT_UPLINK, 0, "uplink", "DEVICE",                                                         \
+			"the device that reaches the other nodes (default: the one of the default route)", \
+			"<interface>"                                                                      \
 	}
 
 static const struct cli_option agent_options[] = {
-	{OPT_NODE, 0, "node", "NAME", "of this node (default: the host's name)", NULL},
+	{OPT_NODE, 0, "node", "NAME", "name of this node (default: the host's name)", NULL},
 	STORE,
 	CONFIG_RESOURCE,
 	UPLINK,
 	{OPT_NODE_IP, 0, "node-ip", "ADDRESS",
-	 "of this node, once a family (default: the uplink's)", NULL},
+	 "address of this node; give it once for each address family (default: the uplink's)",
+	 NULL},
 	{OPT_POD_CIDR, 0, "pod-cidr", "RANGES",
-	 "of this node's pods, comma between or several times (default: what the store's record of "
-	 "this node says)",
+	 "address ranges of this node's pods, separated by commas, or the option several times (default: those in the node's record in the store)",
 	 NULL},
 	{OPT_HTTP, 0, "http", "[ADDR]:PORT[,full]",
-	 "where metrics, health, page and status are served, or off (default: :9586). Page and status "
-	 "name peers with keys and endpoints: only whoever asks on this machine gets them, or with "
-	 "full everybody",
+	 "where to serve metrics, health checks, page and status, or off (default: :9586). Page and status contain keys and endpoints of peers: they are served to this machine only, or with full to everybody",
 	 "off :9586 :9586,full"},
 	{OPT_TUNNEL, 0, "tunnel", "HOW",
 	 "start: start the tunnel process (podveil tunnel) if none runs; wait: for one that somebody else starts (default: start)",
 	 "start wait"},
 	LOG_LEVEL,
 	LOG_FORMAT,
+	UNCONFINED,
 	{OPT_CLEANUP, 0, "cleanup", NULL,
-	 "remove everything that an agent left on this machine, and end", NULL},
+	 "remove everything that an agent left on this machine, then end", NULL},
 	{OPT_CLEANUP_ON_EXIT, 0, "cleanup-on-exit", NULL,
-	 "do so when the agent is told to end; else encryption that is on stays on, and what "
-	 "cannot be encrypted is dropped",
+	 "do the same when the agent ends. Without this option, encryption stays in force, and packets that cannot be encrypted are dropped",
 	 NULL},
 };
 
 static const struct cli_option enable_options[] = {
-	{OPT_IPV6, 0, "ipv6", NULL, "of IPv6 pods (wireguardEnabledV6; else wireguardEnabled)",
-	 NULL},
-	{OPT_NODE, 0, "node", "NAME", "on this node alone", "<node>"},
+	{OPT_IPV6, 0, "ipv6", NULL,
+	 "for IPv6 pods (wireguardEnabledV6 instead of wireguardEnabled)", NULL},
+	{OPT_NODE, 0, "node", "NAME", "on this node only", "<node>"},
 	STORE,
 	CONFIG_RESOURCE,
 };
 
 static const struct cli_option status_options[] = {
 	{OPT_WATCH, 0, "watch", NULL,
-	 "again every second, with traffic a second, until interrupted; with --json a line each",
+	 "print it every second, with traffic per second, until interrupted; with --json one line each",
 	 NULL},
 	JSON,
 };
@@ -91,12 +96,12 @@ static const struct cli_option doctor_options[] = {
 };
 
 static const struct cli_option verify_options[] = {
-	{OPT_SECONDS, 0, "seconds", "N", "how long to look (default: 5)", NULL},
-	{OPT_PEER, 0, "peer", "NODE", "look at traffic with this node alone", "<node>"},
+	{OPT_SECONDS, 0, "seconds", "N", "how long to capture, in seconds (default: 5)", NULL},
+	{OPT_PEER, 0, "peer", "NODE", "check traffic with this node only", "<node>"},
 	{OPT_GENERATE, 0, "generate", NULL,
-	 "send a marker to the tunnel addresses of peers, and see whether it can be read", NULL},
-	{OPT_UPLINK, 0, "uplink", "DEVICE", "where to look (default: the agent's uplink)",
-	 "<interface>"},
+	 "send a marker to the tunnel addresses of peers, and check whether it can be read", NULL},
+	{OPT_UPLINK, 0, "uplink", "DEVICE",
+	 "the device to capture on (default: the agent's uplink)", "<interface>"},
 	JSON,
 };
 
@@ -104,25 +109,27 @@ static const struct cli_option device_options[] = {
 	{OPT_FOREGROUND, 'f', "foreground", NULL, "stay in the foreground", NULL},
 	{OPT_WORKERS, 0, "workers", "N", "threads and queues, 1 to 8 (default: cores - 1)",
 	 "1 2 3 4 5 6 7 8"},
-	{OPT_MTU, 0, "mtu", "N", "of the device, 576 to 65535 (default: 1420)", NULL},
+	{OPT_MTU, 0, "mtu", "N", "MTU of the device, 576 to 65535 (default: 1420)", NULL},
 	{OPT_PER_PACKET, 0, "per-packet", NULL, "no superpackets, as on kernels before 6.9", NULL},
 	{OPT_AEAD, 0, "aead", "NAME",
-	 "cipher implementation: avx512, avx2, ipsec-mb, openssl or libsodium (default: the fastest here)",
+	 "cipher implementation: avx512, avx2, ipsec-mb, openssl or libsodium (default: the fastest on this machine)",
 	 "avx512 avx2 ipsec-mb openssl libsodium"},
 	{OPT_WIRE, 0, "wire", "WAY",
-	 "of messages: through UDP sockets (socket), through AF_XDP beside them (xdp), or auto: xdp where the driver has zero-copy (default: socket)",
+	 "how messages are sent: socket (UDP sockets), xdp (AF_XDP, and sockets for the rest), or auto (xdp if the driver has zero-copy, else socket) (default: socket)",
 	 "auto socket xdp"},
 	{OPT_UPLINK, 0, "uplink", "DEVICE",
-	 "of --wire xdp (default: the one by which the first peer is reached)", "<interface>"},
+	 "the device for --wire xdp (default: the one that reaches the first peer)", "<interface>"},
 	{OPT_LOW_LATENCY, 0, "low-latency", NULL,
 	 "lower latency for more CPU time: workers get priority, processors do not sleep", NULL},
 	LOG_LEVEL,
 	LOG_FORMAT,
+	UNCONFINED,
 };
 
 static const struct cli_option tunnel_options[] = {
 	LOG_LEVEL,
 	LOG_FORMAT,
+	UNCONFINED,
 };
 
 #define OPTIONS(list) .options = (list), .n_options = sizeof(list) / sizeof(*(list))
@@ -131,15 +138,12 @@ const struct subcommand subcommands[] = {
 	{
 		.name = "agent",
 		.run = agent_main,
-		.summary = "Encrypt this node's pod traffic as the store says",
-		.text = "Encrypts the traffic of this node's pods with those of other nodes, as "
-			"the "
-			"store's settings say. Stays in the foreground.",
+		.summary = "Encrypt the pod traffic of this node",
+		.text = "Encrypts the traffic between pods of this node and pods of other nodes, as the settings in the store say. Stays in the foreground.",
 		OPTIONS(agent_options),
 		.settings = true,
-		.ending = "SIGUSR1 logs a level more, SIGUSR2 a level less. Exit codes: 0 was told "
-			  "to end, 1 "
-			  "failed, 2 usage.",
+		.ending =
+			"SIGUSR1 raises the log level by one, SIGUSR2 lowers it. Exit codes: 0 ended by a signal, 1 failed, 2 usage.",
 	},
 	{
 		.name = "enable",
@@ -169,39 +173,28 @@ const struct subcommand subcommands[] = {
 		.name = "verify",
 		.run = verify_main,
 		.summary = "Prove on the wire that pods' traffic is encrypted",
-		.text = "Captures what passes the uplink, both ways: counts WireGuard messages "
-			"with "
-			"each peer, and looks for packets of remote pods in plain, bare, in VXLAN "
-			"or "
-			"in IP. Asks the agent only whose pods are where. Disturbs nothing.",
+		.text = "Captures packets on the uplink, in both directions. Counts WireGuard messages of each peer, and looks for readable packets of remote pods: bare, in VXLAN or in IP. Asks the agent only which pod addresses belong to which node. Changes nothing.",
 		OPTIONS(verify_options),
-		.ending = "Exit codes: 0 encrypted, 1 plaintext was seen, 2 could not tell: no "
-			  "traffic, no agent, no rights, or usage.",
+		.ending =
+			"Exit codes: 0 encrypted, 1 plaintext was seen, 2 unknown: no traffic, no agent, no rights, or usage.",
 	},
 	{
 		.name = "doctor",
 		.run = doctor_main,
-		.summary = "Say what this machine lacks, and what to do",
-		.text = "Says what this machine has of what Podveil needs, and what to do where it "
-			"has "
-			"not. Needs no agent, and changes nothing.",
+		.summary = "Check whether this machine has what Podveil needs",
+		.text = "Checks whether this machine has what Podveil needs, and says what to do if something is missing. Works without an agent, and changes nothing.",
 		OPTIONS(doctor_options),
-		.ending = "Exit codes: 0 nothing is BAD, 1 something is, 2 usage.",
+		.ending = "Exit codes: 0 nothing is BAD, 1 something is BAD, 2 usage.",
 	},
 	{
 		.name = "device",
 		.run = device_main,
 		.argument = "IFNAME",
-		.summary = "Create and serve a WireGuard device, driven by wg(8)",
-		.text = "Creates the network device IFNAME, to be configured with wg(8) and ip(8), "
-			"and "
-			"serves it from the background until it is deleted.",
+		.summary = "Create and serve a WireGuard device for wg(8)",
+		.text = "Creates the network device IFNAME, and serves it in the background until it is deleted. Configure it with wg(8) and ip(8).",
 		OPTIONS(device_options),
 		.ending =
-			"Each option can be given in the environment, too: PODVEIL_WORKERS=2. Exit "
-			"codes: 0 the device stands (or, in the foreground, has ended), 1 failed, "
-			"2 "
-			"usage.",
+			"Each option can also be set in the environment: PODVEIL_WORKERS=2. Exit codes: 0 the device is up (in the foreground: it has ended), 1 failed, 2 usage.",
 	},
 	{
 		.name = "tunnel",
@@ -220,8 +213,7 @@ const struct subcommand subcommands[] = {
 		.argument = "SHELL",
 		.choices = "bash zsh fish",
 		.summary = "Print the completion script of bash, zsh or fish",
-		.text = "Prints what makes a shell complete podveil's arguments. For this session: "
-			"source <(podveil completion bash)",
+		.text = "Prints a script with which a shell completes podveil's arguments. For the current session: source <(podveil completion bash)",
 		.ending = "Exit codes: 0 printed, 2 usage.",
 	},
 	{

@@ -11,7 +11,8 @@
 static void each_option(const struct subcommand *c,
 			void (*each)(const struct subcommand *c, const struct cli_option *o))
 {
-	static const struct cli_option help = {OPT_HELP, 'h', "help", NULL, "this text", NULL};
+	static const struct cli_option help = {OPT_HELP,	  'h', "help", NULL,
+					       "print this help", NULL};
 
 	for (size_t i = 0; i < c->n_options; i++)
 		each(c, &c->options[i]);

@@ -22,7 +22,7 @@
 
 struct options {
 	struct device_params device;
-	bool foreground;
+	bool foreground, unconfined;
 	enum log_level log_level;
 	enum log_format log_format;
 };
@@ -60,7 +60,7 @@ static bool known_aead(const char *name)
 		aead_free(a);
 		return true;
 	}
-	fprintf(stderr, "podveil device: --aead %s: %s; --help lists what there is\n", name,
+	fprintf(stderr, "podveil device: --aead %s: %s; --help lists the names\n", name,
 		err == -ENOTSUP ? "this processor cannot run it" : "no such implementation");
 	return false;
 }
@@ -93,6 +93,9 @@ static bool apply(void *context, int option, const char *value)
 		return true;
 	case OPT_LOW_LATENCY:
 		o->device.low_latency = true;
+		return true;
+	case OPT_UNCONFINED:
+		o->unconfined = true;
 		return true;
 	case OPT_LOG_FORMAT:
 		if (!log_format_parse(value, &o->log_format))
@@ -180,8 +183,11 @@ static int serve(void *context)
 	struct options *o = context;
 	struct running r = {.base = NULL};
 	struct process_signals signals;
+	struct confinement confinement;
 	int err, result = EXIT_FAILED;
 
+	if (!o->unconfined)
+		process_confine(CONFINE_DEVICE, NULL, &confinement);
 	r.base = event_base_new();
 	if (!r.base)
 		return EXIT_FAILED;

@@ -107,7 +107,7 @@ int enable_main(int argc, char **argv)
 	       o.node ? "node " : "the cluster", o.node ? o.node : "");
 	if (is_new)
 		fprintf(stderr,
-			"podveil %s: %s was made just now: is it the store that agents use?\n",
+			"podveil %s: %s did not exist and was created: is it the store that the agents use?\n",
 			argv[0], o.store);
 	return EXIT_DONE;
 }

@@ -32,7 +32,7 @@ int main(int argc, char **argv)
 	}
 	if (cli_find(argv[1]))
 		return cli_find(argv[1])->run(argc - 1, argv + 1);
-	fprintf(stderr, "podveil: no subcommand \"%s\"; there are:", argv[1]);
+	fprintf(stderr, "podveil: unknown subcommand \"%s\"; the subcommands are:", argv[1]);
 	for (const struct subcommand *s = subcommands; s->name; s++)
 		fprintf(stderr, " %s", s->name);
 	fprintf(stderr, "\n");

@@ -56,7 +56,7 @@ static void subcommand(const struct subcommand *c)
 	for (size_t i = 0; i < c->n_options; i++)
 		option(&c->options[i]);
 	if (c->settings)
-		paragraph("Each setting (see SETTINGS) is an option, too, for this node alone.");
+		paragraph("Each setting (see SETTINGS) is also an option, for this node only.");
 	paragraph(c->ending);
 }
 
@@ -65,11 +65,7 @@ static void settings(void)
 	char range[SETTING_RANGE];
 
 	printf(".SH SETTINGS\n");
-	text("In the order in which a later one wins: the cluster's in the store, the node's "
-	     "there, "
-	     "the environment (PODVEIL_ and the name in capitals), a flag of podveil agent. A "
-	     "change takes effect at once; a value that is refused is named in the log and in "
-	     "podveil status, and the last valid one stays.");
+	text("A setting can be given in four places; the later one wins: for the cluster in the store, for the node in the store, in the environment (PODVEIL_ and the name in capitals), as an option of podveil agent. A change takes effect at once. The log and podveil status name a value that is refused; the last valid value stays.");
 	printf("\n");
 	for (const struct setting *s = settings_table; s < settings_table + SETTINGS_COUNT; s++) {
 		printf(".TP\n\\fB%s\\fR\n", s->name);
@@ -87,59 +83,55 @@ static void settings(void)
 static const struct {
 	const char *name, *meaning;
 } members[] = {
-	{"version", "of this document: 1. It gets new members, and loses none"},
+	{"version", "version of this document: 1. Members may be added, none is removed"},
 	{"program", "version of podveil"},
-	{"time", "now; all times are Unix times in seconds, 0: never"},
-	{"node, uplink", "of this node"},
+	{"time", "the current time; all times are Unix times in seconds, 0 means never"},
+	{"node, uplink", "name and uplink of this node"},
 	{"store.name, .synced, .lastSync, .errors, .lastError",
-	 "where records and settings are from, and how it went; synced: all was read, and changes "
-	 "are seen"},
+	 "where records and settings come from, and how reading went; synced: everything was read, and changes are seen"},
 	{"store.trouble, .since, .why, .count",
-	 "null, or what is wrong with it now, and how many things that are"},
+	 "null, or what is wrong with the store now; count: how many problems"},
 	{"store.held, .kind, .node, .why",
-	 "what stands though the store does not show it any more: a record, or settings (of the "
-	 "cluster: node is null)"},
-	{"tunnels", "two: that of IPv4 pods and that of IPv6 pods"},
+	 "what is in force although the store does not show it any more: a record, or settings (node is null: of the cluster)"},
+	{"tunnels", "two: one for IPv4 pods and one for IPv6 pods"},
 	{"tunnels.family, .state", "ipv4 or ipv6; off, on, or ending (still decrypts)"},
-	{"tunnels.problem", "null, or what keeps it from being as the settings say"},
+	{"tunnels.problem", "null, or why it is not as the settings say"},
 	{"tunnels.interface, .address, .publicKey, .port, .mtu, .workers, .cipher, .superpackets, "
 	 ".drops",
-	 "where there is a device; drops is an object of the reasons that occurred, with how "
-	 "often"},
+	 "only if there is a device; drops: each reason that occurred, and how often"},
 	{"tunnels.wire, .wireWhy, .wireRefused",
-	 "socket or xdp; how, or why not xdp; podveilWire is xdp, and that cannot be"},
+	 "socket or xdp; how, or why not xdp; wireRefused: podveilWire is xdp, which is not possible"},
 	{"tunnels.lowLatency, .lowLatencyLacks",
-	 "podveilLowLatency; what of it cannot be had, or null"},
+	 "podveilLowLatency; the part that is not possible, or null"},
 	{"tunnels.peers.node, .publicKey, .endpoint, .tunnelAddress", "another node with a key"},
 	{"tunnels.peers.encrypting, .encryptingSince",
-	 "whether, and since when, what goes to its pods is encrypted"},
+	 "whether packets to its pods are encrypted, and since when"},
 	{"tunnels.peers.session, .sessionAge, .lastHandshake",
-	 "a session that can send stands; its age in seconds, null without one"},
+	 "whether there is a session that can send; its age in seconds, or null"},
 	{"tunnels.peers.sent, .received", "bytes of WireGuard messages"},
 	{"tunnels.ranges.cidr, .node, .peer, .host",
-	 "whose pods are where; peer: that node has a key; host: it is the node's own address"},
+	 "the node of each pod range; peer: the node has a key; host: it is the node's own address"},
 	{"firstLine.wanted, .routing, .nftables, .dropInward, .dropOutward, .dropMarked",
-	 "of strict mode: whether it is on, which part stands, and what the table podveil of nftables "
-	 "dropped since it was made"},
+	 "the first line of strict mode: whether strict mode is on, which parts are in place, and what the table podveil of nftables dropped since it was created"},
 	{"guard.stands, .leaks, .dropLeak, .plainInward, .dropPlainInward, .dropWireShort, .drops",
-	 "first on all devices that lead out of the node; packets in plain that left, were kept from "
-	 "leaving, came in, were kept out; malformed messages"},
+	 "stands: the filters are the first ones on all devices that lead out of the node; plaintext packets that left, were dropped when leaving, came in, were dropped when coming in; malformed messages"},
 	{"guard.leaked, .plainBeforeEncryption, .leakedInward, .plainInwardBeforeEncryption",
-	 "what leaks and plainInward consist of: packets in plain although encryption with their "
-	 "node stood, and before it first did"},
+	 "the two parts of leaks and plainInward: plaintext packets after encryption with their node had begun, and before that"},
 	{"guard.method, .devices.device, .stands, .before",
-	 "tcx or clsact; where, whether first there, and whose filter last ran before it, or null"},
-	{"guard.displaced", "how often such a filter was found, and the guard put first again"},
-	{"strict, wire", "podveilStrictMode; xdp where one of the tunnels has it, else socket"},
-	{"conflicts", "keys, ranges and addresses that several nodes claim, a text each"},
+	 "tcx or clsact; each device; whether guard and shield are first there; the last other filter that ran before them, or null"},
+	{"guard.displaced", "how often such a filter was found, and the guard was put first again"},
+	{"strict, wire", "podveilStrictMode; xdp if one of the tunnels uses it, else socket"},
+	{"conflicts", "keys, ranges and addresses that several nodes claim; one text each"},
 	{"recordsRefused.node, .reason, .range, .other, .text",
-	 "parts of nodes' records that are refused, the first hundred; a range that is empty: a "
-	 "key"},
-	{"refused", "the setting that is refused, and why, or null"},
+	 "parts of nodes' records that are refused, at most a hundred; an empty range: the key is refused"},
+	{"refused", "null, or the setting that is refused, and why"},
 	{"failed", "the last attempt to apply records and settings failed"},
-	{"http", "where the agent answers over HTTP, as --http has it, or null"},
+	{"http", "where the agent answers over HTTP, in the form of --http, or null"},
+	{"rights.parts.part, .inForce, .missing",
+	 "what the agent gave up of its rights, in six parts; what the system refused, or null"},
+	{"rights.capabilities", "those that it kept, or null with --unconfined"},
 	{"settings.NAME.value, .from",
-	 "what is in force, and from where: default, cluster, node, environment or flag"},
+	 "the value in force, and where it comes from: default, cluster, node, environment or flag"},
 };
 
 static void status_document(void)
@@ -162,14 +154,14 @@ static void signals_and_files(void)
 		const char *name, *meaning;
 	} signals[] =
 		{
-			{"SIGTERM, SIGINT", "end"},
+			{"SIGTERM, SIGINT", "end the process"},
 			{"SIGUSR1, SIGUSR2",
-			 "of agent and device: log more, log less, by one level"},
+			 "raise or lower the log level of agent and device by one"},
 		},
 	  files[] = {
 		  {"/run/podveil/", "keys, locks and the agent's socket; mode 0700"},
-		  {"/var/run/wireguard/IFNAME.sock", "where wg(8) configures and shows a device"},
-		  {"/sys/fs/bpf/podveil/", "the maps of the programs, for bpftool(8)"},
+		  {"/var/run/wireguard/IFNAME.sock", "the socket for wg(8)"},
+		  {"/sys/fs/bpf/podveil/", "the pinned maps of the programs, for bpftool(8)"},
 	  };
 
 	printf(".SH SIGNALS\n");
@@ -200,10 +192,7 @@ int manual_main(int argc, char **argv)
 	       ".SH SYNOPSIS\n\\fBpodveil\\fR \\fISUBCOMMAND\\fR [OPTIONS]\n"
 	       ".SH DESCRIPTION\n",
 	       PODVEIL_VERSION);
-	text("Encrypts the traffic between the pods of a cluster's nodes with WireGuard. TC and "
-	     "XDP "
-	     "programs classify it and hand it to an AF_XDP loop that encrypts in userspace; no "
-	     "kernel module is needed.");
+	text("Encrypts the traffic between the pods of a cluster's nodes with WireGuard. TC and XDP programs classify the packets and hand them to a process in userspace, which encrypts them. No kernel module is needed.");
 	printf("\n.SH SUBCOMMANDS\n");
 	for (const struct subcommand *c = subcommands; c->name; c++)
 		subcommand(c);

@@ -58,14 +58,14 @@ static void print_option(FILE *out, const struct cli_option *o, size_t indent)
 	wrap(out, o->meaning, indent, indent);
 }
 
-static const struct cli_option help = {OPT_HELP, 'h', "help", NULL, "this text", NULL};
+static const struct cli_option help = {OPT_HELP, 'h', "help", NULL, "print this help", NULL};
 
 static void print_settings(FILE *out)
 {
 	char range[SETTING_RANGE];
 
-	fprintf(out, "\nSettings for this node alone, over those of the store; also as "
-		     "PODVEIL_NAME=VALUE in the\nenvironment:\n");
+	fprintf(out,
+		"\nSettings for this node only. They override those in the store. They can also be set in the\nenvironment as PODVEIL_NAME=VALUE:\n");
 	for (const struct setting *s = settings_table; s < settings_table + SETTINGS_COUNT; s++)
 		fprintf(out, "  --%-34s %s (%s; default %s)\n", s->name, s->meaning,
 			setting_range(s, range), *s->fallback ? s->fallback : "none");
@@ -197,7 +197,7 @@ int cli_parse(int argc, char **argv, bool (*apply)(void *context, int id, const 
 		return EXIT_USAGE;
 	}
 	if (!argument && optind != argc) {
-		fprintf(stderr, "podveil %s: \"%s\" is no option\n", c->name, argv[optind]);
+		fprintf(stderr, "podveil %s: unexpected argument \"%s\"\n", c->name, argv[optind]);
 		return EXIT_USAGE;
 	}
 	return -1;

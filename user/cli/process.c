@@ -14,12 +14,14 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 #include <urcu-qsbr.h>
 
 #include "base/log.h"
 #include "cli/cli.h"
+#include "programs/pins.h"
 
 #ifndef MCL_ONFAULT
 #define MCL_ONFAULT 4
@@ -52,6 +54,19 @@ int process_serve(int (*serve)(void *context), void *context)
 	rcu_thread_online();
 	rcu_unregister_thread();
 	return result;
+}
+
+void process_confine(enum confine_process process, const char *directory, struct confinement *out)
+{
+	/* Whoever uses these reports what is missing. */
+	if (mkdir("/run/podveil", 0700) && errno != EEXIST)
+		log_debug("the directory could not be made", "path=/run/podveil errno=%d", errno);
+	if (mkdir("/var/run/wireguard", 0755) && errno != EEXIST)
+		log_debug("the directory could not be made", "path=/var/run/wireguard errno=%d",
+			  errno);
+	pins_mount();
+	if (confine(process, directory, out))
+		log_error("rights could not be given up", "problem=\"there are threads already\"");
 }
 
 const char *process_missing_rights(void)

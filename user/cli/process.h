@@ -5,6 +5,8 @@
 
 #include <stdbool.h>
 
+#include "confine/confine.h"
+
 /* The missing capabilities, separated by commas. Empty: none. Static memory. */
 const char *process_missing_rights(void);
 /* Returns true if no capability is missing. Otherwise prints the missing ones and returns false. */
@@ -27,6 +29,10 @@ void process_signals_end(struct process_signals *s);
  * Also starts libsodium and registers the thread with RCU. Returns the result of serve(), or
  * EXIT_FAILED after logging an error. */
 int process_serve(int (*serve)(void *context), void *context);
+
+/* Makes the directories that the process needs, and mounts a bpffs if there is none; then gives up
+ * every right that the process does not use: see confine(). Before there are threads. */
+void process_confine(enum confine_process process, const char *directory, struct confinement *out);
 
 /* Forks and returns 0 in the child, or -errno. The parent waits for process_ready() and exits with
  * its status; if the child ends earlier, with 1. */

@@ -117,7 +117,7 @@ static void print_peers(const struct view *v, size_t tunnel, const json_t *peers
 		printf("  %-32s %s%-10s%s %-8s %-12s %12s %12s\n", member_text(p, "node"),
 		       encrypting ? v->paint.good : v->paint.bad,
 		       encrypting ? "encrypted" : "plain", v->paint.end,
-		       member_true(p, "session") ? "stands" : "none",
+		       member_true(p, "session") ? "active" : "none",
 		       age_text(member_number(p, "lastHandshake"), now, age),
 		       traffic_text(p, was, "sent", v->seconds, sent),
 		       traffic_text(p, was, "received", v->seconds, received));
@@ -138,8 +138,7 @@ static void print_drops(const char *where, const json_t *drops)
 		printf("  %s %lld", reason, json_integer_value(n));
 	printf("\n");
 	if (json_object_get(drops, "source"))
-		printf("  source: not among the peer's allowed IPs; often a node that answers a pod which came without masquerade: "
-		       "natOutgoing for the pool, or wireguardHostEncryptionEnabled\n");
+		printf("  source: the source address is not in the peer's allowed IPs. Often a node answers a pod without masquerade: set natOutgoing for the pool, or wireguardHostEncryptionEnabled\n");
 }
 
 static void print_tunnel(const struct view *v, size_t i, const json_t *t)
@@ -171,7 +170,7 @@ static void print_store_problem(const json_t *o, const json_t *trouble)
 {
 	const char *line = member_text(trouble, "why");
 
-	printf("store: something is wrong for %lld s; what is known stands\n",
+	printf("store: a problem for %lld s; what is known stays in force\n",
 	       member_number(o, "time") - member_number(trouble, "since"));
 	while (*line) {
 		const size_t len = strcspn(line, "\n");
@@ -179,6 +178,20 @@ static void print_store_problem(const json_t *o, const json_t *trouble)
 		printf("  %.*s\n", (int)len, line);
 		line += len + (line[len] != 0);
 	}
+}
+
+/* Rights that the agent has and does not use. */
+static void print_rights(const json_t *rights)
+{
+	const json_t *part;
+	size_t i;
+
+	json_array_foreach (json_object_get(rights, "parts"), i, part)
+		if (json_is_string(json_object_get(part, "missing")))
+			printf("rights: %s %s: %s\n", member_text(part, "part"),
+			       member_true(part, "inForce") ? "are limited in part"
+							    : "are not limited",
+			       member_text(part, "missing"));
 }
 
 static void print_problems(const struct view *v)
@@ -189,7 +202,7 @@ static void print_problems(const struct view *v)
 	fputs(v->paint.bad, stdout);
 	json_array_foreach (json_object_get(o, "tunnels"), i, t)
 		if (member_true(t, "wireRefused"))
-			printf("%s: messages go through sockets, not xdp: %s\n",
+			printf("%s: messages use sockets, not xdp: %s\n",
 			       member_text(t, "interface"), member_text(t, "wireWhy"));
 	json_array_foreach (json_object_get(o, "tunnels"), i, t)
 		if (json_is_string(json_object_get(t, "lowLatencyLacks")))
@@ -207,6 +220,7 @@ static void print_problems(const struct view *v)
 		printf("refused: %s\n", member_text(o, "refused"));
 	if (json_is_object(json_object_get(store, "trouble")))
 		print_store_problem(o, json_object_get(store, "trouble"));
+	print_rights(json_object_get(o, "rights"));
 	if (member_true(o, "failed"))
 		printf("some changes failed: see the agent's log; it tries again\n");
 	fputs(v->paint.end, stdout);
@@ -223,8 +237,7 @@ static void print_guard(const json_t *guard)
 		printf("guard: off\n");
 		return;
 	}
-	printf("guard: %s\n",
-	       member_true(guard, "stands") ? "stands" : "DOES NOT STAND EVERYWHERE");
+	printf("guard: %s\n", member_true(guard, "stands") ? "active" : "MISSING ON A DEVICE");
 	printf("  outward: leaked %lld, plain before encryption %lld, dropped %lld\n",
 	       member_number(guard, "leaked"), member_number(guard, "plainBeforeEncryption"),
 	       member_number(guard, "dropLeak"));
@@ -234,11 +247,12 @@ static void print_guard(const json_t *guard)
 	       member_number(guard, "dropPlainInward"));
 	printf("  on (%s):", member_text(guard, "method"));
 	json_array_foreach (devices, i, d)
-		printf(" %s%s", member_text(d, "device"), member_true(d, "stands") ? "" : " (NOT)");
+		printf(" %s%s", member_text(d, "device"),
+		       member_true(d, "stands") ? "" : " (MISSING)");
 	printf("\n");
 	json_array_foreach (devices, i, d)
 		if (json_is_string(json_object_get(d, "before")))
-			printf("  on %s the filter \"%s\" ran before it; it was put first again\n",
+			printf("  on %s the filter \"%s\" ran before it; the guard was put first again\n",
 			       member_text(d, "device"), member_text(d, "before"));
 }
 
@@ -249,7 +263,7 @@ static void print_first_line(const json_t *line)
 	if (!member_true(line, "wanted"))
 		return;
 	printf("first line: %s%s%s  dropped outward %lld, inward %lld\n",
-	       routing && nftables ? "stands" : "LACKS", routing ? "" : " routing",
+	       routing && nftables ? "active" : "MISSING:", routing ? "" : " routing",
 	       nftables ? "" : " nftables", member_number(line, "dropOutward"),
 	       member_number(line, "dropInward"));
 }
@@ -263,7 +277,7 @@ static void print(const struct view *v)
 	printf("node: %s  uplink: %s  store: %s %s\n", member_text(o, "node"),
 	       member_text(o, "uplink"), member_text(store, "name"),
 	       member_true(store, "synced")	  ? "in sync"
-	       : member_number(store, "lastSync") ? "out of sight"
+	       : member_number(store, "lastSync") ? "unreachable"
 						  : "not read yet");
 	json_array_foreach (json_object_get(o, "tunnels"), i, t)
 		print_tunnel(v, i, t);

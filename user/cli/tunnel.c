@@ -12,6 +12,7 @@
 #include "service/service.h"
 
 struct options {
+	bool unconfined;
 	enum log_level log_level;
 	enum log_format log_format;
 };
@@ -21,6 +22,9 @@ static bool apply(void *context, int option, const char *value)
 	struct options *o = context;
 
 	switch (option) {
+	case OPT_UNCONFINED:
+		o->unconfined = true;
+		return true;
 	case OPT_LOG_FORMAT:
 		if (!log_format_parse(value, &o->log_format))
 			return true;
@@ -40,12 +44,16 @@ static bool apply(void *context, int option, const char *value)
 
 static int serve(void *context)
 {
-	struct event_base *base = event_base_new();
+	const struct options *o = context;
 	struct process_signals signals;
+	struct confinement confinement;
 	struct service *service = NULL;
+	struct event_base *base;
 	int result = EXIT_FAILED;
 
-	(void)context;
+	if (!o->unconfined)
+		process_confine(CONFINE_TUNNEL, NULL, &confinement);
+	base = event_base_new();
 	if (!base)
 		return EXIT_FAILED;
 	aead_measure_ahead();
@@ -71,5 +79,5 @@ int tunnel_main(int argc, char **argv)
 	prctl(PR_SET_NAME, "podveil-tunnel"); /* ps, top and pgrep tell it from an agent */
 	log_level_set(o.log_level);
 	log_format_set(o.log_format);
-	return process_privileged() ? process_serve(serve, NULL) : EXIT_FAILED;
+	return process_privileged() ? process_serve(serve, &o) : EXIT_FAILED;
 }

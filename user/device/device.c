@@ -239,7 +239,7 @@ void device_set_low_latency(struct device *d, bool on)
 		log_warn("low latency is available in part only", "device=%s lacks=\"%s\"", d->name,
 			 d->latency.missing);
 	else
-		log_info(on ? "low latency" : "no low latency any more", "device=%s", d->name);
+		log_info(on ? "low latency" : "low latency is off", "device=%s", d->name);
 }
 
 /* One core is left for the programs that send and receive the packets. On two cores one worker is
@@ -416,7 +416,7 @@ static void report_failure(const struct device *d, const struct step *s, int err
 {
 	const bool served = s->take == take_own_name && err == -EWOULDBLOCK;
 
-	log_error("cannot make the device", "device=%s step=\"%s%s\" errno=%d error=\"%s\"",
+	log_error("cannot create the device", "device=%s step=\"%s%s\" errno=%d error=\"%s\"",
 		  d->name, s->name, served ? " (another podveil serves this device)" : "", -err,
 		  strerror(-err));
 }

@@ -51,7 +51,7 @@ void latency_set(struct latency *l, bool low)
 	err = scheduling_set_realtime(true);
 	l->first = !err;
 	if (err)
-		note_missing(l, "workers run as all others do, SCHED_RR", err);
+		note_missing(l, "workers have no priority over other threads, SCHED_RR", err);
 	else
 		scheduling_set_realtime(false);
 	l->descriptor = keep_awake();

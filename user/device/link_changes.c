@@ -25,10 +25,10 @@ static int go_up(struct device *d)
 		return err; /* logged before */
 	d->listen_error = err;
 	if (err) {
-		log_error("cannot listen on the UDP port",
-			  "device=%s port=%u errno=%d needs=\"a port that nobody uses: wg set %s "
-			  "listen-port N\"",
-			  d->name, d->listen_port, -err, d->name);
+		log_error(
+			"cannot listen on the UDP port",
+			"device=%s port=%u errno=%d needs=\"a free port: wg set %s listen-port N\"",
+			d->name, d->listen_port, -err, d->name);
 		return err;
 	}
 	d->up = true;
@@ -120,7 +120,7 @@ static void apply_rename(struct device *d, const char *name)
 void device_check_mtu(const struct device *d)
 {
 	if (!d->superpackets && d->mtu > PER_PACKET_MTU)
-		log_warn("larger packets will be dropped",
+		log_warn("larger packets are dropped",
 			 "device=%s mtu=%u needs=\"an MTU of at most %d, or Linux 6.9 without "
 			 "--per-packet\"",
 			 d->name, d->mtu, PER_PACKET_MTU);

@@ -76,7 +76,8 @@ void protocol_initiate(struct peer *p, uint64_t now, enum handshake_count cause)
 	device_count(d, cause);
 	err = send_to(p, &m, sizeof(m), now);
 	if (err)
-		log_debug("initiation was not sent", "slot=%u errno=%d", p->remote.slot, -err);
+		log_debug("could not send a handshake initiation", "slot=%u errno=%d",
+			  p->remote.slot, -err);
 	sodium_memzero(&m, sizeof(m));
 }
 

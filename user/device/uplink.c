@@ -73,15 +73,14 @@ static void set_reason(struct uplink *u, const char *format, ...)
 		return;
 	snprintf(u->reason, sizeof(u->reason), "%s", reason);
 	if (u->open)
-		log_info("messages go through AF_XDP on the uplink",
+		log_info("messages use AF_XDP on the uplink",
 			 "device=%s uplink=%s queues=%d mode=%s", u->device->name, u->link.name,
 			 u->queues, u->zero_copy ? "zero-copy" : "copy");
 	else if (u->device->wire == WIRE_XDP && u->device->up)
-		log_error("messages go through sockets, not through AF_XDP",
-			  "device=%s problem=\"%s\"", u->device->name, reason);
+		log_error("messages use sockets, not AF_XDP", "device=%s problem=\"%s\"",
+			  u->device->name, reason);
 	else
-		log_debug("messages go through sockets", "device=%s why=\"%s\"", u->device->name,
-			  reason);
+		log_debug("messages use sockets", "device=%s why=\"%s\"", u->device->name, reason);
 }
 
 /* --- paths --- */
@@ -330,11 +329,11 @@ static bool is_usable(struct uplink *u)
 	uint32_t id;
 
 	if (!ifindex && !u->device->params.uplink) {
-		set_reason(u, "no peer is known whose device it could be");
+		set_reason(u, "no peer is known yet that shows which device is the uplink");
 		return false;
 	}
 	if (!ifindex || link_get_index(ifindex, &u->link)) {
-		set_reason(u, "the uplink is not there");
+		set_reason(u, "the uplink does not exist");
 		return false;
 	}
 	if (!u->link.up) {
@@ -342,7 +341,7 @@ static bool is_usable(struct uplink *u)
 		return false;
 	}
 	if (!u->link.ethernet) {
-		set_reason(u, "%s is no Ethernet device", u->link.name);
+		set_reason(u, "%s is not an Ethernet device", u->link.name);
 		return false;
 	}
 	if (u->link.mtu + ETHERNET > XSK_FRAME_SIZE) {
@@ -379,7 +378,7 @@ static void try_open(struct uplink *u)
 		err = open_queues(u, false);
 	if (err == -EBUSY) {
 		u->busy = true;
-		set_reason(u, "another AF_XDP socket has the queues of %s", u->link.name);
+		set_reason(u, "another AF_XDP socket uses the queues of %s", u->link.name);
 		return;
 	}
 	if (err) {
@@ -440,7 +439,8 @@ void uplink_update(struct uplink *u)
 		u->permanent = false;
 		evtimer_del(u->on_retry);
 		u->soon = 0;
-		set_reason(u, d->wire == WIRE_SOCKET ? "socket is wanted" : "the device is down");
+		set_reason(u,
+			   d->wire == WIRE_SOCKET ? "socket is configured" : "the device is down");
 		return;
 	}
 	if (u->open) {

@@ -113,7 +113,7 @@ static int device_line(struct parser *p, const char *key, const char *value)
 			return fail(p, "replace_peers must be true");
 		c->set |= DEVICE_REPLACE_PEERS;
 	} else {
-		return fail(p, "no such key of a device");
+		return fail(p, "unknown key of a device");
 	}
 	return 0;
 }
@@ -171,7 +171,7 @@ static int peer_line(struct parser *p, const char *key, const char *value)
 		if (strcmp(value, "1"))
 			return fail(p, "protocol_version must be 1");
 	} else {
-		return fail(p, "no such key of a peer");
+		return fail(p, "unknown key of a peer");
 	}
 	return 0;
 }
@@ -181,7 +181,7 @@ static int one_line(struct parser *p, char *line)
 	char *equals = strchr(line, '=');
 
 	if (!equals)
-		return fail(p, "line is not KEY=VALUE");
+		return fail(p, "the line is not KEY=VALUE");
 	*equals = 0;
 	if (!strcmp(line, "public_key"))
 		return begin_peer(p, equals + 1);
@@ -203,9 +203,9 @@ int wg_request_parse(const char *text, size_t len, struct device_config *out, co
 
 		++*line;
 		if (n >= sizeof(buffer)) {
-			err = fail(&p, "line is longer than any key and value");
+			err = fail(&p, "the line is too long");
 		} else if (memchr(text, 0, n)) {
-			err = fail(&p, "line contains a zero byte");
+			err = fail(&p, "the line contains a zero byte");
 		} else if (n) {
 			memcpy(buffer, text, n);
 			buffer[n] = 0;

@@ -76,7 +76,7 @@ static void answer_set(struct wg_socket *s, const char *text, size_t len, struct
 	} else {
 		err = device_configure(s->device, &config);
 		if (err)
-			log_warn("wg request could not be carried out", "device=%s errno=%d",
+			log_warn("wg request failed", "device=%s errno=%d",
 				 device_name(s->device), -err);
 		device_config_fini(&config);
 	}

@@ -21,6 +21,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "http/address.h"
 #include "http/clients.h"
 #include "http/snapshots.h"
 
@@ -37,8 +38,6 @@
  * One text is always allowed: the metrics of 5,000 peers are 6 MiB. */
 #define MAX_UNSENT (32u << 20)
 #define SMALL	   (64u << 10)
-
-#define FULL ",full"
 
 /* The page loads nothing from other hosts, and cannot be framed. */
 #define POLICY                                                                                     \
@@ -310,48 +309,7 @@ static char *make(void *context, size_t i, int *status)
 	return h->params.documents[i].make(h->params.context, status);
 }
 
-/* --- where --- */
-
-bool http_where_full(const char *where)
-{
-	const size_t len = strlen(where);
-
-	return len >= strlen(FULL) && !strcmp(where + len - strlen(FULL), FULL);
-}
-
-/* "192.0.2.1:9586,full" into its parts; the address is empty for ":9586". */
-static bool split(const char *where, char address[64], unsigned short *port)
-{
-	const char *colon = strrchr(where, ':');
-	unsigned long n;
-	char *end;
-
-	if (!colon || (size_t)(colon - where) >= 64)
-		return false;
-	n = strtoul(colon + 1, &end, 10);
-	if (colon[1] < '0' || colon[1] > '9' || (*end && strcmp(end, FULL)) || !n || n > 65535)
-		return false;
-	*port = (unsigned short)n;
-	memcpy(address, where, (size_t)(colon - where));
-	address[colon - where] = 0;
-	if (*address == '[') {
-		const size_t len = strlen(address);
-
-		if (len < 3 || address[len - 1] != ']')
-			return false;
-		memmove(address, address + 1, len);
-		address[len - 2] = 0;
-	}
-	return true;
-}
-
-bool http_where_valid(const char *where)
-{
-	unsigned short port;
-	char address[64];
-
-	return split(where, address, &port);
-}
+/* --- listening --- */
 
 static int listen_on(struct http *h, const char *address, unsigned short port)
 {
@@ -373,10 +331,10 @@ static int listen_on(struct http *h, const char *address, unsigned short port)
 static int listen_at(struct http *h)
 {
 	unsigned short port;
-	char address[64];
+	char address[HTTP_ADDRESS];
 	int err;
 
-	if (!split(h->params.where, address, &port))
+	if (!http_address_split(h->params.address, address, &port))
 		return -EINVAL;
 	errno = 0;
 	/* IPv6 first: where the kernel has it, the same socket accepts IPv4, too, unless bindv6only
@@ -469,7 +427,7 @@ int http_new(const struct http_params *params, struct http **out)
 	if (!h)
 		return -ENOMEM;
 	h->params = *params;
-	h->full = http_where_full(params->where);
+	h->full = http_address_full(params->address);
 	h->stop = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	err = h->stop < 0 ? -errno : snapshots_new(params->base, make, h, &h->snapshots);
 	if (!err)

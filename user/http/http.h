@@ -28,24 +28,19 @@ struct http_document {
 	 * function at all: the document says "ok", or 503 where the owner's loop hangs. */
 	char *(*make)(void *context, int *status);
 	bool constant; /* is made once, by http_new() */
-	bool local;    /* only for who asks by a loopback address, unless `full` was asked for */
+	bool local;    /* only for clients at a loopback address, unless the address says ",full" */
 };
 
 struct http_params {
-	struct event_base *base; /* the owner's */
-	const char *where;
+	struct event_base *base;	       /* the owner's */
+	const char *address;		       /* to listen at, in the form of http/address.h */
 	const struct http_document *documents; /* at most SNAPSHOTS_MAX; they stay the owner's */
 	size_t n;
 	void *context;
 	unsigned int hang_ms; /* without a sign of life the owner hangs */
 };
 
-/* Is it "ADDRESS:PORT", "[ADDRESS]:PORT" or ":PORT" (on all addresses), with or without ",full"? */
-bool http_where_valid(const char *where);
-/* ... and does it say that everybody may see all documents? */
-bool http_where_full(const char *where);
-
-/* Listens. -EINVAL: `where` is not valid; -EADDRINUSE and others. */
+/* Listens. -EINVAL: the address is not valid; -EADDRINUSE and others. */
 int http_new(const struct http_params *params, struct http **out);
 void http_free(struct http *h);
 

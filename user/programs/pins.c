@@ -39,8 +39,20 @@ static int make_directory(const char *path, mode_t mode)
 static int make_root(void)
 {
 	int err = make_directory(PIN_ROOT, 0);
+	struct stat s;
 
-	return err ? err : chmod(PIN_ROOT, 0) ? -errno : 0;
+	/* Only its owner can change the mode: an earlier process may have had another user. */
+	if (err || (!stat(PIN_ROOT, &s) && !(s.st_mode & 0777)))
+		return err;
+	return chmod(PIN_ROOT, 0) ? -errno : 0;
+}
+
+int pins_mount(void)
+{
+	if (is_bpffs(BPFFS))
+		return 0;
+	return mount("bpf", BPFFS, "bpf", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0700") ? -errno
+											 : 0;
 }
 
 int pins_directory(const char *name, char *out, size_t room)
@@ -48,10 +60,9 @@ int pins_directory(const char *name, char *out, size_t room)
 	int err;
 
 	*out = 0;
-	if (!is_bpffs(BPFFS) &&
-	    mount("bpf", BPFFS, "bpf", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0700"))
-		return -errno;
-	err = make_root();
+	err = pins_mount();
+	if (!err)
+		err = make_root();
 	if (err)
 		return err;
 	snprintf(out, room, "%s/%s", PIN_ROOT, name);

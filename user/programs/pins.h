@@ -12,6 +12,8 @@
 struct bpf_map;
 struct bpf_object;
 
+/* Mounts a bpffs if there is none. A process that was confined (confine/confine.h) cannot. */
+int pins_mount(void);
 /* Creates the directory (mode 0700) and stores its path in `out`. After an error, `out` is
  * empty. */
 int pins_directory(const char *name, char *out, size_t room);

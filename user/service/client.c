@@ -16,7 +16,7 @@
 #include "service/client_internal.h"
 #include "service/exchange.h"
 #include "service/report.h"
-#include "service/spawn.h"
+#include "service/starter.h"
 
 /* How often we look for a tunnel process, and when we start another one that may have ended before
  * it answered. */
@@ -222,10 +222,10 @@ static void start_one(struct client *c)
 	const uint64_t now = clock_now();
 	int err;
 
-	if (!c->params.start || (c->started && now - c->started < AGAIN_SEC * 1000000000ull))
+	if (c->params.starter < 0 || (c->started && now - c->started < AGAIN_SEC * 1000000000ull))
 		return;
 	c->started = now;
-	err = spawn_tunnel_process(c->level, c->format);
+	err = starter_start(c->params.starter, c->level, c->format);
 	if (err)
 		log_error("the tunnel process could not be started", "errno=%d error=\"%s\"", -err,
 			  strerror(-err));
@@ -260,7 +260,7 @@ static int begin(struct client *c)
 	const uint64_t deadline = clock_now() + START_SEC * 1000000000ull;
 	int err = look(c);
 
-	while (is_absent(err) && c->params.start && clock_now() < deadline) {
+	while (is_absent(err) && c->params.starter >= 0 && clock_now() < deadline) {
 		start_one(c);
 		usleep(LOOK_MS * 1000);
 		err = look(c);

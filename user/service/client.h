@@ -25,9 +25,9 @@ struct client_device;
 
 struct client_params {
 	struct event_base *base;
-	/* Start a tunnel process whenever none answers. Else wait for one that somebody else
-	 * starts. */
-	bool start;
+	/* Have it start a tunnel process whenever none answers (starter.h). -1: wait for one that
+	 * somebody else starts. */
+	int starter;
 	/* The tunnel process ended, or does not answer. All devices have ended. */
 	void (*lost)(void *context);
 	/* A tunnel process answers, after it did not. It has no devices yet, or those of an earlier
@@ -36,7 +36,7 @@ struct client_params {
 	void *context;
 };
 
-/* Looks for a tunnel process (with `start` it waits for it for a while). 0 also if there is none
+/* Looks for a tunnel process (with a starter it waits for it for a while). 0 also if there is none
  * yet; -ENOMEM. `base` NULL: no news, and no second attempt. */
 int client_new(const struct client_params *params, struct client **out);
 /* The tunnel process and its devices go on. */

@@ -36,7 +36,7 @@ static int read_key(const char *name, uint8_t key[32])
 	n = read(fd, text, sizeof(text));
 	if (n < 0 || fstat(fd, &s))
 		err = -errno;
-	else if (!S_ISREG(s.st_mode) || s.st_uid != geteuid() || s.st_mode & 077)
+	else if (!S_ISREG(s.st_mode) || (s.st_uid && s.st_uid != geteuid()) || s.st_mode & 077)
 		err = -EPERM;
 	else if (n < KEY_TEXT || n > KEY_TEXT + 1 || (n > KEY_TEXT && text[KEY_TEXT] != '\n') ||
 		 sodium_base642bin(key, 32, text, KEY_TEXT, NULL, &decoded, NULL,

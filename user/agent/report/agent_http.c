@@ -99,7 +99,7 @@ struct agent_http *agent_http_start(struct event_base *base, const char *where,
 	struct agent_http *d = calloc(1, sizeof(*d));
 	const struct http_params params = {
 		.base = base,
-		.where = where,
+		.address = where,
 		.documents = table,
 		.n = sizeof(table) / sizeof(*table),
 		.context = d,

@@ -48,7 +48,7 @@ static void workers(struct writer *w)
 				"%.9f\n",
 				d->name, i, (double)d->worker[i].busy_ns / (double)NSEC_PER_SEC);
 	metrics_family(w, "podveil_worker_wakeups_total", "counter",
-		       "Times a worker slept and woke.");
+		       "How often a worker slept and woke.");
 	EACH_DEVICE (w, d)
 		for (unsigned int i = 0; i < d->view.workers; i++)
 			fprintf(w->f,

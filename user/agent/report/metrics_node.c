@@ -178,7 +178,7 @@ static void infos(struct writer *w)
 	metrics_family(w, "podveil_build_info", "gauge", "Version; always 1.");
 	fprintf(w->f, "podveil_build_info{version=\"%s\",compiler=\"%s\"} 1\n", PODVEIL_VERSION,
 		__VERSION__);
-	metrics_family(w, "podveil_device_info", "gauge", "How a tunnel works; always 1.");
+	metrics_family(w, "podveil_device_info", "gauge", "Properties of a tunnel; always 1.");
 	EACH_DEVICE (w, d)
 		fprintf(w->f,
 			"podveil_device_info{iface=\"%s\",family=\"%s\",cipher=\"%s\",mode=\"%s\","

@@ -144,7 +144,7 @@ static void verdict(FILE *f, const json_t *status)
 	} else {
 		fprintf(f,
 			"<p class=\"verdict bad\" role=\"status\">Encrypting with %zu of %zu "
-			"peers: with the others traffic is in plain</p>\n",
+			"peers: traffic with the others is in plain</p>\n",
 			n.encrypting, n.peers);
 	}
 }
@@ -173,7 +173,7 @@ static void problems(FILE *f, const json_t *status)
 	if (json_is_object(trouble))
 		problem(f, "Store", text(trouble, "why"));
 	else if (!yes(store, "synced"))
-		problem(f, "Store not read yet", text(store, "name"));
+		problem(f, "The store has not been read yet", text(store, "name"));
 	json_array_foreach (conflicts, i, conflict)
 		problem(f, "Conflict", json_string_value(conflict));
 	if (refused)
@@ -302,13 +302,13 @@ static void losses(FILE *f, const json_t *status)
 	fputs("<section class=\"card\" aria-labelledby=\"losses\"><h2 id=\"losses\">Leaks and "
 	      "drops</h2>\n<dl>\n",
 	      f);
-	fact(f, "Guard", yes(guard, "stands") ? "stands" : "off");
+	fact(f, "Guard", yes(guard, "stands") ? "active" : "off");
 	fact(f, "Strict mode", yes(status, "strict") ? "on" : "off");
 	if (yes(line, "wanted"))
 		fact(f, "First line",
-		     yes(line, "routing") && yes(line, "nftables") ? "stands"
-		     : yes(line, "routing")			   ? "lacks nftables"
-								   : "lacks routing");
+		     yes(line, "routing") && yes(line, "nftables") ? "active"
+		     : yes(line, "routing")			   ? "nftables missing"
+								   : "routing missing");
 	fact_number(f, "Leaked", number(guard, "leaked"));
 	fact_number(f, "Leaked, inward", number(guard, "leakedInward"));
 	fact_number(f, "Plain before encryption", number(guard, "plainBeforeEncryption"));

@@ -14,6 +14,7 @@
 #include "base/key_text.h"
 #include "base/log.h"
 #include "base/version.h"
+#include "confine/confine.h"
 #include "protocol/limits.h"
 #include "service/client.h"
 #include "store/store.h"
@@ -358,6 +359,23 @@ static json_t *store_status(const struct report_input *in)
 			 store_problem(h), "held", held);
 }
 
+/* NULL stands for a process that kept all rights: no part is in force. */
+static json_t *confinement_status(const struct confinement *c)
+{
+	json_t *parts = json_array();
+
+	for (int i = 0; i < CONFINE_PARTS; i++) {
+		const char *missing = c ? c->parts[i].missing : "--unconfined";
+
+		json_array_append_new(parts,
+				      json_pack("{s:s, s:b, s:o}", "part", confine_part_name(i),
+						"inForce", c && c->parts[i].in_force, "missing",
+						*missing ? any_text(missing) : json_null()));
+	}
+	return json_pack("{s:o, s:o}", "parts", parts, "capabilities",
+			 c ? any_text(c->capabilities) : json_null());
+}
+
 json_t *report_status_object(const struct report_input *in)
 {
 	const char *refused = settings_refused(in->settings);
@@ -381,6 +399,7 @@ json_t *report_status_object(const struct report_input *in)
 	json_object_set_new(o, "refused", refused ? any_text(refused) : json_null());
 	json_object_set_new(o, "failed", json_boolean(in->failed));
 	json_object_set_new(o, "http", in->http ? any_text(in->http) : json_null());
+	json_object_set_new(o, "rights", confinement_status(in->confinement));
 	json_object_set_new(o, "settings", settings_status(in->settings));
 	return o;
 }

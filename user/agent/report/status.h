@@ -13,6 +13,7 @@
 struct event_base;
 struct status;
 
+/* 0 or -errno. */
 int status_new(struct event_base *base, struct report_input (*describe)(void *context),
 	       void *context, struct status **out);
 /* Makes the socket again if somebody removed it. 0: it was in order, 1: made again, or -errno. */

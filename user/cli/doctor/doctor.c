@@ -22,6 +22,7 @@
 #include "cli/doctor/felix.h"
 #include "cli/doctor/findings.h"
 #include "cli/process.h"
+#include "confine/confine.h"
 #include "crypto/aead.h"
 #include "netlink/link.h"
 #include "netlink/route.h"
@@ -84,7 +85,8 @@ static void kernel(struct report *r)
 				      : "clsact and cls_bpf; no TCX (Linux 6.6)");
 	add_finding(r, "superpackets", features.superpackets ? GOOD : WORSE, "Linux 6.9 or later",
 		    "a newer kernel is about twice as fast", "%s",
-		    features.superpackets ? "XDP fragments in generic mode" : "a packet at a time");
+		    features.superpackets ? "XDP fragments in generic mode"
+					  : "no: one packet at a time");
 }
 
 static void sockets(struct report *r)
@@ -93,7 +95,7 @@ static void sockets(struct report *r)
 
 	add_finding(r, "AF_XDP", fd < 0 && errno == EAFNOSUPPORT ? BAD : GOOD, "AF_XDP sockets",
 		    "use a kernel with CONFIG_XDP_SOCKETS", "%s",
-		    fd >= 0 ? "sockets can be made" : strerror(errno));
+		    fd >= 0 ? "available" : strerror(errno));
 	if (fd >= 0)
 		close(fd);
 }
@@ -114,10 +116,31 @@ static void rights(struct report *r)
 			    : WORSE,
 		    "64 MiB, or CAP_IPC_LOCK", "raise RLIMIT_MEMLOCK: keys may reach swap", "%s%s",
 		    limit.rlim_cur == RLIM_INFINITY ? "no limit" : "limited",
-		    geteuid() ? "" : ", root is not bound by it");
+		    geteuid() ? "" : ", but not for root");
 	add_finding(r, "bpffs", mounted ? GOOD : WORSE, "a bpffs at /sys/fs/bpf",
-		    "mount -t bpf bpf /sys/fs/bpf; the agent tries it, too", "%s",
+		    "mount -t bpf bpf /sys/fs/bpf; the agent also tries this", "%s",
 		    mounted ? "mounted" : "not mounted");
+}
+
+/* What this machine refuses of the protection that agent and device give themselves. */
+static void least_privilege(struct report *r)
+{
+	struct confinement c;
+	char text[CONFINE_TEXT * CONFINE_PARTS] = "";
+	size_t used = 0;
+
+	confine_examine(&c);
+	for (int i = 0; i < CONFINE_PARTS; i++)
+		if (*c.parts[i].missing)
+			used += (size_t)snprintf(text + used, sizeof(text) - used, "%s%s: %s",
+						 used ? "; " : "", confine_part_name(i),
+						 c.parts[i].missing);
+	add_finding(
+		r, "least privilege", *text ? WORSE : GOOD,
+		"seccomp and Landlock: what is taken over can then do little",
+		"a kernel with CONFIG_SECCOMP_FILTER and CONFIG_SECURITY_LANDLOCK, and landlock "
+		"in the kernel's parameter lsm=",
+		"%s", *text ? text : "seccomp and Landlock");
 }
 
 /* The vector instructions that the ciphers can use. */
@@ -192,8 +215,7 @@ static bool uplink(struct report *r, const char *name, struct link_info *out)
 		add_finding(
 			r, "rp_filter", filter == 1 || (all == 1 && filter != 2) ? WORSE : GOOD,
 			"0 or 2",
-			"sysctl net.ipv4.conf.DEVICE.rp_filter=2: while encryption is being switched, "
-			"replies come and go by different devices",
+			"sysctl net.ipv4.conf.DEVICE.rp_filter=2: while encryption is switched on or off, packets and replies use different devices",
 			"%d on %s, %d on all", filter, link.name, all);
 	*out = link;
 	return true;
@@ -209,7 +231,7 @@ static void tunnel(struct report *r, const char *interface)
 	}
 	add_finding(r, interface, strcmp(link.kind, "veth") ? BAD : GOOD,
 		    "no other WireGuard under this name",
-		    "see what is said of Felix; or set another wireguardInterfaceName",
+		    "see the finding about Felix, or set another wireguardInterfaceName",
 		    "a device of kind %s", link.kind[0] ? link.kind : "(physical)");
 }
 
@@ -223,7 +245,7 @@ static void felix(struct report *r, const struct settings *s)
 
 	felix_detect("/proc", s, &seen);
 	add_finding(r, "Felix", verdict_of[seen.verdict],
-		    "a Felix that leaves encryption, device, rule and table to us",
+		    "a Felix that does not touch our device, rule and table, and does not encrypt",
 		    seen.todo ? seen.todo : "", "%s", seen.found);
 }
 
@@ -236,17 +258,19 @@ static void port(struct report *r, const char *what, uint16_t number)
 
 	if (fd >= 0)
 		close(fd);
-	add_finding(r, what, taken && !agent_runs() ? BAD : GOOD, "a UDP port that nobody uses",
-		    "ss -lunp shows who has it; or set wireguardListeningPort", "%u is %s", number,
+	add_finding(r, what, taken && !agent_runs() ? BAD : GOOD, "a free UDP port",
+		    "find the owner with ss -lunp, or set another wireguardListeningPort",
+		    "%u is %s", number,
 		    !taken	   ? "free"
-		    : agent_runs() ? "in use, an agent runs here"
+		    : agent_runs() ? "in use; an agent runs on this machine"
 				   : "in use");
 }
 
 static void agent(struct report *r)
 {
 	add_finding(r, "agent", agent_runs() ? GOOD : WORSE, "podveil agent on this node",
-		    "start it; then podveil status", "%s", agent_runs() ? "runs" : "does not run");
+		    "start it, then run podveil status", "%s",
+		    agent_runs() ? "runs" : "does not run");
 }
 
 /* --- output --- */
@@ -319,6 +343,7 @@ int doctor_main(int argc, char **argv)
 	kernel(&r);
 	sockets(&r);
 	rights(&r);
+	least_privilege(&r);
 	processor(&r);
 	if (uplink(&r, o.uplink, &link))
 		doctor_pods(&r, &link, s);

@@ -7,7 +7,7 @@
 #include "cli/agent_status.h"
 #include "cli/doctor/findings.h"
 #include "cli/doctor/firewall.h"
-#include "http/http.h"
+#include "http/address.h"
 #include "netlink/link.h"
 
 /* --- settings --- */
@@ -70,10 +70,10 @@ static struct devices look(const struct settings *s, int uplink)
 static void pods_against(struct report *r, const struct devices *d, const char *what, uint32_t mtu)
 {
 	add_finding(
-		r, what, d->largest_mtu > mtu ? WORSE : GOOD, "an MTU of pods that fits the tunnel",
-		"set the CNI's MTU to that of the tunnel: larger packets are cut, or come back as too "
-		"big",
-		"%u at most, %s; the tunnel has %u", d->largest_mtu, d->largest, mtu);
+		r, what, d->largest_mtu > mtu ? WORSE : GOOD,
+		"a pod MTU not above that of the tunnel",
+		"set the CNI's MTU to that of the tunnel: larger packets are fragmented, or rejected as too big",
+		"at most %u, %s; the tunnel has %u", d->largest_mtu, d->largest, mtu);
 }
 
 void doctor_pods(struct report *r, const struct link_info *uplink, const struct settings *s)
@@ -81,7 +81,7 @@ void doctor_pods(struct report *r, const struct link_info *uplink, const struct 
 	const struct devices d = look(s, uplink->ifindex);
 
 	if (!d.pods) {
-		add_finding(r, "MTU of pods", GOOD, "", "", "no pods here yet");
+		add_finding(r, "MTU of pods", GOOD, "", "", "no pods on this node yet");
 		return;
 	}
 	pods_against(r, &d, "MTU of pods", s->mtu4 ? s->mtu4 : uplink->mtu - 60);
@@ -95,9 +95,8 @@ void doctor_other_tunnels(struct report *r, const struct settings *s)
 
 	add_finding(
 		r, "other WireGuard", *d.wireguards ? WORSE : GOOD,
-		"that no other one has our port",
-		"wg show DEVICE listen-port must differ from ours; one of Felix's own is switched off "
-		"with wireguardEnabled false",
+		"no other WireGuard device with our port",
+		"compare with wg show DEVICE listen-port; to switch off Felix's own WireGuard, set wireguardEnabled to false",
 		"%s", *d.wireguards ? d.wireguards : "none");
 }
 
@@ -123,13 +122,12 @@ static void firewall_port(struct report *r, const char *what, uint16_t port)
 	const char *dropping = *nft.dropping ? nft.dropping : legacy.dropping;
 	const char *closed = *nft.closed ? nft.closed : legacy.closed;
 	const bool accepted = nft.accepted || legacy.accepted;
-	const char *todo = "let UDP on this port through between nodes, both ways; with Calico's "
-			   "host endpoints: a policy that allows it";
+	const char *todo =
+		"allow UDP on this port between nodes, in both directions; with Calico's host endpoints, by a policy";
 
 	if (!have_nft && !have_legacy)
 		add_finding(r, what, GOOD, "", "",
-			    "cannot be looked at: nft(8) is not here, or not "
-			    "permitted");
+			    "not checked: nft(8) is missing, or not permitted");
 	else if (*dropping)
 		add_finding(r, what, BAD, "no rule that drops UDP to the port", todo, "%u: %s",
 			    port, dropping);
@@ -160,9 +158,9 @@ static void wire(struct report *r, const json_t *tunnels)
 		if (!json_object_get(t, "wire"))
 			continue;
 		if (member_true(t, "wireRefused"))
-			add_finding(r, what, WORSE, "an uplink that xdp can be had on",
-				    "see to what is said, or set podveilWire to auto", "socket: %s",
-				    member_text(t, "wireWhy"));
+			add_finding(r, what, WORSE, "an uplink that supports xdp",
+				    "remove the named obstacle, or set podveilWire to auto",
+				    "socket: %s", member_text(t, "wireWhy"));
 		else
 			add_finding(r, what, GOOD, "", "", "%s: %s", member_text(t, "wire"),
 				    member_text(t, "wireWhy"));
@@ -187,7 +185,7 @@ static void latency(struct report *r, const json_t *tunnels)
 				    member_text(t, "lowLatencyLacks"));
 		else
 			add_finding(r, what, GOOD, "", "",
-				    "low: workers go first, no processor sleeps");
+				    "low: workers run first, no processor sleeps");
 	}
 }
 
@@ -199,11 +197,11 @@ static void served(struct report *r, const json_t *status)
 		return;
 	if (!json_is_string(http))
 		add_finding(r, "HTTP", GOOD, "", "", "off");
-	else if (http_where_full(json_string_value(http)))
-		add_finding(
-			r, "HTTP", WORSE, "page and status for this machine alone",
-			"take \",full\" from --http, or see that a firewall lets in only who may know",
-			"%s: peers' keys and endpoints for everybody", json_string_value(http));
+	else if (http_address_full(json_string_value(http)))
+		add_finding(r, "HTTP", WORSE, "page and status for this machine only",
+			    "remove \",full\" from --http, or restrict access with a firewall",
+			    "%s: everybody can read keys and endpoints of peers",
+			    json_string_value(http));
 	else
 		add_finding(r, "HTTP", GOOD, "", "", "%s; page and status only on this machine",
 			    json_string_value(http));
@@ -222,10 +220,10 @@ void doctor_guard(struct report *r)
 		size_t used = strlen(where);
 
 		snprintf(where + used, sizeof(where) - used, " %s%s", device,
-			 member_true(d, "stands") ? "" : " (not)");
+			 member_true(d, "stands") ? "" : " (missing)");
 		used = strlen(others);
 		if (json_is_string(json_object_get(d, "before")))
-			snprintf(others + used, sizeof(others) - used, "; before it on %s ran %s",
+			snprintf(others + used, sizeof(others) - used, "; on %s, %s ran before it",
 				 device, member_text(d, "before"));
 	}
 	if (json_array_size(devices))
@@ -234,9 +232,8 @@ void doctor_guard(struct report *r)
 			!member_true(guard, "stands") ? BAD
 			: *others		      ? WORSE
 						      : GOOD,
-			"guard and shield on every device that leads out, before all other filters",
-			"tc filter show dev DEVICE egress, or bpftool net show, says whose filter it is: "
-			"let it come after ours, which is put first again each time",
+			"guard and shield on every device that leads out of the node, before all other filters",
+			"find the owner of the other filter with tc filter show dev DEVICE egress, or bpftool net show, and move it behind ours. The agent puts ours first again each time",
 			"by %s on%s%s", member_text(guard, "method"), where, others);
 	json_decref(status);
 }
@@ -251,12 +248,12 @@ void doctor_first_line(struct report *r)
 		add_finding(
 			r, "first line", routing && nftables ? GOOD : BAD,
 			"rule and routes of table 20566, and the table inet podveil of nftables",
-			"see the agent's log; it tries again. Meanwhile the guard alone stands",
+			"see the agent's log; it tries again. Until then, only the guard protects",
 			"%s",
-			routing && nftables ? "stands"
-			: routing	    ? "nftables does not take it"
-			: nftables	    ? "routing does not take it"
-					    : "neither routing nor nftables takes it");
+			routing && nftables ? "active"
+			: routing	    ? "the nftables table is missing"
+			: nftables	    ? "the routes are missing"
+					    : "both the routes and the nftables table are missing");
 	json_decref(status);
 }
 
@@ -290,8 +287,7 @@ void doctor_peers(struct report *r)
 		add_finding(r, "peers", GOOD, "", "", "%zu of %zu answered", answered, n);
 	else
 		add_finding(
-			r, "peers", WORSE, "an answer of each over UDP",
-			"see whether the agent there runs, and whether a firewall between the nodes "
-			"drops UDP: tcpdump -ni UPLINK udp port 51820 on both",
-			"%zu of %zu answered; not: %s", answered, n, silent);
+			r, "peers", WORSE, "an answer from each peer over UDP",
+			"check that the agent runs there, and that no firewall between the nodes drops UDP: tcpdump -ni UPLINK udp port 51820 on both",
+			"%zu of %zu answered; no answer: %s", answered, n, silent);
 }

@@ -182,7 +182,7 @@ static void look_for_it(const char *proc, const struct settings *s, struct sight
 		return;
 	judge_environment("", 0, s, out);
 	if (!felix_traces(out->trace, sizeof(out->trace)) && *out->objects.annotation)
-		snprintf(out->trace, sizeof(out->trace), "annotation %s, or it was",
+		snprintf(out->trace, sizeof(out->trace), "annotation %s, maybe an old one",
 			 out->objects.annotation);
 }
 
@@ -230,8 +230,8 @@ static void is_on(const char *name, const struct settings *s, struct felix_seen 
 	out->verdict = FELIX_WORTH_A_LOOK;
 	out->todo = same ? FELIX_PATCH : FELIX_OFF;
 	snprintf(out->found + used, sizeof(out->found) - used, "its WireGuard is on (%s): %s", name,
-		 same ? "the agent leaves it alone and waits"
-		      : "where both encrypt, packets go through ours");
+		 same ? "the agent does not touch it, and waits"
+		      : "if both encrypt, packets use Podveil's tunnel");
 }
 
 static void is_abandoned(const char *name, const struct settings *s, struct felix_seen *out)
@@ -242,11 +242,11 @@ static void is_abandoned(const char *name, const struct settings *s, struct feli
 
 	out->verdict = taken ? FELIX_WORTH_A_LOOK : FELIX_IN_THE_WAY;
 	out->todo = taken ? "kubectl apply -k deploy/kubernetes/calico"
-			  : "ip link delete wireguard.cali (or as the device is called)";
+			  : "ip link delete wireguard.cali (or the name of that device)";
 	snprintf(out->found + used, sizeof(out->found) - used,
-		 "its WireGuard is abandoned (%s, whose key is not in the Node): %s", name,
-		 taken ? "the agent takes it over, key and all"
-		       : "what goes through it nobody can read");
+		 "its WireGuard is abandoned (device %s, its key is not in the Node): %s", name,
+		 taken ? "the agent takes it over, with its key"
+		       : "no node can decrypt what goes through it");
 }
 
 static void is_off_now(const struct sight *seen, struct felix_seen *out)
@@ -260,13 +260,13 @@ static void is_off_now(const struct sight *seen, struct felix_seen *out)
 		       : seen->process ? FELIX_IN_THE_WAY
 				       : FELIX_WORTH_A_LOOK;
 	if (!*seen->lacks)
-		snprintf(text, room, "its WireGuard is off, and it keeps apart");
+		snprintf(text, room, "its WireGuard is off, and it leaves ours alone");
 	else if (seen->process)
 		snprintf(text, room, "lacks %s", seen->lacks);
 	else
 		snprintf(
 			text, room,
-			"its WireGuard is off%s; its environment is not to be seen from here: unless it was patched it deletes our device",
+			"its WireGuard is off%s; its environment is not visible from here: if calico-node is not patched, Felix deletes our device",
 			o->enabled4 || o->enabled6 ? ", though FelixConfiguration enables it" : "");
 	if (*seen->lacks)
 		out->todo = FELIX_PATCH;

@@ -105,13 +105,15 @@ static int prepare(struct verification *v)
 	err = evidence_new(v->status, &v->evidence);
 	if (err) {
 		fprintf(stderr, "podveil verify: the agent's status cannot be used: %s\n",
-			err == -EPROTO ? "it is another version's" : strerror(-err));
+			err == -EPROTO ? "it comes from another version of podveil"
+				       : strerror(-err));
 		return err;
 	}
 	if (v->peer) {
 		v->evidence->only = evidence_find(v->evidence, v->peer);
 		if (!v->evidence->only) {
-			fprintf(stderr, "podveil verify: --peer %s: the agent knows no such node;",
+			fprintf(stderr,
+				"podveil verify: --peer %s: the agent does not know this node;",
 				v->peer);
 			for (size_t i = 0; i < v->evidence->n_nodes && i < 10; i++)
 				fprintf(stderr, " %s", v->evidence->nodes[i].name);
@@ -122,7 +124,7 @@ static int prepare(struct verification *v)
 	name = v->uplink ? v->uplink : member_text(v->status, "uplink");
 	err = link_get(name, &link);
 	if (err) {
-		fprintf(stderr, "podveil verify: no device \"%s\": name the uplink with --uplink\n",
+		fprintf(stderr, "podveil verify: no device \"%s\": give the uplink with --uplink\n",
 			name);
 		return err;
 	}
@@ -334,7 +336,7 @@ static void print_probes(const struct verification *v)
 		       t->err ? strerror(-t->err) : "");
 	}
 	if (!v->n_targets)
-		printf("  probe: no peer has a tunnel address: nothing was sent\n");
+		printf("  probe: no peer has a tunnel address, so nothing was sent\n");
 	printf("  marker seen on %s: %llu times\n", v->uplink_name,
 	       (unsigned long long)v->evidence->marker_seen);
 }
@@ -363,11 +365,10 @@ static void print_verdict(const struct verification *v, enum verdict verdict)
 		break;
 	case UNKNOWN:
 		if (through_af_xdp(v)) {
-			printf("verdict: UNKNOWN: what goes through AF_XDP cannot be seen here: "
-			       "capture where the uplink leads to, or set podveilWire to socket\n");
+			printf("verdict: UNKNOWN: a capture here does not see AF_XDP: capture at the other end of the uplink, or set podveilWire to socket\n");
 			break;
 		}
-		printf("verdict: UNKNOWN: no traffic with pods of %s was seen: make some, or give "
+		printf("verdict: UNKNOWN: no traffic with pods of %s was seen: send some, or use "
 		       "--generate\n",
 		       v->peer ? v->peer : "other nodes");
 		break;
@@ -387,22 +388,21 @@ static bool encryption_on(const json_t *status)
 
 static void print(const struct verification *v, enum verdict verdict)
 {
-	printf("looked at %s of %s for %.1f s: %llu IP packets\n", v->uplink_name,
+	printf("captured on %s of %s for %.1f s: %llu IP packets\n", v->uplink_name,
 	       member_text(v->status, "node"), (double)(v->end - v->begin) / (double)NSEC_PER_SEC,
 	       (unsigned long long)v->evidence->frames);
 	if (!encryption_on(v->status))
 		printf("  encryption is off on this node: podveil enable\n");
 	if (through_af_xdp(v))
-		printf("  wire: xdp: of WireGuard messages a capture here sees few; of all else, "
-		       "all\n");
+		printf("  wire: xdp: a capture here sees only some WireGuard messages, but all other packets\n");
 	print_nodes(v);
 	print_examples(v->evidence);
 	print_probes(v);
 	if (v->missed)
-		printf("  missed: %llu packets came faster than they could be looked at\n",
+		printf("  missed: %llu packets came faster than they could be read\n",
 		       (unsigned long long)v->missed);
 	if (v->gone)
-		printf("  %s went away meanwhile\n", v->uplink_name);
+		printf("  %s was removed during the capture\n", v->uplink_name);
 	print_verdict(v, verdict);
 }
 

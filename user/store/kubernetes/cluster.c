@@ -9,6 +9,7 @@
 #include <sys/queue.h>
 #include <sys/socket.h>
 
+#include "store/kubernetes/ipam_block.h"
 #include "store/kubernetes/node_object.h"
 
 #define N_KINDS 2
@@ -277,55 +278,21 @@ void cluster_node(struct cluster *c, const json_t *node, bool gone)
 
 /* --- blocks --- */
 
-/* The node in "host:NODE". NULL: the block has no owner. */
-static const char *owner_of(const json_t *spec)
-{
-	const char *affinity = json_string_value(json_object_get(spec, "affinity"));
-
-	return affinity && !strncmp(affinity, "host:", 5) && !node_name_problem(affinity + 5)
-		       ? affinity + 5
-		       : NULL;
-}
-
-/* The address with this ordinal in the block. False: it is outside of the block. */
-static bool address_at(const struct cidr *block, size_t ordinal, struct cidr *out)
-{
-	const int len = block->family == AF_INET ? 4 : 16;
-	const unsigned int bits = (unsigned int)len * 8 - block->prefix_len;
-
-	if (bits < 32 && ordinal >> bits)
-		return false;
-	*out = *block;
-	out->prefix_len = (uint8_t)(len * 8);
-	for (int i = len - 1; i >= 0 && ordinal; i--) {
-		ordinal += out->address[i];
-		out->address[i] = (uint8_t)ordinal;
-		ordinal >>= 8;
-	}
-	return true;
-}
-
-/* The node on which an address of the block is used. NULL: none, or not known. */
-static const char *user_of(const json_t *allocation, const json_t *attributes)
-{
-	const json_t *a, *secondary;
-
-	if (!json_is_integer(allocation) || json_integer_value(allocation) < 0)
-		return NULL;
-	a = json_array_get(attributes, (size_t)json_integer_value(allocation));
-	secondary = json_object_get(a, "secondary");
-	return json_string_value(json_object_get(secondary, "node"));
-}
-
 struct shares {
 	struct share *all;
 	size_t n, room;
 };
 
-static void add_share(struct cluster *c, struct shares *s, const char *node,
-		      const struct cidr *cidr, bool granted)
+struct shares_of {
+	struct cluster *c;
+	struct shares *s;
+};
+
+static void add_share(void *context, const char *node, const struct cidr *range, bool whole)
 {
-	struct known_node *m = find_or_add_node(c, node);
+	const struct shares_of *of = context;
+	struct known_node *m = find_or_add_node(of->c, node);
+	struct shares *s = of->s;
 
 	if (m && s->n == s->room) {
 		const size_t room = s->room ? s->room * 2 : 2;
@@ -337,29 +304,7 @@ static void add_share(struct cluster *c, struct shares *s, const char *node,
 		s->room = room;
 	}
 	if (m)
-		s->all[s->n++] = (struct share){m, *cidr, granted};
-}
-
-/* Computes which node gets which part of the block. */
-static struct shares shares_of(struct cluster *c, const json_t *spec, const struct cidr *range)
-{
-	const json_t *allocations = json_object_get(spec, "allocations"), *v;
-	const json_t *attributes = json_object_get(spec, "attributes");
-	const char *owner = owner_of(spec);
-	struct shares s = {NULL, 0, 0};
-	size_t i;
-
-	if (owner)
-		add_share(c, &s, owner, range, false);
-	json_array_foreach (allocations, i, v) {
-		const char *user = user_of(v, attributes);
-		struct cidr address;
-
-		if (user && (!owner || strcmp(user, owner) != 0) && !node_name_problem(user) &&
-		    address_at(range, i, &address))
-			add_share(c, &s, user, &address, true);
-	}
-	return s;
+		s->all[s->n++] = (struct share){m, *range, !whole};
 }
 
 static bool same_shares(const struct block *b, const struct shares *s)
@@ -456,12 +401,13 @@ static void drop_block(struct cluster *c, struct block *b)
 
 void cluster_block(struct cluster *c, const json_t *block, bool gone)
 {
-	const char *name = name_of(c, block, "ipamblocks"), *cidr;
+	const char *name = name_of(c, block, "ipamblocks");
 	const json_t *spec = json_object_get(block, "spec");
 	void *const *found = name ? tfind(&name, &c->blocks_by_name, by_name) : NULL;
 	struct block *b = found ? *found : NULL;
 	struct cidr range;
-	struct shares s;
+	struct shares s = {NULL, 0, 0};
+	char what[120];
 
 	if (!name)
 		return;
@@ -472,16 +418,11 @@ void cluster_block(struct cluster *c, const json_t *block, bool gone)
 	}
 	if (b)
 		b->seen = true;
-	cidr = json_string_value(json_object_get(spec, "cidr"));
-	if (!cidr || cidr_parse(cidr, &range)) {
-		char what[120];
-
-		snprintf(what, sizeof(what), "spec.cidr: \"%.60s\" is not an address range",
-			 cidr ? cidr : "");
+	if (ipam_block_range(spec, &range, what, sizeof(what))) {
 		problem(c, "ipamblocks", name, what);
 		return;
 	}
-	s = shares_of(c, spec, &range);
+	ipam_block_each_share(spec, &range, add_share, &(struct shares_of){c, &s});
 	if (b && same_shares(b, &s)) {
 		free(s.all);
 		return;

@@ -1,244 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Cutting and joining, compared with what the kernel's GSO and GRO are documented to do. */
-#include <errno.h>
-
-#include "packet/cut.h"
+/* Joining segments, compared with what the kernel's GRO is documented to do. */
 #include "packet/join.h"
-#include "packets.h"
-
-#define FIN 0x01
-#define SYN 0x02
-#define PSH 0x08
-#define ACK 0x10
-#define URG 0x20
-#define CWR 0x80
-
-#define MAX_SEGMENTS 200
-
-struct segments {
-	size_t n;
-	uint8_t *data[MAX_SEGMENTS]; /* exact sizes, for AddressSanitizer */
-	size_t len[MAX_SEGMENTS];
-};
-
-static void segments_free(struct segments *s)
-{
-	for (size_t i = 0; i < s->n; i++)
-		free(s->data[i]);
-	s->n = 0;
-}
-
-/* Copies memory to separate pieces, split at random places; returns the number of pieces. */
-static size_t split(struct iovec *frames, size_t max, const uint8_t *data, size_t len,
-		    uint64_t *random)
-{
-	size_t n = 0;
-
-	while (len) {
-		size_t part = n + 1 == max || draw(random) % 8 == 0 ? len : 1 + draw(random) % len;
-
-		if (draw(random) % 3 == 0 && len > 60 && n + 1 < max)
-			part = 1 + draw(random) % 60; /* also inside the headers */
-		frames[n].iov_base = malloc(part);
-		frames[n].iov_len = part;
-		memcpy(frames[n].iov_base, data, part);
-		n++;
-		data += part;
-		len -= part;
-	}
-	return n;
-}
-
-static int cut_all(struct segments *out, const uint8_t *data, size_t len, struct cut_hint hint,
-		   uint64_t *random)
-{
-	struct iovec frames[20] = {{NULL, 0}};
-	size_t n = split(frames, COUNT_OF(frames), data, len, random);
-	struct cut cut;
-	int err = cut_begin(&cut, frames, n, hint);
-
-	out->n = 0;
-	while (!err && cut_next_len(&cut)) {
-		assert_true(out->n < MAX_SEGMENTS);
-		out->len[out->n] = cut_next_len(&cut);
-		out->data[out->n] = malloc(out->len[out->n]);
-		assert_int_equal(cut_next(&cut, out->data[out->n]), out->len[out->n]);
-		out->n++;
-	}
-	if (!err)
-		assert_int_equal(out->n, cut.segments);
-	for (size_t i = 0; i < n; i++)
-		free(frames[i].iov_base);
-	return err;
-}
-
-static void cuts_as_the_kernel_does(void **state)
-{
-	static uint8_t super[65536], want[65536];
-	uint64_t random = 21;
-
-	(void)state;
-	for (unsigned int round = 0; round < 1500; round++) {
-		struct shape s = random_shape(&random);
-		const uint16_t mss = (uint16_t)(400 + draw(&random) % 1100);
-		struct segments got;
-		uint32_t len, done = 0, base;
-
-		s.payload = draw(&random) % 10 ? draw(&random) % 20000 : 64000 - headers_of(&s);
-		if (s.protocol == IPPROTO_TCP)
-			s.flags |= (uint8_t)(draw(&random) & (FIN | PSH | CWR));
-		len = make_packet(super, &s, &random, true);
-		assert_int_equal(
-			cut_all(&got, super, len,
-				(struct cut_hint){.gso_size = mss, .checksum_partial = true},
-				&random),
-			0);
-		base = headers_of(&s);
-		for (size_t i = 0; i < got.n; i++) {
-			struct shape part = s;
-			const bool last = i + 1 == got.n;
-			uint64_t ignored = 1;
-
-			part.payload = s.payload - done < mss ? s.payload - done : mss;
-			part.sequence = s.sequence + done;
-			part.id = (uint16_t)(s.id + i);
-			if (!last)
-				part.flags &= (uint8_t) ~(FIN | PSH);
-			if (i)
-				part.flags &= (uint8_t)~CWR;
-			make_packet(want, &part, &ignored, false);
-			memcpy(want + base, super + base + done, part.payload);
-			set_transport_checksum(want, &part, false);
-			assert_int_equal(got.len[i], base + part.payload);
-			assert_memory_equal(got.data[i], want, got.len[i]);
-			done += part.payload;
-		}
-		assert_int_equal(done, s.payload);
-		segments_free(&got);
-	}
-}
-
-static void single_packets(void **state)
-{
-	static uint8_t data[4096], want[4096];
-	uint64_t random = 22;
-
-	(void)state;
-	for (unsigned int round = 0; round < 1000; round++) {
-		struct shape s = random_shape(&random);
-		bool partial = draw(&random) % 2;
-		struct segments got;
-		uint32_t len;
-
-		s.payload = draw(&random) % 1500;
-		len = make_packet(data, &s, &random, partial);
-		memcpy(want, data, len);
-		if (partial)
-			set_transport_checksum(want, &s, false);
-		assert_int_equal(cut_all(&got, data, len,
-					 (struct cut_hint){.checksum_partial = partial}, &random),
-				 0);
-		assert_int_equal(got.n, 1);
-		assert_int_equal(got.len[0], len);
-		assert_memory_equal(got.data[0], want, len);
-		segments_free(&got);
-	}
-}
-
-/* A pod's own VXLAN: the checksum of the inner packet is finished; the outer checksum does not
- * change. */
-static void checksum_of_a_packet_in_the_packet(void **state)
-{
-	uint64_t random = 29;
-
-	(void)state;
-	for (unsigned int round = 0; round < 1000; round++) {
-		struct shape inner = random_shape(&random);
-		struct shape outer = {.version = draw(&random) % 2 ? 4 : 6,
-				      .protocol = IPPROTO_UDP,
-				      .options = draw(&random) % 2 * 8};
-		uint8_t data[4096], want[4096], packet[2048];
-		const uint32_t ethernet = draw(&random) % 3 ? 8 + 14 : 8;
-		struct cut_hint hint = {.checksum_partial = true};
-		struct segments got;
-		uint32_t len, at;
-
-		inner.payload = draw(&random) % 1300;
-		len = make_packet(packet, &inner, &random, true);
-		outer.payload = ethernet + len;
-		at = headers_of(&outer) + ethernet;
-		len = make_packet(data, &outer, &random, false);
-		memcpy(data + at, packet, len - at);
-		memcpy(want, data, len);
-		set_transport_checksum(want + at, &inner, false);
-		/* A UDP checksum is never zero, and neither is a TCP checksum from the kernel. */
-		if (inner.protocol == IPPROTO_TCP && !get16(checksum_field(want + at, &inner)))
-			put16(checksum_field(want + at, &inner), 0xffff);
-		hint.checksum_start = (uint16_t)(at + l4_of(&inner));
-		hint.checksum_offset = inner.protocol == IPPROTO_TCP ? 16 : 6;
-		assert_int_equal(cut_all(&got, data, len, hint, &random), 0);
-		assert_int_equal(got.n, 1);
-		assert_int_equal(got.len[0], len);
-		assert_memory_equal(got.data[0], want, len);
-		segments_free(&got);
-		/* We do not parse GRE, but such a packet may be inside. */
-		data[outer.version == 4 ? 9 : 6] = 47;
-		assert_int_equal(cut_all(&got, data, len, hint, &random), 0);
-		segments_free(&got);
-		hint.checksum_start = (uint16_t)len; /* behind the end */
-		assert_int_equal(cut_all(&got, data, len, hint, &random), -EBADMSG);
-	}
-}
-
-static void hints_that_do_not_fit(void **state)
-{
-	struct shape s = {.version = 4, .protocol = IPPROTO_TCP, .payload = 3000};
-	uint8_t data[4096];
-	uint64_t random = 1;
-	struct segments got;
-	uint32_t len = make_packet(data, &s, &random, true);
-	const struct cut_hint cut = {.gso_size = 1000, .checksum_partial = true};
-
-	(void)state;
-	assert_int_equal(cut_all(&got, data, 10, cut, &random), -EBADMSG);
-	data[9] = IPPROTO_ICMP;
-	assert_int_equal(cut_all(&got, data, len, cut, &random), -EBADMSG);
-	assert_int_equal(
-		cut_all(&got, data, len, (struct cut_hint){.checksum_partial = true}, &random),
-		-EBADMSG);
-	len = make_packet(data, &s, &random, true);
-	put16(data + 6, 0x2000);
-	assert_int_equal(cut_all(&got, data, len, cut, &random), -EBADMSG);
-}
-
-static void guessing_without_a_stamp(void **state)
-{
-	static uint8_t data[65536];
-	uint64_t random = 23;
-
-	(void)state;
-	for (unsigned int round = 0; round < 300; round++) {
-		struct shape s = random_shape(&random);
-		struct segments got;
-		struct iovec frame;
-		struct cut_hint hint;
-		bool partial = draw(&random) % 2;
-
-		s.protocol = IPPROTO_TCP;
-		s.payload = draw(&random) % 30000;
-		if (headers_of(&s) + s.payload > 1420)
-			partial = true;
-		frame = (struct iovec){data, make_packet(data, &s, &random, partial)};
-		hint = cut_guess(&frame, 1, 1420);
-		assert_int_equal(hint.checksum_partial, partial);
-		assert_int_equal(cut_all(&got, data, frame.iov_len, hint, &random), 0);
-		for (size_t i = 0; i < got.n; i++)
-			assert_true(got.len[i] <= 1420);
-		segments_free(&got);
-	}
-}
-
-/* --- joining --- */
+#include "segments.h"
 
 static size_t join_all(struct join *j, struct segments *in, const struct joined **out)
 {
@@ -269,14 +32,6 @@ static struct cut_hint hint_of(const struct joined *r)
 		.gso_size = r->vnet.gso_size,
 		.checksum_partial = r->vnet.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM,
 	};
-}
-
-static void add_copy(struct segments *s, const uint8_t *data, size_t len)
-{
-	assert_true(s->n < MAX_SEGMENTS);
-	s->data[s->n] = malloc(len);
-	memcpy(s->data[s->n], data, len);
-	s->len[s->n++] = len;
 }
 
 /* After all joined packets are cut again, each flow has the same packets in the same order. */
@@ -455,7 +210,7 @@ static void wrong_header_checksum(uint8_t *data, size_t len)
 	data[11] ^= 1;
 }
 
-static void what_ends_a_run(void **state)
+static void what_ends_a_superpacket(void **state)
 {
 	struct join *j = join_new(true);
 
@@ -473,7 +228,7 @@ static void what_ends_a_run(void **state)
 }
 
 /* The sender has signed each packet, so the receiver would refuse joined or changed ones. */
-static void what_is_signed_is_not_joined(void **state)
+static void authenticated_packets_are_not_joined(void **state)
 {
 	struct shape s = {.version = 6,
 			  .protocol = IPPROTO_TCP,
@@ -505,7 +260,7 @@ static void what_is_signed_is_not_joined(void **state)
 }
 
 /* Cut and join do not change such a packet, and no packet of its flow overtakes it. */
-static void what_cannot_be_understood_is_carried(void **state)
+static void unknown_packets_are_carried_unchanged(void **state)
 {
 	struct shape s = {.version = 4, .protocol = IPPROTO_TCP, .payload = 500, .flags = ACK};
 	struct join *j = join_new(true);
@@ -589,15 +344,10 @@ static void as_many_as_fit(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(cuts_as_the_kernel_does),
-		cmocka_unit_test(single_packets),
-		cmocka_unit_test(checksum_of_a_packet_in_the_packet),
-		cmocka_unit_test(hints_that_do_not_fit),
-		cmocka_unit_test(guessing_without_a_stamp),
 		cmocka_unit_test(joins_and_cuts_back),
-		cmocka_unit_test(what_ends_a_run),
-		cmocka_unit_test(what_is_signed_is_not_joined),
-		cmocka_unit_test(what_cannot_be_understood_is_carried),
+		cmocka_unit_test(what_ends_a_superpacket),
+		cmocka_unit_test(authenticated_packets_are_not_joined),
+		cmocka_unit_test(unknown_packets_are_carried_unchanged),
 		cmocka_unit_test(udp_only_where_the_kernel_can),
 		cmocka_unit_test(as_many_as_fit),
 	};

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the kernel says of the rights of a running process; tests/unit/test_confine.c makes forbidden calls."""
+import glob
+import json
+import os
+import re
+import signal
+import subprocess
+
+from hosts import ROOT
+from lab import PODVEIL, Device, wait_for
+
+CAP_SYS_PTRACE = 19
+
+
+def capabilities_of(process):
+    """The numbers of those that docs/security.md names."""
+    with open("/usr/include/linux/capability.h") as f:
+        numbers = dict(re.findall(r"^#define CAP_(\w+)\s+(\d+)$", f.read(), re.M))
+    with open(os.path.join(ROOT, "docs/security.md")) as f:
+        names = re.findall(rf"^\| `CAP_(\w+)` \| [^|]*{process}", f.read(), re.M)
+    assert names
+    return {int(numbers[name]) for name in names}
+
+
+def threads(pid):
+    """What the kernel says of each thread: a dictionary of the lines of its status."""
+    for path in glob.glob(f"/proc/{pid}/task/*/status"):
+        with open(path) as f:
+            yield dict(line.rstrip("\n").split(":\t", 1) for line in f)
+
+
+def bits(text):
+    return {bit for bit in range(64) if int(text, 16) >> bit & 1}
+
+
+def test_all_threads_of_a_device_have_the_rights_of_the_page_and_no_others(lab):
+    device = Device(lab.a, [PODVEIL, "device"], arguments=("--workers", "2"))
+    every = list(threads(device.pid()))
+    assert {"podveil-w0", "podveil-w1", "podveil-hs"} <= {t["Name"] for t in every}
+    for t in every:
+        assert t["Seccomp"] == "2" and t["NoNewPrivs"] == "1", t
+        assert bits(t["CapEff"]) == bits(t["CapPrm"]) == bits(t["CapBnd"]) == capabilities_of("device"), t
+        assert not bits(t["CapInh"]) and not bits(t["CapAmb"]), t
+    # Who has the same user, but not this capability, reads neither memory nor anything else of it.
+    done = lab.a.run(["setpriv", "--bounding-set=-sys_ptrace", "--inh-caps=-sys_ptrace", "cat", f"/proc/{device.pid()}/maps"],
+                     check=False)
+    assert done.returncode == 1 and "Permission denied" in done.stderr
+
+
+def test_unconfined_for_those_who_debug(lab):
+    device = Device(lab.a, [PODVEIL, "device"], arguments=("--unconfined",))
+    assert {t["Seccomp"] for t in threads(device.pid())} == {"0"}
+    assert CAP_SYS_PTRACE in bits(next(threads(device.pid()))["CapEff"])
+
+
+def test_an_agent_says_what_is_in_force(cluster):
+    c, worker = cluster, cluster.nodes[1]
+    for t in threads(worker.agent.process.pid):
+        assert t["Seccomp"] == "2" and bits(t["CapEff"]) == capabilities_of("agent"), t
+    out = worker.run([PODVEIL, "status"])
+    assert "rights:" not in out
+    found = {f["check"]: f for f in json.loads(worker.run([PODVEIL, "doctor", "--json"], check=False).stdout)}
+    assert found["least privilege"] == {"check": "least privilege", "verdict": "ok", "found": "seccomp and Landlock",
+                                        "needed": found["least privilege"]["needed"],
+                                        "do": found["least privilege"]["do"]}
+    worker.agent.stop()
+    c.start_agent(worker, "--unconfined")
+    assert {t["Seccomp"] for t in threads(worker.agent.process.pid)} == {"0"}
+    out = worker.run([PODVEIL, "status"])
+    assert "rights: system calls are not limited: --unconfined" in out
+    rights = worker.agent.status()["rights"]
+    assert rights["capabilities"] is None and not any(p["inForce"] for p in rights["parts"])
+
+
+def test_a_device_has_a_user_of_its_own_where_there_is_one(lab):
+    """All that a device does later, it does as this user: a rename, new pins, AF_XDP on the uplink, low latency, its end."""
+    lab.a.run("cp /etc/passwd /run/passwd && echo podveil:x:64820:64821::/:/usr/sbin/nologin >> /run/passwd && "
+              "mount --bind /run/passwd /etc/passwd && mkdir -m 0 /sys/fs/bpf/podveil")
+    device = Device(lab.a, [PODVEIL, "device"], arguments=("--low-latency", "--wire", "xdp", "--uplink", "eth0"))
+    log = device.log.read()
+    assert "uid=64820" in log and "in part only" not in log, log
+    for t in threads(device.pid()):
+        assert t["Uid"].split() == ["64820"] * 4 and t["Gid"].split() == ["64821"] * 4 and not t["Groups"].split()
+        assert bits(t["CapEff"]) == capabilities_of("device")
+    device.set("listen-port", 51820)
+    lab.a.run("ip link set wg0 up")
+    wait_for(lambda: "xdp" in lab.a.run("ip link show eth0"), "messages go through AF_XDP")
+    pid = device.pid()
+    lab.a.run("ip link set wg0 down && ip link set wg0 name wg7")
+    wait_for(lambda: lab.a.run("ls /sys/fs/bpf/podveil; ls /run/wireguard").split() == ["wg7", "wg7.sock"], "pins and socket follow")
+    assert "listening port: 51820" in lab.a.run("wg show wg7")
+    lab.a.run("rm -r /sys/fs/bpf/podveil && ip link del wg7")
+    wait_for(lambda: not os.path.exists(f"/proc/{pid}"), "the device ends")
+    assert lab.a.run("find /run/wireguard /run/podveil /sys/fs/bpf/podveil -type f -o -type s 2>/dev/null || true") == ""
+
+
+# Runs a command without Landlock: a filter of system calls answers that there is no such call.
+WITHOUT_LANDLOCK = """
+import ctypes, os, struct, sys
+libc = ctypes.CDLL(None, use_errno=True)
+code = [(0x20, 0, 0, 0), (0x15, 0, 1, 444), (0x06, 0, 0, 0x00050000 | 38), (0x06, 0, 0, 0x7fff0000)]
+program = ctypes.create_string_buffer(b''.join(struct.pack('HBBI', *line) for line in code))
+class Fprog(ctypes.Structure): _fields_ = [('len', ctypes.c_ushort), ('filter', ctypes.c_void_p)]
+fprog = Fprog(len(code), ctypes.addressof(program))
+assert not libc.prctl(38, 1, 0, 0, 0) and not libc.prctl(22, 2, ctypes.byref(fprog), 0, 0)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+
+def test_what_the_system_refuses_is_said_and_the_rest_is_done(lab):
+    without = ["python3", "-c", WITHOUT_LANDLOCK, PODVEIL]
+    device = lab.a.start([*without, "device", "--foreground", "wg0"], stderr=subprocess.PIPE)
+    wait_for(lambda: "wg0" in lab.a.run("wg show interfaces"), "the device stands")
+    assert {t["Seccomp"] for t in threads(device.pid)} == {"2"}
+    assert bits(next(threads(device.pid))["CapEff"]) == capabilities_of("device")
+    device.send_signal(signal.SIGTERM)
+    log = device.communicate(timeout=30)[1]
+    assert 'event="a right could not be given up" of="files" problem="the kernel has no Landlock"' in log
+    out = lab.a.run([*without, "doctor"], check=False).stdout
+    assert re.search(r"^note +least privilege +files: the kernel has no Landlock$", out, re.M), out
