@@ -134,7 +134,7 @@ def main():
             took.append(1000 * (time.monotonic() - started))
         took.sort()
         print(f"one change applied: median {took[10]:.1f} ms, worst {took[-1]:.1f} ms (target 20 ms)")
-        memory = resident(agent.process.pid) / 1024
+        memory = (resident(agent.process.pid) + resident(agent.tunnel_process())) / 1024  # of both processes
         print(f"resident memory: {memory:.0f} MiB (target 200 MiB)")
         results.save("agent", "tests/bench/bench_agent.py", "one run, the median of 20 changes", ["measured"], [
             results.row(f"first sync of {NODES:,} nodes with 2 ranges each, s", [synced], 1),
