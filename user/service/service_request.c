@@ -200,7 +200,7 @@ static const char *take_verb(struct service_request *r, char *line, char *equals
 	for (r->verb = 0; r->verb < SERVICE_VERBS; r->verb++)
 		if (!strcmp(line, verbs[r->verb]))
 			return take_subject(r, equals + 1);
-	return "no such request";
+	return "unknown request";
 }
 
 /* Takes one of our lines. *rest: it is none of ours. */
@@ -212,9 +212,9 @@ static const char *take_line(struct service_request *r, char *line, char *equals
 	if (!l)
 		return NULL;
 	if (!(l->verbs & BIT(r->verb)))
-		return "line does not belong to this request";
+		return "the line does not belong to this request";
 	if (r->has & l->bit)
-		return "line is there twice";
+		return "the line is there twice";
 	r->has |= l->bit;
 	return l->take(r, equals + 1) ? NULL : l->problem;
 }
@@ -223,13 +223,13 @@ static const char *take_line(struct service_request *r, char *line, char *equals
 static const char *copy_line(const char *text, size_t n, char out[WG_LINE_MAX], char **equals)
 {
 	if (n >= WG_LINE_MAX)
-		return "line is longer than any key and value";
+		return "the line is longer than any key and value";
 	if (memchr(text, 0, n))
-		return "line contains a zero byte";
+		return "the line contains a zero byte";
 	memcpy(out, text, n);
 	out[n] = 0;
 	*equals = strchr(out, '=');
-	return *equals ? NULL : "line is not KEY=VALUE";
+	return *equals ? NULL : "the line is not KEY=VALUE";
 }
 
 /* The lines of wg's protocol, which come last. */
@@ -240,7 +240,7 @@ static int take_rest(struct service_request *r, const char *text, size_t len, co
 	int err;
 
 	if (r->verb != SERVICE_SET && r->verb != SERVICE_HANDSHAKE) {
-		*problem = "no such line in this request";
+		*problem = "the request has no such line";
 		return -EINVAL;
 	}
 	err = wg_request_parse(text, len, &r->config, problem, &in_rest);
@@ -284,7 +284,7 @@ int service_request_parse(const char *text, size_t len, struct service_request *
 		++*line;
 	}
 	if (!*problem && first)
-		*problem = "no such request";
+		*problem = "unknown request";
 	if (!*problem && (out->has & needed(out->verb)) != needed(out->verb))
 		*problem = "a line that this request needs is missing";
 	err = *problem ? -EINVAL : rest ? take_rest(out, text, len, problem, line) : 0;
