@@ -203,7 +203,9 @@ int agent_new(const struct agent_params *params, struct agent **out)
 		agent_free(a, false);
 		return err;
 	}
+	/* What was known is in force before this: strict mode waits for no tunnel process. */
 	replay_memory(a);
+	client_wait(a->client);
 	if (store_is_remote(a->store))
 		release_hosts(a, true);
 	if (params->http)

@@ -254,26 +254,22 @@ static void on_retry(evutil_socket_t fd, short what, void *context)
 	event_add(c->retry, is_absent(err) ? &pause : &long_pause);
 }
 
-/* The first attempts of an agent: it has nothing better to do than to wait. */
-static int begin(struct client *c)
+void client_wait(struct client *c)
 {
 	const uint64_t deadline = clock_now() + START_SEC * 1000000000ull;
-	int err = look(c);
 
-	while (is_absent(err) && c->params.starter >= 0 && clock_now() < deadline) {
-		start_one(c);
-		usleep(LOOK_MS * 1000);
-		err = look(c);
-	}
-	return err;
+	while (c->started && c->fd < 0 && clock_now() < deadline)
+		if (look(c))
+			usleep(LOOK_MS * 1000);
 }
 
 /* --- making and freeing --- */
 
 int client_new(const struct client_params *params, struct client **out)
 {
-	const struct timeval now = {0, 0};
+	const struct timeval soon = {0, LOOK_MS * 1000};
 	struct client *c = calloc(1, sizeof(*c));
+	int err;
 
 	if (!c)
 		return -ENOMEM;
@@ -288,12 +284,13 @@ int client_new(const struct client_params *params, struct client **out)
 			return -ENOMEM;
 		}
 	}
-	if (begin(c)) {
-		if (params->base)
-			log_warn("no tunnel process answers yet", "socket=" SERVICE_SOCKET);
-		if (c->retry)
-			event_add(c->retry, &now);
-	}
+	err = look(c);
+	if (err && is_absent(err))
+		start_one(c);
+	if (err && !c->started && params->base)
+		log_warn("no tunnel process answers yet", "socket=" SERVICE_SOCKET);
+	if (err && c->retry)
+		event_add(c->retry, &soon);
 	*out = c;
 	return 0;
 }

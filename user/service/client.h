@@ -36,9 +36,11 @@ struct client_params {
 	void *context;
 };
 
-/* Looks for a tunnel process (with a starter it waits for it for a while). 0 also if there is none
- * yet; -ENOMEM. `base` NULL: no news, and no second attempt. */
+/* Looks for a tunnel process, and has one started if none answers. 0 also if there is none yet;
+ * -ENOMEM. `base` NULL: no news, and no second attempt. */
 int client_new(const struct client_params *params, struct client **out);
+/* Waits some seconds for the one that was started. */
+void client_wait(struct client *c);
 /* The tunnel process and its devices go on. */
 void client_free(struct client *c);
 bool client_connected(const struct client *c);
