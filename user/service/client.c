@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/lock_file.h"
 #include "base/version.h"
 #include "device/wg_values.h"
 #include "service/client_internal.h"
@@ -21,7 +22,7 @@
 /* How often we look for a tunnel process, and when we start another one that may have ended before
  * it answered. */
 #define LOOK_MS	  10
-#define AGAIN_SEC 5
+#define AGAIN_SEC 2
 /* How long the start of an agent waits for the tunnel process that it starts. */
 #define START_SEC 10
 /* How long an answer may take; making a device takes longest. And how long the first one may: who
@@ -50,9 +51,8 @@ int client_request(struct client *c, struct evbuffer *request, char **answer)
 		return -ENOMEM;
 	err = exchange(c->fd, text, len, c->greeted ? ANSWER_SEC : HELLO_SEC, &got, &result);
 	if (err) {
-		if (err != -ENOMEM)
-			disconnect(c, "no answer", err);
-		return -ENOTCONN;
+		disconnect(c, "no answer", err);
+		return err;
 	}
 	if (answer && !result)
 		*answer = got;
@@ -251,7 +251,8 @@ static void on_retry(evutil_socket_t fd, short what, void *context)
 	}
 	if (is_absent(err))
 		start_one(c);
-	event_add(c->retry, is_absent(err) ? &pause : &long_pause);
+	/* Who hangs, or speaks another protocol, does not get better soon. */
+	event_add(c->retry, err == -ETIMEDOUT || err == -EPROTONOSUPPORT ? &long_pause : &pause);
 }
 
 void client_wait(struct client *c)
@@ -329,19 +330,13 @@ void client_set_log(struct client *c, enum log_level level, enum log_format form
 
 int client_quit(struct client *c)
 {
-	int fd = -1, result;
-	char *unused;
 	const int err = client_ask(c, NULL, "quit=1\n\n");
 
 	if (err)
 		return err;
-	/* The connection ends when the process does: nobody answers this. */
-	if (!exchange(c->fd, "get=none\n\n", strlen("get=none\n\n"), ANSWER_SEC, &unused, &result))
-		free(unused);
-	for (int i = 0; i < 100 && !exchange_connect(SERVICE_SOCKET, &fd); i++) {
-		close(fd);
+	/* Its lock is the last thing that it gives up. */
+	for (int i = 0; i < ANSWER_SEC * 1000 / LOOK_MS && lock_file_held(SERVICE_LOCK); i++)
 		usleep(LOOK_MS * 1000);
-	}
 	if (c->retry)
 		event_del(c->retry);
 	close_connection(c);

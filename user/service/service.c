@@ -16,8 +16,6 @@
 #include "service/hosted.h"
 #include "service/service_answer.h"
 
-/* Longer than the name of any device, whose lock files are in the same directory. */
-#define LOCK "/run/podveil/podveil-tunnel-process.lock"
 /* More than any agent has. */
 #define MAX_HOSTED 16
 /* How long the answer to `quit` may take to be sent. */
@@ -174,7 +172,7 @@ static int handshake(struct exchange *x)
 static int repair(struct exchange *x)
 {
 	const int done[] = {hosted_repair(x->hosted), request_server_repair(x->service->server),
-			    lock_file_repair(LOCK, &x->service->lock_file)};
+			    lock_file_repair(SERVICE_LOCK, &x->service->lock_file)};
 	int sum = 0, err = 0;
 
 	for (size_t i = 0; i < sizeof(done) / sizeof(*done); i++) {
@@ -286,7 +284,7 @@ int service_new(struct event_base *base, struct service **out)
 		return -ENOMEM;
 	s->base = base;
 	TAILQ_INIT(&s->hosted);
-	err = lock_file_take(LOCK, &s->lock_file);
+	err = lock_file_take(SERVICE_LOCK, &s->lock_file);
 	if (!err) {
 		step = "socket " SERVICE_SOCKET;
 		err = request_server_new(&(struct request_server_params){.base = base,
@@ -319,7 +317,7 @@ void service_free(struct service *s)
 		TAILQ_REMOVE(&s->hosted, h, list);
 		hosted_free(h);
 	}
-	unlink(LOCK);
+	unlink(SERVICE_LOCK);
 	close(s->lock_file);
 	free(s);
 }

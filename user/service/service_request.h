@@ -40,7 +40,9 @@
 #include "base/log.h"
 #include "device/device.h"
 
-#define SERVICE_SOCKET	 "/run/podveil/tunnel.sock"
+#define SERVICE_SOCKET "/run/podveil/tunnel.sock"
+/* Longer than the name of any device, whose lock files are in the same directory. */
+#define SERVICE_LOCK	 "/run/podveil/podveil-tunnel-process.lock"
 #define SERVICE_PROTOCOL 1
 #define SERVICE_ID_MAX	 31
 
