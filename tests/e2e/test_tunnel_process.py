@@ -307,6 +307,17 @@ def test_a_killed_tunnel_process_comes_back(cluster):
     assert outcome["failed"] == 0 and not leaks(capture.packets()), outcome
 
 
+# A tunnel process of the future.
+OTHER_PROTOCOL = """
+import socket, sys
+s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]); s.listen()
+while True:
+    c, _ = s.accept()
+    while c.recv(4096):
+        c.sendall(b'protocol=2\\nversion=9.9.9\\npid=1\\nerrno=-93\\n\\n')
+"""
+
+
 def test_an_agent_that_waits_for_its_tunnel_process(cluster):
     """With --tunnel wait, an agent starts none. Before there is one it raises strict mode's lines all the same, and says what
     it lacks; then it goes on by itself."""
@@ -316,6 +327,11 @@ def test_an_agent_that_waits_for_its_tunnel_process(cluster):
     c.start_agent(node, "--tunnel", "wait", ready=False)
     wait_for(lambda: "lookup 20566" in node.run("ip rule"), "the first line stands")
     assert "no tunnel process answers yet" in node.agent.log() and not node.agent.tunnel_process()
+    other = node.start(["python3", "-c", OTHER_PROTOCOL, "/run/podveil/tunnel.sock"])
+    wait_for(lambda: "the tunnel process speaks another protocol" in node.agent.log(), "it is said")
+    assert not node.run("wg show interfaces").strip()
+    other.kill()
+    other.wait()
     process = Process(node)
     wait_for(c.encrypted, "all nodes encrypt")
     process.kill()
