@@ -54,7 +54,8 @@ const struct confine_calls confine_calls[] = {
 	 "sched_get_priority_max sched_getaffinity getcpu",
 	 ALL, "low latency, and the number of processors"},
 	{"clock_gettime clock_getres gettimeofday time getrandom uname sysinfo getrusage capget "
-	 "getuid geteuid getgid getegid prlimit64 getrlimit setrlimit times",
+	 "getuid geteuid getgid getegid getresuid getresgid getgroups getppid "
+	 "prlimit64 getrlimit setrlimit times",
 	 ALL, "time, random numbers, and what the process and the machine are"},
 	{"inotify_init1 inotify_add_watch inotify_rm_watch", CONFINE_AGENT, "a store's directory"},
 };

@@ -136,7 +136,7 @@ struct device_config {
  * done. */
 int device_configure(struct device *d, const struct device_config *config);
 void device_config_fini(struct device_config *config); /* frees the arrays, wipes the keys */
-/* How often it was configured. With this the agent notices that somebody else configured it. */
+/* How often it was configured. With this the agent notices that another program configured it. */
 uint64_t device_version(struct device *d);
 
 /* --- looking at it --- */

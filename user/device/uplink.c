@@ -351,7 +351,8 @@ static bool is_usable(struct uplink *u)
 	}
 	id = programs_xdp_attached(u->link.ifindex, name);
 	if (id) {
-		set_reason(u, "%s has an XDP program already: %s, id %u", u->link.name, name, id);
+		set_reason(u, "%s has an XDP program already: %s%sid %u", u->link.name, name,
+			   *name ? ", " : "", id);
 		return false;
 	}
 	return true;
