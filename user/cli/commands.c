@@ -199,10 +199,10 @@ const struct subcommand subcommands[] = {
 	{
 		.name = "tunnel",
 		.run = tunnel_main,
-		.summary = "Have the keys and tunnel devices of this node's agent",
-		.text = "Has the keys, sessions and tunnel devices that an agent asks for on "
-			"/run/podveil/tunnel.sock, and goes on when the agent is gone. Stays in "
-			"the foreground.",
+		.summary = "Keep the keys and serve the tunnel devices of an agent",
+		.text = "Keeps the private keys of this node, and serves the tunnel devices that an "
+			"agent asks for on /run/podveil/tunnel.sock. Continues when the agent ends. "
+			"Stays in the foreground.",
 		OPTIONS(tunnel_options),
 		.ending = "SIGUSR1 logs a level more, SIGUSR2 a level less. Exit codes: 0 was told "
 			  "to end, 1 failed, 2 usage.",

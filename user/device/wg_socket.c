@@ -76,8 +76,8 @@ static void answer_set(struct wg_socket *s, const char *text, size_t len, struct
 	} else {
 		err = device_configure(s->device, &config);
 		if (err)
-			log_warn("wg request failed", "device=%s errno=%d",
-				 device_name(s->device), -err);
+			log_warn("wg request failed", "device=%s errno=%d", device_name(s->device),
+				 -err);
 		device_config_fini(&config);
 	}
 	request_put_errno(out, err);
