@@ -701,7 +701,7 @@ FAULTS = [
           "SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD | CLONE_VM,", "SCMP_A0(SCMP_CMP_MASKED_EQ, 0 & CLONE_THREAD,",
           "build/tests/test_confine"),
     fault("device-may-run-what-it-wrote", "user/confine/system_calls.c",
-          "if (process != CONFINE_DEVICE) {", "if (process) {",
+          "if (process == CONFINE_AGENT) {", "if (process) {",
           "build/tests/test_confine"),
     fault("capabilities-kept", "user/confine/capabilities.c",
           "write_set(s.permitted & keep)", "write_set(s.permitted)",
