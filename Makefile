@@ -79,6 +79,7 @@ help:
 	@echo "make deps               install what building and testing needs, from Debian's packages first"
 	@echo "make deps-kubernetes    Kubernetes' own programs, for tests and lab, into build/kubernetes"
 	@echo "make deps-felix         Calico's Felix, for the test that runs beside it, into build/peers"
+	@echo "make peers              more WireGuards for the benchmark to compare with, into build/peers"
 	@echo "make bench-results      write the tables of the last bench into README.md and docs/"
 	@echo "make docs               write what is generated in the pages: settings, metrics, tables of benchmarks"
 	@echo "make install            podveil, manual page, completions, systemd units; DESTDIR= PREFIX=$(PREFIX)"
@@ -113,6 +114,10 @@ $(DEPS_KUBERNETES): scripts/deps-kubernetes.sh tests/kubernetes/go.mod tests/kub
 # Calico's Felix, for tests/vm/test_felix.py, which is skipped without it: seven minutes on two cores, once.
 deps-felix:
 	sh scripts/deps-felix.sh
+
+# Contenders that only the benchmark knows: five minutes on two cores, once.
+peers:
+	sh scripts/deps-peers.sh
 
 DEPS_ARM64 := build/.deps-arm64
 
@@ -173,6 +178,23 @@ $(B)/libpodveil.a: $(LIB:%.c=$(B)/obj/%.o)
 	$(Q)$(AR) rcs $@ $^
 
 $(B)/podveil: $(CLI:%.c=$(B)/obj/%.o) $(B)/libpodveil.a
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(ALL_CFLAGS) $^ -o $@ $(LDLIBS)
+
+# The same program as another version, for tests of upgrades: only what knows the version is compiled again.
+NEXT := $(B)/next
+NEXT_OBJ := $(patsubst %.c,$(NEXT)/obj/%.o,$(shell grep -l base/version.h $(SRC)))
+
+$(NEXT)/gen/podveil_version.h: $(B)/gen/podveil_version.h
+	@mkdir -p $(@D)
+	@echo '#define PODVEIL_VERSION "$(VERSION)-next"' > $@
+
+$(NEXT)/obj/%.o: %.c $(NEXT)/gen/podveil_version.h | $(SKEL)
+	@mkdir -p $(@D)
+	$(call say,CC,$< (next))
+	$(Q)$(CC) -I$(NEXT)/gen $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
+
+$(NEXT)/podveil: $(NEXT_OBJ) $(filter-out $(NEXT_OBJ:$(NEXT)/%=$(B)/%),$(CLI:%.c=$(B)/obj/%.o)) $(B)/libpodveil.a
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(ALL_CFLAGS) $^ -o $@ $(LDLIBS)
 
@@ -253,7 +275,7 @@ $(B)/bench/%: tests/bench/%.c $(B)/libpodveil.a
 	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) $< $(B)/libpodveil.a -o $@ $(LDLIBS) -lm
 
 # What the suites run; they build nothing themselves.
-test-programs: $(DEPS) $(B)/podveil unit-programs asan-programs $(BPF_BIN) $(FUZZ_BIN) $(BENCH_BIN)
+test-programs: $(DEPS) $(B)/podveil $(NEXT)/podveil unit-programs asan-programs $(BPF_BIN) $(FUZZ_BIN) $(BENCH_BIN)
 
 unit-programs: $(UNIT_BIN)
 
@@ -268,7 +290,7 @@ bpf-tests: $(BPF_BIN)
 	$(Q)$(RUN) bpf
 fuzz: $(FUZZ_BIN)
 	$(Q)$(RUN) fuzz
-e2e: $(DEPS) $(B)/podveil $(BENCH_BIN)
+e2e: $(DEPS) $(B)/podveil $(NEXT)/podveil $(BENCH_BIN)
 	$(Q)$(RUN) e2e
 check-etcd: $(DEPS) $(B)/podveil
 	$(Q)$(RUN) store
@@ -350,4 +372,4 @@ lint:
 clean:
 	rm -rf build
 
--include $(SRC:%.c=$(B)/obj/%.d)
+-include $(SRC:%.c=$(B)/obj/%.d) $(NEXT_OBJ:%.o=%.d)

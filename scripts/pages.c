@@ -215,7 +215,10 @@ static void file_rows(FILE *f)
 
 		fprintf(f, "| `%s` | ", c->path);
 		processes(f, c->who);
-		fprintf(f, " | %s%s%s | %s |\n", c->may & FILE_READ ? "read" : "",
+		fprintf(f, " | %s%s%s | %s |\n",
+			c->may & FILE_READ   ? "read"
+			: c->may & FILE_LIST ? "list"
+					     : "",
 			!(c->may & FILE_WRITE) ? ""
 			: c->may & FILE_READ   ? ", write"
 					       : "write",

@@ -25,6 +25,7 @@ PLACES = {
     "demo": "tests/e2e/test_lab.py",  # no commands to type, but the output of make demo
     "api server": "tests/kubernetes/test_doc_commands_api.py",  # Kubernetes' API server, without nodes
     "kubernetes": "tests/kubernetes/test_cluster.py",  # a real cluster of three nodes
+    "kubernetes with calico-node": "tests/kubernetes/test_cluster.py",  # the same, with a DaemonSet of that name
 }
 
 Block = namedtuple("Block", "page line place text")

@@ -466,6 +466,58 @@ def test_what_the_pages_show(block, plain):
         show(block, command, lambda text: plain.nodes[0].run(text, check=False, env=environment))
 
 
+def calico_node():
+    """A DaemonSet that looks like Calico's to kubectl."""
+    labels = {"k8s-app": "calico-node"}
+    return {"apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": {"name": "calico-node", "namespace": "kube-system"},
+            "spec": {"selector": {"matchLabels": labels}, "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 1}},
+                     "template": {"metadata": {"labels": labels}, "spec": {
+                         "hostNetwork": True, "tolerations": [{"operator": "Exists"}], "terminationGracePeriodSeconds": 1,
+                         "containers": [{"name": "calico-node", "image": container.PAUSE, "imagePullPolicy": "Never"}]}}}}
+
+
+def deployment():
+    labels = {"app": "drained"}
+    return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "drained"},
+            "spec": {"replicas": 3, "selector": {"matchLabels": labels}, "template": {"metadata": {"labels": labels}, "spec": {
+                "terminationGracePeriodSeconds": 1,
+                "containers": [{"name": "c", "image": container.PAUSE, "imagePullPolicy": "Never"}]}}}}
+
+
+@pytest.mark.parametrize("block", doc_commands.blocks("kubernetes with calico-node"), ids=doc_commands.name)
+def test_nodes_change_over_from_felix_as_the_pages_say(block, plain):
+    """The commands change one node after the other. What becomes of the traffic is in tests/vm/test_felix.py: these nodes have no
+    Felix."""
+    c = plain
+
+    def pods(namespace, label):
+        return json.loads(c.kubectl("-n", namespace, "get", "pods", "-l", label, "-o", "json"))["items"]
+
+    def ready(namespace, label, n):
+        found = pods(namespace, label)
+        return len(found) == n and all(any(s["type"] == "Ready" and s["status"] == "True" for s in p["status"].get("conditions", []))
+                                       for p in found)
+    c.kubectl("delete", "pod", "frontend-client", "backend-api")  # nobody would make them again
+    try:
+        c.configure(wireguardEnabled=True)
+        c.plane.apply(calico_node(), deployment())
+        wait_for(lambda: ready("kube-system", "k8s-app=calico-node", 3) and ready("default", "app=drained", 3), "all run", 60)
+        before = {p["metadata"]["uid"] for p in pods("default", "app=drained")}
+        done = c.nodes[0].run(["bash", "-ec", f"cd {ROOT}\n{block.text}"], check=False, timeout=300,
+                              env={"KUBECONFIG": c.kubeconfig, "PATH": BIN + ":" + os.environ["PATH"]})
+        assert done.returncode == 0, done.stdout + done.stderr
+        wait_for(lambda: ready("kube-system", "k8s-app=calico-node", 3) and ready("default", "app=drained", 3), "all run again", 60)
+        assert all({"name": "FELIX_WIREGUARDENABLED", "value": "false"} in p["spec"]["containers"][0]["env"]
+                   for p in pods("kube-system", "k8s-app=calico-node")), "each node has the patch"
+        assert not before & {p["metadata"]["uid"] for p in pods("default", "app=drained")}, "each node was drained"
+        assert not any(n["spec"].get("unschedulable") for n in json.loads(c.kubectl("get", "nodes", "-o", "json"))["items"])
+    finally:
+        c.kubectl("delete", "--ignore-not-found", "mutatingadmissionpolicy,mutatingadmissionpolicybinding", "podveil-keep-keys")
+        c.kubectl("-n", "kube-system", "delete", "--ignore-not-found", "daemonset", "calico-node")
+        c.kubectl("delete", "--ignore-not-found", "deployment", "drained")
+        c.run_workload()
+
+
 @pytest.mark.parametrize("block", [b for b in doc_commands.blocks("kubernetes") if on_the_lab(b)], ids=doc_commands.name)
 def test_the_lab_as_the_pages_show_it(block, tmp_path):
     """The lab's commands print what the pages show, and nothing of the lab is left afterwards."""

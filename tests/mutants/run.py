@@ -121,7 +121,7 @@ def run(command, seconds=SECONDS):
 def build(tests):
     """Builds what the tests need. Returns None, or make's output if it failed."""
     programs = {t for t in tests if t.startswith("build/")}
-    programs |= {"build/podveil"} if len(programs) < len(tests) else set()
+    programs |= {"build/podveil", "build/next/podveil"} if len(programs) < len(tests) else set()
     code, out = run(["make", "-s", f"-j{os.cpu_count()}", *sorted(programs)], 1200)
     return None if code == 0 else out
 

@@ -46,7 +46,7 @@ static void on_node(void *context, const char *name, const struct node_record *r
 			at += snprintf(at, (size_t)(end - at), " says %s",
 				       cidr_format(&r->overlays[i], true, text));
 	if (r && r->key4[0])
-		at += snprintf(at, (size_t)(end - at), " key");
+		at += snprintf(at, (size_t)(end - at), " key%s", r->released4 ? " released" : "");
 	if (r)
 		at += snprintf(at, (size_t)(end - at), "%s%s%s", r->stopped4 ? " left" : "",
 			       r->stopped6 ? " left6" : "", r->encrypts ? " encrypts" : "");
@@ -348,7 +348,7 @@ static void a_key_is_removed_only_by_withdrawal(void **state)
 	/* Felix removes its annotation when it starts. */
 	node(c, "{'metadata':{'name':'a','annotations':{'" OURS "':'" KEY
 		"'}}," CONDITION("PeersMissing") "}");
-	expect(&t, "a key encrypts\n");
+	expect(&t, "a key released encrypts\n");
 	assert_string_equal(cluster_key(c, "a", false), "");
 	assert_string_equal(cluster_own_key(c, "a", false), KEY);
 	/* Only the condition is left. */
@@ -369,6 +369,27 @@ static void a_key_is_removed_only_by_withdrawal(void **state)
 	cluster_free(c);
 }
 
+static void a_key_that_felix_released_is_marked(void **state)
+{
+	struct calls t;
+	struct cluster *c = make(&t);
+
+	(void)state;
+	all_listed(c);
+	node(c, "{'metadata':{'name':'a','annotations':{'" CLUSTER_KEY4 "':'" KEY
+		"','podveil.io/WireguardReleasedKey':'another'}}}");
+	expect(&t, "a key\n");
+	/* Somebody has put it back. */
+	node(c, "{'metadata':{'name':'a','annotations':{'" CLUSTER_KEY4 "':'" KEY
+		"','podveil.io/WireguardReleasedKey':'" KEY "'}}}");
+	expect(&t, "a key released\n");
+	/* The other family has a key of its own. */
+	node(c, "{'metadata':{'name':'a','annotations':{'" CLUSTER_KEY4 "':'" KEY
+		"','podveil.io/WireguardReleasedKeyV6':'" KEY "'}}}");
+	expect(&t, "a key\n");
+	cluster_free(c);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -381,6 +402,7 @@ int main(void)
 		cmocka_unit_test(invalid_objects_are_named_and_change_nothing_else),
 		cmocka_unit_test(a_tunnel_address_in_another_nodes_block),
 		cmocka_unit_test(a_key_is_removed_only_by_withdrawal),
+		cmocka_unit_test(a_key_that_felix_released_is_marked),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

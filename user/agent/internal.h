@@ -35,8 +35,9 @@ struct agent {
 	bool synced; /* the store was read completely */
 	bool acting; /* passes may run: the store was read, or its memory was */
 	bool published;
-	bool settings_known;	/* the store has given settings of the cluster */
-	bool leftovers_removed; /* nothing unwanted of earlier agents is left */
+	enum store_key key_owners[N_TUNNELS]; /* when it was published */
+	bool settings_known;		      /* the store has given settings of the cluster */
+	bool leftovers_removed;		      /* nothing unwanted of earlier agents is left */
 	struct nodes nodes;
 	struct registry *registry;
 	struct self self;

@@ -72,6 +72,8 @@ static uint64_t rights(unsigned int may, bool directory)
 {
 	uint64_t all = 0;
 
+	if (may & FILE_LIST)
+		all |= directory ? FS_READ_DIR : 0;
 	if (may & FILE_READ)
 		all |= FS_READ_FILE | (directory ? FS_READ_DIR : 0);
 	if (may & FILE_WRITE)

@@ -318,6 +318,19 @@ static int open_listener(struct request_server *s)
 	return 0;
 }
 
+/* Goes on with the listening socket of the process before. */
+static int adopt_listener(struct request_server *s)
+{
+	s->listener = evconnlistener_new(s->params.base, on_accept, s, LEV_OPT_CLOSE_ON_FREE, 0,
+					 s->params.listener);
+	if (!s->listener)
+		return -ENOMEM;
+	/* If somebody removed the file, none is ours. */
+	if (lstat(s->path, &s->file))
+		memset(&s->file, 0, sizeof(s->file));
+	return 0;
+}
+
 /* Is the file at our path the one that we made? Another process may have replaced it. */
 static bool is_ours(const struct request_server *s)
 {
@@ -349,13 +362,18 @@ int request_server_new(const struct request_server_params *params, struct reques
 	TAILQ_INIT(&s->clients);
 	err = set_path(s, params->path);
 	if (!err)
-		err = open_listener(s);
+		err = params->listener >= 0 ? adopt_listener(s) : open_listener(s);
 	if (err) {
 		free(s);
 		return err;
 	}
 	*out = s;
 	return 0;
+}
+
+int request_server_listener(const struct request_server *s)
+{
+	return evconnlistener_get_fd(s->listener);
 }
 
 void request_server_free(struct request_server *s)

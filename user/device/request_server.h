@@ -21,6 +21,7 @@ struct request_server;
 struct request_server_params {
 	struct event_base *base;
 	const char *path;	   /* of the socket file */
+	int listener;		   /* the listening socket of the process before; -1: none */
 	mode_t directory_mode;	   /* of its directory, should that have to be made */
 	unsigned int idle_seconds; /* a client that is silent for so long is closed; 0: never */
 	/* Appends the answer to one request. `text` ends with the empty line, and is wiped after the
@@ -31,12 +32,15 @@ struct request_server_params {
 };
 
 /* 0 or -errno. -EADDRINUSE: another running process answers there. The socket file of a dead one is
- * replaced. */
+ * replaced. After an error, params->listener
+ * is still the caller's. */
 int request_server_new(const struct request_server_params *params, struct request_server **out);
 void request_server_free(struct request_server *s); /* removes the file if it is still ours */
 /* Gives the file another name. -EADDRINUSE: a running process serves that name. On this and every
  * other error the file keeps its name. */
 int request_server_rename(struct request_server *s, const char *path);
+/* The listening socket; it stays the server's. */
+int request_server_listener(const struct request_server *s);
 /* Makes the socket file again if somebody removed it. 0: it is there, 1: made again, or -errno. */
 int request_server_repair(struct request_server *s);
 /* Removes a socket file, unless a process answers there. */

@@ -111,7 +111,8 @@ static void path_of(const char *name, char out[PATH_ROOM])
 	snprintf(out, PATH_ROOM, DIRECTORY "/%s.sock", name);
 }
 
-int wg_socket_new(struct event_base *base, struct device *d, struct wg_socket **out)
+/* `listener`: that of the process before; -1: none. */
+static int serve(struct event_base *base, struct device *d, int listener, struct wg_socket **out)
 {
 	struct wg_socket *s = calloc(1, sizeof(*s));
 	char path[PATH_ROOM];
@@ -123,6 +124,7 @@ int wg_socket_new(struct event_base *base, struct device *d, struct wg_socket **
 	path_of(device_served_name(d), path);
 	err = request_server_new(&(struct request_server_params){.base = base,
 								 .path = path,
+								 .listener = listener,
 								 .directory_mode = 0755,
 								 .idle_seconds = 30,
 								 .answer = answer,
@@ -136,6 +138,21 @@ int wg_socket_new(struct event_base *base, struct device *d, struct wg_socket **
 	}
 	*out = s;
 	return 0;
+}
+
+int wg_socket_new(struct event_base *base, struct device *d, struct wg_socket **out)
+{
+	return serve(base, d, -1, out);
+}
+
+int wg_socket_adopt(struct event_base *base, struct device *d, int listener, struct wg_socket **out)
+{
+	return serve(base, d, listener, out);
+}
+
+int wg_socket_listener(const struct wg_socket *s)
+{
+	return request_server_listener(s->server);
 }
 
 void wg_socket_free(struct wg_socket *s)

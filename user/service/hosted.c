@@ -75,7 +75,7 @@ int hosted_take_key(struct hosted *h, const char *from)
 {
 	struct link_info link;
 	uint8_t key[32];
-	int err = h->device ? -EBUSY : link_get(from, &link);
+	int err = link_get(from, &link);
 
 	if (!err)
 		err = strcmp(link.kind, "wireguard") ? -ENODEV

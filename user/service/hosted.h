@@ -39,7 +39,8 @@ void hosted_free(struct hosted *h);
 
 /* Loads the key, or makes one, unless that was done. */
 int hosted_load_key(struct hosted *h);
-/* Takes over the key of the kernel's WireGuard device `from`. */
+/* Takes over the key of the kernel's WireGuard device `from`. A device of ours uses it after the next
+ * request `set` with own_key. */
 int hosted_take_key(struct hosted *h, const char *from);
 /* Removes the key's file and forgets the key. -EBUSY: the device uses it. */
 int hosted_forget_key(struct hosted *h);

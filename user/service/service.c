@@ -289,6 +289,7 @@ int service_new(struct event_base *base, struct service **out)
 		step = "socket " SERVICE_SOCKET;
 		err = request_server_new(&(struct request_server_params){.base = base,
 									 .path = SERVICE_SOCKET,
+									 .listener = -1,
 									 .directory_mode = 0700,
 									 .answer = answer,
 									 .context = s},

@@ -37,8 +37,10 @@ struct node_record {
 	size_t n_pod_cidrs;
 
 	/* Only known in stores where the cluster assigns ranges (Kubernetes). Not in the JSON. */
-	bool assigned;	      /* pod_cidrs were assigned to the node */
-	bool encrypts;	      /* its condition says that it encrypts, with a key or without */
+	bool assigned;		   /* pod_cidrs were assigned to the node */
+	bool encrypts;		   /* its condition says that it encrypts, with a key or without */
+	bool released4, released6; /* Felix has let go of the key: it removed it from its annotation
+				      (and somebody may have put it back there) */
 	struct cidr *granted; /* those of pod_cidrs that lie in a range of another node, but are
 				     assigned to this one; sorted */
 	size_t n_granted;

@@ -46,6 +46,7 @@ struct tunnel {
 		uint64_t packets;	     /* decrypted, as last seen */
 		bool with_keys;		     /* others still publish keys */
 	} off;
+	bool beside;		   /* our device has a spare name: Felix's has its own still */
 	char problem[400];	   /* text: a device of others has our device's name */
 	time_t deleted[DELETIONS]; /* when somebody deleted our device, newest first */
 	char deleter[160];	   /* text: the device is deleted again and again */
@@ -59,6 +60,12 @@ struct tunnel {
 static const char *name_of(const struct tunnel *t, const struct settings *s)
 {
 	return t->params.family == AF_INET ? s->interface4 : s->interface6;
+}
+
+/* The name that our device should have now. */
+static const char *present_name(const struct tunnel *t)
+{
+	return t->beside ? takeover_spare_name(t->params.family) : name_of(t, &t->settings);
 }
 
 static const char *key_name(int family)
@@ -150,7 +157,7 @@ static int start_device(struct tunnel *t)
 	const struct settings *s = &t->settings;
 	const struct client_device_params p = {
 		.id = key_name(t->params.family),
-		.name = name_of(t, s),
+		.name = present_name(t),
 		.inner_name = pair_inner_name(t->params.family),
 		.workers = s->workers,
 		.mtu = t->mtu,
@@ -185,7 +192,7 @@ static int start_device(struct tunnel *t)
 
 static int set_link(struct tunnel *t)
 {
-	const char *wanted = name_of(t, &t->settings);
+	const char *wanted = present_name(t);
 	struct link_info link;
 	int err = link_get_index(client_device_ifindex(t->device), &link), repaired = 0;
 
@@ -253,23 +260,56 @@ int tunnel_key(struct tunnel *t, uint8_t public_key[32])
 	return err;
 }
 
-/* 0: we can use the name. -EEXIST: a device of others has it; logged once. */
-static int claim_name(struct tunnel *t, const uint8_t *published)
+/* 0: we can use the name, or a spare one first. -EEXIST: a device of others has it; logged once. */
+static int claim_name(struct tunnel *t, const uint8_t *felix)
 {
-	char why[sizeof(t->problem)];
-	const enum takeover result = takeover_name(t->params.family, name_of(t, &t->settings),
-						   t->params.client, key_name(t->params.family),
-						   published, t->public_key, why, sizeof(why));
+	char why[sizeof(t->problem)] = "";
+	const enum takeover result = takeover_judge(t->params.family, name_of(t, &t->settings),
+						    t->public_key, felix, why, sizeof(why));
 	const bool news = strcmp(why, t->problem) != 0;
 
 	memcpy(t->problem, why, sizeof(why));
 	if (result == TAKEOVER_REFUSED && news)
 		log_error("the tunnel device cannot be created", "problem=\"%s\"", why);
+	t->beside = result == TAKEOVER_LEFT;
 	return result == TAKEOVER_REFUSED ? -EEXIST : 0;
 }
 
-int tunnel_prepare(struct tunnel *t, const struct settings *s, uint32_t mtu,
-		   const uint8_t *published)
+static int begin_takeover(struct tunnel *t)
+{
+	const char *name = name_of(t, &t->settings);
+	int err = takeover_begin(t->params.family, name, t->params.client,
+				 key_name(t->params.family), t->public_key);
+
+	/* It reads the routes that drop: where they are, traffic goes on through our device. */
+	if (!err)
+		err = steering_start(t->steering, t->device);
+	if (err)
+		snprintf(t->problem, sizeof(t->problem),
+			 "%s, abandoned by Felix, cannot be taken over: %s", name, strerror(-err));
+	return err;
+}
+
+/* Our device works. */
+static int end_takeover(struct tunnel *t)
+{
+	const char *name = name_of(t, &t->settings);
+	int err = takeover_end(name);
+
+	if (err)
+		return err;
+	t->beside = false;
+	*t->problem = 0;
+	err = set_link(t);
+	if (err < 0)
+		return err;
+	/* Before Linux 6.2, a device loses its routes when it is renamed. */
+	err = steering_repair_network(t->steering);
+	log_info("took over the WireGuard device that Felix left", "interface=%s", name);
+	return err < 0 ? err : 0;
+}
+
+int tunnel_prepare(struct tunnel *t, const struct settings *s, uint32_t mtu, const uint8_t *felix)
 {
 	uint8_t unused[32];
 	int err = tunnel_key(t, unused);
@@ -278,7 +318,7 @@ int tunnel_prepare(struct tunnel *t, const struct settings *s, uint32_t mtu,
 		return err;
 	t->settings = *s;
 	t->mtu = mtu;
-	err = claim_name(t, published);
+	err = claim_name(t, felix);
 	if (!err)
 		err = start_device(t);
 	if (err == -ENODEV)
@@ -287,7 +327,7 @@ int tunnel_prepare(struct tunnel *t, const struct settings *s, uint32_t mtu,
 }
 
 int tunnel_enable(struct tunnel *t, const struct settings *s, uint32_t mtu, int uplink,
-		  const uint8_t *published)
+		  const uint8_t *felix)
 {
 	const bool workers_changed = t->device && s->workers != t->settings.workers;
 	int err;
@@ -306,7 +346,9 @@ int tunnel_enable(struct tunnel *t, const struct settings *s, uint32_t mtu, int 
 	}
 	if (t->device && client_device_ended(t->device))
 		stop_device(t, true);
-	err = tunnel_prepare(t, s, mtu, published);
+	err = tunnel_prepare(t, s, mtu, felix);
+	if (!err && t->beside)
+		err = begin_takeover(t);
 	if (!err)
 		err = client_device_set_wire(t->device, s->wire, uplink);
 	if (!err)
@@ -323,10 +365,13 @@ int tunnel_enable(struct tunnel *t, const struct settings *s, uint32_t mtu, int 
 
 int tunnel_update(struct tunnel *t, const struct plan *p, const struct settings *s)
 {
+	int err;
+
 	if (t->state != TUNNEL_ON)
 		return -ENODEV;
 	t->settings = *s;
-	return steering_update(t->steering, p);
+	err = steering_update(t->steering, p);
+	return !err && t->beside ? end_takeover(t) : err;
 }
 
 static uint64_t packets_read(const struct tunnel *t)

@@ -46,14 +46,13 @@ int tunnel_key(struct tunnel *t, uint8_t public_key[32]);
 /* Makes the device, or takes over that of an earlier agent or of a dead process, if there is none
  * yet. This is the slow part
  * of tunnel_enable(). Nothing is steered into the device. 0 or -errno. */
-int tunnel_prepare(struct tunnel *t, const struct settings *s, uint32_t mtu,
-		   const uint8_t *published);
+int tunnel_prepare(struct tunnel *t, const struct settings *s, uint32_t mtu, const uint8_t *felix);
 /* Makes the device (as tunnel_prepare()), configures it as the settings say, and sets it up.
- * Publish the key only after tunnel_update() has returned 0, too. `uplink`: ifindex. `published`:
- * our node's key in the store, NULL: none. 0 or -errno; -EEXIST: a device of others has the name
- * (tunnel/takeover.h). */
+ * Publish the key only after tunnel_update() has returned 0, too. `uplink`: ifindex. `felix`: our
+ * node's key in the store while Felix uses it, NULL: it does not. 0 or -errno; -EEXIST: a device of
+ * others has the name (tunnel/takeover.h). */
 int tunnel_enable(struct tunnel *t, const struct settings *s, uint32_t mtu, int uplink,
-		  const uint8_t *published);
+		  const uint8_t *felix);
 /* Applies the plan: peers, allowed IPs, address, rule and routes. The plan need not outlive the
  * call. 0 or -errno. */
 int tunnel_update(struct tunnel *t, const struct plan *p, const struct settings *s);

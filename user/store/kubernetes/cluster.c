@@ -132,6 +132,8 @@ static void take_keys(struct node_record *r, const struct node_object *parsed)
 	r->stopped6 = !strcmp(parsed->own6, CLUSTER_STOPPED) ||
 		      (!*parsed->own6 && parsed->condition == CONDITION_OFF);
 	r->encrypts = parsed->condition == CONDITION_ENCRYPTS;
+	r->released4 = !*parsed->key4 || !strcmp(parsed->key4, parsed->released4);
+	r->released6 = !*parsed->key6 || !strcmp(parsed->key6, parsed->released6);
 }
 
 static void deliver(struct cluster *c, struct known_node *m)

@@ -6,6 +6,9 @@
  *   address      projectcalico.org/IPv4Address (IPv6Address), else the Node's InternalIP
  *   key          projectcalico.org/WireguardPublicKey (…KeyV6), else podveil.io/WireguardPublicKey
  *                (…KeyV6), which Felix does not remove; "off" there: it has stopped encrypting
+ *   released     podveil.io/WireguardReleasedKey (…KeyV6): the key that Felix removed last. Where
+ *                that is the key, it was put back: by the policy in deploy/kubernetes/keep-keys, or
+ *                by the node's agent
  *   tunnel       projectcalico.org/IPv4WireguardInterfaceAddr, else its VXLAN or IPIP address;
  *                without Calico, the first address of the first pod range
  *   pod ranges   the blocks with its affinity, and addresses of other nodes' blocks that are used
@@ -21,11 +24,13 @@
 
 #include "store/record.h"
 
-#define CLUSTER_KEY4	 "projectcalico.org/WireguardPublicKey"
-#define CLUSTER_KEY6	 "projectcalico.org/WireguardPublicKeyV6"
-#define CLUSTER_OWN_KEY4 "podveil.io/WireguardPublicKey"
-#define CLUSTER_OWN_KEY6 "podveil.io/WireguardPublicKeyV6"
-#define CLUSTER_STOPPED	 "off"
+#define CLUSTER_KEY4	  "projectcalico.org/WireguardPublicKey"
+#define CLUSTER_KEY6	  "projectcalico.org/WireguardPublicKeyV6"
+#define CLUSTER_OWN_KEY4  "podveil.io/WireguardPublicKey"
+#define CLUSTER_OWN_KEY6  "podveil.io/WireguardPublicKeyV6"
+#define CLUSTER_STOPPED	  "off"
+#define CLUSTER_RELEASED4 "podveil.io/WireguardReleasedKey"
+#define CLUSTER_RELEASED6 "podveil.io/WireguardReleasedKeyV6"
 
 struct cluster;
 

@@ -69,7 +69,7 @@ struct kubernetes {
 	struct cluster *cluster;
 	struct collection collections[N_COLLECTIONS];
 	struct event *on_begin;
-	bool foreign[2]; /* see store_foreign_keys() */
+	enum store_key owners[2]; /* see store_key_owners() */
 	struct node_status *own;
 	char uid[64];	   /* of our own Node */
 	bool seen;	   /* our Node is in the list under way */
@@ -468,7 +468,7 @@ static int publish(void *self, const struct node_record *r)
 	int err = own(k, r->name);
 
 	if (!err)
-		node_status_foreign_keys(k->own, k->foreign[0], k->foreign[1]);
+		node_status_key_owners(k->own, k->owners[0], k->owners[1]);
 	if (!err)
 		node_status_keys(k->own, r->key4, r->key6);
 	return err;
@@ -506,14 +506,14 @@ static int set(void *self, const char *node, const struct store_setting *changes
 	return kubernetes_set(k->place->base, k->rest, k->resource, node, changes, n);
 }
 
-static void foreign_keys(void *self, bool v4, bool v6)
+static void key_owners(void *self, enum store_key v4, enum store_key v6)
 {
 	struct kubernetes *k = self;
 
-	k->foreign[0] = v4;
-	k->foreign[1] = v6;
+	k->owners[0] = v4;
+	k->owners[1] = v6;
 	if (k->own)
-		node_status_foreign_keys(k->own, v4, v6);
+		node_status_key_owners(k->own, v4, v6);
 }
 
 static const char *peer(const void *self)
@@ -522,7 +522,7 @@ static const char *peer(const void *self)
 }
 
 const struct store_kind store_kubernetes = {
-	.foreign_keys = foreign_keys,
+	.key_owners = key_owners,
 	.peer = peer,
 	.remote = true,
 	.prefix = "kubernetes",
