@@ -160,7 +160,9 @@ static void disconnect(struct client *c, const char *problem, int err)
 
 	if (c->fd < 0)
 		return;
-	log_warn("the tunnel process is gone", "problem=\"%s\" errno=%d", problem, -err);
+	/* One that is ending may still accept connections for a moment: that is no news. */
+	if (c->greeted || err == -ETIMEDOUT)
+		log_warn("the tunnel process is gone", "problem=\"%s\" errno=%d", problem, -err);
 	c->lost = c->greeted;
 	close_connection(c);
 	c->started = 0;
