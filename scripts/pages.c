@@ -167,9 +167,19 @@ static void counters(FILE *f)
 
 static void processes(FILE *f, unsigned int who)
 {
-	fprintf(f, "%s", who & CONFINE_DEVICE ? "device" : "");
-	fprintf(f, "%s", (who & CONFINE_AGENT) && (who & CONFINE_DEVICE) ? ", " : "");
-	fprintf(f, "%s", who & CONFINE_AGENT ? "agent" : "");
+	static const struct {
+		unsigned int bit;
+		const char *name;
+	} all[] = {
+		{CONFINE_DEVICE, "device"}, {CONFINE_TUNNEL, "tunnel"}, {CONFINE_AGENT, "agent"}};
+	const char *between = "";
+
+	for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++) {
+		if (!(who & all[i].bit))
+			continue;
+		fprintf(f, "%s%s", between, all[i].name);
+		between = ", ";
+	}
 }
 
 static void capability_rows(FILE *f)

@@ -58,6 +58,8 @@ def test_an_agent_says_what_is_in_force(cluster):
     c, worker = cluster, cluster.nodes[1]
     for t in threads(worker.agent.process.pid):
         assert t["Seccomp"] == "2" and bits(t["CapEff"]) == capabilities_of("agent"), t
+    for t in threads(worker.agent.tunnel_process()):
+        assert t["Seccomp"] == "2" and bits(t["CapEff"]) == capabilities_of("tunnel"), t
     out = worker.run([PODVEIL, "status"])
     assert "rights:" not in out
     found = {f["check"]: f for f in json.loads(worker.run([PODVEIL, "doctor", "--json"], check=False).stdout)}

@@ -15,8 +15,8 @@
 #include "base/log.h"
 #include "base/version.h"
 #include "confine/confine.h"
-#include "device/device.h"
 #include "protocol/limits.h"
+#include "service/client.h"
 #include "store/store.h"
 #include "strict/exit_filters.h"
 #include "strict/first_line.h"
@@ -199,7 +199,7 @@ static json_t *tunnel_status(const struct report_input *in, size_t i)
 	static const char *const states[] = {
 		[TUNNEL_OFF] = "off", [TUNNEL_ON] = "on", [TUNNEL_LINGERING] = "ending"};
 	struct tunnel *t = in->tunnels[i];
-	struct device *d = tunnel_device(t);
+	struct client_device *d = tunnel_device(t);
 	json_t *o = json_object(), *peers = json_array();
 	struct peer_list list = {peers, &in->plans[i]};
 	const char *problem, *reason;
@@ -209,15 +209,15 @@ static json_t *tunnel_status(const struct report_input *in, size_t i)
 	json_object_set_new(o, "family", json_string(i ? "ipv6" : "ipv4"));
 	json_object_set_new(o, "state", json_string(states[tunnel_state(t)]));
 	if (d) {
-		json_object_set_new(o, "interface", json_string(device_name(d)));
+		json_object_set_new(o, "interface", json_string(client_device_name(d)));
 		json_object_set_new(
 			o, "address",
 			json_string(in->plans[i].address.family
 					    ? cidr_format(&in->plans[i].address, true, address)
 					    : ""));
-		device_report(d, add_device, NULL, o);
+		client_device_report(d, add_device, NULL, o);
 		tunnel_each_peer(t, add_peer, &list);
-		device_counters(d, &counters);
+		client_device_counters(d, &counters);
 		json_object_set_new(o, "drops", drop_list(&counters));
 	}
 	problem = tunnel_problem(t, &reason);
