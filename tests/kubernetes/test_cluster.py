@@ -243,15 +243,21 @@ def test_rolling_update_with_host_encryption(encrypted):
         wait_for(mended, "each node has an agent", 90)
 
 
-def test_agent_is_killed(encrypted):
-    """After kill -9, the kubelet starts the agent again in its pod. Meanwhile no packet is readable."""
+@pytest.mark.parametrize("process", ["podveil", "podveil-tunnel"])
+def test_one_of_the_two_is_killed(encrypted, process):
+    """After kill -9 of the agent or of the tunnel process, the kubelet starts its container again, and the other one goes on.
+    Meanwhile no packet is readable."""
     c, node = encrypted, encrypted.client.node
     eavesdropper = Eavesdropper(c)
     steady = workload.Steady(c.client, c.server.address)
     steady.more(200)
-    pid = node.run("pgrep -x podveil").strip()
+    other = "podveil-tunnel" if process == "podveil" else "podveil"
+    pid, others = node.run(["pgrep", "-x", process]).strip(), node.run(["pgrep", "-x", other])
     node.run(["kill", "-9", pid])
-    wait_for(lambda: node.run("pgrep -x podveil", check=False).stdout.strip() not in ("", pid), "it is there again", 30)
+    if process == "podveil":
+        steady.more(200)  # traffic goes on without the agent
+    wait_for(lambda: node.run(["pgrep", "-x", process], check=False).stdout.strip() not in ("", pid), "it is back", 30)
+    assert node.run(["pgrep", "-x", other]) == others
     wait_for(c.encrypted, "all nodes encrypt", 30)
     steady.more(200)
     result = steady.stop()
@@ -343,8 +349,9 @@ def test_without_privileged(plain):
     try:
         c.rolled_out()
         node = c.client.node
-        status = node.run(f"cat /proc/{node.run('pgrep -x podveil').strip()}/status")
-        assert "CapEff:\t000000c000807002\n" in status
+        for process, capabilities in (("podveil", "000000c000007402"), ("podveil-tunnel", "000000c000807c02")):
+            status = node.run(f"cat /proc/{node.run(['pgrep', '-x', process]).strip()}/status")
+            assert f"CapEff:\t{capabilities}\n" in status
         c.configure(wireguardEnabled=True)
         wait_for(c.encrypted, "all nodes encrypt", 20)
         eavesdropper = Eavesdropper(c)
@@ -382,7 +389,7 @@ def test_plain_and_strict(cluster):
         answers(c)
         # A node loses its key, and so its sessions: nothing leaves until it has a new key.
         node = c.server.node
-        pid = node.run("pgrep -x podveil").strip()
+        pid = node.run("pgrep -x podveil-tunnel").strip()
         key = node.run("wg show podveil0 public-key")
         node.run(f"rm /run/podveil/wireguard.key && kill -9 {pid}")
         wait_for(lambda: node.run("wg show podveil0 public-key", check=False).stdout not in ("", key),
@@ -405,7 +412,7 @@ def outlives_its_pods(c):
     in the pod's."""
     node = c.client.node
     c.undeploy("strict")
-    wait_for(lambda: not any(n.run("pgrep -x podveil", check=False).stdout for n in c.nodes), "no agent is left", 30)
+    wait_for(lambda: not any(n.run("pgrep -x 'podveil|podveil-tunnel'", check=False).stdout for n in c.nodes), "no agent is left", 30)
     for n in c.nodes:
         assert n.run(f"{FILTERS} list eth0 egress").split() == ["guard"]
     # Without rules and nftables, packets are routed to the other node in plain: only the guard can stop them.

@@ -97,8 +97,9 @@ static int review(struct agent *a, const struct node_record *const *all, uint8_t
 	for (int i = 0; i < N_TUNNELS && !err; i++) {
 		if (!agent_enabled(s, i))
 			continue;
-		err = tunnel_key(a->tunnels[i], keys[i]);
-		in.own_keys[i] = keys[i];
+		/* Without it the tunnel cannot be switched on, which says so: bring_up(). */
+		if (!tunnel_key(a->tunnels[i], keys[i]))
+			in.own_keys[i] = keys[i];
 	}
 	cidr_parse_address(store_peer(a->store), &in.store);
 	proofs_collect(a->registry, a->tunnels);
@@ -286,6 +287,7 @@ static bool raise_lines(struct agent *a, const struct settings *s, bool uplink, 
 	if (!records)
 		return !is_strict(s);
 	in.nodes = records;
+	cidr_parse_address(store_peer(a->store), &in.store);
 	if (uplink)
 		exit_filters = apply_exit_filters(a, &in);
 	line = apply_first_line(a, &in);

@@ -152,7 +152,7 @@ int confine_files_take(enum confine_process process, const char *directory, char
 		size = versions[i].size;
 	}
 	/* The agent speaks HTTP. */
-	if (process != CONFINE_DEVICE)
+	if (process == CONFINE_AGENT)
 		handled.network = 0;
 	ruleset = (int)syscall(CREATE_RULESET, &handled, size, 0);
 	if (ruleset < 0)

@@ -49,6 +49,11 @@ int device_ifindex(const struct device *d)
 	return d->tunnel_ifindex;
 }
 
+unsigned int device_workers(const struct device *d)
+{
+	return d->workers;
+}
+
 /* --- names and lock file --- */
 
 static void derive_inner_name(struct device *d)

@@ -65,6 +65,7 @@ void device_free(struct device *d, bool remove);
 /* Changes the number of workers (0 as in device_params) without losing a packet. 0 or -errno;
  * -ENOSPC: the pair has too few queues. */
 int device_set_workers(struct device *d, unsigned int workers);
+unsigned int device_workers(const struct device *d); /* now */
 
 const char *device_name(const struct device *d); /* follows renames */
 /* The name of lock, pins and socket. Usually the device's name. But after a rename to a name that

@@ -14,6 +14,7 @@
 struct answer {
 	uint16_t family;
 	struct wireguard_info *device;
+	uint8_t *private_key; /* NULL: it was not asked for */
 };
 
 static int on_family(const struct nlmsghdr *m, void *context)
@@ -36,13 +37,15 @@ static void take_key(const struct nlattr *a, uint8_t out[32])
 
 static int on_device(const struct nlmsghdr *m, void *context)
 {
-	struct wireguard_info *to = ((struct answer *)context)->device;
+	const struct answer *answer = context;
+	struct wireguard_info *to = answer->device;
 	const struct nlattr *a;
 
 	mnl_attr_for_each (a, m, sizeof(struct genlmsghdr)) {
 		switch (mnl_attr_get_type(a)) {
 		case WGDEVICE_A_PRIVATE_KEY:
-			take_key(a, to->private_key);
+			if (answer->private_key)
+				take_key(a, answer->private_key);
 			break;
 		case WGDEVICE_A_PUBLIC_KEY:
 			take_key(a, to->public_key);
@@ -118,10 +121,10 @@ static int open_family(struct mnl_socket **s, uint16_t *family)
 	return err;
 }
 
-int wireguard_get(int ifindex, struct wireguard_info *out)
+static int get(int ifindex, struct wireguard_info *out, uint8_t *private_key)
 {
 	char buffer[BUFFER];
-	struct answer to = {.device = out};
+	struct answer to = {.device = out, .private_key = private_key};
 	struct mnl_socket *s;
 	struct nlmsghdr *m;
 	int err = open_family(&s, &to.family);
@@ -135,6 +138,21 @@ int wireguard_get(int ifindex, struct wireguard_info *out)
 	mnl_socket_close(s);
 	sodium_memzero(buffer, sizeof(buffer));
 	return err;
+}
+
+int wireguard_get(int ifindex, struct wireguard_info *out)
+{
+	return get(ifindex, out, NULL);
+}
+
+int wireguard_private_key(int ifindex, uint8_t private_key[32])
+{
+	struct wireguard_info unused;
+	int err;
+
+	memset(private_key, 0, 32);
+	err = get(ifindex, &unused, private_key);
+	return err ? err : sodium_is_zero(private_key, 32) ? -ENOKEY : 0;
 }
 
 int wireguard_free_port(int ifindex, uint32_t fwmark)

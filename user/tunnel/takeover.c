@@ -13,7 +13,7 @@
 #include "netlink/our_routes.h"
 #include "netlink/route.h"
 #include "netlink/wireguard.h"
-#include "tunnel/keys.h"
+#include "service/client.h"
 #include "tunnel/pair.h"
 
 /* --- what Felix leaves --- */
@@ -56,7 +56,7 @@ static int read_felix(struct felix *f)
 	 * device. */
 	if (!err && f->wireguard.fwmark)
 		err = rule_each_foreign(f->family, f->wireguard.fwmark, visit_rule, f);
-	if (sodium_is_zero(f->wireguard.private_key, 32))
+	if (sodium_is_zero(f->wireguard.public_key, 32))
 		f->table = 0;
 	return err;
 }
@@ -77,7 +77,7 @@ static bool is_ours(int family, const struct link_info *l)
 /* Felix's device, or one that an earlier agent began to take over. `f` was read. */
 static bool can_be_taken(const struct felix *f, const uint8_t ours[32])
 {
-	return f->table || (!sodium_is_zero(f->wireguard.private_key, 32) &&
+	return f->table || (!sodium_is_zero(f->wireguard.public_key, 32) &&
 			    !memcmp(f->wireguard.public_key, ours, 32));
 }
 
@@ -146,16 +146,15 @@ static int drop_behind(const struct felix *f)
 	return err;
 }
 
-static int take(const struct felix *f, const char *key_name)
+static int take(const struct felix *f, struct client *client, const char *key_name,
+		uint8_t public_key[32])
 {
 	int err = f->table ? drop_behind(f) : 0;
 
-	if (err)
-		return err;
-	/* From now on, the next agent knows the device by our key. We can work without the file. */
-	if (keys_restore(key_name, f->wireguard.private_key) < 0)
-		log_warn("the key that was taken over cannot be saved", "key=%s", key_name);
-	if (f->table)
+	/* From now on, the next agent knows the device by our key. */
+	if (!err)
+		err = client_take_key(client, key_name, f->device.name, public_key);
+	if (!err && f->table)
 		err = rule_add(f->family, f->priority, f->table);
 	if (err)
 		return err;
@@ -166,7 +165,8 @@ static int take(const struct felix *f, const char *key_name)
 	return wireguard_free_port(f->device.ifindex, RULE_MARK);
 }
 
-int takeover_begin(int family, const char *name, const char *key_name, uint8_t private_key[32])
+int takeover_begin(int family, const char *name, struct client *client, const char *key_name,
+		   uint8_t public_key[32])
 {
 	struct felix f = {.family = family};
 	int err = link_get(name, &f.device);
@@ -174,12 +174,10 @@ int takeover_begin(int family, const char *name, const char *key_name, uint8_t p
 	if (!err)
 		err = read_felix(&f);
 	if (!err)
-		err = take(&f, key_name);
-	if (!err) {
-		memcpy(private_key, f.wireguard.private_key, 32);
+		err = take(&f, client, key_name, public_key);
+	if (!err)
 		log_info("taking over the WireGuard device that Felix left, with its key",
 			 "interface=%s priority=%u table=%u", name, f.priority, f.table);
-	}
 	forget_felix(&f);
 	return err;
 }

@@ -29,6 +29,8 @@
 #define FELIX_PATCH                                                                                \
 	"kubectl -n kube-system patch daemonset calico-node --patch-file deploy/kubernetes/calico/calico-node.patch.yaml"
 
+struct client;
+
 enum takeover {
 	TAKEOVER_FREE,	 /* no device of others has the name */
 	TAKEOVER_LEFT,	 /* Felix has left its device, and we can take it over */
@@ -41,9 +43,10 @@ enum takeover {
 enum takeover takeover_judge(int family, const char *name, const uint8_t ours[32],
 			     const uint8_t *felix, char *why, size_t room);
 const char *takeover_spare_name(int family);
-/* `key_name`: name of our key's file (tunnel/keys.h). On error, Felix's device still works. The
- * caller wipes private_key. May be called again. */
-int takeover_begin(int family, const char *name, const char *key_name, uint8_t private_key[32]);
+/* `key_name`: ID of our key in the tunnel process, which takes the device's key over; its public key
+ * is then ours. On error, Felix's device still works. May be called again. */
+int takeover_begin(int family, const char *name, struct client *client, const char *key_name,
+		   uint8_t public_key[32]);
 int takeover_end(const char *name);
 
 /* Does any WireGuard device of the kernel on this node have this key? */
