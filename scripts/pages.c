@@ -208,21 +208,32 @@ static void call_rows(FILE *f)
 
 static void file_rows(FILE *f)
 {
+	static const struct {
+		unsigned int may;
+		const char *name;
+	} rights[] = {
+		{FILE_LIST, "list directories"},
+		{FILE_READ, "read"},
+		{FILE_WRITE, "write"},
+		{FILE_MAKE, "make, rename, remove"},
+	};
+
 	fputs("| file, or directory with all in it | process | may | for |\n|---|---|---|---|\n",
 	      f);
 	for (size_t i = 0; i < confine_files_count; i++) {
 		const struct confine_file *c = &confine_files[i];
+		const char *separator = "";
 
 		fprintf(f, "| `%s` | ", c->path);
 		processes(f, c->who);
-		fprintf(f, " | %s%s%s | %s |\n",
-			c->may & FILE_READ   ? "read"
-			: c->may & FILE_LIST ? "list"
-					     : "",
-			!(c->may & FILE_WRITE) ? ""
-			: c->may & FILE_READ   ? ", write"
-					       : "write",
-			c->may & FILE_MAKE ? ", make" : "", c->purpose);
+		fputs(" | ", f);
+		for (size_t k = 0; k < sizeof(rights) / sizeof(*rights); k++) {
+			if (!(c->may & rights[k].may))
+				continue;
+			fprintf(f, "%s%s", separator, rights[k].name);
+			separator = ", ";
+		}
+		fprintf(f, " | %s |\n", c->purpose);
 	}
 }
 

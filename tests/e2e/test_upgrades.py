@@ -10,7 +10,10 @@ import time
 
 import pytest
 
-from lab import PODVEIL, Capture, Device, implementation, wait_for
+from cluster import Cluster
+from lab import PODVEIL, Capture, Device, Lab, implementation, wait_for
+from test_restarts import NOT_OURS, replace_settings
+from test_restarts import programs as programs_at
 from traffic import Requests, counters, ping
 
 NEXT = os.path.join(os.path.dirname(PODVEIL), "next/podveil")
@@ -21,9 +24,9 @@ TEST = "PODVEIL_TEST_HANDOVER"  # user/handover/channel.h
 class Upgrades:
     """Two nodes with a device each, and requests between their pods. The left device is taken over again and again."""
 
-    def __init__(self, lab):
+    def __init__(self, lab, arguments=()):
         self.lab, self.node, self.count = lab, lab.a, 0
-        self.device = Device(lab.a, implementation("podveil"))
+        self.device = Device(lab.a, implementation("podveil"), arguments=arguments)
         self.right = Device(lab.b, implementation("podveil"))
         lab.connect(self.device, self.right)
         # Each message shall be a packet of its own in the capture.
@@ -100,7 +103,7 @@ def nonces(capture):
 
 @pytest.fixture
 def upgrades(lab):
-    return Upgrades(lab)
+    return Upgrades(lab, ["--workers", "2"])
 
 
 def test_twenty_upgrades_and_rollbacks_lose_nothing(upgrades):
@@ -124,6 +127,28 @@ def test_twenty_upgrades_and_rollbacks_lose_nothing(upgrades):
     assert upgrades.node.run("ls /run/podveil /run/wireguard /sys/fs/bpf/podveil 2>/dev/null | grep -v : || true").split() == []
 
 
+def test_queues_of_the_uplink_go_along():
+    with Lab(switch=True) as lab:
+        upgrades = Upgrades(lab, ["--wire", "xdp"])
+        wait_for(lambda: counters(lab.a)["wire_frames_received"], "messages use AF_XDP")
+        capture, requests = Capture(lab.switch, "port-a"), upgrades.requests()
+        before = programs(lab.a)
+        for _ in range(5):
+            said = upgrades.upgrade()
+            assert "messages use AF_XDP on the uplink" in said, said
+        none_is_lost(requests)
+        # The same program and link: nothing was attached anew.
+        assert programs(lab.a) == before
+        assert nonces(capture) > 100
+        frames = counters(lab.a)["wire_frames_sent"]
+        assert ping(lab.pod_a, "10.0.2.2") == 3
+        wait_for(lambda: ping(lab.pod_a, "10.0.2.2") and counters(lab.a)["wire_frames_sent"] > frames, "frames are sent")
+
+
+def programs(node):
+    return node.run("ip -j -d link show eth0 | grep -o '\"prog\":{[^}]*}'")
+
+
 # Steps of user/device/successor.c before RUNS; the old process goes on.
 @pytest.mark.parametrize("how", ["kill", "stop"])
 def test_the_new_process_fails_at_any_step(upgrades, how):
@@ -143,6 +168,26 @@ def test_the_new_process_fails_at_any_step(upgrades, how):
     upgrades.upgrade()
     assert ping(upgrades.lab.pod_a, "10.0.2.2") == 3
     assert nonces(capture) > (100 if requests else 0)
+
+
+def test_programs_that_cannot_be_adopted_are_replaced(upgrades):
+    """As those of another build: the new process has maps of its own, with the same peers and sockets."""
+    requests, before = upgrades.requests(), upgrades.sessions()
+    was = tunnel_programs(upgrades.node)
+    replace_settings(upgrades.node, "wg0")
+    said = upgrades.upgrade()
+    assert NOT_OURS in said, said
+    wait_for(lambda: not set(tunnel_programs(upgrades.node)) & set(was), "its own programs are pinned")
+    upgrades.upgrade()
+    none_is_lost(requests)
+    assert upgrades.sessions() == before
+    # The counters went on, and the pins are those of the programs in use.
+    assert counters(upgrades.node)["egress_packets"] > 100
+    assert str(tunnel_programs(upgrades.node)[1]) in upgrades.node.run("ip -d link show wg0.xsk")
+
+
+def tunnel_programs(node):
+    return programs_at(node, "wg0/classify", "wg0/steer")
 
 
 # Steps of user/device/predecessor.c from RECORD on; the new process takes over from a dead one.
@@ -249,3 +294,30 @@ def test_packets_that_wait_for_a_session_go_along(upgrades):
 def test_without_a_running_process_it_makes_the_device(lab):
     device = Device(lab.a, implementation("podveil"), arguments=["--take-over"])
     assert device.show("fwmark") == "off"
+
+
+def test_a_tunnel_process_hands_over_all_its_devices():
+    """Both devices of a node, under its agent, which goes on."""
+    with Cluster(2) as c:
+        client, server, node = c.pod(c.nodes[1], "client"), c.pod(c.nodes[0], "server"), c.nodes[1]
+        for each in c.nodes:
+            c.start_agent(each)
+        c.podveil("enable")
+        c.podveil("enable", "--ipv6")
+        wait_for(lambda: c.encrypted() and c.encrypted(family="ipv6"), "both families are encrypted")
+        requests = [Requests(client, server, address, kind) for address, kind in
+                    ((server.address, "udp"), (server.address, "tcp"), (server.address6, "udp"))]
+        before = node.run("wg show all latest-handshakes")
+        for i in range(4):
+            old = node.agent.tunnel_process()
+            fresh = node.start([BUILDS[(i + 1) % 2], "tunnel", "--take-over"], stdin=subprocess.DEVNULL,
+                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            wait_for(lambda: not running(old), "the old process ends")
+            assert fresh.poll() is None
+            wait_for(lambda: f"pid={fresh.pid}" in node.agent.log(), "the agent uses the new process")
+        none_is_lost(requests)
+        assert node.run("wg show all latest-handshakes") == before and len(before.splitlines()) == 2
+        # The agent goes on with it: a device that it does not want any more goes.
+        c.podveil("disable", "--ipv6")
+        wait_for(lambda: "wg-v6.cali" not in node.run("wg show interfaces"), "the device of IPv6 is gone", 60)
+        assert c.encrypted()

@@ -25,7 +25,8 @@
 #ifndef PR_SET_VMA
 #define PR_SET_VMA 0x53564d41
 #endif
-#define SOCKET_TYPE 0xf /* without SOCK_CLOEXEC and SOCK_NONBLOCK */
+#define TERMINAL_GET 0x802c542a /* TCGETS2, which needs a struct of the kernel */
+#define SOCKET_TYPE  0xf	/* without SOCK_CLOEXEC and SOCK_NONBLOCK */
 
 static int allow_all(scmp_filter_ctx f, enum confine_process process)
 {
@@ -125,8 +126,10 @@ static int add_signals(scmp_filter_ctx f)
 
 static int add_options(scmp_filter_ctx f)
 {
-	static const unsigned int controls[] = {SIOCETHTOOL, SIOCGIFINDEX, SIOCGIFNAME,
-						TCGETS,	     FIONREAD,	   FIONBIO};
+	static const unsigned int controls[] = {
+		SIOCETHTOOL, SIOCGIFINDEX, SIOCGIFNAME,	 FIONREAD,
+		FIONBIO,     TCGETS,	   TERMINAL_GET, /* is it a terminal? in libc from 2.42 on */
+	};
 	static const int processes[] = {PR_SET_NAME,	 PR_SET_TIMERSLACK, PR_GET_DUMPABLE,
 					PR_CAPBSET_READ, PR_SET_VMA,	    PR_GET_NO_NEW_PRIVS,
 					PR_GET_SECCOMP};

@@ -45,7 +45,7 @@ const struct confine_calls confine_calls[] = {
 	 ALL, "looking at files"},
 	{"mkdir mkdirat rmdir unlink unlinkat rename renameat renameat2 chmod fchmod fchmodat", ALL,
 	 "pins, locks, keys, sockets of the file system"},
-	{"munmap mremap madvise brk mlock mlock2 munlock mlockall mincore", ALL, "memory"},
+	{"munmap mremap madvise brk mlock mlock2 munlock mlockall mincore mseal", ALL, "memory"},
 	{"futex set_robust_list rseq membarrier get_robust_list exit exit_group restart_syscall "
 	 "arch_prctl map_shadow_stack set_tid_address gettid getpid",
 	 ALL, "threads"},

@@ -192,6 +192,10 @@ void peer_withdraw(struct peer *p)
 void peer_update_map(struct peer *p)
 {
 	struct endpoint e;
+
+	if (p->device->maps_are_filled)
+		return;
+
 	struct pv_peer shown = {
 		.generation = p->remote.generation,
 		.allowed_ips = (uint32_t)p->remote.n_allowed,
@@ -271,7 +275,7 @@ int peer_allow(struct peer *p, const struct cidr *wanted)
 	if (previous == &p->remote)
 		return 0;
 	d->n_allowed += !previous;
-	err = map_allow(d, &c, p);
+	err = d->maps_are_filled ? 0 : map_allow(d, &c, p);
 	if (err)
 		log_error("cannot write allowed_ips", "prefix_len=%u errno=%d", c.prefix_len, -err);
 	return err;

@@ -83,6 +83,9 @@ struct device {
 	struct event *session_event;
 	struct programs *programs;
 	struct allowed_ips *allowed_ips;
+	/* While a device is taken over with the maps of the process before: they have its peers
+	 * already. */
+	bool maps_are_filled;
 	size_t n_allowed;
 	struct datapath *datapath;
 	struct handshaker *handshaker;

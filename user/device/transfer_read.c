@@ -331,8 +331,10 @@ static int read_all(struct device *d, const struct record_device *r, const int *
 	d->holes = true;
 	err = make_threads(d, r, fds + 1, problem);
 	*problem = "a peer cannot be made";
+	d->maps_are_filled = programs_adopted(d->programs);
 	for (uint32_t i = 0; i < r->n_peers && !err; i++)
 		err = read_peer(d, &r->peers[i]);
+	d->maps_are_filled = false;
 	if (err)
 		return err;
 	*problem = "a staged packet is not in the memory of its socket";
