@@ -805,7 +805,7 @@ FAULTS = [
           "if (!err && syscall(RESTRICT_SELF, ruleset, 0))", "if (err)",
           "build/tests/test_confine"),
     fault("device-may-not-open-what-libbpf-opens", "user/confine/tables.c",
-          '{"/", FILE_LIST, CONFINE_DEVICE,', '{"/", FILE_LIST, CONFINE_AGENT,',
+          '{"/", FILE_LIST, DEVICES,', '{"/", FILE_LIST, CONFINE_AGENT,',
           "build/tests/test_confine"),
     fault("confined-beside-threads", "user/confine/confine.c",
           "if (threads > 1) {", "if (threads > 100) {",
