@@ -18,7 +18,7 @@ if [ ! -x "$PEERS/wireguard-go-tailscale" ]; then
 	mv "$PEERS/go-tailscale/wireguard-go" "$PEERS/wireguard-go-tailscale"
 	rmdir "$PEERS/go-tailscale"
 fi
-if [ ! -x "$PEERS/bin/gotatun-cli" ]; then
+if [ ! -x "$PEERS/bin/gotatun" ]; then
 	if ! command -v cargo >/dev/null; then
 		echo "cargo: gotatun" | install_packages
 	fi

@@ -191,7 +191,7 @@ def implementation(name):
         "wireguard-go-new": [os.path.join(peers, "wireguard-go-new")],
         "wireguard-go-tailscale": [os.path.join(peers, "wireguard-go-tailscale")],
         "boringtun": [os.path.join(peers, "bin/boringtun-cli")],
-        "gotatun": [os.path.join(peers, "bin/gotatun-cli")],
+        "gotatun": [os.path.join(peers, "bin/gotatun")],
     }
     return table[name]
 

@@ -126,7 +126,7 @@ static int start(void **state)
 	assert_int_equal(rest_new(a.base, &as, "/version", &a.rest), 0);
 	a.cluster = cluster_new(&events);
 	node = node_object(&a);
-	cluster_node(a.cluster, node, false);
+	cluster_object(a.cluster, CLUSTER_NODES, node, false);
 	json_decref(node);
 	a.status = node_status_new(a.base, a.rest, a.cluster, "worker");
 	*state = &a;
@@ -262,7 +262,7 @@ static void felix_writes(struct api *a, const char *key)
 
 	json_object_set_new(a->annotations, CLUSTER_KEY4, json_string(key));
 	node = node_object(a);
-	cluster_node(a->cluster, node, false);
+	cluster_object(a->cluster, CLUSTER_NODES, node, false);
 	json_decref(node);
 	node_status_check(a->status, "worker");
 	run_ms(a, 10);

@@ -227,7 +227,8 @@ def podveil_leaves_and_returns(c, node, left, right):
         wait_for(lambda on=on: routes_through(node, other) == routes_through(other, node) == on, f"both follow, {on}", 60)
         result = requests.stop()
         print(f"measured: Podveil switched {'on' if on else 'off'} beside a Felix peer: {result['sent']} requests, "
-              f"{result['lost']} lost, longest gap {result['gap_ms']} ms", flush=True)
+              f"{result['lost']} lost (of these {result['lost_requests']} sent by Podveil's node, the others by Felix's), "
+              f"longest gap {result['gap_ms']} ms", flush=True)
 
 
 def after_felix(c):

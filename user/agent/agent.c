@@ -161,8 +161,13 @@ static int open_store(struct agent *a)
 		.memory = MEMORY,
 	};
 
+	int err;
+
 	agent_apply_first_line_settings(a);
-	return store_open(&params, &a->store);
+	err = store_open(&params, &a->store);
+	if (!err)
+		store_set_route_source(a->store, settings_get(a->params.settings)->route_source);
+	return err;
 }
 
 /* The lock comes before all steps that change something on the machine. */

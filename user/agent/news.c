@@ -122,6 +122,7 @@ void agent_on_settings(void *context, const char *node, const struct store_setti
 	changed = settings_layer_end(stack);
 	keep_good_settings(a, node, node ? SETTINGS_NODE : SETTINGS_CLUSTER);
 	apply_log_settings(a);
+	store_set_route_source(a->store, settings_get(stack)->route_source);
 	a->settings_known |= first;
 	if ((first || changed) && a->acting)
 		schedule_pass(a->schedule);

@@ -287,6 +287,7 @@ static bool raise_lines(struct agent *a, const struct settings *s, bool uplink, 
 	if (!records)
 		return !is_strict(s);
 	in.nodes = records;
+	cidr_parse_address(store_peer(a->store), &in.store);
 	if (uplink)
 		exit_filters = apply_exit_filters(a, &in);
 	line = apply_first_line(a, &in);

@@ -72,6 +72,7 @@ int self_describe(struct self *s, const struct node_record *there, const struct 
 			n = there->n_pod_cidrs;
 			n_granted = there->n_granted;
 			r.assigned = there->assigned;
+			r.source = there->source;
 		}
 	}
 	r.pod_cidrs = calloc(n ? n : 1, sizeof(*r.pod_cidrs));

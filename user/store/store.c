@@ -129,6 +129,12 @@ void store_key_owners(struct store *s, enum store_key v4, enum store_key v6)
 		s->kind->key_owners(s->self, v4, v6);
 }
 
+void store_set_route_source(struct store *s, enum route_source wanted)
+{
+	if (s->kind->route_source)
+		s->kind->route_source(s->self, wanted);
+}
+
 int store_set(struct store *s, const char *node, const struct store_setting *changes,
 	      unsigned int n)
 {

@@ -92,6 +92,9 @@ int store_publish(struct store *s, const struct node_record *r);
 /* Says whose keys of our node are in the store. Stores that keep a record of our own do not need
  * this. Call it before store_publish(). */
 void store_key_owners(struct store *s, enum store_key v4, enum store_key v6);
+/* Sets where the addresses of pods are read from (routeSource). Only for stores that are a cluster's;
+ * others have one source. Before the first call: auto. */
+void store_set_route_source(struct store *s, enum route_source wanted);
 /* Writes settings of the cluster (node NULL) or of a node; other settings in the document stay.
  * Value NULL: removes the setting. 0 or -errno. */
 int store_set(struct store *s, const char *node, const struct store_setting *changes,
@@ -147,6 +150,7 @@ struct store_kind {
 	void (*event)(void *self, const char *reason, const char *message);
 	void (*flush)(void *self, unsigned int ms);
 	void (*key_owners)(void *self, enum store_key v4, enum store_key v6);
+	void (*route_source)(void *self, enum route_source wanted);
 	const char *(*peer)(const void *self); /* NULL: it is on this machine */
 };
 

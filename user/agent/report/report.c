@@ -344,6 +344,14 @@ bool report_synced(const struct report_input *in)
 	return in->synced && in->store && !store_health(in->store)->blind;
 }
 
+/* NULL: the store has one source, or none is in use yet. */
+static json_t *route_source(const struct store_health *h)
+{
+	return *h->route_source ? json_pack("{s:s, s:o}", "name", h->route_source, "why",
+					    any_text(h->route_source_why))
+				: NULL;
+}
+
 static json_t *store_status(const struct report_input *in)
 {
 	static const struct store_health none;
@@ -352,11 +360,11 @@ static json_t *store_status(const struct report_input *in)
 
 	if (in->store)
 		store_each_held(in->store, add_held, held);
-	return json_pack("{s:o, s:b, s:I, s:I, s:o, s:o?, s:o}", "name",
+	return json_pack("{s:o, s:b, s:I, s:I, s:o, s:o?, s:o, s:o?}", "name",
 			 any_text(in->store ? store_name(in->store) : ""), "synced",
 			 report_synced(in), "lastSync", (json_int_t)h->last_sync, "errors",
 			 (json_int_t)h->errors, "lastError", any_text(h->last_error), "trouble",
-			 store_problem(h), "held", held);
+			 store_problem(h), "held", held, "routeSource", route_source(h));
 }
 
 /* NULL stands for a process that kept all rights: no part is in force. */

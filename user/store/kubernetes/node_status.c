@@ -127,7 +127,7 @@ static void on_patched(void *context, const struct rest_answer *a)
 	if (o) {
 		s->troubled = false;
 		/* The watch will report it, too, but later. */
-		cluster_node(s->cluster, o, false);
+		cluster_object(s->cluster, CLUSTER_NODES, o, false);
 	}
 	if (o && !differs(s, false) && !differs(s, true)) {
 		backoff_reset(&s->backoff);
