@@ -48,7 +48,7 @@ endif
 SRC := $(sort $(wildcard user/*/*.c user/*/*/*.c))
 CLI := user/cli/main.c
 LIB := $(filter-out $(CLI),$(SRC))
-SKEL := $(B)/gen/tunnel.skel.h $(B)/gen/guard.skel.h
+SKEL := $(B)/gen/tunnel.skel.h $(B)/gen/tunnel_whole.skel.h $(B)/gen/guard.skel.h
 UNIT_BIN := $(patsubst tests/unit/%.c,$(B)/tests/%,$(sort $(wildcard tests/unit/test_*.c)))
 BPF_BIN := $(patsubst tests/bpf/%.c,$(B)/tests/bpf/%,$(sort $(wildcard tests/bpf/test_*.c)))
 FUZZ_BIN := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
@@ -148,14 +148,25 @@ $(B)/gen/podveil_version.h: version-is-checked
 # Files of the page, taken in by the assembler.
 $(B)/obj/user/http/assets.o $(B)/fuzz/obj/user/http/assets.o: $(wildcard user/http/page/*)
 
+BPF_CC = $(CLANG) -g -O2 -Wall -Werror -target bpf -mcpu=v3 -Iinclude -Ivmlinux -Ibpf \
+	-I$(SYSROOT)/usr/include/$(ARCH)-linux-gnu
+
 $(B)/gen/%.bpf.o: bpf/%.bpf.c $(wildcard bpf/*.h include/podveil/*.h vmlinux/*.h)
 	@mkdir -p $(@D)
 	$(call say,BPF,$<)
-	$(Q)$(CLANG) -g -O2 -Wall -Werror -target bpf -mcpu=v3 -Iinclude -Ivmlinux -Ibpf \
-		-I$(SYSROOT)/usr/include/$(ARCH)-linux-gnu -c $< -o $@
+	$(Q)$(BPF_CC) -c $< -o $@
 
-# The programs of one device, linked so that they share its maps.
+$(B)/gen/classify_whole.bpf.o: bpf/classify.bpf.c $(wildcard bpf/*.h include/podveil/*.h vmlinux/*.h)
+	@mkdir -p $(@D)
+	$(call say,BPF,$< (without superpackets))
+	$(Q)$(BPF_CC) -DWITHOUT_SUPERPACKETS -c $< -o $@
+
+# The programs of one device, linked so that they share its maps: for kernels with superpackets, and for others.
 $(B)/gen/tunnel.linked.o: $(B)/gen/classify.bpf.o $(B)/gen/steer.bpf.o $(B)/gen/divert.bpf.o
+	$(call say,LINK,$@)
+	$(Q)$(BPFTOOL) gen object $@ $^
+
+$(B)/gen/tunnel_whole.linked.o: $(B)/gen/classify_whole.bpf.o $(B)/gen/steer.bpf.o $(B)/gen/divert.bpf.o
 	$(call say,LINK,$@)
 	$(Q)$(BPFTOOL) gen object $@ $^
 
@@ -164,9 +175,9 @@ $(B)/gen/guard.linked.o: $(B)/gen/guard.bpf.o $(B)/gen/shield.bpf.o
 	$(call say,LINK,$@)
 	$(Q)$(BPFTOOL) gen object $@ $^
 
-$(B)/gen/tunnel.skel.h: $(B)/gen/tunnel.linked.o
+$(B)/gen/tunnel.skel.h $(B)/gen/tunnel_whole.skel.h: $(B)/gen/%.skel.h: $(B)/gen/%.linked.o
 	$(call say,SKELETON,$@)
-	$(Q)$(BPFTOOL) gen skeleton $< name tunnel > $@
+	$(Q)$(BPFTOOL) gen skeleton $< name $* > $@
 
 $(B)/gen/guard.skel.h: $(B)/gen/guard.linked.o
 	$(call say,SKELETON,$@)

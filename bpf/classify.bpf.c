@@ -20,8 +20,13 @@
 #define IP4_DESTINATION (ETH_HLEN + 16)
 #define IP6_DESTINATION (ETH_HLEN + 24)
 
-/* Since Linux 6.2. */
+/* Since Linux 6.2. Where the kernel lacks it, libbpf looks for it in all modules, which needs
+ * CAP_SYS_ADMIN. So there is a second object without it, in which `classify` is not used. */
+#ifdef WITHOUT_SUPERPACKETS
+#define bpf_cast_to_kern_ctx(ctx) ((void *)(ctx))
+#else
 extern void *bpf_cast_to_kern_ctx(void *ctx) __ksym __weak;
+#endif
 
 static __always_inline const struct pv_allowed *find_peer4(const __u8 *destination)
 {

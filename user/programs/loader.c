@@ -16,6 +16,7 @@
 #include "programs/program_id.h"
 #include "programs/programs.h"
 #include "tunnel.skel.h"
+#include "tunnel_whole.skel.h"
 
 #define KERNEL_BTF "/sys/kernel/btf/vmlinux"
 
@@ -114,13 +115,31 @@ static struct adoption_source source(const struct programs *p)
 	struct adoption_source s = {.object = p->skeleton->obj,
 				    .aside = p->skeleton->maps.peer_counters};
 
-	s.elf = tunnel__elf_bytes(&s.elf_size);
+	s.elf = p->superpackets ? tunnel__elf_bytes(&s.elf_size)
+				: tunnel_whole__elf_bytes(&s.elf_size);
 	return s;
+}
+
+/* Both objects have the same maps and programs, so the skeleton of one fits the other. */
+static struct tunnel *open_whole(void)
+{
+	struct tunnel *s = calloc(1, sizeof(*s));
+	int err = s ? tunnel__create_skeleton(s) : -ENOMEM;
+
+	if (!err) {
+		s->skeleton->data = (void *)tunnel_whole__elf_bytes(&s->skeleton->data_sz);
+		err = bpf_object__open_skeleton(s->skeleton, NULL);
+	}
+	if (!err)
+		return s;
+	tunnel__destroy(s);
+	errno = -err;
+	return NULL;
 }
 
 static int open_skeleton(struct programs *p)
 {
-	struct tunnel *s = tunnel__open();
+	struct tunnel *s = p->superpackets ? tunnel__open() : open_whole();
 
 	p->skeleton = s;
 	if (!s)
