@@ -8,9 +8,10 @@ cd "$(dirname "$0")/.."
 . scripts/packages.sh
 MODULE=tests/kubernetes
 BIN=$PWD/build/kubernetes/bin
-CRD=$PWD/build/kubernetes/calico-crd
 CALICO=v1.11.0-cni-plugin.0.20250813170300-a0db560f0520
 CALICO_SUM=h1:TXnPEzx4pLWgwzCetIO/VJuz4iBZZrOdNSv16a50YqE=
+CILIUM=v1.18.5
+CILIUM_SUM=h1:YLgoehlIEuW/yIpDprx696sAr78Upmvb+FSQsYQd3PI=
 
 # package: reason
 packages() {
@@ -49,20 +50,32 @@ for program in kube-apiserver kubectl kube-controller-manager kubelet kube-sched
 	echo "$pin" > "$BIN/.$program"
 done
 
-# Calico's module is downloaded separately: as a requirement it would change the versions of our other requirements.
-if [ "$(cat "$CRD/.pin" 2>/dev/null)" != "$CALICO_SUM" ]; then
+# resource_definitions NAME MODULE SUM FILES: copies resource definitions out of a Go module into build/kubernetes/NAME. The
+# module is downloaded separately: as a requirement it would change the versions of our other requirements.
+resource_definitions() {
+	crd=$PWD/build/kubernetes/$1
+	if [ "$(cat "$crd/.pin" 2>/dev/null)" = "$3" ]; then
+		return
+	fi
 	[ -n "$go" ] || find_go
-	echo "deps: Calico's resource definitions from its Go module $CALICO"
+	echo "deps: resource definitions from the Go module $2"
 	# Run outside of our modules.
-	download=$(cd / && GOTOOLCHAIN=local GOFLAGS='' "$go" mod download -json "github.com/projectcalico/calico@$CALICO")
+	download=$(cd / && GOTOOLCHAIN=local GOFLAGS='' "$go" mod download -json "$2")
 	sum=$(echo "$download" | sed -n 's/^.*"Sum": "\(.*\)",*$/\1/p')
-	if [ "$sum" != "$CALICO_SUM" ]; then
-		echo "deps: Calico's module has sum $sum, it should be $CALICO_SUM" >&2
+	if [ "$sum" != "$3" ]; then
+		echo "deps: $2 has sum $sum, it should be $3" >&2
 		exit 1
 	fi
 	source=$(echo "$download" | sed -n 's/^.*"Dir": "\(.*\)",*$/\1/p')
-	rm -rf "$CRD"
-	mkdir -p "$CRD"
-	install -m 644 "$source"/libcalico-go/config/crd/crd.projectcalico.org_*.yaml "$CRD"
-	echo "$CALICO_SUM" > "$CRD/.pin"
-fi
+	rm -rf "$crd"
+	mkdir -p "$crd"
+	# FILES is a pattern.
+	# shellcheck disable=SC2086
+	install -m 644 "$source"/$4 "$crd"
+	echo "$3" > "$crd/.pin"
+}
+
+resource_definitions calico-crd "github.com/projectcalico/calico@$CALICO" "$CALICO_SUM" \
+	"libcalico-go/config/crd/crd.projectcalico.org_*.yaml"
+resource_definitions cilium-crd "github.com/cilium/cilium@$CILIUM" "$CILIUM_SUM" \
+	"pkg/k8s/apis/cilium.io/client/crds/v2/ciliumnodes.yaml"

@@ -8,6 +8,7 @@ cd "$(dirname "$0")/.."
 PEERS=$PWD/build/peers
 WIREGUARD_GO=v0.0.0-20260522210424-ecfc5a8d5446
 BORINGTUN=0.7.1
+WYCHEPROOF=v0.0.0-20191219022705-2196000605e4
 . scripts/packages.sh
 
 # package: reason
@@ -73,6 +74,21 @@ if [ "${1:-}" = --program ]; then
 	exit
 fi
 test_packages | install_packages
+
+if [ ! -f build/wycheproof/.done ]; then
+	echo "deps: fetching Project Wycheproof's vectors $WYCHEPROOF from its Go module: unit tests of the ciphers and of X25519"
+	find_go
+	vectors=$("$go" mod download -json "github.com/google/wycheproof@$WYCHEPROOF" | sed -n 's/^\t"Dir": "\(.*\)",$/\1/p')/testvectors
+	mkdir -p build/wycheproof
+	for file in chacha20_poly1305_test.json x25519_test.json; do
+		install -m 644 "$vectors/$file" "build/wycheproof/$file"
+	done
+	(cd build/wycheproof && sha256sum --quiet -c) <<-SUMS
+	4b5ef399f956214227da549c8a84d9d097538c00a3d131de5748ad8508105aec  chacha20_poly1305_test.json
+	92fc40a51c412187f19270568dacbe55e1741b0ffe3158b69cffaacb0043e419  x25519_test.json
+	SUMS
+	touch build/wycheproof/.done
+fi
 
 mkdir -p "$PEERS"
 if [ ! -x "$PEERS/wireguard-go-new" ]; then

@@ -28,7 +28,6 @@ libraries() {
 	libelf-dev: of libbpf
 	zlib1g-dev: of libbpf
 	libsodium-dev: X25519, handshake AEAD, random numbers
-	libb2-dev: BLAKE2s
 	libssl-dev: bulk AEAD
 	libmnl-dev: netlink
 	liburcu-dev: RCU

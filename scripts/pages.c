@@ -250,9 +250,19 @@ static void counters(FILE *f)
 
 static void processes(FILE *f, unsigned int who)
 {
-	fprintf(f, "%s", who & CONFINE_DEVICE ? "device" : "");
-	fprintf(f, "%s", (who & CONFINE_AGENT) && (who & CONFINE_DEVICE) ? ", " : "");
-	fprintf(f, "%s", who & CONFINE_AGENT ? "agent" : "");
+	static const struct {
+		unsigned int bit;
+		const char *name;
+	} all[] = {
+		{CONFINE_DEVICE, "device"}, {CONFINE_TUNNEL, "tunnel"}, {CONFINE_AGENT, "agent"}};
+	const char *between = "";
+
+	for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++) {
+		if (!(who & all[i].bit))
+			continue;
+		fprintf(f, "%s%s", between, all[i].name);
+		between = ", ";
+	}
 }
 
 static void capability_rows(FILE *f)
@@ -281,18 +291,32 @@ static void call_rows(FILE *f)
 
 static void file_rows(FILE *f)
 {
+	static const struct {
+		unsigned int may;
+		const char *name;
+	} rights[] = {
+		{FILE_LIST, "list directories"},
+		{FILE_READ, "read"},
+		{FILE_WRITE, "write"},
+		{FILE_MAKE, "make, rename, remove"},
+	};
+
 	fputs("| file, or directory with all in it | process | may | for |\n|---|---|---|---|\n",
 	      f);
 	for (size_t i = 0; i < confine_files_count; i++) {
 		const struct confine_file *c = &confine_files[i];
+		const char *separator = "";
 
 		fprintf(f, "| `%s` | ", c->path);
 		processes(f, c->who);
-		fprintf(f, " | %s%s%s | %s |\n", c->may & FILE_READ ? "read" : "",
-			!(c->may & FILE_WRITE) ? ""
-			: c->may & FILE_READ   ? ", write"
-					       : "write",
-			c->may & FILE_MAKE ? ", make" : "", c->purpose);
+		fputs(" | ", f);
+		for (size_t k = 0; k < sizeof(rights) / sizeof(*rights); k++) {
+			if (!(c->may & rights[k].may))
+				continue;
+			fprintf(f, "%s%s", separator, rights[k].name);
+			separator = ", ";
+		}
+		fprintf(f, " | %s |\n", c->purpose);
 	}
 }
 

@@ -26,6 +26,7 @@ PLACES = {
     "api server": "tests/kubernetes/test_doc_commands_api.py",  # Kubernetes' API server, without nodes
     "helm": "tests/kubernetes/test_helm.py",  # the same, with helm
     "kubernetes": "tests/kubernetes/test_cluster.py",  # a real cluster of three nodes
+    "kubernetes with calico-node": "tests/kubernetes/test_cluster.py",  # the same, with a DaemonSet of that name
 }
 
 Block = namedtuple("Block", "page line place text")

@@ -8,6 +8,7 @@
 
 The processes that hold the namespaces end with the process that made the cluster.
 """
+import contextlib
 import ipaddress
 import json
 import os
@@ -22,6 +23,27 @@ NAMES = ["wireguard-control-plane", "wireguard-worker"]
 PODS4 = ipaddress.ip_network("10.244.0.0/16")
 PODS6 = ipaddress.ip_network("fd00:10:244::/48")
 VXLAN_PORT = 4789
+
+
+def is_running(pid):
+    """False if the process has ended, even if nobody has asked for its exit code yet."""
+    try:
+        with open(f"/proc/{pid}/stat") as f:
+            return f.read().rsplit(")", 1)[1].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def find_process(host, program, subcommand):
+    """The PID of the process in the host's network namespace that runs this program with this subcommand, or None."""
+    for pid in [p for p in os.listdir("/proc") if p.isdigit()]:
+        with contextlib.suppress(OSError):
+            with open(f"/proc/{pid}/cmdline", "rb") as f:
+                words = f.read().split(b"\0")
+            if os.path.basename(words[0]) == program and words[1:2] == [subcommand] and \
+                    Host._namespace(pid) == host.network and is_running(pid):
+                return int(pid)
+    return None
 
 
 def node_name(i):
@@ -48,15 +70,29 @@ class Agent:
         done = self.node.run([PODVEIL, "status", "--json"], check=False)
         return json.loads(done.stdout) if done.returncode == 0 else None
 
-    def _end(self, what):
+    def tunnel_process(self):
+        """The PID of the node's tunnel process, or None."""
+        return find_process(self.node, b"podveil", b"tunnel")
+
+    def end_tunnel_process(self, what):
+        pid = self.tunnel_process()
+        if pid:
+            os.kill(pid, what)
+            wait_for(lambda: not is_running(pid), "the tunnel process ends")
+
+    def _end(self, what, tunnel):
         self.process.send_signal(what)
-        return self.process.wait(timeout=20)
+        code = self.process.wait(timeout=20)
+        if tunnel:
+            self.end_tunnel_process(what)
+        return code
 
-    def stop(self):
-        return self._end(signal.SIGTERM)
+    def stop(self, tunnel=True):
+        """Ends the agent; with `tunnel`, then the tunnel process, too, which goes on otherwise."""
+        return self._end(signal.SIGTERM, tunnel)
 
-    def kill(self):
-        return self._end(signal.SIGKILL)
+    def kill(self, tunnel=True):
+        return self._end(signal.SIGKILL, tunnel)
 
 
 class Node(Host):

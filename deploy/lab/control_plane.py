@@ -25,6 +25,7 @@ from hosts import ROOT, Failed, wait_for
 
 BIN = os.environ.get("PODVEIL_KUBERNETES", os.path.join(ROOT, "build/kubernetes/bin"))
 CALICO_CRD = os.path.join(ROOT, "build/kubernetes/calico-crd")
+CILIUM_CRD = os.path.join(ROOT, "build/kubernetes/cilium-crd")
 ISSUER = "https://kubernetes.default.svc.cluster.local"
 SERVICES = "10.96.0.0/16,fd00:10:96::/108"
 CLONE_NEWNET = 0x40000000
@@ -246,6 +247,11 @@ class ControlPlane:
         self.kubectl("apply", "--server-side", *[f"-f{f}" for f in files])
         for name in names:
             self.established(f"{name}.crd.projectcalico.org")
+
+    def apply_cilium_crd(self):
+        """Applies Cilium's resource definition of CiliumNodes; returns when it is ready."""
+        self.kubectl("apply", "--server-side", f"-f{CILIUM_CRD}/ciliumnodes.yaml")
+        self.established("ciliumnodes.cilium.io")
 
     def established(self, definition):
         """Returns when a resource definition can be used. `kubectl wait` would fail while the definition has no status."""

@@ -32,7 +32,7 @@
 	X(wire_frames_sent, "WireGuard messages sent through AF_XDP on the uplink")                \
 	X(wire_frames_received, "WireGuard messages received through AF_XDP on the uplink")        \
 	X(injections, "system calls that injected into the tunnel device")                         \
-	X(staged, "packets held until a session stands")
+	X(staged, "packets held until there is a session")
 
 /* How each worker spends its time. */
 #define PV_COUNTERS_WORKER(X)                                                                      \
@@ -71,11 +71,11 @@
 /* Other events: plaintext seen, packets lost in the kernel, ICMP errors sent. */
 #define PV_COUNTERS_SEEN(X)                                                                        \
 	X(leaks, "plaintext packets for a remote pod that left the uplink: both kinds below")      \
-	X(plain_before_encryption, "of leaks: before encryption with its node first stood")        \
-	X(leaked, "of leaks: although encryption with its node stood")                             \
+	X(plain_before_encryption, "of leaks: before encryption with its node had begun")          \
+	X(leaked, "of leaks: after encryption with its node had begun")                            \
 	X(plain_inward, "plaintext packets from a remote pod that came in: both kinds below")      \
-	X(plain_inward_before_encryption, "of plain_inward: before encryption first stood")        \
-	X(leaked_inward, "of plain_inward: although encryption with its node stood")               \
+	X(plain_inward_before_encryption, "of plain_inward: before encryption had begun")          \
+	X(leaked_inward, "of plain_inward: after encryption with its node had begun")              \
 	X(xsk_rx_dropped, "packets AF_XDP dropped for want of a free frame, or for their shape")   \
 	X(xsk_ring_full, "packets AF_XDP dropped: the worker was behind, its ring full")           \
 	X(socket_full, "messages dropped by the kernel: the worker was behind, its socket full")   \

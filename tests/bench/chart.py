@@ -15,7 +15,7 @@ from measures import Measure
 from report import Result
 
 # A contender has the same colour in each chart. All are easy to see on white and on dark grey.
-COLOURS = dict(zip(CONTENDERS, ["#8a9099", "#b9770e", "#a0522d", "#1a7f5a", "#2f6fde", "#8e5bd0"]))
+COLOURS = dict(zip(CONTENDERS, ["#8a9099", "#b9770e", "#7a8b1f", "#a0522d", "#c2477f", "#1a7f5a", "#2f6fde", "#8e5bd0"]))
 
 WIDTH, LEFT, RIGHT, TOP = 900, 236, 128, 86
 BAR, PITCH, GAP = 10, 13, 12

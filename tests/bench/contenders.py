@@ -18,11 +18,14 @@ PLAIN, OTHER = "unencrypted", "wireguard-go"
 CONTENDERS = {
     PLAIN: None,
     OTHER: ("wireguard-go-new", []),
+    "tailscale": ("wireguard-go-tailscale", []),
     "boringtun": ("boringtun", []),
+    "gotatun": ("gotatun", []),
     "podveil socket": ("podveil", ["--wire", "socket"]),
     "podveil xdp": ("podveil", ["--wire", "xdp"]),
     "podveil per-packet": ("podveil", ["--wire", "socket", "--per-packet"]),
 }
+BUILT_BY_MAKE_PEERS = ["wireguard-go-tailscale", "gotatun"]  # not by `make deps`: no test needs them
 EVERYDAY = [PLAIN, OTHER, "podveil socket", "podveil xdp"]
 JUMBO = EVERYDAY
 JUDGED = ["podveil socket", "podveil xdp"]  # those that have targets
@@ -54,7 +57,8 @@ def command(name):
     which, arguments = CONTENDERS[name]
     words = implementation(which)
     if not os.access(words[0], os.X_OK):
-        raise LeftOut(f"there is no {os.path.relpath(words[0], ROOT)}: make deps")
+        how = "make peers" if which in BUILT_BY_MAKE_PEERS else "make deps"
+        raise LeftOut(f"there is no {os.path.relpath(words[0], ROOT)}: {how}")
     if "--wire" in arguments and "--wire" not in _help(tuple(words)):
         if "xdp" in arguments:
             raise LeftOut("this podveil knows no --wire")

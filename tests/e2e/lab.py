@@ -182,13 +182,16 @@ class Lab:
 
 
 def implementation(name):
-    """The command of an implementation: podveil, wireguard-go (Debian's), wireguard-go-new, boringtun."""
+    """The command of an implementation: podveil, wireguard-go (Debian's), wireguard-go-new, boringtun; for the benchmark
+    wireguard-go-tailscale, gotatun."""
     peers = os.path.join(ROOT, "build/peers")
     table = {
         "podveil": [PODVEIL, "device"],
         "wireguard-go": [shutil.which("wireguard-go") or "/usr/bin/wireguard-go"],
         "wireguard-go-new": [os.path.join(peers, "wireguard-go-new")],
+        "wireguard-go-tailscale": [os.path.join(peers, "wireguard-go-tailscale")],
         "boringtun": [os.path.join(peers, "bin/boringtun-cli")],
+        "gotatun": [os.path.join(peers, "bin/gotatun")],
     }
     return table[name]
 

@@ -73,7 +73,7 @@ def test_the_setting(cluster):
     """The setting can be switched on and off under traffic; status, doctor and metrics show it."""
     c, worker = cluster, cluster.nodes[1]
     enable(c)
-    pid = worker.agent.process.pid
+    pid = worker.agent.tunnel_process()
     steady = Steady(c.client, c.server.address, rate=100)
     c.configure(podveilLowLatency=True)
     wait_for(lambda: set(policies(pid)) == {FIRST}, "workers have priority")

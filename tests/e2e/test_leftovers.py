@@ -236,7 +236,7 @@ def test_a_foreign_device_has_the_name(cluster, worker):
     enable_only(c)
     c.start_agent(worker, ready=False)
     wait_for(lambda: worker.agent.status() and problem(worker), "the log says so")
-    assert "device of kind vxlan that somebody else made" in problem(worker)
+    assert "device of kind vxlan that another program created" in problem(worker)
     assert "ip link delete wireguard.cali" in worker.run([PODVEIL, "status"])
     time.sleep(1.5)  # it tries again
     assert worker.agent.log().count("the tunnel device cannot be created") == 1

@@ -270,7 +270,7 @@ def test_a_nodes_answer_to_a_pod_without_masquerade(cluster):
     enable(c)
     assert ping(c.client, c.nodes[2].address, deadline=1) == 0
     wait_for(lambda: "source is not among the peer's allowed IPs" in worker.agent.log(), "the log says so")
-    assert "natOutgoing" in worker.agent.log() and "  source: not among" in worker.run([PODVEIL, "status"])
+    assert "natOutgoing" in worker.agent.log() and "  source: the source address is not in" in worker.run([PODVEIL, "status"])
     assert ping(c.client, c.nodes[2].address, deadline=1) == 0
     assert worker.agent.log().count("allowed IPs") == 1
 

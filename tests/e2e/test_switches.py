@@ -22,9 +22,9 @@ def link(node, name="wireguard.cali"):
 
 
 def workers(node):
-    """The names of the agent's worker threads."""
+    """The names of the tunnel process's worker threads."""
     names = set()
-    tasks = f"/proc/{node.agent.process.pid}/task"
+    tasks = f"/proc/{node.agent.tunnel_process()}/task"
     for task in os.listdir(tasks):
         with contextlib.suppress(OSError), open(f"{tasks}/{task}/comm") as f:  # it may end meanwhile
             names.add(f.read().strip())

@@ -39,9 +39,14 @@ static void on_object(void *context, const char *text, size_t len)
 	if (w->cluster && json_is_object(o)) {
 		const bool gone = json_is_true(json_object_get(o, "gone"));
 
-		if (w->objects % 2)
-			cluster_node(w->cluster, o, gone);
-		cluster_block(w->cluster, o, gone);
+		for (int kind = w->objects % 2 ? CLUSTER_NODES : CLUSTER_BLOCKS;
+		     kind < CLUSTER_KINDS; kind++)
+			cluster_object(w->cluster, kind, o, gone);
+		/* Sources and confirmations come at any moment. */
+		if (w->objects % 3 == 0)
+			cluster_use(w->cluster, 1 + w->objects % (ROUTE_SOURCE_COUNT - 1));
+		if (w->objects % 5 == 0)
+			cluster_confirm_deletions(w->cluster, CLUSTER_CILIUM_NODES);
 	}
 	json_decref(o);
 }
@@ -81,12 +86,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		data++;
 		size--;
 	}
-	cluster_list_begin(c, CLUSTER_NODES);
-	cluster_list_end(c, CLUSTER_NODES, true);
-	cluster_list_end(c, CLUSTER_BLOCKS, true);
+	cluster_use(c, ROUTE_SOURCE_CALICO_IPAM);
+	for (int kind = 0; kind < CLUSTER_KINDS; kind++) {
+		cluster_list_begin(c, kind);
+		cluster_list_end(c, kind, true);
+	}
 	a = split(member, data, size, size ? size : 1, c, &whole);
-	cluster_list_begin(c, CLUSTER_BLOCKS);
-	cluster_list_end(c, CLUSTER_BLOCKS, true);
+	for (int kind = CLUSTER_BLOCKS; kind < CLUSTER_KINDS; kind++) {
+		cluster_list_begin(c, kind);
+		cluster_list_end(c, kind, true);
+	}
 	b = split(member, data, size, 1 + size / 7, NULL, &pieces);
 	if (a.objects != b.objects || a.bytes != b.bytes || strcmp(whole, pieces) != 0)
 		abort();

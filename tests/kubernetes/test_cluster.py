@@ -243,15 +243,21 @@ def test_rolling_update_with_host_encryption(encrypted):
         wait_for(mended, "each node has an agent", 90)
 
 
-def test_agent_is_killed(encrypted):
-    """After kill -9, the kubelet starts the agent again in its pod. Meanwhile no packet is readable."""
+@pytest.mark.parametrize("process", ["podveil", "podveil-tunnel"])
+def test_one_of_the_two_is_killed(encrypted, process):
+    """After kill -9 of the agent or of the tunnel process, the kubelet starts its container again, and the other one goes on.
+    Meanwhile no packet is readable."""
     c, node = encrypted, encrypted.client.node
     eavesdropper = Eavesdropper(c)
     steady = workload.Steady(c.client, c.server.address)
     steady.more(200)
-    pid = node.run("pgrep -x podveil").strip()
+    other = "podveil-tunnel" if process == "podveil" else "podveil"
+    pid, others = node.run(["pgrep", "-x", process]).strip(), node.run(["pgrep", "-x", other])
     node.run(["kill", "-9", pid])
-    wait_for(lambda: node.run("pgrep -x podveil", check=False).stdout.strip() not in ("", pid), "it is there again", 30)
+    if process == "podveil":
+        steady.more(200)  # traffic goes on without the agent
+    wait_for(lambda: node.run(["pgrep", "-x", process], check=False).stdout.strip() not in ("", pid), "it is back", 30)
+    assert node.run(["pgrep", "-x", other]) == others
     wait_for(c.encrypted, "all nodes encrypt", 30)
     steady.more(200)
     result = steady.stop()
@@ -343,8 +349,9 @@ def test_without_privileged(plain):
     try:
         c.rolled_out()
         node = c.client.node
-        status = node.run(f"cat /proc/{node.run('pgrep -x podveil').strip()}/status")
-        assert "CapEff:\t000000c000807002\n" in status
+        for process, capabilities in (("podveil", "000000c000007402"), ("podveil-tunnel", "000000c000807c02")):
+            status = node.run(f"cat /proc/{node.run(['pgrep', '-x', process]).strip()}/status")
+            assert f"CapEff:\t{capabilities}\n" in status
         c.configure(wireguardEnabled=True)
         wait_for(c.encrypted, "all nodes encrypt", 20)
         eavesdropper = Eavesdropper(c)
@@ -382,7 +389,7 @@ def test_plain_and_strict(cluster):
         answers(c)
         # A node loses its key, and so its sessions: nothing leaves until it has a new key.
         node = c.server.node
-        pid = node.run("pgrep -x podveil").strip()
+        pid = node.run("pgrep -x podveil-tunnel").strip()
         key = node.run("wg show podveil0 public-key")
         node.run(f"rm /run/podveil/wireguard.key && kill -9 {pid}")
         wait_for(lambda: node.run("wg show podveil0 public-key", check=False).stdout not in ("", key),
@@ -405,7 +412,7 @@ def outlives_its_pods(c):
     in the pod's."""
     node = c.client.node
     c.undeploy("strict")
-    wait_for(lambda: not any(n.run("pgrep -x podveil", check=False).stdout for n in c.nodes), "no agent is left", 30)
+    wait_for(lambda: not any(n.run("pgrep -x 'podveil|podveil-tunnel'", check=False).stdout for n in c.nodes), "no agent is left", 30)
     for n in c.nodes:
         assert n.run(f"{FILTERS} list eth0 egress").split() == ["guard"]
     # Without rules and nftables, packets are routed to the other node in plain: only the guard can stop them.
@@ -457,6 +464,58 @@ def test_what_the_pages_show(block, plain):
     environment = {"KUBECONFIG": plain.kubeconfig, "PATH": BIN + ":" + os.environ["PATH"]}
     for command in doc_commands.session(block, ""):
         show(block, command, lambda text: plain.nodes[0].run(text, check=False, env=environment))
+
+
+def calico_node():
+    """A DaemonSet that looks like Calico's to kubectl."""
+    labels = {"k8s-app": "calico-node"}
+    return {"apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": {"name": "calico-node", "namespace": "kube-system"},
+            "spec": {"selector": {"matchLabels": labels}, "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 1}},
+                     "template": {"metadata": {"labels": labels}, "spec": {
+                         "hostNetwork": True, "tolerations": [{"operator": "Exists"}], "terminationGracePeriodSeconds": 1,
+                         "containers": [{"name": "calico-node", "image": container.PAUSE, "imagePullPolicy": "Never"}]}}}}
+
+
+def deployment():
+    labels = {"app": "drained"}
+    return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "drained"},
+            "spec": {"replicas": 3, "selector": {"matchLabels": labels}, "template": {"metadata": {"labels": labels}, "spec": {
+                "terminationGracePeriodSeconds": 1,
+                "containers": [{"name": "c", "image": container.PAUSE, "imagePullPolicy": "Never"}]}}}}
+
+
+@pytest.mark.parametrize("block", doc_commands.blocks("kubernetes with calico-node"), ids=doc_commands.name)
+def test_nodes_change_over_from_felix_as_the_pages_say(block, plain):
+    """The commands change one node after the other. What becomes of the traffic is in tests/vm/test_felix.py: these nodes have no
+    Felix."""
+    c = plain
+
+    def pods(namespace, label):
+        return json.loads(c.kubectl("-n", namespace, "get", "pods", "-l", label, "-o", "json"))["items"]
+
+    def ready(namespace, label, n):
+        found = pods(namespace, label)
+        return len(found) == n and all(any(s["type"] == "Ready" and s["status"] == "True" for s in p["status"].get("conditions", []))
+                                       for p in found)
+    c.kubectl("delete", "pod", "frontend-client", "backend-api")  # nobody would make them again
+    try:
+        c.configure(wireguardEnabled=True)
+        c.plane.apply(calico_node(), deployment())
+        wait_for(lambda: ready("kube-system", "k8s-app=calico-node", 3) and ready("default", "app=drained", 3), "all run", 60)
+        before = {p["metadata"]["uid"] for p in pods("default", "app=drained")}
+        done = c.nodes[0].run(["bash", "-ec", f"cd {ROOT}\n{block.text}"], check=False, timeout=300,
+                              env={"KUBECONFIG": c.kubeconfig, "PATH": BIN + ":" + os.environ["PATH"]})
+        assert done.returncode == 0, done.stdout + done.stderr
+        wait_for(lambda: ready("kube-system", "k8s-app=calico-node", 3) and ready("default", "app=drained", 3), "all run again", 60)
+        assert all({"name": "FELIX_WIREGUARDENABLED", "value": "false"} in p["spec"]["containers"][0]["env"]
+                   for p in pods("kube-system", "k8s-app=calico-node")), "each node has the patch"
+        assert not before & {p["metadata"]["uid"] for p in pods("default", "app=drained")}, "each node was drained"
+        assert not any(n["spec"].get("unschedulable") for n in json.loads(c.kubectl("get", "nodes", "-o", "json"))["items"])
+    finally:
+        c.kubectl("delete", "--ignore-not-found", "mutatingadmissionpolicy,mutatingadmissionpolicybinding", "podveil-keep-keys")
+        c.kubectl("-n", "kube-system", "delete", "--ignore-not-found", "daemonset", "calico-node")
+        c.kubectl("delete", "--ignore-not-found", "deployment", "drained")
+        c.run_workload()
 
 
 @pytest.mark.parametrize("block", [b for b in doc_commands.blocks("kubernetes") if on_the_lab(b)], ids=doc_commands.name)

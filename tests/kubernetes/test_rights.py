@@ -17,6 +17,7 @@ def kubernetes(request, tmp_path_factory):
     with KubernetesCluster(tmp_path_factory.mktemp(request.param), nodes=1, base=request.param) as made:
         # Clusters with the plain base may have Calico's IPAM too.
         made.control.apply_calico_crds("ipamblocks")
+        made.control.apply_cilium_crd()
         made.set(wireguardEnabled=True)
         yield made
 
@@ -54,6 +55,7 @@ def test_every_right_is_needed(kubernetes):
                 checked.append(f"{verb} {rule['resources'][0]}")
     assert sorted(checked) == sorted([
         "list nodes", "watch nodes", "patch nodes/status", "list ipamblocks", "watch ipamblocks",
+        "list ciliumnodes", "watch ciliumnodes",
         f"list {c.resource.split('.')[0]}", f"watch {c.resource.split('.')[0]}"])
 
 

@@ -230,7 +230,7 @@ def test_a_leak_is_an_event(kubernetes):
         return worker.agent.status()["guard"]["leaked"]
     worker.run(f"ip rule add priority 50 to {worker2.pods4} lookup main")
     try:
-        # Until the guard knows that encryption stood, the packets count as plain before encryption.
+        # Until the guard knows that encryption has begun, the packets count as plain before encryption.
         first = wait_for(leak, "the packets count as leaked")
         wait_for(lambda: events(c, worker, "PlaintextLeft"), "an Event says so")
         wait_for(lambda: leak() > first, "more of them are counted")

@@ -90,7 +90,7 @@ def copy_tree():
             if os.path.relpath(path, COPY) not in names:
                 os.unlink(path)
     os.makedirs(os.path.join(COPY, "build"), exist_ok=True)
-    for shared in ("peers", "kubernetes", "helm"):
+    for shared in ("peers", "kubernetes", "wycheproof", "helm"):
         link, target = os.path.join(COPY, "build", shared), os.path.join(ROOT, "build", shared)
         if os.path.exists(target) and not os.path.lexists(link):
             os.symlink(target, link)
@@ -121,7 +121,7 @@ def run(command, seconds=SECONDS):
 def build(tests):
     """Builds what the tests need. Returns None, or make's output if it failed."""
     programs = {t for t in tests if t.startswith("build/")}
-    programs |= {"build/podveil"} if len(programs) < len(tests) else set()
+    programs |= {"build/podveil", "build/next/podveil"} if len(programs) < len(tests) else set()
     code, out = run(["make", "-s", f"-j{os.cpu_count()}", *sorted(programs)], 1200)
     return None if code == 0 else out
 

@@ -46,7 +46,7 @@ static void on_node(void *context, const char *name, const struct node_record *r
 			at += snprintf(at, (size_t)(end - at), " says %s",
 				       cidr_format(&r->overlays[i], true, text));
 	if (r && r->key4[0])
-		at += snprintf(at, (size_t)(end - at), " key");
+		at += snprintf(at, (size_t)(end - at), " key%s", r->released4 ? " released" : "");
 	if (r)
 		at += snprintf(at, (size_t)(end - at), "%s%s%s", r->stopped4 ? " left" : "",
 			       r->stopped6 ? " left6" : "", r->encrypts ? " encrypts" : "");
@@ -87,10 +87,10 @@ static json_t *object(const char *format, va_list args)
 	return o;
 }
 
-static void node(struct cluster *c, const char *format, ...) __attribute__((format(printf, 2, 3)));
-static void block(struct cluster *c, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void put(struct cluster *c, enum cluster_kind kind, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
 
-static void node(struct cluster *c, const char *format, ...)
+static void put(struct cluster *c, enum cluster_kind kind, const char *format, ...)
 {
 	va_list args;
 	json_t *o;
@@ -98,28 +98,18 @@ static void node(struct cluster *c, const char *format, ...)
 	va_start(args, format);
 	o = object(format, args);
 	va_end(args);
-	cluster_node(c, o, false);
+	cluster_object(c, kind, o, false);
 	json_decref(o);
 }
 
-static void block(struct cluster *c, const char *format, ...)
-{
-	va_list args;
-	json_t *o;
+#define node(c, ...)  put(c, CLUSTER_NODES, __VA_ARGS__)
+#define block(c, ...) put(c, CLUSTER_BLOCKS, __VA_ARGS__)
 
-	va_start(args, format);
-	o = object(format, args);
-	va_end(args);
-	cluster_block(c, o, false);
-	json_decref(o);
-}
-
-static void gone(struct cluster *c, void (*tell)(struct cluster *, const json_t *, bool),
-		 const char *name)
+static void gone(struct cluster *c, enum cluster_kind kind, const char *name)
 {
 	json_t *o = json_pack("{s:{s:s}}", "metadata", "name", name);
 
-	tell(c, o, true);
+	cluster_object(c, kind, o, true);
 	json_decref(o);
 }
 
@@ -133,9 +123,12 @@ static void simple(struct cluster *c, const char *name, int i)
 
 static void all_listed(struct cluster *c)
 {
-	cluster_list_begin(c, CLUSTER_BLOCKS);
-	cluster_list_end(c, CLUSTER_BLOCKS, true);
+	for (int kind = CLUSTER_BLOCKS; kind < CLUSTER_KINDS; kind++) {
+		cluster_list_begin(c, kind);
+		cluster_list_end(c, kind, true);
+	}
 	cluster_list_end(c, CLUSTER_NODES, true);
+	cluster_use(c, ROUTE_SOURCE_POD_CIDRS);
 }
 
 static void expect(struct calls *t, const char *text)
@@ -162,7 +155,7 @@ static void without_calico_the_node_has_everything(void **state)
 	assert_string_equal(cluster_key(c, "a", false), KEY);
 	assert_string_equal(cluster_key(c, "a", true), "");
 	assert_null(cluster_key(c, "b", false));
-	gone(c, cluster_node, "a");
+	gone(c, CLUSTER_NODES, "a");
 	expect(&t, "a gone\n");
 	assert_int_equal(cluster_count(c), 0);
 	cluster_free(c);
@@ -202,8 +195,10 @@ static void blocks_assign_addresses_to_nodes(void **state)
 	simple(c, "a", 1);
 	simple(c, "b", 2);
 	expect(&t, "a 172.18.0.1 10.244.1.0/24\nb 172.18.0.2 10.244.2.0/24\n");
-	/* From the first block on, podCIDRs are ignored for all nodes. */
+	/* Blocks do not count before they are the source. Then podCIDRs are ignored for all nodes. */
 	block(c, BORROWED);
+	expect(&t, "");
+	cluster_use(c, ROUTE_SOURCE_CALICO_IPAM);
 	expect(&t, "a 172.18.0.1 10.1.0.0/26\n"
 		   "b 172.18.0.2 10.1.0.2/32 10.1.0.3/32 granted 10.1.0.2 granted 10.1.0.3\n");
 	/* The same block again changes nothing. */
@@ -220,8 +215,13 @@ static void blocks_assign_addresses_to_nodes(void **state)
 	block(c,
 	      "{'metadata':{'name':'10-1-0-0-26'},'spec':{'cidr':'10.1.0.0/26','deleted':true}}");
 	expect(&t, "b 172.18.0.2\na 172.18.0.1\n");
-	/* After the last block is deleted, podCIDRs count again. */
-	gone(c, cluster_block, "other");
+	/* The last block is not deleted by an event: the resource may be gone. */
+	gone(c, CLUSTER_BLOCKS, "other");
+	assert_true(cluster_expects_deletions(c, CLUSTER_BLOCKS));
+	assert_false(cluster_confirm_deletions(c, CLUSTER_BLOCKS));
+	assert_int_equal(cluster_count_with_ranges(c, CLUSTER_BLOCKS), 1);
+	expect(&t, "");
+	cluster_use(c, ROUTE_SOURCE_POD_CIDRS);
 	expect(&t, "a 172.18.0.1 10.244.1.0/24\nb 172.18.0.2 10.244.2.0/24\n");
 	cluster_free(c);
 }
@@ -237,13 +237,14 @@ static void blocks_may_come_before_their_nodes(void **state)
 	cluster_list_end(c, CLUSTER_BLOCKS, true);
 	cluster_list_begin(c, CLUSTER_NODES);
 	simple(c, "b", 2);
+	cluster_use(c, ROUTE_SOURCE_CALICO_IPAM);
 	expect(&t, "");
 	cluster_list_end(c, CLUSTER_NODES, true);
 	expect(&t, "b 172.18.0.2 10.1.0.2/32 10.1.0.3/32 granted 10.1.0.2 granted 10.1.0.3\n");
 	simple(c, "a", 1);
 	expect(&t, "a 172.18.0.1 10.1.0.0/26\n");
 	/* The node is deleted and made again: it still has its block. */
-	gone(c, cluster_node, "a");
+	gone(c, CLUSTER_NODES, "a");
 	simple(c, "a", 3);
 	expect(&t, "a gone\na 172.18.0.3 10.1.0.0/26\n");
 	cluster_free(c);
@@ -259,6 +260,7 @@ static void a_new_list_forgets_what_is_not_in_it(void **state)
 	simple(c, "a", 1);
 	simple(c, "b", 2);
 	block(c, BORROWED);
+	cluster_use(c, ROUTE_SOURCE_CALICO_IPAM);
 	*t.text = 0;
 	cluster_list_begin(c, CLUSTER_NODES);
 	simple(c, "b", 2);
@@ -268,7 +270,8 @@ static void a_new_list_forgets_what_is_not_in_it(void **state)
 		   "b 172.18.0.2 10.1.0.2/32 10.1.0.3/32 granted 10.1.0.2 granted 10.1.0.3\n");
 	cluster_list_begin(c, CLUSTER_BLOCKS);
 	cluster_list_end(c, CLUSTER_BLOCKS, true);
-	expect(&t, "b 172.18.0.2 10.244.2.0/24\n");
+	expect(&t, "b 172.18.0.2\n");
+	assert_int_equal(cluster_count_with_ranges(c, CLUSTER_BLOCKS), 0);
 	cluster_free(c);
 }
 
@@ -282,6 +285,8 @@ static void with_blocks_tunnels_have_assigned_addresses_only(void **state)
 	node(c, "{'metadata':{'name':'a','annotations':{'projectcalico.org/IPv4VXLANTunnelAddr':"
 		"'10.1.0.9','projectcalico.org/IPv6IPIPTunnelAddr':'zz'}}}");
 	expect(&t, "a tunnel 10.1.0.9 says 10.1.0.9\n");
+	cluster_use(c, ROUTE_SOURCE_CALICO_IPAM);
+	*t.text = 0;
 	block(c, BORROWED);
 	expect(&t, "a tunnel 10.1.0.9 10.1.0.0/26 says 10.1.0.9\n");
 	assert_non_null(
@@ -305,6 +310,7 @@ static void invalid_objects_are_named_and_change_nothing_else(void **state)
 	block(c, "{'metadata':{'name':'y'}}");
 	block(c, "{'metadata':{'name':'z'},'spec':{'cidr':'10.7.0.0/26','affinity':'host:../x',"
 		 "'allocations':['a',-1,99999999,0],'attributes':[{'secondary':{'node':'..'}}]}}");
+	cluster_use(c, ROUTE_SOURCE_CALICO_IPAM);
 	expect(&t, "a\n");
 	assert_non_null(strstr(t.problems, "nodes/A b: may have"));
 	assert_non_null(strstr(t.problems, "nodes/a: spec.podCIDRs[0]: \"10.0.0.0/99\""));
@@ -325,6 +331,7 @@ static void a_tunnel_address_in_another_nodes_block(void **state)
 	block(c, "{'metadata':{'name':'10-1-0-0-26'},'spec':{'cidr':'10.1.0.0/26','affinity':"
 		 "'host:a','allocations':[null,0],'attributes':[{'handle_id':'vxlan-tunnel-addr-b',"
 		 "'secondary':{'node':'b','type':'vxlanTunnelAddress'}}]}}");
+	cluster_use(c, ROUTE_SOURCE_CALICO_IPAM);
 	expect(&t, "b tunnel 10.1.0.1 says 10.1.0.1\n"
 		   "b tunnel 10.1.0.1 10.1.0.1/32 granted 10.1.0.1 says 10.1.0.1\n");
 	cluster_free(c);
@@ -348,7 +355,7 @@ static void a_key_is_removed_only_by_withdrawal(void **state)
 	/* Felix removes its annotation when it starts. */
 	node(c, "{'metadata':{'name':'a','annotations':{'" OURS "':'" KEY
 		"'}}," CONDITION("PeersMissing") "}");
-	expect(&t, "a key encrypts\n");
+	expect(&t, "a key released encrypts\n");
 	assert_string_equal(cluster_key(c, "a", false), "");
 	assert_string_equal(cluster_own_key(c, "a", false), KEY);
 	/* Only the condition is left. */
@@ -369,6 +376,194 @@ static void a_key_is_removed_only_by_withdrawal(void **state)
 	cluster_free(c);
 }
 
+/* --- pods --- */
+
+#define POD(name, on, address, more)                                                               \
+	"{'metadata':{'namespace':'d','name':'" name "','creationTimestamp':'2026-01-01T00:00:0"   \
+	"7Z'" more "},'spec':{'nodeName':'" on "'},'status':{'phase':'Running','podIP':'" address  \
+	"','podIPs':[{'ip':'" address "'}]}}"
+#define ENDING ",'deletionTimestamp':'2026-01-01T00:01:00Z'"
+
+static void pod_gone(struct cluster *c, const char *name)
+{
+	json_t *o = json_pack("{s:{s:s, s:s}}", "metadata", "namespace", "d", "name", name);
+
+	cluster_object(c, CLUSTER_PODS, o, true);
+	json_decref(o);
+}
+
+static struct cluster *two_nodes_with_pods(struct calls *t)
+{
+	struct cluster *c = make(t);
+
+	all_listed(c);
+	simple(c, "a", 1);
+	simple(c, "b", 2);
+	cluster_use(c, ROUTE_SOURCE_WORKLOAD_IPS);
+	*t->text = 0;
+	return c;
+}
+
+static void pods_have_the_addresses_that_they_run_with(void **state)
+{
+	struct calls t;
+	struct cluster *c = two_nodes_with_pods(&t);
+
+	(void)state;
+	put(c, CLUSTER_PODS, POD("p", "a", "172.18.1.1", ""));
+	expect(&t, "a 172.18.0.1 172.18.1.1/32\n");
+	put(c, CLUSTER_PODS,
+	    "{'metadata':{'namespace':'d','name':'q'},'spec':{'nodeName':'a'},'status':{'podIP':"
+	    "'172.18.1.2','podIPs':[{'ip':'172.18.1.2'},{'ip':'fd00::12'}]}}");
+	expect(&t, "a 172.18.0.1 172.18.1.1/32 172.18.1.2/32 fd00::12/128\n");
+	/* Without a node, without an address, in its node's network, at its end: it has none. */
+	put(c, CLUSTER_PODS, "{'metadata':{'name':'r'},'status':{'podIP':'172.18.1.3'}}");
+	put(c, CLUSTER_PODS, "{'metadata':{'name':'s'},'spec':{'nodeName':'a'}}");
+	put(c, CLUSTER_PODS,
+	    "{'metadata':{'name':'h'},'spec':{'nodeName':'a','hostNetwork':true},"
+	    "'status':{'podIP':'172.18.0.1'}}");
+	put(c, CLUSTER_PODS,
+	    "{'metadata':{'name':'f'},'spec':{'nodeName':'a'},"
+	    "'status':{'podIP':'172.18.1.4','phase':'Failed'}}");
+	expect(&t, "");
+	put(c, CLUSTER_PODS,
+	    "{'metadata':{'namespace':'d','name':'q'},'spec':{'nodeName':'a'},'status':{'podIP':"
+	    "'172.18.1.2','phase':'Succeeded'}}");
+	expect(&t, "a 172.18.0.1 172.18.1.1/32\n");
+	/* Deleted: at once, an event of a pod is proof. A namesake elsewhere is another pod. */
+	put(c, CLUSTER_PODS,
+	    "{'metadata':{'namespace':'e','name':'p'},'spec':{'nodeName':'b'},"
+	    "'status':{'podIP':'172.18.1.9'}}");
+	pod_gone(c, "p");
+	expect(&t, "b 172.18.0.2 172.18.1.9/32\na 172.18.0.1\n");
+	put(c, CLUSTER_PODS,
+	    "{'metadata':{'name':'n'},'spec':{'nodeName':'a'},'status':{'podIP':"
+	    "'nowhere'}}");
+	assert_non_null(strstr(t.problems, "pods/n: status.podIPs: \"nowhere\" is no address"));
+	cluster_free(c);
+}
+
+static void an_address_goes_from_a_pod_that_ends_to_one_that_lives(void **state)
+{
+	struct calls t;
+	struct cluster *c = two_nodes_with_pods(&t);
+
+	(void)state;
+	put(c, CLUSTER_PODS, POD("old", "a", "172.18.1.1", ENDING));
+	expect(&t, "a 172.18.0.1 172.18.1.1/32\n");
+	put(c, CLUSTER_PODS, POD("new", "b", "172.18.1.1", ""));
+	expect(&t, "b 172.18.0.2 172.18.1.1/32\na 172.18.0.1\n");
+	/* The end of the old one changes nothing. */
+	pod_gone(c, "old");
+	expect(&t, "a 172.18.0.1\n");
+	/* The other order: the successor is seen while the old one still lives. Both have it, for the
+	 * registry to judge, until the old one's end begins. */
+	put(c, CLUSTER_PODS, POD("next", "a", "172.18.1.1", ""));
+	expect(&t, "a 172.18.0.1 172.18.1.1/32\n");
+	put(c, CLUSTER_PODS, POD("new", "b", "172.18.1.1", ENDING));
+	expect(&t, "b 172.18.0.2\n");
+	/* Both end: the youngest has it. */
+	put(c, CLUSTER_PODS,
+	    "{'metadata':{'namespace':'d','name':'next','creationTimestamp':'2026-01-01T00:00:09Z'" ENDING
+	    "},'spec':{'nodeName':'a'},'status':{'podIP':'172.18.1.1'}}");
+	expect(&t, "a 172.18.0.1 172.18.1.1/32\nb 172.18.0.2\n");
+	/* When it is gone, the other one still has it. */
+	pod_gone(c, "next");
+	expect(&t, "a 172.18.0.1\nb 172.18.0.2 172.18.1.1/32\n");
+	pod_gone(c, "new");
+	expect(&t, "b 172.18.0.2\n");
+	cluster_free(c);
+}
+
+/* --- CiliumNodes --- */
+
+#define CILIUM_A                                                                                   \
+	"{'metadata':{'name':'a'},'spec':{'addresses':[{'type':'InternalIP','ip':'172.18.0.1'},"   \
+	"{'type':'CiliumInternalIP','ip':'10.0.1.77'}],'ipam':{'podCIDRs':['10.0.1.0/24']}}}"
+
+static void cilium_says_which_ranges_a_node_has(void **state)
+{
+	struct calls t;
+	struct cluster *c = make(&t);
+
+	(void)state;
+	all_listed(c);
+	simple(c, "a", 1);
+	simple(c, "b", 2);
+	*t.text = 0;
+	put(c, CLUSTER_CILIUM_NODES, CILIUM_A);
+	cluster_use(c, ROUTE_SOURCE_CILIUM_NODE);
+	expect(&t, "a 172.18.0.1 10.0.1.0/24\nb 172.18.0.2\n");
+	/* Pools, and an own address from elsewhere. */
+	put(c, CLUSTER_CILIUM_NODES,
+	    "{'metadata':{'name':'b'},'spec':{'addresses':[{'type':'CiliumInternalIP','ip':"
+	    "'10.9.9.9'}],'ipam':{'podCIDRs':['10.0.2.0/33'],'pools':{'allocated':[{'pool':'p',"
+	    "'cidrs':['10.0.2.0/27','10.0.3.0/27']}]}}}}");
+	expect(&t, "b 172.18.0.2 10.0.2.0/27 10.0.3.0/27 10.9.9.9/32\n");
+	assert_non_null(strstr(t.problems, "ciliumnodes/b: spec.ipam.podCIDRs[0]"));
+	/* Without ranges, as with ENI, it says nothing. */
+	put(c, CLUSTER_CILIUM_NODES,
+	    "{'metadata':{'name':'b'},'spec':{'addresses':[{'type':'CiliumInternalIP','ip':"
+	    "'10.9.9.9'}]}}");
+	expect(&t, "b 172.18.0.2\n");
+	assert_int_equal(cluster_count_with_ranges(c, CLUSTER_CILIUM_NODES), 1);
+	/* One of two is deleted. A deletion that was taken back is none. */
+	gone(c, CLUSTER_CILIUM_NODES, "a");
+	put(c, CLUSTER_CILIUM_NODES, CILIUM_A);
+	gone(c, CLUSTER_CILIUM_NODES, "b");
+	assert_true(cluster_confirm_deletions(c, CLUSTER_CILIUM_NODES));
+	expect(&t, "");
+	/* All are deleted, as when the resource definition goes. */
+	gone(c, CLUSTER_CILIUM_NODES, "a");
+	assert_false(cluster_confirm_deletions(c, CLUSTER_CILIUM_NODES));
+	expect(&t, "");
+	/* A source that is not watched any more. */
+	cluster_use(c, ROUTE_SOURCE_POD_CIDRS);
+	cluster_forget(c, CLUSTER_CILIUM_NODES);
+	expect(&t, "a 172.18.0.1 10.244.1.0/24\nb 172.18.0.2 10.244.2.0/24\n");
+	cluster_free(c);
+}
+
+/* A new source is used only when its objects were read. */
+static void nothing_is_reported_before_the_source_was_read(void **state)
+{
+	struct calls t;
+	struct cluster *c = make(&t);
+
+	(void)state;
+	simple(c, "a", 1);
+	cluster_list_end(c, CLUSTER_NODES, true);
+	expect(&t, "");
+	cluster_use(c, ROUTE_SOURCE_WORKLOAD_IPS);
+	cluster_list_begin(c, CLUSTER_PODS);
+	put(c, CLUSTER_PODS, POD("p", "a", "172.18.1.1", ""));
+	expect(&t, "");
+	cluster_list_end(c, CLUSTER_PODS, true);
+	expect(&t, "a 172.18.0.1 172.18.1.1/32\n");
+	cluster_free(c);
+}
+
+static void a_key_that_felix_released_is_marked(void **state)
+{
+	struct calls t;
+	struct cluster *c = make(&t);
+
+	(void)state;
+	all_listed(c);
+	node(c, "{'metadata':{'name':'a','annotations':{'" CLUSTER_KEY4 "':'" KEY
+		"','podveil.io/WireguardReleasedKey':'another'}}}");
+	expect(&t, "a key\n");
+	/* Somebody has put it back. */
+	node(c, "{'metadata':{'name':'a','annotations':{'" CLUSTER_KEY4 "':'" KEY
+		"','podveil.io/WireguardReleasedKey':'" KEY "'}}}");
+	expect(&t, "a key released\n");
+	/* The other family has a key of its own. */
+	node(c, "{'metadata':{'name':'a','annotations':{'" CLUSTER_KEY4 "':'" KEY
+		"','podveil.io/WireguardReleasedKeyV6':'" KEY "'}}}");
+	expect(&t, "a key\n");
+	cluster_free(c);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -381,6 +576,11 @@ int main(void)
 		cmocka_unit_test(invalid_objects_are_named_and_change_nothing_else),
 		cmocka_unit_test(a_tunnel_address_in_another_nodes_block),
 		cmocka_unit_test(a_key_is_removed_only_by_withdrawal),
+		cmocka_unit_test(pods_have_the_addresses_that_they_run_with),
+		cmocka_unit_test(an_address_goes_from_a_pod_that_ends_to_one_that_lives),
+		cmocka_unit_test(cilium_says_which_ranges_a_node_has),
+		cmocka_unit_test(nothing_is_reported_before_the_source_was_read),
+		cmocka_unit_test(a_key_that_felix_released_is_marked),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -61,6 +61,29 @@ static void no_counter_beyond_reject_after_messages(void **state)
 	rcu_barrier();
 }
 
+static void counters_left_to_another_process_are_never_used(void **state)
+{
+	struct keypair *k = made_at(0);
+	uint64_t first = 0;
+
+	(void)state;
+	assert_true(keypair_reserve(k, 5, &first));
+	keypair_leave_counters(k);
+	assert_true(keypair_reserve(k, 1, &first));
+	assert_int_equal(first, 5 + KEYPAIR_LEFT_TO_ANOTHER);
+	/* A second one that fails gets others. */
+	keypair_leave_counters(k);
+	assert_true(keypair_reserve(k, 1, &first));
+	assert_int_equal(first, 6 + 2 * KEYPAIR_LEFT_TO_ANOTHER);
+	/* There are not so many left: it sends no more. */
+	atomic_store(&k->sending_counter, REJECT_AFTER_MESSAGES - KEYPAIR_LEFT_TO_ANOTHER + 3);
+	keypair_leave_counters(k);
+	assert_false(keypair_can_send(k, 0));
+	assert_false(keypair_reserve(k, 1, &first));
+	keypair_retire(k);
+	rcu_barrier();
+}
+
 static void retired_keys_are_wiped(void **state)
 {
 	struct keypair *k = made_at(0);
@@ -93,6 +116,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(no_use_after_reject_after_time),
 		cmocka_unit_test(no_counter_beyond_reject_after_messages),
+		cmocka_unit_test(counters_left_to_another_process_are_never_used),
 		cmocka_unit_test(retired_keys_are_wiped),
 	};
 

@@ -321,7 +321,8 @@ static void a_record_comes_back_whole(void **state)
 				.n_granted = 1,
 				.tunnels_assigned = true,
 				.assigned = true,
-				.encrypts = true};
+				.encrypts = true,
+				.source = ROUTE_SOURCE_WORKLOAD_IPS};
 	const struct memory_entry *e;
 	struct world *w = *state;
 

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <time.h>
 
+#include "base/key_text.h"
 #include "check.h"
 #include "store/budget.h"
 #include "store/kubernetes/node_events.h"
@@ -125,7 +126,7 @@ static int start(void **state)
 	assert_int_equal(rest_new(a.base, &as, "/version", &a.rest), 0);
 	a.cluster = cluster_new(&events);
 	node = node_object(&a);
-	cluster_node(a.cluster, node, false);
+	cluster_object(a.cluster, CLUSTER_NODES, node, false);
 	json_decref(node);
 	a.status = node_status_new(a.base, a.rest, a.cluster, "worker");
 	*state = &a;
@@ -247,6 +248,74 @@ static void short_lived_changes_are_written_late(void **state)
 			    key_of(a));
 }
 
+static const char *annotation(const struct api *a, const char *name)
+{
+	const char *text = json_string_value(json_object_get(a->annotations, name));
+
+	return text ? text : "";
+}
+
+/* Felix changes its annotation, and our watch reports it. */
+static void felix_writes(struct api *a, const char *key)
+{
+	json_t *node;
+
+	json_object_set_new(a->annotations, CLUSTER_KEY4, json_string(key));
+	node = node_object(a);
+	cluster_object(a->cluster, CLUSTER_NODES, node, false);
+	json_decref(node);
+	node_status_check(a->status, "worker");
+	run_ms(a, 10);
+	node_status_flush(a->status, PATIENCE_MS);
+}
+
+/* The key of another WireGuard on this node. */
+static void a_foreign_key_is_not_changed(void **state)
+{
+	static const uint8_t none[32];
+	struct api *a = *state;
+	uint8_t key[32] = {1};
+	char text[KEY_TEXT];
+
+	key_format(key, text);
+	felix_writes(a, text);
+	node_status_key_owners(a->status, STORE_KEY_FOREIGN, STORE_KEY_OURS);
+	node_status_keys(a->status, key, none);
+	node_status_flush(a->status, PATIENCE_MS);
+	assert_string_equal(annotation(a, CLUSTER_OWN_KEY4), "");
+	felix_writes(a, "");
+	assert_string_equal(key_of(a), "");
+}
+
+/* The same, but we wait to take over its device. */
+static void an_inherited_key_is_restored(void **state)
+{
+	static const uint8_t none[32];
+	struct api *a = *state;
+	uint8_t key[32] = {1};
+	char text[KEY_TEXT];
+
+	key_format(key, text);
+	felix_writes(a, text);
+	node_status_key_owners(a->status, STORE_KEY_INHERITED, STORE_KEY_OURS);
+	node_status_keys(a->status, key, none);
+	node_status_flush(a->status, PATIENCE_MS);
+	assert_string_equal(annotation(a, CLUSTER_OWN_KEY4), text);
+	assert_string_equal(annotation(a, CLUSTER_RELEASED4), "");
+	felix_writes(a, "");
+	assert_string_equal(key_of(a), text);
+	assert_string_equal(annotation(a, CLUSTER_RELEASED4), text);
+	/* Felix has a new key: it is Felix's. */
+	felix_writes(a, "a new key");
+	assert_string_equal(key_of(a), "a new key");
+	/* When we leave encryption, nothing of ours stays. */
+	node_status_key_owners(a->status, STORE_KEY_OURS, STORE_KEY_OURS);
+	node_status_keys(a->status, none, none);
+	node_status_flush(a->status, PATIENCE_MS);
+	assert_string_equal(key_of(a), "");
+	assert_string_equal(annotation(a, CLUSTER_RELEASED4), "");
+}
+
 static void token_bucket(void **state)
 {
 	struct budget b = {.most = 3};
@@ -280,6 +349,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(writes_are_bounded, start, stop),
 		cmocka_unit_test_setup_teardown(key_and_condition_are_one_write, start, stop),
 		cmocka_unit_test_setup_teardown(short_lived_changes_are_written_late, start, stop),
+		cmocka_unit_test_setup_teardown(a_foreign_key_is_not_changed, start, stop),
+		cmocka_unit_test_setup_teardown(an_inherited_key_is_restored, start, stop),
 		cmocka_unit_test(token_bucket),
 	};
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Published test vectors for all primitives of the handshake. */
 #include "check.h"
+#include "crypto/blake2s.h"
 #include "protocol/kdf.h"
 
 /* RFC 7693, appendix B. */
@@ -13,6 +14,50 @@ static void blake2s_rfc7693(void **state)
 	assert_hex(out, "508c5e8c327c14e2e1a72ba34eeb452f37458b209ed63a294d999b4c86675982");
 	hash_mix(out, "a", 1, "bc", 2);
 	assert_hex(out, "508c5e8c327c14e2e1a72ba34eeb452f37458b209ed63a294d999b4c86675982");
+}
+
+/* RFC 7693, appendix E: bytes of a sequence that is easily made. */
+static void sequence(uint8_t *out, size_t len, uint32_t seed)
+{
+	uint32_t a = 0xdead4bad * seed, b = 1;
+
+	for (size_t i = 0; i < len; i++) {
+		const uint32_t t = a + b;
+
+		a = b;
+		b = t;
+		out[i] = (uint8_t)(t >> 24);
+	}
+}
+
+/* The same appendix: one digest of many, of all sizes, with and without keys. */
+static void blake2s_self_test_of_the_rfc(void **state)
+{
+	static const uint8_t sizes[] = {16, 20, 28, 32};
+	static const size_t lengths[] = {0, 3, 64, 65, 255, 1024};
+	uint8_t in[1024], key[BLAKE2S_DIGEST], out[BLAKE2S_DIGEST];
+	struct blake2s all, one;
+
+	(void)state;
+	blake2s_init(&all, 32, NULL, 0);
+	for (size_t i = 0; i < COUNT_OF(sizes) * COUNT_OF(lengths) * 2; i++) {
+		const uint8_t size = sizes[i / (2 * COUNT_OF(lengths))];
+		const size_t len = lengths[i / 2 % COUNT_OF(lengths)];
+
+		sequence(in, len, (uint32_t)len);
+		sequence(key, size, size);
+		blake2s_init(&one, size, key, i % 2 ? size : 0);
+		/* In parts of any size. */
+		for (size_t at = 0, n = 1; at < len; at += n, n = n * 3 % 97) {
+			n = len - at < n ? len - at : n;
+			blake2s_update(&one, in + at, n);
+		}
+		blake2s_final(&one, out);
+		blake2s_update(&all, out, size);
+		assert_true(sodium_is_zero((uint8_t *)&one, sizeof(one)));
+	}
+	blake2s_final(&all, out);
+	assert_hex(out, "6a411f08ce25adcdfb02aba641451cec53c598b24f4fc787fbdc88797f4c1dfe");
 }
 
 /* Python: hashlib.blake2s(b"message", key=bytes(range(32)), digest_size=16). */
@@ -112,6 +157,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(blake2s_rfc7693),
+		cmocka_unit_test(blake2s_self_test_of_the_rfc),
 		cmocka_unit_test(keyed_blake2s),
 		cmocka_unit_test(hmac_and_hkdf),
 		cmocka_unit_test(x25519_rfc7748),

@@ -14,6 +14,7 @@ static struct settings settings;
 static struct node_record records[MAX_NODES];
 static const struct node_record *nodes[MAX_NODES];
 static size_t n_nodes;
+static struct cidr store;
 static struct registry_range closed = {.name = "b", .closed = true}; /* AF_UNSPEC: none */
 
 static int setup(void **state)
@@ -22,7 +23,7 @@ static int setup(void **state)
 	memset(&settings, 0, sizeof(settings));
 	memset(records, 0, sizeof(records));
 	n_nodes = 0;
-	closed.cidr.family = AF_UNSPEC;
+	closed.cidr.family = store.family = AF_UNSPEC;
 	return 0;
 }
 
@@ -76,7 +77,7 @@ static struct tagged_ranges collect(void)
 	struct registry_node admitted[MAX_NODES] = {{.record = NULL}};
 	struct tagged_ranges m = {NULL, 0, 0};
 	struct plan plans[2];
-	const struct remote_ranges_input in = {&settings, plans, 2, nodes, n_nodes};
+	const struct remote_ranges_input in = {&settings, plans, 2, nodes, n_nodes, store};
 
 	for (size_t i = 0; i < n_nodes; i++)
 		admitted[i] = (struct registry_node){.record = nodes[i], .peer = {i, i}};
@@ -308,6 +309,32 @@ static void nodes_in_closed_ranges_are_reachable(void **state)
 	assert_routes("10.244.3.0/26");
 }
 
+/* Pods and nodes have addresses of one subnet, and so have the store and others that are no pods. */
+static void pods_of_the_nodes_subnet(void **state)
+{
+	(void)state;
+	strict("172.18.0.0/16");
+	settings.strict_exceptions.n = parse("172.18.0.2,172.18.255.0/28,172.18.2.2,172.18.2.0/31",
+					     settings.strict_exceptions.all);
+	assert_int_equal(cidr_parse_address("172.18.0.1", &store), 0);
+	node("a", "172.18.0.10", "172.18.1.1/32,172.18.1.2/32");
+	node("b", "172.18.0.11", "172.18.2.1/32,172.18.2.2/32");
+	/* An exception does not open a pod's address. Around one, the pod's is more specific. */
+	assert_routes("172.18.0.0/16 -172.18.0.1 -172.18.0.2 -172.18.0.10 "
+		      "-172.18.0.11 -172.18.1.1 -172.18.1.2 -172.18.2.0/31 "
+		      "172.18.2.1 -172.18.255.0/28");
+	/* A node that says that it has the store's address as a pod's: it stays remote. */
+	node("c", "172.18.0.12", "172.18.0.1/32");
+	assert_routes("172.18.0.0/16 -172.18.0.2 -172.18.0.10 -172.18.0.11 "
+		      "-172.18.0.12 -172.18.1.1 -172.18.1.2 -172.18.2.0/31 "
+		      "172.18.2.1 -172.18.255.0/28");
+	/* Outside of the strict ranges the store needs no exception. */
+	strict("10.0.0.0/8");
+	settings.strict_exceptions.n = 0;
+	assert_int_equal(cidr_parse_address("192.0.2.1", &store), 0);
+	assert_routes("10.0.0.0/8 172.18.0.1 172.18.2.1 172.18.2.2");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -322,6 +349,7 @@ int main(void)
 						teardown),
 		cmocka_unit_test_setup_teardown(the_ends_of_the_address_space, setup, teardown),
 		cmocka_unit_test(both_forms_agree),
+		cmocka_unit_test_setup_teardown(pods_of_the_nodes_subnet, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -360,12 +360,42 @@ static void handshakes_wait_for_no_worker(void **state)
 	rcu_thread_online();
 }
 
+/* --- another process was to take over, and failed --- */
+
+static void who_goes_on_shares_no_counter_and_no_handshake(void **state)
+{
+	struct bare_device *f = *state;
+	struct peer *p = f->peer;
+	struct keypair *k = install(f, true);
+	uint64_t first;
+	uint32_t index;
+
+	assert_true(keypair_reserve(k, 7, &first));
+	protocol_initiate(p, T0, HANDSHAKE_STARTED_OWNER);
+	index = p->pending->index;
+	peer_go_on(p, false);
+	/* The session stays, but the other process keeps its next counters. */
+	assert_ptr_equal(remote_sending_keypair(&p->remote), k);
+	assert_true(keypair_reserve(k, 1, &first));
+	assert_int_equal(first, 7 + KEYPAIR_LEFT_TO_ANOTHER);
+	/* An answer to the initiation, which the other process may have accepted, leads nowhere. */
+	assert_null(peer_find_pending(&f->device, index));
+	assert_int_equal(p->handshake.state, NOISE_ZEROED);
+	assert_true(sodium_is_zero(p->handshake.ephemeral_private, KEY_SIZE));
+	assert_true(p->handshake_wanted);
+	/* If it may have received, its replay windows are unknown: no session stays. */
+	peer_go_on(p, true);
+	assert_null(remote_sending_keypair(&p->remote));
+	assert_true(p->handshake_wanted);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, bare_set_up_peer, bare_tear_down)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(nothing_is_older_than_time),
+		TEST(who_goes_on_shares_no_counter_and_no_handshake),
 		TEST(a_time_read_too_early_starts_no_second_handshake),
 		TEST(a_new_session_is_valid_at_an_earlier_time),
 		TEST(an_earlier_time_gives_a_source_no_more_tokens),

@@ -177,54 +177,115 @@ def felix_device(c, node, peer):
     return node.run("wg show wireguard.cali public-key").strip()
 
 
+class Migration:
+    """Two nodes, each with a pod. `ours` runs an agent; `node` has Felix's WireGuard device, and an agent beside it."""
+
+    def __init__(self, c):
+        self.c, (self.ours, self.node) = c, c.nodes
+        self.left, self.right = c.pod(self.ours, "left"), c.pod(self.node, "right")
+        os.makedirs(os.path.join(c.store, "nodes"))
+        c.configure(wireguardEnabled=True)
+        self.agent(self.ours)
+
+    def felix(self):
+        """Felix encrypts on `node`, and says so in the store."""
+        c, ours, node = self.c, self.ours, self.node
+        self.key = felix_device(c, node, ours)
+        write_record(c, {"name": node.name, "ipv4": node.address, "podCIDRs": [node.pods4], "wireguardPublicKey": self.key})
+        mine = wait_for(lambda: ours.run("wg show wireguard.cali public-key", check=False).stdout.strip(), "its device", 60)
+        node.run(f"wg set wireguard.cali peer {mine} endpoint {ours.address}:51820 allowed-ips {ours.pods4}")
+        wait_for(lambda: "10.244.1.0/26 dev wireguard.cali" in ours.run("ip route show table 1"), "a session", 60)
+
+    def agent(self, node=None):
+        node = node or self.node
+        self.c.start_agent(node, ready=False)
+        wait_for(lambda: (status := node.agent.status()) and status["store"]["synced"], "it has read the store", 60)
+
+    def lets_go(self):
+        """As Felix does when its WireGuard is switched off: it removes the key and leaves the rest. Traffic goes on meanwhile."""
+        self.captures = [Capture(n, "eth0", "not udp port 51820") for n in self.c.nodes]
+        self.steady = self.right.start(["ping", "-n", "-q", "-i", "0.05", self.left.address])
+        document = record(self.c, self.node)
+        write_record(self.c, {k: v for k, v in document.items() if k != "wireguardPublicKey"})
+
+    def taken_over(self):
+        """Waits until the agent has taken over, and checks what is then there."""
+        node = self.node
+        wait_for(lambda: self.c.encrypted() and "veth" in node.run("ip -d link show wireguard.cali", check=False).stdout,
+                 "both nodes encrypt", 25)
+        check("the key is the same", record(self.c, node)["wireguardPublicKey"] == self.key ==
+              node.run("wg show wireguard.cali public-key").strip())
+        check("the rule is ours", node.run("ip rule").count("fwmark") == 1 and "proto 92" in node.run("ip rule"))
+        check("Felix's device is gone, and ours has its name", "wireguard" not in node.run("ip -br link show type wireguard")
+              and "pv4.next" not in node.run("ip -br link"))
+        check("packets are encrypted", ping(self.left, self.right.address, deadline=20) == 3)
+        self.steady.terminate()
+        self.steady.wait(timeout=60)
+        for capture in self.captures:
+            capture.stop()
+        check("nothing of this node's was in plain", not [
+            p for capture in self.captures for p in plain(capture.packets(), self.right)])
+
+
+def beside_felix(m):
+    """An agent beside Felix's WireGuard changes nothing, whether encryption is on or off."""
+    node = m.node
+    state = "ip rule; ip route show table all; ip -d link show wireguard.cali; wg showconf wireguard.cali"
+    before = node.run(state)
+    for enabled in (False, True):
+        m.c.configure(node=node.name, wireguardEnabled=enabled)
+        m.agent()
+        if enabled:
+            wait_for(lambda: node.agent.status()["tunnels"][0]["problem"], "status names the owner of the device", 60)
+            check("Felix is named, with the command that helps",
+                  "kubectl -n kube-system patch daemonset" in node.agent.status()["tunnels"][0]["problem"])
+        check(f"Felix's WireGuard stays, encryption {enabled}", node.run(state) == before and
+              record(m.c, node)["wireguardPublicKey"] == m.key and ping(m.left, m.right.address, deadline=20) == 3)
+        if not enabled:
+            node.agent.stop()
+            check("and when the agent ends", node.run(state) == before)
+            node.run([PODVEIL, "agent", "--cleanup"])
+            check("and at --cleanup", node.run(state) == before)
+
+
+# The steps of a takeover. When this shell condition is true, the step is done.
+STEPS = {
+    "our device is made": "[ -e /sys/class/net/pv4.next ]",
+    "the rule is ours": "ip rule | grep -q 'proto 92'",
+    "Felix's device is gone": "! ip -d link show wireguard.cali | grep -q 'wireguard numtx'",
+}
+
+
+def killed(m, step):
+    """The agent is killed after a step of the takeover. The next one goes on, and nothing leaves in plain meanwhile."""
+    node = m.node
+    killer = node.start(["sh", "-c", f"until {STEPS[step]} 2>/dev/null; do :; done; kill -9 {node.agent.process.pid}"])
+    m.lets_go()
+    killer.wait(timeout=120)
+    node.agent.process.wait(timeout=60)
+    print(f"killed: {step}", flush=True)
+    if step == "our device is made":
+        check("Felix's device works until ours does", "wireguard" in node.run("ip -br link show type wireguard")
+              and ping(m.left, m.right.address, deadline=20) == 3)
+    m.agent()
+    m.taken_over()
+
+
 def felix():
     """Beside Felix's WireGuard, an agent does nothing. When Felix stops encrypting, the agent takes over from it."""
     with Cluster(2) as c:
-        ours, node = c.nodes
-        left, right = c.pod(ours, "left"), c.pod(node, "right")
-        key = felix_device(c, node, ours)
-        os.makedirs(os.path.join(c.store, "nodes"))
-        write_record(c, {"name": node.name, "ipv4": node.address, "podCIDRs": [node.pods4],
-                         "wireguardPublicKey": key})
-        c.configure(wireguardEnabled=True)
-        c.start_agent(ours)
-        mine = ours.run("wg show wireguard.cali public-key").strip()
-        node.run(f"wg set wireguard.cali peer {mine} endpoint {ours.address}:51820 allowed-ips {ours.pods4}")
-        wait_for(lambda: "10.244.1.0/26 dev wireguard.cali" in ours.run("ip route show table 1"), "a session", 60)
-        state = "ip rule; ip route show table all; ip -d link show wireguard.cali; wg showconf wireguard.cali"
-        before = node.run(state)
-        for enabled in (False, True):
-            c.configure(node=node.name, wireguardEnabled=enabled)
-            c.start_agent(node, ready=False)
-            wait_for(lambda: node.agent.status() and node.agent.status()["store"]["synced"], "it has read the store", 60)
-            if enabled:
-                wait_for(lambda: node.agent.status()["tunnels"][0]["problem"], "status names the owner of the device", 60)
-                check("Felix is named, with the command that helps",
-                      "kubectl -n kube-system patch daemonset" in node.agent.status()["tunnels"][0]["problem"])
-            check(f"Felix's WireGuard stays, encryption {enabled}", node.run(state) == before and
-                  record(c, node)["wireguardPublicKey"] == key and ping(left, right.address, deadline=20) == 3)
-            if not enabled:
-                node.agent.stop()
-                check("and when the agent ends", node.run(state) == before)
-                node.run([PODVEIL, "agent", "--cleanup"])
-                check("and at --cleanup", node.run(state) == before)
-        captures = [Capture(n, "eth0") for n in c.nodes]
-        steady = right.start(["ping", "-n", "-i", "0.02", "-c", "250", left.address])
-        # As Felix does when its WireGuard is switched off: it removes the key and leaves the rest.
-        document = record(c, node)
-        write_record(c, {k: v for k, v in document.items() if k != "wireguardPublicKey"})
-        wait_for(lambda: c.encrypted(), "both nodes encrypt", 60)
-        lost = 250 - int(steady.communicate(timeout=60)[0].split(" received")[0].split()[-1])
-        for capture in captures:
-            capture.stop()
-        seen = [p for capture in captures for p in capture.packets()]
-        check("nothing of this node's was in plain", not plain(seen, right))
-        check(f"lost by it, of 250: {lost}", lost < 100)
-        check("the key is the same", record(c, node)["wireguardPublicKey"] == key)
-        check("the rule is ours", node.run("ip rule").count("fwmark") == 1 and "proto 92" in node.run("ip rule"))
-        check("the device is ours", "veth" in node.run("ip -d link show wireguard.cali"))
-        c.configure(node=node.name, wireguardEnabled=False)
-        wait_for(lambda: "fwmark" not in node.run("ip rule"), "the rule is removed", 60)
+        m = Migration(c)
+        m.felix()
+        beside_felix(m)
+        m.lets_go()
+        m.taken_over()
+        for step in STEPS:
+            m.node.agent.stop()
+            m.node.run([PODVEIL, "agent", "--cleanup"])
+            m.felix()
+            m.agent()
+            killed(m, step)
+        print("each takeover was completed", flush=True)
 
 
 def main():
@@ -248,7 +309,6 @@ def main():
     for program in ("test_guard", "test_hook"):
         done = subprocess.run([os.path.join(ROOT, "build/tests/bpf", program)], capture_output=True, text=True)
         check(f"{program} {done.stdout[-2000:] + done.stderr[-2000:] if done.returncode else ''}", done.returncode == 0)
-    felix()
     return 0
 
 

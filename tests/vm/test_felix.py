@@ -36,28 +36,31 @@ def calico(c):
         {"apiVersion": api, "kind": "IPPool", "metadata": {"name": "pods"},
          "spec": {"cidr": "10.244.0.0/16", "ipipMode": "Never", "vxlanMode": "Never", "natOutgoing": False,
                   "blockSize": 26, "nodeSelector": "all()", "allowedUses": ["Workload", "Tunnel"]}},
-        {"apiVersion": api, "kind": "FelixConfiguration", "metadata": {"name": "default"}, "spec": {}},
+        *[{"apiVersion": api, "kind": "FelixConfiguration", "metadata": {"name": name}, "spec": {}}
+          for name in ["default", *(f"node.{n.name}" for n in c.nodes)]],
         *[block(n) for n in c.nodes])
     for n in c.nodes:
         c.annotate(n, "projectcalico.org/IPv4Address", f"{n.address}/16")
 
 
-def test_after_the_real_felix(tmp_path):
+@pytest.mark.parametrize("base", ["calico", "plain"])
+def test_beside_and_after_the_real_felix(base, tmp_path):
     if os.uname().machine != "x86_64" or not shutil.which("qemu-system-x86_64"):
         pytest.skip("needs qemu-system-x86_64, on x86-64")
     if not os.access(FELIX, os.X_OK):
         pytest.skip(f"no {FELIX}: make deps-felix builds it")
     from cluster_api import KubernetesCluster  # needs what make deps-kubernetes installs
     machine = kernel.x86_64("linux-image-6.12-amd64")
-    with KubernetesCluster(tmp_path, nodes=2, base="calico") as c:
+    with KubernetesCluster(tmp_path, nodes=2, base=base) as c:
         calico(c)
+        c.control.apply_kustomization(os.path.join(kernel.ROOT, "deploy/kubernetes/keep-keys"))
         # The nodes and their pods run in the emulated machine, so the nodes here are disconnected.
         for n in c.nodes:
             c.switch.run(f"ip link set port{n.index} down")
         c.switch.run("ip tuntap add machine mode tap && ip link set machine master br0 up")
         setup = tmp_path / "setup.json"
         setup.write_text(json.dumps({
-            "admin": c.control.admin, "directory": c.control.directory, "ca": c.control.authority.path,
+            "base": base, "admin": c.control.admin, "directory": c.control.directory, "ca": c.control.authority.path,
             "kubeconfigs": c.kubeconfigs}))
         guest = os.path.join(kernel.ROOT, "tests/vm/felix_guest.py")
         code, out = kernel.run(machine, ["/usr/bin/python3", guest, str(setup)], seconds=500, on=c.switch, tap="machine")

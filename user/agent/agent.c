@@ -14,6 +14,7 @@
 #include "base/lock_file.h"
 #include "base/log.h"
 #include "plan/registry.h"
+#include "service/client.h"
 #include "strict/exit_filters.h"
 #include "strict/first_line.h"
 #include "tunnel/network.h"
@@ -49,16 +50,17 @@ struct report_input agent_describe(void *context)
 	};
 }
 
-/* The store may be reached at a node's own address. The next agent needs it, and so does the
- * program that starts the agent: a kubelet asks the API server. So these addresses are no longer
- * routed through the tunnel when the agent ends. Not in strict mode: there nothing may leave in
- * plain. */
-static void release_hosts(const struct agent *a)
+/* The store may be reached at a node's own address, which is routed through the tunnel. So these
+ * addresses are no longer routed through the tunnel when an agent ends (the tunnel process may end
+ * with its pod, and a kubelet asks the API server what to start), and when one starts and no tunnel
+ * process has the device. Not in strict mode: there nothing may leave in plain. */
+static void release_hosts(const struct agent *a, bool starting)
 {
 	const struct settings *s = settings_get(a->params.settings);
 
 	for (int i = 0; i < N_TUNNELS && !s->strict; i++)
-		network_release_hosts(agent_families[i]);
+		if (!starting || !tunnel_is_served(agent_families[i]))
+			network_release_hosts(agent_families[i]);
 }
 
 /* Starts with what the last agent knew, without waiting for the store. It stays in force until the
@@ -78,11 +80,29 @@ static void replay_memory(struct agent *a)
 
 /* --- start and end --- */
 
+static int find_tunnel_process(struct agent *a)
+{
+	const struct client_params params = {
+		.base = a->params.base,
+		.starter = a->params.starter,
+		.lost = agent_on_tunnel_process_lost,
+		.connected = agent_on_tunnel_process,
+		.context = a,
+	};
+	const struct settings *s = settings_get(a->params.settings);
+	const int err = client_new(&params, &a->client);
+
+	if (!err)
+		client_set_log(a->client, s->log_level, s->log_format);
+	return err;
+}
+
 static int make_tunnels(struct agent *a)
 {
 	for (int i = 0; i < N_TUNNELS; i++) {
 		const struct tunnel_params params = {
 			.base = a->params.base,
+			.client = a->client,
 			.family = agent_families[i],
 			.changed = agent_on_tunnel_changed,
 			.context = a,
@@ -141,8 +161,13 @@ static int open_store(struct agent *a)
 		.memory = MEMORY,
 	};
 
+	int err;
+
 	agent_apply_first_line_settings(a);
-	return store_open(&params, &a->store);
+	err = store_open(&params, &a->store);
+	if (!err)
+		store_set_route_source(a->store, settings_get(a->params.settings)->route_source);
+	return err;
 }
 
 /* The lock comes before all steps that change something on the machine. */
@@ -150,9 +175,10 @@ static const struct step {
 	const char *name;
 	int (*take)(struct agent *a);
 } steps[] = {
+	{"lock (another agent runs on this machine)", take_lock},
+	{"tunnel process", find_tunnel_process},
 	{"memory", make_tunnels},
 	{"watching the node's devices", watch_devices},
-	{"lock (another agent runs on this machine)", take_lock},
 	{"memory", make_registry},
 	{"watching the network", watch_network},
 	{"status socket", serve_status},
@@ -176,12 +202,17 @@ int agent_new(const struct agent_params *params, struct agent **out)
 			continue;
 		log_error("the agent cannot start", "step=\"%s\" errno=%d error=\"%s\"", s->name,
 			  -err, strerror(-err));
+		/* Leave no tunnel process that nobody uses. One with devices does not end. */
+		if (a->client && params->starter >= 0)
+			client_quit(a->client);
 		agent_free(a, false);
 		return err;
 	}
+	/* What was known is in force before this: strict mode waits for no tunnel process. */
 	replay_memory(a);
+	client_wait(a->client);
 	if (store_is_remote(a->store))
-		release_hosts(a);
+		release_hosts(a, true);
 	if (params->http)
 		a->http = agent_http_start(params->base, params->http, agent_describe, a);
 	*out = a;
@@ -227,12 +258,15 @@ void agent_free(struct agent *a, bool cleanup)
 		source_check_by_mark(false);
 	for (int i = 0; i < N_TUNNELS; i++) {
 		tunnel_free(a->tunnels[i], cleanup);
-		if (cleanup)
-			tunnel_forget_key(agent_families[i]);
+		if (cleanup && a->client)
+			tunnel_remove(a->client, agent_families[i]);
 		plan_fini(&a->plans[i]);
 	}
 	if (!cleanup && a->store && store_is_remote(a->store))
-		release_hosts(a);
+		release_hosts(a, false);
+	if (cleanup && a->client)
+		client_quit(a->client);
+	client_free(a->client);
 	if (cleanup)
 		first_line_cleanup();
 	first_line_free(a->first_line);
@@ -262,6 +296,20 @@ void agent_free(struct agent *a, bool cleanup)
 	free(a);
 }
 
+/* The tunnel process of a dead agent, if there is one. */
+static void end_tunnel_process(void)
+{
+	const struct client_params only_look = {.starter = -1};
+	struct client *c;
+
+	if (client_new(&only_look, &c))
+		return;
+	for (int i = 0; i < N_TUNNELS; i++)
+		tunnel_remove(c, agent_families[i]);
+	client_quit(c);
+	client_free(c);
+}
+
 int agent_cleanup(struct leftovers_remains *r)
 {
 	int lock, err = lock_file_take(AGENT_LOCK, &lock);
@@ -269,6 +317,7 @@ int agent_cleanup(struct leftovers_remains *r)
 	*r = (struct leftovers_remains){.remaining = NULL};
 	if (err)
 		return err;
+	end_tunnel_process();
 	err = leftovers_clear(r);
 	unlink(AGENT_LOCK);
 	rmdir(AGENT_STATE_DIRECTORY); /* fails, as it should, if `podveil device` has files there */

@@ -29,6 +29,7 @@ struct agent_params {
 	struct cidr address4, address6; /* AF_UNSPEC: the uplink's */
 	const struct cidr *pod_cidrs;	/* none: those of our record in the store */
 	size_t n_pod_cidrs;
+	int starter; /* of tunnel processes (service/starter.h); -1: somebody else starts them */
 	const char *http; /* for metrics and status, in http_address_valid()'s form; NULL: none */
 	const struct confinement *confinement; /* for reports; NULL: the process kept all rights */
 	/* Contains the environment and the flags; the agent adds the store's settings. */

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "device/device.h"
+#include "service/client.h"
 #include "store/store.h"
 #include "strict/exit_filters.h"
 #include "tunnel/tunnel.h"
@@ -68,12 +68,12 @@ static void publish_state(const struct report_input *in)
 	size_t at = 0;
 
 	for (size_t i = 0; i < in->n_tunnels; i++) {
-		struct device *d = tunnel_device(in->tunnels[i]);
+		struct client_device *d = tunnel_device(in->tunnels[i]);
 		bool superpackets = false;
 
 		if (!d || tunnel_state(in->tunnels[i]) != TUNNEL_ON)
 			continue;
-		device_report(d, visit_mode, NULL, &superpackets);
+		client_device_report(d, visit_mode, NULL, &superpackets);
 		at += (size_t)snprintf(message + at, sizeof(message) - at, "%s%s: encrypts, %s",
 				       at ? "; " : "", families[i],
 				       superpackets ? "superpackets" : "per packet");

@@ -23,6 +23,7 @@ extern const int agent_families[N_TUNNELS];
 
 struct announcer;
 struct agent_http;
+struct client;
 struct schedule;
 struct status;
 
@@ -34,11 +35,13 @@ struct agent {
 	bool synced; /* the store was read completely */
 	bool acting; /* passes may run: the store was read, or its memory was */
 	bool published;
-	bool settings_known;	/* the store has given settings of the cluster */
-	bool leftovers_removed; /* nothing unwanted of earlier agents is left */
+	enum store_key key_owners[N_TUNNELS]; /* when it was published */
+	bool settings_known;		      /* the store has given settings of the cluster */
+	bool leftovers_removed;		      /* nothing unwanted of earlier agents is left */
 	struct nodes nodes;
 	struct registry *registry;
 	struct self self;
+	struct client *client; /* of the tunnel process */
 	struct tunnel *tunnels[N_TUNNELS];
 	struct plan plans[N_TUNNELS]; /* of the last pass */
 	struct first_line *first_line;
@@ -70,6 +73,8 @@ void agent_apply_first_line_settings(struct agent *a);
 
 /* Callbacks of tunnels and of the store: see tunnel.h and store.h. */
 void agent_on_tunnel_changed(struct tunnel *t, void *agent);
+void agent_on_tunnel_process(void *agent); /* it answers, after it did not */
+void agent_on_tunnel_process_lost(void *agent);
 void agent_on_node(void *agent, const char *name, const struct node_record *r);
 void agent_on_settings(void *agent, const char *node, const struct store_setting *all,
 		       unsigned int n, const char *source);

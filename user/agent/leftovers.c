@@ -177,6 +177,16 @@ static void state_file(struct walk *w, int directory, const char *file)
 		outcome(w, unlinkat(directory, file, AT_REMOVEDIR) ? -errno : 0, "file", file);
 }
 
+/* The socket by which another process takes over a device, if no process serves it. */
+static void handover_socket(struct walk *w, int directory, const char *file)
+{
+	char name[256];
+
+	snprintf(name, sizeof(name), "%.*s", (int)(strlen(file) - strlen(".handover")), file);
+	if (is_left(w, name))
+		state_file(w, directory, file);
+}
+
 static void files(struct walk *w)
 {
 	DIR *d = opendir(STATE_DIRECTORY);
@@ -185,6 +195,8 @@ static void files(struct walk *w)
 	while (d && (e = readdir(d)))
 		if (has_suffix(e->d_name, ".lock"))
 			lock(w, dirfd(d), e->d_name);
+		else if (has_suffix(e->d_name, ".handover"))
+			handover_socket(w, dirfd(d), e->d_name);
 		else if (e->d_name[0] != '.')
 			state_file(w, dirfd(d), e->d_name);
 	if (d)

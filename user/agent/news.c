@@ -6,7 +6,9 @@
 #include "agent/schedule.h"
 #include "base/log.h"
 #include "netlink/link.h"
+#include "service/client.h"
 #include "tunnel/pair.h"
+#include "tunnel/tunnel.h"
 
 static void report_kept_tunnels(const struct agent *a)
 {
@@ -29,6 +31,23 @@ void agent_on_tunnel_changed(struct tunnel *t, void *context)
 
 	(void)t;
 	schedule_pass(a->schedule);
+}
+
+void agent_on_tunnel_process_lost(void *context)
+{
+	struct agent *a = context;
+
+	for (int i = 0; i < N_TUNNELS; i++)
+		if (a->tunnels[i])
+			tunnel_lose_device(a->tunnels[i]);
+}
+
+void agent_on_tunnel_process(void *context)
+{
+	struct agent *a = context;
+
+	if (a->acting)
+		schedule_pass(a->schedule);
 }
 
 void agent_on_node(void *context, const char *name, const struct node_record *r)
@@ -58,6 +77,7 @@ static void apply_log_settings(struct agent *a)
 		log_level_set(s->log_level);
 	a->log_level = s->log_level;
 	log_format_set(s->log_format);
+	client_set_log(a->client, s->log_level, s->log_format);
 }
 
 struct good_settings {
@@ -102,6 +122,7 @@ void agent_on_settings(void *context, const char *node, const struct store_setti
 	changed = settings_layer_end(stack);
 	keep_good_settings(a, node, node ? SETTINGS_NODE : SETTINGS_CLUSTER);
 	apply_log_settings(a);
+	store_set_route_source(a->store, settings_get(stack)->route_source);
 	a->settings_known |= first;
 	if ((first || changed) && a->acting)
 		schedule_pass(a->schedule);

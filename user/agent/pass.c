@@ -27,29 +27,41 @@ static const uint8_t *published_key(const struct agent *a, int i)
 	return key && !sodium_is_zero(key, 32) ? key : NULL;
 }
 
+/* The same, while Felix uses it. NULL: it is ours, or Felix has let go of it. */
+static const uint8_t *felix_key(const struct agent *a, int i)
+{
+	const struct node_record *there = nodes_find(&a->nodes, a->params.node);
+	const bool released = there && (i == V4 ? there->released4 : there->released6);
+
+	return released ? NULL : published_key(a, i);
+}
+
 /* The key in the store may belong to another WireGuard on this node, that of Felix. If we removed
  * it, peers would send to this node in plain. So keep it in our record. */
-static void spare_foreign_key(struct agent *a, int i, bool foreign[N_TUNNELS])
+static enum store_key spare_foreign_key(struct agent *a, int i)
 {
 	const uint8_t *key = published_key(a, i);
 	uint8_t *ours = i == V4 ? a->self.record.key4 : a->self.record.key6;
+	bool *stopped = i == V4 ? &a->self.record.stopped4 : &a->self.record.stopped6;
+	const bool wanted = !*stopped;
 
-	foreign[i] = key && sodium_is_zero(ours, 32) && takeover_key_in_use(key);
-	if (!foreign[i])
-		return;
+	if (!key || !sodium_is_zero(ours, 32) || !takeover_key_in_use(key))
+		return STORE_KEY_OURS;
 	memcpy(ours, key, 32);
-	*(i == V4 ? &a->self.record.stopped4 : &a->self.record.stopped6) = false;
+	*stopped = false;
+	return wanted ? STORE_KEY_INHERITED : STORE_KEY_FOREIGN;
 }
 
 int agent_publish(struct agent *a)
 {
 	const struct node_record *there = nodes_find(&a->nodes, a->params.node);
-	bool foreign[N_TUNNELS];
+	const enum store_key owners[N_TUNNELS] = {spare_foreign_key(a, V4),
+						  spare_foreign_key(a, V6)};
 	int err;
 
-	for (int i = 0; i < N_TUNNELS; i++)
-		spare_foreign_key(a, i, foreign);
-	store_foreign_keys(a->store, foreign[V4], foreign[V6]);
+	a->published &= !memcmp(owners, a->key_owners, sizeof(owners));
+	memcpy(a->key_owners, owners, sizeof(owners));
+	store_key_owners(a->store, owners[V4], owners[V6]);
 
 	/* Publish at least once: the present record may be bound to the lease of the earlier agent,
 	 * and would disappear with it. */
@@ -85,8 +97,9 @@ static int review(struct agent *a, const struct node_record *const *all, uint8_t
 	for (int i = 0; i < N_TUNNELS && !err; i++) {
 		if (!agent_enabled(s, i))
 			continue;
-		err = tunnel_key(a->tunnels[i], keys[i]);
-		in.own_keys[i] = keys[i];
+		/* Without it the tunnel cannot be switched on, which says so: bring_up(). */
+		if (!tunnel_key(a->tunnels[i], keys[i]))
+			in.own_keys[i] = keys[i];
 	}
 	cidr_parse_address(store_peer(a->store), &in.store);
 	proofs_collect(a->registry, a->tunnels);
@@ -152,7 +165,7 @@ static void prepare_tunnels(struct agent *a, const struct settings *s)
 {
 	for (int i = 0; i < N_TUNNELS; i++)
 		if (agent_enabled(s, i))
-			tunnel_prepare(a->tunnels[i], s, tunnel_mtu(a, s, i), published_key(a, i));
+			tunnel_prepare(a->tunnels[i], s, tunnel_mtu(a, s, i), felix_key(a, i));
 }
 
 static int bring_up(struct agent *a, int i)
@@ -161,8 +174,7 @@ static int bring_up(struct agent *a, int i)
 	struct tunnel *t = a->tunnels[i];
 	uint8_t *key = i == V4 ? a->self.record.key4 : a->self.record.key6;
 	uint8_t public_key[32];
-	int err = tunnel_enable(t, s, tunnel_mtu(a, s, i), a->self.uplink.ifindex,
-				published_key(a, i));
+	int err = tunnel_enable(t, s, tunnel_mtu(a, s, i), a->self.uplink.ifindex, felix_key(a, i));
 
 	if (!err)
 		err = tunnel_update(t, &a->plans[i], s);
@@ -275,6 +287,7 @@ static bool raise_lines(struct agent *a, const struct settings *s, bool uplink, 
 	if (!records)
 		return !is_strict(s);
 	in.nodes = records;
+	cidr_parse_address(store_peer(a->store), &in.store);
 	if (uplink)
 		exit_filters = apply_exit_filters(a, &in);
 	line = apply_first_line(a, &in);

@@ -5,6 +5,7 @@
 #include <event2/event.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "base/clock.h"
 #include "netlink/route.h"
@@ -14,6 +15,10 @@
 #define TICK_MS 500
 /* Notifications come in bursts: wait this long before acting. */
 #define DEBOUNCE_MS 20
+/* Passes that take longer than CHEAP_PASS_MS get at most a fifth of the time. */
+#define CHEAP_PASS_MS	   10
+#define PASS_SHARE	   4
+#define MOST_PASS_PAUSE_MS 400
 
 struct schedule {
 	struct schedule_params params;
@@ -23,6 +28,9 @@ struct schedule {
 	struct route_watch *watch;
 	struct event *on_news, *on_debounced, *on_tick, *on_change;
 	uint64_t repair_cost;  /* ns that the last repair of the network took */
+	uint64_t last_pass;    /* ns that the last pass took */
+	uint64_t pass_cost;    /* ns that both of the last two took: one may have made devices */
+	uint64_t pass_end;     /* when it ended */
 	unsigned int failures; /* passes that failed in a row */
 	unsigned int pause;    /* ticks until the next pass */
 };
@@ -37,10 +45,26 @@ static void soon(struct event *e, unsigned int ms)
 
 /* --- passes --- */
 
+/* The time of this thread on a processor, ns: what others take does not make a pass expensive. */
+static uint64_t own_time(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+	return (uint64_t)t.tv_sec * NSEC_PER_SEC + (uint64_t)t.tv_nsec;
+}
+
 static void run_pass(struct schedule *s)
 {
+	const uint64_t begin = own_time();
+	const int err = s->params.pass(s->params.context);
+	const uint64_t took = own_time() - begin;
+
 	s->passed = true;
-	if (!s->params.pass(s->params.context)) {
+	s->pass_end = clock_now();
+	s->pass_cost = took < s->last_pass ? took : s->last_pass;
+	s->last_pass = took;
+	if (!err) {
 		s->failures = 0;
 		return;
 	}
@@ -59,10 +83,26 @@ static void on_change(evutil_socket_t fd, short what, void *context)
 		run_pass(s);
 }
 
+/* In a large cluster a pass is expensive, and its pods change all the time. So the changes of a while
+ * are applied together. The first one after a rest is applied at once. In ms. */
+static unsigned int pass_pause(const struct schedule *s)
+{
+	const uint64_t pause = s->pass_cost * PASS_SHARE, rested = clock_now() - s->pass_end;
+
+	if (s->pass_cost < CHEAP_PASS_MS * NSEC_PER_MSEC || rested >= pause)
+		return 0;
+	return (unsigned int)((pause - rested) / NSEC_PER_MSEC);
+}
+
 void schedule_pass(struct schedule *s)
 {
+	const unsigned int pause = pass_pause(s);
+
+	/* libevent counts from its own time, which may be from before the pass. */
+	if (pause)
+		event_base_update_cache_time(s->params.base);
 	if (!s->stopped)
-		soon(s->on_change, 0);
+		soon(s->on_change, pause < MOST_PASS_PAUSE_MS ? pause : MOST_PASS_PAUSE_MS);
 }
 
 void schedule_start(struct schedule *s)

@@ -36,7 +36,7 @@ void schedule_start(struct schedule *s);
  * cannot be started again. */
 void schedule_stop(struct schedule *s);
 /* Something has changed: requests a pass. It runs from the event loop, once for all requests until
- * then. */
+ * then: soon, or if passes are slow (many peers and ranges), after a pause of four times as long. */
 void schedule_pass(struct schedule *s);
 /* The last pass failed, or a repair failed and a pass is needed. */
 bool schedule_failing(const struct schedule *s);

@@ -61,6 +61,8 @@ int self_describe(struct self *s, const struct node_record *there, const struct 
 	snprintf(r.name, sizeof(r.name), "%s", s->params->node);
 	if (there) {
 		r.encrypts = there->encrypts;
+		r.released4 = there->released4;
+		r.released6 = there->released6;
 		r.tunnel4 = there->tunnel4;
 		r.tunnel6 = there->tunnel6;
 		r.tunnels_assigned = there->tunnels_assigned;
@@ -70,6 +72,7 @@ int self_describe(struct self *s, const struct node_record *there, const struct 
 			n = there->n_pod_cidrs;
 			n_granted = there->n_granted;
 			r.assigned = there->assigned;
+			r.source = there->source;
 		}
 	}
 	r.pod_cidrs = calloc(n ? n : 1, sizeof(*r.pod_cidrs));

@@ -2,6 +2,7 @@
 #include "base/cidr.h"
 
 #include <arpa/inet.h>
+#include <endian.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -77,23 +78,40 @@ struct cidr cidr_masked(const struct cidr *c)
 	return m;
 }
 
+/* The address as two numbers, the more significant one first: fleets of nodes and pods are sorted by
+ * it again and again. */
+static void numbers_of(const struct cidr *c, uint64_t out[2])
+{
+	memcpy(out, c->address, sizeof(c->address));
+	out[0] = be64toh(out[0]);
+	out[1] = be64toh(out[1]);
+}
+
 int cidr_compare(const struct cidr *a, const struct cidr *b)
 {
-	int order;
+	uint64_t x[2], y[2];
 
 	if (a->family != b->family)
 		return a->family < b->family ? -1 : 1;
-	order = memcmp(a->address, b->address, sizeof(a->address));
-	return order ? order : (int)a->prefix_len - (int)b->prefix_len;
+	numbers_of(a, x);
+	numbers_of(b, y);
+	if (x[0] != y[0])
+		return x[0] < y[0] ? -1 : 1;
+	if (x[1] != y[1])
+		return x[1] < y[1] ? -1 : 1;
+	return (int)a->prefix_len - (int)b->prefix_len;
 }
 
 bool cidr_contains(const struct cidr *outer, const struct cidr *inner)
 {
-	struct cidr cut = *inner;
+	const unsigned int length = outer->prefix_len;
+	uint64_t x[2], y[2];
 
-	if (outer->family != inner->family || outer->prefix_len > inner->prefix_len)
+	if (outer->family != inner->family || length > inner->prefix_len)
 		return false;
-	cut.prefix_len = outer->prefix_len;
-	cut = cidr_masked(&cut);
-	return !memcmp(cut.address, outer->address, sizeof(cut.address));
+	numbers_of(outer, x);
+	numbers_of(inner, y);
+	if (length <= 64)
+		return !length || !((x[0] ^ y[0]) >> (64 - length));
+	return x[0] == y[0] && !((x[1] ^ y[1]) >> (128 - length));
 }

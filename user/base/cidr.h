@@ -34,7 +34,7 @@ const char *cidr_format(const struct cidr *c, bool host, char out[CIDR_TEXT]);
 struct cidr cidr_masked(const struct cidr *c);
 /* By family, address, length: an order for sorting, 0 for equal. */
 int cidr_compare(const struct cidr *a, const struct cidr *b);
-/* Does `outer` contain all of `inner`? */
+/* Does `outer` contain all of `inner`? The host bits of `outer` are clear. */
 bool cidr_contains(const struct cidr *outer, const struct cidr *inner);
 
 #endif

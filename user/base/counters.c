@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/counters.h"
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define FIELD(name, help) {#name, help, offsetof(struct pv_counters, name)},
@@ -49,6 +51,56 @@ void counters_add(struct pv_counters *sum, const struct pv_counters *slot)
 
 	for (size_t k = 0; k < sizeof(*sum) / sizeof(*to); k++)
 		to[k] += __atomic_load_n(&from[k], __ATOMIC_RELAXED);
+}
+
+#define NAME(name, help) #name,
+static const char *const single[] = {PV_COUNTERS(NAME)};
+static const char *const histograms[] = {PV_HISTOGRAMS(NAME)};
+#undef NAME
+#define N_SINGLE     (sizeof(single) / sizeof(*single))
+#define N_HISTOGRAMS (sizeof(histograms) / sizeof(*histograms))
+/* Numbers of a histogram: its sum, and its buckets. */
+#define PARTS (PV_BUCKETS + 1)
+
+void counters_name(size_t number, char out[COUNTER_NAME_ROOM])
+{
+	const size_t i = (number - N_SINGLE) / PARTS, part = (number - N_SINGLE) % PARTS;
+
+	if (number < N_SINGLE)
+		snprintf(out, COUNTER_NAME_ROOM, "%s", single[number]);
+	else if (!part)
+		snprintf(out, COUNTER_NAME_ROOM, "%s.sum", histograms[i]);
+	else
+		snprintf(out, COUNTER_NAME_ROOM, "%s.%zu", histograms[i], part - 1);
+}
+
+static size_t find_part(const char *name)
+{
+	char *end;
+	unsigned long bucket;
+
+	if (!strcmp(name, "sum"))
+		return 0;
+	bucket = strtoul(name, &end, 10);
+	return *name >= '0' && *name <= '9' && !*end && bucket < PV_BUCKETS ? bucket + 1 : PARTS;
+}
+
+size_t counters_find(const char *name)
+{
+	const char *dot = strchr(name, '.');
+	size_t part;
+
+	for (size_t i = 0; !dot && i < N_SINGLE; i++)
+		if (!strcmp(name, single[i]))
+			return i;
+	for (size_t i = 0; dot && i < N_HISTOGRAMS; i++) {
+		if (strncmp(name, histograms[i], (size_t)(dot - name)) != 0 ||
+		    histograms[i][dot - name])
+			continue;
+		part = find_part(dot + 1);
+		return part < PARTS ? N_SINGLE + i * PARTS + part : COUNTERS_NUMBERS;
+	}
+	return COUNTERS_NUMBERS;
 }
 
 uint64_t counters_layout(void)

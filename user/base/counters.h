@@ -28,6 +28,14 @@ const char *counter_reason(const struct counter_field *f);
 /* Adds all members of a slot, which others may be raising meanwhile, to a sum of our own. */
 void counters_add(struct pv_counters *sum, const struct pv_counters *slot);
 
+/* Each number of struct pv_counters by name, for a text: a counter is called as its member, and of a
+ * histogram NAME there are NAME.sum, NAME.0, NAME.1 and so on. */
+#define COUNTERS_NUMBERS  (offsetof(struct pv_counters, layout) / sizeof(__u64))
+#define COUNTER_NAME_ROOM 64
+void counters_name(size_t number, char out[COUNTER_NAME_ROOM]);
+/* COUNTERS_NUMBERS: this version has no such number. */
+size_t counters_find(const char *name);
+
 /* Which members struct pv_counters has, in which order; never 0. Those of another version may differ
  * although the size is the same. */
 uint64_t counters_layout(void);

@@ -161,6 +161,7 @@ int directory_list(const char *path, char ***names, size_t *n)
 		while (*n)
 			free((*names)[--*n]);
 		free(*names);
+		*names = NULL;
 	}
 	return err;
 }

@@ -16,6 +16,7 @@
 #include "cli/cli.h"
 #include "cli/process.h"
 #include "http/address.h"
+#include "service/starter.h"
 #include "store/store.h"
 
 #define MAX_POD_CIDRS 64
@@ -26,6 +27,7 @@ struct options {
 	char hostname[NODE_NAME_MAX + 1];
 	struct cidr pod_cidrs[MAX_POD_CIDRS];
 
+	bool wait_for_tunnel; /* somebody else starts it */
 	bool cleanup, cleanup_on_exit, unconfined;
 	struct confinement confinement;
 };
@@ -95,6 +97,12 @@ static bool apply(void *context, int option, const char *value)
 		}
 		o->agent.http = strcmp(value, "off") ? value : NULL;
 		return true;
+	case OPT_TUNNEL:
+		o->wait_for_tunnel = !strcmp(value, "wait");
+		if (o->wait_for_tunnel || !strcmp(value, "start"))
+			return true;
+		fprintf(stderr, "podveil agent: --tunnel %s: neither start nor wait\n", value);
+		return false;
 	case OPT_LOG_LEVEL:
 		return !settings_layer_set(o->agent.settings, "podveilLogLevel", value);
 	case OPT_LOG_FORMAT:
@@ -158,6 +166,12 @@ static int serve(struct options *o)
 	struct agent *agent = NULL;
 	int result = EXIT_FAILED;
 
+	o->agent.starter = -1;
+	if (!o->wait_for_tunnel && starter_new(&o->agent.starter)) {
+		log_error("the starter of tunnel processes cannot be made", "errno=%d", errno);
+		free(url);
+		return EXIT_FAILED;
+	}
 	if (!o->unconfined)
 		confine_agent(o);
 	o->agent.base = event_base_new();

@@ -33,6 +33,8 @@ enum option_id {
 	OPT_POD_CIDR,
 	OPT_SECONDS,
 	OPT_STORE,
+	OPT_TUNNEL,
+	OPT_TAKE_OVER,
 	OPT_CONFIG_RESOURCE,
 	OPT_UNCONFINED,
 	OPT_UPLINK,
@@ -82,6 +84,7 @@ int doctor_main(int argc, char **argv);
 int enable_main(int argc, char **argv); /* also for disable */
 int manual_main(int argc, char **argv);
 int status_main(int argc, char **argv);
+int tunnel_main(int argc, char **argv);
 int verify_main(int argc, char **argv);
 
 #endif

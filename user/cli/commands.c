@@ -62,6 +62,9 @@ static const struct cli_option agent_options[] = {
 	{OPT_HTTP, 0, "http", "[ADDR]:PORT[,full]",
 	 "where to serve metrics, health checks, page and status, or off (default: :9586). Page and status contain keys and endpoints of peers: they are served to this machine only, or with full to everybody",
 	 "off :9586 :9586,full"},
+	{OPT_TUNNEL, 0, "tunnel", "HOW",
+	 "start: start the tunnel process (podveil tunnel) if none runs; wait: for one that somebody else starts (default: start)",
+	 "start wait"},
 	LOG_LEVEL,
 	LOG_FORMAT,
 	UNCONFINED,
@@ -118,6 +121,15 @@ static const struct cli_option device_options[] = {
 	 "the device for --wire xdp (default: the one that reaches the first peer)", "<interface>"},
 	{OPT_LOW_LATENCY, 0, "low-latency", NULL,
 	 "lower latency for more CPU time: workers get priority, processors do not sleep", NULL},
+	{OPT_TAKE_OVER, 0, "take-over", NULL,
+	 "take the device over from a running podveil, which then ends: an upgrade without loss",
+	 NULL},
+	LOG_LEVEL,
+	LOG_FORMAT,
+	UNCONFINED,
+};
+
+static const struct cli_option tunnel_options[] = {
 	LOG_LEVEL,
 	LOG_FORMAT,
 	UNCONFINED,
@@ -186,6 +198,17 @@ const struct subcommand subcommands[] = {
 		OPTIONS(device_options),
 		.ending =
 			"Each option can also be set in the environment: PODVEIL_WORKERS=2. Exit codes: 0 the device is up (in the foreground: it has ended), 1 failed, 2 usage.",
+	},
+	{
+		.name = "tunnel",
+		.run = tunnel_main,
+		.summary = "Keep the keys and serve the tunnel devices of an agent",
+		.text = "Keeps the private keys of this node, and serves the tunnel devices that an "
+			"agent asks for on /run/podveil/tunnel.sock. Continues when the agent ends. "
+			"Stays in the foreground.",
+		OPTIONS(tunnel_options),
+		.ending = "SIGUSR1 logs a level more, SIGUSR2 a level less. Exit codes: 0 was told "
+			  "to end, 1 failed, 2 usage.",
 	},
 	{
 		.name = "completion",

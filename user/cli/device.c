@@ -8,11 +8,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "cli/cli.h"
 #include "cli/process.h"
 #include "crypto/aead.h"
+#include "device/predecessor.h"
+#include "device/successor.h"
 #include "device/wg_socket.h"
 #include "netlink/link.h"
 #include "podveil/counters.h"
@@ -22,7 +25,7 @@
 
 struct options {
 	struct device_params device;
-	bool foreground, unconfined;
+	bool foreground, take_over, wire_is_set, unconfined;
 	enum log_level log_level;
 	enum log_format log_format;
 };
@@ -31,6 +34,7 @@ struct running {
 	struct event_base *base;
 	struct device *device;
 	struct wg_socket *socket;
+	struct predecessor *predecessor;
 	bool gone; /* somebody deleted the tunnel device */
 };
 
@@ -83,7 +87,11 @@ static bool apply(void *context, int option, const char *value)
 	case OPT_AEAD:
 		o->device.aead = value;
 		return known_aead(value);
+	case OPT_TAKE_OVER:
+		o->take_over = true;
+		return true;
 	case OPT_WIRE:
+		o->wire_is_set = true;
 		if (!wire_mode_parse(value, &o->device.wire))
 			return true;
 		fprintf(stderr, "podveil device: --wire %s: not auto, socket or xdp\n", value);
@@ -176,6 +184,112 @@ static void on_renamed(struct device *d, void *context)
 	if (r->socket && wg_socket_rename(r->socket))
 		log_warn("the wg socket could not be renamed with the device", "device=%s",
 			 device_name(d));
+	predecessor_rename(r->predecessor, device_served_name(d));
+}
+
+/* --- handing over --- */
+
+static size_t what_to_hand_over(struct handed_device out[RECORD_MAX_DEVICES], void *context)
+{
+	struct running *r = context;
+
+	out[0] = (struct handed_device){
+		.device = r->device,
+		.wg_fd = wg_socket_listener(r->socket),
+	};
+	return 1;
+}
+
+/* `listener`: that of the process before; -1: none. */
+static int allow_to_take_over(struct running *r, int listener)
+{
+	const struct predecessor_params params = {
+		.base = r->base,
+		.name = device_served_name(r->device),
+		.listener = listener,
+		.devices = what_to_hand_over,
+		.context = r,
+	};
+	const int err = predecessor_new(&params, &r->predecessor);
+
+	if (err)
+		log_warn("no other process will be able to take the device over",
+			 "device=%s errno=%d", device_name(r->device), -err);
+	return err;
+}
+
+/* --- taking over --- */
+
+static void params_of(size_t i, const char *served_name, struct device_params *out, void *context)
+{
+	const struct options *o = context;
+
+	(void)i;
+	(void)served_name;
+	out->base = o->device.base;
+	out->aead = o->device.aead;
+	out->uplink = o->device.uplink;
+	out->ended = o->device.ended;
+	out->renamed = o->device.renamed;
+	out->context = o->device.context;
+}
+
+/* Options that were given apply to a device that was taken over; its MTU does not change. */
+static void apply_options(const struct options *o, struct device *d)
+{
+	if (o->device.workers && device_set_workers(d, o->device.workers))
+		log_warn("the number of workers stays", "device=%s", device_name(d));
+	if (o->wire_is_set)
+		device_set_wire(d, o->device.wire, 0);
+	if (o->device.low_latency)
+		device_set_low_latency(d, true);
+}
+
+/* 0, or -ENOENT: no process is there. After other errors this process ends at once: what it has is the
+ * other process', which goes on. */
+static int take_over(struct options *o, struct running *r)
+{
+	const struct successor_params params = {
+		.name = o->device.name,
+		.params = params_of,
+		.context = o,
+	};
+	struct successor *s;
+	int err = successor_take(&params, &s), fd;
+
+	if (err == -ENOENT)
+		return err;
+	if (err)
+		_exit(EXIT_FAILED);
+	if (successor_count(s) != 1)
+		_exit(EXIT_FAILED);
+	r->device = successor_device(s, 0);
+	fd = successor_wg_fd(s, 0);
+	err = fd >= 0 ? wg_socket_adopt(r->base, r->device, fd, &r->socket)
+		      : wg_socket_new(r->base, r->device, &r->socket);
+	if (!err)
+		err = allow_to_take_over(r, successor_listener(s));
+	if (!err)
+		err = successor_begin(s);
+	if (err)
+		_exit(EXIT_FAILED);
+	apply_options(o, r->device);
+	return 0;
+}
+
+/* Makes the device and what serves it. */
+static int make(struct options *o, struct running *r)
+{
+	int err = o->take_over ? take_over(o, r) : -ENOENT;
+
+	if (err != -ENOENT)
+		return err;
+	err = device_new(&o->device, &r->device);
+	if (!err)
+		err = wg_socket_new(r->base, r->device, &r->socket);
+	if (!err)
+		allow_to_take_over(r, -1);
+	return err;
 }
 
 static int serve(void *context)
@@ -198,16 +312,14 @@ static int serve(void *context)
 	o->device.context = &r;
 	if (process_signals_begin(&signals, r.base))
 		goto out;
-	err = device_new(&o->device, &r.device);
-	if (err)
-		goto out;
-	err = wg_socket_new(r.base, r.device, &r.socket);
+	err = make(o, &r);
 	if (err)
 		goto out;
 	process_ready(EXIT_DONE);
 	event_base_dispatch(r.base);
 	result = EXIT_DONE;
 out:
+	predecessor_free(r.predecessor);
 	wg_socket_free(r.socket);
 	device_free(r.device, true);
 	process_signals_end(&signals);

@@ -93,6 +93,8 @@ static const struct {
 	 "null, or what is wrong with the store now; count: how many problems"},
 	{"store.held, .kind, .node, .why",
 	 "what is in force although the store does not show it any more: a record, or settings (node is null: of the cluster)"},
+	{"store.routeSource, .name, .why",
+	 "null, or the source of the pod addresses of nodes, and why it is used"},
 	{"tunnels", "two: one for IPv4 pods and one for IPv6 pods"},
 	{"tunnels.family, .state", "ipv4 or ipv6; off, on, or ending (still decrypts)"},
 	{"tunnels.problem", "null, or why it is not as the settings say"},

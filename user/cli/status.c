@@ -271,7 +271,7 @@ static void print_first_line(const json_t *line)
 static void print(const struct view *v)
 {
 	const json_t *o = v->now, *store = json_object_get(o, "store");
-	const json_t *guard = json_object_get(o, "guard"), *t;
+	const json_t *guard = json_object_get(o, "guard"), *source, *t;
 	size_t i;
 
 	printf("node: %s  uplink: %s  store: %s %s\n", member_text(o, "node"),
@@ -279,6 +279,10 @@ static void print(const struct view *v)
 	       member_true(store, "synced")	  ? "in sync"
 	       : member_number(store, "lastSync") ? "unreachable"
 						  : "not read yet");
+	source = json_object_get(store, "routeSource");
+	if (json_is_object(source))
+		printf("pod addresses: %s (%s)\n", member_text(source, "name"),
+		       member_text(source, "why"));
 	json_array_foreach (json_object_get(o, "tunnels"), i, t)
 		print_tunnel(v, i, t);
 	print_first_line(json_object_get(o, "firstLine"));

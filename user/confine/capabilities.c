@@ -66,6 +66,9 @@ int confine_capabilities_take(enum confine_process process, const char *director
 	int err = read_sets(&s);
 
 	(void)directory;
+	/* A change of the user has left them permitted, but not effective. */
+	if (!err)
+		err = write_set(s.permitted);
 	if (err)
 		return err;
 	if (drop_bounding_set(keep))

@@ -36,6 +36,7 @@ enum confine_part {
 enum confine_process {
 	CONFINE_DEVICE = 1 << 0, /* podveil device */
 	CONFINE_AGENT = 1 << 1,	 /* podveil agent */
+	CONFINE_TUNNEL = 1 << 2, /* podveil tunnel */
 };
 
 #define CONFINE_TEXT  96

@@ -72,6 +72,8 @@ static uint64_t rights(unsigned int may, bool directory)
 {
 	uint64_t all = 0;
 
+	if (may & FILE_LIST)
+		all |= directory ? FS_READ_DIR : 0;
 	if (may & FILE_READ)
 		all |= FS_READ_FILE | (directory ? FS_READ_DIR : 0);
 	if (may & FILE_WRITE)
@@ -150,7 +152,7 @@ int confine_files_take(enum confine_process process, const char *directory, char
 		size = versions[i].size;
 	}
 	/* The agent speaks HTTP. */
-	if (process != CONFINE_DEVICE)
+	if (process == CONFINE_AGENT)
 		handled.network = 0;
 	ruleset = (int)syscall(CREATE_RULESET, &handled, size, 0);
 	if (ruleset < 0)

@@ -25,7 +25,8 @@
 #ifndef PR_SET_VMA
 #define PR_SET_VMA 0x53564d41
 #endif
-#define SOCKET_TYPE 0xf /* without SOCK_CLOEXEC and SOCK_NONBLOCK */
+#define TERMINAL_GET 0x802c542a /* TCGETS2, which needs a struct of the kernel */
+#define SOCKET_TYPE  0xf	/* without SOCK_CLOEXEC and SOCK_NONBLOCK */
 
 static int allow_all(scmp_filter_ctx f, enum confine_process process)
 {
@@ -40,9 +41,8 @@ static int allow_all(scmp_filter_ctx f, enum confine_process process)
 
 			snprintf(name, sizeof(name), "%.*s", len, at);
 			number = seccomp_syscall_resolve_name(name);
-			err = number == __NR_SCMP_ERROR
-				      ? 0
-				      : seccomp_rule_add(f, SCMP_ACT_ALLOW, number, 0);
+			/* Negative: it is unknown, or other architectures have it. */
+			err = number < 0 ? 0 : seccomp_rule_add(f, SCMP_ACT_ALLOW, number, 0);
 			if (err)
 				return err;
 			at += len;
@@ -60,7 +60,7 @@ static int add_memory(scmp_filter_ctx f, enum confine_process process)
 	int err = 0;
 
 	for (size_t i = 0; i < sizeof(calls) / sizeof(*calls) && !err; i++) {
-		if (process != CONFINE_DEVICE) {
+		if (process == CONFINE_AGENT) {
 			err = seccomp_rule_add(f, SCMP_ACT_ALLOW, calls[i], 0);
 			continue;
 		}
@@ -80,20 +80,22 @@ static int add_socket(scmp_filter_ctx f, int family, int type)
 				SCMP_A1(SCMP_CMP_MASKED_EQ, SOCKET_TYPE, (scmp_datum_t)type));
 }
 
+#define ALL (CONFINE_DEVICE | CONFINE_TUNNEL | CONFINE_AGENT)
+
 static int add_sockets(scmp_filter_ctx f, enum confine_process process)
 {
 	static const struct {
 		int family, type;
 		unsigned int who;
 	} sockets[] = {
-		{AF_NETLINK, SOCK_RAW, CONFINE_DEVICE | CONFINE_AGENT},
-		{AF_UNIX, SOCK_STREAM, CONFINE_DEVICE | CONFINE_AGENT},
-		{AF_UNIX, SOCK_SEQPACKET, CONFINE_DEVICE | CONFINE_AGENT},
-		{AF_UNIX, SOCK_DGRAM, CONFINE_DEVICE | CONFINE_AGENT},
-		{AF_INET, SOCK_DGRAM, CONFINE_DEVICE | CONFINE_AGENT},
-		{AF_INET6, SOCK_DGRAM, CONFINE_DEVICE | CONFINE_AGENT},
-		{AF_PACKET, SOCK_RAW, CONFINE_DEVICE | CONFINE_AGENT},
-		{AF_XDP, SOCK_RAW, CONFINE_DEVICE | CONFINE_AGENT},
+		{AF_NETLINK, SOCK_RAW, ALL},
+		{AF_UNIX, SOCK_STREAM, ALL},
+		{AF_UNIX, SOCK_SEQPACKET, ALL},
+		{AF_UNIX, SOCK_DGRAM, ALL},
+		{AF_INET, SOCK_DGRAM, ALL},
+		{AF_INET6, SOCK_DGRAM, ALL},
+		{AF_PACKET, SOCK_RAW, CONFINE_DEVICE | CONFINE_TUNNEL},
+		{AF_XDP, SOCK_RAW, CONFINE_DEVICE | CONFINE_TUNNEL},
 		{AF_INET, SOCK_STREAM, CONFINE_AGENT},
 		{AF_INET6, SOCK_STREAM, CONFINE_AGENT},
 		{AF_NETLINK, SOCK_DGRAM, CONFINE_AGENT}, /* libc: addresses of hosts */
@@ -124,8 +126,10 @@ static int add_signals(scmp_filter_ctx f)
 
 static int add_options(scmp_filter_ctx f)
 {
-	static const unsigned int controls[] = {SIOCETHTOOL, SIOCGIFINDEX, SIOCGIFNAME,
-						TCGETS,	     FIONREAD,	   FIONBIO};
+	static const unsigned int controls[] = {
+		SIOCETHTOOL, SIOCGIFINDEX, SIOCGIFNAME,	 FIONREAD,
+		FIONBIO,     TCGETS,	   TERMINAL_GET, /* is it a terminal? in libc from 2.42 on */
+	};
 	static const int processes[] = {PR_SET_NAME,	 PR_SET_TIMERSLACK, PR_GET_DUMPABLE,
 					PR_CAPBSET_READ, PR_SET_VMA,	    PR_GET_NO_NEW_PRIVS,
 					PR_GET_SECCOMP};

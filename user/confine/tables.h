@@ -30,6 +30,7 @@ enum {
 	FILE_READ = 1 << 0,
 	FILE_WRITE = 1 << 1, /* what is there */
 	FILE_MAKE = 1 << 2,  /* files, sockets and directories; also rename and remove them */
+	FILE_LIST = 1 << 3,  /* directories: the names in them, and opening them */
 };
 /* A file, or a directory with all that is in it. One that is not there is left out. */
 struct confine_file {

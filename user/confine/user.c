@@ -18,13 +18,14 @@ static bool find_user(uid_t *user, gid_t *group)
 {
 	FILE *f = fopen("/etc/passwd", "re");
 	struct passwd entry, *p;
-	char text[1024];
+	char line[1024];
 	bool found = false;
 
-	while (f && !found && !fgetpwent_r(f, &entry, text, sizeof(text), &p)) {
-		found = !strcmp(p->pw_name, USER) && p->pw_uid;
-		*user = p->pw_uid;
-		*group = p->pw_gid;
+	/* An error, such as a line that is too long, is the end: the process stays root. */
+	while (f && !found && !fgetpwent_r(f, &entry, line, sizeof(line), &p)) {
+		found = !strcmp(entry.pw_name, USER) && entry.pw_uid;
+		*user = entry.pw_uid;
+		*group = entry.pw_gid;
 	}
 	if (f)
 		fclose(f);

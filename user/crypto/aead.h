@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The AEAD seam: ChaCha20-Poly1305 (RFC 8439) for transport messages, in batches. Nonces are
- * WireGuard's: 32 zero bits, then the counter as 64 bits little endian; no associated data.
+ * The AEAD seam: ChaCha20-Poly1305 (RFC 8439), in batches. It is made for transport messages, which say their counter and
+ * nothing else of the nonce, and have no associated data. It knows both all the same, so that published test vectors
+ * run on the code that packets run on.
  *
  * Backends: libsodium (everywhere), OpenSSL, Intel ipsec-mb, and our own for batches with AVX-512
  * and AVX2 (x86-64). A short measurement at first use finds which is fastest on this machine for
@@ -24,11 +25,14 @@
  * does not overlap it. */
 struct aead_op {
 	const uint8_t *key; /* AEAD_KEY_SIZE bytes */
-	uint64_t counter;
+	uint64_t counter;   /* the nonce's last 8 bytes, little endian (whitepaper 5.4.6) */
 	const uint8_t *src;
 	uint8_t *dst;
 	uint32_t len; /* of the plaintext; the ciphertext has AEAD_TAG_SIZE bytes more behind it */
-	bool ok;      /* open: set by the call; seal: always true */
+	uint32_t prefix;   /* the nonce's first 4 bytes, little endian; 0 in a transport message */
+	const uint8_t *ad; /* associated data, ad_len bytes; none in a transport message */
+	uint32_t ad_len;
+	bool ok; /* open: set by the call; seal: always true */
 };
 
 struct aead;

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * ChaCha20-Poly1305 with AVX-512: sixteen key stream blocks and sixteen authenticators side by
- * side, of as many messages. Constant time: nothing depends on keys or content but through
- * additions, multiplications and shifts.
+ * ChaCha20-Poly1305 (RFC 8439, 2.8) with AVX-512: sixteen key stream blocks (chacha20_avx512.h) and
+ * sixteen authenticators (poly1305_avx512.h) side by side, of as many messages.
  *
  * A batch whose messages are about equally long, as the segments of a superpacket are, is enciphered
  * and authenticated in one pass over the data, a message a lane. Others go through the cipher first,
@@ -70,12 +69,12 @@ static void cipher(const struct aead_op *ops, unsigned int n)
 	}
 }
 
-static void tags(const struct aead_op *ops, unsigned int n, bool at_dst, struct lanes_tags *out)
+static void tags(const struct aead_op *ops, unsigned int n, bool at_dst, struct lanes_words *out)
 {
 	const int vectors = n > 8 ? 2 : 1;
 	const uint8_t *text[GROUP];
 	__m512i start[16], x[16];
-	uint32_t len[GROUP], least = UINT32_MAX;
+	uint32_t len[GROUP], ad_len[GROUP], least = UINT32_MAX, any_ad = 0;
 	struct poly p[2];
 	struct lanes l;
 
@@ -89,8 +88,12 @@ static void tags(const struct aead_op *ops, unsigned int n, bool at_dst, struct 
 
 		text[i] = at_dst ? op->dst : op->src;
 		len[i] = op->len;
+		ad_len[i] = op->ad_len;
+		any_ad |= op->ad_len;
 		least = op->len < least ? op->len : least;
 	}
+	if (any_ad)
+		authenticate_ad(p, ops, n);
 	least /= LANES_BLOCK;
 	if (least) {
 		set_powers(&p[0]);
@@ -103,7 +106,7 @@ static void tags(const struct aead_op *ops, unsigned int n, bool at_dst, struct 
 		else
 			authenticate_whole(p, text, i * LANES_BLOCK, 1);
 	}
-	authenticate_rest(p, vectors, text, len, least);
+	authenticate_rest(p, vectors, text, len, ad_len, least);
 	finish(&p[0], out->low, out->high);
 	if (vectors == 2)
 		finish(&p[1], out->low + 8, out->high + 8);
@@ -114,9 +117,10 @@ static void tags(const struct aead_op *ops, unsigned int n, bool at_dst, struct 
 struct group {
 	const uint8_t *src[GROUP];
 	uint8_t *dst[GROUP];
-	uint32_t len[GROUP];
+	uint32_t len[GROUP], ad_len[GROUP];
 	unsigned int n;
 	uint32_t least, most; /* len */
+	uint32_t any_ad;      /* not 0: a message has associated data */
 };
 
 INLINE void apply_whole(const struct group *g, uint32_t at, __m512i x[16])
@@ -158,7 +162,7 @@ static void set_group(struct group *g, __m512i start[2][16], const struct aead_o
 	memcpy(start[1], start[0], sizeof(start[0]));
 	g->n = n;
 	g->least = UINT32_MAX;
-	g->most = 0;
+	g->most = g->any_ad = 0;
 	for (unsigned int i = 0; i < GROUP; i++) {
 		/* As in tags(). */
 		const struct aead_op *op = &ops[i < n ? i : 0];
@@ -166,6 +170,8 @@ static void set_group(struct group *g, __m512i start[2][16], const struct aead_o
 		g->src[i] = op->src;
 		g->dst[i] = op->dst;
 		g->len[i] = op->len;
+		g->ad_len[i] = op->ad_len;
+		g->any_ad |= op->ad_len;
 		g->least = op->len < g->least ? op->len : g->least;
 		g->most = op->len > g->most ? op->len : g->most;
 	}
@@ -181,7 +187,7 @@ static void next_blocks(__m512i x[2][16], __m512i start[2][16], uint32_t number)
 
 /* The key stream's block b belongs to the text's b - 1; that for Poly1305's key comes first. */
 INLINE void do_both(const struct aead_op *ops, unsigned int n, const bool open,
-		    struct lanes_tags *out)
+		    struct lanes_words *out)
 {
 	__m512i start[2][16], x[2][16];
 	const uint8_t *const *text;
@@ -194,6 +200,8 @@ INLINE void do_both(const struct aead_op *ops, unsigned int n, const bool open,
 	whole = g.least / LANES_BLOCK;
 	next_blocks(x, start, 0);
 	poly_keys(p, x[0]);
+	if (g.any_ad)
+		authenticate_ad(p, ops, n);
 	set_powers(&p[0]);
 	set_powers(&p[1]);
 	for (b = 0; b < whole; b += 2) {
@@ -217,7 +225,7 @@ INLINE void do_both(const struct aead_op *ops, unsigned int n, const bool open,
 	if (open) {
 		for (; done < whole; done++)
 			authenticate_whole(p, text, done * LANES_BLOCK, 2);
-		authenticate_rest(p, 2, text, g.len, done);
+		authenticate_rest(p, 2, text, g.len, g.ad_len, done);
 	}
 	for (; !b || (b - 1) * LANES_BLOCK < g.most; b += 2) {
 		if (b)
@@ -229,44 +237,30 @@ INLINE void do_both(const struct aead_op *ops, unsigned int n, const bool open,
 	if (!open) {
 		for (; done < whole; done++)
 			authenticate_whole(p, text, done * LANES_BLOCK, 2);
-		authenticate_rest(p, 2, text, g.len, done);
+		authenticate_rest(p, 2, text, g.len, g.ad_len, done);
 	}
 	finish(&p[0], out->low, out->high);
 	finish(&p[1], out->low + 8, out->high + 8);
 }
 
 static __attribute__((noinline)) void seal_both(const struct aead_op *ops, unsigned int n,
-						struct lanes_tags *out)
+						struct lanes_words *out)
 {
 	do_both(ops, n, false, out);
 }
 
 static __attribute__((noinline)) void open_both(const struct aead_op *ops, unsigned int n,
-						struct lanes_tags *out)
+						struct lanes_words *out)
 {
 	do_both(ops, n, true, out);
 }
 
-static void both(const struct aead_op *ops, unsigned int n, bool open, struct lanes_tags *out)
+static void both(const struct aead_op *ops, unsigned int n, bool open, struct lanes_words *out)
 {
 	if (open)
 		open_both(ops, n, out);
 	else
 		seal_both(ops, n, out);
-}
-
-static void wipe_registers(void)
-{
-	__asm__ volatile("vzeroall\n\t"
-			 "vpxorq %%zmm16,%%zmm16,%%zmm16\n\tvpxorq %%zmm17,%%zmm17,%%zmm17\n\t"
-			 "vpxorq %%zmm18,%%zmm18,%%zmm18\n\tvpxorq %%zmm19,%%zmm19,%%zmm19\n\t"
-			 "vpxorq %%zmm20,%%zmm20,%%zmm20\n\tvpxorq %%zmm21,%%zmm21,%%zmm21\n\t"
-			 "vpxorq %%zmm22,%%zmm22,%%zmm22\n\tvpxorq %%zmm23,%%zmm23,%%zmm23\n\t"
-			 "vpxorq %%zmm24,%%zmm24,%%zmm24\n\tvpxorq %%zmm25,%%zmm25,%%zmm25\n\t"
-			 "vpxorq %%zmm26,%%zmm26,%%zmm26\n\tvpxorq %%zmm27,%%zmm27,%%zmm27\n\t"
-			 "vpxorq %%zmm28,%%zmm28,%%zmm28\n\tvpxorq %%zmm29,%%zmm29,%%zmm29\n\t"
-			 "vpxorq %%zmm30,%%zmm30,%%zmm30\n\tvpxorq %%zmm31,%%zmm31,%%zmm31" ::
-				 : "memory");
 }
 
 #ifdef __clang__
@@ -281,7 +275,6 @@ static const struct lanes_kernel kernel = {
 	.cipher = cipher,
 	.tags = tags,
 	.both = both,
-	.wipe_registers = wipe_registers,
 };
 
 static int open_context(void **context)
@@ -292,6 +285,7 @@ static int open_context(void **context)
 
 const struct aead_backend aead_avx512 = {
 	.name = "avx512",
+	.stack = 17408,
 	.available = available,
 	.open = open_context,
 	.close = lanes_close,

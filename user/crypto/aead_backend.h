@@ -7,6 +7,9 @@
 
 struct aead_backend {
 	const char *name;
+	/* Bytes of the stack that are wiped after each call, since it leaves keys and key stream there; 0: it does not.
+	 * Seen with gcc 12: avx512 16,080, avx2 5,040, OpenSSL 1,392, libsodium 2,408 (test_aead_traces). */
+	size_t stack;
 	/* Can it run on this processor? */
 	bool (*available)(void);
 	/* Per-thread context; *context may stay NULL where none is needed. 0 or -errno. */
@@ -26,13 +29,12 @@ extern const struct aead_backend aead_ipsec_mb;
 
 #define AEAD_NONCE_SIZE 12
 
-/* 32 zero bits, then the counter, little endian (whitepaper 5.4.6). */
-static inline void aead_nonce(uint8_t nonce[AEAD_NONCE_SIZE], uint64_t counter)
+static inline void aead_nonce(uint8_t nonce[AEAD_NONCE_SIZE], const struct aead_op *op)
 {
 	for (int i = 0; i < 4; i++)
-		nonce[i] = 0;
+		nonce[i] = (uint8_t)(op->prefix >> (8 * i));
 	for (int i = 0; i < 8; i++)
-		nonce[4 + i] = (uint8_t)(counter >> (8 * i));
+		nonce[4 + i] = (uint8_t)(op->counter >> (8 * i));
 }
 
 #endif

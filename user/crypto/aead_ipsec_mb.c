@@ -44,15 +44,16 @@ static bool run(IMB_MGR *m, const struct aead_op *op, bool encrypt, uint8_t tag[
 	uint8_t nonce[AEAD_NONCE_SIZE];
 	IMB_JOB *job = IMB_GET_NEXT_JOB(m);
 
-	aead_nonce(nonce, op->counter);
+	aead_nonce(nonce, op);
 	job->cipher_mode = IMB_CIPHER_CHACHA20_POLY1305;
 	job->hash_alg = IMB_AUTH_CHACHA20_POLY1305;
 	job->cipher_direction = encrypt ? IMB_DIR_ENCRYPT : IMB_DIR_DECRYPT;
 	job->chain_order = encrypt ? IMB_ORDER_CIPHER_HASH : IMB_ORDER_HASH_CIPHER;
 	job->enc_keys = job->dec_keys = op->key;
 	job->key_len_in_bytes = AEAD_KEY_SIZE;
-	job->u.CHACHA20_POLY1305.aad = nonce; /* of no bytes, but not NULL */
-	job->u.CHACHA20_POLY1305.aad_len_in_bytes = 0;
+	job->u.CHACHA20_POLY1305.aad =
+		op->ad_len ? op->ad : nonce; /* not NULL, though of no bytes */
+	job->u.CHACHA20_POLY1305.aad_len_in_bytes = op->ad_len;
 	job->src = op->src;
 	job->dst = op->dst;
 	job->cipher_start_src_offset_in_bytes = 0;
@@ -94,6 +95,7 @@ static size_t open_batch(void *context, struct aead_op *ops, size_t n)
 
 const struct aead_backend aead_ipsec_mb = {
 	.name = "ipsec-mb",
+	.stack = 0, /* it cleans up after itself, with AVX-512 and with AVX2 */
 	.available = available,
 	.open = open_context,
 	.close = close_context,

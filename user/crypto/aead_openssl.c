@@ -37,11 +37,13 @@ static bool run(EVP_CIPHER_CTX *c, const struct aead_op *op, bool encrypt)
 	uint8_t nonce[AEAD_NONCE_SIZE], none[AEAD_TAG_SIZE];
 	int len = 0;
 
-	aead_nonce(nonce, op->counter);
+	aead_nonce(nonce, op);
 	if (EVP_CipherInit_ex(c, NULL, NULL, op->key, nonce, encrypt) != 1)
 		return false;
 	if (!encrypt && EVP_CIPHER_CTX_ctrl(c, EVP_CTRL_AEAD_SET_TAG, AEAD_TAG_SIZE,
 					    (void *)(op->src + op->len)) != 1)
+		return false;
+	if (op->ad_len && EVP_CipherUpdate(c, NULL, &len, op->ad, (int)op->ad_len) != 1)
 		return false;
 	if (op->len && EVP_CipherUpdate(c, op->dst, &len, op->src, (int)op->len) != 1)
 		return false;
@@ -73,6 +75,7 @@ static size_t open_batch(void *context, struct aead_op *ops, size_t n)
 
 const struct aead_backend aead_openssl = {
 	.name = "openssl",
+	.stack = 2048,
 	.available = available,
 	.open = open_context,
 	.close = close_context,

@@ -26,9 +26,10 @@ static void seal(void *context, struct aead_op *ops, size_t n)
 
 	(void)context;
 	for (size_t i = 0; i < n; i++) {
-		aead_nonce(nonce, ops[i].counter);
+		aead_nonce(nonce, &ops[i]);
 		crypto_aead_chacha20poly1305_ietf_encrypt(ops[i].dst, NULL, ops[i].src, ops[i].len,
-							  NULL, 0, NULL, nonce, ops[i].key);
+							  ops[i].ad, ops[i].ad_len, NULL, nonce,
+							  ops[i].key);
 		ops[i].ok = true;
 	}
 }
@@ -40,10 +41,10 @@ static size_t open_batch(void *context, struct aead_op *ops, size_t n)
 
 	(void)context;
 	for (size_t i = 0; i < n; i++) {
-		aead_nonce(nonce, ops[i].counter);
+		aead_nonce(nonce, &ops[i]);
 		ops[i].ok = !crypto_aead_chacha20poly1305_ietf_decrypt(
 			ops[i].dst, NULL, NULL, ops[i].src, ops[i].len + (size_t)AEAD_TAG_SIZE,
-			NULL, 0, nonce, ops[i].key);
+			ops[i].ad, ops[i].ad_len, nonce, ops[i].key);
 		good += ops[i].ok;
 	}
 	return good;
@@ -51,6 +52,7 @@ static size_t open_batch(void *context, struct aead_op *ops, size_t n)
 
 const struct aead_backend aead_sodium = {
 	.name = "libsodium",
+	.stack = 3072,
 	.available = available,
 	.open = open_context,
 	.close = close_context,

@@ -58,7 +58,7 @@ static void begin(__m512i x[16], const struct lanes *l)
 	x[3] = _mm512_set1_epi32(0x6b206574);
 	set_keys(x, l);
 	x[12] = _mm512_loadu_si512(l->block);
-	x[13] = _mm512_setzero_si512();
+	x[13] = _mm512_set1_epi32((int)l->prefix);
 	x[14] = _mm512_loadu_si512(l->nonce[0]);
 	x[15] = _mm512_loadu_si512(l->nonce[1]);
 }

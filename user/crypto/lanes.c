@@ -1,11 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "crypto/lanes.h"
 
-#include <sodium.h>
-
-/* Stack that kernels may have spilled vectors to. */
-#define STACK 16384
-
 /* Groups of equal size (in whole units) cost at most as much as full groups and a rest. */
 static unsigned int share(const struct lanes_kernel *k, size_t n)
 {
@@ -15,15 +10,17 @@ static unsigned int share(const struct lanes_kernel *k, size_t n)
 	return (unsigned int)units * k->unit;
 }
 
-static unsigned int next(size_t left, unsigned int most)
+/* The size of the next group, at most `most`: its messages have the same nonce prefix, as all transport
+ * messages do. */
+static unsigned int next(const struct aead_op *ops, size_t left, unsigned int most)
 {
-	return left < most ? (unsigned int)left : most;
-}
+	const unsigned int n = left < most ? (unsigned int)left : most;
 
-static void forget(const struct lanes_kernel *k)
-{
-	sodium_stackzero(STACK);
-	k->wipe_registers();
+	for (unsigned int i = 1; i < n; i++) {
+		if (ops[i].prefix != ops->prefix)
+			return i;
+	}
+	return n;
 }
 
 /* Are the lengths so similar that few lanes would wait, with one message per lane? */
@@ -45,7 +42,7 @@ static bool even(const struct lanes_kernel *k, const struct aead_op *ops, unsign
 static __attribute__((noinline)) void seal_group(const struct lanes_kernel *k, struct aead_op *ops,
 						 unsigned int n)
 {
-	struct lanes_tags t;
+	struct lanes_words t;
 
 	for (unsigned int i = 0; i < n; i++)
 		ops[i].ok = true;
@@ -66,7 +63,7 @@ static __attribute__((noinline)) unsigned int open_group(const struct lanes_kern
 {
 	const bool at_once = even(k, ops, n);
 	unsigned int good = 0;
-	struct lanes_tags t;
+	struct lanes_words t;
 
 	if (at_once)
 		k->both(ops, n, true, &t);
@@ -94,21 +91,25 @@ void lanes_seal(void *kernel, struct aead_op *ops, size_t n)
 {
 	const struct lanes_kernel *k = kernel;
 	const unsigned int most = n ? share(k, n) : 0;
+	unsigned int group;
 
-	for (size_t done = 0; done < n; done += most)
-		seal_group(k, ops + done, next(n - done, most));
-	forget(k);
+	for (size_t done = 0; done < n; done += group) {
+		group = next(ops + done, n - done, most);
+		seal_group(k, ops + done, group);
+	}
 }
 
 size_t lanes_open(void *kernel, struct aead_op *ops, size_t n)
 {
 	const struct lanes_kernel *k = kernel;
 	const unsigned int most = n ? share(k, n) : 0;
+	unsigned int group;
 	size_t good = 0;
 
-	for (size_t done = 0; done < n; done += most)
-		good += open_group(k, ops + done, next(n - done, most));
-	forget(k);
+	for (size_t done = 0; done < n; done += group) {
+		group = next(ops + done, n - done, most);
+		good += open_group(k, ops + done, group);
+	}
 	return good;
 }
 

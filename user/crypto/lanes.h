@@ -18,8 +18,8 @@
 #define LANES_BLOCK 64u /* of ChaCha20 */
 #define LANES_MAX   16u
 
-/* By message of a group, each as two words. */
-struct lanes_tags {
+/* 16 bytes of each message of a group, as two words. */
+struct lanes_words {
 	uint64_t low[LANES_MAX], high[LANES_MAX];
 };
 
@@ -30,11 +30,10 @@ struct lanes_kernel {
 	void (*cipher)(const struct aead_op *ops, unsigned int n);
 	/* The tags of at most `group` messages, whose cipher text is at dst, or at src. */
 	void (*tags)(const struct aead_op *ops, unsigned int n, bool at_dst,
-		     struct lanes_tags *out);
+		     struct lanes_words *out);
 	/* Both at once, a message a lane; NULL: there is no such way. Lanes wait for the longest
 	 * message. Where it opens, all are deciphered, whatever their tags. */
-	void (*both)(const struct aead_op *ops, unsigned int n, bool open, struct lanes_tags *out);
-	void (*wipe_registers)(void);
+	void (*both)(const struct aead_op *ops, unsigned int n, bool open, struct lanes_words *out);
 };
 
 /* A backend's calls; its context is its kernel. */
@@ -48,7 +47,8 @@ struct lanes {
 	bool one_key;
 	const uint8_t *key[LANES_MAX];
 	uint32_t block[LANES_MAX];
-	uint32_t nonce[2][LANES_MAX]; /* the two words that are not zero */
+	uint32_t prefix;	      /* the nonces' first word, one for all messages of a group */
+	uint32_t nonce[2][LANES_MAX]; /* the other two */
 	const uint8_t *src[LANES_MAX];
 	uint8_t *dst[LANES_MAX];
 	uint32_t len[LANES_MAX]; /* 1 to LANES_BLOCK */
@@ -84,6 +84,7 @@ static inline void lanes_first(struct lanes *l, const struct aead_op *ops, unsig
 {
 	l->one_key = true;
 	l->key[0] = ops->key;
+	l->prefix = ops->prefix;
 	l->n = n;
 	for (unsigned int i = 0; i < n; i++)
 		lanes_set(l, i, &ops[i], 0);
@@ -106,6 +107,7 @@ static inline bool lanes_next(struct lanes *l, struct lanes_walk *w, unsigned in
 			continue;
 		}
 		lanes_set(l, l->n, op, 1 + w->at / LANES_BLOCK);
+		l->prefix = op->prefix;
 		l->src[l->n] = op->src + w->at;
 		l->dst[l->n] = op->dst + w->at;
 		l->len[l->n] = left < LANES_BLOCK ? left : LANES_BLOCK;
@@ -129,15 +131,37 @@ static inline void lanes_keys(const struct lanes *l, unsigned int width,
 /* The last bytes of a cipher text that fill no LANES_BLOCK, padded, and the block of lengths behind
  * them (RFC 8439, 2.8). Returns how many blocks of 16 bytes that makes, at most 5. */
 static inline unsigned int lanes_tail(uint8_t tail[2 * LANES_BLOCK], const uint8_t *cipher,
-				      uint32_t len)
+				      uint32_t len, uint32_t ad_len)
 {
 	const uint32_t left = len % LANES_BLOCK, padded = (left + 15) & ~15u;
-	const uint64_t length = len; /* little endian, as the processors that have these lanes */
+	/* little endian, as the processors that have these lanes */
+	const uint64_t ad_length = ad_len, length = len;
 
 	memset(tail, 0, 2 * LANES_BLOCK);
 	memcpy(tail, cipher + len - left, left);
+	memcpy(tail + padded, &ad_length, sizeof(ad_length));
 	memcpy(tail + padded + 8, &length, sizeof(length));
 	return padded / 16 + 1;
+}
+
+/* Block i of each message's associated data, padded. Returns a bit for each message that has one. */
+static inline unsigned int lanes_ad(struct lanes_words *out, const struct aead_op *ops,
+				    unsigned int n, uint32_t i)
+{
+	unsigned int having = 0;
+
+	for (unsigned int k = 0; k < n; k++) {
+		const uint32_t at = 16 * i;
+		uint64_t block[2] = {0, 0};
+
+		if (ops[k].ad_len <= at)
+			continue;
+		memcpy(block, ops[k].ad + at, ops[k].ad_len - at < 16 ? ops[k].ad_len - at : 16);
+		out->low[k] = block[0];
+		out->high[k] = block[1];
+		having |= 1u << k;
+	}
+	return having;
 }
 
 #endif

@@ -202,6 +202,20 @@ INLINE void load_blocks(__m512i out[8], const uint8_t *const at[8], uint32_t off
 	}
 }
 
+/* Associated data, which comes first; transport messages have none. */
+static __attribute__((noinline, cold)) void authenticate_ad(struct poly p[2],
+							    const struct aead_op *ops,
+							    unsigned int n)
+{
+	struct lanes_words words = {0};
+	unsigned int lanes;
+
+	for (uint32_t i = 0; (lanes = lanes_ad(&words, ops, n, i)); i++)
+		for (unsigned int v = 0; 8 * v < n; v++)
+			absorb(&p[v], _mm512_loadu_si512(words.low + 8 * v),
+			       _mm512_loadu_si512(words.high + 8 * v), (__mmask8)(lanes >> 8 * v));
+}
+
 /* The rest of the cipher text and the lengths, by lane. */
 struct tails {
 	uint8_t bytes[GROUP][2 * LANES_BLOCK];
@@ -229,7 +243,8 @@ INLINE void authenticate_whole(struct poly p[2], const uint8_t *const text[GROUP
 
 /* What is left behind `done` times 64 bytes of each. */
 static void authenticate_rest(struct poly p[2], const int vectors, const uint8_t *const text[GROUP],
-			      const uint32_t len[GROUP], unsigned int done)
+			      const uint32_t len[GROUP], const uint32_t ad_len[GROUP],
+			      unsigned int done)
 {
 	unsigned int chunks[GROUP] = {0}, most = 0;
 	const uint8_t *at[GROUP];
@@ -239,7 +254,7 @@ static void authenticate_rest(struct poly p[2], const int vectors, const uint8_t
 	for (int k = 0; k < 8 * vectors; k++) {
 		chunks[k] = len[k] / LANES_BLOCK;
 		most = chunks[k] > most ? chunks[k] : most;
-		tails.blocks[k] = lanes_tail(tails.bytes[k], text[k], len[k]);
+		tails.blocks[k] = lanes_tail(tails.bytes[k], text[k], len[k], ad_len[k]);
 	}
 	for (unsigned int i = done; i < most; i++) {
 		for (int k = 0; k < 8 * vectors; k++)

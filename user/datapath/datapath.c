@@ -92,6 +92,11 @@ int datapath_new(const struct datapath_params *params, struct datapath **out)
 	if (!d)
 		return -ENOMEM;
 	d->params = *params;
+	d->hold = (struct hold)HOLD_NONE;
+	if (params->n_handed) {
+		d->first_queue = params->first_queue;
+		hold_begin(&d->hold);
+	}
 	d->signals[0] = d->signals[1] = d->messages_wait = d->events = -1;
 	d->counters = programs_counters(params->programs);
 	set_spin(d, params->workers);
@@ -111,6 +116,12 @@ int datapath_new(const struct datapath_params *params, struct datapath **out)
 			goto fail;
 		d->n_workers++;
 	}
+	err = workers_adopt_wires(d);
+	if (err)
+		goto fail;
+	/* Workers that are added later open sockets of their own. */
+	d->params.n_handed = 0;
+	d->params.handed = NULL;
 	*out = d;
 	return 0;
 fail:
@@ -363,6 +374,11 @@ void datapath_set_low_latency(struct datapath *d, bool on)
 void datapath_enable_icmp_answers(struct datapath *d)
 {
 	atomic_store_explicit(&d->answer, true, memory_order_relaxed);
+}
+
+bool datapath_answers(const struct datapath *d)
+{
+	return atomic_load_explicit(&d->answer, memory_order_relaxed);
 }
 
 void datapath_remote_add(struct datapath *d, struct remote *r)

@@ -19,8 +19,17 @@
 #include "datapath/remote.h"
 #include "programs/loader.h"
 #include "wire/endpoint.h"
+#include "wire/wire.h"
+#include "wire/wire_xdp.h"
+#include "wire/xsk.h"
 
 struct datapath;
+
+/* The sockets of a worker, on their way to another process. */
+struct datapath_handed {
+	struct xsk_handed xsk;
+	struct wire_handed wire;
+};
 
 struct datapath_params {
 	struct programs *programs; /* loaded and attached; has the XSKMAP and the counters */
@@ -37,6 +46,11 @@ struct datapath_params {
 	/* Send ICMP errors to the senders of packets that cannot go. False: not before
 	 * datapath_enable_icmp_answers(). */
 	bool answer;
+	/* Take over these sockets of another process, one set a worker, instead of opening some;
+	 * and start with the workers held. NULL: neither. */
+	const struct datapath_handed *handed;
+	unsigned int n_handed;
+	unsigned int first_queue; /* with `handed`: the queue of its first set */
 };
 
 enum datapath_event_type {
@@ -113,6 +127,37 @@ void datapath_set_mac(struct datapath *d, const uint8_t mac[6]);
 void datapath_set_low_latency(struct datapath *d, bool on);
 /* Send ICMP errors from now on: see datapath_params. */
 void datapath_enable_icmp_answers(struct datapath *d);
+bool datapath_answers(const struct datapath *d);
+
+/* --- handing over to another process --- */
+
+/* Waits until no worker touches a socket, a ring, a session or a counter. Thread: the owner, offline for RCU. */
+void datapath_hold(struct datapath *d);
+/* Ends the hold. Workers first look at their staged packets. */
+void datapath_release(struct datapath *d);
+/* While the workers are held: the sockets of worker i. They stay its own (xsk_hand()). */
+void datapath_hand(struct datapath *d, unsigned int i, struct datapath_handed *out);
+/* While the workers are held: the queue of the uplink that worker i has. False: it has none. */
+bool datapath_hand_queue(struct datapath *d, unsigned int i, struct wire_xdp_handed *out);
+/* While the workers are held: gives worker i a queue that another process opened. Of `u`, ifindex and
+ * path_missing_fd count. The descriptors are its own from then on. 0 or -errno. */
+int datapath_adopt_queue(struct datapath *d, unsigned int i, const struct datapath_uplink *u,
+			 const struct wire_xdp_handed *handed);
+/* A packet that a worker has staged. */
+struct datapath_staged {
+	uint32_t slot;
+	uint16_t generation;
+	uint32_t n_frames;
+	uint64_t offsets[XSK_MAX_FRAMES]; /* in the memory of the AF_XDP socket */
+	uint32_t lengths[XSK_MAX_FRAMES]; /* bytes */
+};
+/* While the workers are held: calls `each` for each staged packet of worker i, oldest first. */
+void datapath_staged_each(struct datapath *d, unsigned int i,
+			  void (*each)(const struct datapath_staged *s, void *context),
+			  void *context);
+/* While the workers are held: stages a packet that the process before had staged. -EINVAL: its
+ * frames are not in the socket's memory. If its remote is gone, the packet is dropped. */
+int datapath_stage(struct datapath *d, unsigned int i, const struct datapath_staged *s);
 
 /* Remotes by slot, below PV_MAX_PEERS. A withdrawn remote may be freed after synchronize_rcu(). */
 void datapath_remote_add(struct datapath *d, struct remote *r);

@@ -74,6 +74,16 @@ bool keypair_reserve(struct keypair *k, uint32_t n, uint64_t *first)
 	return true;
 }
 
+void keypair_leave_counters(struct keypair *k)
+{
+	const uint64_t next = atomic_load_explicit(&k->sending_counter, memory_order_relaxed);
+	const bool enough = next < REJECT_AFTER_MESSAGES - KEYPAIR_LEFT_TO_ANOTHER;
+
+	atomic_store_explicit(&k->sending_counter,
+			      enough ? next + KEYPAIR_LEFT_TO_ANOTHER : REJECT_AFTER_MESSAGES,
+			      memory_order_relaxed);
+}
+
 bool keypair_can_receive(const struct keypair *k, uint64_t now)
 {
 	return alive(k, now);

@@ -61,6 +61,11 @@ void keypair_retire(struct keypair *k);
 bool keypair_can_send(const struct keypair *k, uint64_t now);
 /* Reserves n counters. False: not so many are left before REJECT_AFTER_MESSAGES. */
 bool keypair_reserve(struct keypair *k, uint32_t n, uint64_t *first);
+/* Counters that a process leaves to the one that was to take over and failed: more than anybody can
+ * send before REJECT_AFTER_TIME, and a millionth of REKEY_AFTER_MESSAGES. */
+#define KEYPAIR_LEFT_TO_ANOTHER (1ull << 40)
+/* Never uses the next KEYPAIR_LEFT_TO_ANOTHER counters. */
+void keypair_leave_counters(struct keypair *k);
 bool keypair_can_receive(const struct keypair *k, uint64_t now);
 
 /* A message was authenticated with it. True, once per keypair: it may send from now on. Workers. */

@@ -153,6 +153,15 @@ static void *run(void *context)
 	while (!atomic_load_explicit(&w->stopping, memory_order_relaxed)) {
 		bool busy;
 
+		if (hold_wanted(&w->datapath->hold)) {
+			rcu_thread_offline();
+			hold_here(&w->datapath->hold, &w->stopping);
+			rcu_thread_online();
+			w->now = clock_now();
+			/* Staged packets of the process before wait for their first look. */
+			egress_unstage(w);
+			continue;
+		}
 		if (w->kicked) {
 			uint64_t kicks;
 
@@ -201,6 +210,20 @@ static struct message_ring *ring_of(struct datapath *d, unsigned int id)
 	return d->rings[id];
 }
 
+/* Opens a socket for the worker's queue, or takes over that of the process before. */
+static int open_xsk(struct worker *w)
+{
+	const struct datapath *d = w->datapath;
+	const struct xsk_params params = {
+		.ifindex = d->params.inner_ifindex,
+		.queue = d->first_queue + w->id,
+		.chains = d->params.superpackets,
+	};
+
+	return w->id < d->params.n_handed ? xsk_adopt(&d->params.handed[w->id].xsk, &w->xsk)
+					  : xsk_open(&params, &w->xsk);
+}
+
 int worker_new(struct datapath *d, unsigned int id, struct worker **out)
 {
 	const struct datapath_params *params = &d->params;
@@ -228,10 +251,7 @@ int worker_new(struct datapath *d, unsigned int id, struct worker **out)
 	err = inject_open(params->inner_ifindex, &d->tunnel, &w->inject);
 	if (err)
 		goto fail;
-	err = xsk_open(&(struct xsk_params){.ifindex = params->inner_ifindex,
-					    .queue = d->first_queue + id,
-					    .chains = params->superpackets},
-		       &w->xsk);
+	err = open_xsk(w);
 	if (err == -EAFNOSUPPORT)
 		log_error("this kernel has no AF_XDP sockets",
 			  "needs=\"a kernel with CONFIG_XDP_SOCKETS\"");
@@ -288,6 +308,7 @@ void worker_free(struct worker *w)
 		atomic_store(&w->stopping, true);
 		if (write(w->kick, &one, sizeof(one)) < 0 && errno != EAGAIN)
 			abort(); /* no other error is possible on an eventfd */
+		hold_wake(&w->datapath->hold);
 		pthread_join(w->thread, NULL);
 	}
 	if (w->xsk)

@@ -11,6 +11,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "base/hold.h"
 #include "crypto/aead.h"
 #include "datapath/datapath.h"
 #include "datapath/inject.h"
@@ -96,6 +97,7 @@ struct datapath {
 	struct datapath_params params;
 	struct inject_target tunnel;
 	_Atomic bool answer, low_latency;
+	struct hold hold;      /* of the workers */
 	_Atomic uint64_t spin; /* ns that a worker without work polls before it sleeps */
 	struct pv_counters *counters;
 	unsigned int first_queue; /* of the inner end: worker i has queue first_queue + i */
@@ -128,6 +130,9 @@ bool worker_messages_waiting(const struct worker *w);
 /* Owner: uses `wire` from now on (NULL: none), and still receives from `old_wire` (NULL: none).
  * Other wires that it used may be closed after a grace period. */
 void worker_set_wire(struct worker *w, struct wire *wire, struct wire *old_wire);
+/* Owner, while the workers are held: gives them the UDP sockets of the process before, if the device is
+ * up (datapath_params.handed). 0 or -errno. */
+int workers_adopt_wires(struct datapath *d);
 /* Owner: uses this queue of the uplink, beside the wire's sockets, from now on (NULL: none). The
  * queue before may be closed after a grace period. */
 void worker_set_queue(struct worker *w, struct wire_xdp *queue);

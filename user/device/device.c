@@ -14,6 +14,7 @@
 #include "base/lock_file.h"
 #include "base/log.h"
 #include "crypto/aead.h"
+#include "device/device_parts.h"
 #include "device/peer.h"
 #include "netlink/link.h"
 
@@ -46,6 +47,11 @@ const char *device_served_name(const struct device *d)
 int device_ifindex(const struct device *d)
 {
 	return d->tunnel_ifindex;
+}
+
+unsigned int device_workers(const struct device *d)
+{
+	return d->workers;
 }
 
 /* --- names and lock file --- */
@@ -364,7 +370,7 @@ static void choose(struct device *d)
 	device_check_mtu(d);
 }
 
-static int make_tables(struct device *d)
+int device_make_tables(struct device *d)
 {
 	d->by_key = cds_lfht_new_flavor(64, 64, 0, CDS_LFHT_AUTO_RESIZE, &urcu_qsbr_flavor, NULL);
 	d->by_index = cds_lfht_new_flavor(64, 64, 0, CDS_LFHT_AUTO_RESIZE, &urcu_qsbr_flavor, NULL);
@@ -377,9 +383,16 @@ static int take_own_name(struct device *d)
 	return device_take_name(d, d->name);
 }
 
+int device_start_threads(struct device *d, bool held)
+{
+	const int err = start_session_news(d);
+
+	return err ? err : handshaker_new(d, held, &d->handshaker);
+}
+
 static int start_handshakes(struct device *d)
 {
-	const int err = handshaker_new(d, &d->handshaker);
+	const int err = device_start_threads(d, false);
 
 	if (!err)
 		device_set_low_latency(d, d->params.low_latency);
@@ -397,13 +410,9 @@ static const struct step {
 	const char *name;
 	int (*take)(struct device *d);
 } steps[] = {
-	{"memory", make_tables},
-	{"lock", take_own_name},
-	{"tunnel device", make_pair},
-	{"programs", start_programs},
-	{"data path", start_datapath},
-	{"handshake thread", start_session_news},
-	{"handshake thread", start_handshakes},
+	{"memory", device_make_tables}, {"lock", take_own_name},
+	{"tunnel device", make_pair},	{"programs", start_programs},
+	{"data path", start_datapath},	{"handshake thread", start_handshakes},
 	{"inner end", start_inner_end},
 };
 
@@ -416,12 +425,12 @@ static void report_failure(const struct device *d, const struct step *s, int err
 		  strerror(-err));
 }
 
-int device_new(const struct device_params *params, struct device **out)
+struct device *device_allocate(const struct device_params *params)
 {
 	struct device *d = calloc(1, sizeof(*d));
 
 	if (!d)
-		return -ENOMEM;
+		return NULL;
 	d->params = *params;
 	d->lock_file = -1;
 	d->session_news = -1;
@@ -429,12 +438,21 @@ int device_new(const struct device_params *params, struct device **out)
 	TAILQ_INIT(&d->peers);
 	TAILQ_INIT(&d->attention);
 	TAILQ_INIT(&d->removals);
+	randombytes_buf(d->hash_key, sizeof(d->hash_key));
+	return d;
+}
+
+int device_new(const struct device_params *params, struct device **out)
+{
+	struct device *d = device_allocate(params);
+
+	if (!d)
+		return -ENOMEM;
 	snprintf(d->name, sizeof(d->name), "%s", params->name);
 	derive_inner_name(d);
 	if (!params->aead)
 		aead_measure_ahead();
 	choose(d);
-	randombytes_buf(d->hash_key, sizeof(d->hash_key));
 	for (const struct step *s = steps; s < steps + sizeof(steps) / sizeof(*steps); s++) {
 		const int err = s->take(d);
 

@@ -65,6 +65,7 @@ void device_free(struct device *d, bool remove);
 /* Changes the number of workers (0 as in device_params) without losing a packet. 0 or -errno;
  * -ENOSPC: the pair has too few queues. */
 int device_set_workers(struct device *d, unsigned int workers);
+unsigned int device_workers(const struct device *d); /* now */
 
 const char *device_name(const struct device *d); /* follows renames */
 /* The name of lock, pins and socket. Usually the device's name. But after a rename to a name that
@@ -135,7 +136,7 @@ struct device_config {
  * done. */
 int device_configure(struct device *d, const struct device_config *config);
 void device_config_fini(struct device_config *config); /* frees the arrays, wipes the keys */
-/* How often it was configured. With this the agent notices that somebody else configured it. */
+/* How often it was configured. With this the agent notices that another program configured it. */
 uint64_t device_version(struct device *d);
 
 /* --- looking at it --- */

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/hold.h"
 #include "device/gate.h"
 #include "device/peer.h"
 
@@ -17,6 +18,9 @@
 /* How long the old port stays open after a change of port. Peers learn the new port from our next
  * message or from the store. */
 #define OLD_PORT_SECONDS 5
+/* Before the thread is held it handles the messages that wait, but a flood of them no longer than
+ * this: their senders try again. */
+#define LAST_MESSAGES (10 * NSEC_PER_MSEC)
 
 struct handshaker {
 	struct device *device;
@@ -26,6 +30,7 @@ struct handshaker {
 	struct event *on_event, *on_wake, *on_close_old_port;
 	int wake; /* eventfd */
 	_Atomic bool stopping;
+	struct hold hold; /* of the thread */
 	struct gate *gate;
 };
 
@@ -140,6 +145,18 @@ static void process_attention(struct handshaker *h)
 	device_unlock(d);
 }
 
+static unsigned int handle_events(struct handshaker *h);
+
+/* Held: the workers have stopped, so the events that wait are the last ones. */
+static void stay_here(struct handshaker *h)
+{
+	const uint64_t begin = clock_now();
+
+	while (clock_now() - begin < LAST_MESSAGES && handle_events(h))
+		;
+	hold_here(&h->hold, &h->stopping);
+}
+
 static void on_wake(evutil_socket_t fd, short what, void *context)
 {
 	struct handshaker *h = context;
@@ -148,6 +165,8 @@ static void on_wake(evutil_socket_t fd, short what, void *context)
 	(void)what;
 	if (read(fd, &times, sizeof(times)) < 0 && errno != EAGAIN)
 		return;
+	if (hold_wanted(&h->hold))
+		stay_here(h);
 	if (atomic_load(&h->stopping))
 		event_base_loopbreak(h->base);
 	else
@@ -185,20 +204,27 @@ static void on_signal(struct handshaker *h, const struct datapath_event *e)
 	device_unlock(d);
 }
 
-static void on_event(evutil_socket_t fd, short what, void *context)
+/* Handles a batch; returns how many events were there. */
+static unsigned int handle_events(struct handshaker *h)
 {
-	struct handshaker *h = context;
 	struct datapath_event e;
+	unsigned int n;
 
-	(void)fd;
-	(void)what;
-	for (unsigned int i = 0; i < BATCH && !datapath_event_read(h->device->datapath, &e); i++) {
+	for (n = 0; n < BATCH && !datapath_event_read(h->device->datapath, &e); n++) {
 		if (e.type == DATAPATH_HANDSHAKE_MESSAGE)
 			protocol_receive(h->device, &e.message, gate_under_load(h->gate), h->gate);
 		else
 			on_signal(h, &e);
 	}
 	gate_flush(h->gate);
+	return n;
+}
+
+static void on_event(evutil_socket_t fd, short what, void *context)
+{
+	(void)fd;
+	(void)what;
+	handle_events(context);
 }
 
 static void *run(void *context)
@@ -208,13 +234,15 @@ static void *run(void *context)
 	pthread_setname_np(pthread_self(), "podveil-hs");
 	rcu_register_thread();
 	rcu_thread_offline();
+	if (hold_wanted(&h->hold))
+		hold_here(&h->hold, &h->stopping);
 	event_base_loop(h->base, EVLOOP_NO_EXIT_ON_EMPTY);
 	rcu_thread_online();
 	rcu_unregister_thread();
 	return NULL;
 }
 
-int handshaker_new(struct device *d, struct handshaker **out)
+int handshaker_new(struct device *d, bool held, struct handshaker **out)
 {
 	struct handshaker *h = calloc(1, sizeof(*h));
 	int err = -ENOMEM;
@@ -222,6 +250,9 @@ int handshaker_new(struct device *d, struct handshaker **out)
 	if (!h)
 		return -ENOMEM;
 	h->device = d;
+	h->hold = (struct hold)HOLD_NONE;
+	if (held)
+		hold_begin(&h->hold);
 	h->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	h->base = event_base_new();
 	h->gate = gate_new(d);
@@ -259,6 +290,19 @@ void handshaker_wake(struct handshaker *h)
 		return;
 }
 
+void handshaker_hold(struct handshaker *h)
+{
+	hold_begin(&h->hold);
+	handshaker_wake(h);
+	hold_wait(&h->hold, 1);
+}
+
+void handshaker_release(struct handshaker *h)
+{
+	hold_end(&h->hold);
+	handshaker_wake(h);
+}
+
 void handshaker_free(struct handshaker *h)
 {
 	if (!h)
@@ -266,6 +310,7 @@ void handshaker_free(struct handshaker *h)
 	if (h->started) {
 		atomic_store(&h->stopping, true);
 		handshaker_wake(h);
+		hold_wake(&h->hold);
 		pthread_join(h->thread, NULL);
 		/* The thread has ended. Free the peers' timers before their event base. */
 		free_removed_peers(h->device);

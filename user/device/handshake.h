@@ -16,7 +16,12 @@ struct device;
 struct handshaker;
 struct peer;
 
-int handshaker_new(struct device *d, struct handshaker **out);
+/* `held`: the thread does nothing until handshaker_release(). */
+int handshaker_new(struct device *d, bool held, struct handshaker **out);
+/* Waits until the thread has handled what waits for it, and touches nothing any more. Call it
+ * without the lock, with the workers held. */
+void handshaker_hold(struct handshaker *h);
+void handshaker_release(struct handshaker *h);
 /* Stops the thread; frees the peers whose removal was pending. */
 void handshaker_free(struct handshaker *h);
 /* Wakes the thread: the device's lists `attention` or `removals` are not empty, or the uplink has

@@ -56,8 +56,7 @@ struct peer *peer_find_pending(struct device *d, uint32_t index)
 	return node ? caa_container_of(node, struct pending, node)->peer : NULL;
 }
 
-struct peer *peer_new(struct device *d, const struct noise_identity *identity,
-		      const uint8_t public_key[KEY_SIZE], const uint8_t preshared_key[KEY_SIZE])
+struct peer *peer_new_bare(struct device *d, const uint8_t public_key[KEY_SIZE])
 {
 	struct peer *p = aligned_alloc(64, (sizeof(*p) + 63) & ~(size_t)63);
 
@@ -66,8 +65,18 @@ struct peer *peer_new(struct device *d, const struct noise_identity *identity,
 	memset(p, 0, sizeof(*p));
 	p->device = d;
 	memcpy(p->public_key, public_key, KEY_SIZE);
-	noise_handshake_init(&p->handshake, identity, public_key, preshared_key);
+	memcpy(p->handshake.remote_static, public_key, KEY_SIZE);
 	cookie_jar_init(&p->jar, public_key);
+	return p;
+}
+
+struct peer *peer_new(struct device *d, const struct noise_identity *identity,
+		      const uint8_t public_key[KEY_SIZE], const uint8_t preshared_key[KEY_SIZE])
+{
+	struct peer *p = peer_new_bare(d, public_key);
+
+	if (p)
+		noise_handshake_init(&p->handshake, identity, public_key, preshared_key);
 	return p;
 }
 
@@ -135,11 +144,18 @@ static uint32_t free_slot(const struct device *d)
 
 void peer_publish(struct peer *p)
 {
+	const uint32_t slot = free_slot(p->device);
+
+	peer_publish_at(p, slot, (uint16_t)(p->device->generations[slot] + 1));
+}
+
+void peer_publish_at(struct peer *p, uint32_t slot, uint16_t generation)
+{
 	struct device *d = p->device;
-	const uint32_t slot = free_slot(d);
 
 	d->slots[slot] = p;
-	remote_init(&p->remote, slot, ++d->generations[slot]);
+	d->generations[slot] = generation;
+	remote_init(&p->remote, slot, generation);
 	timers_up(&p->remote.timers, d->up);
 	p->remote.counters = programs_peer_counters(d->programs, slot);
 	datapath_remote_add(d->datapath, &p->remote);
@@ -176,6 +192,10 @@ void peer_withdraw(struct peer *p)
 void peer_update_map(struct peer *p)
 {
 	struct endpoint e;
+
+	if (p->device->maps_are_filled)
+		return;
+
 	struct pv_peer shown = {
 		.generation = p->remote.generation,
 		.allowed_ips = (uint32_t)p->remote.n_allowed,
@@ -255,7 +275,7 @@ int peer_allow(struct peer *p, const struct cidr *wanted)
 	if (previous == &p->remote)
 		return 0;
 	d->n_allowed += !previous;
-	err = map_allow(d, &c, p);
+	err = d->maps_are_filled ? 0 : map_allow(d, &c, p);
 	if (err)
 		log_error("cannot write allowed_ips", "prefix_len=%u errno=%d", c.prefix_len, -err);
 	return err;
@@ -288,12 +308,17 @@ void peer_disallow_older(struct peer *p, uint64_t number)
 
 int peer_pending_begin(struct peer *p)
 {
+	return peer_pending_begin_as(p, session_index(p->device));
+}
+
+int peer_pending_begin_as(struct peer *p, uint32_t index)
+{
 	struct pending *fresh = malloc(sizeof(*fresh));
 
 	if (!fresh)
 		return -ENOMEM;
 	peer_pending_end(p);
-	fresh->index = session_index(p->device);
+	fresh->index = index;
 	fresh->peer = p;
 	cds_lfht_node_init(&fresh->node);
 	cds_lfht_add(p->device->by_index, fresh->index, &fresh->node);

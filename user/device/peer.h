@@ -83,6 +83,9 @@ struct device {
 	struct event *session_event;
 	struct programs *programs;
 	struct allowed_ips *allowed_ips;
+	/* While a device is taken over with the maps of the process before: they have its peers
+	 * already. */
+	bool maps_are_filled;
 	size_t n_allowed;
 	struct datapath *datapath;
 	struct handshaker *handshaker;
@@ -155,10 +158,14 @@ struct peer *peer_find_pending(struct device *d, uint32_t index);
 struct peer *peer_new(struct device *d, const struct noise_identity *identity,
 		      const uint8_t public_key[KEY_SIZE], const uint8_t preshared_key[KEY_SIZE]);
 void peer_free(struct peer *p);
+/* The same without its handshake: the caller sets static_static and preshared_key. */
+struct peer *peer_new_bare(struct device *d, const uint8_t public_key[KEY_SIZE]);
 /* Makes room for n_peers peers. 0 or -errno. */
 int peers_reserve(struct device *d, size_t n_peers);
 /* Puts it into the device's tables, in a slot that was reserved. */
 void peer_publish(struct peer *p);
+/* The same in a given slot with a given generation, which both were free. */
+void peer_publish_at(struct peer *p, uint32_t slot, uint16_t generation);
 /* Removes it from all tables; the handshake thread frees it after a grace period. Control thread,
  * without the lock. */
 void peer_withdraw(struct peer *p);
@@ -171,12 +178,21 @@ void peer_disallow(struct peer *p, const struct cidr *cidr);
 void peer_disallow_older(struct peer *p, uint64_t number);
 /* Chooses a random unused local index for a new initiation. 0 or -ENOMEM. */
 int peer_pending_begin(struct peer *p);
+/* The same with an index that nobody uses. */
+int peer_pending_begin_as(struct peer *p, uint32_t index);
 void peer_pending_end(struct peer *p);
 /* Puts it into the list `attention` and wakes the handshake thread. */
 void peer_request_attention(struct peer *p);
 
 /* A session was established: calls params.sessions on the control thread. */
 void device_session_news(struct device *d);
+
+/* --- transfer.c --- */
+
+/* Another process knows all of the peer's secrets and has failed. Leaves counters to it, and forgets the handshake
+ * under way: if the answer to it came twice, both would send with the same keys. `sessions_lost`: the
+ * other process may have received with the sessions, so they are forgotten, too. */
+void peer_go_on(struct peer *p, bool sessions_lost);
 
 /* --- session.c --- */
 

@@ -351,10 +351,19 @@ static bool is_usable(struct uplink *u)
 	}
 	id = programs_xdp_attached(u->link.ifindex, name);
 	if (id) {
-		set_reason(u, "%s has an XDP program already: %s, id %u", u->link.name, name, id);
+		set_reason(u, "%s has an XDP program already: %s%sid %u", u->link.name, name,
+			   *name ? ", " : "", id);
 		return false;
 	}
 	return true;
+}
+
+static void set_open_reason(struct uplink *u)
+{
+	set_reason(u, "%s, %s", u->link.name,
+		   u->zero_copy ? "zero-copy"
+		   : u->generic ? "the kernel copies, generic XDP"
+				: "the kernel copies");
 }
 
 static void try_open(struct uplink *u)
@@ -393,10 +402,7 @@ static void try_open(struct uplink *u)
 		set_reason(u, "XDP cannot be attached to %s: %s", u->link.name, strerror(-err));
 		return;
 	}
-	set_reason(u, "%s, %s", u->link.name,
-		   u->zero_copy ? "zero-copy"
-		   : u->generic ? "the kernel copies, generic XDP"
-				: "the kernel copies");
+	set_open_reason(u);
 }
 
 /* --- following changes --- */
@@ -585,6 +591,47 @@ void uplink_free(struct uplink *u)
 		close(u->path_missing_fd);
 	free(u->addresses);
 	free(u);
+}
+
+void uplink_hand(const struct uplink *u, struct uplink_handed *out)
+{
+	*out = (struct uplink_handed){
+		.open = u->open,
+		.ifindex = (uint32_t)u->link.ifindex,
+		.zero_copy = u->zero_copy,
+		.generic = u->generic,
+		.divert_link = u->divert_link,
+	};
+}
+
+int uplink_adopt(struct uplink *u, const struct uplink_handed *handed,
+		 const struct wire_xdp_handed *queues, unsigned int n)
+{
+	const struct datapath_uplink du = {
+		.ifindex = (int)handed->ifindex,
+		.path_missing_fd = u->path_missing_fd,
+	};
+	const struct device *d = u->device;
+	int err = link_get_index(du.ifindex, &u->link);
+
+	for (unsigned int i = 0; i < n && !err; i++)
+		err = datapath_adopt_queue(d->datapath, i, &du, &queues[i]);
+	if (err)
+		return err;
+	u->open = true;
+	u->queues = (int)n;
+	u->zero_copy = handed->zero_copy;
+	u->generic = handed->generic;
+	u->divert_link = handed->divert_link;
+	u->port = d->listen_port;
+	u->tried_wire = d->wire;
+	u->tried_ifindex = d->wire_ifindex;
+	/* If the program in use is not ours, it reads maps of another build: then the first update opens the
+	 * queues anew. */
+	u->workers = programs_adopted(d->programs) ? d->workers : 0;
+	local_address_each(take_address, u);
+	set_open_reason(u);
+	return 0;
 }
 
 void uplink_view(const struct uplink *u, struct device_view *v)

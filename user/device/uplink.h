@@ -11,8 +11,11 @@
 #define DEVICE_UPLINK_H
 
 #include <event2/event.h>
+#include <stdbool.h>
+#include <stdint.h>
 
 struct device;
+struct wire_xdp_handed;
 struct device_view;
 struct uplink;
 
@@ -21,6 +24,19 @@ int uplink_new(struct device *d, struct event_base *base, struct uplink **out);
 void uplink_free(struct uplink *u);
 /* Call this when the device went up or down, or its port, mark, peers or `wire` changed. */
 void uplink_update(struct uplink *u);
+/* --- to another process, and from it; control thread, under the lock, with all threads held --- */
+
+struct uplink_handed {
+	bool open; /* else nothing of the rest */
+	uint32_t ifindex;
+	bool zero_copy, generic;
+	int divert_link; /* the descriptor; it stays the uplink's */
+};
+void uplink_hand(const struct uplink *u, struct uplink_handed *out);
+/* The queues go on, `queues[i]` at worker i, for `n` of them. 0 or -errno. */
+int uplink_adopt(struct uplink *u, const struct uplink_handed *handed,
+		 const struct wire_xdp_handed *queues, unsigned int n);
+
 /* Fills in which wire is used, and why. Any thread that has the lock. */
 void uplink_view(const struct uplink *u, struct device_view *v);
 

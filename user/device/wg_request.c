@@ -2,15 +2,12 @@
 /* The parser of wg(8) set requests: lines of key=value. Pure. */
 #include <arpa/inet.h>
 #include <errno.h>
-#include <net/if.h>
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "device/wg_socket.h"
-
-/* No valid line is longer: the longest are keys, and endpoints with a scope. */
-#define LINE_MAX_LENGTH 256
+#include "device/wg_values.h"
 
 struct parser {
 	struct device_config *out;
@@ -20,84 +17,15 @@ struct parser {
 	const char *problem;
 };
 
-static bool hex_key(const char *value, uint8_t out[KEY_SIZE])
-{
-	size_t len;
-
-	return strlen(value) == 2 * KEY_SIZE &&
-	       !sodium_hex2bin(out, KEY_SIZE, value, 2 * KEY_SIZE, NULL, &len, NULL) &&
-	       len == KEY_SIZE;
-}
-
-/* Decimal digits only; at most `max`. */
-static bool number(const char *value, uint64_t max, uint64_t *out)
-{
-	uint64_t n = 0;
-
-	if (!*value || strlen(value) > 20)
-		return false;
-	for (; *value; value++) {
-		if (*value < '0' || *value > '9')
-			return false;
-		n = n * 10 + (uint64_t)(*value - '0');
-		if (n > max)
-			return false;
-	}
-	*out = n;
-	return true;
-}
-
 static bool is_true(const char *value)
 {
 	return !strcmp(value, "true");
 }
 
-/* a.b.c.d:port or [address%scope]:port */
-static bool endpoint(const char *value, struct endpoint *out)
-{
-	char address[LINE_MAX_LENGTH];
-	const char *colon = strrchr(value, ':');
-	uint64_t port;
-	size_t len;
-
-	if (!colon || !number(colon + 1, UINT16_MAX, &port) || !port)
-		return false;
-	len = (size_t)(colon - value);
-	if (len >= sizeof(address))
-		return false;
-	memcpy(address, value, len);
-	address[len] = 0;
-	memset(out, 0, sizeof(*out));
-	if (address[0] != '[') {
-		out->to.v4.sin_family = AF_INET;
-		out->to.v4.sin_port = htons((uint16_t)port);
-		return inet_pton(AF_INET, address, &out->to.v4.sin_addr) == 1;
-	}
-	if (len < 2 || address[len - 1] != ']')
-		return false;
-	address[len - 1] = 0;
-
-	char *scope = strchr(address, '%');
-	uint64_t index;
-
-	if (scope) {
-		*scope++ = 0;
-		if (number(scope, UINT32_MAX, &index))
-			out->to.v6.sin6_scope_id = (uint32_t)index;
-		else
-			out->to.v6.sin6_scope_id = if_nametoindex(scope);
-		if (!out->to.v6.sin6_scope_id)
-			return false;
-	}
-	out->to.v6.sin6_family = AF_INET6;
-	out->to.v6.sin6_port = htons((uint16_t)port);
-	return inet_pton(AF_INET6, address + 1, &out->to.v6.sin6_addr) == 1;
-}
-
 /* [+|-]address/length */
 static bool allowed_ip(const char *value, struct allowed_change *out)
 {
-	char address[LINE_MAX_LENGTH];
+	char address[WG_LINE_MAX];
 	const char *slash;
 	uint64_t length;
 
@@ -110,7 +38,7 @@ static bool allowed_ip(const char *value, struct allowed_change *out)
 	memcpy(address, value, (size_t)(slash - value));
 	address[slash - value] = 0;
 	out->cidr.family = strchr(address, ':') ? AF_INET6 : AF_INET;
-	if (!number(slash + 1, out->cidr.family == AF_INET ? 32 : 128, &length))
+	if (!wg_parse_number(slash + 1, out->cidr.family == AF_INET ? 32 : 128, &length))
 		return false;
 	out->cidr.prefix_len = (uint8_t)length;
 	return inet_pton(out->cidr.family, address, out->cidr.address) == 1;
@@ -155,7 +83,7 @@ static int begin_peer(struct parser *p, const char *value)
 	p->peer = &c->peers[c->n_peers];
 	memset(p->peer, 0, sizeof(*p->peer));
 	p->allowed_room = 0;
-	if (!hex_key(value, p->peer->public_key))
+	if (!wg_parse_key(value, p->peer->public_key))
 		return fail(p, "public_key must be 64 hexadecimal digits");
 	c->n_peers++;
 	return 0;
@@ -167,16 +95,16 @@ static int device_line(struct parser *p, const char *key, const char *value)
 	uint64_t n;
 
 	if (!strcmp(key, "private_key")) {
-		if (!hex_key(value, c->private_key))
+		if (!wg_parse_key(value, c->private_key))
 			return fail(p, "private_key must be 64 hexadecimal digits");
 		c->set |= DEVICE_SET_PRIVATE_KEY;
 	} else if (!strcmp(key, "listen_port")) {
-		if (!number(value, UINT16_MAX, &n))
+		if (!wg_parse_number(value, UINT16_MAX, &n))
 			return fail(p, "listen_port must be 0 to 65535");
 		c->listen_port = (uint16_t)n;
 		c->set |= DEVICE_SET_LISTEN_PORT;
 	} else if (!strcmp(key, "fwmark")) {
-		if (!number(*value ? value : "0", UINT32_MAX, &n))
+		if (!wg_parse_number(*value ? value : "0", UINT32_MAX, &n))
 			return fail(p, "fwmark must be 0 to 4294967295");
 		c->fwmark = (uint32_t)n;
 		c->set |= DEVICE_SET_FWMARK;
@@ -213,15 +141,15 @@ static int peer_line(struct parser *p, const char *key, const char *value)
 	if (!strcmp(key, "allowed_ip"))
 		return add_allowed(p, value);
 	if (!strcmp(key, "endpoint")) {
-		if (!endpoint(value, &peer->endpoint))
+		if (!wg_parse_endpoint(value, &peer->endpoint))
 			return fail(p, "endpoint must be IPV4:PORT or [IPV6]:PORT");
 		peer->set |= PEER_SET_ENDPOINT;
 	} else if (!strcmp(key, "preshared_key")) {
-		if (!hex_key(value, peer->preshared_key))
+		if (!wg_parse_key(value, peer->preshared_key))
 			return fail(p, "preshared_key must be 64 hexadecimal digits");
 		peer->set |= PEER_SET_PRESHARED_KEY;
 	} else if (!strcmp(key, "persistent_keepalive_interval")) {
-		if (!number(value, UINT16_MAX, &n))
+		if (!wg_parse_number(value, UINT16_MAX, &n))
 			return fail(p, "persistent_keepalive_interval must be 0 to 65535");
 		peer->keepalive = (uint16_t)n;
 		peer->set |= PEER_SET_KEEPALIVE;
@@ -264,7 +192,7 @@ int wg_request_parse(const char *text, size_t len, struct device_config *out, co
 		     size_t *line)
 {
 	struct parser p = {.out = out};
-	char buffer[LINE_MAX_LENGTH];
+	char buffer[WG_LINE_MAX];
 	int err = 0;
 
 	memset(out, 0, sizeof(*out));

@@ -14,6 +14,11 @@ struct wg_socket;
 
 /* -EADDRINUSE: another running process answers there. The socket file of a dead one is replaced. */
 int wg_socket_new(struct event_base *base, struct device *d, struct wg_socket **out);
+/* The same with the listening socket of the process before; after an error it stays the caller's. */
+int wg_socket_adopt(struct event_base *base, struct device *d, int listener,
+		    struct wg_socket **out);
+/* The listening socket; it stays the wg socket's. */
+int wg_socket_listener(const struct wg_socket *s);
 void wg_socket_free(struct wg_socket *s); /* removes the file if it is still ours */
 /* Removes the socket file of that name, unless a process answers there. */
 void wg_socket_remove(const char *name);

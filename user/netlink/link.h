@@ -12,7 +12,7 @@
 
 struct link_info {
 	int ifindex;
-	int peer_ifindex;	      /* IFLA_LINK; 0: none, or in another namespace */
+	int peer_ifindex; /* IFLA_LINK, a number in the namespace of the other end; 0: none */
 	bool peer_in_other_namespace; /* the other end is in another network namespace ... */
 	int peer_namespace;	      /* ... which has this number in ours; -1: none */
 	char name[IF_NAMESIZE];
@@ -31,7 +31,7 @@ struct link_info {
 /* -ENODEV: no such device. */
 int link_get(const char *name, struct link_info *out);
 int link_get_index(int ifindex, struct link_info *out);
-/* The other end of a pair, wherever it is. */
+/* The other end of a pair, also in another namespace. -ENODEV: there is none. */
 int link_get_peer(const struct link_info *l, struct link_info *out);
 
 /* All devices of this network namespace. */
@@ -52,7 +52,8 @@ const char *link_name_problem(const char *name);
 /* Creates the pair, both ends down, with `queues` queues each way, NOARP, no IPv6 address
  * generation, and only those offloads on the tunnel end that the worker can undo (all of them off
  * where not `superpackets`). Both have MAC addresses that were given to them, not made by the
- * kernel: those udevd would replace (MACAddressPolicy=persistent). -EEXIST: a device of that name is there. On failure nothing stays. */
+ * kernel: those udevd would replace (MACAddressPolicy=persistent). -EEXIST: a device of that name
+ * is there. On failure nothing stays. */
 int link_pair_create(const char *tunnel, const char *inner, unsigned int queues, uint32_t mtu,
 		     bool superpackets);
 int link_delete(int ifindex);

@@ -15,9 +15,9 @@ struct search {
 
 static bool has_selector(const struct fib_rule_hdr *header, const struct nlattr *const *a)
 {
-	static const uint16_t selectors[] = {FRA_IIFNAME,  FRA_OIFNAME,	    FRA_FWMARK,
-					     FRA_FLOW,	   FRA_TUN_ID,	    FRA_L3MDEV,
-					     FRA_IP_PROTO, FRA_SPORT_RANGE, FRA_DPORT_RANGE};
+	static const uint16_t selectors[] = {
+		FRA_IIFNAME, FRA_OIFNAME,   FRA_FWMARK,	  FRA_FLOW,	   FRA_TUN_ID,
+		FRA_L3MDEV,  FRA_UID_RANGE, FRA_IP_PROTO, FRA_SPORT_RANGE, FRA_DPORT_RANGE};
 
 	for (size_t i = 0; i < sizeof(selectors) / sizeof(*selectors); i++)
 		if (a[selectors[i]])

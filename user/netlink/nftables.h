@@ -44,7 +44,7 @@ void nft_begin_rule(struct nft_batch *b, const char *chain);
 void nft_match_family(struct nft_batch *b, int family);
 void nft_match_device(struct nft_batch *b, bool in,
 		      const char *name);		 /* came by it, leaves by it */
-void nft_match_mark(struct nft_batch *b, uint32_t mark); /* has these bits, or some */
+void nft_match_mark(struct nft_batch *b, uint32_t mark); /* has at least one of these bits */
 /* After nft_match_family(). */
 void nft_match_address(struct nft_batch *b, bool source, int family, const char *set);
 void nft_count(struct nft_batch *b, const char *counter);

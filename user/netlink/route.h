@@ -29,12 +29,13 @@ struct route {
 	struct cidr source; /* ROUTE_DEVICE: what the host's own packets bear; AF_UNSPEC: none */
 };
 
-/* Ours in the table: through this device, or with our protocol. `each` may not change routes. */
+/* Our routes in the table (0: in all tables): through this device (0: none) with the protocol boot,
+ * or with our protocol. `each` may not change routes. */
 int route_each(int family, uint32_t table, int ifindex,
 	       void (*each)(void *context, const struct route *r), void *context);
 /* Adds, or replaces the route of another kind to the same range (but not a backup's). */
 int route_set(uint32_t table, int ifindex, const struct route *r);
-/* -ESRCH: was not there. */
+/* -ESRCH: it was not there. */
 int route_delete(uint32_t table, int ifindex, const struct route *r);
 
 /* `PRIORITY: not from all fwmark 0x200000/0x200000 lookup TABLE proto 92`: ours alone; the same rule
@@ -50,7 +51,7 @@ int rule_each_foreign(int family, uint32_t mark,
 /* One of them goes. */
 int rule_delete_foreign(int family, uint32_t mark, uint32_t priority, uint32_t table);
 
-/* Addresses of a device of one family, but link-local ones. */
+/* Addresses of a device of one family, but none of scope link. */
 int address_each(int family, int ifindex, void (*each)(void *context, const struct cidr *a),
 		 void *context);
 /* The same for all devices. */
@@ -59,7 +60,7 @@ int address_each_device(int family, void (*each)(void *context, int ifindex, con
 int address_add(int ifindex, const struct cidr *a); /* 0 also where it is there */
 int address_delete(int ifindex, const struct cidr *a);
 
-/* The device of the default route; -ENODEV: none. IPv4 first, then IPv6. */
+/* The device of the default route in the main table; -ENODEV: none. IPv4 first, then IPv6. */
 int route_default(int *ifindex);
 
 /* Netlink's news of links, addresses, routes, rules and TC, or with `neighbours` of those instead

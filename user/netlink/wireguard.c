@@ -14,6 +14,7 @@
 struct answer {
 	uint16_t family;
 	struct wireguard_info *device;
+	uint8_t *private_key; /* NULL: it was not asked for */
 };
 
 static int on_family(const struct nlmsghdr *m, void *context)
@@ -36,13 +37,15 @@ static void take_key(const struct nlattr *a, uint8_t out[32])
 
 static int on_device(const struct nlmsghdr *m, void *context)
 {
-	struct wireguard_info *to = ((struct answer *)context)->device;
+	const struct answer *answer = context;
+	struct wireguard_info *to = answer->device;
 	const struct nlattr *a;
 
 	mnl_attr_for_each (a, m, sizeof(struct genlmsghdr)) {
 		switch (mnl_attr_get_type(a)) {
 		case WGDEVICE_A_PRIVATE_KEY:
-			take_key(a, to->private_key);
+			if (answer->private_key)
+				take_key(a, answer->private_key);
 			break;
 		case WGDEVICE_A_PUBLIC_KEY:
 			take_key(a, to->public_key);
@@ -94,30 +97,79 @@ static int ask(struct mnl_socket *s, const struct nlmsghdr *m, void *buffer, mnl
 	return status == MNL_CB_ERROR ? -errno : 0;
 }
 
-int wireguard_get(int ifindex, struct wireguard_info *out)
+/* Opens a socket and asks for the number of WireGuard's family. The caller closes the socket. */
+static int open_family(struct mnl_socket **s, uint16_t *family)
 {
 	char buffer[BUFFER];
-	struct answer to = {.device = out};
-	struct mnl_socket *s = mnl_socket_open2(NETLINK_GENERIC, SOCK_CLOEXEC);
+	struct answer to = {.family = 0};
 	struct nlmsghdr *m;
 	int err = 0;
 
-	memset(out, 0, sizeof(*out));
-	if (!s)
+	*s = mnl_socket_open2(NETLINK_GENERIC, SOCK_CLOEXEC);
+	if (!*s)
 		return -errno;
-	if (mnl_socket_bind(s, 0, MNL_SOCKET_AUTOPID) < 0)
+	if (mnl_socket_bind(*s, 0, MNL_SOCKET_AUTOPID) < 0)
 		err = -errno;
 	if (!err) {
 		m = begin(buffer, GENL_ID_CTRL, NLM_F_ACK, CTRL_CMD_GETFAMILY, 1);
 		mnl_attr_put_strz(m, CTRL_ATTR_FAMILY_NAME, WG_GENL_NAME);
-		err = ask(s, m, buffer, on_family, &to);
+		err = ask(*s, m, buffer, on_family, &to);
 	}
-	if (!err) {
-		m = begin(buffer, to.family, NLM_F_DUMP, WG_CMD_GET_DEVICE, WG_GENL_VERSION);
-		mnl_attr_put_u32(m, WGDEVICE_A_IFINDEX, (uint32_t)ifindex);
-		err = ask(s, m, buffer, on_device, &to);
-	}
+	if (err)
+		mnl_socket_close(*s);
+	*family = to.family;
+	return err;
+}
+
+static int get(int ifindex, struct wireguard_info *out, uint8_t *private_key)
+{
+	char buffer[BUFFER];
+	struct answer to = {.device = out, .private_key = private_key};
+	struct mnl_socket *s;
+	struct nlmsghdr *m;
+	int err = open_family(&s, &to.family);
+
+	memset(out, 0, sizeof(*out));
+	if (err)
+		return err;
+	m = begin(buffer, to.family, NLM_F_DUMP, WG_CMD_GET_DEVICE, WG_GENL_VERSION);
+	mnl_attr_put_u32(m, WGDEVICE_A_IFINDEX, (uint32_t)ifindex);
+	err = ask(s, m, buffer, on_device, &to);
 	mnl_socket_close(s);
 	sodium_memzero(buffer, sizeof(buffer));
+	return err;
+}
+
+int wireguard_get(int ifindex, struct wireguard_info *out)
+{
+	return get(ifindex, out, NULL);
+}
+
+int wireguard_private_key(int ifindex, uint8_t private_key[32])
+{
+	struct wireguard_info unused;
+	int err;
+
+	memset(private_key, 0, 32);
+	err = get(ifindex, &unused, private_key);
+	return err ? err : sodium_is_zero(private_key, 32) ? -ENOKEY : 0;
+}
+
+int wireguard_free_port(int ifindex, uint32_t fwmark)
+{
+	char buffer[BUFFER];
+	struct answer to = {.family = 0};
+	struct mnl_socket *s;
+	struct nlmsghdr *m;
+	int err = open_family(&s, &to.family);
+
+	if (err)
+		return err;
+	m = begin(buffer, to.family, NLM_F_ACK, WG_CMD_SET_DEVICE, WG_GENL_VERSION);
+	mnl_attr_put_u32(m, WGDEVICE_A_IFINDEX, (uint32_t)ifindex);
+	mnl_attr_put_u16(m, WGDEVICE_A_LISTEN_PORT, 0);
+	mnl_attr_put_u32(m, WGDEVICE_A_FWMARK, fwmark);
+	err = ask(s, m, buffer, on_device, &to);
+	mnl_socket_close(s);
 	return err;
 }

@@ -5,8 +5,8 @@
  * gso_size; IPv4 ids that count up), and finishing the checksum of any packet that carries a
  * partial one. Pure: from frames to a buffer, copying and summing in one pass.
  *
- *   if (cut_begin(&cut, frames, n_frames, &stamp_view) == 0)
- *           while ((len = cut_next(&cut, dst, room)) != 0) ...
+ *   if (cut_begin(&cut, frames, n_frames, hint) == 0)
+ *           while ((len = cut_next(&cut, dst)) != 0) ...
  */
 #ifndef PACKET_CUT_H
 #define PACKET_CUT_H
@@ -42,13 +42,13 @@ struct cut {
 };
 
 /* `frames` hold the inner packet, from its IP header, in order; they stay the caller's until the
- * last cut_next(). -EBADMSG: malformed, or a hint that does not fit the packet; -EMSGSIZE: headers
- * over CUT_MAX_HEADERS or length over 65,535. */
+ * last cut_next(). -EBADMSG: malformed, or a hint that does not fit the packet; -EMSGSIZE: the
+ * headers of a superpacket are longer than CUT_MAX_HEADERS. */
 int cut_begin(struct cut *c, const struct iovec *frames, size_t n_frames, struct cut_hint hint);
 /* Length of the next segment, 0 after the last: the caller sizes its buffer by it. */
 size_t cut_next_len(const struct cut *c);
-/* Writes the next segment, complete and with checksums, and returns its length; 0: no more. -ENOSPC
- * cannot happen: the caller gave at least cut_next_len() bytes. */
+/* Writes the next segment, complete and with checksums, and returns its length; 0: no more. `dst`
+ * has room for cut_next_len() bytes. */
 size_t cut_next(struct cut *c, uint8_t *dst);
 
 /* For an unstamped frame: what an absent stamp would have said. A TCP packet above `mtu` is cut to

@@ -38,6 +38,15 @@ static struct cidr tunnel_address(const struct node_record *r, int family, bool 
 	return a;
 }
 
+/* The address of our own device. Where pods have single addresses, none is the tunnel's: then it
+ * has the node's, because the kernel removes all routes of a device with its last address. */
+static struct cidr own_address(const struct node_record *r, int family, bool host_encryption)
+{
+	const struct cidr a = tunnel_address(r, family, host_encryption);
+
+	return a.family || r->source != ROUTE_SOURCE_WORKLOAD_IPS ? a : *address_of(r, family);
+}
+
 /* --- ranges --- */
 
 /* Of several equal ranges, the one with the lowest rank counts. */
@@ -213,7 +222,7 @@ static void find_peers(const struct plan_input *in, struct plan *p, size_t *peer
 		strcpy(name, r->name);
 		peers[i] = PLAN_NO_PEER;
 		if (!strcmp(r->name, in->self)) {
-			p->address = tunnel_address(r, in->family, in->settings->host_encryption);
+			p->address = own_address(r, in->family, in->settings->host_encryption);
 			continue;
 		}
 		/* A node that shares another's key is not a peer of its own: the other's peer has

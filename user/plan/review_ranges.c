@@ -19,6 +19,7 @@ struct work {
 		bool store;
 	} * addresses; /* no range may contain these; sorted */
 	size_t n_addresses;
+	bool *keyed; /* of each node: for IPv4, for IPv6 */
 	struct claim *claims;
 	size_t n_claims;
 };
@@ -83,10 +84,21 @@ static void close_range(struct work *w, const struct cidr *range, size_t i, bool
 /* Has the node a key, published or admitted? A refused key also shows that it wants encryption. */
 static bool keyed(const struct work *w, size_t i, int family)
 {
-	const struct node_record *published = w->v->in->nodes[i];
+	return w->keyed[2 * i + (family == AF_INET6)];
+}
 
-	return !sodium_is_zero(family == AF_INET ? published->key4 : published->key6, 32) ||
-	       !sodium_is_zero(review_key(&w->v->records[i], family == AF_INET6), 32);
+/* Once for each node: there may be many ranges. */
+static void find_keyed(struct work *w)
+{
+	for (size_t i = 0; i < w->v->in->n_nodes; i++) {
+		const struct node_record *published = w->v->in->nodes[i];
+		struct node_record *admitted = &w->v->records[i];
+
+		w->keyed[2 * i] =
+			!sodium_is_zero(published->key4, 32) || !sodium_is_zero(admitted->key4, 32);
+		w->keyed[2 * i + 1] =
+			!sodium_is_zero(published->key6, 32) || !sodium_is_zero(admitted->key6, 32);
+	}
 }
 
 enum chance {
@@ -296,9 +308,11 @@ int review_ranges(struct review *v)
 	for (size_t i = 0; i < v->in->n_nodes; i++)
 		room += v->records[i].n_pod_cidrs + N_OVERLAYS + 2;
 	w.addresses = calloc(v->in->n_nodes * 2 + v->in->n_own + 1, sizeof(*w.addresses));
+	w.keyed = calloc(v->in->n_nodes * 2 + 1, sizeof(*w.keyed));
 	w.claims = calloc(room, sizeof(*w.claims));
 	v->contested = calloc(room, sizeof(*v->contested));
-	if (w.addresses && w.claims && v->contested) {
+	if (w.addresses && w.keyed && w.claims && v->contested) {
+		find_keyed(&w);
 		collect_addresses(&w);
 		collect_claims(&w);
 		err = claims_judge(w.claims, w.n_claims);
@@ -306,6 +320,7 @@ int review_ranges(struct review *v)
 	if (!err)
 		apply(&w);
 	free(w.addresses);
+	free(w.keyed);
 	free(w.claims);
 	return err;
 }

@@ -162,6 +162,12 @@ static int parse_format(const struct setting *s, const char *text, void *to)
 	return log_format_parse(text, to);
 }
 
+static int parse_source(const struct setting *s, const char *text, void *to)
+{
+	(void)s;
+	return route_source_parse(text, to);
+}
+
 /* --- the table --- */
 
 #define CHECK_BOOLEAN	   .form = SETTING_BOOLEAN, .parse = parse_boolean, .words = "true false"
@@ -181,6 +187,7 @@ static int parse_format(const struct setting *s, const char *text, void *to)
 	.what = "up to " AS_TEXT(SETTINGS_MAX_RANGES) " address ranges, separated by commas"
 #define CHECK_WIRE   .form = SETTING_WORD, .parse = parse_wire, .words = "auto socket xdp"
 #define CHECK_LEVEL  .form = SETTING_WORD, .parse = parse_level, .words = "error warn info debug"
+#define CHECK_SOURCE .form = SETTING_WORD, .parse = parse_source, .words = ROUTE_SOURCE_WORDS
 #define CHECK_FORMAT .form = SETTING_WORD, .parse = parse_format, .words = "text json"
 
 const struct setting settings_table[SETTINGS_COUNT] = {

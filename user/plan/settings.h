@@ -15,6 +15,7 @@
 #include "base/cidr.h"
 #include "base/log.h"
 #include "plan/setting.h"
+#include "store/route_source.h"
 #include "wire/wire_mode.h"
 
 #define SETTINGS_MAX_RANGES 64
@@ -37,6 +38,7 @@ struct settings_ranges {
 #define TYPE_WIRE	    enum wire_mode
 #define TYPE_LEVEL	    enum log_level
 #define TYPE_FORMAT	    enum log_format
+#define TYPE_SOURCE	    enum route_source
 
 /* One member for each line of the table: enabled4, interface4, port4, and so on. */
 struct settings {

@@ -16,7 +16,8 @@
  *   DURATION               uint16_t: seconds, rounded up; "25s", "1m30s", "1500ms", "25"
  *   INTERFACE_NAME         interface_name
  *   RANGES                 struct settings_ranges: address ranges, separated by commas
- *   WIRE, LEVEL, FORMAT    an enum, written as one of its words
+ *   WIRE, LEVEL, FORMAT,   an enum, written as one of its words
+ *   SOURCE
  */
 #ifndef PLAN_SETTINGS_TABLE_H
 #define PLAN_SETTINGS_TABLE_H
@@ -50,6 +51,11 @@
 	  "drop every packet to a remote pod that would leave unencrypted")                        \
 	X(strict_cidrs, podveilStrictCIDRs, RANGES, "",                                            \
 	  "ranges with pods: addresses in them that no node publishes count as remote")            \
+	X(strict_exceptions, podveilStrictExceptions, RANGES, "",                                  \
+	  "addresses in podveilStrictCIDRs that are no pods': gateways, name servers, load "       \
+	  "balancers")                                                                             \
+	X(route_source, routeSource, SOURCE, "auto",                                               \
+	  "in Kubernetes: what says which pod addresses a node has")                               \
 	X(wire, podveilWire, WIRE, "socket", "how messages are sent to the network")               \
 	X(low_latency, podveilLowLatency, BOOLEAN, "false",                                        \
 	  "lower latency for more CPU time: workers get priority, processors do not sleep")        \

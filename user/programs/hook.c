@@ -83,12 +83,14 @@ static void add(struct entries *e, const struct entry *one, const char *name)
 	e->all[e->n++] = *one;
 }
 
-/* Reading other programs needs CAP_SYS_ADMIN; recognizing our own by known ids does not. */
+/* Reading other programs needs CAP_SYS_ADMIN, which the agent gives up; recognizing our own by known
+ * ids does not. */
 static void add_link(struct entries *e, const struct tcx_entry *there)
 {
-	char name[BPF_OBJ_NAME_LEN] = "?";
+	char name[BPF_OBJ_NAME_LEN];
 	struct entry one = {.program = there->program, .at = there->link};
 
+	snprintf(name, sizeof(name), "id:%u", there->program);
 	one.ours = (one.program && one.program == e->known) ||
 		   (one.at && one.at == e->known_link) || is_ours(one.program, name);
 	add(e, &one, name);

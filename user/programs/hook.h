@@ -22,7 +22,7 @@ struct hook {
 	int link;		  /* descriptor of the TCX link; -1: none */
 	bool old_filters_removed; /* an older agent's filters, beside the link, are removed */
 	bool first;		  /* at the last check, no program ran before ours */
-	/* The program that last ran before ours; "?": the kernel has no name for it; empty: never
+	/* The program that last ran before ours; "id:17": its name is not known; empty: never
 	 * one. */
 	char before[16];
 	unsigned int displaced; /* how often ours was moved to the front */

@@ -141,7 +141,7 @@ static int adopt(struct programs *p, const char *pin_name, bool *adopted)
 
 	if (err == -ENOENT || err == -ESTALE)
 		return 0;
-	if (!err && forget(p)) {
+	if (!err && (p->unpinned || forget(p))) {
 		*adopted = true;
 		return pins_directory(pin_name, p->directory, sizeof(p->directory));
 	}
@@ -158,7 +158,7 @@ static int load(struct programs *p, const struct programs_params *params)
 {
 	int err;
 
-	if (params->adopt)
+	if (params->adopt || params->live)
 		adoption_keep(p->skeleton->maps.counters, params->pin_name);
 	err = tunnel__load(p->skeleton);
 	if (err)
@@ -168,7 +168,7 @@ static int load(struct programs *p, const struct programs_params *params)
 	return err;
 }
 
-static int map_counters(struct programs *p, bool adopted)
+static int map_counters(struct programs *p, const char *pin_name, bool adopted)
 {
 	p->counters =
 		mmap(NULL, sizeof(struct pv_counters) * PV_COUNTER_SLOTS, PROT_READ | PROT_WRITE,
@@ -177,7 +177,7 @@ static int map_counters(struct programs *p, bool adopted)
 		p->counters = NULL;
 		return -errno;
 	}
-	return peer_counters_init(p, adopted);
+	return p->unpinned ? peer_counters_share(p, pin_name) : peer_counters_init(p, adopted);
 }
 
 static void pin(struct programs *p, const char *pin_name)
@@ -211,22 +211,38 @@ int programs_load(const struct programs_params *params, struct programs **out)
 	p->adoption = (struct adoption)ADOPTION_NONE;
 	p->peer_counters_fd = -1;
 	p->superpackets = params->superpackets;
+	p->unpinned = params->live;
 	err = open_skeleton(p);
-	if (!err && params->adopt)
+	if (!err && (params->adopt || params->live))
 		err = adopt(p, params->pin_name, &adopted);
 	if (!err && !adopted)
 		err = load(p, params);
 	if (!err)
-		err = map_counters(p, adopted);
+		err = map_counters(p, params->pin_name, adopted);
 	if (err)
 		goto fail;
-	if (!adopted)
+	p->adopted = adopted;
+	if (!adopted && !params->live)
 		pin(p, params->pin_name);
 	*out = p;
 	return 0;
 fail:
-	programs_free(p, true);
+	programs_free(p, !params->live);
 	return err;
+}
+
+bool programs_adopted(const struct programs *p)
+{
+	return p->adopted;
+}
+
+void programs_settle(struct programs *p, const char *pin_name)
+{
+	p->unpinned = false;
+	/* The adopted ones are pinned already. */
+	if (!p->directory[0])
+		pin(p, pin_name);
+	peer_counters_pin(p);
 }
 
 void programs_free(struct programs *p, bool remove_pins)

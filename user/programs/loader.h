@@ -32,6 +32,10 @@ struct programs_params {
 	/* Take over the pinned programs and maps of a dead process. Counters continue. Peers and
 	 * ranges are deleted: a slot may now mean another peer. */
 	bool adopt;
+	/* The process that pinned them lives, and hands the device over: nothing of what it uses
+	 * is changed, entries and counters stay, and nothing is pinned before
+	 * programs_settle(). */
+	bool live;
 	bool superpackets; /* load the programs for superpackets (steer as xdp.frags) */
 };
 
@@ -41,6 +45,10 @@ struct programs_params {
 int programs_load(const struct programs_params *params, struct programs **out);
 /* Closes the descriptors; removes the pins if `unpin`. Attached programs stay attached. */
 void programs_free(struct programs *p, bool unpin);
+/* Were the pinned ones taken over? */
+bool programs_adopted(const struct programs *p);
+/* After loading with `live`: the process before has handed over. Pins what is not pinned yet. */
+void programs_settle(struct programs *p, const char *pin_name);
 /* Pins again what was unpinned. Returns the number of repaired pins, or -errno. */
 int programs_repin(struct programs *p);
 /* Renames the pin directory, after the device was renamed. */

@@ -95,6 +95,45 @@ int peer_counters_init(struct programs *p, bool adopted)
 	return 0;
 }
 
+static bool is_such_a_map(int fd, uint32_t *slots)
+{
+	struct bpf_map_info info = {.type = 0};
+	uint32_t len = sizeof(info);
+
+	if (bpf_obj_get_info_by_fd(fd, &info, &len) || info.type != BPF_MAP_TYPE_ARRAY ||
+	    info.value_size != STRIDE || !(info.map_flags & BPF_F_MMAPABLE))
+		return false;
+	*slots = info.max_entries;
+	return true;
+}
+
+int peer_counters_share(struct programs *p, const char *pin_name)
+{
+	int fd = pins_open(pin_name, NAME);
+
+	p->peer_slots = bpf_map__max_entries(p->skeleton->maps.peer_counters);
+	if (fd >= 0 && !is_such_a_map(fd, &p->peer_slots)) {
+		close(fd);
+		fd = -ENOENT;
+	}
+	if (fd < 0) /* of another version, or unpinned: the counts of peers begin anew */
+		fd = create(p, p->peer_slots);
+	if (fd < 0)
+		return fd;
+	p->peer_counters_fd = fd;
+	p->peer_counters_own = true;
+	p->peer_counters = map_memory(fd, p->peer_slots);
+	return p->peer_counters ? 0 : -errno;
+}
+
+void peer_counters_pin(struct programs *p)
+{
+	const int err = pins_pin(p->directory, p->peer_counters_fd, NAME);
+
+	if (err)
+		log_warn("a map is not pinned", "map=" NAME " errno=%d", -err);
+}
+
 int programs_peer_grow(struct programs *p, uint32_t slots,
 		       void (*moved)(void *context, uint32_t slot, struct pv_peer_counters *memory),
 		       void *context)

@@ -22,9 +22,15 @@ struct programs {
 	bool peer_counters_own; /* we must close the fd */
 	uint32_t peer_slots;
 	uint8_t *peer_counters;
+	bool adopted;
+	bool unpinned; /* pins are another process', until programs_settle() */
 };
 
 int peer_counters_init(struct programs *p, bool adopted);
+/* Uses the pinned map of a living process, with its counts. */
+int peer_counters_share(struct programs *p, const char *pin_name);
+/* Pins the map in use, in place of another one. */
+void peer_counters_pin(struct programs *p);
 void peer_counters_fini(struct programs *p);
 
 #endif

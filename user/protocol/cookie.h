@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Denial-of-service protection (whitepaper 5.3, 5.4.4, 5.4.7): mac1, mac2 and cookie replies. Pure.
+ * Denial-of-service protection (whitepaper 5.3, 5.4.4, 5.4.7): mac1, mac2 and cookie replies. Pure,
+ * but for random numbers.
  * "Source" is the sender's address and port as bytes: 4 + 2 for IPv4, 16 + 2 for IPv6.
  */
 #ifndef PROTOCOL_COOKIE_H

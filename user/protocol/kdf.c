@@ -1,36 +1,35 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "protocol/kdf.h"
 
-#include <blake2.h>
 #include <sodium.h>
 #include <string.h>
 
+#include "crypto/blake2s.h"
+
 void hash_mix(uint8_t out[KEY_SIZE], const void *a, size_t a_len, const void *b, size_t b_len)
 {
-	blake2s_state state;
+	struct blake2s state;
 
-	blake2s_init(&state, KEY_SIZE);
+	blake2s_init(&state, KEY_SIZE, NULL, 0);
 	blake2s_update(&state, a, a_len);
 	if (b_len)
 		blake2s_update(&state, b, b_len);
-	blake2s_final(&state, out, KEY_SIZE);
-	sodium_memzero(&state, sizeof(state));
+	blake2s_final(&state, out);
 }
 
 void mac(uint8_t out[COOKIE_SIZE], const uint8_t *key, size_t key_len, const void *in, size_t len)
 {
-	blake2s_state state;
+	struct blake2s state;
 
-	blake2s_init_key(&state, COOKIE_SIZE, key, key_len);
+	blake2s_init(&state, COOKIE_SIZE, key, key_len);
 	blake2s_update(&state, in, len);
-	blake2s_final(&state, out, COOKIE_SIZE);
-	sodium_memzero(&state, sizeof(state));
+	blake2s_final(&state, out);
 }
 
 /* RFC 2104 over BLAKE2s, whose block is 64 bytes. */
 void hmac(uint8_t out[KEY_SIZE], const uint8_t *key, size_t key_len, const void *in, size_t len)
 {
-	uint8_t pad[BLAKE2S_BLOCKBYTES] = {0};
+	uint8_t pad[BLAKE2S_BLOCK] = {0};
 	uint8_t inner[KEY_SIZE];
 
 	if (key_len > sizeof(pad))

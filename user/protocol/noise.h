@@ -81,7 +81,7 @@ void noise_timestamp(uint8_t out[TIMESTAMP_SIZE], uint64_t realtime_ns);
 int noise_initiation_create(struct noise_handshake *h, const struct noise_identity *identity,
 			    uint32_t local_index, const uint8_t timestamp[TIMESTAMP_SIZE],
 			    struct message_initiation *out);
-/* First half: who claims to send this? -EBADMSG where it does not decrypt. */
+/* First half: who claims to send this? -EBADMSG: it does not decrypt; -ENOKEY: no identity. */
 int noise_initiation_open(const struct message_initiation *in,
 			  const struct noise_identity *identity, struct noise_claim *claim);
 /* Second half, with the handshake of the peer of claim->remote_static. -EBADMSG: not authentic;
@@ -89,13 +89,14 @@ int noise_initiation_open(const struct message_initiation *in,
 int noise_initiation_accept(struct noise_handshake *h, const struct message_initiation *in,
 			    const struct noise_claim *claim, uint64_t now);
 
+/* -EINVAL: no initiation was accepted; -EBADMSG: a key of the peer is of low order. */
 int noise_response_create(struct noise_handshake *h, uint32_t local_index,
 			  struct message_response *out);
-/* -EBADMSG: not authentic; -EINVAL: no initiation of ours is waiting for it. */
+/* -EBADMSG: not authentic; -EINVAL: no initiation of ours is waiting for it, or no identity. */
 int noise_response_accept(struct noise_handshake *h, const struct noise_identity *identity,
 			  const struct message_response *in);
 
-/* After RESPONSE_SENT or RESPONSE_RECEIVED; wipes the handshake's ephemeral state. */
+/* After RESPONSE_SENT or RESPONSE_RECEIVED, else -EINVAL; wipes the handshake's ephemeral state. */
 int noise_keys_derive(struct noise_handshake *h, struct noise_keys *out);
 
 #endif

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Handshakes a source may start (whitepaper 5.3): a token bucket for each IPv4 address and each
- * IPv6 /64: 20 a second, a burst of 5. Fixed memory; a full table refuses newcomers, since it is
- * only asked under load. Pure: time is passed in. One thread.
+ * IPv6 /64: 20 a second, a burst of 5. Fixed memory: each source has eight possible places in the
+ * table. If others have all eight, it is refused; the table is asked only under load. Pure: time is
+ * passed in. One thread.
  */
 #ifndef PROTOCOL_RATELIMITER_H
 #define PROTOCOL_RATELIMITER_H

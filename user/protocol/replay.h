@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Sliding replay window (whitepaper 5.4.6, RFC 6479) of REPLAY_WINDOW counters. One thread at a
+ * Sliding replay window (whitepaper 5.4.6, RFC 6479) in a bitmap of REPLAY_WINDOW bits. A counter
+ * may be REPLAY_WINDOW - 64 behind the next one: one word of 64 bits is slack. One thread at a
  * time; the caller serialises (keypair.h says how). Pure, inline because it runs for each message.
  */
 #ifndef PROTOCOL_REPLAY_H

@@ -19,6 +19,10 @@ struct store_health {
 	uint64_t last_sync;	      /* Unix time, s; 0: never */
 	uint64_t errors;	      /* since opening; repeated errors count each time */
 	char last_error[HEALTH_TEXT]; /* stays when the problem has ended */
+	/* What says which pod addresses a node has, and why it was chosen. Empty: the store has one
+	 * source, or none is in use yet. */
+	char route_source[24];
+	char route_source_why[HEALTH_TEXT];
 	/* The present problems. */
 	size_t n_problems;
 	bool blind; /* at least one of them is HEALTH_BLIND */

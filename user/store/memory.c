@@ -8,18 +8,8 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "store/memory_internal.h"
 #include "store/memory_keeper.h"
-
-struct memory {
-	struct memory_params params;
-	char *self;
-	struct memory_keeper *keeper; /* NULL: there is no file */
-	struct memory_content content;
-	void *index; /* of tsearch(3), by kind and name */
-	size_t counts[MEMORY_KINDS], held[MEMORY_KINDS], lost[MEMORY_KINDS];
-	size_t in_list[MEMORY_KINDS]; /* entries in the list under way */
-	bool delivering;
-};
 
 static int by_name(const void *a, const void *b)
 {
@@ -28,7 +18,7 @@ static int by_name(const void *a, const void *b)
 	return x->kind != y->kind ? (int)x->kind - (int)y->kind : strcmp(x->name, y->name);
 }
 
-static struct memory_entry *find_entry(const struct memory *m, enum memory_kind kind,
+struct memory_entry *memory_find_entry(const struct memory *m, enum memory_kind kind,
 				       const char *name)
 {
 	const struct memory_entry key = {.kind = kind,
@@ -38,14 +28,14 @@ static struct memory_entry *find_entry(const struct memory *m, enum memory_kind 
 	return found ? *found : NULL;
 }
 
-static void changed(struct memory *m, enum memory_kind kind)
+void memory_changed(struct memory *m, enum memory_kind kind)
 {
 	memory_keeper_changed(m->keeper, kind == MEMORY_SETTINGS);
 }
 
 static bool add(struct memory *m, struct memory_entry *e)
 {
-	if (find_entry(m, e->kind, e->name) || !tsearch(e, &m->index, by_name))
+	if (memory_find_entry(m, e->kind, e->name) || !tsearch(e, &m->index, by_name))
 		return false;
 	TAILQ_INSERT_TAIL(&m->content.entries, e, in_list);
 	m->counts[e->kind]++;
@@ -53,8 +43,6 @@ static bool add(struct memory *m, struct memory_entry *e)
 	m->lost[e->kind] += e->lost;
 	return true;
 }
-
-static void update_health(struct memory *m, enum memory_kind kind);
 
 static int load(struct memory *m, const char *path)
 {
@@ -74,7 +62,7 @@ static int load(struct memory *m, const char *path)
 	}
 	for (int kind = 0; kind < MEMORY_KINDS; kind++)
 		if (m->lost[kind])
-			update_health(m, kind);
+			memory_update_health(m, kind);
 	return 0;
 }
 
@@ -132,8 +120,7 @@ size_t memory_replay(struct memory *m)
 
 static const char *const kind_names[MEMORY_KINDS] = {"records", "settings"};
 
-/* Reports lost entries as a problem, or ends the problem when there are none any more. */
-static void update_health(struct memory *m, enum memory_kind kind)
+void memory_update_health(struct memory *m, enum memory_kind kind)
 {
 	const struct memory_entry *e;
 	const char *why = "";
@@ -156,14 +143,14 @@ static void update_health(struct memory *m, enum memory_kind kind)
 			"what=%s count=%zu problem=\"%s\"", kind_names[kind], m->lost[kind], why);
 }
 
-static void hold(struct memory *m, struct memory_entry *e, const char *why, bool lost)
+void memory_hold_entry(struct memory *m, struct memory_entry *e, const char *why, bool lost)
 {
 	e->deleted = false;
 	m->held[e->kind] += !*e->why;
 	m->lost[e->kind] += lost - e->lost;
 	e->lost = lost;
 	snprintf(e->why, sizeof(e->why), "%s", why);
-	changed(m, e->kind);
+	memory_changed(m, e->kind);
 	/* Report our own record again: the agent then finds that the store does not have it, and
 	 * publishes it. */
 	if (m->self && e->delivered && e->kind == MEMORY_NODES && !strcmp(e->name, m->self))
@@ -180,16 +167,16 @@ static void release(struct memory *m, struct memory_entry *e)
 	e->lost = false;
 	m->held[e->kind]--;
 	m->lost[e->kind] -= lost;
-	changed(m, e->kind);
+	memory_changed(m, e->kind);
 	if (lost && !m->lost[e->kind])
-		update_health(m, e->kind);
+		memory_update_health(m, e->kind);
 }
 
 /* --- entries that are there --- */
 
 static struct memory_entry *find_or_add(struct memory *m, enum memory_kind kind, const char *name)
 {
-	struct memory_entry *e = find_entry(m, kind, name);
+	struct memory_entry *e = memory_find_entry(m, kind, name);
 
 	if (e)
 		return e;
@@ -211,8 +198,14 @@ static void forget(struct memory *m, struct memory_entry *e)
 	TAILQ_REMOVE(&m->content.entries, e, in_list);
 	tdelete(e, &m->index, by_name);
 	m->counts[e->kind]--;
-	changed(m, e->kind);
+	memory_changed(m, e->kind);
 	memory_entry_free(e);
+}
+
+void memory_delete_entry(struct memory *m, struct memory_entry *e)
+{
+	deliver_deletion(m, e);
+	forget(m, e);
 }
 
 static void set_seen(struct memory *m, struct memory_entry *e)
@@ -256,13 +249,11 @@ static void release_ranges(struct memory *m, const struct memory_entry *to)
 		log_info(
 			"store: a node took over the ranges of a node that is missing in the store",
 			"node=%s was=%s", to->name, e->name);
-		changed(m, MEMORY_NODES);
-		if (e->record.n_pod_cidrs) {
+		memory_changed(m, MEMORY_NODES);
+		if (e->record.n_pod_cidrs)
 			deliver(m, e);
-		} else {
-			deliver_deletion(m, e);
-			forget(m, e);
-		}
+		else
+			memory_delete_entry(m, e);
 	}
 }
 
@@ -277,7 +268,7 @@ void memory_put_node(struct memory *m, const struct node_record *r)
 		return;
 	}
 	if (!record_equal(&e->record, &copy))
-		changed(m, MEMORY_NODES);
+		memory_changed(m, MEMORY_NODES);
 	record_fini(&e->record);
 	e->record = copy;
 	set_seen(m, e);
@@ -299,7 +290,7 @@ static bool same_settings(const struct store_setting *a, unsigned int n_a,
 void memory_good_settings(struct memory *m, const char *node, const struct store_setting *all,
 			  unsigned int n)
 {
-	struct memory_entry *e = find_entry(m, MEMORY_SETTINGS, node);
+	struct memory_entry *e = memory_find_entry(m, MEMORY_SETTINGS, node);
 	struct store_setting *copy;
 
 	if (!e || m->delivering || same_settings(e->good, e->n_good, all, n))
@@ -310,7 +301,7 @@ void memory_good_settings(struct memory *m, const char *node, const struct store
 	memory_free_settings(e->good, e->n_good);
 	e->good = copy;
 	e->n_good = n;
-	changed(m, MEMORY_SETTINGS);
+	memory_changed(m, MEMORY_SETTINGS);
 }
 
 void memory_put_settings(struct memory *m, const char *node, const struct store_setting *all,
@@ -341,13 +332,13 @@ void memory_put_settings(struct memory *m, const char *node, const struct store_
 	e->n = n;
 	e->source = from;
 	set_seen(m, e);
-	changed(m, MEMORY_SETTINGS);
+	memory_changed(m, MEMORY_SETTINGS);
 	deliver(m, e);
 }
 
 void memory_put_unusable(struct memory *m, enum memory_kind kind, const char *name)
 {
-	struct memory_entry *e = find_entry(m, kind, name);
+	struct memory_entry *e = memory_find_entry(m, kind, name);
 
 	m->in_list[kind]++;
 	if (e)
@@ -358,17 +349,15 @@ void memory_put_unusable(struct memory *m, enum memory_kind kind, const char *na
 
 void memory_delete(struct memory *m, enum memory_kind kind, const char *name)
 {
-	struct memory_entry *e = find_entry(m, kind, name);
+	struct memory_entry *e = memory_find_entry(m, kind, name);
 
-	if (!e)
-		return;
-	deliver_deletion(m, e);
-	forget(m, e);
+	if (e)
+		memory_delete_entry(m, e);
 }
 
 void memory_expect_deletion(struct memory *m, enum memory_kind kind, const char *name)
 {
-	struct memory_entry *e = find_entry(m, kind, name);
+	struct memory_entry *e = memory_find_entry(m, kind, name);
 
 	if (e)
 		e->deleted = e->was_deleted = true;
@@ -376,105 +365,10 @@ void memory_expect_deletion(struct memory *m, enum memory_kind kind, const char 
 
 void memory_hold(struct memory *m, enum memory_kind kind, const char *name, const char *why)
 {
-	struct memory_entry *e = find_entry(m, kind, name);
+	struct memory_entry *e = memory_find_entry(m, kind, name);
 
 	if (e)
-		hold(m, e, why, false);
-}
-
-/* --- lists --- */
-
-void memory_list_begin(struct memory *m, enum memory_kind kind)
-{
-	struct memory_entry *e;
-
-	m->in_list[kind] = 0;
-	TAILQ_FOREACH (e, &m->content.entries, in_list)
-		if (e->kind == kind)
-			e->seen = false;
-}
-
-/* Begins a new incarnation if the store is another one than before, or has an older state. */
-static void update_origin(struct memory *m, enum memory_kind kind, const struct memory_list *l)
-{
-	struct memory_origin *s = &m->content.origins[kind];
-	const bool named = l->identity && *l->identity;
-	const bool fresh = named && strcmp(l->identity, s->identity) != 0;
-	const bool other = fresh && *s->identity;
-	const bool older = l->revision && l->revision < s->revision;
-
-	if (named)
-		snprintf(s->identity, sizeof(s->identity), "%s", l->identity);
-	if (l->revision)
-		s->revision = l->revision;
-	if (other || older)
-		s->incarnation++;
-	if (fresh || older)
-		changed(m, kind);
-}
-
-static bool is_missing(const struct memory_entry *e)
-{
-	return !e->seen || e->was_deleted;
-}
-
-/* The reason, if our own record and others disappeared together, which nobody would delete
- * together. Some of them may be back already, because their nodes have published them again. */
-static const char *lost_with_own_record(const struct memory *m, enum memory_kind kind,
-					const struct memory_list *l)
-{
-	const struct memory_entry *e, *ours = m->self ? find_entry(m, kind, m->self) : NULL;
-	size_t missing = 0;
-
-	TAILQ_FOREACH (e, &m->content.entries, in_list)
-		missing += e->kind == kind && is_missing(e) && !*e->why;
-	if (kind == MEMORY_NODES && !l->ours_may_miss && ours && is_missing(ours) && missing > 1)
-		return "our own record is missing, too";
-	return NULL;
-}
-
-/* Why a missing entry counts as lost. NULL: it was deleted. */
-static const char *reason_to_hold(const struct memory *m, const struct memory_entry *e,
-				  const struct memory_list *l, const char *together)
-{
-	if (l->doubt)
-		return l->doubt;
-	if (e->incarnation != m->content.origins[e->kind].incarnation)
-		return "the store was replaced, or went back to an older state";
-	if (!m->in_list[e->kind] && !e->deleted)
-		return "the store has none left";
-	return together;
-}
-
-bool memory_list_end(struct memory *m, enum memory_kind kind, const struct memory_list *l)
-{
-	const char *together = lost_with_own_record(m, kind, l), *why;
-	struct memory_entry *e, *next;
-	bool lost = together;
-
-	update_origin(m, kind, l);
-	for (e = TAILQ_FIRST(&m->content.entries); e; e = next) {
-		next = TAILQ_NEXT(e, in_list);
-		if (e->kind == kind)
-			e->was_deleted = false;
-		if (e->kind != kind || (!e->seen && *e->why))
-			continue;
-		if (e->seen) {
-			e->incarnation = m->content.origins[kind].incarnation;
-			continue;
-		}
-		why = reason_to_hold(m, e, l, together);
-		if (why) {
-			hold(m, e, why, true);
-			lost = true;
-		} else if (!l->deleted || l->deleted(l->context, e)) {
-			deliver_deletion(m, e);
-			forget(m, e);
-		}
-	}
-	if (lost)
-		update_health(m, kind);
-	return lost;
+		memory_hold_entry(m, e, why, false);
 }
 
 /* --- queries --- */
@@ -482,12 +376,12 @@ bool memory_list_end(struct memory *m, enum memory_kind kind, const struct memor
 const struct memory_entry *memory_find(const struct memory *m, enum memory_kind kind,
 				       const char *name)
 {
-	return find_entry(m, kind, name);
+	return memory_find_entry(m, kind, name);
 }
 
 bool memory_in_store(const struct memory *m, enum memory_kind kind, const char *name)
 {
-	const struct memory_entry *e = find_entry(m, kind, name);
+	const struct memory_entry *e = memory_find_entry(m, kind, name);
 
 	return e && !*e->why;
 }

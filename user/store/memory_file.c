@@ -92,11 +92,17 @@ static int take_more(const json_t *o, size_t at, struct node_record *r, const st
 {
 	const json_t *granted = json_object_get(o, "granted"), *v;
 	const json_t *overlays = json_object_get(o, "overlays");
+	const char *source = json_string_value(json_object_get(o, "routeSource"));
 	size_t i;
 
 	r->tunnels_assigned = json_is_true(json_object_get(o, "tunnelsAssigned"));
 	r->assigned = json_is_true(json_object_get(o, "assigned"));
 	r->encrypts = json_is_true(json_object_get(o, "encrypts"));
+	/* A file of an older agent names no source. */
+	if (r->tunnels_assigned)
+		r->source = ROUTE_SOURCE_CALICO_IPAM;
+	if (source && route_source_parse(source, &r->source))
+		return problem_say(p, "known[%zu].routeSource: \"%.30s\" is none", at, source);
 	if (json_array_size(granted) > RECORD_MAX_CIDRS || json_array_size(overlays) > N_OVERLAYS)
 		return problem_say(p, "known[%zu]: too many ranges", at);
 	json_array_foreach (overlays, i, v)
@@ -261,6 +267,8 @@ static void put_more(json_t *o, const struct node_record *r)
 		json_object_set_new(o, "assigned", json_true());
 	if (r->encrypts)
 		json_object_set_new(o, "encrypts", json_true());
+	if (r->source)
+		json_object_set_new(o, "routeSource", json_string(route_source_name(r->source)));
 	if (r->n_granted) {
 		list = json_array();
 		for (size_t i = 0; i < r->n_granted; i++)

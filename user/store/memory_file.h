@@ -6,7 +6,8 @@
  *   {"version": 1,
  *    "nodes": {"identity": "...", "revision": 7, "incarnation": 1},
  *    "settings": {"identity": "...", "revision": 7, "incarnation": 1},
- *    "known": [{"record": {...}, "tunnelsAssigned": true, "incarnation": 1},
+ *    "known": [{"record": {...}, "tunnelsAssigned": true, "routeSource": "CalicoIPAM",
+ *               "incarnation": 1},
  *              {"settings": {"podveilStrictMode": "treu"}, "good": {"podveilStrictMode": "true"},
  *               "node": "worker", "source": "...", "incarnation": 1}]}
  *

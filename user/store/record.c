@@ -300,7 +300,8 @@ bool record_equal(const struct node_record *a, const struct node_record *b)
 	    cidr_compare(&a->tunnel6, &b->tunnel6) || memcmp(a->key4, b->key4, 32) ||
 	    memcmp(a->key6, b->key6, 32) || a->tunnels_assigned != b->tunnels_assigned ||
 	    a->stopped4 != b->stopped4 || a->stopped6 != b->stopped6 || a->port4 != b->port4 ||
-	    a->port6 != b->port6 || a->assigned != b->assigned || a->encrypts != b->encrypts)
+	    a->port6 != b->port6 || a->assigned != b->assigned || a->encrypts != b->encrypts ||
+	    a->released4 != b->released4 || a->released6 != b->released6 || a->source != b->source)
 		return false;
 	return same_ranges(a->pod_cidrs, a->n_pod_cidrs, b->pod_cidrs, b->n_pod_cidrs) &&
 	       same_ranges(a->granted, a->n_granted, b->granted, b->n_granted) &&

@@ -18,6 +18,7 @@
 #include <stdint.h>
 
 #include "base/cidr.h"
+#include "store/route_source.h"
 
 #define NODE_NAME_MAX	 253 /* RFC 1123, as Kubernetes takes it */
 #define RECORD_MAX_BYTES (1 << 20)
@@ -37,8 +38,11 @@ struct node_record {
 	size_t n_pod_cidrs;
 
 	/* Only known in stores where the cluster assigns ranges (Kubernetes). Not in the JSON. */
-	bool assigned;	      /* pod_cidrs were assigned to the node */
-	bool encrypts;	      /* its condition says that it encrypts, with a key or without */
+	bool assigned;		   /* pod_cidrs were assigned to the node */
+	enum route_source source;  /* of pod_cidrs; auto: the node itself */
+	bool encrypts;		   /* its condition says that it encrypts, with a key or without */
+	bool released4, released6; /* Felix has let go of the key: it removed it from its annotation
+				      (and somebody may have put it back there) */
 	struct cidr *granted; /* those of pod_cidrs that lie in a range of another node, but are
 				     assigned to this one; sorted */
 	size_t n_granted;

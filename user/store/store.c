@@ -123,10 +123,16 @@ int store_publish(struct store *s, const struct node_record *r)
 	return s->kind->publish(s->self, r);
 }
 
-void store_foreign_keys(struct store *s, bool v4, bool v6)
+void store_key_owners(struct store *s, enum store_key v4, enum store_key v6)
 {
-	if (s->kind->foreign_keys)
-		s->kind->foreign_keys(s->self, v4, v6);
+	if (s->kind->key_owners)
+		s->kind->key_owners(s->self, v4, v6);
+}
+
+void store_set_route_source(struct store *s, enum route_source wanted)
+{
+	if (s->kind->route_source)
+		s->kind->route_source(s->self, wanted);
 }
 
 int store_set(struct store *s, const char *node, const struct store_setting *changes,

@@ -48,6 +48,14 @@ const char *store_default(void);
  * Allocated; NULL: no memory. */
 char *store_with_resource(const char *url, const char *resource);
 
+/* Whose key of our node is in the store. */
+enum store_key {
+	STORE_KEY_OURS,
+	STORE_KEY_FOREIGN,   /* of another WireGuard on this node (Felix's): it is not changed */
+	STORE_KEY_INHERITED, /* the same, but we go on with it when Felix lets go of it. So if it is
+				removed, it is put back. */
+};
+
 /* The state of a node, for people. */
 struct store_state {
 	bool ready;
@@ -81,9 +89,12 @@ void store_good_settings(struct store *s, const char *node, const struct store_s
 /* Makes `r` the record of node r->name. 0 or -errno. A directory has it when this returns 0; stores
  * over a network try until it succeeds. The record comes back through the callback `node`. */
 int store_publish(struct store *s, const struct node_record *r);
-/* Says for which families another WireGuard on this node has its key in the store. Such a key is
- * not changed. Stores that keep a record of our own do not need this. */
-void store_foreign_keys(struct store *s, bool v4, bool v6);
+/* Says whose keys of our node are in the store. Stores that keep a record of our own do not need
+ * this. Call it before store_publish(). */
+void store_key_owners(struct store *s, enum store_key v4, enum store_key v6);
+/* Sets where the addresses of pods are read from (routeSource). Only for stores that are a cluster's;
+ * others have one source. Before the first call: auto. */
+void store_set_route_source(struct store *s, enum route_source wanted);
 /* Writes settings of the cluster (node NULL) or of a node; other settings in the document stay.
  * Value NULL: removes the setting. 0 or -errno. */
 int store_set(struct store *s, const char *node, const struct store_setting *changes,
@@ -138,7 +149,8 @@ struct store_kind {
 	void (*state)(void *self, const struct store_state *state);
 	void (*event)(void *self, const char *reason, const char *message);
 	void (*flush)(void *self, unsigned int ms);
-	void (*foreign_keys)(void *self, bool v4, bool v6);
+	void (*key_owners)(void *self, enum store_key v4, enum store_key v6);
+	void (*route_source)(void *self, enum route_source wanted);
 	const char *(*peer)(const void *self); /* NULL: it is on this machine */
 };
 

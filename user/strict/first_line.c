@@ -246,6 +246,8 @@ int first_line_apply_settings(struct first_line *f, const struct settings *s,
 	for (size_t i = 0; i < s->strict_cidrs.n && !err; i++)
 		if (!holds_nodes(&s->strict_cidrs.all[i], self))
 			err = tagged_ranges_add(&ranges, &s->strict_cidrs.all[i], RANGE_REMOTE);
+	for (size_t i = 0; i < s->strict_exceptions.n && !err; i++)
+		err = tagged_ranges_add(&ranges, &s->strict_exceptions.all[i], RANGE_HERE);
 	for (size_t i = 0; i < self->n_pod_cidrs && !err; i++)
 		err = tagged_ranges_add(&ranges, &self->pod_cidrs[i], RANGE_HERE);
 	tagged_ranges_sort(&ranges, RANGE_HERE);

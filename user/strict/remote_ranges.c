@@ -73,6 +73,34 @@ static int add_node(const struct settings *s, const struct plan *p, const struct
 	return tagged_ranges_add(out, address, RANGE_HERE);
 }
 
+/* Adds a range that is no pod's, unless a node publishes one around it. */
+static int add_exception(const struct remote_ranges_input *in, const struct cidr *range,
+			 struct tagged_ranges *out)
+{
+	for (size_t k = 0; k < in->n_plans; k++) {
+		const struct plan *p = &in->plans[k];
+		const struct lengths lengths = lengths_of(p);
+
+		if (p->n_ranges && p->ranges[0].cidr.family == range->family &&
+		    around(p, &lengths, range))
+			return 0;
+	}
+	return tagged_ranges_add(out, range, RANGE_HERE);
+}
+
+/* Adds what the administrator says is no pod's, and the store's address. */
+static int add_exceptions(const struct remote_ranges_input *in, struct tagged_ranges *out)
+{
+	const struct settings_ranges *all = &in->settings->strict_exceptions;
+	int err = 0;
+
+	for (size_t i = 0; i < all->n && !err; i++)
+		err = add_exception(in, &all->all[i], out);
+	if (!err && in->store.family && in_strict_range(in->settings, &in->store))
+		err = add_exception(in, &in->store, out);
+	return err;
+}
+
 int remote_ranges_collect(const struct remote_ranges_input *in, struct tagged_ranges *out)
 {
 	const struct settings *s = in->settings;
@@ -81,6 +109,8 @@ int remote_ranges_collect(const struct remote_ranges_input *in, struct tagged_ra
 	out->n = 0;
 	for (size_t i = 0; i < s->strict_cidrs.n && !err; i++)
 		err = tagged_ranges_add(out, &s->strict_cidrs.all[i], RANGE_REMOTE);
+	if (!err)
+		err = add_exceptions(in, out);
 	for (size_t k = 0; k < in->n_plans; k++)
 		for (size_t i = 0; i < in->plans[k].n_ranges && !err; i++) {
 			const struct plan_range *r = &in->plans[k].ranges[i];

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The addresses that strict mode treats as remote pods: everything in podveilStrictCIDRs and in the
- * ranges that other nodes publish. Exceptions are our own ranges, and the addresses of nodes, to
- * which WireGuard's packets go. The most specific range decides, as in a routing table. Pure.
+ * ranges that other nodes publish. Exceptions are our own ranges, podveilStrictExceptions, the
+ * store's address, and the addresses of nodes, to which WireGuard's packets go. The most specific
+ * range decides, as in a routing table. Pure.
  *
  * Only the node itself vouches for its address. So the address makes no exception in a range that
  * another node publishes. It does so only in the strict ranges, in a range of the same node, or in
@@ -25,6 +26,7 @@ struct remote_ranges_input {
 	size_t n_plans;
 	const struct node_record *const *nodes; /* all known nodes, including ourselves */
 	size_t n_nodes;
+	struct cidr store; /* its address; AF_UNSPEC: not known, or there is none */
 };
 
 /* Fills `out`, sorted, each range once. 0 or -ENOMEM. */

@@ -10,7 +10,7 @@
 #include <stdint.h>
 #include <time.h>
 
-struct device;
+struct client_device;
 
 /* Zero at first. */
 struct drops {
@@ -18,6 +18,6 @@ struct drops {
 	time_t last_logged;
 };
 
-void drops_explain(struct drops *d, struct device *device);
+void drops_explain(struct drops *d, struct client_device *device);
 
 #endif

@@ -135,15 +135,47 @@ static void compare(const struct network_want *want, const struct routes *have, 
 	}
 }
 
-static void set_routes(struct network *n, const struct changes *c, bool backups, struct outcome *o)
+/* Does a wider route lead this range into the tunnel now? The narrowest one around it decides. */
+static bool is_carried(const struct routes *have, const bool lengths[129], const struct cidr *range)
 {
-	for (size_t i = 0; i < c->n_set; i++) {
-		const struct route *r = c->set[i];
+	for (int length = range->prefix_len - 1; length >= 0 && have->n; length--) {
+		struct route key = {.to = *range, .kind = ROUTE_DEVICE};
+		const struct route *r;
 
-		if ((r->kind == ROUTE_BACKUP) == backups)
-			record_outcome(o, route_set(n->want.table, n->want.ifindex, r), "route",
-				       &r->to);
+		if (!lengths[length])
+			continue;
+		key.to.prefix_len = (uint8_t)length;
+		key.to = cidr_masked(&key.to);
+		r = bsearch(&key, have->all, have->n, sizeof(key), by_route_order);
+		if (r)
+			return r->kind == ROUTE_DEVICE;
 	}
+	return false;
+}
+
+enum turn { TURN_BACKUPS, TURN_ROUTES, TURN_BACKUPS_OF_CARRIED };
+
+/* A backup comes before its route: if the device disappears, nothing leaves in plain. But within a
+ * wider route it comes after: before its own route is there it would drop what the wider one
+ * carries, and that one has a backup, too. */
+static void set_routes(struct network *n, const struct changes *c, struct outcome *o)
+{
+	bool lengths[129] = {false};
+
+	for (size_t i = 0; i < n->have.n; i++)
+		lengths[n->have.all[i].to.prefix_len] = true;
+	for (enum turn turn = TURN_BACKUPS; turn <= TURN_BACKUPS_OF_CARRIED; turn++)
+		for (size_t i = 0; i < c->n_set; i++) {
+			const struct route *r = c->set[i];
+			const enum turn its = r->kind != ROUTE_BACKUP ? TURN_ROUTES
+					      : is_carried(&n->have, lengths, &r->to)
+						      ? TURN_BACKUPS_OF_CARRIED
+						      : TURN_BACKUPS;
+
+			if (its == turn)
+				record_outcome(o, route_set(n->want.table, n->want.ifindex, r),
+					       "route", &r->to);
+		}
 }
 
 static void remove_routes(struct network *n, const struct changes *c, bool backups,
@@ -161,8 +193,7 @@ static void remove_routes(struct network *n, const struct changes *c, bool backu
 	}
 }
 
-/* Backups are added before their routes: if the device disappears, nothing leaves in plain. They
- * are also removed before their routes: alone they would drop packets. */
+/* Backups are removed before their routes: alone they would drop packets. */
 static void change_routes(struct network *n, struct outcome *o)
 {
 	struct changes c;
@@ -171,8 +202,7 @@ static void change_routes(struct network *n, struct outcome *o)
 		record_outcome(o, -ENOMEM, "routes", NULL);
 	} else {
 		compare(&n->want, &n->have, &c);
-		set_routes(n, &c, true, o);
-		set_routes(n, &c, false, o);
+		set_routes(n, &c, o);
 		remove_routes(n, &c, true, o);
 		remove_routes(n, &c, false, o);
 	}
@@ -303,8 +333,14 @@ int network_apply(struct network *n, struct network_want *want)
 		remove_old_table(n, old.priority, old.table, old.table != n->want.table);
 	/* The old address comes last, when no route uses it as its source any more. */
 	if (old.address.family && old.ifindex == n->want.ifindex && old.ifindex &&
-	    cidr_compare(&old.address, &n->want.address))
+	    cidr_compare(&old.address, &n->want.address)) {
 		address_delete(old.ifindex, &old.address);
+		/* The kernel removes all routes of a device with its last IPv4 address. Their
+		 * backups drop what they would carry, until they are back. */
+		if (!n->want.address.family &&
+		    !read_routes(n->family, n->want.table, n->want.ifindex, &n->have))
+			o = enforce(n);
+	}
 	free(old.routes);
 	return o.err;
 }

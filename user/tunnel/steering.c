@@ -9,8 +9,8 @@
 #include <time.h>
 
 #include "base/log.h"
-#include "device/device.h"
 #include "protocol/limits.h"
+#include "service/client.h"
 #include "tunnel/network.h"
 
 /* The device repeats an unanswered initiation for 90 s. After that we start a new one. */
@@ -23,7 +23,7 @@
 struct steering {
 	int family;
 	const struct settings *settings;
-	struct device *device; /* NULL: none */
+	struct client_device *device; /* NULL: none */
 	struct network *network;
 	struct tunnel_peers peers;
 	/* The plan's ranges and the peer of each. The routes are computed from them again when a
@@ -76,10 +76,10 @@ void steering_free(struct steering *s)
 
 /* --- the device comes and goes --- */
 
-int steering_start(struct steering *s, struct device *d)
+int steering_start(struct steering *s, struct client_device *d)
 {
 	s->device = d;
-	return network_adopt(s->network, device_ifindex(d), s->settings->route_table);
+	return network_adopt(s->network, client_device_ifindex(d), s->settings->route_table);
 }
 
 void steering_stop(struct steering *s)
@@ -133,7 +133,7 @@ static bool update_routed(struct steering *s)
 		m->routed = changed = true;
 		m->routed_since = (uint64_t)time(NULL);
 		log_info("encrypting", "peer=%s key=%s interface=%s", m->node,
-			 short_key(m->key, key), device_name(s->device));
+			 short_key(m->key, key), client_device_name(s->device));
 	}
 	return changed;
 }
@@ -168,7 +168,7 @@ static int apply_routes(struct steering *s)
 {
 	const struct settings *settings = s->settings;
 	struct network_want w = {
-		.ifindex = device_ifindex(s->device),
+		.ifindex = client_device_ifindex(s->device),
 		.priority = settings->rule_priority,
 		.table = settings->route_table,
 		.rule = true,
@@ -224,11 +224,30 @@ static int copy_ranges(struct steering *s, const struct plan *p)
 
 /* --- peers --- */
 
+/* Starts handshakes with all peers that `wanted` chooses, in one request. */
+static void start_handshakes(struct steering *s, bool (*wanted)(const struct tunnel_peer *m),
+			     bool anyway)
+{
+	uint8_t(*keys)[KEY_SIZE] = calloc(s->peers.n ? s->peers.n : 1, sizeof(*keys));
+	size_t n = 0;
+
+	for (size_t i = 0; keys && i < s->peers.n; i++)
+		if (wanted(&s->peers.all[i]))
+			memcpy(keys[n++], s->peers.all[i].key, KEY_SIZE);
+	if (keys)
+		client_device_start_handshakes(s->device, (const uint8_t(*)[KEY_SIZE])keys, n,
+					       anyway);
+	free(keys);
+}
+
+static bool has_no_session(const struct tunnel_peer *m)
+{
+	return !tunnel_peer_has_fresh_session(m);
+}
+
 static void start_sessions(struct steering *s)
 {
-	for (size_t i = 0; i < s->peers.n; i++)
-		if (!tunnel_peer_has_fresh_session(&s->peers.all[i]))
-			device_start_handshake(s->device, s->peers.all[i].key, true);
+	start_handshakes(s, has_no_session, true);
 }
 
 int steering_update(struct steering *s, const struct plan *p)
@@ -253,7 +272,7 @@ int steering_update(struct steering *s, const struct plan *p)
 				     keepalive != s->keepalive);
 	if (err) {
 		log_error("peers could not be configured", "interface=%s errno=%d",
-			  device_name(s->device), -err);
+			  client_device_name(s->device), -err);
 		s->peers_configured = false; /* all peers are configured again next time */
 	} else {
 		s->keepalive = keepalive;
@@ -262,7 +281,7 @@ int steering_update(struct steering *s, const struct plan *p)
 		err = apply_routes(s);
 		/* After a failure the device's state is unknown: remove what is not planned. */
 		if (fresh) {
-			network_forget_addresses(s->network, device_ifindex(s->device));
+			network_forget_addresses(s->network, client_device_ifindex(s->device));
 			tunnel_peers_remove_foreign(&s->peers, s->device);
 		} else {
 			tunnel_peers_remove_outdated(&before, &s->peers, s->device);
@@ -305,15 +324,21 @@ int steering_repair_network(struct steering *s)
 
 /* A node that has lost its key cannot tell us: it has no session, and our reverse-path filter may
  * drop its plaintext. So ask peers that send nothing for a handshake. */
+static bool is_silent(const struct tunnel_peer *m)
+{
+	return m->routed && m->received == m->received_at_probe;
+}
+
 static void probe(struct steering *s)
 {
-	for (size_t i = 0; i < s->peers.n; i++) {
-		struct tunnel_peer *m = &s->peers.all[i];
+	start_handshakes(s, is_silent, true);
+	for (size_t i = 0; i < s->peers.n; i++)
+		s->peers.all[i].received_at_probe = s->peers.all[i].received;
+}
 
-		if (m->routed && m->received == m->received_at_probe)
-			device_start_handshake(s->device, m->key, true);
-		m->received_at_probe = m->received;
-	}
+static bool does_not_answer(const struct tunnel_peer *m)
+{
+	return !m->routed || !m->last_handshake || m->unanswered;
 }
 
 void steering_tick(struct steering *s)
@@ -336,13 +361,11 @@ void steering_tick(struct steering *s)
 			log_warn("no session with a peer, so its traffic is not encrypted",
 				 "peer=%s key=%s interface=%s needs=\"UDP port %u open both ways, "
 				 "and an agent there\"",
-				 m->node, short_key(m->key, key), device_name(s->device),
+				 m->node, short_key(m->key, key), client_device_name(s->device),
 				 ntohs(m->endpoint.to.v4.sin_port));
-		if (!retry)
-			continue;
-		if (!m->routed || !m->last_handshake || m->unanswered)
-			device_start_handshake(s->device, m->key, false);
 	}
+	if (retry)
+		start_handshakes(s, does_not_answer, false);
 }
 
 void steering_each_encrypted(const struct steering *s,

@@ -14,7 +14,7 @@
 
 #include "tunnel/tunnel_peers.h"
 
-struct device;
+struct client_device;
 struct steering;
 
 /* `settings` belong to the caller and must outlive the result. NULL: no memory. */
@@ -22,7 +22,7 @@ struct steering *steering_new(int family, const struct settings *settings);
 void steering_free(struct steering *s); /* rule and routes stay */
 
 /* The device was made or adopted. Routes that an earlier agent had sent through it stay there. */
-int steering_start(struct steering *s, struct device *d);
+int steering_start(struct steering *s, struct client_device *d);
 /* The device is gone, and all sessions with it. The next device gets the whole configuration. */
 void steering_stop(struct steering *s);
 /* Removes rule and routes. */

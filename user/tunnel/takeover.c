@@ -13,7 +13,7 @@
 #include "netlink/our_routes.h"
 #include "netlink/route.h"
 #include "netlink/wireguard.h"
-#include "tunnel/keys.h"
+#include "service/client.h"
 #include "tunnel/pair.h"
 
 /* --- what Felix leaves --- */
@@ -56,7 +56,7 @@ static int read_felix(struct felix *f)
 	 * device. */
 	if (!err && f->wireguard.fwmark)
 		err = rule_each_foreign(f->family, f->wireguard.fwmark, visit_rule, f);
-	if (sodium_is_zero(f->wireguard.private_key, 32))
+	if (sodium_is_zero(f->wireguard.public_key, 32))
 		f->table = 0;
 	return err;
 }
@@ -65,6 +65,69 @@ static void forget_felix(struct felix *f)
 {
 	free(f->routes);
 	sodium_memzero(f, sizeof(*f));
+}
+
+/* --- whose is it? --- */
+
+static bool is_ours(int family, const struct link_info *l)
+{
+	return !strcmp(l->kind, "veth") && pair_tunnel(family) == l->ifindex;
+}
+
+/* Felix's device, or one that an earlier agent began to take over. `f` was read. */
+static bool can_be_taken(const struct felix *f, const uint8_t ours[32])
+{
+	return f->table || (!sodium_is_zero(f->wireguard.public_key, 32) &&
+			    !memcmp(f->wireguard.public_key, ours, 32));
+}
+
+static enum takeover judge(struct felix *f, const uint8_t ours[32], const uint8_t *felix, char *why,
+			   size_t room)
+{
+	const char *name = f->device.name;
+	const int err = read_felix(f);
+
+	if (!err && f->table && felix && memcmp(f->wireguard.public_key, ours, 32) &&
+	    !memcmp(felix, f->wireguard.public_key, 32)) {
+		snprintf(
+			why, room,
+			"%s is a WireGuard device that Felix uses: Podveil takes it over when Felix stops using it: " FELIX_PATCH,
+			name);
+		return TAKEOVER_REFUSED;
+	}
+	if (!err && can_be_taken(f, ours))
+		return TAKEOVER_LEFT;
+	snprintf(
+		why, room,
+		"%s is a WireGuard device that was created by hand: set another wireguardInterfaceName, or run ip link delete %s",
+		name, name);
+	return TAKEOVER_REFUSED;
+}
+
+enum takeover takeover_judge(int family, const char *name, const uint8_t ours[32],
+			     const uint8_t *felix, char *why, size_t room)
+{
+	struct felix f = {.family = family};
+	enum takeover result;
+
+	*why = 0;
+	if (link_get(name, &f.device) || is_ours(family, &f.device))
+		return TAKEOVER_FREE;
+	if (strcmp(f.device.kind, "wireguard")) {
+		snprintf(
+			why, room,
+			"%s is a device of kind %s that another program created: set another wireguardInterfaceName, or run ip link delete %s",
+			name, *f.device.kind ? f.device.kind : "physical", name);
+		return TAKEOVER_REFUSED;
+	}
+	result = judge(&f, ours, felix, why, room);
+	forget_felix(&f);
+	return result;
+}
+
+const char *takeover_spare_name(int family)
+{
+	return family == AF_INET ? "pv4.next" : "pv6.next";
 }
 
 /* --- taking over --- */
@@ -83,82 +146,50 @@ static int drop_behind(const struct felix *f)
 	return err;
 }
 
-static int take(const struct felix *f, const char *key_name, uint8_t private_key[32])
+static int take(const struct felix *f, struct client *client, const char *key_name,
+		uint8_t public_key[32])
 {
-	int err = drop_behind(f);
+	int err = f->table ? drop_behind(f) : 0;
 
-	/* If we die between two of these steps, the next agent can continue. */
+	/* From now on, the next agent knows the device by our key. */
 	if (!err)
+		err = client_take_key(client, key_name, f->device.name, public_key);
+	if (!err && f->table)
 		err = rule_add(f->family, f->priority, f->table);
 	if (err)
 		return err;
-	/* We can work without the file, but the next agent would have to make a new key. */
-	if (keys_restore(key_name, f->wireguard.private_key) < 0)
-		log_warn("the key that was taken over cannot be saved", "key=%s", key_name);
-	err = link_delete(f->device.ifindex);
-	if (err)
-		return err;
-	memcpy(private_key, f->wireguard.private_key, 32);
-	rule_delete_foreign(f->family, f->wireguard.fwmark, f->priority, f->table);
-	return 0;
+	/* Felix's rule is found by the device's mark, so it goes before the mark changes. */
+	if (f->table)
+		rule_delete_foreign(f->family, f->wireguard.fwmark, f->priority, f->table);
+	/* With our mark, the device's packets pass our rule as they passed Felix's. */
+	return wireguard_free_port(f->device.ifindex, RULE_MARK);
 }
 
-static bool is_ours(int family, const struct link_info *l)
-{
-	return !strcmp(l->kind, "veth") && pair_tunnel(family) == l->ifindex;
-}
-
-static enum takeover take_or_refuse(struct felix *f, const char *key_name, const uint8_t *published,
-				    uint8_t private_key[32], char *why, size_t room)
-{
-	const char *name = f->device.name;
-	int err = read_felix(f);
-
-	if (!err && f->table && published && !memcmp(published, f->wireguard.public_key, 32)) {
-		snprintf(
-			why, room,
-			"%s is a WireGuard device that Felix uses: Podveil takes it over when Felix stops using it: " FELIX_PATCH,
-			name);
-		return TAKEOVER_REFUSED;
-	}
-	if (err || !f->table) {
-		snprintf(
-			why, room,
-			"%s is a WireGuard device that was created by hand: set another wireguardInterfaceName, or run ip link delete %s",
-			name, name);
-		return TAKEOVER_REFUSED;
-	}
-	err = take(f, key_name, private_key);
-	if (err) {
-		snprintf(why, room, "%s, abandoned by Felix, cannot be taken over: %s", name,
-			 strerror(-err));
-		return TAKEOVER_REFUSED;
-	}
-	log_info("took over the WireGuard device that Felix left, with its key",
-		 "interface=%s priority=%u table=%u", name, f->priority, f->table);
-	return TAKEOVER_DONE;
-}
-
-enum takeover takeover_name(int family, const char *name, const char *key_name,
-			    const uint8_t *published, uint8_t private_key[32], char *why,
-			    size_t room)
+int takeover_begin(int family, const char *name, struct client *client, const char *key_name,
+		   uint8_t public_key[32])
 {
 	struct felix f = {.family = family};
-	enum takeover result;
+	int err = link_get(name, &f.device);
 
-	*why = 0;
-	if (link_get(name, &f.device) || is_ours(family, &f.device))
-		return TAKEOVER_FREE;
-	if (strcmp(f.device.kind, "wireguard")) {
-		snprintf(
-			why, room,
-			"%s is a device of kind %s that another program created: set another wireguardInterfaceName, or run ip link delete %s",
-			name, *f.device.kind ? f.device.kind : "physical", name);
-		return TAKEOVER_REFUSED;
-	}
-	result = take_or_refuse(&f, key_name, published, private_key, why, room);
+	if (!err)
+		err = read_felix(&f);
+	if (!err)
+		err = take(&f, client, key_name, public_key);
+	if (!err)
+		log_info("taking over the WireGuard device that Felix left, with its key",
+			 "interface=%s priority=%u table=%u", name, f.priority, f.table);
 	forget_felix(&f);
-	return result;
+	return err;
+}
+
+int takeover_end(const char *name)
+{
+	struct link_info device;
+	int err = link_get(name, &device);
+
+	if (err)
+		return err == -ENODEV ? 0 : err;
+	return strcmp(device.kind, "wireguard") ? 0 : link_delete(device.ifindex);
 }
 
 /* --- keys --- */

@@ -3,12 +3,18 @@
  * A device of somebody else that has the name of our tunnel device. It is never touched while
  * somebody may be using it. But when WireGuard is switched off in Calico's Felix, Felix leaves its
  * device behind (a WireGuard device of the kernel, with a rule and routes to it). We take it over
- * with its key:
+ * with its key, so that for its peers the node stays the same. Felix's device works on until ours
+ * does:
  *
- *   1. add a route that drops behind each route through the device: nothing leaves in plain
- *   2. add our own rule
- *   3. take its key: for peers we are the same node as before
- *   4. remove the device; then make ours, and its routes
+ *   1. make our device beside it, under the name takeover_spare_name()
+ *   2. takeover_begin(): behind each route through Felix's device, add one that drops, so that
+ *      nothing leaves in plain; take the key; add our rule and remove Felix's; let Felix's device
+ *      use another UDP port
+ *   3. configure our device: port, key, peers, routes
+ *   4. takeover_end(): remove Felix's device. Then ours gets its name.
+ *
+ * If we die between two of these steps, the next agent sees that our key is the key of the device,
+ * and goes on.
  *
  * Thread: control. Errors: negative errno; each takeover is logged.
  */
@@ -23,18 +29,25 @@
 #define FELIX_PATCH                                                                                \
 	"kubectl -n kube-system patch daemonset calico-node --patch-file deploy/kubernetes/calico/calico-node.patch.yaml"
 
+struct client;
+
 enum takeover {
 	TAKEOVER_FREE,	 /* no device of others has the name */
-	TAKEOVER_DONE,	 /* the old device was removed; its key is in private_key */
+	TAKEOVER_LEFT,	 /* Felix has left its device, and we can take it over */
 	TAKEOVER_REFUSED /* a device of others has the name and stays */
 };
 
-/* `published`: our node's public key in the store (NULL: none). While it is the key of the device,
- * the device is in use. `key_name`: name of our key's file (tunnel/keys.h). `why`: with
- * TAKEOVER_REFUSED, who has the name and what to do about it. The caller wipes private_key. */
-enum takeover takeover_name(int family, const char *name, const char *key_name,
-			    const uint8_t *published, uint8_t private_key[32], char *why,
-			    size_t room);
+/* Who has the name? Changes nothing. `ours`: our public key. `felix`: the public key in the store
+ * while Felix uses it (NULL: it does not). `why`: with TAKEOVER_REFUSED, who has the name and what
+ * to do about it. */
+enum takeover takeover_judge(int family, const char *name, const uint8_t ours[32],
+			     const uint8_t *felix, char *why, size_t room);
+const char *takeover_spare_name(int family);
+/* `key_name`: ID of our key in the tunnel process, which takes the device's key over; its public key
+ * is then ours. On error, Felix's device still works. May be called again. */
+int takeover_begin(int family, const char *name, struct client *client, const char *key_name,
+		   uint8_t public_key[32]);
+int takeover_end(const char *name);
 
 /* Does any WireGuard device of the kernel on this node have this key? */
 bool takeover_key_in_use(const uint8_t public_key[32]);

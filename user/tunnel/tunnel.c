@@ -10,15 +10,13 @@
 #include <time.h>
 
 #include "base/log.h"
-#include "device/device.h"
-#include "device/wg_socket.h"
 #include "netlink/link.h"
 #include "netlink/route.h"
 #include "podveil/counters.h"
 #include "programs/pins.h"
 #include "protocol/limits.h"
+#include "service/client.h"
 #include "tunnel/drops.h"
-#include "tunnel/keys.h"
 #include "tunnel/pair.h"
 #include "tunnel/source_check.h"
 #include "tunnel/steering.h"
@@ -39,10 +37,8 @@
 struct tunnel {
 	struct tunnel_params params;
 	enum tunnel_state state;
-	struct device *device;
-	struct wg_socket *socket;
-	uint64_t version;	   /* device_version() after our last configuration */
-	bool configured_by_others; /* somebody else configured it since */
+	struct client_device *device;
+	bool restore;		   /* somebody else configured the device */
 	struct steering *steering; /* peers and routes */
 	struct event *linger;
 	struct {
@@ -50,13 +46,13 @@ struct tunnel {
 		uint64_t packets;	     /* decrypted, as last seen */
 		bool with_keys;		     /* others still publish keys */
 	} off;
+	bool beside;		   /* our device has a spare name: Felix's has its own still */
 	char problem[400];	   /* text: a device of others has our device's name */
 	time_t deleted[DELETIONS]; /* when somebody deleted our device, newest first */
 	char deleter[160];	   /* text: the device is deleted again and again */
 	struct drops drops;
-	bool has_key;
-	int key_error; /* -errno: its file could not be written, which was logged */
-	uint8_t private_key[32], public_key[32];
+	bool has_key; /* the tunnel process was asked for it */
+	uint8_t public_key[32];
 	struct settings settings; /* of the last tunnel_prepare(), _enable() or _update() */
 	uint32_t mtu;
 };
@@ -64,6 +60,12 @@ struct tunnel {
 static const char *name_of(const struct tunnel *t, const struct settings *s)
 {
 	return t->params.family == AF_INET ? s->interface4 : s->interface6;
+}
+
+/* The name that our device should have now. */
+static const char *present_name(const struct tunnel *t)
+{
+	return t->beside ? takeover_spare_name(t->params.family) : name_of(t, &t->settings);
 }
 
 static const char *key_name(int family)
@@ -76,19 +78,15 @@ static const char *key_name(int family)
 static int configure_interface(struct tunnel *t)
 {
 	struct device_config c = {
-		.set = DEVICE_SET_PRIVATE_KEY | DEVICE_SET_LISTEN_PORT | DEVICE_SET_FWMARK,
+		.set = DEVICE_SET_LISTEN_PORT | DEVICE_SET_FWMARK,
 		.listen_port = t->params.family == AF_INET ? t->settings.port4 : t->settings.port6,
 		.fwmark = RULE_MARK,
 	};
-	int err;
 
-	memcpy(c.private_key, t->private_key, 32);
-	err = device_configure(t->device, &c);
-	device_config_fini(&c);
-	return err;
+	return client_device_configure(t->device, &c, true);
 }
 
-static void on_sessions(struct device *d, void *context)
+static void on_sessions(struct client_device *d, void *context)
 {
 	struct tunnel *t = context;
 
@@ -99,9 +97,7 @@ static void on_sessions(struct device *d, void *context)
 
 static void stop_device(struct tunnel *t, bool remove)
 {
-	wg_socket_free(t->socket);
-	t->socket = NULL;
-	device_free(t->device, remove);
+	client_device_free(t->device, remove);
 	t->device = NULL;
 	steering_stop(t->steering);
 }
@@ -127,8 +123,7 @@ static void note_deletion(struct tunnel *t)
 			name_of(t, &t->settings));
 }
 
-/* The device itself calls this, so it cannot be freed here. */
-static void on_gone(struct device *d, void *context)
+static void on_gone(struct client_device *d, void *context)
 {
 	struct tunnel *t = context;
 
@@ -137,71 +132,69 @@ static void on_gone(struct device *d, void *context)
 	t->params.changed(t, t->params.context);
 }
 
-static void on_renamed(struct device *d, void *context)
+static void on_renamed(struct client_device *d, void *context)
 {
 	struct tunnel *t = context;
 
 	(void)d;
-	if (t->socket && wg_socket_rename(t->socket))
-		log_warn("the wg socket could not be renamed with the device", "interface=%s",
-			 device_name(t->device));
 	t->params.changed(t, t->params.context);
 }
 
-/* Gives the pair of a dead process the present name. False: there is no pair. */
-static bool rename_pair(int family, const char *name)
+/* Gives the pair of an earlier agent the present name. */
+static void rename_pair(int family, const char *name)
 {
 	struct link_info tunnel, inner;
 
 	if (pair_find(family, &tunnel, &inner) || !tunnel.ifindex)
-		return false;
+		return;
 	if (strcmp(tunnel.name, name) && !link_rename(tunnel.ifindex, name))
 		log_info("renamed the tunnel device of a process that ended", "from=%s to=%s",
 			 tunnel.name, name);
-	return true;
 }
 
 static int start_device(struct tunnel *t)
 {
 	const struct settings *s = &t->settings;
-	const struct device_params p = {
-		.base = t->params.base,
-		.name = name_of(t, s),
+	const struct client_device_params p = {
+		.id = key_name(t->params.family),
+		.name = present_name(t),
 		.inner_name = pair_inner_name(t->params.family),
 		.workers = s->workers,
-		.queues = PV_MAX_WORKERS,
-		.second_half = true,
 		.mtu = t->mtu,
-		.wire = WIRE_SOCKET, /* until the uplink is known */
-		.adopt = true,
 		.ended = on_gone,
 		.renamed = on_renamed,
 		.sessions = on_sessions,
 		.context = t,
 	};
-	const bool adopted = rename_pair(t->params.family, p.name);
 	int err;
 
-	err = device_new(&p, &t->device);
+	rename_pair(t->params.family, p.name);
+	err = client_device_make(t->params.client, &p, &t->device);
 	if (err)
 		return err;
-	err = wg_socket_new(t->params.base, t->device, &t->socket);
+	/* The device of an earlier agent, or the pair of a dead process, may be made for other
+	 * workers. */
+	err = client_device_set_workers(t->device, s->workers);
+	if (err == -ENOSPC) {
+		log_info("the tunnel device is created again", "interface=%s workers=%u",
+			 client_device_name(t->device), s->workers);
+		client_device_free(t->device, true);
+		t->device = NULL;
+		err = client_device_make(t->params.client, &p, &t->device);
+	}
+	t->has_key = false; /* a tunnel process that was started anew may have had to make one */
+	if (!err)
+		err = steering_start(t->steering, t->device);
 	if (err)
-		goto fail;
-	err = steering_start(t->steering, t->device);
-	if (err)
-		goto fail;
-	return 0;
-fail:
-	stop_device(t, !adopted);
+		stop_device(t, false); /* it drops packets, until the next attempt */
 	return err;
 }
 
 static int set_link(struct tunnel *t)
 {
-	const char *wanted = name_of(t, &t->settings);
+	const char *wanted = present_name(t);
 	struct link_info link;
-	int err = link_get_index(device_ifindex(t->device), &link), repaired = 0;
+	int err = link_get_index(client_device_ifindex(t->device), &link), repaired = 0;
 
 	if (!err && strcmp(link.name, wanted)) {
 		err = link_rename(link.ifindex, wanted);
@@ -260,57 +253,63 @@ int tunnel_key(struct tunnel *t, uint8_t public_key[32])
 	int err = 0;
 
 	if (!t->has_key) {
-		err = keys_load(key_name(t->params.family), t->private_key);
-		if (!err)
-			err = crypto_scalarmult_base(t->public_key, t->private_key) ? -EINVAL : 0;
+		err = client_key(t->params.client, key_name(t->params.family), t->public_key);
 		t->has_key = !err;
 	}
 	memcpy(public_key, t->public_key, 32);
 	return err;
 }
 
-/* Call this before we configure the device ourselves. After that, changes by others could not be
- * told from our own. */
-static void note_foreign_configuration(struct tunnel *t)
+/* 0: we can use the name, or a spare one first. -EEXIST: a device of others has it; logged once. */
+static int claim_name(struct tunnel *t, const uint8_t *felix)
 {
-	if (t->state == TUNNEL_ON && t->device && device_version(t->device) != t->version)
-		t->configured_by_others = true;
-}
-
-/* Only the next agent needs the file, so a failure is logged once and stops nothing else. */
-static int repair_key(struct tunnel *t)
-{
-	const int done = keys_restore(key_name(t->params.family), t->private_key);
-	const int err = done < 0 ? done : 0;
-
-	if (err && err != t->key_error)
-		log_error(
-			"the private key cannot be saved: the next agent would create another one",
-			"file=/run/podveil/%s.key errno=%d error=\"%s\"",
-			key_name(t->params.family), -err, strerror(-err));
-	t->key_error = err;
-	return err ? 0 : done;
-}
-
-/* 0: we can use the name. -EEXIST: a device of others has it; logged once. */
-static int claim_name(struct tunnel *t, const uint8_t *published)
-{
-	char why[sizeof(t->problem)];
-	const enum takeover result = takeover_name(t->params.family, name_of(t, &t->settings),
-						   key_name(t->params.family), published,
-						   t->private_key, why, sizeof(why));
+	char why[sizeof(t->problem)] = "";
+	const enum takeover result = takeover_judge(t->params.family, name_of(t, &t->settings),
+						    t->public_key, felix, why, sizeof(why));
 	const bool news = strcmp(why, t->problem) != 0;
 
 	memcpy(t->problem, why, sizeof(why));
 	if (result == TAKEOVER_REFUSED && news)
 		log_error("the tunnel device cannot be created", "problem=\"%s\"", why);
-	if (result == TAKEOVER_DONE)
-		crypto_scalarmult_base(t->public_key, t->private_key);
+	t->beside = result == TAKEOVER_LEFT;
 	return result == TAKEOVER_REFUSED ? -EEXIST : 0;
 }
 
-int tunnel_prepare(struct tunnel *t, const struct settings *s, uint32_t mtu,
-		   const uint8_t *published)
+static int begin_takeover(struct tunnel *t)
+{
+	const char *name = name_of(t, &t->settings);
+	int err = takeover_begin(t->params.family, name, t->params.client,
+				 key_name(t->params.family), t->public_key);
+
+	/* It reads the routes that drop: where they are, traffic goes on through our device. */
+	if (!err)
+		err = steering_start(t->steering, t->device);
+	if (err)
+		snprintf(t->problem, sizeof(t->problem),
+			 "%s, abandoned by Felix, cannot be taken over: %s", name, strerror(-err));
+	return err;
+}
+
+/* Our device works. */
+static int end_takeover(struct tunnel *t)
+{
+	const char *name = name_of(t, &t->settings);
+	int err = takeover_end(name);
+
+	if (err)
+		return err;
+	t->beside = false;
+	*t->problem = 0;
+	err = set_link(t);
+	if (err < 0)
+		return err;
+	/* Before Linux 6.2, a device loses its routes when it is renamed. */
+	err = steering_repair_network(t->steering);
+	log_info("took over the WireGuard device that Felix left", "interface=%s", name);
+	return err < 0 ? err : 0;
+}
+
+int tunnel_prepare(struct tunnel *t, const struct settings *s, uint32_t mtu, const uint8_t *felix)
 {
 	uint8_t unused[32];
 	int err = tunnel_key(t, unused);
@@ -319,7 +318,7 @@ int tunnel_prepare(struct tunnel *t, const struct settings *s, uint32_t mtu,
 		return err;
 	t->settings = *s;
 	t->mtu = mtu;
-	err = claim_name(t, published);
+	err = claim_name(t, felix);
 	if (!err)
 		err = start_device(t);
 	if (err == -ENODEV)
@@ -328,12 +327,11 @@ int tunnel_prepare(struct tunnel *t, const struct settings *s, uint32_t mtu,
 }
 
 int tunnel_enable(struct tunnel *t, const struct settings *s, uint32_t mtu, int uplink,
-		  const uint8_t *published)
+		  const uint8_t *felix)
 {
 	const bool workers_changed = t->device && s->workers != t->settings.workers;
 	int err;
 
-	note_foreign_configuration(t);
 	if (t->linger)
 		evtimer_del(t->linger);
 	if (t->state == TUNNEL_LINGERING)
@@ -341,18 +339,20 @@ int tunnel_enable(struct tunnel *t, const struct settings *s, uint32_t mtu, int 
 	t->settings = *s;
 	t->mtu = mtu;
 	/* The pair of an earlier agent may have too few queues. */
-	if (workers_changed && device_set_workers(t->device, s->workers)) {
+	if (workers_changed && client_device_set_workers(t->device, s->workers) == -ENOSPC) {
 		log_info("the tunnel device is created again", "interface=%s workers=%u",
-			 device_name(t->device), s->workers);
+			 client_device_name(t->device), s->workers);
 		stop_device(t, true);
 	}
-	if (t->device && device_ended(t->device))
+	if (t->device && client_device_ended(t->device))
 		stop_device(t, true);
-	err = tunnel_prepare(t, s, mtu, published);
+	err = tunnel_prepare(t, s, mtu, felix);
+	if (!err && t->beside)
+		err = begin_takeover(t);
 	if (!err)
-		device_set_wire(t->device, s->wire, uplink);
+		err = client_device_set_wire(t->device, s->wire, uplink);
 	if (!err)
-		device_set_low_latency(t->device, s->low_latency);
+		err = client_device_set_low_latency(t->device, s->low_latency);
 	if (!err)
 		err = configure_interface(t);
 	if (!err)
@@ -360,7 +360,6 @@ int tunnel_enable(struct tunnel *t, const struct settings *s, uint32_t mtu, int 
 	if (err < 0)
 		return err;
 	t->state = TUNNEL_ON;
-	t->version = device_version(t->device);
 	return 0;
 }
 
@@ -372,16 +371,26 @@ int tunnel_update(struct tunnel *t, const struct plan *p, const struct settings 
 		return -ENODEV;
 	t->settings = *s;
 	err = steering_update(t->steering, p);
-	t->version = device_version(t->device);
-	return err;
+	return !err && t->beside ? end_takeover(t) : err;
 }
 
 static uint64_t packets_read(const struct tunnel *t)
 {
 	struct pv_counters c;
 
-	device_counters(t->device, &c);
+	if (!t->device)
+		return 0;
+	client_device_counters(t->device, &c);
 	return c.ingress_packets;
+}
+
+/* A tunnel process that died has left it. */
+static void remove_pair(int family)
+{
+	struct link_info tunnel, inner;
+
+	if (!pair_find(family, &tunnel, &inner))
+		link_delete(inner.ifindex);
 }
 
 static void end_linger(struct tunnel *t)
@@ -389,6 +398,7 @@ static void end_linger(struct tunnel *t)
 	if (t->linger)
 		evtimer_del(t->linger);
 	stop_device(t, true);
+	remove_pair(t->params.family);
 	steering_forget(t->steering);
 	t->state = TUNNEL_OFF;
 	log_info("removed the tunnel device", "interface=%s", name_of(t, &t->settings));
@@ -407,7 +417,8 @@ static void on_linger(evutil_socket_t fd, short what, void *context)
 	t->off.seconds++;
 	t->off.quiet = packets == t->off.packets ? t->off.quiet + 1 : 0;
 	t->off.packets = packets;
-	if (t->off.quiet >= enough || t->off.seconds >= LINGER_MOST || device_ended(t->device))
+	if (t->off.quiet >= enough || t->off.seconds >= LINGER_MOST || !t->device ||
+	    client_device_ended(t->device))
 		end_linger(t);
 }
 
@@ -431,43 +442,60 @@ void tunnel_disable(struct tunnel *t, bool others_have_keys)
 		end_linger(t);
 }
 
-void tunnel_forget_key(int family)
+bool tunnel_is_served(int family)
 {
-	keys_remove(key_name(family));
+	struct link_info tunnel, inner;
+
+	return !pair_find(family, &tunnel, &inner) && tunnel.ifindex &&
+	       device_is_served(tunnel.name);
+}
+
+int tunnel_remove(struct client *c, int family)
+{
+	return client_remove(c, key_name(family));
 }
 
 static int repair_configuration(struct tunnel *t)
 {
 	int err;
 
-	note_foreign_configuration(t);
-	if (!steering_peers_configured(t->steering) || !t->configured_by_others)
+	if (!steering_peers_configured(t->steering))
+		return 0;
+	t->restore |= client_device_configured_by_others(t->device);
+	client_device_forgive(t->device);
+	if (!t->restore)
 		return 0;
 	log_info("another program configured the device: our configuration is restored",
-		 "interface=%s", device_name(t->device));
+		 "interface=%s", client_device_name(t->device));
 	err = configure_interface(t);
 	if (!err)
 		err = steering_repair_peers(t->steering);
 	if (err)
 		return err;
-	t->version = device_version(t->device);
-	t->configured_by_others = false;
+	t->restore = false;
 	return 1;
+}
+
+void tunnel_lose_device(struct tunnel *t)
+{
+	if (t->device)
+		stop_device(t, false);
 }
 
 /* Repairs each part separately: a failure of one does not stop the others. */
 int tunnel_repair(struct tunnel *t, bool network)
 {
-	int done[5] = {0}, repaired = 0, err = 0;
+	int done[4] = {0}, repaired = 0, err = 0;
 
-	if (t->state != TUNNEL_ON || !t->device || device_ended(t->device))
+	if (t->state == TUNNEL_ON && !t->device)
+		return -ENODEV; /* a pass makes it */
+	if (t->state != TUNNEL_ON || client_device_ended(t->device))
 		return 0;
-	done[0] = repair_key(t);
-	done[1] = device_repair(t->device);
-	done[2] = set_link(t);
-	done[3] = repair_configuration(t);
+	done[0] = client_device_repair(t->device);
+	done[1] = set_link(t);
+	done[2] = repair_configuration(t);
 	if (network)
-		done[4] = steering_repair_network(t->steering);
+		done[3] = steering_repair_network(t->steering);
 	for (size_t i = 0; i < sizeof(done) / sizeof(*done); i++) {
 		if (done[i] > 0)
 			repaired += done[i];
@@ -505,7 +533,7 @@ const char *tunnel_problem(struct tunnel *t, const char **reason)
 void tunnel_request_handshake(struct tunnel *t, const uint8_t key[32])
 {
 	if (t->state == TUNNEL_ON && t->device)
-		device_start_handshake(t->device, key, false);
+		client_device_start_handshakes(t->device, (const uint8_t(*)[32])key, 1, false);
 }
 
 enum tunnel_state tunnel_state(const struct tunnel *t)
@@ -513,7 +541,7 @@ enum tunnel_state tunnel_state(const struct tunnel *t)
 	return t->state;
 }
 
-struct device *tunnel_device(const struct tunnel *t)
+struct client_device *tunnel_device(const struct tunnel *t)
 {
 	return t->device;
 }

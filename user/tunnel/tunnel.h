@@ -19,12 +19,14 @@
 
 #include "plan/plan.h"
 
-struct device;
+struct client;
+struct client_device;
 struct event_base;
 struct tunnel;
 
 struct tunnel_params {
 	struct event_base *base;
+	struct client *client; /* of the tunnel process, which has key and device */
 	int family;
 	/* The owner should make a new plan: somebody deleted or renamed the device, or the device
 	 * of a tunnel that was switched off is gone. */
@@ -35,22 +37,22 @@ struct tunnel_params {
 enum tunnel_state { TUNNEL_OFF, TUNNEL_ON, TUNNEL_LINGERING };
 
 struct tunnel *tunnel_new(const struct tunnel_params *params); /* NULL: no memory */
-/* `remove`: removes everything. Else rule, routes, device and programs stay, so that nothing leaves
- * in plain. */
+/* `remove`: removes everything. Else rule, routes and device stay, and the tunnel process goes on
+ * encrypting. */
 void tunnel_free(struct tunnel *t, bool remove);
 
-/* The public key. Loads the private key, or makes one, at the first call. 0 or -errno. */
+/* The public key. The tunnel process loads the private key, or makes one. 0 or -errno. */
 int tunnel_key(struct tunnel *t, uint8_t public_key[32]);
-/* Makes the device, or adopts that of a dead process, if there is none yet. This is the slow part
+/* Makes the device, or takes over that of an earlier agent or of a dead process, if there is none
+ * yet. This is the slow part
  * of tunnel_enable(). Nothing is steered into the device. 0 or -errno. */
-int tunnel_prepare(struct tunnel *t, const struct settings *s, uint32_t mtu,
-		   const uint8_t *published);
+int tunnel_prepare(struct tunnel *t, const struct settings *s, uint32_t mtu, const uint8_t *felix);
 /* Makes the device (as tunnel_prepare()), configures it as the settings say, and sets it up.
- * Publish the key only after tunnel_update() has returned 0, too. `uplink`: ifindex. `published`:
- * our node's key in the store, NULL: none. 0 or -errno; -EEXIST: a device of others has the name
- * (tunnel/takeover.h). */
+ * Publish the key only after tunnel_update() has returned 0, too. `uplink`: ifindex. `felix`: our
+ * node's key in the store while Felix uses it, NULL: it does not. 0 or -errno; -EEXIST: a device of
+ * others has the name (tunnel/takeover.h). */
 int tunnel_enable(struct tunnel *t, const struct settings *s, uint32_t mtu, int uplink,
-		  const uint8_t *published);
+		  const uint8_t *felix);
 /* Applies the plan: peers, allowed IPs, address, rule and routes. The plan need not outlive the
  * call. 0 or -errno. */
 int tunnel_update(struct tunnel *t, const struct plan *p, const struct settings *s);
@@ -58,8 +60,14 @@ int tunnel_update(struct tunnel *t, const struct plan *p, const struct settings 
  * most two minutes). `others_have_keys`: other nodes still have keys of this family in the store.
  * Call it again when that changes. */
 void tunnel_disable(struct tunnel *t, bool others_have_keys);
-/* Removes the file of the private key. */
-void tunnel_forget_key(int family);
+/* Removes what the tunnel process has for a family, whatever made it: device and key. 0 or -errno. */
+int tunnel_remove(struct client *c, int family);
+/* Does a process have the tunnel device of a family, whoever made it? */
+bool tunnel_is_served(int family);
+
+/* The tunnel process has ended: the device has no sessions and no peers any more. Rule and routes
+ * stay. */
+void tunnel_lose_device(struct tunnel *t);
 
 /* Restores what somebody changed: device, programs, pins, key file, peers; with `network` also
  * address, rule and routes, which is slow if there are many. The number of things restored, or
@@ -76,7 +84,7 @@ const char *tunnel_problem(struct tunnel *t, const char **reason);
 void tunnel_request_handshake(struct tunnel *t, const uint8_t key[32]);
 
 enum tunnel_state tunnel_state(const struct tunnel *t);
-struct device *tunnel_device(const struct tunnel *t); /* NULL: off */
+struct client_device *tunnel_device(const struct tunnel *t); /* NULL: off */
 
 /* --- looking at it --- */
 

@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "device/device.h"
 #include "protocol/limits.h"
+#include "service/client.h"
 
 static void tunnel_peer_fini(struct tunnel_peer *m)
 {
@@ -96,7 +96,7 @@ static int fill_peer_config(struct peer_config *pc, const struct tunnel_peer *no
 }
 
 int tunnel_peers_configure(const struct tunnel_peers *now, const struct tunnel_peers *before,
-			   struct device *d, uint16_t keepalive, bool keepalive_changed)
+			   struct client_device *d, uint16_t keepalive, bool keepalive_changed)
 {
 	struct device_config c = {.set = 0};
 	int err = 0;
@@ -116,7 +116,7 @@ int tunnel_peers_configure(const struct tunnel_peers *now, const struct tunnel_p
 		err = fill_peer_config(&c.peers[c.n_peers++], m, b, keepalive);
 	}
 	if (!err && c.n_peers)
-		err = device_configure(d, &c);
+		err = client_device_configure(d, &c, false);
 	device_config_fini(&c);
 	return err;
 }
@@ -142,20 +142,20 @@ static void visit_foreign_peer(const struct peer_view *v, void *context)
 	memcpy(more[s->remove.n_peers++].public_key, v->public_key, 32);
 }
 
-int tunnel_peers_remove_foreign(const struct tunnel_peers *m, struct device *d)
+int tunnel_peers_remove_foreign(const struct tunnel_peers *m, struct client_device *d)
 {
 	struct foreign_peers s = {.ours = m};
 	int err = 0;
 
-	device_report(d, NULL, visit_foreign_peer, &s);
+	client_device_report(d, NULL, visit_foreign_peer, &s);
 	if (s.remove.n_peers)
-		err = device_configure(d, &s.remove);
+		err = client_device_configure(d, &s.remove, false);
 	device_config_fini(&s.remove);
 	return err;
 }
 
 int tunnel_peers_remove_outdated(const struct tunnel_peers *before, const struct tunnel_peers *now,
-				 struct device *d)
+				 struct client_device *d)
 {
 	struct device_config c = {.set = 0};
 	int err = 0;
@@ -172,7 +172,7 @@ int tunnel_peers_remove_outdated(const struct tunnel_peers *before, const struct
 		memcpy(c.peers[c.n_peers++].public_key, before->all[i].key, 32);
 	}
 	if (c.n_peers)
-		err = device_configure(d, &c);
+		err = client_device_configure(d, &c, false);
 	device_config_fini(&c);
 	return err;
 }
@@ -207,7 +207,7 @@ static void visit_session(const struct peer_view *v, void *context)
 		*x->changed |= tunnel_peer_observe(*found, v);
 }
 
-void tunnel_peers_refresh(struct tunnel_peers *m, struct device *d)
+void tunnel_peers_refresh(struct tunnel_peers *m, struct client_device *d)
 {
 	struct session_search x = {.n = m->n, .changed = &m->changed};
 
@@ -219,7 +219,7 @@ void tunnel_peers_refresh(struct tunnel_peers *m, struct device *d)
 	for (size_t i = 0; i < x.n; i++)
 		x.by_key[i] = &m->all[i];
 	qsort(x.by_key, x.n, sizeof(*x.by_key), by_key_pointer);
-	device_report(d, NULL, visit_session, &x);
+	client_device_report(d, NULL, visit_session, &x);
 	free(x.by_key);
 }
 

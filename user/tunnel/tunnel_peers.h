@@ -8,7 +8,7 @@
 
 #include "plan/plan.h"
 
-struct device;
+struct client_device;
 struct peer_view;
 
 /* The configuration of one peer, and its state. */
@@ -51,14 +51,14 @@ struct tunnel_peer *tunnel_peers_find(const struct tunnel_peers *m, const char *
 /* Configures the peers that are new or have changed since `before`. All peers if `before` is NULL
  * or the keepalive has changed. */
 int tunnel_peers_configure(const struct tunnel_peers *now, const struct tunnel_peers *before,
-			   struct device *d, uint16_t keepalive, bool keepalive_changed);
+			   struct client_device *d, uint16_t keepalive, bool keepalive_changed);
 /* Removes peers whose key is not in the plan any more. Call it after their routes were removed. */
 int tunnel_peers_remove_outdated(const struct tunnel_peers *before, const struct tunnel_peers *now,
-				 struct device *d);
+				 struct client_device *d);
 /* Removes the peers that are in the device but not in `m`. */
-int tunnel_peers_remove_foreign(const struct tunnel_peers *m, struct device *d);
+int tunnel_peers_remove_foreign(const struct tunnel_peers *m, struct client_device *d);
 /* Reads the state of all sessions from the device. Sets `changed` if routes may have to change. */
-void tunnel_peers_refresh(struct tunnel_peers *m, struct device *d);
+void tunnel_peers_refresh(struct tunnel_peers *m, struct client_device *d);
 
 /* Updates a peer from the device's view of it. True: it began or stopped to answer. */
 bool tunnel_peer_observe(struct tunnel_peer *m, const struct peer_view *v);

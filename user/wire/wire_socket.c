@@ -101,12 +101,12 @@ fail:
 
 static int local_port(int fd, uint16_t *port)
 {
-	struct sockaddr_in a;
+	struct sockaddr_in6 a; /* the port lies where that of IPv4 does */
 	socklen_t len = sizeof(a);
 
 	if (getsockname(fd, (struct sockaddr *)&a, &len))
 		return -errno;
-	*port = ntohs(a.sin_port);
+	*port = ntohs(a.sin6_port);
 	return 0;
 }
 
@@ -190,6 +190,51 @@ int wire_open_another(const struct wire *like, struct wire **out)
 	else
 		*out = w;
 	return err;
+}
+
+void wire_hand(const struct wire *w, struct wire_handed *out)
+{
+	*out = (struct wire_handed){
+		.fd4 = w->fd4,
+		.fd6 = w->fd6,
+		.port = w->port,
+		.fwmark = w->fwmark,
+		.dropped4 = w->dropped4,
+		.dropped6 = w->dropped6,
+	};
+}
+
+static bool is_udp_on(int fd, int family, uint16_t port)
+{
+	int domain = 0, protocol = 0;
+	socklen_t len = sizeof(domain);
+	uint16_t its = 0;
+
+	return !getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) && domain == family &&
+	       !getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &len) &&
+	       protocol == IPPROTO_UDP && !local_port(fd, &its) && its == port;
+}
+
+int wire_adopt(const struct wire_handed *handed, struct wire **out)
+{
+	struct wire *w;
+
+	if (!is_udp_on(handed->fd4, AF_INET, handed->port) ||
+	    (handed->fd6 >= 0 && !is_udp_on(handed->fd6, AF_INET6, handed->port)))
+		return -EINVAL;
+	w = calloc(1, sizeof(*w));
+	if (!w)
+		return -ENOMEM;
+	*w = (struct wire){
+		.fd4 = handed->fd4,
+		.fd6 = handed->fd6,
+		.port = handed->port,
+		.fwmark = handed->fwmark,
+		.dropped4 = handed->dropped4,
+		.dropped6 = handed->dropped6,
+	};
+	*out = w;
+	return 0;
 }
 
 void wire_leave_group(struct wire *w)

@@ -52,6 +52,34 @@ int wire_xdp_open(const struct wire_xdp_params *params, struct wire_xdp **out)
 	return 0;
 }
 
+void wire_xdp_hand(struct wire_xdp *q, struct wire_xdp_handed *out)
+{
+	xsk_release_frames(q->xsk, q->held, q->n_held);
+	q->n_held = 0;
+	xsk_hand(q->xsk, &out->xsk);
+	out->id = q->id;
+}
+
+int wire_xdp_adopt(const struct wire_xdp_params *params, const struct wire_xdp_handed *handed,
+		   struct wire_xdp **out)
+{
+	struct wire_xdp *q = calloc(1, sizeof(*q));
+	int err;
+
+	if (!q)
+		return -ENOMEM;
+	q->ifindex = params->ifindex;
+	q->path_missing_fd = params->path_missing_fd;
+	q->id = handed->id;
+	q->has_unsent = true; /* perhaps: the next flush tells */
+	err = xsk_adopt(&handed->xsk, &q->xsk);
+	if (err)
+		free(q);
+	else
+		*out = q;
+	return err;
+}
+
 void wire_xdp_close(struct wire_xdp *q)
 {
 	if (!q)

@@ -11,6 +11,7 @@
 #define WIRE_WIRE_XDP_H
 
 #include "wire/wire.h"
+#include "wire/xsk.h"
 
 struct wire_xdp_params {
 	int ifindex;
@@ -24,6 +25,18 @@ int wire_xdp_open(const struct wire_xdp_params *params, struct wire_xdp **out);
 void wire_xdp_close(struct wire_xdp *q);
 int wire_xdp_fd(const struct wire_xdp *q);
 int wire_xdp_set_fwmark(struct wire_xdp *q, uint32_t fwmark);
+/* --- on its way to another process --- */
+
+struct wire_xdp_handed {
+	struct xsk_handed xsk;
+	uint16_t id; /* of the next IPv4 packet */
+};
+/* No thread may use the queue meanwhile (xsk_hand()). */
+void wire_xdp_hand(struct wire_xdp *q, struct wire_xdp_handed *out);
+/* A queue that another process opened. As xsk_adopt(); of `params`, only ifindex and path_missing_fd count. */
+int wire_xdp_adopt(const struct wire_xdp_params *params, const struct wire_xdp_handed *handed,
+		   struct wire_xdp **out);
+
 /* Has something come in that was not received yet? Any thread. */
 bool wire_xdp_waiting(const struct wire_xdp *q);
 

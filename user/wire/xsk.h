@@ -49,6 +49,33 @@ int xsk_open(const struct xsk_params *params, struct xsk **out);
 void xsk_close(struct xsk *x);
 int xsk_fd(const struct xsk *x);
 
+/* --- handing an open socket to another process --- */
+
+#define XSK_MAX_SENDABLE 1024
+
+struct xsk_handed {
+	int fd, memory_fd; /* the socket; the memory of its frames, a memfd */
+	bool sends;
+	/* Frames to send that are with neither the kernel nor the device: where they lie. */
+	uint32_t n_sendable;
+	uint64_t sendable[XSK_MAX_SENDABLE];
+};
+
+/* What the next process needs. The descriptors stay the socket's own. No thread may use the socket
+ * until the other process has given up, or this one has ended: then without xsk_close(), which
+ * wipes the frames. */
+void xsk_hand(struct xsk *x, struct xsk_handed *out);
+/* A socket that another process opened with the same constants. It owns the descriptors from then
+ * on; after an error they stay the caller's. Changes nothing: packets are received from the next
+ * call on. -EINVAL: not such a socket, or Linux before 6.4, which does not map its rings again. */
+int xsk_adopt(const struct xsk_handed *handed, struct xsk **out);
+/* Where a frame lies in the memory. */
+uint64_t xsk_offset(const struct xsk *x, const void *at);
+/* A packet that the process before had received: its frames. False: they do not lie in chunks of
+ * this memory. */
+bool xsk_packet_at(const struct xsk *x, const uint64_t *offsets, const uint32_t *lengths,
+		   uint32_t n, struct xsk_packet *out);
+
 /* Takes up to `max` whole packets. Chains longer than XSK_MAX_FRAMES are dropped and counted in
  * *broken. Costs no system call. */
 unsigned int xsk_receive(struct xsk *x, struct xsk_packet *packets, unsigned int max,

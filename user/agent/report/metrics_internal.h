@@ -13,7 +13,7 @@
 #include "agent/report/report.h"
 #include "base/counters.h"
 #include "base/key_text.h"
-#include "device/device.h"
+#include "service/client.h"
 
 #define MAX_DEVICES 2
 

@@ -41,18 +41,18 @@ static void take_peer(const struct peer_view *v, void *context)
 void metrics_sample(struct writer *w)
 {
 	for (size_t i = 0; i < w->in->n_tunnels && w->n_devices < MAX_DEVICES; i++) {
-		struct device *device = tunnel_device(w->in->tunnels[i]);
+		struct client_device *device = tunnel_device(w->in->tunnels[i]);
 		struct device_sample *d = &w->devices[w->n_devices];
 
 		if (!device)
 			continue;
 		d->tunnel = w->in->tunnels[i];
-		d->name = device_name(device);
+		d->name = client_device_name(device);
 		d->family = i ? "ipv6" : "ipv4";
-		device_report(device, take_device, take_peer, d);
-		device_counters(device, &d->sum);
+		client_device_report(device, take_device, take_peer, d);
+		client_device_counters(device, &d->sum);
 		for (unsigned int k = 0; k < d->view.workers; k++)
-			device_worker_counters(device, k, &d->worker[k]);
+			client_device_worker_counters(device, k, &d->worker[k]);
 		w->n_devices++;
 	}
 	w->exit_filters = exit_filters_count(w->in->exit_filters);

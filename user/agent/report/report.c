@@ -15,8 +15,8 @@
 #include "base/log.h"
 #include "base/version.h"
 #include "confine/confine.h"
-#include "device/device.h"
 #include "protocol/limits.h"
+#include "service/client.h"
 #include "store/store.h"
 #include "strict/exit_filters.h"
 #include "strict/first_line.h"
@@ -199,7 +199,7 @@ static json_t *tunnel_status(const struct report_input *in, size_t i)
 	static const char *const states[] = {
 		[TUNNEL_OFF] = "off", [TUNNEL_ON] = "on", [TUNNEL_LINGERING] = "ending"};
 	struct tunnel *t = in->tunnels[i];
-	struct device *d = tunnel_device(t);
+	struct client_device *d = tunnel_device(t);
 	json_t *o = json_object(), *peers = json_array();
 	struct peer_list list = {peers, &in->plans[i]};
 	const char *problem, *reason;
@@ -209,15 +209,15 @@ static json_t *tunnel_status(const struct report_input *in, size_t i)
 	json_object_set_new(o, "family", json_string(i ? "ipv6" : "ipv4"));
 	json_object_set_new(o, "state", json_string(states[tunnel_state(t)]));
 	if (d) {
-		json_object_set_new(o, "interface", json_string(device_name(d)));
+		json_object_set_new(o, "interface", json_string(client_device_name(d)));
 		json_object_set_new(
 			o, "address",
 			json_string(in->plans[i].address.family
 					    ? cidr_format(&in->plans[i].address, true, address)
 					    : ""));
-		device_report(d, add_device, NULL, o);
+		client_device_report(d, add_device, NULL, o);
 		tunnel_each_peer(t, add_peer, &list);
-		device_counters(d, &counters);
+		client_device_counters(d, &counters);
 		json_object_set_new(o, "drops", drop_list(&counters));
 	}
 	problem = tunnel_problem(t, &reason);
@@ -344,6 +344,14 @@ bool report_synced(const struct report_input *in)
 	return in->synced && in->store && !store_health(in->store)->blind;
 }
 
+/* NULL: the store has one source, or none is in use yet. */
+static json_t *route_source(const struct store_health *h)
+{
+	return *h->route_source ? json_pack("{s:s, s:o}", "name", h->route_source, "why",
+					    any_text(h->route_source_why))
+				: NULL;
+}
+
 static json_t *store_status(const struct report_input *in)
 {
 	static const struct store_health none;
@@ -352,11 +360,11 @@ static json_t *store_status(const struct report_input *in)
 
 	if (in->store)
 		store_each_held(in->store, add_held, held);
-	return json_pack("{s:o, s:b, s:I, s:I, s:o, s:o?, s:o}", "name",
+	return json_pack("{s:o, s:b, s:I, s:I, s:o, s:o?, s:o, s:o?}", "name",
 			 any_text(in->store ? store_name(in->store) : ""), "synced",
 			 report_synced(in), "lastSync", (json_int_t)h->last_sync, "errors",
 			 (json_int_t)h->errors, "lastError", any_text(h->last_error), "trouble",
-			 store_problem(h), "held", held);
+			 store_problem(h), "held", held, "routeSource", route_source(h));
 }
 
 /* NULL stands for a process that kept all rights: no part is in force. */

@@ -137,7 +137,7 @@ static void least_privilege(struct report *r)
 						 c.parts[i].missing);
 	add_finding(
 		r, "least privilege", *text ? WORSE : GOOD,
-		"seccomp and Landlock: what is taken over can then do little",
+		"seccomp and Landlock: they limit what an attacker gains who takes over a process",
 		"a kernel with CONFIG_SECCOMP_FILTER and CONFIG_SECURITY_LANDLOCK, and landlock "
 		"in the kernel's parameter lsm=",
 		"%s", *text ? text : "seccomp and Landlock");

@@ -17,12 +17,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/queue.h>
 #include <time.h>
 
 #include "base/log.h"
 #include "store/etcd/etcd_client.h"
 #include "store/etcd/etcd_lease.h"
+#include "store/etcd/etcd_records.h"
 #include "store/etcd/etcd_set.h"
 #include "store/etcd/etcd_watch.h"
 #include "store/event_wait.h"
@@ -30,27 +30,9 @@
 #include "store/settings_json.h"
 #include "store/store.h"
 
-#define PREFIX	     "/podveil/"
-#define NODES	     PREFIX "nodes/"
-#define CONFIG	     PREFIX "config/"
-#define CALL_MS	     5000
-#define ASK_AGAIN_MS 300
-#define ASK_TRIES    20
-#define RAN_OUT	     "its lease expired: its agent does not reach etcd"
-
-struct etcd;
-
-/* The key of a node's record, as the watch reported it. */
-struct known {
-	char *key;
-	int64_t lease, revision;
-	bool has_key;		  /* the record has a WireGuard key */
-	struct rest_call *asking; /* the question whether its lease expired */
-	struct event *ask_again;  /* NULL: no question is under way */
-	unsigned int tries;
-	struct etcd *e;
-	TAILQ_ENTRY(known) in_list;
-};
+#define PREFIX "/podveil/"
+#define NODES  PREFIX "nodes/"
+#define CONFIG PREFIX "config/"
 
 struct etcd {
 	const struct store_place *place;
@@ -59,176 +41,11 @@ struct etcd {
 	struct etcd_lease *own;
 	char *own_key;
 	bool own_seen; /* our own key is in the list under way */
-	bool older;    /* a key in the list under way is older than it was before */
 	struct event *on_begin;
-	TAILQ_HEAD(, known) known;
+	struct etcd_records records;
 };
 
-static struct known *find_known(struct etcd *e, const char *key)
-{
-	struct known *k;
-
-	TAILQ_FOREACH (k, &e->known, in_list)
-		if (!strcmp(k->key, key))
-			return k;
-	return NULL;
-}
-
-static const char *node_of(const struct known *k)
-{
-	return k->key + strlen(NODES);
-}
-
-/* Stops asking: the record is back, or was forgotten. */
-static void stop_asking(struct known *k)
-{
-	rest_cancel(k->asking);
-	k->asking = NULL;
-	if (k->ask_again)
-		event_free(k->ask_again);
-	k->ask_again = NULL;
-	k->tries = 0;
-}
-
-static void forget(struct known *k)
-{
-	TAILQ_REMOVE(&k->e->known, k, in_list);
-	stop_asking(k);
-	free(k->key);
-	free(k);
-}
-
-/* --- leases that expired --- */
-
-static void delete_record(struct known *k)
-{
-	memory_delete(k->e->place->memory, MEMORY_NODES, node_of(k));
-	forget(k);
-}
-
-static void hold_record(struct known *k)
-{
-	log_warn(
-		"a node's lease expired because its agent does not reach etcd: its last known record stays in force",
-		"node=%s", node_of(k));
-	memory_hold(k->e->place->memory, MEMORY_NODES, node_of(k), RAN_OUT);
-	forget(k);
-}
-
-static void ask_about_lease(struct known *k);
-
-static void ask_later(struct known *k)
-{
-	const struct timeval wait = {0, ASK_AGAIN_MS * 1000};
-
-	/* If etcd does not answer, hold the record: this leaks nothing. */
-	if (++k->tries >= ASK_TRIES || evtimer_add(k->ask_again, &wait))
-		hold_record(k);
-}
-
-static void on_ask_again(evutil_socket_t fd, short what, void *context)
-{
-	(void)fd;
-	(void)what;
-	ask_about_lease(context);
-}
-
-/* TTL -1: the lease expired, or its node revoked it. */
-static void on_lease_asked(void *context, const struct rest_answer *a)
-{
-	struct known *k = context;
-	char problem[200];
-	json_t *o = etcd_answer(k->e->client, a, problem, sizeof(problem));
-
-	k->asking = NULL;
-	if (!o)
-		ask_later(k);
-	else if (etcd_number(o, "TTL") <= 0)
-		hold_record(k);
-	else
-		delete_record(k);
-	json_decref(o);
-}
-
-static void ask_about_lease(struct known *k)
-{
-	const struct rest_request q = {.timeout_ms = CALL_MS, .done = on_lease_asked, .context = k};
-	char id[24];
-
-	snprintf(id, sizeof(id), "%lld", (long long)k->lease);
-	k->asking =
-		etcd_start(k->e->client, "/v3/lease/timetolive", json_pack("{s:s}", "ID", id), q);
-	if (!k->asking)
-		ask_later(k);
-}
-
-/* A record disappeared. A record without a key is no peer, so it can be forgotten at once. */
-static void record_gone(struct known *k)
-{
-	if (!k->has_key || !k->lease) {
-		delete_record(k);
-		return;
-	}
-	if (k->ask_again)
-		return;
-	k->ask_again = evtimer_new(k->e->place->base, on_ask_again, k);
-	if (k->ask_again)
-		ask_about_lease(k);
-	else
-		hold_record(k);
-}
-
 /* --- callbacks of the watch --- */
-
-static struct known *find_or_add_known(struct etcd *e, const char *key)
-{
-	struct known *k = find_known(e, key);
-
-	if (k)
-		return k;
-	k = calloc(1, sizeof(*k));
-	if (!k)
-		return NULL;
-	k->key = strdup(key);
-	if (!k->key) {
-		free(k);
-		return NULL;
-	}
-	k->e = e;
-	TAILQ_INSERT_TAIL(&e->known, k, in_list);
-	return k;
-}
-
-static bool has_key(const struct node_record *r)
-{
-	static const uint8_t none[32];
-
-	return memcmp(r->key4, none, 32) != 0 || memcmp(r->key6, none, 32) != 0;
-}
-
-static int put_record(struct etcd *e, const struct etcd_key *at, char *problem, size_t room)
-{
-	struct node_record r;
-	struct known *k;
-	int err = record_parse(at->value, at->len, &r, problem, room);
-
-	if (err)
-		return err;
-	if (strcmp(r.name, at->key + strlen(NODES)) != 0) {
-		snprintf(problem, room, "name: \"%.80s\" is not the name in the key", r.name);
-		record_fini(&r);
-		return -EINVAL;
-	}
-	k = find_or_add_known(e, at->key);
-	if (k) {
-		k->lease = at->lease;
-		k->has_key = has_key(&r);
-		stop_asking(k);
-		memory_put_node(e->place->memory, &r);
-	}
-	record_fini(&r);
-	return k ? 0 : -ENOMEM;
-}
 
 static int put_settings(struct etcd *e, const struct etcd_key *at, char *problem, size_t room)
 {
@@ -279,14 +96,15 @@ static void report_unused(struct etcd *e, const char *key, const char *problem)
 
 static void key_gone(struct etcd *e, const char *key)
 {
-	struct known *k = find_known(e, key);
 	enum memory_kind kind;
 	const char *name;
 
 	health_clear_problem(e->place->health, key);
-	if (k)
-		record_gone(k);
-	else if (name_of(key, &kind, &name) && kind == MEMORY_SETTINGS)
+	if (!name_of(key, &kind, &name))
+		return;
+	if (kind == MEMORY_NODES)
+		etcd_records_gone(&e->records, name);
+	else
 		memory_delete(e->place->memory, kind, name);
 }
 
@@ -294,7 +112,6 @@ static void on_key(void *context, const struct etcd_key *at)
 {
 	struct etcd *e = context;
 	char problem[200] = "the key is not below nodes/ or config/";
-	struct known *k = find_known(e, at->key);
 	int err = -EINVAL;
 
 	e->place->health->last_sync = (uint64_t)time(NULL);
@@ -306,18 +123,15 @@ static void on_key(void *context, const struct etcd_key *at)
 		key_gone(e, at->key);
 		return;
 	}
-	e->older |= k && at->revision < k->revision;
 	if (!strncmp(at->key, NODES, strlen(NODES)))
-		err = put_record(e, at, problem, sizeof(problem));
+		err = etcd_records_put(&e->records, at->key + strlen(NODES), at, problem,
+				       sizeof(problem));
 	else if (!strncmp(at->key, CONFIG, strlen(CONFIG)))
 		err = put_settings(e, at, problem, sizeof(problem));
 	if (err)
 		report_unused(e, at->key, problem);
 	else if (health_clear_problem(e->place->health, at->key))
 		log_info("store: recovered", "key=%.200s", at->key);
-	k = find_known(e, at->key);
-	if (k)
-		k->revision = at->revision;
 }
 
 static void on_too_large(void *context, const char *key)
@@ -336,32 +150,9 @@ static void on_listing(void *context)
 {
 	struct etcd *e = context;
 
-	e->own_seen = e->older = false;
+	e->own_seen = e->records.older = false;
 	memory_list_begin(e->place->memory, MEMORY_NODES);
 	memory_list_begin(e->place->memory, MEMORY_SETTINGS);
-}
-
-/* Was a record that is not in the list deleted? The lease of a record that was only remembered is
- * not known; so if it has a key, hold it. */
-static bool was_deleted(void *context, const struct memory_entry *entry)
-{
-	char key[sizeof(NODES) + NODE_NAME_MAX];
-	struct etcd *e = context;
-	struct known *k;
-
-	snprintf(key, sizeof(key), NODES "%s", entry->name);
-	k = find_known(e, key);
-	if (k && k->has_key && k->lease) {
-		record_gone(k);
-		return false;
-	}
-	if (k) {
-		forget(k);
-		return true;
-	}
-	if (has_key(&entry->record))
-		memory_hold(e->place->memory, MEMORY_NODES, entry->name, RAN_OUT);
-	return !has_key(&entry->record);
 }
 
 static void on_listed(void *context, const struct etcd_place *at)
@@ -370,10 +161,10 @@ static void on_listed(void *context, const struct etcd_place *at)
 	struct memory_list l = {
 		.identity = at->cluster,
 		.revision = (uint64_t)at->revision,
-		.doubt = e->older ? "etcd went back to an older state" : NULL,
+		.doubt = e->records.older ? "etcd went back to an older state" : NULL,
 		.ours_may_miss = true,
-		.deleted = was_deleted,
-		.context = e,
+		.deleted = etcd_records_missing,
+		.context = &e->records,
 	};
 
 	e->place->health->last_sync = (uint64_t)time(NULL);
@@ -424,7 +215,6 @@ static void on_begin(evutil_socket_t fd, short what, void *context)
 static void close_etcd(void *self)
 {
 	struct etcd *e = self;
-	struct known *k;
 
 	if (!e)
 		return;
@@ -432,8 +222,7 @@ static void close_etcd(void *self)
 		event_free(e->on_begin);
 	etcd_watch_free(e->watch);
 	etcd_lease_free(e->own);
-	while ((k = TAILQ_FIRST(&e->known)))
-		forget(k);
+	etcd_records_fini(&e->records);
 	etcd_client_free(e->client);
 	free(e->own_key);
 	free(e);
@@ -448,8 +237,8 @@ static int open_etcd(const char *where, const struct store_place *place, void **
 	if (!e)
 		return -ENOMEM;
 	e->place = place;
-	TAILQ_INIT(&e->known);
 	err = etcd_client_new(place->base, where, &e->client);
+	etcd_records_init(&e->records, place, e->client);
 	if (!err) {
 		e->on_begin = evtimer_new(place->base, on_begin, e);
 		err = e->on_begin && !evtimer_add(e->on_begin, &now) ? 0 : -ENOMEM;

@@ -3,67 +3,74 @@
 
 #include <search.h>
 #include <sodium.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
 #include <sys/socket.h>
 
-#include "store/kubernetes/ipam_block.h"
 #include "store/kubernetes/node_object.h"
+#include "store/kubernetes/ownership.h"
 
-#define N_KINDS 2
-
-struct block;
-struct known_node;
-
-/* A range that belongs to a node because of a block. */
-struct claim {
-	struct cidr cidr;
-	bool granted;
-	const struct block *block;
-};
-
-/* A node that exists, or that a block refers to. */
+/* A node that exists, or that an object gives addresses to. */
 struct known_node {
 	char *name;
 	bool present, seen;
 	bool stale; /* its record has to be reported */
 	bool delivered;
 	struct node_object parsed;
-	struct claim *claims;
-	size_t n_claims, claim_room;
+	struct owner has[CLUSTER_KINDS]; /* for each kind of object */
 	TAILQ_ENTRY(known_node) in_list;
 };
 
-/* The part of a block that belongs to a node: all of it, or a single address. */
-struct share {
-	struct known_node *node;
-	struct cidr cidr;
-	bool granted; /* a single address */
-};
-
-struct block {
-	char *name;
-	bool seen;
-	struct share *shares;
-	size_t n_shares;
-	TAILQ_ENTRY(block) in_list;
+/* For the callbacks of a kind's objects. */
+struct kind {
+	struct cluster *cluster;
+	enum cluster_kind number;
+	struct ownership objects;
+	bool listed, listing;
 };
 
 struct cluster {
 	struct cluster_events events;
-	void *nodes_by_name, *blocks_by_name; /* of tsearch(3) */
+	void *nodes_by_name; /* of tsearch(3) */
 	TAILQ_HEAD(, known_node) nodes;
-	TAILQ_HEAD(, block) blocks;
-	size_t n_present, n_blocks;
-	bool listed[N_KINDS], listing[N_KINDS];
-	bool with_blocks; /* there were blocks when records were last reported */
+	size_t n_present, n_with_ranges;
+	struct kind kinds[CLUSTER_KINDS]; /* of that of nodes, only whether it was listed */
+	enum route_source source;	  /* auto: none yet */
 };
+
+static const struct {
+	const char *name; /* in problems */
+	bool (*read)(const json_t *o, struct assignments *out, assignments_problem problem,
+		     void *context);
+	bool single; /* see ownership.h */
+	bool custom; /* the whole kind may go: a deletion has to be confirmed */
+} kind_table[CLUSTER_KINDS] = {
+	[CLUSTER_NODES] = {.name = "nodes"},
+	[CLUSTER_BLOCKS] = {"ipamblocks", assignments_of_block, false, true},
+	[CLUSTER_CILIUM_NODES] = {"ciliumnodes", assignments_of_cilium_node, false, true},
+	[CLUSTER_PODS] = {"pods", assignments_of_pod, true, false},
+};
+
+enum cluster_kind cluster_kind_of(enum route_source s)
+{
+	switch (s) {
+	case ROUTE_SOURCE_CALICO_IPAM:
+		return CLUSTER_BLOCKS;
+	case ROUTE_SOURCE_CILIUM_NODE:
+		return CLUSTER_CILIUM_NODES;
+	case ROUTE_SOURCE_WORKLOAD_IPS:
+		return CLUSTER_PODS;
+	default:
+		return CLUSTER_NODES;
+	}
+}
 
 static int by_name(const void *a, const void *b)
 {
-	/* Both structures begin with their name. */
+	/* The structure begins with the name. */
 	return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
@@ -132,12 +139,41 @@ static void take_keys(struct node_record *r, const struct node_object *parsed)
 	r->stopped6 = !strcmp(parsed->own6, CLUSTER_STOPPED) ||
 		      (!*parsed->own6 && parsed->condition == CONDITION_OFF);
 	r->encrypts = parsed->condition == CONDITION_ENCRYPTS;
+	r->released4 = !*parsed->key4 || !strcmp(parsed->key4, parsed->released4);
+	r->released6 = !*parsed->key6 || !strcmp(parsed->key6, parsed->released6);
+}
+
+/* Adds the ranges that the source in use gives to the node. */
+static void take_ranges(const struct cluster *c, const struct known_node *m, struct node_record *r)
+{
+	const struct owner *has = &m->has[cluster_kind_of(c->source)];
+
+	if (c->source == ROUTE_SOURCE_POD_CIDRS) {
+		if (m->parsed.n_spec)
+			memcpy(r->pod_cidrs, m->parsed.spec,
+			       m->parsed.n_spec * sizeof(*m->parsed.spec));
+		r->n_pod_cidrs = m->parsed.n_spec;
+		return;
+	}
+	for (size_t i = 0; i < has->n; i++) {
+		if (has->all[i]->yields)
+			continue;
+		r->pod_cidrs[r->n_pod_cidrs++] = has->all[i]->cidr;
+		if (has->all[i]->granted)
+			r->granted[r->n_granted++] = has->all[i]->cidr;
+	}
 }
 
 static void deliver(struct cluster *c, struct known_node *m)
 {
-	const size_t room = m->parsed.n_spec + m->n_claims + 1;
-	struct node_record r = {.tunnels_assigned = c->with_blocks, .assigned = true};
+	const size_t room = m->parsed.n_spec + m->has[cluster_kind_of(c->source)].n + 1;
+	struct node_record r = {
+		/* A pod's address is no tunnel's. */
+		.tunnels_assigned = c->source == ROUTE_SOURCE_CALICO_IPAM ||
+				    c->source == ROUTE_SOURCE_WORKLOAD_IPS,
+		.assigned = true,
+		.source = c->source,
+	};
 
 	m->stale = false;
 	if (!m->present) {
@@ -161,36 +197,33 @@ static void deliver(struct cluster *c, struct known_node *m)
 		record_fini(&r);
 		return;
 	}
-	if (c->with_blocks) {
-		for (size_t i = 0; i < m->n_claims; i++) {
-			r.pod_cidrs[r.n_pod_cidrs++] = m->claims[i].cidr;
-			if (m->claims[i].granted)
-				r.granted[r.n_granted++] = m->claims[i].cidr;
-		}
-	} else if (m->parsed.n_spec) {
-		memcpy(r.pod_cidrs, m->parsed.spec, m->parsed.n_spec * sizeof(*m->parsed.spec));
-		r.n_pod_cidrs = m->parsed.n_spec;
-	}
+	take_ranges(c, m, &r);
 	record_normalise(&r);
 	c->events.node(c->events.context, m->name, &r);
 	m->delivered = true;
 	record_fini(&r);
 }
 
-static bool ready(const struct cluster *c)
+static bool is_listed(const struct cluster *c, enum cluster_kind kind)
 {
-	return c->listed[CLUSTER_NODES] && c->listed[CLUSTER_BLOCKS] &&
-	       !c->listing[CLUSTER_NODES] && !c->listing[CLUSTER_BLOCKS];
+	return c->kinds[kind].listed && !c->kinds[kind].listing;
 }
 
-/* Frees a node that does not exist any more and that no block refers to. */
+static bool ready(const struct cluster *c)
+{
+	return c->source != ROUTE_SOURCE_AUTO && is_listed(c, CLUSTER_NODES) &&
+	       is_listed(c, cluster_kind_of(c->source));
+}
+
+/* Frees a node that does not exist any more and that no object refers to. */
 static void forget(struct cluster *c, struct known_node *m)
 {
 	TAILQ_REMOVE(&c->nodes, m, in_list);
 	tdelete(m, &c->nodes_by_name, by_name);
 	free(m->name);
 	node_object_fini(&m->parsed);
-	free(m->claims);
+	for (int i = 0; i < CLUSTER_KINDS; i++)
+		free(m->has[i].all);
 	free(m);
 }
 
@@ -200,13 +233,6 @@ static void deliver_stale(struct cluster *c)
 
 	if (!ready(c))
 		return;
-	/* If the first block appears or the last one disappears, the source of pod ranges changes
-	 * for all nodes. */
-	if (c->with_blocks != (c->n_blocks > 0)) {
-		c->with_blocks = c->n_blocks > 0;
-		TAILQ_FOREACH (m, &c->nodes, in_list)
-			m->stale |= m->present;
-	}
 	TAILQ_FOREACH (m, &c->nodes, in_list)
 		if (m->stale)
 			deliver(c, m);
@@ -235,14 +261,22 @@ static const char *name_of(const struct cluster *c, const json_t *o, const char 
 
 struct problem_of {
 	const struct cluster *cluster;
-	const char *node;
+	const char *kind, *name;
 };
 
-static void node_problem(void *context, const char *what)
+static void report_part(void *context, const char *what)
 {
 	const struct problem_of *of = context;
 
-	problem(of->cluster, "nodes", of->node, what);
+	problem(of->cluster, of->kind, of->name, what);
+}
+
+static bool is_referred_to(const struct known_node *m)
+{
+	for (int i = 0; i < CLUSTER_KINDS; i++)
+		if (m->has[i].n)
+			return true;
+	return false;
 }
 
 static void drop_node(struct cluster *c, struct known_node *m)
@@ -250,18 +284,19 @@ static void drop_node(struct cluster *c, struct known_node *m)
 	if (m->present) {
 		m->present = false;
 		c->n_present--;
+		c->n_with_ranges -= m->parsed.n_spec > 0;
 		changed(c, m);
 	}
-	/* While blocks refer to the node, keep the struct. */
-	if (!m->stale && !m->n_claims)
+	/* While objects refer to the node, keep the struct. */
+	if (!m->stale && !is_referred_to(m))
 		forget(c, m);
 }
 
-void cluster_node(struct cluster *c, const json_t *node, bool gone)
+static void take_node(struct cluster *c, const json_t *node, bool gone)
 {
 	const char *name = name_of(c, node, "nodes");
 	struct known_node *m = name ? find_or_add_node(c, name) : NULL;
-	struct problem_of of = {c, name};
+	struct problem_of of = {c, "nodes", name};
 
 	if (!m)
 		return;
@@ -271,169 +306,110 @@ void cluster_node(struct cluster *c, const json_t *node, bool gone)
 	}
 	m->seen = true;
 	c->n_present += !m->present;
+	c->n_with_ranges -= m->present && m->parsed.n_spec;
 	m->present = true;
-	node_object_read(&m->parsed, node, node_problem, &of);
+	node_object_read(&m->parsed, node, report_part, &of);
+	c->n_with_ranges += m->parsed.n_spec > 0;
 	changed(c, m);
 }
 
-/* --- blocks --- */
+/* --- objects that give addresses to nodes --- */
 
-struct shares {
-	struct share *all;
-	size_t n, room;
-};
-
-struct shares_of {
-	struct cluster *c;
-	struct shares *s;
-};
-
-static void add_share(void *context, const char *node, const struct cidr *range, bool whole)
+static struct owner *owner_of(void *context, const char *node)
 {
-	const struct shares_of *of = context;
-	struct known_node *m = find_or_add_node(of->c, node);
-	struct shares *s = of->s;
+	const struct kind *k = context;
+	struct known_node *m = find_or_add_node(k->cluster, node);
 
-	if (m && s->n == s->room) {
-		const size_t room = s->room ? s->room * 2 : 2;
-		struct share *more = realloc(s->all, room * sizeof(*more));
-
-		if (!more)
-			return;
-		s->all = more;
-		s->room = room;
-	}
-	if (m)
-		s->all[s->n++] = (struct share){m, *range, !whole};
+	return m ? &m->has[k->number] : NULL;
 }
 
-static bool same_shares(const struct block *b, const struct shares *s)
+static void owner_changed(void *context, struct owner *w)
 {
-	if (b->n_shares != s->n)
-		return false;
-	for (size_t i = 0; i < s->n; i++)
-		if (b->shares[i].node != s->all[i].node ||
-		    b->shares[i].granted != s->all[i].granted ||
-		    cidr_compare(&b->shares[i].cidr, &s->all[i].cidr))
-			return false;
-	return true;
+	const struct kind *k = context;
+	struct owner *first = w - k->number;
+	struct known_node *m =
+		(struct known_node *)((char *)first - offsetof(struct known_node, has));
+
+	if (k->number == cluster_kind_of(k->cluster->source))
+		changed(k->cluster, m);
 }
 
-static void remove_claims(struct known_node *m, const struct block *b)
+/* Pods' names are unique in their namespace only. */
+static void full_name(const json_t *o, const char *name, char *out, size_t room)
 {
-	size_t kept = 0;
+	const json_t *metadata = json_object_get(o, "metadata");
+	const char *namespace = json_string_value(json_object_get(metadata, "namespace"));
 
-	for (size_t i = 0; i < m->n_claims; i++)
-		if (m->claims[i].block != b)
-			m->claims[kept++] = m->claims[i];
-	m->stale |= kept != m->n_claims;
-	m->n_claims = kept;
+	snprintf(out, room, "%s%s%s", namespace ? namespace : "", namespace ? "/" : "", name);
 }
 
-static bool add_claim(struct known_node *m, const struct share *s, const struct block *b)
+static void take_object(struct cluster *c, enum cluster_kind kind, const json_t *o, bool gone)
 {
-	if (m->n_claims == m->claim_room) {
-		const size_t room = m->claim_room ? m->claim_room * 2 : 2;
-		struct claim *more = realloc(m->claims, room * sizeof(*more));
-
-		if (!more)
-			return false;
-		m->claims = more;
-		m->claim_room = room;
-	}
-	m->claims[m->n_claims++] = (struct claim){s->cidr, s->granted, b};
-	m->stale = true;
-	return true;
-}
-
-/* Replaces the shares of the block, and reports the nodes that this changes. */
-static void set_shares(struct cluster *c, struct block *b, const struct shares *s)
-{
-	const struct shares old = {b->shares, b->n_shares, 0};
-
-	for (size_t i = 0; i < old.n; i++)
-		remove_claims(old.all[i].node, b);
-	b->shares = s->all;
-	b->n_shares = 0;
-	for (size_t i = 0; i < s->n; i++)
-		if (add_claim(s->all[i].node, &s->all[i], b))
-			b->shares[b->n_shares++] = s->all[i];
-	/* If this is the first block or was the last one, the records of all nodes change. */
-	if (c->with_blocks != (c->n_blocks > 0))
-		deliver_stale(c);
-	for (size_t i = 0; i < old.n && ready(c); i++)
-		if (old.all[i].node->stale)
-			deliver(c, old.all[i].node);
-	for (size_t i = 0; i < b->n_shares && ready(c); i++)
-		if (b->shares[i].node->stale)
-			deliver(c, b->shares[i].node);
-	free(old.all);
-}
-
-static struct block *make_block(struct cluster *c, const char *name)
-{
-	struct block *b = calloc(1, sizeof(*b));
-
-	if (!b)
-		return NULL;
-	b->name = strdup(name);
-	if (!b->name || !tsearch(b, &c->blocks_by_name, by_name)) {
-		free(b->name);
-		free(b);
-		return NULL;
-	}
-	TAILQ_INSERT_TAIL(&c->blocks, b, in_list);
-	c->n_blocks++;
-	return b;
-}
-
-static void drop_block(struct cluster *c, struct block *b)
-{
-	const struct shares none = {NULL, 0, 0};
-
-	c->n_blocks--;
-	set_shares(c, b, &none);
-	tdelete(b, &c->blocks_by_name, by_name);
-	TAILQ_REMOVE(&c->blocks, b, in_list);
-	free(b->name);
-	free(b);
-}
-
-void cluster_block(struct cluster *c, const json_t *block, bool gone)
-{
-	const char *name = name_of(c, block, "ipamblocks");
-	const json_t *spec = json_object_get(block, "spec");
-	void *const *found = name ? tfind(&name, &c->blocks_by_name, by_name) : NULL;
-	struct block *b = found ? *found : NULL;
-	struct cidr range;
-	struct shares s = {NULL, 0, 0};
-	char what[120];
+	struct ownership *objects = &c->kinds[kind].objects;
+	const char *name = name_of(c, o, kind_table[kind].name);
+	const json_t *spec = json_object_get(o, "spec");
+	struct assignments a = {.n = 0};
+	char full[2 * NODE_NAME_MAX];
+	struct problem_of of = {c, kind_table[kind].name, full};
 
 	if (!name)
 		return;
-	if (gone || json_is_true(json_object_get(spec, "deleted"))) {
-		if (b)
-			drop_block(c, b);
+	full_name(o, name, full, sizeof(full));
+	if (kind == CLUSTER_BLOCKS && json_is_true(json_object_get(spec, "deleted")))
+		ownership_delete(objects, full);
+	else if (gone && kind_table[kind].custom)
+		ownership_expect_deletion(objects, full);
+	else if (gone)
+		ownership_delete(objects, full);
+	else if (kind_table[kind].read(o, &a, report_part, &of))
+		ownership_put(objects, full, &a);
+	else
+		ownership_keep(objects, full);
+	assignments_fini(&a);
+}
+
+void cluster_object(struct cluster *c, enum cluster_kind kind, const json_t *o, bool gone)
+{
+	if (kind == CLUSTER_NODES)
+		take_node(c, o, gone);
+	else
+		take_object(c, kind, o, gone);
+}
+
+bool cluster_expects_deletions(const struct cluster *c, enum cluster_kind kind)
+{
+	return c->kinds[kind].objects.n_going > 0;
+}
+
+bool cluster_confirm_deletions(struct cluster *c, enum cluster_kind kind)
+{
+	return ownership_confirm(&c->kinds[kind].objects);
+}
+
+void cluster_forget(struct cluster *c, enum cluster_kind kind)
+{
+	ownership_list_begin(&c->kinds[kind].objects);
+	ownership_list_end(&c->kinds[kind].objects, true);
+	c->kinds[kind].listed = c->kinds[kind].listing = false;
+}
+
+/* --- the source --- */
+
+void cluster_use(struct cluster *c, enum route_source source)
+{
+	struct known_node *m;
+
+	if (c->source == source)
 		return;
-	}
-	if (b)
-		b->seen = true;
-	if (ipam_block_range(spec, &range, what, sizeof(what))) {
-		problem(c, "ipamblocks", name, what);
-		return;
-	}
-	ipam_block_each_share(spec, &range, add_share, &(struct shares_of){c, &s});
-	if (b && same_shares(b, &s)) {
-		free(s.all);
-		return;
-	}
-	b = b ? b : make_block(c, name);
-	if (!b) {
-		free(s.all);
-		return;
-	}
-	b->seen = true;
-	set_shares(c, b, &s);
+	c->source = source;
+	TAILQ_FOREACH (m, &c->nodes, in_list)
+		m->stale |= m->present;
+	deliver_stale(c);
+}
+
+enum route_source cluster_source(const struct cluster *c)
+{
+	return c->source;
 }
 
 /* --- lists --- */
@@ -441,15 +417,13 @@ void cluster_block(struct cluster *c, const json_t *block, bool gone)
 void cluster_list_begin(struct cluster *c, enum cluster_kind kind)
 {
 	struct known_node *m;
-	struct block *b;
 
-	c->listing[kind] = true;
-	if (kind == CLUSTER_NODES)
+	c->kinds[kind].listing = true;
+	if (kind != CLUSTER_NODES)
+		ownership_list_begin(&c->kinds[kind].objects);
+	else
 		TAILQ_FOREACH (m, &c->nodes, in_list)
 			m->seen = false;
-	else
-		TAILQ_FOREACH (b, &c->blocks, in_list)
-			b->seen = false;
 }
 
 static bool is_kept(const struct cluster *c, const struct known_node *m)
@@ -460,20 +434,16 @@ static bool is_kept(const struct cluster *c, const struct known_node *m)
 void cluster_list_end(struct cluster *c, enum cluster_kind kind, bool complete)
 {
 	struct known_node *m, *next_m;
-	struct block *b, *next_b;
 
 	for (m = TAILQ_FIRST(&c->nodes); m && complete && kind == CLUSTER_NODES; m = next_m) {
 		next_m = TAILQ_NEXT(m, in_list);
 		if (!is_kept(c, m))
 			drop_node(c, m);
 	}
-	for (b = TAILQ_FIRST(&c->blocks); b && complete && kind == CLUSTER_BLOCKS; b = next_b) {
-		next_b = TAILQ_NEXT(b, in_list);
-		if (!b->seen)
-			drop_block(c, b);
-	}
-	c->listing[kind] = false;
-	c->listed[kind] = true;
+	if (kind != CLUSTER_NODES)
+		ownership_list_end(&c->kinds[kind].objects, complete);
+	c->kinds[kind].listing = false;
+	c->kinds[kind].listed = true;
 	deliver_stale(c);
 }
 
@@ -498,9 +468,16 @@ size_t cluster_count(const struct cluster *c)
 	return c->n_present;
 }
 
-size_t cluster_blocks(const struct cluster *c)
+size_t cluster_count_with_ranges(const struct cluster *c, enum cluster_kind kind)
 {
-	return c->n_blocks;
+	return kind == CLUSTER_NODES	? c->n_with_ranges
+	       : kind == CLUSTER_BLOCKS ? c->kinds[kind].objects.n
+					: c->kinds[kind].objects.n_ranges;
+}
+
+bool cluster_was_listed(const struct cluster *c, enum cluster_kind kind)
+{
+	return c->kinds[kind].listed;
 }
 
 struct cluster *cluster_new(const struct cluster_events *events)
@@ -511,24 +488,24 @@ struct cluster *cluster_new(const struct cluster_events *events)
 		return NULL;
 	c->events = *events;
 	TAILQ_INIT(&c->nodes);
-	TAILQ_INIT(&c->blocks);
+	for (int i = 0; i < CLUSTER_KINDS; i++) {
+		const struct ownership_events to = {owner_of, owner_changed, &c->kinds[i]};
+
+		c->kinds[i].cluster = c;
+		c->kinds[i].number = i;
+		ownership_init(&c->kinds[i].objects, kind_table[i].single, &to);
+	}
 	return c;
 }
 
 void cluster_free(struct cluster *c)
 {
 	struct known_node *m;
-	struct block *b;
 
 	if (!c)
 		return;
-	while ((b = TAILQ_FIRST(&c->blocks))) {
-		TAILQ_REMOVE(&c->blocks, b, in_list);
-		tdelete(b, &c->blocks_by_name, by_name);
-		free(b->shares);
-		free(b->name);
-		free(b);
-	}
+	for (int i = 0; i < CLUSTER_KINDS; i++)
+		ownership_fini(&c->kinds[i].objects);
 	while ((m = TAILQ_FIRST(&c->nodes)))
 		forget(c, m);
 	free(c);

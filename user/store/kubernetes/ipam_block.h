@@ -13,7 +13,7 @@
 /* 0, or -EINVAL with what is wrong in `problem`. */
 int ipam_block_range(const json_t *spec, struct cidr *out, char *problem, size_t room);
 /* Calls `share` for the owner with the whole `range`, and then for each address that another node
- * uses. Names of nodes are valid; `node` is only valid during the call. */
+ * uses. Names of nodes are valid; `node` points into `spec`. */
 void ipam_block_each_share(const json_t *spec, const struct cidr *range,
 			   void (*share)(void *context, const char *node, const struct cidr *range,
 					 bool whole),

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The store in a Kubernetes API server. Records come from Nodes and Calico's IPAM blocks
- * (store/kubernetes/cluster.h), settings from custom resources. We write only annotations and a
+ * The store in a Kubernetes API server. Records come from Nodes, and from the
+ * objects that say which pod addresses a node has (store/kubernetes/address_sources.h), settings from
+ * custom resources. We write only annotations and a
  * condition of our own Node, and Events.
  *
  *   kubernetes             settings in podveilconfigurations.podveil.io
@@ -20,6 +21,7 @@
 #include "base/log.h"
 #include "store/backoff.h"
 #include "store/http/rest.h"
+#include "store/kubernetes/address_sources.h"
 #include "store/kubernetes/cluster.h"
 #include "store/kubernetes/kubeconfig.h"
 #include "store/kubernetes/kubernetes_set.h"
@@ -47,7 +49,7 @@ static const struct kubernetes_resource resources[] = {
 	 "FelixConfiguration", "projectcalico.org/v3", "/apis/projectcalico.org/v3/ipamblocks"},
 };
 
-enum { NODES, BLOCKS, CONFIG, N_COLLECTIONS };
+enum { NODES, CONFIG, N_COLLECTIONS };
 
 struct kubernetes;
 
@@ -55,8 +57,7 @@ struct kubernetes;
 struct collection {
 	struct kubernetes *k;
 	const char *what;
-	bool listed;	/* it was listed once, or found missing */
-	size_t objects; /* in the list under way */
+	bool listed; /* it was listed once, or found missing */
 	struct reflector_list last;
 	struct backoff backoff; /* for new lists after one that lost objects */
 	struct reflector *reflector;
@@ -67,16 +68,16 @@ struct kubernetes {
 	const struct kubernetes_resource *resource;
 	struct rest *rest;
 	struct cluster *cluster;
+	struct address_sources *sources;
 	struct collection collections[N_COLLECTIONS];
 	struct event *on_begin;
-	bool foreign[2]; /* see store_foreign_keys() */
+	enum store_key owners[2]; /* see store_key_owners() */
 	struct node_status *own;
 	char uid[64];	   /* of our own Node */
 	bool seen;	   /* our Node is in the list under way */
 	bool there;	   /* our Node exists */
 	size_t problems;   /* of the object that is being read */
 	bool settings_due; /* judge_settings() has to handle a list */
-	uint64_t blocks_revision;
 	bool synced;
 };
 
@@ -100,7 +101,7 @@ static void list_again_if(struct collection *c, bool lost)
 			     (unsigned int)(wait.tv_sec * 1000 + wait.tv_usec / 1000));
 }
 
-/* --- nodes and blocks --- */
+/* --- nodes --- */
 
 static void on_record(void *context, const char *name, const struct node_record *r)
 {
@@ -143,7 +144,7 @@ static void on_node(struct kubernetes *k, const json_t *o, bool gone)
 	const char *name = text_of(o, "name"), *uid = text_of(o, "uid");
 	const bool ours = name && k->place->node && !strcmp(name, k->place->node);
 
-	cluster_node(k->cluster, o, gone);
+	cluster_object(k->cluster, CLUSTER_NODES, o, gone);
 	if (!name)
 		return;
 	if (ours) {
@@ -175,43 +176,6 @@ static void nodes_listed(struct kubernetes *k, const struct reflector_list *l)
 	memory_list_end(k->place->memory, MEMORY_NODES, &list);
 	list_again_if(&k->collections[NODES], memory_lost(k->place->memory, MEMORY_NODES));
 	cluster_list_end(k->cluster, CLUSTER_NODES, true);
-}
-
-static void visit_block_ranges(void *context, const struct memory_entry *e)
-{
-	if (e->kind == MEMORY_NODES && e->record.tunnels_assigned && !e->lost)
-		*(bool *)context = true;
-}
-
-/* If there are blocks, they say which addresses belong to which node. If there were blocks before
- * and the server has none now, it has lost them. */
-static void blocks_listed(struct kubernetes *k, const struct reflector_list *l)
-{
-	const bool older = l->there && l->revision < k->blocks_revision;
-	struct collection *c = &k->collections[BLOCKS];
-	bool expected = cluster_blocks(k->cluster) > 0, none = !l->there || !c->objects;
-	const char *why = none	  ? "all IPAM blocks are missing"
-			  : older ? "the API server went back to an older state"
-				  : NULL;
-
-	/* If remembered records have ranges from blocks, blocks are expected, too. */
-	if (!expected)
-		memory_each(k->place->memory, visit_block_ranges, &expected);
-	if (l->there)
-		k->blocks_revision = l->revision;
-	if (expected && why) {
-		if (complain(k, HEALTH_BLIND, "IPAM blocks", why))
-			log_warn(
-				"store: IPAM blocks are missing although nobody deleted them: the last known ones stay in force",
-				"resource=%s problem=\"%s\"", c->what, why);
-	} else if (health_clear_problem(k->place->health, "IPAM blocks")) {
-		log_info("store: recovered", "resource=%s", c->what);
-	}
-	list_again_if(c, expected && why);
-	/* If blocks are expected but none was ever read, do not end the list: then no record is
-	 * reported, and the remembered ones stay in force. */
-	if (!expected || !none || cluster_blocks(k->cluster))
-		cluster_list_end(k->cluster, CLUSTER_BLOCKS, !l->passed_over && !(expected && why));
 }
 
 /* --- settings --- */
@@ -268,28 +232,55 @@ static void settings_listed(struct kubernetes *k, const struct reflector_list *l
 			 known ? " settings=unchanged" : "");
 }
 
+/* --- everything was read --- */
+
+/* The source of pod addresses is a setting, and `auto` looks at Nodes. So both come first. */
+static void progress(void *context)
+{
+	struct kubernetes *k = context;
+
+	if (!k->collections[NODES].listed || !k->collections[CONFIG].listed ||
+	    !address_sources_are_read(k->sources))
+		return;
+	k->synced = true;
+	k->place->synced(k->place->context);
+}
+
 /* --- callbacks of the reflectors --- */
+
+static void begin_object(void *context)
+{
+	struct kubernetes *k = context;
+
+	k->problems = 0;
+}
+
+static void end_object(void *context, const char *what)
+{
+	struct kubernetes *k = context;
+
+	if (!k->problems)
+		health_clear_problem(k->place->health, what);
+}
 
 static void on_object(void *context, const json_t *o, bool gone)
 {
 	struct collection *c = context;
 	struct kubernetes *k = c->k;
-
 	const char *name = text_of(o, "name");
 	char object[300];
 
 	k->place->health->last_sync = (uint64_t)time(NULL);
-	c->objects++;
-	k->problems = 0;
+	begin_object(k);
 	if (c == &k->collections[NODES])
 		on_node(k, o, gone);
-	else if (c == &k->collections[BLOCKS])
-		cluster_block(k->cluster, o, gone);
 	else
 		on_settings(k, o, gone);
 	snprintf(object, sizeof(object), "%s/%.253s", c->what, name ? name : "");
-	if (!k->problems)
-		health_clear_problem(k->place->health, object);
+	end_object(k, object);
+	/* A list decides at its end. */
+	if (c == &k->collections[NODES] && c->listed && k->collections[CONFIG].listed)
+		address_sources_decide(k->sources);
 }
 
 static void on_listing(void *context)
@@ -297,13 +288,10 @@ static void on_listing(void *context)
 	struct collection *c = context;
 	struct kubernetes *k = c->k;
 
-	c->objects = 0;
 	if (c == &k->collections[NODES]) {
 		k->seen = false;
 		memory_list_begin(k->place->memory, MEMORY_NODES);
 		cluster_list_begin(k->cluster, CLUSTER_NODES);
-	} else if (c == &k->collections[BLOCKS]) {
-		cluster_list_begin(k->cluster, CLUSTER_BLOCKS);
 	} else {
 		memory_list_begin(k->place->memory, MEMORY_SETTINGS);
 	}
@@ -313,24 +301,19 @@ static void on_listed(void *context, const struct reflector_list *l)
 {
 	struct collection *c = context;
 	struct kubernetes *k = c->k;
-	bool all = true;
 
 	k->place->health->last_sync = (uint64_t)time(NULL);
 	if (c == &k->collections[NODES])
 		nodes_listed(k, l);
-	else if (c == &k->collections[BLOCKS])
-		blocks_listed(k, l);
 	else
 		settings_listed(k, l);
 	c->last = *l;
 	c->listed = true;
 	judge_settings(k);
-	for (int i = 0; i < N_COLLECTIONS; i++)
-		all &= k->collections[i].listed;
-	if (!all)
+	if (!k->collections[NODES].listed || !k->collections[CONFIG].listed)
 		return;
-	k->synced = true;
-	k->place->synced(k->place->context);
+	address_sources_decide(k->sources);
+	progress(k);
 }
 
 static void on_watch_problem(void *context, bool blind, const char *what)
@@ -375,8 +358,8 @@ static void on_begin(evutil_socket_t fd, short what, void *context)
 
 	(void)fd;
 	(void)what;
+	address_sources_begin(k->sources);
 	if (watch(k, CONFIG, k->resource->name, k->resource->path) ||
-	    watch(k, BLOCKS, "ipamblocks", k->resource->blocks) ||
 	    watch(k, NODES, "nodes", "/api/v1/nodes"))
 		log_error("no memory to watch the API server", "store=kubernetes");
 }
@@ -394,6 +377,7 @@ static void close_kubernetes(void *self)
 	node_status_free(k->own);
 	for (int i = 0; i < N_COLLECTIONS; i++)
 		reflector_free(k->collections[i].reflector);
+	address_sources_free(k->sources);
 	rest_free(k->rest);
 	cluster_free(k->cluster);
 	free(k);
@@ -419,6 +403,22 @@ static int own(struct kubernetes *k, const char *name)
 	if (!k->own)
 		k->own = node_status_new(k->place->base, k->rest, k->cluster, name);
 	return k->own ? 0 : -ENOMEM;
+}
+
+static struct address_sources *make_sources(struct kubernetes *k)
+{
+	const struct address_sources_params p = {
+		.place = k->place,
+		.rest = k->rest,
+		.cluster = k->cluster,
+		.blocks_path = k->resource->blocks,
+		.begin_object = begin_object,
+		.end_object = end_object,
+		.progress = progress,
+		.context = k,
+	};
+
+	return address_sources_new(&p);
 }
 
 static int open_kubernetes(const char *where, const struct store_place *place, void **self)
@@ -449,7 +449,8 @@ static int open_kubernetes(const char *where, const struct store_place *place, v
 	err = -ENOMEM;
 	k->cluster = cluster_new(&nodes);
 	k->on_begin = evtimer_new(place->base, on_begin, k);
-	if (!k->cluster || !k->on_begin || evtimer_add(k->on_begin, &now))
+	k->sources = k->cluster ? make_sources(k) : NULL;
+	if (!k->sources || !k->on_begin || evtimer_add(k->on_begin, &now))
 		goto fail;
 	/* Made before the first record is published, so that earlier states and Events are not
 	 * lost. */
@@ -468,7 +469,7 @@ static int publish(void *self, const struct node_record *r)
 	int err = own(k, r->name);
 
 	if (!err)
-		node_status_foreign_keys(k->own, k->foreign[0], k->foreign[1]);
+		node_status_key_owners(k->own, k->owners[0], k->owners[1]);
 	if (!err)
 		node_status_keys(k->own, r->key4, r->key6);
 	return err;
@@ -506,14 +507,19 @@ static int set(void *self, const char *node, const struct store_setting *changes
 	return kubernetes_set(k->place->base, k->rest, k->resource, node, changes, n);
 }
 
-static void foreign_keys(void *self, bool v4, bool v6)
+static void key_owners(void *self, enum store_key v4, enum store_key v6)
 {
 	struct kubernetes *k = self;
 
-	k->foreign[0] = v4;
-	k->foreign[1] = v6;
+	k->owners[0] = v4;
+	k->owners[1] = v6;
 	if (k->own)
-		node_status_foreign_keys(k->own, v4, v6);
+		node_status_key_owners(k->own, v4, v6);
+}
+
+static void route_source(void *self, enum route_source wanted)
+{
+	address_sources_want(((struct kubernetes *)self)->sources, wanted);
 }
 
 static const char *peer(const void *self)
@@ -522,7 +528,8 @@ static const char *peer(const void *self)
 }
 
 const struct store_kind store_kubernetes = {
-	.foreign_keys = foreign_keys,
+	.key_owners = key_owners,
+	.route_source = route_source,
 	.peer = peer,
 	.remote = true,
 	.prefix = "kubernetes",

@@ -142,6 +142,8 @@ void node_object_read(struct node_object *out, const json_t *node,
 	take_key(node, CLUSTER_KEY6, out->key6);
 	take_key(node, CLUSTER_OWN_KEY4, out->own4);
 	take_key(node, CLUSTER_OWN_KEY6, out->own6);
+	take_key(node, CLUSTER_RELEASED4, out->released4);
+	take_key(node, CLUSTER_RELEASED6, out->released6);
 	take_condition(out, node);
 	take_internal(out, node);
 	take_spec(&r, out);

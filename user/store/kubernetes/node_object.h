@@ -16,6 +16,7 @@ struct node_object {
 	struct cidr overlays[4];	    /* VXLAN, IPIP; IPv4, then IPv6 */
 	char key4[64], key6[64];	    /* Calico's annotations, unchanged; empty: none */
 	char own4[64], own6[64];	    /* our own annotations: a key, or CLUSTER_STOPPED */
+	char released4[64], released6[64];  /* the key that Felix tried to remove last */
 	enum { CONDITION_NONE, CONDITION_ENCRYPTS, CONDITION_OFF } condition; /* PodveilReady */
 	struct cidr *spec; /* spec.podCIDRs; allocated */
 	size_t n_spec;

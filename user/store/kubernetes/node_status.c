@@ -26,7 +26,7 @@ struct node_status {
 	struct cluster *cluster;
 	char *node;
 	bool has_keys;
-	bool foreign[2];	/* the key there is another WireGuard's */
+	enum store_key owners[2];
 	char keys[2][KEY_TEXT]; /* IPv4, IPv6; empty: none */
 	struct rest_call *call; /* the patch under way */
 
@@ -56,9 +56,17 @@ static void write_time(char out[TIME_TEXT])
  * key there: when that key disappears, we have not stopped. */
 static const char *own_key(const struct node_status *s, bool v6)
 {
-	if (s->foreign[v6])
+	if (s->owners[v6] == STORE_KEY_FOREIGN)
 		return "";
 	return *s->keys[v6] ? s->keys[v6] : CLUSTER_STOPPED;
+}
+
+/* Does Calico's annotation have to change? An inherited key is only put back. */
+static bool shared_differs(const struct node_status *s, bool v6, const char *there)
+{
+	return s->owners[v6] == STORE_KEY_OURS	      ? strcmp(there, s->keys[v6]) != 0
+	       : s->owners[v6] == STORE_KEY_INHERITED ? !*there && *s->keys[v6]
+						      : false;
 }
 
 /* Do the node's annotations differ from ours? Absent and empty are the same. */
@@ -69,21 +77,30 @@ static bool differs(const struct node_status *s, bool v6)
 
 	if (!s->has_keys || !there || !own)
 		return false;
-	return (!s->foreign[v6] && strcmp(there, s->keys[v6]) != 0) ||
-	       strcmp(own, own_key(s, v6)) != 0;
+	return shared_differs(s, v6, there) || strcmp(own, own_key(s, v6)) != 0;
+}
+
+static json_t *text_or_null(const char *text)
+{
+	return *text ? json_string(text) : json_null();
 }
 
 static void put_keys(const struct node_status *s, bool v6, json_t *annotations)
 {
 	const char *own = own_key(s, v6);
+	const bool shared = shared_differs(s, v6, cluster_key(s->cluster, s->node, v6));
 
 	if (!differs(s, v6))
 		return;
-	if (!s->foreign[v6])
+	if (shared)
 		json_object_set_new(annotations, v6 ? CLUSTER_KEY6 : CLUSTER_KEY4,
-				    *s->keys[v6] ? json_string(s->keys[v6]) : json_null());
+				    text_or_null(s->keys[v6]));
+	/* When a key is put back that Felix has removed, this tells that it was removed. */
+	if ((shared && s->owners[v6] == STORE_KEY_INHERITED) || !*s->keys[v6])
+		json_object_set_new(annotations, v6 ? CLUSTER_RELEASED6 : CLUSTER_RELEASED4,
+				    text_or_null(s->keys[v6]));
 	json_object_set_new(annotations, v6 ? CLUSTER_OWN_KEY6 : CLUSTER_OWN_KEY4,
-			    *own ? json_string(own) : json_null());
+			    text_or_null(own));
 }
 
 static json_t *make_condition(const struct node_status *s)
@@ -110,7 +127,7 @@ static void on_patched(void *context, const struct rest_answer *a)
 	if (o) {
 		s->troubled = false;
 		/* The watch will report it, too, but later. */
-		cluster_node(s->cluster, o, false);
+		cluster_object(s->cluster, CLUSTER_NODES, o, false);
 	}
 	if (o && !differs(s, false) && !differs(s, true)) {
 		backoff_reset(&s->backoff);
@@ -215,10 +232,10 @@ void node_status_keys(struct node_status *s, const uint8_t key4[32], const uint8
 	push(s);
 }
 
-void node_status_foreign_keys(struct node_status *s, bool v4, bool v6)
+void node_status_key_owners(struct node_status *s, enum store_key v4, enum store_key v6)
 {
-	s->foreign[0] = v4;
-	s->foreign[1] = v6;
+	s->owners[0] = v4;
+	s->owners[1] = v6;
 }
 
 void node_status_check(struct node_status *s, const char *node)

@@ -30,9 +30,8 @@ void node_status_free(struct node_status *s);
 
 /* Sets our keys. All zero: none, and our annotation says that we have stopped. */
 void node_status_keys(struct node_status *s, const uint8_t key4[32], const uint8_t key6[32]);
-/* Says for which families another WireGuard on this node (Felix's) has its key there. Such a key is
- * not changed. */
-void node_status_foreign_keys(struct node_status *s, bool v4, bool v6);
+/* Says whose keys are there. */
+void node_status_key_owners(struct node_status *s, enum store_key v4, enum store_key v6);
 /* A node has changed. If it is ours, checks its annotations. */
 void node_status_check(struct node_status *s, const char *node);
 void node_status_condition(struct node_status *s, const struct store_state *state);

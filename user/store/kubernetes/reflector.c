@@ -193,14 +193,20 @@ static void on_listed(void *context, const struct rest_answer *a)
 	start(r);
 }
 
+/* What separates the first parameter from the path, which may have parameters of its own. */
+static char separator(const struct reflector *r)
+{
+	return strchr(r->path, '?') ? '&' : '?';
+}
+
 static char *list_path(const struct reflector *r)
 {
-	char *path, *more;
+	char *more = r->more ? rest_escape(r->more) : NULL, *path;
 
-	if (!r->more)
-		return asprintf(&path, "%s?limit=%d", r->path, PAGE) < 0 ? NULL : path;
-	more = rest_escape(r->more);
-	if (!more || asprintf(&path, "%s?limit=%d&continue=%s", r->path, PAGE, more) < 0)
+	if (r->more && !more)
+		return NULL;
+	if (asprintf(&path, "%s%climit=%d%s%s", r->path, separator(r), PAGE,
+		     more ? "&continue=" : "", more ? more : "") < 0)
 		path = NULL;
 	free(more);
 	return path;
@@ -282,9 +288,9 @@ static char *watch_path(const struct reflector *r)
 	char *path;
 
 	return asprintf(&path,
-			"%s?watch=true&allowWatchBookmarks=true&resourceVersion=%s&timeoutSeconds=%"
-			"u",
-			r->path, r->version, seconds) < 0
+			"%s%cwatch=true&allowWatchBookmarks=true&resourceVersion=%s&timeoutSeconds="
+			"%u",
+			r->path, separator(r), r->version, seconds) < 0
 		       ? NULL
 		       : path;
 }

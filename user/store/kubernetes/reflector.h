@@ -30,7 +30,7 @@ struct reflector_list {
 struct reflector_params {
 	struct event_base *base;
 	struct rest *rest;
-	const char *path; /* "/api/v1/nodes" */
+	const char *path; /* "/api/v1/nodes"; may end with "?" and parameters */
 	/* The collection may be missing (its CRD is not installed). Then it is requested again
 	 * about once a minute. */
 	bool optional;

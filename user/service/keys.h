@@ -5,8 +5,8 @@
  * start, is kept across restarts of the agent, and is lost at a reboot. It is never printed or
  * logged.
  */
-#ifndef TUNNEL_KEYS_H
-#define TUNNEL_KEYS_H
+#ifndef SERVICE_KEYS_H
+#define SERVICE_KEYS_H
 
 #include <stdint.h>
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "tunnel/keys.h"
+#include "service/keys.h"
 
 #include <errno.h>
 #include <fcntl.h>

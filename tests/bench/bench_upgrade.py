@@ -1,0 +1,82 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""How long packets wait when a process takes a device over from a running one, with a datagram a millisecond in each
+direction: on an idle device, and beside a TCP stream that takes all there is.
+
+    bench_upgrade.py [--upgrades N] [--times] [idle|loaded...]
+
+The time of one upgrade is the longest silence around it, in the direction that waits longer. Silences below 5 ms are not
+counted; `without` is the longest silence while nothing is upgraded, in as much time. `lost` includes what was under way when
+the two ends stopped, some of the last milliseconds.
+"""
+import argparse
+import contextlib
+import statistics
+import subprocess
+import sys
+import time
+
+from bench_restart import PAUSE, BareDevice, Talk, percentile
+from lab import PODVEIL, wait_for
+
+TARGETS = {"idle": 20, "loaded": 100}  # ms
+
+
+@contextlib.contextmanager
+def stream(on, it):
+    if not on:
+        yield
+        return
+    (source, sink), (_, address) = it.ends
+    server = sink.start(["iperf3", "-s", "-1"], stdout=subprocess.DEVNULL)
+    wait_for(lambda: sink.run("ss -Htln sport = 5201"), "iperf3 listens")
+    client = source.start(["iperf3", "-c", address, "-t", "1000"], stdout=subprocess.DEVNULL)
+    try:
+        yield
+    finally:
+        for process in (client, server):
+            process.kill()
+            process.wait()
+
+
+def silence(begin, end, told):
+    """Milliseconds."""
+    return 1000 * max([0.005] + [b - a for t in told for a, b in t["silences"] if a < end and b > begin])
+
+
+def measure(kind, upgrades):
+    """(ms of each upgrade, ms without, datagrams lost)"""
+    with contextlib.closing(BareDevice()) as it, stream(kind == "loaded", it):
+        talk, times = Talk(*it.ends), []
+        time.sleep(1)
+        start = time.monotonic()
+        time.sleep(upgrades * PAUSE)
+        stop = time.monotonic()
+        for _ in range(upgrades):
+            begin = time.monotonic()
+            it.node.run([PODVEIL, "device", "wg0", "--take-over"])
+            times.append((begin, time.monotonic() + 0.1))
+            time.sleep(PAUSE)
+        told = talk.stop()
+        lost = sum(t["sent"] for t in told) - sum(t["got"] for t in told)
+        return [silence(a, b, told) for a, b in times], silence(start, stop, told), lost
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--upgrades", type=int, default=50)
+    parser.add_argument("--times", action="store_true", help="print the time of each upgrade")
+    parser.add_argument("kinds", nargs="*", metavar="KIND", help=", ".join(TARGETS))
+    options = parser.parse_args()
+    print(f"{'silence at an upgrade':24} {'n':>5} {'median':>8} {'p99':>8} {'worst':>8} {'without':>8} {'lost':>6}")
+    for kind in options.kinds or TARGETS:
+        took, without, lost = measure(kind, options.upgrades)
+        verdict = "reached" if max(took) <= TARGETS[kind] else "MISSED"
+        print(f"{kind:24} {len(took):5} {statistics.median(took):6.1f}ms {percentile(took, 0.99):6.1f}ms {max(took):6.1f}ms "
+              f"{without:6.1f}ms {lost:6}  {verdict}", flush=True)
+        if options.times:
+            print(" ".join(f"{t:.0f}" for t in took))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

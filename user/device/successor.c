@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "device/successor.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <sodium.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/version.h"
+#include "device/handover_offer.h"
+#include "device/transfer.h"
+#include "handover/channel.h"
+
+/* How long to wait for the old process. It may be busy with one that came before us. */
+#define OFFER_MS  30000
+#define RECORD_MS 10000
+#define GO_MS	  10000
+/* How long the end of a killed process may take. */
+#define END_MS 5000
+
+/* The first descriptors of a RECORD. */
+enum { FD_RECORD, FD_OLD_PROCESS, FD_LISTENER, FD_DEVICES };
+
+struct successor {
+	const struct successor_params *params;
+	int channel;
+	struct handover_offer offer;
+	struct device *devices[RECORD_MAX_DEVICES];
+	int wg_fds[RECORD_MAX_DEVICES];
+	char owners[RECORD_MAX_DEVICES][RECORD_OWNER];
+	struct channel_message record; /* its descriptors are in use */
+	size_t n_used;
+	uint64_t asked_at; /* monotonic ns: since then the devices are held */
+};
+
+static int fail(struct successor *s, int err, const char *why)
+{
+	log_error("cannot take over from the running process", "name=%s errno=%d problem=\"%s\"",
+		  s->params->name, -err, why);
+	channel_send(s->channel, CHANNEL_ABORT, why, strlen(why), NULL, 0);
+	return err;
+}
+
+/* Receives this message. -EPIPE: the other process ended. Its refusal is -ECANCELED, logged. */
+static int expect(struct successor *s, enum channel_type wanted, int ms, struct channel_message *m)
+{
+	const int err = channel_receive(s->channel, ms, m);
+
+	if (err)
+		return err;
+	if (m->type == wanted)
+		return 0;
+	channel_close_fds(m);
+	if (m->type != CHANNEL_ABORT)
+		return fail(s, -EPROTO, "the other process said something else");
+	log_error("the running process does not hand over", "name=%s why=\"%.*s\"", s->params->name,
+		  (int)m->length, (const char *)m->bytes);
+	return -ECANCELED;
+}
+
+static int greet(struct successor *s)
+{
+	const char build[] = PODVEIL_VERSION;
+	int self = (int)syscall(SYS_pidfd_open, getpid(), 0);
+	struct channel_message m;
+	const char *problem;
+	int err;
+
+	if (self < 0)
+		return fail(s, -errno, "this process cannot be named");
+	channel_step("new", 1);
+	err = channel_send(s->channel, CHANNEL_HELLO, build, sizeof(build), &self, 1);
+	close(self);
+	if (!err)
+		err = expect(s, CHANNEL_OFFER, OFFER_MS, &m);
+	if (err)
+		return err;
+	channel_step("new", 2);
+	problem = handover_offer_read(m.bytes, m.length, &s->offer);
+	return problem ? fail(s, -EPROTO, problem) : 0;
+}
+
+static int prepare(struct successor *s)
+{
+	int err = 0;
+
+	for (size_t i = 0; i < s->offer.n_devices && !err; i++) {
+		const struct offered_device *o = &s->offer.devices[i];
+		struct device_params params = {.name = o->served_name};
+
+		s->params->params(i, o->served_name, &params, s->params->context);
+		err = device_prepare(&params, o->served_name, o->superpackets, &s->devices[i]);
+	}
+	channel_step("new", 3);
+	return err ? fail(s, err, "a device cannot be prepared") : 0;
+}
+
+/* --- the record --- */
+
+/* A copy that nobody changes, and nobody else reads: the other's memory is wiped at once. */
+static int read_bytes(int fd, uint8_t **out, size_t *length)
+{
+	struct stat file;
+	uint8_t *shared;
+
+	if (fstat(fd, &file) || file.st_size <= 0)
+		return -EPROTO;
+	*length = (size_t)file.st_size;
+	*out = malloc(*length);
+	if (!*out)
+		return -ENOMEM;
+	if (pread(fd, *out, *length, 0) != file.st_size) {
+		free(*out);
+		return -EPROTO;
+	}
+	shared = mmap(NULL, *length, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (shared != MAP_FAILED) {
+		sodium_memzero(shared, *length);
+		munmap(shared, *length);
+	}
+	return 0;
+}
+
+static int read_record(struct successor *s, struct handover_record *r, const char **problem)
+{
+	uint8_t *bytes;
+	size_t length;
+	int err;
+
+	*problem = "it cannot be read";
+	if (s->record.n_fds < FD_DEVICES)
+		return -EPROTO;
+	err = read_bytes(s->record.fds[FD_RECORD], &bytes, &length);
+	if (err)
+		return err;
+	err = handover_record_read(bytes, length, r, problem);
+	sodium_memzero(bytes, length);
+	free(bytes);
+	if (err)
+		return err;
+	if (r->n_devices == s->offer.n_devices &&
+	    s->record.n_fds >= FD_DEVICES + handover_record_descriptors(r))
+		return 0;
+	*problem = "devices or descriptors are missing";
+	handover_record_fini(r);
+	return -EPROTO;
+}
+
+static size_t descriptors_of(const struct record_device *d)
+{
+	const struct handover_record one = {.n_devices = 1,
+					    .devices = (struct record_device *)(uintptr_t)d};
+
+	return handover_record_descriptors(&one);
+}
+
+static int make_devices(struct successor *s, const struct handover_record *r)
+{
+	const int *fds = s->record.fds + FD_DEVICES;
+	const char *problem = NULL;
+
+	for (uint32_t i = 0; i < r->n_devices; i++) {
+		const struct record_device *d = &r->devices[i];
+		int own[6 * PV_MAX_WORKERS + 2];
+		size_t n = descriptors_of(d);
+		int err;
+
+		memcpy(s->owners[i], d->owner, sizeof(s->owners[i]));
+		s->wg_fds[i] = d->has_wg_socket ? fds[1] : -1;
+		own[0] = fds[0];
+		memcpy(own + 1, fds + 1 + d->has_wg_socket,
+		       (n - 1 - d->has_wg_socket) * sizeof(*own));
+		if (strcmp(d->served_name, s->offer.devices[i].served_name) != 0)
+			return fail(s, -EPROTO, "the record is of other devices");
+		err = device_read_record(s->devices[i], d, own, &problem);
+		if (err)
+			return fail(s, err, problem);
+		fds += n;
+	}
+	s->n_used = (size_t)(fds - s->record.fds);
+	return 0;
+}
+
+static int take(struct successor *s)
+{
+	struct handover_record r;
+	const char *problem;
+	int err;
+
+	s->asked_at = clock_now();
+	err = channel_send(s->channel, CHANNEL_TAKE, NULL, 0, NULL, 0);
+
+	if (!err)
+		err = expect(s, CHANNEL_RECORD, RECORD_MS, &s->record);
+	if (err)
+		return err;
+	channel_step("new", 4);
+	err = read_record(s, &r, &problem);
+	if (err)
+		return fail(s, err, problem);
+	if (r.state_version != RECORD_STATE)
+		log_warn("sessions are made anew: the running process keeps them in another way",
+			 "name=%s its_version=%u ours=%u", s->params->name, r.state_version,
+			 RECORD_STATE);
+	err = make_devices(s, &r);
+	handover_record_fini(&r);
+	channel_step("new", 5);
+	return err;
+}
+
+int successor_take(const struct successor_params *params, struct successor **out)
+{
+	struct successor *s = calloc(1, sizeof(*s));
+	int err;
+
+	if (!s)
+		return -ENOMEM;
+	s->params = params;
+	s->channel = channel_connect(params->name);
+	if (s->channel < 0) {
+		err = s->channel;
+		free(s);
+		return err == -ECONNREFUSED ? -ENOENT : err;
+	}
+	if (!channel_is_trusted(s->channel))
+		return fail(s, -EPERM, "it is another user's");
+	err = greet(s);
+	if (!err)
+		err = prepare(s);
+	if (!err)
+		err = take(s);
+	if (!err) {
+		*out = s;
+		return 0;
+	}
+	/* It has ended, and handed over nothing. */
+	if (err == -EPIPE || err == -ECONNRESET)
+		return -ENOENT;
+	if (err == -ETIMEDOUT)
+		fail(s, err, "it did not answer in time");
+	return err;
+}
+
+/* --- what stands --- */
+
+size_t successor_count(const struct successor *s)
+{
+	return s->offer.n_devices;
+}
+
+struct device *successor_device(struct successor *s, size_t i)
+{
+	return s->devices[i];
+}
+
+const char *successor_owner(const struct successor *s, size_t i)
+{
+	return s->owners[i];
+}
+
+int successor_wg_fd(struct successor *s, size_t i)
+{
+	return s->wg_fds[i];
+}
+
+int successor_listener(struct successor *s)
+{
+	return s->record.fds[FD_LISTENER];
+}
+
+size_t successor_more(struct successor *s, int out[8])
+{
+	const size_t n = s->record.n_fds - s->n_used;
+
+	memcpy(out, s->record.fds + s->n_used, (n < 8 ? n : 8) * sizeof(*out));
+	return n < 8 ? n : 8;
+}
+
+/* --- beginning --- */
+
+/* The socket has ended without a word. If the old process has ended, too, nobody else has the
+ * devices. */
+static bool old_one_has_ended(const struct successor *s)
+{
+	struct pollfd p = {.fd = s->record.fds[FD_OLD_PROCESS], .events = POLLIN};
+
+	return poll(&p, 1, END_MS) == 1;
+}
+
+int successor_begin(struct successor *s)
+{
+	struct channel_message m;
+	uint64_t began;
+	int err = channel_send(s->channel, CHANNEL_READY, NULL, 0, NULL, 0);
+
+	channel_step("new", 6);
+	if (!err)
+		err = expect(s, CHANNEL_GO, GO_MS, &m);
+	channel_step("new", 7);
+	if (err == -EPIPE || err == -ECONNRESET) {
+		if (!old_one_has_ended(s))
+			return fail(s, err, "it does not answer any more, but has not ended");
+	} else if (err) {
+		return err == -ETIMEDOUT ? fail(s, err, "it did not answer in time") : err;
+	} else {
+		/* If the old process has ended since, that does no harm: it had told us to begin. */
+		err = channel_send(s->channel, CHANNEL_RUNS, NULL, 0, NULL, 0);
+		if (err && !old_one_has_ended(s))
+			return fail(s, err, "it does not listen any more, but has not ended");
+	}
+	channel_step("new", 8);
+	for (size_t i = 0; i < s->offer.n_devices; i++)
+		device_begin(s->devices[i]);
+	began = clock_now();
+	for (size_t i = 0; i < s->offer.n_devices; i++)
+		device_settle(s->devices[i]);
+	log_info("took over from the running process",
+		 "name=%s devices=%u build=%s was=%s packets_waited_us=%llu", s->params->name,
+		 s->offer.n_devices, PODVEIL_VERSION, s->offer.build,
+		 (unsigned long long)(began - s->asked_at) / 1000);
+	close(s->record.fds[FD_RECORD]);
+	close(s->record.fds[FD_OLD_PROCESS]);
+	close(s->channel);
+	free(s);
+	return 0;
+}

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the tunnel process does: it has the devices that an agent asks for, and answers on
+ * SERVICE_SOCKET (service_request.h). It goes on when the agent is gone. Requests are carried out
+ * one after the other, each as a whole or not at all; a request whose sender died before its end is
+ * not carried out. Thread: control.
+ */
+#ifndef SERVICE_SERVICE_H
+#define SERVICE_SERVICE_H
+
+struct event_base;
+struct service;
+
+/* 0 or -errno, which is logged. -EWOULDBLOCK: another tunnel process runs on this machine. */
+int service_new(struct event_base *base, struct service **out);
+/* The tunnel devices stay, and packets for them are dropped (fail closed). */
+void service_free(struct service *s);
+
+#endif
