@@ -79,7 +79,7 @@ def test_another_namespace():
 
 def setting_names():
     out = subprocess.run([PODVEIL, "agent", "--help"], capture_output=True, text=True, check=True).stdout
-    return set(re.findall(r"^ +--((?:wireguard|podveil|prometheus)\w+)", out, re.M))
+    return set(re.findall(r"^  --(\w+)", out.partition("Settings for this node")[2], re.M))
 
 
 def test_values_become_settings_and_pods(tmp_path):
