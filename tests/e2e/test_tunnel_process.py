@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 
-from agents import enable
+from agents import enable, record
 from cluster import leaks
 from lab import PODVEIL, PORT, Capture, Device, Host, Lab, implementation, wait_for
 from traffic import counters, ping
@@ -337,3 +337,16 @@ def test_an_agent_that_waits_for_its_tunnel_process(cluster):
     process.kill()
     process.start()
     wait_for(c.encrypted, "all nodes encrypt with the next one")
+
+
+def test_the_published_key_stays_without_a_tunnel_process(cluster):
+    """An agent whose tunnel process is not there yet does not take its key back: the others would send in plain."""
+    c, node = cluster, cluster.nodes[1]
+    enable(c)
+    key = record(c, node)["wireguardPublicKey"]
+    node.agent.stop()
+    c.start_agent(node, "--tunnel", "wait", ready=False)
+    wait_for(lambda: (node.agent.status() or {}).get("failed"), "a pass has failed")
+    assert record(c, node)["wireguardPublicKey"] == key
+    Process(node)
+    wait_for(c.encrypted, "all nodes encrypt")

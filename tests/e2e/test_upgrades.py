@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+from cluster import Cluster
 from lab import PODVEIL, Capture, Device, Lab, implementation, wait_for
 from test_restarts import NOT_OURS, replace_settings
 from test_restarts import programs as programs_at
@@ -293,3 +294,30 @@ def test_packets_that_wait_for_a_session_go_along(upgrades):
 def test_without_a_running_process_it_makes_the_device(lab):
     device = Device(lab.a, implementation("podveil"), arguments=["--take-over"])
     assert device.show("fwmark") == "off"
+
+
+def test_a_tunnel_process_hands_over_all_its_devices():
+    """Both devices of a node, under its agent, which goes on."""
+    with Cluster(2) as c:
+        client, server, node = c.pod(c.nodes[1], "client"), c.pod(c.nodes[0], "server"), c.nodes[1]
+        for each in c.nodes:
+            c.start_agent(each)
+        c.podveil("enable")
+        c.podveil("enable", "--ipv6")
+        wait_for(lambda: c.encrypted() and c.encrypted(family="ipv6"), "both families are encrypted")
+        requests = [Requests(client, server, address, kind) for address, kind in
+                    ((server.address, "udp"), (server.address, "tcp"), (server.address6, "udp"))]
+        before = node.run("wg show all latest-handshakes")
+        for i in range(4):
+            old = node.agent.tunnel_process()
+            fresh = node.start([BUILDS[(i + 1) % 2], "tunnel", "--take-over"], stdin=subprocess.DEVNULL,
+                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            wait_for(lambda: not running(old), "the old process ends")
+            assert fresh.poll() is None
+            wait_for(lambda: f"pid={fresh.pid}" in node.agent.log(), "the agent uses the new process")
+        none_is_lost(requests)
+        assert node.run("wg show all latest-handshakes") == before and len(before.splitlines()) == 2
+        # The agent goes on with it: a device that it does not want any more goes.
+        c.podveil("disable", "--ipv6")
+        wait_for(lambda: "wg-v6.cali" not in node.run("wg show interfaces"), "the device of IPv6 is gone", 60)
+        assert c.encrypted()

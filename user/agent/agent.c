@@ -203,8 +203,10 @@ int agent_new(const struct agent_params *params, struct agent **out)
 		log_error("the agent cannot start", "step=\"%s\" errno=%d error=\"%s\"", s->name,
 			  -err, strerror(-err));
 		/* Leave no tunnel process that nobody uses. One with devices does not end. */
-		if (a->client && params->starter >= 0)
+		if (a->client && params->starter >= 0) {
+			client_wait(a->client); /* it may be starting */
 			client_quit(a->client);
+		}
 		agent_free(a, false);
 		return err;
 	}

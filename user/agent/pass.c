@@ -173,6 +173,7 @@ static int bring_up(struct agent *a, int i)
 	const struct settings *s = settings_get(a->params.settings);
 	struct tunnel *t = a->tunnels[i];
 	uint8_t *key = i == V4 ? a->self.record.key4 : a->self.record.key6;
+	const uint8_t *published = published_key(a, i);
 	uint8_t public_key[32];
 	int err = tunnel_enable(t, s, tunnel_mtu(a, s, i), a->self.uplink.ifindex, felix_key(a, i));
 
@@ -182,6 +183,11 @@ static int bring_up(struct agent *a, int i)
 		err = tunnel_key(t, public_key);
 	if (!err)
 		memcpy(key, public_key, 32);
+	/* A tunnel that does not work now, because its process has ended for instance, is no command:
+	 * without our key, others would send in plain. So the key that we published stays. Not where
+	 * the device's name belongs to others: then others publish the key. */
+	else if (err != -EEXIST && published)
+		memcpy(key, published, 32);
 	return err;
 }
 

@@ -130,6 +130,9 @@ static const struct cli_option device_options[] = {
 };
 
 static const struct cli_option tunnel_options[] = {
+	{OPT_TAKE_OVER, 0, "take-over", NULL,
+	 "take all devices over from a running tunnel process, which then ends: an upgrade without loss",
+	 NULL},
 	LOG_LEVEL,
 	LOG_FORMAT,
 	UNCONFINED,

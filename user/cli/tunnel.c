@@ -12,7 +12,7 @@
 #include "service/service.h"
 
 struct options {
-	bool unconfined;
+	bool unconfined, take_over;
 	enum log_level log_level;
 	enum log_format log_format;
 };
@@ -22,6 +22,9 @@ static bool apply(void *context, int option, const char *value)
 	struct options *o = context;
 
 	switch (option) {
+	case OPT_TAKE_OVER:
+		o->take_over = true;
+		return true;
 	case OPT_UNCONFINED:
 		o->unconfined = true;
 		return true;
@@ -57,7 +60,7 @@ static int serve(void *context)
 	if (!base)
 		return EXIT_FAILED;
 	aead_measure_ahead();
-	if (!process_signals_begin(&signals, base) && !service_new(base, &service)) {
+	if (!process_signals_begin(&signals, base) && !service_new(base, o->take_over, &service)) {
 		log_info("tunnel process started", "version=%s", PODVEIL_VERSION);
 		event_base_dispatch(base);
 		service_free(service);

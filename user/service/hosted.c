@@ -176,6 +176,22 @@ int hosted_make(struct hosted *h, const struct service_request *r, bool *made)
 	return err;
 }
 
+void hosted_params(struct hosted *h, struct device_params *out)
+{
+	out->base = h->base;
+	out->ended = on_ended;
+	out->renamed = on_renamed;
+	out->sessions = on_sessions;
+	out->context = h;
+}
+
+int hosted_take_device(struct hosted *h, struct device *d, int wg_fd)
+{
+	h->device = d;
+	return wg_fd >= 0 ? wg_socket_adopt(h->base, d, wg_fd, &h->socket)
+			  : wg_socket_new(h->base, d, &h->socket);
+}
+
 void hosted_drop(struct hosted *h)
 {
 	event_del(h->ended);

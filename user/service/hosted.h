@@ -47,6 +47,10 @@ int hosted_forget_key(struct hosted *h);
 
 /* Makes the device of a request `make`, unless it is there. *made: it was not. */
 int hosted_make(struct hosted *h, const struct service_request *r, bool *made);
+/* Parameters of a device that another tunnel process hands over. */
+void hosted_params(struct hosted *h, struct device_params *out);
+/* Takes such a device, which is held still, and its wg socket (-1: makes one). */
+int hosted_take_device(struct hosted *h, struct device *d, int wg_fd);
 /* Removes the device. */
 void hosted_drop(struct hosted *h);
 /* Carries out a request `set`. On error nothing has changed (device.h names the exception). The

@@ -11,7 +11,10 @@
 
 #include "base/lock_file.h"
 #include "base/version.h"
+#include "device/predecessor.h"
 #include "device/request_server.h"
+#include "device/successor.h"
+#include "device/wg_socket.h"
 #include "device/wg_values.h"
 #include "service/hosted.h"
 #include "service/service_answer.h"
@@ -25,6 +28,8 @@ struct service {
 	struct event_base *base;
 	struct request_server *server;
 	int lock_file;
+	struct predecessor *predecessor;
+	struct hosted *waiting[RECORD_MAX_DEVICES]; /* for devices that are being taken over */
 	unsigned int n_hosted;
 	TAILQ_HEAD(hosted_list, hosted) hosted;
 };
@@ -274,29 +279,166 @@ static bool answer(void *context, struct request_client *client, const char *tex
 
 /* --- making and freeing --- */
 
-int service_new(struct event_base *base, struct service **out)
+/* `listener`: that of the process before; -1: a new one. */
+static int open_server(struct service *s, int listener)
+{
+	const struct request_server_params params = {
+		.base = s->base,
+		.path = SERVICE_SOCKET,
+		.directory_mode = 0700,
+		.answer = answer,
+		.context = s,
+		.listener = listener,
+	};
+
+	return request_server_new(&params, &s->server);
+}
+
+/* --- handing over, and taking over --- */
+
+/* The name of the socket; no device can have it. */
+#define HANDOVER "podveil-tunnel-process"
+
+static size_t what_to_hand_over(struct handed_device out[RECORD_MAX_DEVICES], void *context)
+{
+	struct service *s = context;
+	struct hosted *h;
+	size_t n = 0;
+
+	TAILQ_FOREACH (h, &s->hosted, list) {
+		if (!h->device || device_ended(h->device) || n == RECORD_MAX_DEVICES)
+			continue;
+		out[n++] = (struct handed_device){
+			.device = h->device,
+			.wg_fd = h->socket ? wg_socket_listener(h->socket) : -1,
+			.owner = h->id,
+		};
+	}
+	return n;
+}
+
+/* In the order of take_files(). */
+static size_t files_to_hand_over(int out[8], void *context)
+{
+	const struct service *s = context;
+
+	out[0] = s->lock_file;
+	out[1] = request_server_listener(s->server);
+	return 2;
+}
+
+static void let_others_take_over(struct service *s, int listener)
+{
+	const struct predecessor_params params = {
+		.base = s->base,
+		.name = HANDOVER,
+		.listener = listener,
+		.devices = what_to_hand_over,
+		.more = files_to_hand_over,
+		.context = s,
+	};
+	const int err = predecessor_new(&params, &s->predecessor);
+
+	if (err)
+		log_warn("the next tunnel process cannot take over without loss", "errno=%d", -err);
+}
+
+/* The device's owner is known only when the record is here, so its callbacks get the service's waiting one. */
+static void params_of(size_t i, const char *served_name, struct device_params *out, void *context)
+{
+	struct service *s = context;
+
+	(void)served_name;
+	if (!s->waiting[i])
+		s->waiting[i] = hosted_new(s->base, "");
+	if (s->waiting[i])
+		hosted_params(s->waiting[i], out);
+}
+
+static int take_device(struct service *s, struct successor *from, size_t i)
+{
+	struct hosted *h = s->waiting[i];
+
+	if (!h)
+		return -ENOMEM;
+	snprintf(h->id, sizeof(h->id), "%s", successor_owner(from, i));
+	h->news = tell;
+	h->context = s;
+	TAILQ_INSERT_TAIL(&s->hosted, h, list);
+	s->n_hosted++;
+	s->waiting[i] = NULL;
+	return hosted_take_device(h, successor_device(from, i), successor_wg_fd(from, i));
+}
+
+static int take_files(struct service *s, struct successor *from)
+{
+	int files[8];
+
+	if (successor_more(from, files) != 2)
+		return -EPROTO;
+	s->lock_file = files[0];
+	return open_server(s, files[1]);
+}
+
+/* -ENOENT: no tunnel process runs. */
+static int take_all(struct service *s)
+{
+	const struct successor_params params = {
+		.name = HANDOVER,
+		.params = params_of,
+		.context = s,
+	};
+	struct successor *from;
+	struct hosted *h;
+	int err = successor_take(&params, &from);
+
+	if (err)
+		return err;
+	for (size_t i = 0; i < successor_count(from) && !err; i++)
+		err = take_device(s, from, i);
+	if (!err)
+		err = take_files(s, from);
+	if (!err)
+		let_others_take_over(s, successor_listener(from));
+	if (!err)
+		err = successor_begin(from);
+	TAILQ_FOREACH (h, &s->hosted, list) {
+		if (!err)
+			hosted_load_key(h); /* a failure is said when the agent asks for it */
+	}
+	return err;
+}
+
+static int begin_anew(struct service *s, const char **step)
+{
+	int err;
+
+	*step = "lock (another tunnel process runs on this machine)";
+	err = lock_file_take(SERVICE_LOCK, &s->lock_file);
+	if (err)
+		return err;
+	*step = "socket " SERVICE_SOCKET;
+	err = open_server(s, -1);
+	if (err)
+		close(s->lock_file);
+	else
+		let_others_take_over(s, -1);
+	return err;
+}
+
+int service_new(struct event_base *base, bool take_over, struct service **out)
 {
 	struct service *s = calloc(1, sizeof(*s));
-	const char *step = "lock (another tunnel process runs on this machine)";
+	const char *step = "taking over from the running process";
 	int err;
 
 	if (!s)
 		return -ENOMEM;
 	s->base = base;
 	TAILQ_INIT(&s->hosted);
-	err = lock_file_take(SERVICE_LOCK, &s->lock_file);
-	if (!err) {
-		step = "socket " SERVICE_SOCKET;
-		err = request_server_new(&(struct request_server_params){.base = base,
-									 .path = SERVICE_SOCKET,
-									 .listener = -1,
-									 .directory_mode = 0700,
-									 .answer = answer,
-									 .context = s},
-					 &s->server);
-		if (err)
-			close(s->lock_file);
-	}
+	err = take_over ? take_all(s) : -ENOENT;
+	if (err == -ENOENT)
+		err = begin_anew(s, &step);
 	if (err) {
 		log_error("the tunnel process cannot start", "step=\"%s\" errno=%d error=\"%s\"",
 			  step, -err, strerror(-err));
@@ -313,6 +455,7 @@ void service_free(struct service *s)
 
 	if (!s)
 		return;
+	predecessor_free(s->predecessor);
 	request_server_free(s->server);
 	while ((h = TAILQ_FIRST(&s->hosted))) {
 		TAILQ_REMOVE(&s->hosted, h, list);

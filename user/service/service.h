@@ -8,11 +8,15 @@
 #ifndef SERVICE_SERVICE_H
 #define SERVICE_SERVICE_H
 
+#include <stdbool.h>
+
 struct event_base;
 struct service;
 
-/* 0 or -errno, which is logged. -EWOULDBLOCK: another tunnel process runs on this machine. */
-int service_new(struct event_base *base, struct service **out);
+/* 0 or -errno, which is logged. -EWOULDBLOCK: another tunnel process runs on this machine. `take_over`: takes all
+ * devices over from that one, which then ends (device/successor.h); after an error the process must end at
+ * once then, because what it has is the other's. */
+int service_new(struct event_base *base, bool take_over, struct service **out);
 /* The tunnel devices stay, and packets for them are dropped (fail closed). */
 void service_free(struct service *s);
 
