@@ -53,12 +53,13 @@ UNIT_BIN := $(patsubst tests/unit/%.c,$(B)/tests/%,$(sort $(wildcard tests/unit/
 BPF_BIN := $(patsubst tests/bpf/%.c,$(B)/tests/bpf/%,$(sort $(wildcard tests/bpf/test_*.c)))
 FUZZ_BIN := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
 BENCH_BIN := $(patsubst tests/bench/%.c,$(B)/bench/%,$(sort $(wildcard tests/bench/*.c)))
+DEB := build/deb/podveil_$(VERSION)_$(shell dpkg --print-architecture 2>/dev/null).deb
 C_FILES := $(shell find user bpf include scripts vmlinux tests -name '*.[ch]' 2>/dev/null)
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all docs version-is-checked help deps deps-kubernetes deps-felix peers unit bpf-tests fuzz unit-programs asan-programs check-emulated e2e check-etcd check-vm check-apiserver check check-quick mutants \
-	check-kubernetes check-all check-arm64 deps-arm64 demo demo-kubernetes bench bench-kubernetes bench-results format lint install clean test-programs
+.PHONY: all docs version-is-checked help deps deps-kubernetes deps-felix deps-helm peers unit bpf-tests fuzz unit-programs asan-programs check-emulated e2e check-etcd check-vm check-apiserver check check-quick mutants \
+	check-kubernetes check-all check-arm64 deps-arm64 demo demo-kubernetes bench bench-kubernetes bench-results format lint install deb sbom clean test-programs
 
 all: $(B)/podveil $(B)/.pages
 
@@ -78,11 +79,14 @@ help:
 	@echo "make bench-kubernetes   the agent in a cluster of 5,000 nodes and 10,000 IPAM blocks"
 	@echo "make deps               install what building and testing needs, from Debian's packages first"
 	@echo "make deps-kubernetes    Kubernetes' own programs, for tests and lab, into build/kubernetes"
+	@echo "make deps-helm          Helm, for the test of the chart, into build/helm"
 	@echo "make deps-felix         Calico's Felix, for the test that runs beside it, into build/peers"
 	@echo "make peers              more WireGuards for the benchmark to compare with, into build/peers"
 	@echo "make bench-results      write the tables of the last bench into README.md and docs/"
 	@echo "make docs               write what is generated in the pages: settings, metrics, tables of benchmarks"
 	@echo "make install            podveil, manual page, completions, systemd units; DESTDIR= PREFIX=$(PREFIX)"
+	@echo "make sbom               the libraries that the program is linked with, as SPDX: build/podveil.spdx.json"
+	@echo "make deb                Debian's package: build/deb/podveil_$(VERSION)_ARCHITECTURE.deb"
 	@echo "make format, lint, clean"
 	@echo "make V=1 ...            with whole command lines"
 
@@ -114,6 +118,10 @@ $(DEPS_KUBERNETES): scripts/deps-kubernetes.sh tests/kubernetes/go.mod tests/kub
 # Calico's Felix, for tests/vm/test_felix.py, which is skipped without it: seven minutes on two cores, once.
 deps-felix:
 	sh scripts/deps-felix.sh
+
+# Helm, for tests/kubernetes/test_helm.py, which is skipped without it: some minutes on two cores, once.
+deps-helm:
+	sh scripts/deps-helm.sh
 
 # Contenders that only the benchmark knows: five minutes on two cores, once.
 peers:
@@ -148,8 +156,9 @@ $(B)/gen/podveil_version.h: version-is-checked
 # Files of the page, taken in by the assembler.
 $(B)/obj/user/http/assets.o $(B)/fuzz/obj/user/http/assets.o: $(wildcard user/http/page/*)
 
-BPF_CC = $(CLANG) -g -O2 -Wall -Werror -target bpf -mcpu=v3 -Iinclude -Ivmlinux -Ibpf \
-	-I$(SYSROOT)/usr/include/$(ARCH)-linux-gnu
+# BTF names source files: without the folder that they are built in, so that the result is the same everywhere.
+BPF_CC = $(CLANG) -g -O2 -Wall -Werror -target bpf -mcpu=v3 -ffile-prefix-map=$(CURDIR)=. \
+	-Iinclude -Ivmlinux -Ibpf -I$(SYSROOT)/usr/include/$(ARCH)-linux-gnu
 
 $(B)/gen/%.bpf.o: bpf/%.bpf.c $(wildcard bpf/*.h include/podveil/*.h vmlinux/*.h)
 	@mkdir -p $(@D)
@@ -190,7 +199,7 @@ $(B)/libpodveil.a: $(LIB:%.c=$(B)/obj/%.o)
 
 $(B)/podveil: $(CLI:%.c=$(B)/obj/%.o) $(B)/libpodveil.a
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(ALL_CFLAGS) $^ -o $@ $(LDLIBS)
+	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) $^ -o $@ $(LDLIBS)
 
 # The same program as another version, for tests of upgrades: only what knows the version is compiled again.
 NEXT := $(B)/next
@@ -207,10 +216,11 @@ $(NEXT)/obj/%.o: %.c $(NEXT)/gen/podveil_version.h | $(SKEL)
 
 $(NEXT)/podveil: $(NEXT_OBJ) $(filter-out $(NEXT_OBJ:$(NEXT)/%=$(B)/%),$(CLI:%.c=$(B)/obj/%.o)) $(B)/libpodveil.a
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(ALL_CFLAGS) $^ -o $@ $(LDLIBS)
+	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) $^ -o $@ $(LDLIBS)
 
 # Parts of pages that come out of tables in the code.
-PAGES := docs/settings.md docs/observability.md docs/security.md deploy/kubernetes/crd/podveilconfigurations.yaml
+PAGES := docs/settings.md docs/observability.md docs/security.md deploy/kubernetes/crd/podveilconfigurations.yaml \
+	deploy/helm/podveil/values.yaml deploy/helm/podveil/values.schema.json
 
 $(B)/pages: scripts/pages.c $(B)/libpodveil.a
 	$(call say,CC,$<)
@@ -240,8 +250,26 @@ install: $(B)/podveil
 	$(Q)for unit in podveil.service podveil-tunnel.service; do \
 		sed 's|@PREFIX@|$(PREFIX)|' deploy/systemd/$$unit > $(B)/share/$$unit && \
 		install -D -m 644 $(B)/share/$$unit $(DESTDIR)$(PREFIX)/lib/systemd/system/$$unit || exit 1; done
+	$(Q)install -D -m 644 deploy/systemd/podveil.sysusers.conf $(DESTDIR)$(PREFIX)/lib/sysusers.d/podveil.conf
 	$(Q)install -D -m 644 LICENSE $(DESTDIR)$(PREFIX)/share/doc/podveil/LICENSE
 	$(Q)install -D -m 644 README.md $(DESTDIR)$(PREFIX)/share/doc/podveil/README.md
+
+# --- packages ---
+
+# Debian's package, checked by lintian.
+deb: $(DEB)
+
+$(DEB): $(DEPS) $(B)/podveil $(shell find debian deploy/systemd -type f) scripts/deb.sh Makefile README.md CHANGELOG.md SECURITY.md
+	$(call say,DEB,$@)
+	$(Q)CC="$(CC)" sh scripts/deb.sh $(VERSION) $(@D)
+	$(Q)lintian --allow-root --fail-on error,warning $@
+
+# What the program is made of: itself and the libraries it is linked with, as SPDX.
+sbom: build/podveil.spdx.json
+
+build/podveil.spdx.json: $(B)/podveil scripts/sbom.py
+	$(call say,SBOM,$@)
+	$(Q)$(PYTHON) scripts/sbom.py $< $(VERSION) > $@
 
 # How each file is compiled, for clangd and the like.
 compile_commands.json: Makefile
@@ -287,7 +315,7 @@ $(B)/bench/%: tests/bench/%.c $(B)/libpodveil.a
 	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) $< $(B)/libpodveil.a -o $@ $(LDLIBS) -lm
 
 # What the suites run; they build nothing themselves.
-test-programs: $(DEPS) $(B)/podveil $(NEXT)/podveil unit-programs asan-programs $(BPF_BIN) $(FUZZ_BIN) $(BENCH_BIN)
+test-programs: $(DEPS) $(B)/podveil $(NEXT)/podveil $(DEB) unit-programs asan-programs $(BPF_BIN) $(FUZZ_BIN) $(BENCH_BIN)
 
 unit-programs: $(UNIT_BIN)
 
@@ -302,7 +330,7 @@ bpf-tests: $(BPF_BIN)
 	$(Q)$(RUN) bpf
 fuzz: $(FUZZ_BIN)
 	$(Q)$(RUN) fuzz
-e2e: $(DEPS) $(B)/podveil $(NEXT)/podveil $(BENCH_BIN)
+e2e: $(DEPS) $(B)/podveil $(NEXT)/podveil $(DEB) $(BENCH_BIN)
 	$(Q)$(RUN) e2e
 check-etcd: $(DEPS) $(B)/podveil
 	$(Q)$(RUN) store
@@ -362,7 +390,7 @@ format:
 	$(Q)clang-format -i $(C_FILES)
 
 SHELL_FILES := $(wildcard scripts/*.sh deploy/*.sh) .ci/run
-PYTHON_FILES := $(wildcard tests/*.py tests/*/*.py deploy/lab/*.py) deploy/lab/lab
+PYTHON_FILES := $(wildcard scripts/*.py tests/*.py tests/*/*.py deploy/lab/*.py) deploy/lab/lab
 
 # uninitvar: cppcheck does not see through the loops of sys/queue.h. readdir: glibc's is safe for streams that
 # are not shared.

@@ -53,6 +53,8 @@ test_packages() {
 	fonts-dejavu-core: tests: the page for people
 	ethtool: looking at offloads
 	systemd: tests: of the unit
+	debhelper: make deb
+	lintian: make deb
 	python3-pytest: tests
 	python3-pytest-xdist: tests, several at a time
 	python3-scapy: tests: reading captures

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Fills parts of pages and of the resource definition from tables in the code. Two marker lines
+ * Fills parts of pages, of the resource definition and of the chart from tables in the code. Two marker lines
  * enclose such a part in a file; they may be in any comment syntax:
  *
  *   <!-- make docs: begin settings, from user/plan/settings_table.h -->
@@ -132,6 +132,89 @@ static void schema_members(FILE *f)
 	}
 }
 
+/* --- the chart --- */
+
+/* Writes a text as JSON does. */
+static void quoted(FILE *f, const char *text)
+{
+	fputc('"', f);
+	for (; *text; text++) {
+		if (*text == '"' || *text == '\\')
+			fputc('\\', f);
+		fputc(*text, f);
+	}
+	fputc('"', f);
+}
+
+static void chart_range(FILE *f, const struct setting *s, size_t i)
+{
+	fprintf(f, "\"minimum\": %llu, \"maximum\": %llu", (unsigned long long)s->numbers[i].from,
+		(unsigned long long)s->numbers[i].to);
+}
+
+static void chart_words(FILE *f, const char *words)
+{
+	fputs("\"enum\": [\"", f);
+	for (; *words; words++)
+		if (*words == ' ')
+			fputs("\", \"", f);
+		else
+			fputc(*words, f);
+	fputs("\"]", f);
+}
+
+static void chart_type(FILE *f, const struct setting *s)
+{
+	switch (s->form) {
+	case SETTING_BOOLEAN:
+		fputs("\"type\": \"boolean\"", f);
+		break;
+	case SETTING_NUMBER:
+		fputs("\"type\": \"integer\", ", f);
+		if (!s->numbers[1].to) {
+			chart_range(f, s, 0);
+			break;
+		}
+		fputs("\"anyOf\": [{", f);
+		chart_range(f, s, 0);
+		fputs("}, {", f);
+		chart_range(f, s, 1);
+		fputs("}]", f);
+		break;
+	case SETTING_WORD:
+		chart_words(f, s->words);
+		break;
+	case SETTING_TEXT:
+		fputs("\"type\": \"string\", \"maxLength\": 32, \"pattern\": ", f);
+		quoted(f, s->pattern);
+		break;
+	case SETTING_LIST:
+		fprintf(f, "\"type\": \"array\", \"maxItems\": %zu, ", s->most);
+		fputs("\"items\": {\"type\": \"string\", \"maxLength\": 64}", f);
+		break;
+	}
+}
+
+static void chart_schema(FILE *f)
+{
+	fputs("      \"properties\": {\n", f);
+	for (const struct setting *s = settings_table; s < settings_table + SETTINGS_COUNT; s++) {
+		fprintf(f, "        \"%s\": {", s->name);
+		chart_type(f, s);
+		fputs(", \"description\": ", f);
+		quoted(f, s->meaning);
+		fputs(s + 1 < settings_table + SETTINGS_COUNT ? "},\n" : "}\n", f);
+	}
+	fputs("      },\n", f);
+}
+
+static void chart_values(FILE *f)
+{
+	for (const struct setting *s = settings_table; s < settings_table + SETTINGS_COUNT; s++)
+		fprintf(f, "  # %s: %s # %s\n", s->name,
+			s->form == SETTING_LIST ? "[]" : s->fallback, s->meaning);
+}
+
 /* --- counters --- */
 
 static void drops(FILE *f)
@@ -246,6 +329,8 @@ static const struct part {
 	{"settings", settings},
 	{"schema rules", schema_rules},
 	{"schema members", schema_members},
+	{"chart schema", chart_schema},
+	{"chart values", chart_values},
 	{"drop reasons", drops},
 	{"counters", counters},
 	{"capabilities", capability_rows},

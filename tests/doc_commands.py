@@ -24,6 +24,7 @@ PLACES = {
     "make": "tests/e2e/test_doc_commands.py",  # this machine; of slow targets, the test only asks whether make knows them
     "demo": "tests/e2e/test_lab.py",  # no commands to type, but the output of make demo
     "api server": "tests/kubernetes/test_doc_commands_api.py",  # Kubernetes' API server, without nodes
+    "helm": "tests/kubernetes/test_helm.py",  # the same, with helm
     "kubernetes": "tests/kubernetes/test_cluster.py",  # a real cluster of three nodes
     "kubernetes with calico-node": "tests/kubernetes/test_cluster.py",  # the same, with a DaemonSet of that name
 }

@@ -33,6 +33,8 @@ ADOPTION = "build/tests/bpf/test_adoption"
 PLAIN = "tests/e2e/test_neighbours.py::test_what_was_plain_before_encryption_is_no_leak"
 PROCESS = "tests/e2e/test_tunnel_process.py"
 CONFINED = "tests/e2e/test_confined.py"
+PACKAGE = "tests/e2e/test_package.py"
+CHART = "tests/kubernetes/test_helm.py"
 
 FAULTS = [
     # --- the tunnel process ---
@@ -845,4 +847,35 @@ FAULTS = [
     fault("what-is-refused-is-not-said", "user/confine/file_access.c",
           "return confine_files_examine(missing);", "return 0;",
           f"{CONFINED}::test_what_the_system_refuses_is_said_and_the_rest_is_done"),
+    # --- packages ---
+    fault("removal-leaves-encryption", "debian/podveil.prerm",
+          "podveil agent --cleanup", "true",
+          f"{PACKAGE}::test_a_removal_ends_encryption"),
+    fault("update-stops-the-agent", "debian/rules",
+          "--no-enable --restart-after-upgrade", "--no-enable --no-restart-after-upgrade",
+          f"{PACKAGE}::test_installed_updated_and_purged"),
+    fault("purge-leaves-the-store", "debian/podveil.postrm",
+          "\trm -rf \"${DPKG_ROOT:-}/var/lib/podveil\"\n", "",
+          f"{PACKAGE}::test_installed_updated_and_purged"),
+    fault("purge-leaves-the-user", "debian/podveil.postrm",
+          "getent passwd podveil", "getent passwd nobody.podveil",
+          f"{PACKAGE}::test_installed_updated_and_purged"),
+    fault("btf-names-the-build-folder", "Makefile",
+          " -ffile-prefix-map=$(CURDIR)=.", "",
+          f"{PACKAGE}::test_the_same_tree_gives_the_same_package"),
+    fault("sbom-forgets-libraries", "scripts/sbom.py",
+          "for library in libraries(program)})]", "for library in libraries(program)[1:]})]",
+          f"{PACKAGE}::test_sbom_names_every_library"),
+    fault("chart-forgets-patches", "deploy/helm/podveil/templates/_objects.tpl",
+          '(append $agent.env $addition.value)', '$agent.env',
+          f"{CHART}::test_chart_and_kustomize_install_the_same"),
+    fault("chart-forgets-settings", "deploy/helm/podveil/templates/_objects.tpl",
+          "(merge (deepCopy $root.Values.settings) $object.spec)", "$object.spec",
+          f"{CHART}::test_values_become_settings_and_pods"),
+    fault("environment-overrides-values", "deploy/helm/podveil/templates/_objects.tpl",
+          "not (has $addition.value.name $set)", "true",
+          f"{CHART}::test_values_become_settings_and_pods"),
+    fault("chart-names-one-namespace", "deploy/helm/podveil/templates/objects.yaml",
+          ' | replace "podveil-system" $root.Release.Namespace', "",
+          f"{CHART}::test_another_namespace"),
 ]

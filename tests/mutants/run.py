@@ -90,7 +90,7 @@ def copy_tree():
             if os.path.relpath(path, COPY) not in names:
                 os.unlink(path)
     os.makedirs(os.path.join(COPY, "build"), exist_ok=True)
-    for shared in ("peers", "kubernetes", "wycheproof"):
+    for shared in ("peers", "kubernetes", "wycheproof", "helm"):
         link, target = os.path.join(COPY, "build", shared), os.path.join(ROOT, "build", shared)
         if os.path.exists(target) and not os.path.lexists(link):
             os.symlink(target, link)
