@@ -37,7 +37,7 @@ def test_manual_page():
     for name, options in table().items():
         assert f".SS podveil {name}" in page
         for option in options - {"--help"}:
-            if option[2:].startswith(("wireguard", "podveil", "prometheus")):
+            if option[2:].startswith(("wireguard", "podveil", "prometheus", "routeSource")):
                 assert f"\\fB{option[2:]}\\fR" in page
             else:
                 assert "\\fB" + option.replace("-", "\\-") + "\\fR" in page, option

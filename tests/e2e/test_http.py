@@ -73,7 +73,7 @@ def test_who_may_see_what(cluster):
     worker.agent.stop()
     c.start_agent(worker, "--http", ":9586,full")
     assert statuses(other, worker.address) == [200, 200]
-    assert re.search(r"^note +HTTP +:9586,full: peers' keys", worker.run([PODVEIL, "doctor"]), re.M)
+    assert re.search(r"^note +HTTP +:9586,full: everybody can read keys", worker.run([PODVEIL, "doctor"]), re.M)
     done = worker.run([PODVEIL, "agent", "--http", ":9586,half"], check=False)
     assert done.returncode == 2 and "--http :9586,half: neither off nor [ADDRESS]:PORT" in done.stderr
 

@@ -74,13 +74,13 @@ FAULTS = {
     "an empty one above it": ("mount -t tmpfs none {HERE}", "umount {HERE}", "No such file"),
     "another one above it": ("mount -t tmpfs none {HERE} && mkdir {HERE}/nodes {HERE}/config", "umount {HERE}",
                              ".identity is missing"),
-    "nodes empty": ("mount -t tmpfs none {HERE}/nodes", "umount {HERE}/nodes", "another one"),
-    "config empty": ("mount -t tmpfs none {HERE}/config", "umount {HERE}/config", "another one"),
+    "nodes empty": ("mount -t tmpfs none {HERE}/nodes", "umount {HERE}/nodes", "was replaced"),
+    "config empty": ("mount -t tmpfs none {HERE}/config", "umount {HERE}/config", "was replaced"),
     "a file in its place": ("umount {HERE} && rmdir {HERE} && touch {HERE}",
                             "rm {HERE} && mkdir {HERE} && mount --bind {store} {HERE}", "Not a directory"),
     "a restored copy": ("umount {HERE} && cp -r {store} {HERE}.old && rm {HERE}.old/nodes/wireguard-worker2.json "
                         "{HERE}.old/config/default.json && mount --bind {HERE}.old {HERE}",
-                        "umount {HERE} && rm -r {HERE}.old && mount --bind {store} {HERE}", "another one"),
+                        "umount {HERE} && rm -r {HERE}.old && mount --bind {store} {HERE}", "was replaced"),
 }
 
 

@@ -127,12 +127,12 @@ def test_plain_http_quiet_for_long_and_all_data_lost():
         assert setting(left, "podveilStrictMode") == "true"
         c.etcd.daemon.start()
         for node in c.nodes:
-            wait_for(lambda: "settings: 1 that" in trouble(node), f"{node.name} says what is lost", 20)
+            wait_for(lambda: "settings: 1 are missing" in trouble(node), f"{node.name} says what is lost", 20)
         wait_for(lambda: all(c.etcd.get(key_of(n)) for n in c.nodes), "records are put again", 20)
         left.agent.kill()  # while etcd has no settings
         c.start_agent(left)
         wait_for(c.encrypted, "encrypted with all after a restart")
-        assert "settings: 1 that" in trouble(left)
+        assert "settings: 1 are missing" in trouble(left)
         for node in c.nodes:
             assert setting(node, "podveilStrictMode") == setting(node, "wireguardEnabled") == "true"
             assert key in peers(node)
