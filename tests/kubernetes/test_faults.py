@@ -246,7 +246,7 @@ def lost(c):
          "no resourceVersion"),
         ("another cluster's", only(NODES, lambda status, o: (status, {**o, "items": [
             {**n, "metadata": {**n["metadata"], "uid": "another"}} for n in o["items"]
-            if n["metadata"]["name"] != other]})), "another one"),
+            if n["metadata"]["name"] != other]})), "was replaced"),
     ]
 
 
