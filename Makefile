@@ -45,7 +45,7 @@ CPPFLAGS += -DHAVE_IPSEC_MB
 LDLIBS += -lIPSec_MB
 endif
 
-SRC := $(sort $(wildcard user/*/*.c user/*/*/*.c))
+SRC := $(sort $(wildcard user/*/*.c user/*/*/*.c user/*/*/*/*.c))
 CLI := user/cli/main.c
 LIB := $(filter-out $(CLI),$(SRC))
 SKEL := $(B)/gen/tunnel.skel.h $(B)/gen/tunnel_whole.skel.h $(B)/gen/guard.skel.h

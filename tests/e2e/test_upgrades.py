@@ -149,7 +149,7 @@ def programs(node):
     return node.run("ip -j -d link show eth0 | grep -o '\"prog\":{[^}]*}'")
 
 
-# Steps of user/device/successor.c before RUNS; the old process goes on.
+# Steps of user/device/handover/successor.c before RUNS; the old process goes on.
 @pytest.mark.parametrize("how", ["kill", "stop"])
 def test_the_new_process_fails_at_any_step(upgrades, how):
     # A stopped one is waited for, longer than the sockets have room for requests.
@@ -190,7 +190,7 @@ def tunnel_programs(node):
     return programs_at(node, "wg0/classify", "wg0/steer")
 
 
-# Steps of user/device/predecessor.c from RECORD on; the new process takes over from a dead one.
+# Steps of user/device/handover/predecessor.c from RECORD on; the new process takes over from a dead one.
 def test_the_old_process_is_killed_after_it_handed_over(upgrades):
     capture, requests = Capture(upgrades.node, "eth0"), upgrades.requests()
     before = upgrades.sessions()

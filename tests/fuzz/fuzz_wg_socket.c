@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "device/wg_socket.h"
+#include "device/wg/wg_socket.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

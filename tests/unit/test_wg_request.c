@@ -3,7 +3,7 @@
 #include <errno.h>
 
 #include "check.h"
-#include "device/wg_socket.h"
+#include "device/wg/wg_socket.h"
 
 #define KEY "b85996fecc9c7f1fc6d2572a76eda11d59bcd20be8e543b15ce4bd85a8e75a33"
 

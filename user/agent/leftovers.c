@@ -13,7 +13,7 @@
 
 #include "base/log.h"
 #include "device/device.h"
-#include "device/wg_socket.h"
+#include "device/wg/wg_socket.h"
 #include "netlink/our_routes.h"
 #include "programs/pins.h"
 #include "strict/exit_filters.h"

@@ -14,9 +14,9 @@
 #include "cli/cli.h"
 #include "cli/process.h"
 #include "crypto/aead.h"
-#include "device/predecessor.h"
-#include "device/successor.h"
-#include "device/wg_socket.h"
+#include "device/handover/predecessor.h"
+#include "device/handover/successor.h"
+#include "device/wg/wg_socket.h"
 #include "netlink/link.h"
 #include "podveil/counters.h"
 

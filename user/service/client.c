@@ -13,7 +13,7 @@
 #include "base/clock.h"
 #include "base/lock_file.h"
 #include "base/version.h"
-#include "device/wg_values.h"
+#include "device/wg/wg_values.h"
 #include "service/client_internal.h"
 #include "service/exchange.h"
 #include "service/report.h"

@@ -9,7 +9,7 @@
 
 #include "base/clock.h"
 #include "base/counters.h"
-#include "device/wg_values.h"
+#include "device/wg/wg_values.h"
 #include "service/client_internal.h"
 
 /* A report is as good as new for so long. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One connection to a socket of requests and answers (device/request_server.h), from the other side.
+ * One connection to a socket of requests and answers (device/wg/request_server.h), from the other side.
  * Synchronous, with deadlines. Errors: negative errno.
  */
 #ifndef SERVICE_EXCHANGE_H

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "device/wg_socket.h"
+#include "device/wg/wg_socket.h"
 #include "netlink/link.h"
 #include "netlink/wireguard.h"
 #include "podveil/counters.h"

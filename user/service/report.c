@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "base/counters.h"
-#include "device/wg_values.h"
+#include "device/wg/wg_values.h"
 
 /* Calls `take` for each line, whose value may not be changed. Stops at the first error. */
 static int each_line(const char *text,

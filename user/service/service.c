@@ -11,11 +11,11 @@
 
 #include "base/lock_file.h"
 #include "base/version.h"
-#include "device/predecessor.h"
-#include "device/request_server.h"
-#include "device/successor.h"
-#include "device/wg_socket.h"
-#include "device/wg_values.h"
+#include "device/handover/predecessor.h"
+#include "device/handover/successor.h"
+#include "device/wg/request_server.h"
+#include "device/wg/wg_socket.h"
+#include "device/wg/wg_values.h"
 #include "service/hosted.h"
 #include "service/service_answer.h"
 

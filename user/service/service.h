@@ -14,7 +14,7 @@ struct event_base;
 struct service;
 
 /* 0 or -errno, which is logged. -EWOULDBLOCK: another tunnel process runs on this machine. `take_over`: takes all
- * devices over from that one, which then ends (device/successor.h); after an error the process must end at
+ * devices over from that one, which then ends (device/handover/successor.h); after an error the process must end at
  * once then, because what it has is the other's. */
 int service_new(struct event_base *base, bool take_over, struct service **out);
 /* The tunnel devices stay, and packets for them are dropped (fail closed). */

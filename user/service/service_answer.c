@@ -6,7 +6,7 @@
 
 #include "base/counters.h"
 #include "device/device.h"
-#include "device/wg_values.h"
+#include "device/wg/wg_values.h"
 
 static void put_number(struct evbuffer *out, const char *name, uint64_t n)
 {

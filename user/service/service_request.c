@@ -5,8 +5,8 @@
 #include <limits.h>
 #include <string.h>
 
-#include "device/wg_socket.h"
-#include "device/wg_values.h"
+#include "device/wg/wg_socket.h"
+#include "device/wg/wg_values.h"
 #include "netlink/link.h"
 #include "podveil/counters.h"
 

@@ -10,8 +10,8 @@
 #include <sys/queue.h>
 #include <sys/socket.h>
 
+#include "store/kubernetes/addresses/ownership.h"
 #include "store/kubernetes/node_object.h"
-#include "store/kubernetes/ownership.h"
 
 /* A node that exists, or that an object gives addresses to. */
 struct known_node {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The store in a Kubernetes API server. Records come from Nodes, and from the
- * objects that say which pod addresses a node has (store/kubernetes/address_sources.h), settings from
+ * objects that say which pod addresses a node has (store/kubernetes/addresses/address_sources.h), settings from
  * custom resources. We write only annotations and a
  * condition of our own Node, and Events.
  *
@@ -21,7 +21,7 @@
 #include "base/log.h"
 #include "store/backoff.h"
 #include "store/http/rest.h"
-#include "store/kubernetes/address_sources.h"
+#include "store/kubernetes/addresses/address_sources.h"
 #include "store/kubernetes/cluster.h"
 #include "store/kubernetes/kubeconfig.h"
 #include "store/kubernetes/kubernetes_set.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "device/handover_offer.h"
+#include "device/handover/handover_offer.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -9,8 +9,8 @@
 #include "base/log.h"
 #include "crypto/aead.h"
 #include "device/device_parts.h"
+#include "device/handover/transfer.h"
 #include "device/peer.h"
-#include "device/transfer.h"
 #include "netlink/link.h"
 
 int device_prepare(const struct device_params *params, const char *served_name, bool superpackets,

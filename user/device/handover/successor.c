@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "device/successor.h"
+#include "device/handover/successor.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -14,8 +14,8 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/version.h"
-#include "device/handover_offer.h"
-#include "device/transfer.h"
+#include "device/handover/handover_offer.h"
+#include "device/handover/transfer.h"
 #include "handover/channel.h"
 
 /* How long to wait for the old process. It may be busy with one that came before us. */

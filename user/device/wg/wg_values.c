@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "device/wg_values.h"
+#include "device/wg/wg_values.h"
 
 #include <arpa/inet.h>
 #include <event2/buffer.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "device/request_server.h"
+#include "device/wg/request_server.h"
 
 #include <errno.h>
 #include <event2/buffer.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The old process' side: holds a device and writes it down. */
-#include "device/transfer.h"
+#include "device/handover/transfer.h"
 
 #include <errno.h>
 #include <sodium.h>

@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "device/wg_socket.h"
-#include "device/wg_values.h"
+#include "device/wg/wg_socket.h"
+#include "device/wg/wg_values.h"
 
 struct parser {
 	struct device_config *out;

@@ -17,7 +17,7 @@
 #include <stddef.h>
 #include <sys/queue.h>
 
-#include "store/kubernetes/assignments.h"
+#include "store/kubernetes/addresses/assignments.h"
 
 struct owner;
 struct owned_by;

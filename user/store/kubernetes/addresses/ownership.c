@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "store/kubernetes/ownership.h"
+#include "store/kubernetes/addresses/ownership.h"
 
 #include <search.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "store/kubernetes/assignments.h"
+#include "store/kubernetes/addresses/assignments.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,7 +7,7 @@
 #include <sys/socket.h>
 #include <time.h>
 
-#include "store/kubernetes/ipam_block.h"
+#include "store/kubernetes/addresses/ipam_block.h"
 #include "store/record.h"
 
 static void add(struct assignments *a, const char *node, const struct cidr *cidr, bool granted)

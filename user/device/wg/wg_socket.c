@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "device/wg_socket.h"
+#include "device/wg/wg_socket.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -10,8 +10,8 @@
 #include <string.h>
 
 #include "base/log.h"
-#include "device/request_server.h"
-#include "device/wg_values.h"
+#include "device/wg/request_server.h"
+#include "device/wg/wg_values.h"
 
 #define DIRECTORY "/var/run/wireguard"
 #define PATH_ROOM 128

@@ -5,7 +5,7 @@
 
 #include <net/if.h>
 
-#include "device/predecessor.h"
+#include "device/handover/predecessor.h"
 
 struct handover_offer {
 	uint16_t version; /* CHANNEL_VERSION */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "store/kubernetes/address_sources.h"
+#include "store/kubernetes/addresses/address_sources.h"
 
 #include <errno.h>
 #include <event2/event.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "store/kubernetes/ipam_block.h"
+#include "store/kubernetes/addresses/ipam_block.h"
 
 #include <errno.h>
 #include <stdint.h>

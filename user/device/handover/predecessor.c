@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "device/predecessor.h"
+#include "device/handover/predecessor.h"
 
 #include <errno.h>
 #include <event2/event.h>
@@ -17,8 +17,8 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/version.h"
-#include "device/handover_offer.h"
-#include "device/transfer.h"
+#include "device/handover/handover_offer.h"
+#include "device/handover/transfer.h"
 #include "handover/channel.h"
 
 /* How long the other process may prepare, while this one goes on. */
