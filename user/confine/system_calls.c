@@ -76,7 +76,7 @@ static int add_memory(scmp_filter_ctx f, enum confine_process process)
 static int add_socket(scmp_filter_ctx f, int family, int type)
 {
 	return seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(socket), 2,
-				SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)family),
+				SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)family, 0),
 				SCMP_A1(SCMP_CMP_MASKED_EQ, SOCKET_TYPE, (scmp_datum_t)type));
 }
 
@@ -101,7 +101,7 @@ static int add_sockets(scmp_filter_ctx f, enum confine_process process)
 		{AF_NETLINK, SOCK_DGRAM, CONFINE_AGENT}, /* libc: addresses of hosts */
 	};
 	int err = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(socketpair), 1,
-				   SCMP_A0(SCMP_CMP_EQ, AF_UNIX));
+				   SCMP_A0(SCMP_CMP_EQ, AF_UNIX, 0));
 
 	for (size_t i = 0; i < sizeof(sockets) / sizeof(*sockets) && !err; i++)
 		if (sockets[i].who & process)
@@ -114,11 +114,11 @@ static int add_signals(scmp_filter_ctx f)
 {
 	const scmp_datum_t self = (scmp_datum_t)getpid();
 	int err = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1,
-				   SCMP_A0(SCMP_CMP_EQ, self));
+				   SCMP_A0(SCMP_CMP_EQ, self, 0));
 
 	if (!err)
 		err = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(pidfd_open), 1,
-				       SCMP_A0(SCMP_CMP_EQ, self));
+				       SCMP_A0(SCMP_CMP_EQ, self, 0));
 	if (!err)
 		err = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(pidfd_send_signal), 0);
 	return err;
