@@ -121,9 +121,11 @@ class Host:
                 process.kill()
             process.wait()
         # Programs that went to the background (such as a device) are found by their network namespace.
-        # This also works if a signal to the process group has already ended the holder.
-        for pid in [int(p) for p in os.listdir("/proc") if p.isdigit()]:
-            if pid != self.pid and self._namespace(pid) == self.network:
+        # This also works if a signal to the process group has already ended the holder. We look again until there is none:
+        # a process may have started another one before it ended.
+        while pids := [p for p in map(int, filter(str.isdigit, os.listdir("/proc")))
+                       if p != self.pid and self._namespace(p) == self.network]:
+            for pid in pids:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
         self.holder.kill()
