@@ -9,6 +9,7 @@ from cluster import leaks
 from cluster_api import KubernetesCluster
 from hosts import Capture, wait_for
 from proxy import FaultyProxy
+from traffic import Requests
 
 
 @pytest.fixture(scope="module")
@@ -35,21 +36,19 @@ def arrives(c, mtu, seconds=10):
 
 
 class Traffic:
-    """A ping each 20 ms from pod to pod, during all that happens."""
+    """A request each 20 ms from pod to pod, during all that happens."""
 
     def __init__(self, c):
         if not any(n.pods for n in c.nodes):
             for node in c.nodes:
                 c.pod(node, f"pod-{node.name}")
-        self.process = c.nodes[0].pods[0].start(["ping", "-n", "-i", "0.02", c.nodes[1].pods[0].address])
-        assert self.process.stdout.readline().startswith("PING")
+        source, sink = c.nodes[0].pods[0], c.nodes[1].pods[0]
+        self.requests = Requests(source, sink, sink.address, interval=0.02)
 
     def lost(self):
-        self.process.send_signal(2)
-        out, _ = self.process.communicate(timeout=60)
-        sent, received = (int(out.split(word)[0].split()[-1]) for word in (" packets transmitted", " received"))
-        assert sent > 10, out
-        return sent - received
+        result = self.requests.stop()
+        assert result["sent"] > 10
+        return result["lost"]
 
 
 def test_the_server_away(kubernetes):
@@ -63,7 +62,7 @@ def test_the_server_away(kubernetes):
     c.control.apiserver.start()
     change(c, 1401)
     arrives(c, 1401)
-    assert traffic.lost() <= 1  # the change of the MTU may lose a ping that is under way
+    assert traffic.lost() <= 1  # the change of the MTU may lose a request that is under way
     # One log line for each lost collection, one when it is back, and no flood of lines.
     for node, lines in zip(c.nodes, before):
         assert node.agent.log().count("\n") - lines < 20
