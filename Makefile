@@ -115,7 +115,7 @@ $(DEPS_KUBERNETES): scripts/deps-kubernetes.sh tests/kubernetes/go.mod tests/kub
 	sh scripts/deps-kubernetes.sh
 	@touch $@
 
-# Calico's Felix, for tests/vm/test_felix.py, which is skipped without it: seven minutes on two cores, once.
+# Calico's Felix, for tests/vm/test_real_felix.py, which is skipped without it: seven minutes on two cores, once.
 deps-felix:
 	sh scripts/deps-felix.sh
 

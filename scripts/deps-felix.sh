@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # Builds Calico's Felix from the Go module in tests/felix, for the test that runs Podveil together with the real Felix and
-# after it (tests/vm/test_felix.py). Builds again only if the pin has changed. Run by `make deps-felix`, as root.
+# after it (tests/vm/test_real_felix.py). Builds again only if the pin has changed. Run by `make deps-felix`, as root.
 set -eu
 cd "$(dirname "$0")/.."
 . scripts/packages.sh

@@ -486,7 +486,7 @@ def deployment():
 
 @pytest.mark.parametrize("block", doc_commands.blocks("kubernetes with calico-node"), ids=doc_commands.name)
 def test_nodes_change_over_from_felix_as_the_pages_say(block, plain):
-    """The commands change one node after the other. What becomes of the traffic is in tests/vm/test_felix.py: these nodes have no
+    """The commands change one node after the other. What becomes of the traffic is in tests/vm/test_real_felix.py: these nodes have no
     Felix."""
     c = plain
 
