@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The lab itself: it comes up, is used, breaks, is repaired, and goes down. Its check for leaks finds leaks."""
+import contextlib
+import glob
 import json
 import os
 import re
@@ -39,6 +41,16 @@ def lives(pid):
         return False
 
 
+def processes_of(holder):
+    """All processes that a lab started, also those that outlived their parents."""
+    mark, found = f"PODVEIL_LAB={holder['pid']}-{holder['start']}", []
+    for environment in glob.glob("/proc/[0-9]*/environ"):
+        with contextlib.suppress(OSError), open(environment, errors="replace") as f:
+            if mark in f.read().split("\0"):
+                found.append(environment)
+    return found
+
+
 def test_lab_up_break_repair_down(lab_command):
     lab = lab_command
     assert lab("status") == (1, "down\n")
@@ -64,6 +76,7 @@ def test_lab_up_break_repair_down(lab_command):
     for s in (first, second, third):
         assert not [d for d in s["directories"] if os.path.exists(d)]
         assert not [h for h in s["hosts"].values() if lives(h["pid"])]
+        assert not processes_of(s["holder"])
     assert not lab.state.exists()
 
 
