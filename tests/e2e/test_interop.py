@@ -70,6 +70,7 @@ def test_preshared_key(lab, peer):
              stdin=lab.a.run("wg genpsk"))
     lab.a.run("ip link set wg0 down && ip link set wg0 up && "
               "ip route replace 10.0.2.0/24 dev wg0")
+    wait_for(lambda: ping(lab.pod_a, "10.0.2.2", count=1, deadline=1) == 0, "the old session is forgotten")
     assert ping(lab.pod_a, "10.0.2.2", count=2, deadline=3) == 0
 
 
