@@ -21,12 +21,12 @@
 
 /* How often we look for a tunnel process, and when we start another one that may have ended before
  * it answered. */
-#define LOOK_MS	  10
-#define AGAIN_SEC 2
+#define POLL_MS	    10
+#define RESTART_SEC 2
 /* How long the start of an agent waits for the tunnel process that it starts. */
 #define START_SEC 10
-/* How long an answer may take; making a device takes longest. And how long the first one may: who
- * does not say hello hangs. */
+/* How long an answer may take; making a device takes longest. And how long the first one may take: a
+ * process that does not answer it hangs. */
 #define ANSWER_SEC  20
 #define HELLO_SEC   5
 #define NEWS_LENGTH 4096
@@ -34,7 +34,7 @@
 /* --- requests --- */
 
 static void disconnect(struct client *c, const char *problem, int err);
-static void tell_log(struct client *c);
+static void send_log_settings(struct client *c);
 
 int client_request(struct client *c, struct evbuffer *request, char **answer)
 {
@@ -86,7 +86,7 @@ static void take_news(struct client *c, const char *text)
 
 	if (!report_value(text, "event", event, sizeof(event)) ||
 	    !report_value(text, "device", id, sizeof(id)))
-		return; /* of a newer process */
+		return; /* from a newer process */
 	TAILQ_FOREACH (d, &c->devices, list) {
 		if (strcmp(d->id, id) != 0)
 			continue;
@@ -160,7 +160,7 @@ static void disconnect(struct client *c, const char *problem, int err)
 
 	if (c->fd < 0)
 		return;
-	/* One that is ending may still accept connections for a moment: that is no news. */
+	/* One that is ending may still accept connections for a moment: nothing new is logged then. */
 	if (c->greeted || err == -ETIMEDOUT)
 		log_warn("the tunnel process is gone", "problem=\"%s\" errno=%d", problem, -err);
 	c->lost = c->greeted;
@@ -197,7 +197,7 @@ static int greet(struct client *c)
 }
 
 /* One attempt. 0 or -errno. */
-static int look(struct client *c)
+static int try_connect(struct client *c)
 {
 	int err = exchange_connect(SERVICE_SOCKET, &c->fd);
 
@@ -209,7 +209,7 @@ static int look(struct client *c)
 	if (err)
 		close_connection(c);
 	else
-		tell_log(c);
+		send_log_settings(c);
 	return err;
 }
 
@@ -224,7 +224,7 @@ static void start_one(struct client *c)
 	const uint64_t now = clock_now();
 	int err;
 
-	if (c->params.starter < 0 || (c->started && now - c->started < AGAIN_SEC * 1000000000ull))
+	if (c->params.starter < 0 || (c->started && now - c->started < RESTART_SEC * 1000000000ull))
 		return;
 	c->started = now;
 	err = starter_start(c->params.starter, c->level, c->format);
@@ -235,7 +235,7 @@ static void start_one(struct client *c)
 
 static void on_retry(evutil_socket_t fd, short what, void *context)
 {
-	const struct timeval pause = {0, LOOK_MS * 1000}, long_pause = {1, 0};
+	const struct timeval pause = {0, POLL_MS * 1000}, long_pause = {1, 0};
 	struct client *c = context;
 	int err;
 
@@ -246,14 +246,14 @@ static void on_retry(evutil_socket_t fd, short what, void *context)
 	c->lost = false;
 	if (c->fd >= 0)
 		return;
-	err = look(c);
+	err = try_connect(c);
 	if (!err) {
 		c->params.connected(c->params.context);
 		return;
 	}
 	if (is_absent(err))
 		start_one(c);
-	/* Who hangs, or speaks another protocol, does not get better soon. */
+	/* One that hangs, or speaks another protocol, is asked less often. */
 	event_add(c->retry, err == -ETIMEDOUT || err == -EPROTONOSUPPORT ? &long_pause : &pause);
 }
 
@@ -262,15 +262,15 @@ void client_wait(struct client *c)
 	const uint64_t deadline = clock_now() + START_SEC * 1000000000ull;
 
 	while (c->started && c->fd < 0 && clock_now() < deadline)
-		if (look(c))
-			usleep(LOOK_MS * 1000);
+		if (try_connect(c))
+			usleep(POLL_MS * 1000);
 }
 
 /* --- making and freeing --- */
 
 int client_new(const struct client_params *params, struct client **out)
 {
-	const struct timeval soon = {0, LOOK_MS * 1000};
+	const struct timeval soon = {0, POLL_MS * 1000};
 	struct client *c = calloc(1, sizeof(*c));
 	int err;
 
@@ -287,7 +287,7 @@ int client_new(const struct client_params *params, struct client **out)
 			return -ENOMEM;
 		}
 	}
-	err = look(c);
+	err = try_connect(c);
 	if (err && is_absent(err))
 		start_one(c);
 	if (err && !c->started && params->base)
@@ -313,7 +313,7 @@ bool client_connected(const struct client *c)
 	return c->fd >= 0;
 }
 
-static void tell_log(struct client *c)
+static void send_log_settings(struct client *c)
 {
 	static const char *const levels[] = {"error", "warn", "info", "debug"};
 
@@ -327,7 +327,7 @@ void client_set_log(struct client *c, enum log_level level, enum log_format form
 		return;
 	c->level = level;
 	c->format = format;
-	tell_log(c);
+	send_log_settings(c);
 }
 
 int client_quit(struct client *c)
@@ -337,8 +337,8 @@ int client_quit(struct client *c)
 	if (err)
 		return err;
 	/* Its lock is the last thing that it gives up. */
-	for (int i = 0; i < ANSWER_SEC * 1000 / LOOK_MS && lock_file_held(SERVICE_LOCK); i++)
-		usleep(LOOK_MS * 1000);
+	for (int i = 0; i < ANSWER_SEC * 1000 / POLL_MS && lock_file_held(SERVICE_LOCK); i++)
+		usleep(POLL_MS * 1000);
 	if (c->retry)
 		event_del(c->retry);
 	close_connection(c);

@@ -44,7 +44,7 @@ struct exchange {
 
 /* --- news --- */
 
-static void tell(struct hosted *h, enum hosted_event e, void *context)
+static void publish_event(struct hosted *h, enum hosted_event e, void *context)
 {
 	static const char *const names[] = {
 		[HOSTED_SESSIONS] = "sessions",
@@ -225,7 +225,7 @@ static int find_hosted(struct service *s, const char *id, struct hosted **out)
 	h = hosted_new(s->base, id);
 	if (!h)
 		return -ENOMEM;
-	h->news = tell;
+	h->news = publish_event;
 	h->context = s;
 	TAILQ_INSERT_TAIL(&s->hosted, h, list);
 	s->n_hosted++;
@@ -362,7 +362,7 @@ static int take_device(struct service *s, struct successor *from, size_t i)
 	if (!h)
 		return -ENOMEM;
 	snprintf(h->id, sizeof(h->id), "%s", successor_owner(from, i));
-	h->news = tell;
+	h->news = publish_event;
 	h->context = s;
 	TAILQ_INSERT_TAIL(&s->hosted, h, list);
 	s->n_hosted++;

@@ -59,7 +59,7 @@ static void see(void *context, const struct link_info *l)
 }
 
 /* `uplink` is skipped: in a container it may look like a pod's device. */
-static struct devices look(const struct settings *s, int uplink)
+static struct devices find_devices(const struct settings *s, int uplink)
 {
 	struct devices d = {.s = s, .uplink = uplink};
 
@@ -78,7 +78,7 @@ static void pods_against(struct report *r, const struct devices *d, const char *
 
 void doctor_pods(struct report *r, const struct link_info *uplink, const struct settings *s)
 {
-	const struct devices d = look(s, uplink->ifindex);
+	const struct devices d = find_devices(s, uplink->ifindex);
 
 	if (!d.pods) {
 		add_finding(r, "MTU of pods", GOOD, "", "", "no pods on this node yet");
@@ -91,7 +91,7 @@ void doctor_pods(struct report *r, const struct link_info *uplink, const struct 
 
 void doctor_other_tunnels(struct report *r, const struct settings *s)
 {
-	const struct devices d = look(s, 0);
+	const struct devices d = find_devices(s, 0);
 
 	add_finding(
 		r, "other WireGuard", *d.wireguards ? WORSE : GOOD,

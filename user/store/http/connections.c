@@ -18,7 +18,7 @@ struct connections {
 
 /* --- called by the event loop --- */
 
-static void tell_ended(struct connections *c)
+static void report_ended(struct connections *c)
 {
 	CURLMsg *m;
 	int left;
@@ -37,7 +37,7 @@ static void on_socket_ready(evutil_socket_t fd, short what, void *context)
 				 (what & EV_READ ? CURL_CSELECT_IN : 0) |
 					 (what & EV_WRITE ? CURL_CSELECT_OUT : 0),
 				 &running);
-	tell_ended(c);
+	report_ended(c);
 }
 
 static void on_timer(evutil_socket_t fd, short what, void *context)
@@ -48,7 +48,7 @@ static void on_timer(evutil_socket_t fd, short what, void *context)
 	(void)fd;
 	(void)what;
 	curl_multi_socket_action(c->multi, CURL_SOCKET_TIMEOUT, 0, &running);
-	tell_ended(c);
+	report_ended(c);
 }
 
 /* --- called by libcurl --- */
