@@ -32,7 +32,7 @@ POOLED = {
     "apiserver": (900, ["tests/kubernetes", "--ignore", CLUSTER]),
 }
 # The files that take longest. A pool begins with them, so that it does not wait for one of them at its end.
-LONG = [f"tests/{name}.py" for name in ("e2e/test_sessions", "vm/test_kernels")]
+LONG = [f"tests/{name}.py" for name in ("vm/test_real_felix", "vm/test_kernels", "e2e/test_sessions")]
 # One test of the whole: encryption on and off between pods, checked with a capture.
 SMOKE = "tests/e2e/test_agent.py::test_the_exercise"
 SLOWEST = 10

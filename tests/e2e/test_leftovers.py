@@ -250,9 +250,10 @@ def test_the_device_is_deleted_repeatedly(cluster):
     c, worker = cluster, cluster.nodes[1]
     enable(c)
     for _ in range(3):
+        wait_for(lambda: c.encrypted([worker]), "the device is in use")
         index = worker.run("cat /sys/class/net/wireguard.cali/ifindex")
         worker.run("ip link delete wireguard.cali")
         wait_for(lambda: worker.run("cat /sys/class/net/wireguard.cali/ifindex 2>/dev/null || true") not in ("", index),
                  "it is created again")
-    assert "again and again" in (problem(worker) or ""), worker.agent.log()
+    wait_for(lambda: "again and again" in (problem(worker) or ""), "the problem is reported")
     assert worker.agent.log().count("again and again") == 1 and "Felix" in worker.agent.log()
