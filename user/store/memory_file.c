@@ -193,7 +193,7 @@ static int take_entry(const json_t *o, size_t at, struct memory_content *c, cons
 	e->kind = json_object_get(o, "record") ? MEMORY_NODES : MEMORY_SETTINGS;
 	e->incarnation = number_of(o, "incarnation");
 	snprintf(e->why, sizeof(e->why), "%s", why ? why : "");
-	e->lost = why && json_is_true(json_object_get(o, "lost"));
+	e->lost = *e->why && json_is_true(json_object_get(o, "lost"));
 	err = e->kind == MEMORY_NODES ? take_record(o, at, e, p) : take_settings(o, at, e, p);
 	if (err)
 		memory_entry_free(e);
