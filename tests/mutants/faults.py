@@ -518,7 +518,7 @@ FAULTS = [
           "taken |= cidr_contains(&by->pod_cidrs[k], &r->pod_cidrs[i]);", "build/tests/test_memory"),
     fault("an-older-store-deletes", "user/store/memory_list.c", "\tif (other || older)\n", "\tif (other)\n", "build/tests/test_memory"),
     fault("a-loss-is-forgotten-by-a-restart", "user/store/memory_file.c",
-          "e->lost = why && json_is_true(json_object_get(o, \"lost\"));", "e->lost = false;", "build/tests/test_memory"),
+          "e->lost = *e->why && json_is_true(json_object_get(o, \"lost\"));", "e->lost = false;", "build/tests/test_memory"),
     fault("a-restart-forgets-how-new-the-store-was", "user/store/memory_file.c",
           "c->origins[i].revision = number_of(s, \"revision\");", "c->origins[i].revision = 0;", "build/tests/test_memory"),
     fault("a-restart-takes-the-store-for-another", "user/store/memory_file.c",
