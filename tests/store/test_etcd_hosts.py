@@ -28,6 +28,8 @@ def test_an_agent_ends(cluster, strict):
     c = cluster
     c.configure(wireguardEnabled=True, wireguardHostEncryptionEnabled=True, podveilStrictMode=strict,
                 podveilStrictCIDRs=["10.244.0.0/16"])
+    wait_for(lambda: c.nodes[0].agent.status()["settings"]["podveilStrictMode"]["value"] == str(strict).lower(),
+             "the setting is known")
     wait_for(lambda: c.encrypted() and hosts_inside(c), "nodes talk through the tunnel", 30)
     c.nodes[0].agent.stop()
     try:

@@ -49,7 +49,9 @@ def test_beside_and_after_the_real_felix(base, tmp_path):
         pytest.skip("needs qemu-system-x86_64, on x86-64")
     if not os.access(FELIX, os.X_OK):
         pytest.skip(f"no {FELIX}: make deps-felix builds it")
-    from cluster_api import KubernetesCluster  # needs what make deps-kubernetes installs
+    if not os.access(os.path.join(kernel.ROOT, "build/kubernetes/bin/kube-apiserver"), os.X_OK):
+        pytest.skip("no kube-apiserver: make deps-kubernetes builds it")
+    from cluster_api import KubernetesCluster
     machine = kernel.x86_64("linux-image-6.12-amd64")
     with KubernetesCluster(tmp_path, nodes=2, base=base) as c:
         calico(c)
