@@ -6,8 +6,8 @@
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "crypto/aead_backend.h"
 #include "crypto/registers.h"
 
@@ -40,14 +40,6 @@ static struct aead_speed speeds[N_BACKENDS];
 static size_t n_speeds;
 static const struct aead_backend *fastest_at[N_WORK];
 static pthread_once_t measured = PTHREAD_ONCE_INIT;
-
-static uint64_t now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
 
 /* Called by the function that called the backend, so that the stack below is what the backend had. */
 static void forget(const struct aead_backend *backend)
@@ -87,12 +79,12 @@ static double fastest(const struct aead_backend *backend, void *context, uint32_
 				.dst = buffer + k * STRIDE,
 				.len = len,
 			};
-		uint64_t start = now_ns();
+		uint64_t start = clock_now();
 
 		for (unsigned int k = 0; k < ROUND; k += batch)
 			seal(backend, context, ops + k, batch);
 
-		uint64_t took = now_ns() - start;
+		uint64_t took = clock_now() - start;
 
 		if (took < best)
 			best = took;

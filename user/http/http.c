@@ -18,9 +18,9 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "http/address.h"
 #include "http/clients.h"
 #include "http/snapshots.h"
@@ -85,14 +85,6 @@ struct http {
 	size_t n_waiting;
 	size_t unsent; /* bytes of texts that clients have not read yet */
 };
-
-static uint64_t now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
 
 /* --- texts --- */
 
@@ -210,7 +202,7 @@ static void enqueue(struct http *h, struct evhttp_request *request, size_t i)
 	if (h->n_waiting == CLIENTS_MAX)
 		send_line(h, next_waiting(h, h->params.n), HTTP_SERVUNAVAIL,
 			  "too many requests at the same time\n");
-	h->waiting[h->n_waiting++] = (struct waiting){request, i, now_ns()};
+	h->waiting[h->n_waiting++] = (struct waiting){request, i, clock_now()};
 	if (!h->cached[i].requested)
 		snapshots_request(h->snapshots, i);
 	h->cached[i].requested = true;
@@ -235,7 +227,7 @@ static void on_request(struct evhttp_request *request, void *context)
 				"only requests from this machine are answered: use localhost, kubectl port-forward, ssh -L or podveil status\n");
 		else if (!d->make)
 			answer_health(h, request);
-		else if (s->text && (d->constant || now_ns() < s->until))
+		else if (s->text && (d->constant || clock_now() < s->until))
 			answer(request, d->type, s->text);
 		else
 			enqueue(h, request, i);
@@ -261,7 +253,7 @@ static void deliver(struct http *h, size_t i, struct snapshot *made)
 		return;
 	}
 	s->text = text_new(h, made->text, made->status);
-	s->until = now_ns() + made->cost_ns * SHARE;
+	s->until = clock_now() + made->cost_ns * SHARE;
 	while ((request = next_waiting(h, i))) {
 		if (s->text)
 			answer(request, h->params.documents[i].type, s->text);
@@ -286,7 +278,7 @@ static void on_made(evutil_socket_t fd, short what, void *context)
 /* Answers requests that waited too long with 503, and frees texts that are too old to be sent. */
 static void on_sweep(evutil_socket_t fd, short what, void *context)
 {
-	const uint64_t now = now_ns();
+	const uint64_t now = clock_now();
 	struct http *h = context;
 
 	(void)fd;

@@ -7,8 +7,9 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "base/clock.h"
 
 #define BEAT_MS 500
 
@@ -22,14 +23,6 @@ struct snapshots {
 	bool requested[SNAPSHOTS_MAX], ready[SNAPSHOTS_MAX];
 	struct snapshot made[SNAPSHOTS_MAX];
 };
-
-static uint64_t now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
 
 /* Several writes before a read count as one. */
 static void wake(int fd)
@@ -70,7 +63,7 @@ static void on_requested(evutil_socket_t fd, short what, void *context)
 {
 	struct snapshot fresh = {.status = 200};
 	struct snapshots *s = context;
-	const uint64_t begin = now_ns();
+	const uint64_t begin = clock_now();
 	char *unclaimed;
 	bool more;
 	size_t i;
@@ -81,7 +74,7 @@ static void on_requested(evutil_socket_t fd, short what, void *context)
 	if (i == SNAPSHOTS_MAX)
 		return;
 	fresh.text = s->make(s->context, i, &fresh.status);
-	fresh.cost_ns = now_ns() - begin;
+	fresh.cost_ns = clock_now() - begin;
 	pthread_mutex_lock(&s->lock);
 	unclaimed = s->made[i].text;
 	s->made[i] = fresh;
@@ -100,7 +93,7 @@ static void on_beat(evutil_socket_t fd, short what, void *context)
 
 	(void)fd;
 	(void)what;
-	atomic_store_explicit(&s->beat, now_ns(), memory_order_relaxed);
+	atomic_store_explicit(&s->beat, clock_now(), memory_order_relaxed);
 }
 
 /* --- the server --- */
@@ -140,7 +133,7 @@ bool snapshots_take(struct snapshots *s, size_t i, struct snapshot *out)
 
 uint64_t snapshots_silence_ms(const struct snapshots *s)
 {
-	return (now_ns() - atomic_load_explicit(&s->beat, memory_order_relaxed)) / 1000000;
+	return (clock_now() - atomic_load_explicit(&s->beat, memory_order_relaxed)) / 1000000;
 }
 
 /* --- making and freeing --- */
@@ -156,7 +149,7 @@ int snapshots_new(struct event_base *base, char *(*make)(void *context, size_t i
 	s->make = make;
 	s->context = context;
 	pthread_mutex_init(&s->lock, NULL);
-	atomic_store(&s->beat, now_ns());
+	atomic_store(&s->beat, clock_now());
 	s->to_maker = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	s->to_server = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	if (s->to_maker < 0 || s->to_server < 0) {

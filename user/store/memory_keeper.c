@@ -6,9 +6,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/files.h"
 #include "base/log.h"
 
@@ -23,7 +23,7 @@ struct memory_keeper {
 	const struct memory_content *content;
 	struct store_health *health;
 	struct event *on_write, *on_missed;
-	long write_ms; /* how long the last write took */
+	uint64_t write_ms; /* how long the last write took */
 	bool due;
 };
 
@@ -35,22 +35,14 @@ static void write_in(struct memory_keeper *k, long ms)
 	k->due = true;
 }
 
-static long now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
 static void write_now(struct memory_keeper *k)
 {
-	const long begin = now_ms();
+	const uint64_t begin = clock_now_ms();
 	char *text = memory_format(k->content);
 	int err = text ? file_write(k->path, 0600, text, strlen(text)) : -ENOMEM;
 
 	free(text);
-	k->write_ms = now_ms() - begin;
+	k->write_ms = clock_now_ms() - begin;
 	k->due = false;
 	if (!err) {
 		if (health_clear_problem(k->health, k->path))

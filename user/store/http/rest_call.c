@@ -20,7 +20,7 @@ static size_t on_data(char *bytes, size_t size, size_t n, void *context)
 	long status = 0;
 	size_t limit;
 
-	c->last_received = rest_now();
+	c->last_received = clock_now_ms();
 	curl_easy_getinfo(c->easy, CURLINFO_RESPONSE_CODE, &status);
 	if (c->cancelled)
 		return 0;
@@ -55,7 +55,7 @@ static size_t on_header(char *bytes, size_t size, size_t n, void *context)
 	struct rest_call *c = context;
 	long status = 0;
 
-	c->last_received = rest_now();
+	c->last_received = clock_now_ms();
 	/* An empty line ends the headers. */
 	if (*bytes != '\r' && *bytes != '\n')
 		return size * n;
@@ -189,7 +189,7 @@ struct rest_call *rest_call_new(struct rest *r, const struct rest_request *q)
 		return NULL;
 	c->rest = r;
 	c->request = *q;
-	c->started_at = c->last_received = rest_now();
+	c->started_at = c->last_received = clock_now_ms();
 	TAILQ_INSERT_TAIL(&r->calls, c, in_list);
 	c->easy = curl_easy_init();
 	c->body = q->body ? strdup(q->body) : NULL;

@@ -56,12 +56,6 @@ struct rest {
 	bool closed; /* a done() freed the client: its memory is freed after the last of them */
 };
 
-/* ms, monotonic */
-static inline uint64_t rest_now(void)
-{
-	return clock_now() / 1000000;
-}
-
 /* Closes all connections and ends all calls with the error `why`. Used when a connection is dead,
  * because libcurl would use it for the next call. False: no memory, nothing was done. */
 bool rest_reset(struct rest *r, const char *why);

@@ -26,7 +26,7 @@ static void on_probed(void *context, const struct rest_answer *a)
 	TAILQ_FOREACH (c, &r->calls, in_list)
 		if (!c->request.timeout_ms &&
 		    (connections_port(c->easy) == r->probe.port || !connections_shared(c->easy)))
-			c->last_received = rest_now();
+			c->last_received = clock_now_ms();
 }
 
 /* When this call, or another one on its connection, received something last. In a busy cluster one
@@ -79,7 +79,7 @@ void rest_probe_send(struct rest *r)
 static void on_check(evutil_socket_t fd, short what, void *context)
 {
 	struct rest *r = context;
-	const uint64_t now = rest_now();
+	const uint64_t now = clock_now_ms();
 	bool quiet = false, dead = false;
 	struct rest_call *c;
 

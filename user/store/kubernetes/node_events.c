@@ -9,6 +9,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "store/budget.h"
 #include "store/kubernetes/status_object.h"
@@ -38,14 +39,6 @@ struct node_events {
 	struct notice all[REMEMBERED];
 	uint64_t passed_over;
 };
-
-static uint64_t now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
 
 /* --- sending --- */
 
@@ -132,7 +125,7 @@ static void on_due(evutil_socket_t fd, short what, void *context)
 {
 	struct node_events *e = context;
 	const uint64_t every = EVERY_MS + EVERY_MS_NODE * cluster_count(e->cluster);
-	const uint64_t now = now_ms();
+	const uint64_t now = clock_now_ms();
 	struct notice *n;
 	uint64_t wait;
 
@@ -192,7 +185,7 @@ static void forget(struct notice *n)
 void node_events_add(struct node_events *e, const char *reason, const char *message)
 {
 	const uint32_t turn = budget_turn_ms(cluster_count(e->cluster));
-	const uint64_t now = now_ms();
+	const uint64_t now = clock_now_ms();
 	char *text = shortened(message);
 	struct notice *n = text ? place_of(e, reason, text) : NULL;
 
