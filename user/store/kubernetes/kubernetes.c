@@ -12,14 +12,12 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <jansson.h>
-#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "base/log.h"
-#include "store/backoff.h"
 #include "store/http/rest.h"
 #include "store/kubernetes/addresses/address_sources.h"
 #include "store/kubernetes/cluster.h"
@@ -35,9 +33,6 @@
 /* When a CustomResourceDefinition is removed, its objects are reported as deleted first. So wait,
  * then list again to see whether the resource still exists. */
 #define CONFIRM_MS 3000
-/* If a list has lost objects, list again, with growing pauses. */
-#define LOST_FIRST_MS 4000
-#define LOST_MOST_MS  (30 * 60 * 1000)
 
 static const struct kubernetes_resource resources[] = {
 	{"podveilconfigurations.podveil.io", "/apis/podveil.io/v1/podveilconfigurations",
@@ -59,7 +54,6 @@ struct collection {
 	const char *what;
 	bool listed; /* it was listed once, or found missing */
 	struct reflector_list last;
-	struct backoff backoff; /* for new lists after one that lost objects */
 	struct reflector *reflector;
 };
 
@@ -86,19 +80,6 @@ static bool complain(struct kubernetes *k, enum health_extent extent, const char
 		     const char *problem)
 {
 	return health_set_problem(k->place->health, extent, what, problem);
-}
-
-static void list_again_if(struct collection *c, bool lost)
-{
-	struct timeval wait;
-
-	if (!lost) {
-		backoff_reset(&c->backoff);
-		return;
-	}
-	wait = backoff_next(&c->backoff, randombytes_random());
-	reflector_list_again(c->reflector,
-			     (unsigned int)(wait.tv_sec * 1000 + wait.tv_usec / 1000));
 }
 
 /* --- nodes --- */
@@ -174,7 +155,8 @@ static void nodes_listed(struct kubernetes *k, const struct reflector_list *l)
 	else if (ours_missing(k))
 		list.doubt = "our own Node is not in the list";
 	memory_list_end(k->place->memory, MEMORY_NODES, &list);
-	list_again_if(&k->collections[NODES], memory_lost(k->place->memory, MEMORY_NODES));
+	reflector_lost(k->collections[NODES].reflector,
+		       memory_lost(k->place->memory, MEMORY_NODES));
 	cluster_list_end(k->cluster, CLUSTER_NODES, true);
 }
 
@@ -215,7 +197,8 @@ static void judge_settings(struct kubernetes *k)
 		return;
 	k->settings_due = false;
 	memory_list_end(k->place->memory, MEMORY_SETTINGS, &list);
-	list_again_if(&k->collections[CONFIG], memory_lost(k->place->memory, MEMORY_SETTINGS));
+	reflector_lost(k->collections[CONFIG].reflector,
+		       memory_lost(k->place->memory, MEMORY_SETTINGS));
 }
 
 static void settings_listed(struct kubernetes *k, const struct reflector_list *l)
@@ -347,7 +330,6 @@ static int watch(struct kubernetes *k, int which, const char *what, const char *
 
 	c->k = k;
 	c->what = what;
-	c->backoff = (struct backoff){.first_ms = LOST_FIRST_MS, .most_ms = LOST_MOST_MS};
 	c->reflector = reflector_new(&p);
 	return c->reflector ? 0 : -ENOMEM;
 }

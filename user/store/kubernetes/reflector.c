@@ -21,6 +21,9 @@
 #define WATCH_MIN_S 1800
 /* A watch that lasts this long counts as working. */
 #define ESTABLISHED_S 2
+/* If a list has lost objects, list again, with growing pauses. */
+#define LOST_FIRST_MS 4000
+#define LOST_MOST_MS  (30 * 60 * 1000)
 
 struct reflector {
 	struct reflector_params params;
@@ -29,6 +32,7 @@ struct reflector {
 	struct splitter splitter;
 	struct event *on_retry, *on_established, *on_relist;
 	struct backoff backoff;
+	struct backoff lost;	     /* for new lists after one that lost objects */
 	char version[VERSION_BYTES]; /* empty: a list is due */
 	char *more;		     /* the next page */
 	bool expired, received_any, watching;
@@ -357,6 +361,18 @@ void reflector_list_again(struct reflector *r, unsigned int ms)
 	evtimer_add(r->on_relist, &wait);
 }
 
+void reflector_lost(struct reflector *r, bool lost)
+{
+	struct timeval wait;
+
+	if (!lost) {
+		backoff_reset(&r->lost);
+		return;
+	}
+	wait = backoff_next(&r->lost, randombytes_random());
+	evtimer_add(r->on_relist, &wait);
+}
+
 struct reflector *reflector_new(const struct reflector_params *p)
 {
 	const struct timeval now = {0, 0};
@@ -366,6 +382,7 @@ struct reflector *reflector_new(const struct reflector_params *p)
 		return NULL;
 	r->params = *p;
 	r->backoff = (struct backoff){.first_ms = 200, .most_ms = 10000};
+	r->lost = (struct backoff){.first_ms = LOST_FIRST_MS, .most_ms = LOST_MOST_MS};
 	r->path = strdup(p->path);
 	r->on_retry = evtimer_new(p->base, on_retry, r);
 	r->on_established = evtimer_new(p->base, on_established, r);

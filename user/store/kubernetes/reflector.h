@@ -49,5 +49,8 @@ struct reflector *reflector_new(const struct reflector_params *p); /* NULL: no m
 void reflector_free(struct reflector *r);
 /* Requests a new list after `ms` milliseconds. */
 void reflector_list_again(struct reflector *r, unsigned int ms);
+/* Call this after each list. While lists have `lost` objects, it requests new ones, with growing
+ * pauses. */
+void reflector_lost(struct reflector *r, bool lost);
 
 #endif

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <event2/event.h>
-#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,15 +11,11 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "protocol/limits.h"
-#include "store/backoff.h"
 #include "store/memory.h"
 
 /* Deletions of custom resources count when none came for this time, or after DELETIONS_MOST_S. */
 #define DELETIONS_QUIET_S 3
 #define DELETIONS_MOST_S  30
-/* If a list has lost objects, list again, with growing pauses. */
-#define LOST_FIRST_MS 4000
-#define LOST_MOST_MS  (30 * 60 * 1000)
 
 /* Only pods with an address of their own that have not ended. The API server leaves the others out
  * of list and watch, and reports a pod that ends as deleted. */
@@ -43,7 +38,6 @@ struct collection {
 	bool expected;		     /* there were objects, and nobody ended the source */
 	size_t objects;		     /* in the list under way */
 	uint64_t revision;
-	struct backoff backoff; /* for new lists after one that lost objects */
 	struct event *on_quiet;
 	bool all_deleted;	 /* events said so; a list has to confirm it */
 	uint64_t first_deletion; /* monotonic, ns; 0: none is expected */
@@ -289,19 +283,6 @@ static bool were_there(const struct collection *c)
 	return x.any;
 }
 
-static void list_again_if(struct collection *c, bool lost)
-{
-	struct timeval wait;
-
-	if (!lost) {
-		backoff_reset(&c->backoff);
-		return;
-	}
-	wait = backoff_next(&c->backoff, randombytes_random());
-	reflector_list_again(c->reflector,
-			     (unsigned int)(wait.tv_sec * 1000 + wait.tv_usec / 1000));
-}
-
 /* If there were objects before and the server has none now, or older data, it has lost them, unless
  * events said that all were deleted. Writes what is wrong; false: nothing is. */
 static bool has_lost_objects(const struct collection *c, const struct reflector_list *l,
@@ -349,7 +330,7 @@ static void on_listed(void *context, const struct reflector_list *l)
 	if (l->there)
 		c->revision = l->revision;
 	report_lost(c, lost, what);
-	list_again_if(c, lost);
+	reflector_lost(c->reflector, lost);
 	/* If objects are expected but none was ever read, do not end the list: then no record is
 	 * reported, and the remembered ones stay in force. */
 	if (!lost || !none || count(c))
@@ -460,7 +441,6 @@ static void start(struct collection *c)
 		.context = c,
 	};
 
-	c->backoff = (struct backoff){.first_ms = LOST_FIRST_MS, .most_ms = LOST_MOST_MS};
 	c->reflector = reflector_new(&p);
 	if (!c->reflector)
 		log_error("no memory to watch the API server", "store=kubernetes resource=%s",
