@@ -333,9 +333,9 @@ static int start_programs(struct device *d)
 	return err;
 }
 
-static int start_datapath(struct device *d)
+struct datapath_params device_datapath_params(const struct device *d)
 {
-	const struct datapath_params params = {
+	return (struct datapath_params){
 		.programs = d->programs,
 		.inner_ifindex = d->inner_ifindex,
 		.workers = d->workers,
@@ -345,12 +345,18 @@ static int start_datapath(struct device *d)
 		.mac = {d->mac[0], d->mac[1], d->mac[2], d->mac[3], d->mac[4], d->mac[5]},
 		.aead = d->params.aead,
 		.allowed_ips = d->allowed_ips,
-		/* After adopting a device there are no peers yet. Until they are configured,
-		 * packets are dropped without an ICMP error: an error would end connections. */
-		.answer = !d->adopted,
 	};
+}
 
-	const int err = datapath_new(&params, &d->datapath);
+static int start_datapath(struct device *d)
+{
+	struct datapath_params params = device_datapath_params(d);
+	int err;
+
+	/* After adopting a device there are no peers yet. Until they are configured, packets are
+	 * dropped without an ICMP error: an error would end connections. */
+	params.answer = !d->adopted;
+	err = datapath_new(&params, &d->datapath);
 
 	/* From here on classify steers packets to the queues. */
 	return err ? err : device_publish_settings(d);

@@ -198,12 +198,17 @@ void hosted_drop(struct hosted *h)
 	stop_device(h, true);
 }
 
+bool hosted_runs(const struct hosted *h)
+{
+	return h->device && !device_ended(h->device);
+}
+
 int hosted_set(struct hosted *h, struct service_request *r)
 {
 	unsigned int before;
 	int err = 0;
 
-	if (!h->device || device_ended(h->device))
+	if (!hosted_runs(h))
 		return -ENODEV;
 	before = device_workers(h->device);
 	if (r->has & LINE_WORKERS)
@@ -230,7 +235,7 @@ int hosted_set(struct hosted *h, struct service_request *r)
 int hosted_repair(struct hosted *h)
 {
 	const int key = repair_key(h);
-	const int device = h->device && !device_ended(h->device) ? device_repair(h->device) : 0;
+	const int device = hosted_runs(h) ? device_repair(h->device) : 0;
 
 	return device < 0 ? device : key + device;
 }

@@ -53,6 +53,8 @@ void hosted_params(struct hosted *h, struct device_params *out);
 int hosted_take_device(struct hosted *h, struct device *d, int wg_fd);
 /* Removes the device. */
 void hosted_drop(struct hosted *h);
+/* It has a device, and nobody has deleted that. */
+bool hosted_runs(const struct hosted *h);
 /* Carries out a request `set`. On error nothing has changed (device.h names the exception). The
  * request's configuration is changed: our key is put in. */
 int hosted_set(struct hosted *h, struct service_request *r);

@@ -147,7 +147,7 @@ static int set(struct exchange *x)
 
 static int get(struct exchange *x)
 {
-	if (!x->hosted->device || device_ended(x->hosted->device))
+	if (!hosted_runs(x->hosted))
 		return -ENODEV;
 	service_answer_get(x->out, x->hosted->device);
 	return 0;
@@ -155,7 +155,7 @@ static int get(struct exchange *x)
 
 static int counters(struct exchange *x)
 {
-	if (!x->hosted->device || device_ended(x->hosted->device))
+	if (!hosted_runs(x->hosted))
 		return -ENODEV;
 	service_answer_counters(x->out, x->hosted->device);
 	return 0;
@@ -166,7 +166,7 @@ static int handshake(struct exchange *x)
 {
 	const struct device_config *c = &x->request->config;
 
-	if (!x->hosted->device || device_ended(x->hosted->device))
+	if (!hosted_runs(x->hosted))
 		return -ENODEV;
 	for (size_t i = 0; i < c->n_peers; i++)
 		device_start_handshake(x->hosted->device, c->peers[i].public_key,
@@ -306,7 +306,7 @@ static size_t what_to_hand_over(struct handed_device out[RECORD_MAX_DEVICES], vo
 	size_t n = 0;
 
 	TAILQ_FOREACH (h, &s->hosted, list) {
-		if (!h->device || device_ended(h->device) || n == RECORD_MAX_DEVICES)
+		if (!hosted_runs(h) || n == RECORD_MAX_DEVICES)
 			continue;
 		out[n++] = (struct handed_device){
 			.device = h->device,
@@ -402,11 +402,11 @@ static int take_all(struct service *s)
 		let_others_take_over(s, successor_listener(from));
 	if (!err)
 		err = successor_begin(from);
-	TAILQ_FOREACH (h, &s->hosted, list) {
-		if (!err)
-			hosted_load_key(h); /* a failure is said when the agent asks for it */
-	}
-	return err;
+	if (err)
+		return err;
+	TAILQ_FOREACH (h, &s->hosted, list)
+		hosted_load_key(h); /* a failure is reported when the agent asks for the key */
+	return 0;
 }
 
 static int begin_anew(struct service *s, const char **step)

@@ -247,22 +247,12 @@ static void take_sockets(const struct record_device *r, const int *fds, struct s
 static int make_datapath(struct device *d, const struct record_device *r,
 			 const struct sockets *sockets)
 {
-	const struct datapath_params params = {
-		.programs = d->programs,
-		.inner_ifindex = d->inner_ifindex,
-		.workers = d->workers,
-		.other_queue = d->queues >= 2 * d->room ? d->room : 0,
-		.superpackets = d->superpackets,
-		.mtu = d->mtu,
-		.mac = {d->mac[0], d->mac[1], d->mac[2], d->mac[3], d->mac[4], d->mac[5]},
-		.aead = d->params.aead,
-		.allowed_ips = d->allowed_ips,
-		.answer = r->answers,
-		.handed = sockets->workers,
-		.n_handed = d->workers,
-		.first_queue = r->first_queue,
-	};
+	struct datapath_params params = device_datapath_params(d);
 
+	params.answer = r->answers;
+	params.handed = sockets->workers;
+	params.n_handed = d->workers;
+	params.first_queue = r->first_queue;
 	return datapath_new(&params, &d->datapath);
 }
 
