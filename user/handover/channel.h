@@ -24,6 +24,7 @@
 
 #define CHANNEL_VERSION 1
 #define CHANNEL_FDS	253 /* the kernel sends no more at a time */
+#define CHANNEL_MORE	8 /* descriptors of a RECORD that are no device's, beside the first three */
 #define CHANNEL_ROOM	1024
 
 enum channel_type {

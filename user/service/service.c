@@ -318,7 +318,7 @@ static size_t what_to_hand_over(struct handed_device out[RECORD_MAX_DEVICES], vo
 }
 
 /* In the order of take_files(). */
-static size_t files_to_hand_over(int out[8], void *context)
+static size_t files_to_hand_over(int out[CHANNEL_MORE], void *context)
 {
 	const struct service *s = context;
 
@@ -372,7 +372,7 @@ static int take_device(struct service *s, struct successor *from, size_t i)
 
 static int take_files(struct service *s, struct successor *from)
 {
-	int files[8];
+	int files[CHANNEL_MORE];
 
 	if (successor_more(from, files) != 2)
 		return -EPROTO;

@@ -5,12 +5,10 @@
 #include <event2/event.h>
 #include <poll.h>
 #include <signal.h>
-#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -20,6 +18,7 @@
 #include "device/handover/handover_offer.h"
 #include "device/handover/transfer.h"
 #include "handover/channel.h"
+#include "handover/record_file.h"
 
 /* How long the other process may prepare, while this one goes on. */
 #define PREPARE_SECONDS 30
@@ -28,8 +27,6 @@
 #define RUNS_MS	 2000
 /* How long a killed process may take to end. */
 #define END_MS 5000
-
-enum { MORE = 8 };
 
 struct predecessor {
 	struct predecessor_params params;
@@ -66,47 +63,6 @@ static void refuse(struct predecessor *p, const char *why)
 
 /* --- the record --- */
 
-/* Puts it into a memfd: bytes that both processes can wipe. The descriptor, or -errno. */
-static int put_record(const struct handover_record *r)
-{
-	const size_t length = handover_record_size(r) - (channel_test("old:truncate") ? 1 : 0);
-	int fd = memfd_create("podveil-record", MFD_CLOEXEC), err;
-	uint8_t *bytes;
-
-	if (fd < 0)
-		return -errno;
-	if (ftruncate(fd, (off_t)length)) {
-		err = -errno;
-		close(fd);
-		return err;
-	}
-	bytes = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	if (bytes == MAP_FAILED) {
-		err = -errno;
-		close(fd);
-		return err;
-	}
-	handover_record_write(r, bytes, length);
-	if (channel_test("old:format"))
-		bytes[8]++;
-	munmap(bytes, length);
-	return fd;
-}
-
-static void wipe_file(int fd)
-{
-	struct stat s;
-	void *bytes;
-
-	if (fd < 0 || fstat(fd, &s) || !s.st_size)
-		return;
-	bytes = mmap(NULL, (size_t)s.st_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	if (bytes != MAP_FAILED) {
-		sodium_memzero(bytes, (size_t)s.st_size);
-		munmap(bytes, (size_t)s.st_size);
-	}
-}
-
 static int write_devices(struct predecessor *p, struct handover_record *r, int *fds, size_t *n_fds)
 {
 	int err = 0;
@@ -130,13 +86,13 @@ static int write_devices(struct predecessor *p, struct handover_record *r, int *
 static int send_record(struct predecessor *p)
 {
 	struct handover_record r = {.n_devices = 0};
-	int fds[CHANNEL_FDS], more[MORE], record, err;
+	int fds[CHANNEL_FDS], more[CHANNEL_MORE], record, err;
 	size_t n_fds = 3;
 
 	fds[1] = (int)syscall(SYS_pidfd_open, getpid(), 0);
 	fds[2] = p->listener;
 	err = fds[1] < 0 ? -errno : write_devices(p, &r, fds, &n_fds);
-	record = err ? err : put_record(&r);
+	record = err ? err : record_file_new(&r);
 	handover_record_fini(&r);
 	if (record >= 0) {
 		const size_t n = p->params.more ? p->params.more(more, p->params.context) : 0;
@@ -145,7 +101,7 @@ static int send_record(struct predecessor *p)
 		memcpy(fds + n_fds, more, n * sizeof(*more));
 		err = channel_send(p->channel, CHANNEL_RECORD, NULL, 0, fds, n_fds + n);
 		if (err) {
-			wipe_file(record);
+			record_file_wipe(record);
 			close(record);
 			record = err;
 		}
@@ -220,8 +176,6 @@ static void end_this_process(struct predecessor *p)
 	for (size_t i = 0; i < p->n_devices; i++)
 		device_wipe(p->devices[i].device);
 	log_info("another process has taken over", "name=%s", p->name);
-	if (p->params.succeeded)
-		p->params.succeeded(p->params.context);
 	_exit(0);
 }
 
@@ -242,7 +196,7 @@ static void hand_over(struct predecessor *p)
 	else
 		log_error("the devices cannot be handed over", "name=%s errno=%d", p->name,
 			  -record);
-	wipe_file(record);
+	record_file_wipe(record);
 	if (record >= 0)
 		close(record);
 	if (outcome == IT_RUNS)

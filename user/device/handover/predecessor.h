@@ -13,6 +13,7 @@
 #define DEVICE_PREDECESSOR_H
 
 #include "device/device.h"
+#include "handover/channel.h"
 #include "handover/record.h"
 
 struct event_base;
@@ -30,12 +31,9 @@ struct predecessor_params {
 	int listener;	  /* the socket, from the process before; -1: make it */
 	/* What there is to hand over. The number of devices. */
 	size_t (*devices)(struct handed_device out[RECORD_MAX_DEVICES], void *context);
-	/* More descriptors that the other process gets, at most 8: such as a socket of requests. NULL: none.
+	/* More descriptors that the other process gets, at most CHANNEL_MORE: such as a socket of requests. NULL: none.
 	 * Their number. */
-	size_t (*more)(int out[8], void *context);
-	/* The other process runs, and secrets are wiped: ends this process at once, without freeing or removing
-	 * anything. Does not return. NULL: _exit(0). */
-	void (*succeeded)(void *context);
+	size_t (*more)(int out[CHANNEL_MORE], void *context);
 	void *context;
 };
 

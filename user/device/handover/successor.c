@@ -3,11 +3,8 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -17,6 +14,7 @@
 #include "device/handover/handover_offer.h"
 #include "device/handover/transfer.h"
 #include "handover/channel.h"
+#include "handover/record_file.h"
 
 /* How long to wait for the old process. It may be busy with one that came before us. */
 #define OFFER_MS  30000
@@ -104,45 +102,14 @@ static int prepare(struct successor *s)
 
 /* --- the record --- */
 
-/* A copy that nobody changes, and nobody else reads: the other's memory is wiped at once. */
-static int read_bytes(int fd, uint8_t **out, size_t *length)
-{
-	struct stat file;
-	uint8_t *shared;
-
-	if (fstat(fd, &file) || file.st_size <= 0)
-		return -EPROTO;
-	*length = (size_t)file.st_size;
-	*out = malloc(*length);
-	if (!*out)
-		return -ENOMEM;
-	if (pread(fd, *out, *length, 0) != file.st_size) {
-		free(*out);
-		return -EPROTO;
-	}
-	shared = mmap(NULL, *length, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	if (shared != MAP_FAILED) {
-		sodium_memzero(shared, *length);
-		munmap(shared, *length);
-	}
-	return 0;
-}
-
 static int read_record(struct successor *s, struct handover_record *r, const char **problem)
 {
-	uint8_t *bytes;
-	size_t length;
 	int err;
 
 	*problem = "it cannot be read";
 	if (s->record.n_fds < FD_DEVICES)
 		return -EPROTO;
-	err = read_bytes(s->record.fds[FD_RECORD], &bytes, &length);
-	if (err)
-		return err;
-	err = handover_record_read(bytes, length, r, problem);
-	sodium_memzero(bytes, length);
-	free(bytes);
+	err = record_file_read(s->record.fds[FD_RECORD], r, problem);
 	if (err)
 		return err;
 	if (r->n_devices == s->offer.n_devices &&
@@ -275,12 +242,13 @@ int successor_listener(struct successor *s)
 	return s->record.fds[FD_LISTENER];
 }
 
-size_t successor_more(struct successor *s, int out[8])
+size_t successor_more(struct successor *s, int out[CHANNEL_MORE])
 {
-	const size_t n = s->record.n_fds - s->n_used;
+	const size_t all = s->record.n_fds - s->n_used;
+	const size_t n = all < CHANNEL_MORE ? all : CHANNEL_MORE;
 
-	memcpy(out, s->record.fds + s->n_used, (n < 8 ? n : 8) * sizeof(*out));
-	return n < 8 ? n : 8;
+	memcpy(out, s->record.fds + s->n_used, n * sizeof(*out));
+	return n;
 }
 
 /* --- beginning --- */

@@ -17,6 +17,7 @@
 #define DEVICE_SUCCESSOR_H
 
 #include "device/device.h"
+#include "handover/channel.h"
 #include "handover/record.h"
 
 struct successor;
@@ -41,7 +42,7 @@ int successor_wg_fd(struct successor *s, size_t i);
 /* The listening socket of predecessor.h. */
 int successor_listener(struct successor *s);
 /* predecessor_params.more; their number. */
-size_t successor_more(struct successor *s, int out[8]);
+size_t successor_more(struct successor *s, int out[CHANNEL_MORE]);
 /* Asks the old process to end, and begins. Frees `s`. */
 int successor_begin(struct successor *s);
 
