@@ -12,6 +12,7 @@ from control_plane import BIN
 from hosts import PODVEIL, wait_for
 
 LABEL = "app.kubernetes.io/name"
+PODS = "/api/v1/namespaces/podveil-system/pods"
 
 
 @pytest.fixture(scope="module")
@@ -24,6 +25,8 @@ def kubernetes(tmp_path_factory):
         made.home = str(directory / "home")
         os.makedirs(os.path.join(made.home, ".kube"))
         made.start_agents()
+        for node in made.nodes:
+            agent_is_ready(made, node)
         yield made
 
 
@@ -45,6 +48,13 @@ def readable(c, *paths):
         os.chmod(path, 0o644)
         while len(path := os.path.dirname(path)) > 1:
             os.chmod(path, stat.S_IMODE(os.stat(path).st_mode) | 0o011)
+
+
+def agent_is_ready(c, node, ready=True):
+    """Makes the pod of the node's agent look like one of the DaemonSet's."""
+    c.control.patch(f"{PODS}/agent-{node.name}", {"metadata": {"labels": {LABEL: "podveil"}}})
+    c.control.patch(f"{PODS}/agent-{node.name}/status", {"status": {"conditions": [
+        {"type": "Ready", "status": str(ready)}]}})
 
 
 def document(c, *arguments, code):
@@ -93,16 +103,14 @@ def test_enable_shows_every_pair_and_disable_none(kubernetes):
     assert document(c, code=0)["encrypted"]
 
     # A node whose agent's pod is not ready, or gone, is not taken at its word.
-    pods = "/api/v1/namespaces/podveil-system/pods"
-    for i, node in enumerate(c.nodes):
-        c.control.patch(f"{pods}/agent-{node.name}", {"metadata": {"labels": {LABEL: "podveil"}}})
-        c.control.patch(f"{pods}/agent-{node.name}/status", {"status": {"conditions": [
-            {"type": "Ready", "status": "True" if i else "False"}]}})
+    control, worker, worker2 = sorted(c.nodes, key=lambda n: n.name)
+    agent_is_ready(c, control, False)
+    c.control.patch(f"{PODS}/agent-{worker2.name}", {"metadata": {"labels": {LABEL: None}}})
     seen = document(c, code=1)
-    assert [n["reason"] for n in seen["nodes"]] == ["AgentNotReady", "Encrypting", "Encrypting"]
-    assert seen["nodes"][1]["agent"] == {"pod": f"agent-{seen['nodes'][1]['name']}", "image": "none", "ready": True}
-    for node in c.nodes:
-        c.control.patch(f"{pods}/agent-{node.name}", {"metadata": {"labels": {LABEL: None}}})
+    assert [n["reason"] for n in seen["nodes"]] == ["AgentNotReady", "Encrypting", "NoAgent"]
+    assert seen["nodes"][1]["agent"] == {"pod": f"agent-{worker.name}", "image": "none", "ready": True}
+    agent_is_ready(c, control)
+    agent_is_ready(c, worker2)
 
     # kubectl itself finds the plugin.
     done = c.control.host.run(["kubectl", "podveil", "status", "--context", "lab"], check=False, env={

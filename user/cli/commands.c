@@ -85,7 +85,7 @@ static const struct cli_option enable_options[] = {
 
 static const struct cli_option cluster_options[] = {
 	{OPT_OUTPUT, 'o', "output", "FORMAT",
-	 "status: table, wide (with keys, addresses, agents) or json (default: table)",
+	 "status: table, wide (with addresses and agents) or json (default: table)",
 	 "table wide json"},
 	{OPT_NODE, 0, "node", "NAME", "enable, disable: on this node only", "<node>"},
 	{OPT_IPV6, 0, "ipv6", NULL,

@@ -243,6 +243,8 @@ static json_t *look(const struct options *o, struct api *api, struct overview *v
 		note(v, true, "not all nodes were read", all[0].problem);
 	if (*all[1].problem)
 		note(v, false, "whether agents run is not known", all[1].problem);
+	else if (in.found)
+		overview_expect_agents(v);
 	if (*all[2].problem)
 		note(v, false, "how Podveil is installed is not known", all[2].problem);
 	else if (!in.found)

@@ -29,7 +29,8 @@ struct overview {
 	json_t *agents;	  /* node to member of the document */
 	json_t *settings; /* object to settings */
 	json_t *problems;
-	bool unknown;
+	bool unknown;	     /* nobody can say that all nodes encrypt */
+	bool expects_agents; /* each node must have one that is ready */
 };
 
 struct overview *overview_new(void)
@@ -207,6 +208,11 @@ void overview_agent(struct overview *o, const json_t *pod)
 		json_pack("{s:s, s:s, s:b}", "pod", name, "image", image, "ready", ready));
 }
 
+void overview_expect_agents(struct overview *o)
+{
+	o->expects_agents = true;
+}
+
 void overview_settings(struct overview *o, const json_t *object)
 {
 	json_t *spec = json_object_get(object, "spec");
@@ -289,16 +295,16 @@ static void explain(struct node *n, bool wanted4, bool wanted6)
 		take_text(n->why, sizeof(n->why), "its condition PodveilReady does not say why");
 }
 
-static void judge_node(struct node *n, bool wanted4, bool wanted6, bool agents_known)
+static void judge_node(struct node *n, bool wanted4, bool wanted6, bool expects_agents)
 {
 	const bool keys = (n->usable[0] || n->usable[1]) && (n->usable[0] || !wanted4) &&
 			  (n->usable[1] || !wanted6);
 
 	if (n->gone) {
 		say(n, "NodeUnknown", "its kubelet does not report; nothing is known of it");
-	} else if (agents_known && n->has_agent_said && !n->agent) {
+	} else if (expects_agents && n->has_agent_said && !n->agent) {
 		say(n, "NoAgent", "no pod of Podveil is on it; what it reported last is old");
-	} else if (agents_known && n->has_agent_said && n->ready &&
+	} else if (expects_agents && n->has_agent_said && n->ready &&
 		   !json_is_true(json_object_get(n->agent, "ready"))) {
 		say(n, "AgentNotReady", "its pod of Podveil is not ready");
 	} else if (!keys) {
@@ -332,7 +338,7 @@ static void judge(struct overview *o)
 	}
 	for (struct node *n = o->nodes; n < o->nodes + o->n; n++) {
 		n->agent = json_object_get(o->agents, n->name);
-		judge_node(n, wanted4, wanted6, json_object_size(o->agents) > 0);
+		judge_node(n, wanted4, wanted6, o->expects_agents);
 	}
 }
 

@@ -34,6 +34,8 @@ void overview_free(struct overview *o);
 /* Objects, in any order. Those without a name are ignored. */
 void overview_node(struct overview *o, const json_t *node);
 void overview_agent(struct overview *o, const json_t *pod);
+/* Agents run as pods: a node on which none is ready is not taken at its word. */
+void overview_expect_agents(struct overview *o);
 void overview_settings(struct overview *o, const json_t *object);
 /* `unknown`: nobody can say that all nodes encrypt. */
 void overview_problem(struct overview *o, bool unknown, const char *what);
