@@ -282,4 +282,11 @@ FAULTS = [
     fault("chart-names-one-namespace", "deploy/helm/podveil/templates/objects.yaml",
           ' | replace "podveil-system" $root.Release.Namespace', "",
           f"{CHART}::test_another_namespace"),
+    # --- arrays that grow ---
+    fault("array-has-no-room-for-one-more", "user/base/array.h", "if (n < *room)", "if (n <= *room && *room)",
+          "build/tests/test_array"),
+    fault("array-size-wraps-around", "user/base/array.h", "reallocarray(all, more, size)", "realloc(all, more * size)",
+          "build/tests/test_array"),
+    fault("array-without-memory-has-room", "user/base/array.h", "\tif (grown)\n\t\t*room", "\t*room",
+          "build/tests/test_array"),
 ]
