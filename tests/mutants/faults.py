@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Deliberate faults: which text is replaced by which, and which tests should notice.
+"""All deliberate faults, by what they break. A test is a program below build/, or a test's name for pytest.
 
-A test is a program below build/, or a test's name for pytest. If you write a check that matters, add the fault that omits it.
+If you write a check that matters, add the fault that omits it to the file of its subject.
 """
-from collections import namedtuple
+import faults_device
+import faults_node
+import faults_records
+import faults_store
+import faults_strict
 
 Fault = namedtuple("Fault", "name file before after tests")
 
@@ -898,3 +902,4 @@ FAULTS = [
           ' | replace "podveil-system" $root.Release.Namespace', "",
           f"{CHART}::test_another_namespace"),
 ]
+FAULTS = [*faults_device.FAULTS, *faults_store.FAULTS, *faults_strict.FAULTS, *faults_records.FAULTS, *faults_node.FAULTS]
