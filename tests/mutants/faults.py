@@ -35,8 +35,20 @@ PROCESS = "tests/e2e/test_tunnel_process.py"
 CONFINED = "tests/e2e/test_confined.py"
 PACKAGE = "tests/e2e/test_package.py"
 CHART = "tests/kubernetes/test_helm.py"
+UPLINKS = "tests/e2e/test_uplinks.py"
 
 FAULTS = [
+    # --- several uplinks ---
+    fault("mtu-of-the-default-route", "user/agent/pass.c", "return largest ? largest :", "return",
+          f"{UPLINKS}::test_the_mtu_is_that_of_the_path_to_each_peer"),
+    fault("a-smaller-path-has-no-mtu", "user/tunnel/steering.c",
+          "? 0 : m->mtu & ~(PADDING - 1)", "? 0 : 0", f"{UPLINKS}::test_the_mtu_is_that_of_the_path_to_each_peer"),
+    fault("padding-above-the-path", "user/tunnel/steering.c", "m->mtu & ~(PADDING - 1)", "m->mtu",
+          f"{UPLINKS}::test_the_mtu_is_that_of_the_path_to_each_peer"),
+    fault("what-the-kernel-learns-is-not-read", "user/agent/paths.c", "if (hop.mtu && hop.mtu < mtu)", "if (false)",
+          f"{UPLINKS}::test_the_mtu_is_that_of_the_path_to_each_peer"),
+    fault("paths-are-asked-for-once", "user/agent/upkeep.c", "\tfollow_paths(a, PATHS_PER_TICK);\n", "",
+          f"{UPLINKS}::test_the_mtu_is_that_of_the_path_to_each_peer"),
     # --- the tunnel process ---
     fault("a-private-key-comes-in", "user/service/service_request.c",
           "r->config.set & DEVICE_SET_PRIVATE_KEY", "false", "build/tests/test_service_request"),

@@ -12,6 +12,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "plan/registry.h"
 #include "plan/settings.h"
@@ -35,6 +36,7 @@ struct plan_peer {
 	const char *name;   /* owned by the plan */
 	struct cidr tunnel; /* address of its tunnel device; AF_UNSPEC: none */
 	struct endpoint endpoint;
+	uint32_t mtu; /* of pods' packets to it, by the path; 0: not known (agent/paths.h) */
 	struct cidr *allowed; /* sorted */
 	size_t n_allowed;
 };

@@ -34,7 +34,8 @@ struct tunnel_peer *tunnel_peers_find(const struct tunnel_peers *m, const char *
 
 static int tunnel_peer_from_plan(struct tunnel_peer *m, const struct plan_peer *p, int family)
 {
-	*m = (struct tunnel_peer){.endpoint = p->endpoint, .n_allowed = p->n_allowed};
+	*m = (struct tunnel_peer){
+		.endpoint = p->endpoint, .mtu = p->mtu, .n_allowed = p->n_allowed};
 	memcpy(m->key, plan_key(p->node, family), 32);
 	m->node = strdup(p->node->name);
 	m->allowed = malloc((p->n_allowed ? p->n_allowed : 1) * sizeof(*m->allowed));
