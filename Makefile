@@ -67,11 +67,12 @@ help:
 	@echo "make                    build/podveil"
 	@echo "make demo               a lab on this machine: traffic that is readable, then not, then again"
 	@echo "make demo-kubernetes    the same in a real Kubernetes cluster of three nodes"
-	@echo "make check              all tests (as root), but those that need Kubernetes' programs; ten minutes"
+	@echo "make check              all tests (as root), but those of check-vm and check-kubernetes; ten minutes"
 	@echo "make check-quick        unit tests, also with sanitizers, BPF programs, one walk through the lab; a minute"
+	@echo "make check-vm           with the kernels' own WireGuard and Calico's Felix, in emulated machines; ten minutes"
 	@echo "make check-kubernetes   the tests that need Kubernetes' programs"
 	@echo "make check-arm64        tests for arm64, emulated; make CROSS=aarch64-linux-gnu- builds into build/aarch64"
-	@echo "make SUITE              one suite: unit, bpf-tests, fuzz (FUZZ_SECONDS=$(FUZZ_SECONDS)), e2e, check-etcd, check-vm, check-apiserver"
+	@echo "make SUITE              one suite: unit, bpf-tests, fuzz (FUZZ_SECONDS=$(FUZZ_SECONDS)), e2e, check-etcd, check-apiserver"
 	@echo "make mutants            deliberate faults, one at a time, and whether tests notice;"
 	@echo "                        MUTANTS=\"names\", files or folders for some of them"
 	@echo "make bench              throughput, latency and CPU beside other WireGuards, in a minute;"
@@ -341,7 +342,7 @@ check-apiserver: $(DEPS) $(DEPS_KUBERNETES) $(B)/podveil
 # What one runs at each save.
 check-quick: $(DEPS) $(B)/podveil unit-programs asan-programs $(BPF_BIN)
 	$(Q)$(RUN) unit asan bpf smoke
-SUITES := unit asan bpf fuzz e2e+store+vm
+SUITES := unit asan bpf fuzz e2e+store
 check: test-programs
 	$(Q)$(RUN) $(SUITES)
 # With Kubernetes' own programs: against its API server alone, then in a cluster of three nodes.
