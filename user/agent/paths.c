@@ -61,7 +61,7 @@ static struct next_hop_query query(const struct endpoint *to)
 static uint32_t path_mtu(const struct endpoint *to, int family, struct device *d)
 {
 	const struct next_hop_query q = query(to);
-	struct next_hop hop;
+	struct next_hop hop = {.ifindex = 0};
 	uint32_t mtu;
 
 	if (!q.to.family || next_hop_route(&q, &hop))
