@@ -7,7 +7,7 @@ import pytest
 from agents import ask, enable, judge
 from lab import Capture, wait_for
 from test_exits import add_uplink
-from workload import Steady
+from workload import Steady, backend
 
 
 @pytest.fixture
@@ -85,3 +85,25 @@ def test_the_mtu_is_that_of_the_path_to_each_peer(private):
     wait_for(lambda: route_mtus(worker)[other.pods4] == 1232, "the path again")
     outcome = steady.stop()
     assert outcome["failed"] == 0, outcome
+
+
+def endpoint(node, other):
+    """The IPv4 address to which the node's device sends what is for the other node."""
+    key = next(p["publicKey"] for p in node.agent.status()["tunnels"][0]["peers"] if p["node"] == other.name)
+    lines = dict(line.split() for line in node.run("wg show wireguard.cali endpoints").splitlines())
+    return lines[key].rsplit(":", 1)[0]
+
+
+def test_a_peer_is_reached_by_another_uplink_at_once(private):
+    """A node that answers a peer's handshake sends to where the handshake came from: the peer's address in the private network.
+    When this network is gone, it sends to the peer's own address again, also if the peer itself sends nothing."""
+    c, (_, worker, other) = private, private.nodes
+    backend(c.client)
+    enable(c)
+    wait_for(lambda: "172.19" in endpoint(worker, other) + endpoint(other, worker), "one node has an address of the private network")
+    node, peer, pod, target = (worker, other, c.client, c.server) if "172.19" in endpoint(worker, other) else \
+        (other, worker, c.server, c.client)
+    for n in (worker, other):
+        n.run("ip link set eth1 down")
+    wait_for(lambda: endpoint(node, peer) == peer.address, "it sends to the peer's own address", 5)
+    assert "stripe_api_key" in ask(pod, target.address)

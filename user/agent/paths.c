@@ -57,26 +57,31 @@ static struct next_hop_query query(const struct endpoint *to)
 	return q;
 }
 
-/* 0: there is no route now. */
-static uint32_t path_mtu(const struct endpoint *to, int family, struct device *d)
+/* All zero: there is no route now. */
+static struct plan_path find_path(const struct endpoint *to, int family, struct device *d)
 {
 	const struct next_hop_query q = query(to);
 	struct next_hop hop = {.ifindex = 0};
 	uint32_t mtu;
 
 	if (!q.to.family || next_hop_route(&q, &hop))
-		return 0;
+		return (struct plan_path){0, 0};
 	mtu = device_mtu(d, hop.ifindex);
 	if (!mtu)
-		return 0;
+		return (struct plan_path){0, 0};
 	if (hop.mtu && hop.mtu < mtu)
 		mtu = hop.mtu;
-	return inside(mtu, q.to.family, family);
+	return (struct plan_path){hop.ifindex, inside(mtu, q.to.family, family)};
 }
 
 static int by_name(const void *name, const void *peer)
 {
 	return strcmp(name, ((const struct plan_peer *)peer)->name);
+}
+
+static const struct plan_peer *find_peer(const struct plan *p, const char *name)
+{
+	return p->n_peers ? bsearch(name, p->peers, p->n_peers, sizeof(*p->peers), by_name) : NULL;
 }
 
 void paths_find(struct plan *fresh, const struct plan *before, int family)
@@ -85,14 +90,12 @@ void paths_find(struct plan *fresh, const struct plan *before, int family)
 
 	for (size_t i = 0; i < fresh->n_peers; i++) {
 		struct plan_peer *p = &fresh->peers[i];
-		const struct plan_peer *b =
-			before->n_peers ? bsearch(p->name, before->peers, before->n_peers,
-						  sizeof(*before->peers), by_name)
-					: NULL;
+		const struct plan_peer *b = find_peer(before, p->name);
 
-		p->mtu = b && endpoint_equal(&b->endpoint, &p->endpoint) ? b->mtu : 0;
-		if (!p->mtu)
-			p->mtu = path_mtu(&p->endpoint, family, &d);
+		if (b && endpoint_equal(&b->endpoint, &p->endpoint))
+			p->path = b->path;
+		if (!p->path.ifindex)
+			p->path = find_path(&p->endpoint, family, &d);
 	}
 }
 
@@ -103,12 +106,13 @@ bool paths_check(struct plan *p, int family, size_t most, size_t *next)
 
 	for (size_t n = p->n_peers < most ? p->n_peers : most; n; n--) {
 		struct plan_peer *peer = &p->peers[*next % p->n_peers];
-		const uint32_t mtu = path_mtu(&peer->endpoint, family, &d);
+		const struct plan_path path = find_path(&peer->endpoint, family, &d);
 
 		*next = (*next + 1) % p->n_peers;
-		if (!mtu || mtu == peer->mtu)
+		if (!path.ifindex ||
+		    (path.ifindex == peer->path.ifindex && path.mtu == peer->path.mtu))
 			continue;
-		peer->mtu = mtu;
+		peer->path = path;
 		changed = true;
 	}
 	return changed;
@@ -119,8 +123,8 @@ uint32_t paths_largest(const struct plan *p)
 	uint32_t largest = 0;
 
 	for (size_t i = 0; i < p->n_peers; i++)
-		if (p->peers[i].mtu > largest)
-			largest = p->peers[i].mtu;
+		if (p->peers[i].path.mtu > largest)
+			largest = p->peers[i].path.mtu;
 	return largest;
 }
 

@@ -173,7 +173,7 @@ static uint32_t route_mtu(const struct steering *s, const struct tunnel_peer *m,
 {
 	const uint32_t wanted = s->family == AF_INET ? s->settings->mtu4 : s->settings->mtu6;
 
-	return wanted || !m->mtu || m->mtu == largest ? 0 : m->mtu & ~(PADDING - 1);
+	return wanted || !m->path.mtu || m->path.mtu == largest ? 0 : m->path.mtu & ~(PADDING - 1);
 }
 
 static uint32_t largest_mtu(const struct tunnel_peers *peers)
@@ -181,8 +181,8 @@ static uint32_t largest_mtu(const struct tunnel_peers *peers)
 	uint32_t largest = 0;
 
 	for (size_t i = 0; i < peers->n; i++)
-		if (peers->all[i].mtu > largest)
-			largest = peers->all[i].mtu;
+		if (peers->all[i].path.mtu > largest)
+			largest = peers->all[i].path.mtu;
 	return largest;
 }
 
