@@ -239,12 +239,16 @@ $(B)/.pages: $(B)/pages $(PAGES)
 install: $(B)/podveil
 	$(call say,INSTALL,$(DESTDIR)$(PREFIX))
 	$(Q)install -D -m 755 $(B)/podveil $(DESTDIR)$(PREFIX)/sbin/podveil
+	$(Q)install -d $(DESTDIR)$(PREFIX)/bin
+	$(Q)ln -sf ../sbin/podveil $(DESTDIR)$(PREFIX)/bin/kubectl-podveil
 	@mkdir -p $(B)/share
 	$(Q)$(EMULATOR) $(B)/podveil manual > $(B)/share/podveil.8
 	$(Q)$(EMULATOR) $(B)/podveil completion bash > $(B)/share/podveil.bash
 	$(Q)$(EMULATOR) $(B)/podveil completion zsh > $(B)/share/_podveil
 	$(Q)$(EMULATOR) $(B)/podveil completion fish > $(B)/share/podveil.fish
 	$(Q)install -D -m 644 $(B)/share/podveil.8 $(DESTDIR)$(PREFIX)/share/man/man8/podveil.8
+	@echo '.so man8/podveil.8' > $(B)/share/kubectl-podveil.1
+	$(Q)install -D -m 644 $(B)/share/kubectl-podveil.1 $(DESTDIR)$(PREFIX)/share/man/man1/kubectl-podveil.1
 	$(Q)install -D -m 644 $(B)/share/podveil.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/podveil
 	$(Q)install -D -m 644 $(B)/share/_podveil $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_podveil
 	$(Q)install -D -m 644 $(B)/share/podveil.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/podveil.fish

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "protocol/limits.h"
 #include "service/client.h"
 
@@ -127,22 +128,22 @@ int tunnel_peers_configure(const struct tunnel_peers *now, const struct tunnel_p
 struct foreign_peers {
 	const struct tunnel_peers *ours;
 	struct device_config remove;
+	size_t room;
 };
 
 static void visit_foreign_peer(const struct peer_view *v, void *context)
 {
 	struct foreign_peers *s = context;
-	struct peer_config *more;
+	struct peer_config *p;
 
 	for (size_t i = 0; i < s->ours->n; i++)
 		if (!memcmp(s->ours->all[i].key, v->public_key, 32))
 			return;
-	more = realloc(s->remove.peers, (s->remove.n_peers + 1) * sizeof(*more));
-	if (!more)
+	if (ARRAY_GROW(s->remove.peers, s->remove.n_peers, s->room))
 		return;
-	s->remove.peers = more;
-	more[s->remove.n_peers] = (struct peer_config){.set = PEER_REMOVE | PEER_UPDATE_ONLY};
-	memcpy(more[s->remove.n_peers++].public_key, v->public_key, 32);
+	p = &s->remove.peers[s->remove.n_peers++];
+	*p = (struct peer_config){.set = PEER_REMOVE | PEER_UPDATE_ONLY};
+	memcpy(p->public_key, v->public_key, 32);
 }
 
 int tunnel_peers_remove_foreign(const struct tunnel_peers *m, struct client_device *d)
