@@ -39,7 +39,7 @@ static int by_route_order(const void *a, const void *b)
 
 static bool same(const struct route *a, const struct route *b)
 {
-	return a->kind == b->kind && !cidr_compare(&a->source, &b->source);
+	return a->kind == b->kind && a->mtu == b->mtu && !cidr_compare(&a->source, &b->source);
 }
 
 static void append_route(void *context, const struct route *r)
