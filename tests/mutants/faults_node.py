@@ -215,7 +215,7 @@ FAULTS = [
           "tests/kubernetes/test_felix_objects.py"),
     # --- least privilege ---
     fault("device-keeps-all-rights", "user/cli/device.c",
-          "\tif (!o->unconfined)\n", "\tif (o->unconfined)\n",
+          "\tif (!o->process.unconfined)\n", "\tif (o->process.unconfined)\n",
           f"{CONFINED}::test_all_threads_of_a_device_have_the_rights_of_the_page_and_no_others"),
     fault("agent-keeps-all-rights", "user/cli/agent.c",
           "\tif (!o->unconfined)\n", "\tif (o->unconfined)\n",
