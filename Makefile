@@ -69,11 +69,12 @@ help:
 	@echo "make                    build/podveil"
 	@echo "make demo               a lab on this machine: traffic that is readable, then not, then again"
 	@echo "make demo-kubernetes    the same in a real Kubernetes cluster of three nodes"
-	@echo "make check              all tests (as root), but those that need Kubernetes' programs; ten minutes"
+	@echo "make check              all tests (as root), but those of check-vm and check-kubernetes; ten minutes"
 	@echo "make check-quick        unit tests, also with sanitizers, BPF programs, one walk through the lab; a minute"
+	@echo "make check-vm           with the kernels' own WireGuard and Calico's Felix, in emulated machines; ten minutes"
 	@echo "make check-kubernetes   the tests that need Kubernetes' programs"
 	@echo "make check-arm64        tests for arm64, emulated; make CROSS=aarch64-linux-gnu- builds into build/aarch64"
-	@echo "make SUITE              one suite: unit, bpf-tests, fuzz (FUZZ_SECONDS=$(FUZZ_SECONDS)), e2e, check-etcd, check-vm, check-apiserver"
+	@echo "make SUITE              one suite: unit, bpf-tests, fuzz (FUZZ_SECONDS=$(FUZZ_SECONDS)), e2e, check-etcd, check-apiserver"
 	@echo "make mutants            deliberate faults, one at a time, and whether tests notice;"
 	@echo "                        MUTANTS=\"names\", files or folders for some of them"
 	@echo "make soak               a cluster under traffic while everything fails and changes; SOAK_SECONDS=$(SOAK_SECONDS) SOAK_SEED="
@@ -241,12 +242,16 @@ $(B)/.pages: $(B)/pages $(PAGES)
 install: $(B)/podveil
 	$(call say,INSTALL,$(DESTDIR)$(PREFIX))
 	$(Q)install -D -m 755 $(B)/podveil $(DESTDIR)$(PREFIX)/sbin/podveil
+	$(Q)install -d $(DESTDIR)$(PREFIX)/bin
+	$(Q)ln -sf ../sbin/podveil $(DESTDIR)$(PREFIX)/bin/kubectl-podveil
 	@mkdir -p $(B)/share
 	$(Q)$(EMULATOR) $(B)/podveil manual > $(B)/share/podveil.8
 	$(Q)$(EMULATOR) $(B)/podveil completion bash > $(B)/share/podveil.bash
 	$(Q)$(EMULATOR) $(B)/podveil completion zsh > $(B)/share/_podveil
 	$(Q)$(EMULATOR) $(B)/podveil completion fish > $(B)/share/podveil.fish
 	$(Q)install -D -m 644 $(B)/share/podveil.8 $(DESTDIR)$(PREFIX)/share/man/man8/podveil.8
+	@echo '.so man8/podveil.8' > $(B)/share/kubectl-podveil.1
+	$(Q)install -D -m 644 $(B)/share/kubectl-podveil.1 $(DESTDIR)$(PREFIX)/share/man/man1/kubectl-podveil.1
 	$(Q)install -D -m 644 $(B)/share/podveil.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/podveil
 	$(Q)install -D -m 644 $(B)/share/_podveil $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_podveil
 	$(Q)install -D -m 644 $(B)/share/podveil.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/podveil.fish
@@ -344,7 +349,7 @@ check-apiserver: $(DEPS) $(DEPS_KUBERNETES) $(B)/podveil
 # What one runs at each save.
 check-quick: $(DEPS) $(B)/podveil unit-programs asan-programs $(BPF_BIN)
 	$(Q)$(RUN) unit asan bpf smoke
-SUITES := unit asan bpf fuzz e2e+store+vm
+SUITES := unit asan bpf fuzz e2e+store
 check: test-programs
 	$(Q)$(RUN) $(SUITES)
 # With Kubernetes' own programs: against its API server alone, then in a cluster of three nodes.

@@ -125,3 +125,9 @@ class Steady:
         self.process.terminate()
         out, _ = self.process.communicate(timeout=30)
         return json.loads(out.splitlines()[-1])
+
+    def all_answered(self):
+        """Stops; True if no request failed, else an error that says which."""
+        result = self.stop()
+        assert result["failed"] == 0, result
+        return True

@@ -36,8 +36,9 @@ def bits(text):
 
 def test_all_threads_of_a_device_have_the_rights_of_the_page_and_no_others(lab):
     device = Device(lab.a, [PODVEIL, "device"], arguments=("--workers", "2"))
+    # A thread names itself.
+    wait_for(lambda: {"podveil-w0", "podveil-w1", "podveil-hs"} <= {t["Name"] for t in threads(device.pid())}, "all threads run")
     every = list(threads(device.pid()))
-    assert {"podveil-w0", "podveil-w1", "podveil-hs"} <= {t["Name"] for t in every}
     for t in every:
         assert t["Seccomp"] == "2" and t["NoNewPrivs"] == "1", t
         assert bits(t["CapEff"]) == bits(t["CapPrm"]) == bits(t["CapBnd"]) == capabilities_of("device"), t

@@ -12,7 +12,7 @@ import sys
 import pytest
 
 import doc_commands
-from lab import ROOT, Capture
+from lab import ROOT, Capture, wait_for
 from cluster import Cluster, leaks
 from traffic import ping
 
@@ -63,11 +63,13 @@ def test_lab_up_break_repair_down(lab_command):
     first = json.loads(lab.state.read_text())
     # A part of the lab dies: `status` notices, and `up` makes the lab anew.
     os.kill(first["hosts"]["wireguard-worker"]["pid"], signal.SIGKILL)
+    wait_for(lambda: not lives(first["hosts"]["wireguard-worker"]["pid"]), "it is gone")
     assert lab("status")[0] == 1
     assert lab("up")[0] == 0
     # The holder dies: all of the lab ends with it.
     second = json.loads(lab.state.read_text())
     os.kill(second["holder"]["pid"], signal.SIGKILL)
+    wait_for(lambda: not lives(second["holder"]["pid"]), "the holder is gone")
     code, out = lab("up")
     assert code == 0 and "frontend-client" in out
     assert " 1 received" in lab("exec", "frontend-client", "ping", "-c", "1", "10.244.2.2")[1]

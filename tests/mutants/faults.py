@@ -35,8 +35,26 @@ PROCESS = "tests/e2e/test_tunnel_process.py"
 CONFINED = "tests/e2e/test_confined.py"
 PACKAGE = "tests/e2e/test_package.py"
 CHART = "tests/kubernetes/test_helm.py"
+OVERVIEW = "build/tests/test_overview"
+COMMAND = "tests/kubernetes/test_cluster_command.py"
 
 FAULTS = [
+    # --- the cluster at a glance ---
+    fault("one-key-for-two-nodes-encrypts", "user/cli/cluster/overview.c",
+          "n->usable[family] = !first && key_is_valid(key);", "n->usable[family] = key_is_valid(key);", OVERVIEW),
+    fault("both-nodes-of-one-key-are-judged-by-the-second", "user/cli/cluster/overview.c",
+          "other->usable[family] = false;", "", OVERVIEW),
+    fault("any-key-encrypts", "user/cli/cluster/overview.c", "!first && key_is_valid(key)", "!first", OVERVIEW),
+    fault("a-node-that-is-gone-encrypts", "user/cli/cluster/overview.c", "if (n->gone) {", "if (false) {", OVERVIEW),
+    fault("an-agent-that-is-gone-is-believed", "user/cli/cluster/cluster.c",
+          "overview_expect_agents(v);", ";", COMMAND),
+    fault("half-a-list-is-a-cluster", "user/cli/cluster/overview.c", "!o->unknown && ", "", OVERVIEW),
+    fault("a-condition-writes-to-the-terminal", "user/cli/cluster/overview.c",
+          "if (c < 0x20 || c == 0x7f)", "if (c == 0x7f)", OVERVIEW),
+    fault("enable-writes-where-no-agent-reads", "user/cli/cluster/cluster.c",
+          "named = *in->config_resource ? in->config_resource : NULL;", "named = NULL;", COMMAND),
+    fault("the-last-kubeconfig-counts", "user/store/kubernetes/kubeconfig.c",
+          "json_array_extend(all, add)", "json_array_insert(all, 0, json_array_get(add, 0))", "build/tests/test_kubeconfig"),
     # --- the tunnel process ---
     fault("a-private-key-comes-in", "user/service/service_request.c",
           "r->config.set & DEVICE_SET_PRIVATE_KEY", "false", "build/tests/test_service_request"),
