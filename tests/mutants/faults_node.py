@@ -13,6 +13,19 @@ COMMAND = "tests/kubernetes/test_cluster_command.py"
 UPLINKS = "tests/e2e/test_uplinks.py"
 
 FAULTS = [
+    # --- several uplinks ---
+    fault("mtu-of-the-default-route", "user/agent/pass.c", "return largest ? largest :", "return !largest ? 0 :",
+          f"{UPLINKS}::test_the_mtu_is_that_of_the_path_to_each_peer"),
+    fault("a-smaller-path-has-no-mtu", "user/tunnel/steering.c",
+          "? 0 : m->path.mtu & ~(PADDING - 1)", "? 0 : 0", f"{UPLINKS}::test_the_mtu_is_that_of_the_path_to_each_peer"),
+    fault("padding-above-the-path", "user/tunnel/steering.c", "m->path.mtu & ~(PADDING - 1)", "m->path.mtu",
+          f"{UPLINKS}::test_the_mtu_is_that_of_the_path_to_each_peer"),
+    fault("what-the-kernel-learns-is-not-read", "user/agent/paths.c", "if (hop.mtu && hop.mtu < mtu)", "if (false)",
+          f"{UPLINKS}::test_the_mtu_is_that_of_the_path_to_each_peer"),
+    fault("where-a-peer-roamed-to-outlives-the-path", "user/tunnel/tunnel_peers.c",
+          " ||\n\t    before->path.ifindex != now->path.ifindex) {", ") {", f"{UPLINKS}::test_a_peer_is_reached_by_another_uplink_at_once"),
+    fault("paths-are-asked-for-once", "user/agent/upkeep.c", "\tfollow_paths(a, PATHS_PER_TICK);\n", "",
+          f"{UPLINKS}::test_the_mtu_is_that_of_the_path_to_each_peer"),
     # --- the tunnel process ---
     fault("a-private-key-comes-in", "user/service/service_request.c",
           "r->config.set & DEVICE_SET_PRIVATE_KEY", "false", "build/tests/test_service_request"),
