@@ -322,17 +322,4 @@ FAULTS = [
           "named = *in->config_resource ? in->config_resource : NULL;", "named = NULL;", COMMAND),
     fault("the-last-kubeconfig-counts", "user/store/kubernetes/kubeconfig.c",
           "json_array_extend(all, add)", "json_array_insert(all, 0, json_array_get(add, 0))", "build/tests/test_kubeconfig"),
-    # --- several uplinks ---
-    fault("mtu-of-the-default-route", "user/agent/pass.c", "return largest ? largest :", "return !largest ? 0 :",
-          f"{UPLINKS}::test_the_mtu_is_that_of_the_path_to_each_peer"),
-    fault("a-smaller-path-has-no-mtu", "user/tunnel/steering.c",
-          "? 0 : m->path.mtu & ~(PADDING - 1)", "? 0 : 0", f"{UPLINKS}::test_the_mtu_is_that_of_the_path_to_each_peer"),
-    fault("padding-above-the-path", "user/tunnel/steering.c", "m->path.mtu & ~(PADDING - 1)", "m->path.mtu",
-          f"{UPLINKS}::test_the_mtu_is_that_of_the_path_to_each_peer"),
-    fault("what-the-kernel-learns-is-not-read", "user/agent/paths.c", "if (hop.mtu && hop.mtu < mtu)", "if (false)",
-          f"{UPLINKS}::test_the_mtu_is_that_of_the_path_to_each_peer"),
-    fault("where-a-peer-roamed-to-outlives-the-path", "user/tunnel/tunnel_peers.c",
-          " ||\n\t    before->path.ifindex != now->path.ifindex) {", ") {", f"{UPLINKS}::test_a_peer_is_reached_by_another_uplink_at_once"),
-    fault("paths-are-asked-for-once", "user/agent/upkeep.c", "\tfollow_paths(a, PATHS_PER_TICK);\n", "",
-          f"{UPLINKS}::test_the_mtu_is_that_of_the_path_to_each_peer"),
 ]
