@@ -52,6 +52,8 @@ FAULTS = [
     fault("half-a-list-is-a-cluster", "user/cli/cluster/overview.c", "!o->unknown && ", "", OVERVIEW),
     fault("a-condition-writes-to-the-terminal", "user/cli/cluster/overview.c",
           "if (c < 0x20 || c == 0x7f)", "if (c == 0x7f)", OVERVIEW),
+    fault("half-a-character-loses-a-problem", "user/cli/cluster/overview.c",
+          "if (n - (lead - 1) < needs)", "if (false)", OVERVIEW),
     fault("enable-writes-where-no-agent-reads", "user/cli/cluster/cluster.c",
           "named = *in->config_resource ? in->config_resource : NULL;", "named = NULL;", COMMAND),
     fault("the-last-kubeconfig-counts", "user/store/kubernetes/kubeconfig.c",
