@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Deliberate faults: which text is replaced by which, and which tests should notice.
+"""All deliberate faults, by what they break. A test is a program below build/, or a test's name for pytest.
 
-A test is a program below build/, or a test's name for pytest. If you write a check that matters, add the fault that omits it.
+If you write a check that matters, add the fault that omits it to the file of its subject.
 """
-from collections import namedtuple
+import faults_device
+import faults_node
+import faults_records
+import faults_store
+import faults_strict
 
 Fault = namedtuple("Fault", "name file before after tests")
 
@@ -35,10 +39,24 @@ PROCESS = "tests/e2e/test_tunnel_process.py"
 CONFINED = "tests/e2e/test_confined.py"
 PACKAGE = "tests/e2e/test_package.py"
 CHART = "tests/kubernetes/test_helm.py"
+UPLINKS = "tests/e2e/test_uplinks.py"
 OVERVIEW = "build/tests/test_overview"
 COMMAND = "tests/kubernetes/test_cluster_command.py"
 
 FAULTS = [
+    # --- several uplinks ---
+    fault("mtu-of-the-default-route", "user/agent/pass.c", "return largest ? largest :", "return !largest ? 0 :",
+          f"{UPLINKS}::test_the_mtu_is_that_of_the_path_to_each_peer"),
+    fault("a-smaller-path-has-no-mtu", "user/tunnel/steering.c",
+          "? 0 : m->path.mtu & ~(PADDING - 1)", "? 0 : 0", f"{UPLINKS}::test_the_mtu_is_that_of_the_path_to_each_peer"),
+    fault("padding-above-the-path", "user/tunnel/steering.c", "m->path.mtu & ~(PADDING - 1)", "m->path.mtu",
+          f"{UPLINKS}::test_the_mtu_is_that_of_the_path_to_each_peer"),
+    fault("what-the-kernel-learns-is-not-read", "user/agent/paths.c", "if (hop.mtu && hop.mtu < mtu)", "if (false)",
+          f"{UPLINKS}::test_the_mtu_is_that_of_the_path_to_each_peer"),
+    fault("where-a-peer-roamed-to-outlives-the-path", "user/tunnel/tunnel_peers.c",
+          " ||\n\t    before->path.ifindex != now->path.ifindex) {", ") {", f"{UPLINKS}::test_a_peer_is_reached_by_another_uplink_at_once"),
+    fault("paths-are-asked-for-once", "user/agent/upkeep.c", "\tfollow_paths(a, PATHS_PER_TICK);\n", "",
+          f"{UPLINKS}::test_the_mtu_is_that_of_the_path_to_each_peer"),
     # --- the cluster at a glance ---
     fault("one-key-for-two-nodes-encrypts", "user/cli/cluster/overview.c",
           "n->usable[family] = !first && key_is_valid(key);", "n->usable[family] = key_is_valid(key);", OVERVIEW),
@@ -900,3 +918,4 @@ FAULTS = [
           ' | replace "podveil-system" $root.Release.Namespace', "",
           f"{CHART}::test_another_namespace"),
 ]
+FAULTS = [*faults_device.FAULTS, *faults_store.FAULTS, *faults_strict.FAULTS, *faults_records.FAULTS, *faults_node.FAULTS]
