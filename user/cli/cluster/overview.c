@@ -39,10 +39,12 @@ struct overview *overview_new(void)
 
 	if (!o)
 		return NULL;
+	o->room = 64;
+	o->nodes = calloc(o->room, sizeof(*o->nodes));
 	o->agents = json_object();
 	o->settings = json_object();
 	o->problems = json_array();
-	if (o->agents && o->settings && o->problems)
+	if (o->nodes && o->agents && o->settings && o->problems)
 		return o;
 	overview_free(o);
 	return NULL;
@@ -183,7 +185,7 @@ void overview_node(struct overview *o, const json_t *node)
 	if (!*name)
 		return;
 	if (o->n == o->room) {
-		const size_t room = o->room ? 2 * o->room : 64;
+		const size_t room = 2 * o->room;
 		struct node *more = reallocarray(o->nodes, room, sizeof(*more));
 
 		if (!more) {
@@ -346,8 +348,7 @@ static void judge(struct overview *o)
 	bool wanted4 = setting_is_on(o, "wireguardEnabled");
 	bool wanted6 = setting_is_on(o, "wireguardEnabledV6");
 
-	if (o->n)
-		qsort(o->nodes, o->n, sizeof(*o->nodes), compare_names);
+	qsort(o->nodes, o->n, sizeof(*o->nodes), compare_names);
 	judge_keys(o, 0);
 	judge_keys(o, 1);
 	for (const struct node *n = o->nodes; n < o->nodes + o->n; n++) {
