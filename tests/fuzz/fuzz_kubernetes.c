@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Kubeconfig files are accepted, or refused with a reason. Streams of an API server give the same
- * objects however they are cut. After objects of any shape, a cluster can be queried and freed. */
+ * objects however they are cut. After objects of any shape, a cluster can be queried and freed, and
+ * an overview of it can be printed. */
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/cluster/installation.h"
+#include "cli/cluster/overview.h"
 #include "store/kubernetes/cluster.h"
 #include "store/kubernetes/kubeconfig.h"
 #include "store/kubernetes/splitter.h"
@@ -26,6 +29,8 @@ static void on_problem(void *context, const char *object, const char *what)
 
 struct world {
 	struct cluster *cluster;
+	struct overview *overview;
+	struct installation installation;
 	size_t objects, bytes;
 };
 
@@ -47,14 +52,40 @@ static void on_object(void *context, const char *text, size_t len)
 			cluster_use(w->cluster, 1 + w->objects % (ROUTE_SOURCE_COUNT - 1));
 		if (w->objects % 5 == 0)
 			cluster_confirm_deletions(w->cluster, CLUSTER_CILIUM_NODES);
+		overview_node(w->overview, o);
+		overview_agent(w->overview, o);
+		overview_settings(w->overview, o);
+		installation_daemon_set(&w->installation, o);
 	}
 	json_decref(o);
+}
+
+/* All of it can be written as JSON, and no line writes to the terminal's controls. */
+static void print_overview(struct overview *o)
+{
+	static const struct paint paint = {"", "", "", ""};
+	json_t *document = overview_document(o, "server", "resource", true);
+	char *json = json_dumps(document, 0), *text = NULL;
+	size_t len;
+	FILE *f = open_memstream(&text, &len);
+
+	if (!json || !f)
+		abort();
+	overview_print(document, true, &paint, f);
+	fclose(f);
+	for (size_t i = 0; i < len; i++)
+		if ((unsigned char)text[i] < 0x20 && text[i] != '\n')
+			abort();
+	free(text);
+	free(json);
+	json_decref(document);
+	overview_free(o);
 }
 
 static struct world split(const char *member, const uint8_t *data, size_t size, size_t piece,
 			  struct cluster *c, char **rest)
 {
-	struct world w = {c, 0, 0};
+	struct world w = {.cluster = c, .overview = overview_new()};
 	struct splitter s;
 	int err = 0;
 
@@ -64,6 +95,7 @@ static struct world split(const char *member, const uint8_t *data, size_t size, 
 				    size - at < piece ? size - at : piece);
 	*rest = strdup(splitter_rest(&s));
 	splitter_fini(&s);
+	print_overview(w.overview);
 	return w;
 }
 

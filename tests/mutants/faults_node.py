@@ -322,4 +322,9 @@ FAULTS = [
           "named = *in->config_resource ? in->config_resource : NULL;", "named = NULL;", COMMAND),
     fault("the-last-kubeconfig-counts", "user/store/kubernetes/kubeconfig.c",
           "json_array_extend(all, add)", "json_array_insert(all, 0, json_array_get(add, 0))", "build/tests/test_kubeconfig"),
+    fault("half-a-character-loses-a-problem", "user/cli/cluster/overview.c",
+          "if (n - (lead - 1) < needs)", "if (false)", OVERVIEW),
+    fault("a-second-agent-does-not-wait", "user/agent/agent.c",
+          "\t\tif (err != -EWOULDBLOCK)\n\t\t\treturn err;", "\t\treturn err;",
+          "tests/e2e/test_agent.py::test_two_agents_on_one_machine"),
 ]

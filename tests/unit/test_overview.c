@@ -254,7 +254,7 @@ static void texts_of_others_do_no_harm(void **state)
 {
 	struct overview *o = overview_new();
 	char message[500], *text;
-	json_t *d;
+	json_t *d, *problems;
 
 	(void)state;
 	memset(message, 'x', sizeof(message));
@@ -263,9 +263,13 @@ static void texts_of_others_do_no_harm(void **state)
 	memcpy(message + 397, "\xe2\x82\xac", 3);
 	message[499] = 0;
 	add_node(o, "a", KEY_A, NULL, "Encrypting", message);
+	overview_problem(o, false, "a server's message that was cut: \xe2\x82");
 	add_settings(o, "default",
 		     "{\"podveilWire\": \"\\u001b[2J\", \"wireguardMTU\": {\"a\": 1}}");
 	d = finish(o);
+	problems = json_object_get(d, "problems");
+	assert_string_equal(json_string_value(json_array_get(problems, 0)),
+			    "a server's message that was cut: ");
 	text = printed(d, true);
 	for (const char *t = text; *t; t++)
 		assert_true((*t >= 0x20 && *t < 0x7f) || *t == '\n');

@@ -218,7 +218,7 @@ static const char *read_settings(const struct options *o, struct api *api, struc
 	return r->name;
 }
 
-/* Reads everything. The document, or NULL if the nodes cannot be read: that was said. */
+/* Reads everything. The document, or NULL: why was said. */
 static json_t *look(const struct options *o, struct api *api, struct overview *v)
 {
 	struct installation in = {.found = false};
@@ -230,6 +230,7 @@ static json_t *look(const struct options *o, struct api *api, struct overview *v
 		 .context = &in},
 	};
 	const char *resource;
+	json_t *document;
 	bool installed;
 
 	if (collect(api->base, api->rest, all, sizeof(all) / sizeof(*all), READ_MS))
@@ -250,7 +251,10 @@ static json_t *look(const struct options *o, struct api *api, struct overview *v
 	else if (!in.found)
 		overview_problem(v, false, "there is no DaemonSet of Podveil in this cluster");
 	resource = read_settings(o, api, v, &all[2], &in, &installed);
-	return overview_document(v, api->server, resource, installed);
+	document = overview_document(v, api->server, resource, installed);
+	if (!document)
+		fprintf(stderr, "podveil cluster: no memory\n");
+	return document;
 }
 
 static int show_status(const struct options *o, struct api *api)

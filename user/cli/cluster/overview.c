@@ -39,10 +39,12 @@ struct overview *overview_new(void)
 
 	if (!o)
 		return NULL;
+	o->room = 64;
+	o->nodes = calloc(o->room, sizeof(*o->nodes));
 	o->agents = json_object();
 	o->settings = json_object();
 	o->problems = json_array();
-	if (o->agents && o->settings && o->problems)
+	if (o->nodes && o->agents && o->settings && o->problems)
 		return o;
 	overview_free(o);
 	return NULL;
@@ -59,22 +61,31 @@ void overview_free(struct overview *o)
 	free(o);
 }
 
-void overview_problem(struct overview *o, bool unknown, const char *what)
-{
-	o->unknown |= unknown;
-	json_array_append_new(o->problems, json_string(what));
-}
-
 /* --- texts --- */
+
+/* The length without the part of a UTF-8 sequence that n bytes may end with. */
+static size_t whole_sequences(const char *text, size_t n)
+{
+	size_t lead = n;
+
+	while (lead && n - lead < 3 && ((unsigned char)text[lead - 1] & 0xc0) == 0x80)
+		lead--;
+	if (lead) {
+		const unsigned char c = (unsigned char)text[lead - 1];
+		const size_t needs = c >= 0xf0 ? 4 : c >= 0xe0 ? 3 : c >= 0xc0 ? 2 : 1;
+
+		if (n - (lead - 1) < needs)
+			return lead - 1;
+	}
+	return n;
+}
 
 /* Copies a text that others wrote: no control characters, which could move the cursor of a terminal,
  * and no part of a UTF-8 sequence at its end, of which no JSON could be made. */
 static void take_text(char *out, size_t room, const char *text)
 {
-	size_t n = strnlen(text, room - 1);
+	const size_t n = whole_sequences(text, strnlen(text, room - 1));
 
-	while (n && text[n] && ((unsigned char)text[n] & 0xc0) == 0x80)
-		n--;
 	for (size_t i = 0; i < n; i++) {
 		const unsigned char c = (unsigned char)text[i];
 		const bool c1 = i && (unsigned char)text[i - 1] == 0xc2 && c < 0xa0;
@@ -86,6 +97,15 @@ static void take_text(char *out, size_t room, const char *text)
 			out[i - 1] = out[i] = '?';
 	}
 	out[n] = 0;
+}
+
+void overview_problem(struct overview *o, bool unknown, const char *what)
+{
+	char text[800];
+
+	take_text(text, sizeof(text), what);
+	o->unknown |= unknown;
+	json_array_append_new(o->problems, json_string(text));
 }
 
 /* --- reading objects --- */
@@ -165,7 +185,7 @@ void overview_node(struct overview *o, const json_t *node)
 	if (!*name)
 		return;
 	if (o->n == o->room) {
-		const size_t room = o->room ? 2 * o->room : 64;
+		const size_t room = 2 * o->room;
 		struct node *more = reallocarray(o->nodes, room, sizeof(*more));
 
 		if (!more) {
@@ -328,8 +348,7 @@ static void judge(struct overview *o)
 	bool wanted4 = setting_is_on(o, "wireguardEnabled");
 	bool wanted6 = setting_is_on(o, "wireguardEnabledV6");
 
-	if (o->n)
-		qsort(o->nodes, o->n, sizeof(*o->nodes), compare_names);
+	qsort(o->nodes, o->n, sizeof(*o->nodes), compare_names);
 	judge_keys(o, 0);
 	judge_keys(o, 1);
 	for (const struct node *n = o->nodes; n < o->nodes + o->n; n++) {
@@ -405,7 +424,9 @@ json_t *overview_document(struct overview *o, const char *server, const char *re
 {
 	json_t *nodes = json_array();
 	size_t encrypting = 0;
+	char at[300];
 
+	take_text(at, sizeof(at), server);
 	judge(o);
 	compare_images(o);
 	if (!o->n)
@@ -415,7 +436,7 @@ json_t *overview_document(struct overview *o, const char *server, const char *re
 		encrypting += o->nodes[i].encrypts;
 	}
 	return json_pack("{s:i, s:s, s:s, s:b, s:o, s:o, s:{s:s, s:b, s:O}, s:O}", "version", 1,
-			 "program", PODVEIL_VERSION, "cluster", server, "encrypted",
+			 "program", PODVEIL_VERSION, "cluster", at, "encrypted",
 			 !o->unknown && encrypting == o->n, "nodes", nodes, "pairs",
 			 pairs_member(o, encrypting), "settings", "resource", resource, "installed",
 			 installed, "objects", o->settings, "problems", o->problems);

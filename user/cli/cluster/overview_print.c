@@ -101,14 +101,19 @@ static void print_pairs(const json_t *pairs, const struct paint *paint, FILE *f)
 			(long long)(all - encrypted - PAIRS_SHOWN), paint->end);
 }
 
-/* A value that others wrote: without the control characters that a string may have. */
+/* Prints a text that others wrote, without control characters. */
+static void print_text(const char *text, FILE *f)
+{
+	for (; *text; text++)
+		fputc((unsigned char)*text < 0x20 || *text == 0x7f ? '?' : *text, f);
+}
+
 static void print_value(const json_t *value, FILE *f)
 {
 	const char *text = json_string_value(value);
 
 	if (text && !text[strcspn(text, "\" \\")] && *text)
-		for (; *text; text++)
-			fputc((unsigned char)*text < 0x20 || *text == 0x7f ? '?' : *text, f);
+		print_text(text, f);
 	else
 		json_dumpf(value, f, JSON_COMPACT | JSON_ENCODE_ANY | JSON_ENSURE_ASCII);
 }
@@ -123,10 +128,14 @@ static void print_settings(const json_t *settings, FILE *f)
 		fprintf(f, "settings: none in %s: encryption is off\n", resource);
 	json_object_foreach_safe(objects, next, name, spec)
 	{
-		fprintf(f, "settings: %s/%s:", resource, name);
+		fprintf(f, "settings: %s/", resource);
+		print_text(name, f);
+		fputc(':', f);
 		json_object_foreach_safe(spec, next_value, member, value)
 		{
-			fprintf(f, " %s=", member);
+			fputc(' ', f);
+			print_text(member, f);
+			fputc('=', f);
 			print_value(value, f);
 		}
 		fprintf(f, "%s\n", json_object_size(spec) ? "" : " none");
