@@ -24,6 +24,8 @@ BPFTOOL ?= $(firstword $(wildcard /usr/sbin/bpftool /usr/bin/bpftool) bpftool)
 PYTHON ?= /usr/bin/python3
 PREFIX ?= /usr/local
 FUZZ_SECONDS ?= 10
+SOAK_SECONDS ?= 3600
+SOAK_SEED ?=
 VERSION ?= 0.1.0
 
 # A line for each thing that is made; V=1 shows the whole commands, make -s nothing.
@@ -59,7 +61,7 @@ C_FILES := $(shell find user bpf include scripts vmlinux tests -name '*.[ch]' 2>
 .DELETE_ON_ERROR:
 .SECONDARY:
 .PHONY: all docs version-is-checked help deps deps-kubernetes deps-felix deps-helm peers unit bpf-tests fuzz unit-programs asan-programs check-emulated e2e check-etcd check-vm check-apiserver check check-quick mutants \
-	check-kubernetes check-all check-arm64 deps-arm64 demo demo-kubernetes bench bench-kubernetes bench-results format lint install deb sbom clean test-programs
+	check-kubernetes check-all check-arm64 deps-arm64 soak demo demo-kubernetes bench bench-kubernetes bench-results format lint install deb sbom clean test-programs
 
 all: $(B)/podveil $(B)/.pages
 
@@ -75,6 +77,7 @@ help:
 	@echo "make SUITE              one suite: unit, bpf-tests, fuzz (FUZZ_SECONDS=$(FUZZ_SECONDS)), e2e, check-etcd, check-apiserver"
 	@echo "make mutants            deliberate faults, one at a time, and whether tests notice;"
 	@echo "                        MUTANTS=\"names\", files or folders for some of them"
+	@echo "make soak               a cluster under traffic while everything fails and changes; SOAK_SECONDS=$(SOAK_SECONDS) SOAK_SEED="
 	@echo "make bench              throughput, latency and CPU beside other WireGuards, in a minute;"
 	@echo "                        BENCH=full: all of them, medians of five, how cost grows, the agent; 25 minutes"
 	@echo "make bench-kubernetes   the agent in a cluster of 5,000 nodes and 10,000 IPAM blocks"
@@ -98,7 +101,7 @@ DEPS := build/.deps
 deps: $(DEPS)
 
 # Included, so that make starts again with the libraries that were just installed.
-ifneq ($(filter deps check check-quick check-kubernetes check-all mutants demo demo-kubernetes bench bench-kubernetes e2e check-etcd check-vm check-apiserver,$(MAKECMDGOALS)),)
+ifneq ($(filter deps check check-quick check-kubernetes check-all mutants soak demo demo-kubernetes bench bench-kubernetes e2e check-etcd check-vm check-apiserver,$(MAKECMDGOALS)),)
 include $(DEPS)
 endif
 
@@ -239,12 +242,16 @@ $(B)/.pages: $(B)/pages $(PAGES)
 install: $(B)/podveil
 	$(call say,INSTALL,$(DESTDIR)$(PREFIX))
 	$(Q)install -D -m 755 $(B)/podveil $(DESTDIR)$(PREFIX)/sbin/podveil
+	$(Q)install -d $(DESTDIR)$(PREFIX)/bin
+	$(Q)ln -sf ../sbin/podveil $(DESTDIR)$(PREFIX)/bin/kubectl-podveil
 	@mkdir -p $(B)/share
 	$(Q)$(EMULATOR) $(B)/podveil manual > $(B)/share/podveil.8
 	$(Q)$(EMULATOR) $(B)/podveil completion bash > $(B)/share/podveil.bash
 	$(Q)$(EMULATOR) $(B)/podveil completion zsh > $(B)/share/_podveil
 	$(Q)$(EMULATOR) $(B)/podveil completion fish > $(B)/share/podveil.fish
 	$(Q)install -D -m 644 $(B)/share/podveil.8 $(DESTDIR)$(PREFIX)/share/man/man8/podveil.8
+	@echo '.so man8/podveil.8' > $(B)/share/kubectl-podveil.1
+	$(Q)install -D -m 644 $(B)/share/kubectl-podveil.1 $(DESTDIR)$(PREFIX)/share/man/man1/kubectl-podveil.1
 	$(Q)install -D -m 644 $(B)/share/podveil.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/podveil
 	$(Q)install -D -m 644 $(B)/share/_podveil $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_podveil
 	$(Q)install -D -m 644 $(B)/share/podveil.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/podveil.fish
@@ -356,6 +363,9 @@ check-emulated: $(B)/podveil unit-programs asan-programs $(BPF_BIN)
 # Deliberate faults, one at a time: which tests notice? Needs longer than all tests together.
 mutants: $(DEPS) $(DEPS_KUBERNETES) $(B)/podveil
 	$(Q)$(PYTHON) tests/mutants/run.py $(MUTANTS)
+# Hours, not minutes: traffic while pods, settings, links, keys, processes and the store change or fail.
+soak: $(DEPS) $(B)/podveil $(NEXT)/podveil
+	$(Q)SOAK_SECONDS=$(SOAK_SECONDS) SOAK_SEED=$(SOAK_SEED) $(PYTHON) tests/soak/soak.py
 # Both, with one tally.
 check-all: test-programs $(DEPS_KUBERNETES)
 	$(Q)$(RUN) unit asan bpf fuzz e2e+store+vm+apiserver kubernetes

@@ -13,16 +13,10 @@ GOTATUN=0.10.2
 mkdir -p "$PEERS"
 if [ ! -x "$PEERS/wireguard-go-tailscale" ]; then
 	echo "peers: building Tailscale's wireguard-go $TAILSCALE from its Go module"
-	find_go
-	GOBIN=$PEERS/go-tailscale "$go" install "github.com/tailscale/wireguard-go@$TAILSCALE"
-	mv "$PEERS/go-tailscale/wireguard-go" "$PEERS/wireguard-go-tailscale"
-	rmdir "$PEERS/go-tailscale"
+	build_go wireguard-go "$PEERS/wireguard-go-tailscale" "github.com/tailscale/wireguard-go@$TAILSCALE"
 fi
 if [ ! -x "$PEERS/bin/gotatun" ]; then
-	if ! command -v cargo >/dev/null; then
-		echo "cargo: gotatun" | install_packages
-	fi
 	echo "peers: building gotatun-cli $GOTATUN from crates.io"
-	cargo install --quiet --locked --root "$PEERS" --version "$GOTATUN" gotatun-cli ||
+	build_crate gotatun-cli "$GOTATUN" "$PEERS" ||
 		echo "peers: gotatun-cli cannot be built with $(cargo --version): the benchmark leaves it out"
 fi

@@ -93,16 +93,10 @@ fi
 mkdir -p "$PEERS"
 if [ ! -x "$PEERS/wireguard-go-new" ]; then
 	echo "deps: building wireguard-go $WIREGUARD_GO from its Go module: a peer for tests and benchmark"
-	find_go
-	GOBIN=$PEERS/go "$go" install "golang.zx2c4.com/wireguard@$WIREGUARD_GO"
-	mv "$PEERS/go/wireguard" "$PEERS/wireguard-go-new"
-	rmdir "$PEERS/go"
+	build_go wireguard "$PEERS/wireguard-go-new" "golang.zx2c4.com/wireguard@$WIREGUARD_GO"
 fi
 if [ ! -x "$PEERS/bin/boringtun-cli" ]; then
-	if ! command -v cargo >/dev/null; then
-		echo "cargo: boringtun" | install_packages
-	fi
 	echo "deps: building boringtun-cli $BORINGTUN from crates.io: a peer for tests"
-	cargo install --quiet --locked --root "$PEERS" --version "$BORINGTUN" boringtun-cli ||
+	build_crate boringtun-cli "$BORINGTUN" "$PEERS" ||
 		echo "deps: boringtun-cli cannot be built with $(cargo --version): its tests will be skipped"
 fi

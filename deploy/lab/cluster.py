@@ -53,10 +53,10 @@ def node_name(i):
 class Agent:
     """A `podveil agent` that runs on a node."""
 
-    def __init__(self, node, store, arguments=(), env=None, under=()):
+    def __init__(self, node, store, arguments=(), env=None, under=(), program=PODVEIL):
         self.node = node
         self.file = tempfile.NamedTemporaryFile(mode="r", suffix=".log")
-        command = [*under, PODVEIL, "agent", "--node", node.name, "--store", store, *arguments]
+        command = [*under, program, "agent", "--node", node.name, "--store", store, *arguments]
         with open(self.file.name, "w") as log:
             self.process = node.start(command, stdout=log, stderr=log, env=env,
                                       stdin=subprocess.DEVNULL)
@@ -222,12 +222,12 @@ class Cluster:
         node.pods.append(pod)
         return pod
 
-    def start_agent(self, node, *arguments, env=None, ready=True, pod_cidrs=True, under=()):
+    def start_agent(self, node, *arguments, env=None, ready=True, pod_cidrs=True, under=(), program=PODVEIL):
         """Starts the agent of a node. With `pod_cidrs`, the ranges of the node's pods are arguments of the agent; without, the
-        agent takes them from the store. `under` is a command that runs the agent, such as setpriv. With `ready`, returns when
-        the agent has read the store."""
+        agent takes them from the store. `under` is a command that runs the agent, such as setpriv; `program` is
+        another build. With `ready`, returns when the agent has read the store."""
         ranges = ["--pod-cidr", f"{node.pods4},{node.pods6}"] if pod_cidrs else []
-        node.agent = Agent(node, self.store_url, [*ranges, *arguments], env=env, under=under)
+        node.agent = Agent(node, self.store_url, [*ranges, *arguments], env=env, under=under, program=program)
         if ready:
             wait_for(lambda: self._synced(node.agent), f"agent of {node.name} is ready")
         return node.agent

@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Deliberate faults: which text is replaced by which, and which tests should notice.
+"""All deliberate faults, by what they break. A test is a program below build/, or a test's name for pytest.
 
-A test is a program below build/, or a test's name for pytest. If you write a check that matters, add the fault that omits it.
+If you write a check that matters, add the fault that omits it to the file of its subject.
 """
-from collections import namedtuple
+import faults_device
+import faults_node
+import faults_records
+import faults_store
+import faults_strict
 
 Fault = namedtuple("Fault", "name file before after tests")
 
@@ -35,8 +39,41 @@ PROCESS = "tests/e2e/test_tunnel_process.py"
 CONFINED = "tests/e2e/test_confined.py"
 PACKAGE = "tests/e2e/test_package.py"
 CHART = "tests/kubernetes/test_helm.py"
+UPLINKS = "tests/e2e/test_uplinks.py"
+OVERVIEW = "build/tests/test_overview"
+COMMAND = "tests/kubernetes/test_cluster_command.py"
 
 FAULTS = [
+    # --- several uplinks ---
+    fault("mtu-of-the-default-route", "user/agent/pass.c", "return largest ? largest :", "return !largest ? 0 :",
+          f"{UPLINKS}::test_the_mtu_is_that_of_the_path_to_each_peer"),
+    fault("a-smaller-path-has-no-mtu", "user/tunnel/steering.c",
+          "? 0 : m->path.mtu & ~(PADDING - 1)", "? 0 : 0", f"{UPLINKS}::test_the_mtu_is_that_of_the_path_to_each_peer"),
+    fault("padding-above-the-path", "user/tunnel/steering.c", "m->path.mtu & ~(PADDING - 1)", "m->path.mtu",
+          f"{UPLINKS}::test_the_mtu_is_that_of_the_path_to_each_peer"),
+    fault("what-the-kernel-learns-is-not-read", "user/agent/paths.c", "if (hop.mtu && hop.mtu < mtu)", "if (false)",
+          f"{UPLINKS}::test_the_mtu_is_that_of_the_path_to_each_peer"),
+    fault("where-a-peer-roamed-to-outlives-the-path", "user/tunnel/tunnel_peers.c",
+          " ||\n\t    before->path.ifindex != now->path.ifindex) {", ") {", f"{UPLINKS}::test_a_peer_is_reached_by_another_uplink_at_once"),
+    fault("paths-are-asked-for-once", "user/agent/upkeep.c", "\tfollow_paths(a, PATHS_PER_TICK);\n", "",
+          f"{UPLINKS}::test_the_mtu_is_that_of_the_path_to_each_peer"),
+    # --- the cluster at a glance ---
+    fault("one-key-for-two-nodes-encrypts", "user/cli/cluster/overview.c",
+          "n->usable[family] = !first && key_is_valid(key);", "n->usable[family] = key_is_valid(key);", OVERVIEW),
+    fault("both-nodes-of-one-key-are-judged-by-the-second", "user/cli/cluster/overview.c",
+          "other->usable[family] = false;", "", OVERVIEW),
+    fault("any-key-encrypts", "user/cli/cluster/overview.c", "!first && key_is_valid(key)", "!first && (key_is_valid(key) || true)",
+          OVERVIEW),
+    fault("a-node-that-is-gone-encrypts", "user/cli/cluster/overview.c", "if (n->gone) {", "if (false) {", OVERVIEW),
+    fault("an-agent-that-is-gone-is-believed", "user/cli/cluster/cluster.c",
+          "else if (in.found)", "else if (false)", COMMAND),
+    fault("half-a-list-is-a-cluster", "user/cli/cluster/overview.c", "!o->unknown && ", "", OVERVIEW),
+    fault("a-condition-writes-to-the-terminal", "user/cli/cluster/overview.c",
+          "if (c < 0x20 || c == 0x7f)", "if (c == 0x7f)", OVERVIEW),
+    fault("enable-writes-where-no-agent-reads", "user/cli/cluster/cluster.c",
+          "named = *in->config_resource ? in->config_resource : NULL;", "named = NULL;", COMMAND),
+    fault("the-last-kubeconfig-counts", "user/store/kubernetes/kubeconfig.c",
+          "json_array_extend(all, add)", "json_array_insert(all, 0, json_array_get(add, 0))", "build/tests/test_kubeconfig"),
     # --- the tunnel process ---
     fault("a-private-key-comes-in", "user/service/service_request.c",
           "r->config.set & DEVICE_SET_PRIVATE_KEY", "false", "build/tests/test_service_request"),
@@ -882,3 +919,4 @@ FAULTS = [
           ' | replace "podveil-system" $root.Release.Namespace', "",
           f"{CHART}::test_another_namespace"),
 ]
+FAULTS = [*faults_device.FAULTS, *faults_store.FAULTS, *faults_strict.FAULTS, *faults_records.FAULTS, *faults_node.FAULTS]

@@ -6,6 +6,8 @@
 #ifndef TESTS_RFC8439_VECTORS_H
 #define TESTS_RFC8439_VECTORS_H
 
+#include <stdbool.h>
+
 #include "check.h"
 
 __attribute__((unused)) static const struct poly1305_vector {
@@ -47,14 +49,20 @@ static inline void not_on_this_processor(void **state)
 	skip();
 }
 
-/* What main returns where the instructions are missing: the test is skipped. */
-static inline int no_such_processor(const char *instructions)
+/* What main returns: the result of both tests. Where `instructions` are missing, the test is skipped. */
+static inline int rfc8439_run(bool supported, const char *instructions, CMUnitTestFunction chacha20,
+			      CMUnitTestFunction poly1305)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(chacha20),
+		cmocka_unit_test(poly1305),
+	};
+	const struct CMUnitTest skipped[] = {
 		cmocka_unit_test_prestate(not_on_this_processor, (void *)instructions),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return supported ? cmocka_run_group_tests(tests, NULL, NULL)
+			 : cmocka_run_group_tests(skipped, NULL, NULL);
 }
 
 #endif

@@ -3,13 +3,11 @@
  * What a backend leaves behind when it returns: nothing of keys on the stack or in vector registers,
  * and no plaintext of a message that is not authentic.
  */
-#include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <sys/mman.h>
 
-#include "check.h"
-#include "crypto/aead.h"
+#include "backend.h"
 
 /* A sanitizer moves variables apart, so calls reach deeper than is wiped. */
 #ifdef __SANITIZE_ADDRESS__
@@ -23,8 +21,6 @@
 #define LONGEST	 1500
 #define ROOM	 (LONGEST + AEAD_TAG_SIZE)
 
-static const char *const names[] = {"avx512", "avx2", "ipsec-mb", "openssl", "libsodium"};
-
 struct call {
 	struct aead *aead;
 	struct aead_op ops[MESSAGES];
@@ -36,20 +32,6 @@ struct call {
 static uint8_t key[AEAD_KEY_SIZE];
 static uint8_t plain[MESSAGES][ROOM], sealed[MESSAGES][ROOM];
 static uint8_t *stack;
-
-/* For a backend that this processor lacks the test is skipped. */
-static struct aead *backend(void **state)
-{
-	struct aead *a;
-	const int err = aead_new(*state, &a);
-
-	if (err == -ENOTSUP || err == -ENOENT) {
-		print_message("%s: not on this processor\n", (const char *)*state);
-		skip();
-	}
-	assert_int_equal(err, 0);
-	return a;
-}
 
 /* --- no key material on the stack, or in registers --- */
 
@@ -207,7 +189,7 @@ static void no_plaintext(void **state)
 	aead_free(a);
 }
 
-#define N_NAMES COUNT_OF(names)
+#define N_NAMES COUNT_OF(backend_names)
 
 int main(void)
 {
@@ -224,14 +206,15 @@ int main(void)
 		return 1;
 	for (size_t i = 0; i < N_NAMES; i++) {
 		if (!SANITIZED) {
-			snprintf(titles[n], sizeof(titles[n]), "no_traces_of_keys_%s", names[i]);
+			snprintf(titles[n], sizeof(titles[n]), "no_traces_of_keys_%s",
+				 backend_names[i]);
 			tests[n] = (struct CMUnitTest){titles[n], no_traces, NULL, NULL,
-						       (void *)names[i]};
+						       (void *)backend_names[i]};
 			n++;
 		}
-		snprintf(titles[n], sizeof(titles[n]), "no_plaintext_%s", names[i]);
-		tests[n] =
-			(struct CMUnitTest){titles[n], no_plaintext, NULL, NULL, (void *)names[i]};
+		snprintf(titles[n], sizeof(titles[n]), "no_plaintext_%s", backend_names[i]);
+		tests[n] = (struct CMUnitTest){titles[n], no_plaintext, NULL, NULL,
+					       (void *)backend_names[i]};
 		n++;
 	}
 	return _cmocka_run_group_tests("traces", tests, n, NULL, NULL);

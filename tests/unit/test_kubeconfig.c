@@ -127,6 +127,73 @@ static void a_pod_has_a_service_account(void **state)
 	rmdir(directory);
 }
 
+/* Writes a file below `directory`, and returns its path in a buffer that the next call uses again. */
+static const char *put(const char *directory, const char *name, const char *text)
+{
+	static char path[200];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/%s", directory, name);
+	f = fopen(path, "w");
+	assert_non_null(f);
+	fputs(text, f);
+	fclose(f);
+	return path;
+}
+
+static int find(const char *file, const char *context, struct credentials *c, char problem[300])
+{
+	const struct kubeconfig_choice choice = {file, context, "/nowhere"};
+
+	return kubeconfig_of_user(&choice, c, problem, 300);
+}
+
+/* As kubectl: the first file that has something counts, and paths are relative to their own file. */
+static void files_are_merged(void **state)
+{
+	char directory[] = "/tmp/podveil-test-XXXXXX", list[300], problem[300], path[200];
+	struct credentials c;
+
+	(void)state;
+	assert_non_null(mkdtemp(directory));
+	snprintf(path, sizeof(path), "%s/.kube", directory);
+	assert_int_equal(mkdir(path, 0700), 0);
+	snprintf(list, sizeof(list), "%s/one:/nowhere/config:%s", directory, path);
+	strcat(list, "/config");
+	put(directory, "one",
+	    "users:\n- name: u\n  user: {tokenFile: mine}\n"
+	    "contexts:\n- name: c\n  context: {cluster: k, user: u}\n");
+	put(path, "config", usual);
+	unsetenv("KUBERNETES_SERVICE_HOST");
+	setenv("HOME", directory, 1);
+	setenv("KUBECONFIG", list, 1);
+	assert_int_equal(find(NULL, NULL, &c, problem), 0);
+	snprintf(list, sizeof(list), "%s/mine", directory);
+	assert_string_equal(c.token_file, list); /* the user of the first file */
+	assert_null(c.key_data);
+	strcat(path, "/pki/ca.crt");
+	assert_string_equal(c.ca_file, path); /* the cluster of the second one */
+	credentials_fini(&c);
+	assert_int_equal(find(NULL, "c", &c, problem), 0);
+	assert_null(c.name_space);
+	credentials_fini(&c);
+	assert_int_equal(find(NULL, "zz", &c, problem), -EINVAL);
+	assert_non_null(strstr(problem, "\"zz\", which --context names"));
+	unsetenv("KUBECONFIG"); /* ~/.kube/config */
+	assert_int_equal(find(NULL, NULL, &c, problem), 0);
+	assert_string_equal(c.key_data, "secret");
+	credentials_fini(&c);
+	assert_int_equal(find("/nowhere/config", NULL, &c, problem), -ENOENT);
+	assert_non_null(strstr(problem, "/nowhere/config: no such file"));
+	snprintf(path, sizeof(path), "%s/.kube", directory);
+	unlink(put(path, "config", ""));
+	rmdir(path);
+	assert_int_equal(find(NULL, NULL, &c, problem), -ENOENT);
+	assert_non_null(strstr(problem, "/.kube/config, KUBECONFIG=FILE or --kubeconfig FILE"));
+	unlink(put(directory, "one", ""));
+	rmdir(directory);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -134,6 +201,7 @@ int main(void)
 		cmocka_unit_test(json_is_yaml),
 		cmocka_unit_test(errors_are_reported),
 		cmocka_unit_test(a_pod_has_a_service_account),
+		cmocka_unit_test(files_are_merged),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -269,19 +269,25 @@ static void felix_writes(struct api *a, const char *key)
 	node_status_flush(a->status, PATIENCE_MS);
 }
 
+/* Felix has published `key`; we write it too, and it belongs to `owner`. */
+static void write_key_of_felix(struct api *a, enum store_key owner, char key[KEY_TEXT])
+{
+	static const uint8_t bytes[32] = {1}, none[32];
+
+	key_format(bytes, key);
+	felix_writes(a, key);
+	node_status_key_owners(a->status, owner, STORE_KEY_OURS);
+	node_status_keys(a->status, bytes, none);
+	node_status_flush(a->status, PATIENCE_MS);
+}
+
 /* The key of another WireGuard on this node. */
 static void a_foreign_key_is_not_changed(void **state)
 {
-	static const uint8_t none[32];
 	struct api *a = *state;
-	uint8_t key[32] = {1};
 	char text[KEY_TEXT];
 
-	key_format(key, text);
-	felix_writes(a, text);
-	node_status_key_owners(a->status, STORE_KEY_FOREIGN, STORE_KEY_OURS);
-	node_status_keys(a->status, key, none);
-	node_status_flush(a->status, PATIENCE_MS);
+	write_key_of_felix(a, STORE_KEY_FOREIGN, text);
 	assert_string_equal(annotation(a, CLUSTER_OWN_KEY4), "");
 	felix_writes(a, "");
 	assert_string_equal(key_of(a), "");
@@ -292,14 +298,9 @@ static void an_inherited_key_is_restored(void **state)
 {
 	static const uint8_t none[32];
 	struct api *a = *state;
-	uint8_t key[32] = {1};
 	char text[KEY_TEXT];
 
-	key_format(key, text);
-	felix_writes(a, text);
-	node_status_key_owners(a->status, STORE_KEY_INHERITED, STORE_KEY_OURS);
-	node_status_keys(a->status, key, none);
-	node_status_flush(a->status, PATIENCE_MS);
+	write_key_of_felix(a, STORE_KEY_INHERITED, text);
 	assert_string_equal(annotation(a, CLUSTER_OWN_KEY4), text);
 	assert_string_equal(annotation(a, CLUSTER_RELEASED4), "");
 	felix_writes(a, "");

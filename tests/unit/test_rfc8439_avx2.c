@@ -104,22 +104,16 @@ static void poly1305(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(chacha20),
-		cmocka_unit_test(poly1305),
-	};
-
 	__builtin_cpu_init();
-	if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("bmi2"))
-		return no_such_processor("AVX2");
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return rfc8439_run(__builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2"), "AVX2",
+			   chacha20, poly1305);
 }
 
 #else
 
 int main(void)
 {
-	return no_such_processor("AVX2");
+	return rfc8439_run(false, "AVX2", NULL, NULL);
 }
 
 #endif

@@ -121,22 +121,17 @@ static void poly1305(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(chacha20),
-		cmocka_unit_test(poly1305),
-	};
-
 	__builtin_cpu_init();
-	if (!__builtin_cpu_supports("avx512ifma") || !__builtin_cpu_supports("avx512vbmi2"))
-		return no_such_processor("AVX-512");
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return rfc8439_run(__builtin_cpu_supports("avx512ifma") &&
+				   __builtin_cpu_supports("avx512vbmi2"),
+			   "AVX-512", chacha20, poly1305);
 }
 
 #else
 
 int main(void)
 {
-	return no_such_processor("AVX-512");
+	return rfc8439_run(false, "AVX-512", NULL, NULL);
 }
 
 #endif

@@ -53,6 +53,7 @@ struct agent {
 	enum log_level log_level; /* as set last */
 	struct announcer *announcer;
 	unsigned int ticks;
+	size_t next_path[N_TUNNELS]; /* the peer whose path is looked at next (paths.h) */
 };
 
 static inline bool agent_enabled(const struct settings *s, int tunnel)

@@ -8,6 +8,7 @@
 #include "agent/announcer.h"
 #include "agent/internal.h"
 #include "agent/leftovers.h"
+#include "agent/paths.h"
 #include "agent/proofs.h"
 #include "plan/registry.h"
 #include "strict/exit_filters.h"
@@ -140,6 +141,7 @@ static int make_plans(struct agent *a)
 			plan_fini(&fresh[i]);
 			continue;
 		}
+		paths_find(&fresh[i], &a->plans[i], agent_families[i]);
 		plan_fini(&a->plans[i]);
 		a->plans[i] = fresh[i];
 	}
@@ -148,14 +150,16 @@ static int make_plans(struct agent *a)
 
 /* --- the tunnels --- */
 
+/* As the settings say, else what the paths to the peers allow. Before a path is known: what the
+ * uplink allows. */
 static uint32_t tunnel_mtu(const struct agent *a, const struct settings *s, int i)
 {
 	const uint32_t wanted = i == V4 ? s->mtu4 : s->mtu6;
-	const uint32_t overhead = i == V4 ? 60 : 80;
+	const uint32_t largest = paths_largest(&a->plans[i]);
 
-	return wanted			       ? wanted
-	       : a->self.uplink.mtu > overhead ? a->self.uplink.mtu - overhead
-					       : 576;
+	if (wanted)
+		return wanted;
+	return largest ? largest : paths_uplink(a->self.uplink.mtu, agent_families[i]);
 }
 
 /* Makes the devices before strict mode is applied. This takes long: if it were done after, there

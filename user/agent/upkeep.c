@@ -4,6 +4,7 @@
 
 #include "agent/announcer.h"
 #include "agent/internal.h"
+#include "agent/paths.h"
 #include "agent/proofs.h"
 #include "agent/report/status.h"
 #include "agent/schedule.h"
@@ -30,6 +31,23 @@ static void repair_files(struct agent *a)
 		log_warn("restored files of the agent that another program removed",
 			 "directory=" AGENT_STATE_DIRECTORY);
 	a->files_error = err;
+}
+
+/* How many paths are looked at after news of the network, and on each tick. The kernel sends no news
+ * of what it learns from a path, and an expensive look at thousands of peers is spread. */
+#define PATHS_AFTER_NEWS 256
+#define PATHS_PER_TICK	 32
+
+static void follow_paths(struct agent *a, size_t most)
+{
+	bool changed = false;
+
+	for (int i = 0; i < N_TUNNELS; i++)
+		if (agent_enabled(settings_get(a->params.settings), i))
+			changed |= paths_check(&a->plans[i], agent_families[i], most,
+					       &a->next_path[i]);
+	if (changed)
+		schedule_pass(a->schedule);
 }
 
 int agent_repair(void *context, bool network)
@@ -60,6 +78,8 @@ int agent_repair(void *context, bool network)
 	repair_files(a);
 	if (network && self_moved(&a->self))
 		schedule_pass(a->schedule);
+	if (network)
+		follow_paths(a, PATHS_AFTER_NEWS);
 	return err;
 }
 
@@ -70,6 +90,7 @@ void agent_tick(void *context)
 
 	for (int i = 0; i < N_TUNNELS; i++)
 		tunnel_tick(a->tunnels[i]);
+	follow_paths(a, PATHS_PER_TICK);
 	/* New sessions are proofs, and peers that do not answer raise doubts. Both may need a
 	 * pass. */
 	if (proofs_tick(a->registry, a->tunnels, ++a->ticks))

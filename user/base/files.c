@@ -11,6 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/array.h"
+
 static int read_all(int fd, char *to, size_t len, size_t *got)
 {
 	*got = 0;
@@ -138,15 +140,9 @@ int directory_list(const char *path, char ***names, size_t *n)
 	while (!err && (errno = 0, entry = readdir(d))) {
 		if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, ".."))
 			continue;
-		if (*n == room) {
-			char **more =
-				realloc(*names, (room = room ? room * 2 : 64) * sizeof(*more));
-
-			if (!more) {
-				err = -ENOMEM;
-				break;
-			}
-			*names = more;
+		if (ARRAY_GROW(*names, *n, room)) {
+			err = -ENOMEM;
+			break;
 		}
 		(*names)[*n] = strdup(entry->d_name);
 		if ((*names)[*n])

@@ -18,16 +18,19 @@ enum option_id {
 	OPT_AEAD,
 	OPT_CLEANUP,
 	OPT_CLEANUP_ON_EXIT,
+	OPT_CONTEXT,
 	OPT_FOREGROUND,
 	OPT_GENERATE,
 	OPT_HTTP,
 	OPT_IPV6,
 	OPT_JSON,
+	OPT_KUBECONFIG,
 	OPT_LOG_FORMAT,
 	OPT_LOG_LEVEL,
 	OPT_MTU,
 	OPT_NODE,
 	OPT_NODE_IP,
+	OPT_OUTPUT,
 	OPT_PEER,
 	OPT_PER_PACKET,
 	OPT_POD_CIDR,
@@ -78,6 +81,7 @@ int cli_parse(int argc, char **argv, bool (*apply)(void *context, int id, const 
 	      void *context, const char **argument);
 
 int agent_main(int argc, char **argv);
+int cluster_main(int argc, char **argv);
 int completion_main(int argc, char **argv);
 int device_main(int argc, char **argv);
 int doctor_main(int argc, char **argv);

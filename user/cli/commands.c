@@ -83,6 +83,24 @@ static const struct cli_option enable_options[] = {
 	CONFIG_RESOURCE,
 };
 
+static const struct cli_option cluster_options[] = {
+	{OPT_OUTPUT, 'o', "output", "FORMAT",
+	 "status: table, wide (with addresses and agents) or json (default: table)",
+	 "table wide json"},
+	{OPT_NODE, 0, "node", "NAME", "enable, disable: on this node only", "<node>"},
+	{OPT_IPV6, 0, "ipv6", NULL,
+	 "enable, disable: for IPv6 pods (wireguardEnabledV6 instead of wireguardEnabled)", NULL},
+	{OPT_KUBECONFIG, 0, "kubeconfig", "FILE",
+	 "the API server and the credentials (default: KUBECONFIG, else ~/.kube/config, else the pod's service account)",
+	 NULL},
+	{OPT_CONTEXT, 0, "context", "NAME",
+	 "the context of the kubeconfig (default: its current-context)", NULL},
+	{OPT_CONFIG_RESOURCE, 0, "config-resource", "RESOURCE",
+	 "the Kubernetes resource with the settings (default: the one that the DaemonSet of Podveil names)",
+	 "podveilconfigurations.podveil.io felixconfigurations.crd.projectcalico.org "
+	 "felixconfigurations.projectcalico.org"},
+};
+
 static const struct cli_option status_options[] = {
 	{OPT_WATCH, 0, "watch", NULL,
 	 "print it every second, with traffic per second, until interrupted; with --json one line each",
@@ -191,6 +209,17 @@ const struct subcommand subcommands[] = {
 		.text = "Checks whether this machine has what Podveil needs, and says what to do if something is missing. Works without an agent, and changes nothing.",
 		OPTIONS(doctor_options),
 		.ending = "Exit codes: 0 nothing is BAD, 1 something is BAD, 2 usage.",
+	},
+	{
+		.name = "cluster",
+		.run = cluster_main,
+		.argument = "COMMAND",
+		.choices = "status enable disable",
+		.summary = "Show or switch the encryption of a Kubernetes cluster",
+		.text = "From any machine, without root: status shows which nodes of a Kubernetes cluster encrypt, which pairs of nodes do not and why, and the settings. enable and disable switch encryption. Under the name kubectl-podveil, the same program is a plugin of kubectl: kubectl podveil status.",
+		OPTIONS(cluster_options),
+		.ending =
+			"Exit codes of status: 0 all nodes encrypt, 1 not all do, 2 unknown: the cluster cannot be read, or usage. Of enable and disable: 0 written, 1 failed, 2 usage.",
 	},
 	{
 		.name = "device",

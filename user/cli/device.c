@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "cli/cli.h"
 #include "cli/process.h"
+#include "cli/process_options.h"
 #include "crypto/aead.h"
 #include "device/handover/predecessor.h"
 #include "device/handover/successor.h"
@@ -25,9 +26,8 @@
 
 struct options {
 	struct device_params device;
-	bool foreground, take_over, wire_is_set, unconfined;
-	enum log_level log_level;
-	enum log_format log_format;
+	struct process_options process;
+	bool foreground, wire_is_set;
 };
 
 struct running {
@@ -87,9 +87,6 @@ static bool apply(void *context, int option, const char *value)
 	case OPT_AEAD:
 		o->device.aead = value;
 		return known_aead(value);
-	case OPT_TAKE_OVER:
-		o->take_over = true;
-		return true;
 	case OPT_WIRE:
 		o->wire_is_set = true;
 		if (!wire_mode_parse(value, &o->device.wire))
@@ -102,24 +99,8 @@ static bool apply(void *context, int option, const char *value)
 	case OPT_LOW_LATENCY:
 		o->device.low_latency = true;
 		return true;
-	case OPT_UNCONFINED:
-		o->unconfined = true;
-		return true;
-	case OPT_LOG_FORMAT:
-		if (!log_format_parse(value, &o->log_format))
-			return true;
-		fprintf(stderr, "podveil device: --log-format %s: not text or json\n", value);
-		return false;
-	case OPT_LOG_LEVEL:
-		if (!log_level_parse(value, &o->log_level))
-			return true;
-		fprintf(stderr,
-			"podveil device: --log-level %s: not one of error, warn, info, "
-			"debug\n",
-			value);
-		return false;
 	default:
-		return false;
+		return process_option_apply(&o->process, "device", option, value);
 	}
 }
 
@@ -153,7 +134,6 @@ static int parse(int argc, char **argv, struct options *o)
 	const char *problem;
 	int result;
 
-	o->log_level = LOG_LEVEL_INFO;
 	if (!from_environment(o))
 		return EXIT_USAGE;
 	result = cli_parse(argc, argv, apply, o, &o->device.name);
@@ -280,7 +260,7 @@ static int take_over(struct options *o, struct running *r)
 /* Makes the device and what serves it. */
 static int make(struct options *o, struct running *r)
 {
-	int err = o->take_over ? take_over(o, r) : -ENOENT;
+	int err = o->process.take_over ? take_over(o, r) : -ENOENT;
 
 	if (err != -ENOENT)
 		return err;
@@ -300,7 +280,7 @@ static int serve(void *context)
 	struct confinement confinement;
 	int err, result = EXIT_FAILED;
 
-	if (!o->unconfined)
+	if (!o->process.unconfined)
 		process_confine(CONFINE_DEVICE, NULL, &confinement);
 	r.base = event_base_new();
 	if (!r.base)
@@ -329,13 +309,12 @@ out:
 
 int device_main(int argc, char **argv)
 {
-	struct options o = {.foreground = false};
+	struct options o = {.process = PROCESS_OPTIONS_DEFAULT};
 	int result = parse(argc, argv, &o);
 
 	if (result >= 0)
 		return result;
-	log_level_set(o.log_level);
-	log_format_set(o.log_format);
+	process_options_set_log(&o.process);
 	if (!process_privileged())
 		return EXIT_FAILED;
 	if (!o.foreground && process_background()) {

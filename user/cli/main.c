@@ -16,8 +16,31 @@ static void usage(FILE *out)
 		     "  --version\n");
 }
 
+/* kubectl runs the program kubectl-NAME for `kubectl NAME`. */
+static bool is_plugin(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return !strcmp(slash ? slash + 1 : path, "kubectl-podveil");
+}
+
+static int run_plugin(int argc, char **argv)
+{
+	static char name[] = "cluster", help[] = "--help";
+	char *only[] = {name, help, NULL};
+
+	if (argc > 1 && !strcmp(argv[1], "--version")) {
+		printf("podveil %s\n", PODVEIL_VERSION);
+		return EXIT_DONE;
+	}
+	argv[0] = name;
+	return argc > 1 ? cluster_main(argc, argv) : cluster_main(2, only);
+}
+
 int main(int argc, char **argv)
 {
+	if (argc > 0 && is_plugin(argv[0]))
+		return run_plugin(argc, argv);
 	if (argc < 2) {
 		usage(stderr);
 		return EXIT_USAGE;

@@ -12,25 +12,9 @@
 
 #include "cli/agent_status.h"
 #include "cli/cli.h"
+#include "cli/paint.h"
 
 #define WATCH_MS 1000
-
-/* Uses colours only on a terminal. */
-struct paint {
-	const char *good, *bad, *quiet, *end;
-};
-
-static struct paint choose_paint(void)
-{
-	static const struct paint none = {"", "", "", ""};
-	static const struct paint some = {"\033[32m", "\033[31m", "\033[2m", "\033[0m"};
-	const char *terminal = getenv("TERM"), *no_color = getenv("NO_COLOR");
-
-	return isatty(STDOUT_FILENO) && terminal && strcmp(terminal, "dumb") &&
-			       !(no_color && *no_color)
-		       ? some
-		       : none;
-}
 
 /* --- pieces --- */
 
@@ -347,7 +331,7 @@ static void show(const struct options *o, const struct view *v)
 static int watch(const struct options *o)
 {
 	const bool screen = isatty(STDOUT_FILENO) && !o->json;
-	struct view v = {.paint = choose_paint()};
+	struct view v = {.paint = paint_choose()};
 	json_t *before = NULL, *now;
 	double last = 0;
 
@@ -378,7 +362,7 @@ static int watch(const struct options *o)
 int status_main(int argc, char **argv)
 {
 	struct options o = {.json = false};
-	struct view v = {.paint = choose_paint()};
+	struct view v = {.paint = paint_choose()};
 	int result = cli_parse(argc, argv, apply, &o, NULL);
 	json_t *now;
 

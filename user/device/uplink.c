@@ -9,6 +9,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "base/array.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "device/peer.h"
@@ -206,15 +207,8 @@ static void take_address(void *context, const struct cidr *a, int ifindex)
 	if (a->family == AF_INET6 && a->address[0] == 0xfe && (a->address[1] & 0xc0) == 0x80 &&
 	    ifindex != u->link.ifindex)
 		return;
-	if (u->n_addresses == u->room) {
-		const size_t room = u->room ? u->room * 2 : 16;
-		struct pv_address *more = realloc(u->addresses, room * sizeof(*more));
-
-		if (!more)
-			return; /* messages to this address go through the sockets */
-		u->addresses = more;
-		u->room = room;
-	}
+	if (ARRAY_GROW(u->addresses, u->n_addresses, u->room))
+		return; /* messages to this address go through the sockets */
 	u->addresses[u->n_addresses++] = address_key(a);
 }
 

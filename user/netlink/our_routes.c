@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "base/array.h"
 #include "netlink/route.h"
 #include "netlink/rtnl.h"
 
@@ -22,17 +23,13 @@ struct found {
 
 static void keep(struct found *f, const void *one)
 {
-	if (f->n == f->room) {
-		const size_t room = f->room ? f->room * 2 : 64;
-		void *more = realloc(f->all, room * f->size);
+	void *all = array_grow(f->all, f->n, &f->room, f->size);
 
-		if (!more) {
-			f->err = -ENOMEM;
-			return;
-		}
-		f->all = more;
-		f->room = room;
+	if (!all) {
+		f->err = -ENOMEM;
+		return;
 	}
+	f->all = all;
 	memcpy((char *)f->all + f->n++ * f->size, one, f->size);
 }
 

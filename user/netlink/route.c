@@ -34,6 +34,7 @@ static bool read_route(const struct nlmsghdr *m, const struct route_dump *d, str
 {
 	const struct rtmsg *header = mnl_nlmsg_get_payload(m);
 	const struct nlattr *a[RTA_MAX + 1] = {NULL};
+	const struct nlattr *metrics[RTAX_MAX + 1] = {NULL};
 	uint32_t table;
 	int oif;
 
@@ -50,6 +51,10 @@ static bool read_route(const struct nlmsghdr *m, const struct route_dump *d, str
 		if (a[RTA_PREFSRC])
 			out->source =
 				cidr_of(d->family, a[RTA_PREFSRC], d->family == AF_INET ? 32 : 128);
+		if (a[RTA_METRICS])
+			rtnl_nested(a[RTA_METRICS], metrics, RTAX_MAX);
+		if (metrics[RTAX_MTU])
+			out->mtu = mnl_attr_get_u32(metrics[RTAX_MTU]);
 		return true;
 	}
 	if (header->rtm_protocol != ROUTE_PROTOCOL)
@@ -121,6 +126,12 @@ static struct nlmsghdr *route_message(void *buffer, uint16_t type, uint16_t flag
 		mnl_attr_put_u32(m, RTA_OIF, (uint32_t)ifindex);
 	if (r->kind == ROUTE_DEVICE && r->source.family)
 		mnl_attr_put(m, RTA_PREFSRC, size, r->source.address);
+	if (type == RTM_NEWROUTE && r->kind == ROUTE_DEVICE && r->mtu) {
+		struct nlattr *metrics = mnl_attr_nest_start(m, RTA_METRICS);
+
+		mnl_attr_put_u32(m, RTAX_MTU, r->mtu);
+		mnl_attr_nest_end(m, metrics);
+	}
 	if (r->kind == ROUTE_BACKUP)
 		mnl_attr_put_u32(m, RTA_PRIORITY, ROUTE_BACKUP_METRIC);
 	return m;

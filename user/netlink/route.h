@@ -27,6 +27,7 @@ struct route {
 	struct cidr to;
 	enum route_kind kind;
 	struct cidr source; /* ROUTE_DEVICE: what the host's own packets bear; AF_UNSPEC: none */
+	uint32_t mtu;	    /* ROUTE_DEVICE: of this route; 0: that of the device */
 };
 
 /* Our routes in the table (0: in all tables): through this device (0: none) with the protocol boot,

@@ -12,6 +12,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "plan/registry.h"
 #include "plan/settings.h"
@@ -30,12 +31,19 @@ struct plan_input {
 
 #define PLAN_NO_PEER SIZE_MAX
 
+/* How WireGuard's messages get to a peer. All zero: not known. */
+struct plan_path {
+	int ifindex;  /* of the device by which they leave */
+	uint32_t mtu; /* of pods' packets in them */
+};
+
 struct plan_peer {
 	const struct node_record *node;
 	const char *name;   /* owned by the plan */
 	struct cidr tunnel; /* address of its tunnel device; AF_UNSPEC: none */
 	struct endpoint endpoint;
-	struct cidr *allowed; /* sorted */
+	struct plan_path path; /* agent/paths.h sets it */
+	struct cidr *allowed;  /* sorted */
 	size_t n_allowed;
 };
 

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/array.h"
 #include "base/files.h"
 
 #define MAX_BYTES (64u << 20)
@@ -101,15 +102,8 @@ bool proof_covers(const struct proof *p, const struct cidr *range)
 
 int proof_add(struct proof *p, const struct cidr *range)
 {
-	if (p->n_ranges == p->room) {
-		const size_t room = p->room ? p->room * 2 : 2;
-		struct cidr *more = realloc(p->ranges, room * sizeof(*more));
-
-		if (!more)
-			return -ENOMEM;
-		p->ranges = more;
-		p->room = room;
-	}
+	if (ARRAY_GROW(p->ranges, p->n_ranges, p->room))
+		return -ENOMEM;
 	p->ranges[p->n_ranges++] = *range;
 	return 0;
 }

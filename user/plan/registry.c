@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "base/log.h"
 #include "plan/review.h"
 
@@ -53,15 +54,8 @@ bool registry_reason_is_conflict(enum registry_reason r)
 void review_refuse(struct review *v, const struct registry_refusal *refusal)
 {
 	v->counts[refusal->reason]++;
-	if (v->n_refusals == v->room) {
-		const size_t room = v->room ? v->room * 2 : 16;
-		struct registry_refusal *more = realloc(v->refusals, room * sizeof(*more));
-
-		if (!more)
-			return;
-		v->refusals = more;
-		v->room = room;
-	}
+	if (ARRAY_GROW(v->refusals, v->n_refusals, v->room))
+		return;
 	v->refusals[v->n_refusals++] = *refusal;
 }
 

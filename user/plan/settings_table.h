@@ -35,9 +35,10 @@
 	  "tunnel device for IPv6 pods")                                                           \
 	X(port4, wireguardListeningPort, U16(1, 65535), "51820", "UDP port for IPv4 pods")         \
 	X(port6, wireguardListeningPortV6, U16(1, 65535), "51821", "UDP port for IPv6 pods")       \
-	X(mtu4, wireguardMTU, U32_GAP(0, 0, 576, 65535), "0", "MTU of the tunnel; 0: uplink - 60") \
+	X(mtu4, wireguardMTU, U32_GAP(0, 0, 576, 65535), "0",                                      \
+	  "MTU of the tunnel; 0: as the paths to the peers allow")                                 \
 	X(mtu6, wireguardMTUV6, U32_GAP(0, 0, 1280, 65535), "0",                                   \
-	  "MTU of the tunnel; 0: uplink - 80")                                                     \
+	  "MTU of the tunnel; 0: as the paths to the peers allow")                                 \
 	X(rule_priority, wireguardRoutingRulePriority, U32(1, 32764), "99",                        \
 	  "priority of the rule that leads into the tunnel's table")                               \
 	X(host_encryption, wireguardHostEncryptionEnabled, BOOLEAN, "false",                       \

@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/array.h"
 #include "base/counters.h"
 #include "base/log.h"
 #include "guard.skel.h"
@@ -44,7 +45,7 @@ struct device_filters {
 	struct adoption adoption;	 /* owns the programs */
 	bool tcx;
 	struct device *devices;
-	size_t n;
+	size_t n, room;
 	uint64_t displaced;
 	char pins[PATH_MAX]; /* empty: none */
 };
@@ -199,14 +200,12 @@ static struct device *find_device(struct device_filters *g, int ifindex)
 
 static int add_device(struct device_filters *g, const struct filter_device *w)
 {
-	struct device *d = find_device(g, w->ifindex), *more;
+	struct device *d = find_device(g, w->ifindex);
 
 	if (!d) {
-		more = realloc(g->devices, (g->n + 1) * sizeof(*more));
-		if (!more)
+		if (ARRAY_GROW(g->devices, g->n, g->room))
 			return -ENOMEM;
-		g->devices = more;
-		d = &more[g->n++];
+		d = &g->devices[g->n++];
 		for (size_t i = 0; i < N_SIDES; i++)
 			hook_init(&d->hooks[i], w->ifindex, sides[i].point);
 	}

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "base/counters.h"
 #include "device/wg/wg_values.h"
 
@@ -152,15 +153,8 @@ static int begin_peer(struct reader *s, const char *value)
 	struct report *r = s->out;
 	struct peer_view *p;
 
-	if (r->n_peers == s->room) {
-		const size_t more = s->room ? 2 * s->room : 16;
-
-		p = realloc(r->peers, more * sizeof(*p));
-		if (!p)
-			return -ENOMEM;
-		r->peers = p;
-		s->room = more;
-	}
+	if (ARRAY_GROW(r->peers, r->n_peers, s->room))
+		return -ENOMEM;
 	p = &r->peers[r->n_peers];
 	*p = (struct peer_view){.session_age_ns = UINT64_MAX};
 	if (!wg_parse_key(value, p->public_key))

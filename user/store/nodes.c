@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
+
 /* The index of the name, or where it would be inserted. */
 static size_t position(const struct nodes *s, const char *name)
 {
@@ -46,15 +48,8 @@ int nodes_set(struct nodes *s, const char *name, const struct node_record *r)
 		memmove(&s->all[at], &s->all[at + 1], (s->n - at) * sizeof(*s->all));
 		return 0;
 	}
-	if (s->n == s->room) {
-		const size_t room = s->room ? s->room * 2 : 64;
-		struct node_record **more = realloc(s->all, room * sizeof(*more));
-
-		if (!more)
-			return -ENOMEM;
-		s->all = more;
-		s->room = room;
-	}
+	if (ARRAY_GROW(s->all, s->n, s->room))
+		return -ENOMEM;
 	copy = calloc(1, sizeof(*copy));
 	if (!copy)
 		return -ENOMEM;

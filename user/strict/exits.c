@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "base/array.h"
 #include "netlink/link.h"
 #include "netlink/route.h"
 
@@ -52,16 +53,9 @@ static void add_link(void *context, const struct link_info *l)
 {
 	struct links *to = context;
 
-	if (to->n == to->room) {
-		const size_t room = to->room ? to->room * 2 : 64;
-		struct link *more = realloc(to->all, room * sizeof(*more));
-
-		if (!more) {
-			to->no_memory = true;
-			return;
-		}
-		to->all = more;
-		to->room = room;
+	if (ARRAY_GROW(to->all, to->n, to->room)) {
+		to->no_memory = true;
+		return;
 	}
 	to->all[to->n++] = (struct link){*l, false};
 }
@@ -135,15 +129,8 @@ static bool leads_out(const struct link *link, const struct exits_input *in)
 
 static int add_exit(struct exits *e, const struct link_info *l)
 {
-	if (e->n == e->room) {
-		const size_t room = e->room ? e->room * 2 : 16;
-		struct exit_device *more = realloc(e->all, room * sizeof(*more));
-
-		if (!more)
-			return -ENOMEM;
-		e->all = more;
-		e->room = room;
-	}
+	if (ARRAY_GROW(e->all, e->n, e->room))
+		return -ENOMEM;
 	e->all[e->n] = (struct exit_device){{l->ifindex, l->type == ARPHRD_ETHER}, ""};
 	memcpy(e->all[e->n++].name, l->name, sizeof(l->name));
 	return 0;

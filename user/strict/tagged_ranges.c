@@ -4,17 +4,12 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "base/array.h"
+
 int tagged_ranges_add(struct tagged_ranges *m, const struct cidr *range, unsigned int kind)
 {
-	if (m->n == m->room) {
-		const size_t room = m->room ? m->room * 2 : 64;
-		struct tagged_range *more = realloc(m->all, room * sizeof(*more));
-
-		if (!more)
-			return -ENOMEM;
-		m->all = more;
-		m->room = room;
-	}
+	if (ARRAY_GROW(m->all, m->n, m->room))
+		return -ENOMEM;
 	m->all[m->n++] = (struct tagged_range){*range, kind};
 	return 0;
 }

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "base/log.h"
 #include "netlink/our_routes.h"
 #include "tunnel/pair.h"
@@ -38,22 +39,15 @@ static int by_route_order(const void *a, const void *b)
 
 static bool same(const struct route *a, const struct route *b)
 {
-	return a->kind == b->kind && !cidr_compare(&a->source, &b->source);
+	return a->kind == b->kind && a->mtu == b->mtu && !cidr_compare(&a->source, &b->source);
 }
 
 static void append_route(void *context, const struct route *r)
 {
 	struct routes *to = context;
 
-	if (to->n == to->room) {
-		size_t room = to->room ? to->room * 2 : 64;
-		struct route *more = realloc(to->all, room * sizeof(*more));
-
-		if (!more)
-			return; /* the route is unknown then, and is set once more: harmless */
-		to->all = more;
-		to->room = room;
-	}
+	if (ARRAY_GROW(to->all, to->n, to->room))
+		return; /* the route is unknown then, and is set once more: harmless */
 	to->all[to->n++] = *r;
 }
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "protocol/limits.h"
 #include "service/client.h"
 
@@ -34,7 +35,8 @@ struct tunnel_peer *tunnel_peers_find(const struct tunnel_peers *m, const char *
 
 static int tunnel_peer_from_plan(struct tunnel_peer *m, const struct plan_peer *p, int family)
 {
-	*m = (struct tunnel_peer){.endpoint = p->endpoint, .n_allowed = p->n_allowed};
+	*m = (struct tunnel_peer){
+		.endpoint = p->endpoint, .path = p->path, .n_allowed = p->n_allowed};
 	memcpy(m->key, plan_key(p->node, family), 32);
 	m->node = strdup(p->node->name);
 	m->allowed = malloc((p->n_allowed ? p->n_allowed : 1) * sizeof(*m->allowed));
@@ -79,8 +81,10 @@ static int fill_peer_config(struct peer_config *pc, const struct tunnel_peer *no
 {
 	*pc = (struct peer_config){.keepalive = keepalive, .set = PEER_SET_KEEPALIVE};
 	memcpy(pc->public_key, now->key, 32);
-	/* A peer that roamed keeps its endpoint, unless the endpoint in its record has changed. */
-	if (!before || !endpoint_equal(&before->endpoint, &now->endpoint)) {
+	/* A peer that roamed keeps its endpoint, unless the endpoint in its record has changed, or
+	 * messages to that one leave by another device now: where it roamed to may be gone. */
+	if (!before || !endpoint_equal(&before->endpoint, &now->endpoint) ||
+	    before->path.ifindex != now->path.ifindex) {
 		pc->set |= PEER_SET_ENDPOINT;
 		pc->endpoint = now->endpoint;
 	}
@@ -111,7 +115,7 @@ int tunnel_peers_configure(const struct tunnel_peers *now, const struct tunnel_p
 		if (b && memcmp(b->key, m->key, 32))
 			b = NULL;
 		if (b && same_allowed(b, m) && endpoint_equal(&b->endpoint, &m->endpoint) &&
-		    !keepalive_changed)
+		    b->path.ifindex == m->path.ifindex && !keepalive_changed)
 			continue;
 		err = fill_peer_config(&c.peers[c.n_peers++], m, b, keepalive);
 	}
@@ -124,22 +128,22 @@ int tunnel_peers_configure(const struct tunnel_peers *now, const struct tunnel_p
 struct foreign_peers {
 	const struct tunnel_peers *ours;
 	struct device_config remove;
+	size_t room;
 };
 
 static void visit_foreign_peer(const struct peer_view *v, void *context)
 {
 	struct foreign_peers *s = context;
-	struct peer_config *more;
+	struct peer_config *p;
 
 	for (size_t i = 0; i < s->ours->n; i++)
 		if (!memcmp(s->ours->all[i].key, v->public_key, 32))
 			return;
-	more = realloc(s->remove.peers, (s->remove.n_peers + 1) * sizeof(*more));
-	if (!more)
+	if (ARRAY_GROW(s->remove.peers, s->remove.n_peers, s->room))
 		return;
-	s->remove.peers = more;
-	more[s->remove.n_peers] = (struct peer_config){.set = PEER_REMOVE | PEER_UPDATE_ONLY};
-	memcpy(more[s->remove.n_peers++].public_key, v->public_key, 32);
+	p = &s->remove.peers[s->remove.n_peers++];
+	*p = (struct peer_config){.set = PEER_REMOVE | PEER_UPDATE_ONLY};
+	memcpy(p->public_key, v->public_key, 32);
 }
 
 int tunnel_peers_remove_foreign(const struct tunnel_peers *m, struct client_device *d)

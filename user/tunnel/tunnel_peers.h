@@ -16,6 +16,7 @@ struct tunnel_peer {
 	char *node; /* name */
 	uint8_t key[32];
 	struct endpoint endpoint;
+	struct plan_path path;
 	struct cidr *allowed;
 	size_t n_allowed;
 	bool routed;			  /* its routes lead into the tunnel, and stay there */

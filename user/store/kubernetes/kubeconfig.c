@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <jansson.h>
 #include <sodium.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,8 +16,11 @@
 
 #define MAX_BYTES (1u << 20)
 
+/* Where an entry notes the directory of its file. No member of a kubeconfig has this name. */
+#define DIRECTORY "podveil.io/directory"
+
 struct context {
-	const char *directory;
+	const char *wanted; /* name of the context; NULL: current-context */
 	struct problem problem;
 };
 
@@ -46,15 +50,16 @@ static int copy_text(const json_t *o, const char *member, char **out)
 	return *out ? 0 : -ENOMEM;
 }
 
-static int copy_path(const struct context *c, const json_t *o, const char *member, char **out)
+static int copy_path(const json_t *o, const char *member, char **out)
 {
 	const char *path = json_string_value(json_object_get(o, member));
+	const char *directory = json_string_value(json_object_get(o, DIRECTORY));
 
 	if (!path || !*path)
 		return 0;
 	if (*path == '/')
 		*out = strdup(path);
-	else if (asprintf(out, "%s/%s", c->directory, path) < 0)
+	else if (asprintf(out, "%s/%s", directory, path) < 0)
 		*out = NULL;
 	return *out ? 0 : -ENOMEM;
 }
@@ -97,7 +102,7 @@ static int take_cluster(const struct context *c, const json_t *cluster, struct c
 	out->insecure = json_is_true(json_object_get(cluster, "insecure-skip-tls-verify"));
 	err = out->server ? 0 : -ENOMEM;
 	err = err ? err : copy_text(cluster, "tls-server-name", &out->server_name);
-	err = err ? err : copy_path(c, cluster, "certificate-authority", &out->ca_file);
+	err = err ? err : copy_path(cluster, "certificate-authority", &out->ca_file);
 	return err ? err : copy_data(c, cluster, "certificate-authority-data", &out->ca_data);
 }
 
@@ -109,19 +114,20 @@ static int take_user(const struct context *c, const json_t *user, struct credent
 		return problem_say(&c->problem,
 				   "the user's credentials come from a plugin: needs a client "
 				   "certificate, a token or a tokenFile");
-	err = err ? err : copy_path(c, user, "client-certificate", &out->cert_file);
+	err = err ? err : copy_path(user, "client-certificate", &out->cert_file);
 	err = err ? err : copy_data(c, user, "client-certificate-data", &out->cert_data);
-	err = err ? err : copy_path(c, user, "client-key", &out->key_file);
+	err = err ? err : copy_path(user, "client-key", &out->key_file);
 	err = err ? err : copy_data(c, user, "client-key-data", &out->key_data);
 	err = err ? err : copy_text(user, "token", &out->token);
-	err = err ? err : copy_path(c, user, "tokenFile", &out->token_file);
+	err = err ? err : copy_path(user, "tokenFile", &out->token_file);
 	err = err ? err : copy_text(user, "username", &out->user);
 	return err ? err : copy_text(user, "password", &out->password);
 }
 
 static int take(const struct context *c, const json_t *o, struct credentials *out)
 {
-	const char *current = json_string_value(json_object_get(o, "current-context"));
+	const char *current =
+		c->wanted ? c->wanted : json_string_value(json_object_get(o, "current-context"));
 	const json_t *context = current ? entry(o, "contexts", current, "context") : NULL;
 	const char *cluster = json_string_value(json_object_get(context, "cluster"));
 	const char *user = json_string_value(json_object_get(context, "user"));
@@ -132,9 +138,8 @@ static int take(const struct context *c, const json_t *o, struct credentials *ou
 		return problem_say(&c->problem,
 				   "current-context is missing: kubectl config use-context NAME");
 	if (!context)
-		return problem_say(&c->problem,
-				   "there is no context \"%.100s\", which current-context names",
-				   current);
+		return problem_say(&c->problem, "there is no context \"%.100s\", which %s names",
+				   current, c->wanted ? "--context" : "current-context");
 	if (!found)
 		return problem_say(&c->problem,
 				   "there is no cluster \"%.100s\", which the context names",
@@ -149,18 +154,46 @@ static int take(const struct context *c, const json_t *o, struct credentials *ou
 	return err ? err : copy_text(context, "namespace", &out->name_space);
 }
 
-int kubeconfig_parse(const char *text, size_t len, const char *directory, struct credentials *out,
-		     char *problem, size_t room)
+/* Notes the directory in what each entry of a list contains: paths there are relative to it. */
+static int note_directory(json_t *list, const char *what, const char *directory)
 {
-	const struct context c = {directory, {problem, room}};
-	struct credentials fresh = {.insecure = false};
-	json_t *o = yaml_parse(text, len, problem, room);
-	int err;
+	size_t i;
+	json_t *v;
+
+	json_array_foreach (list, i, v) {
+		json_t *inside = json_object_get(v, what);
+
+		if (json_is_object(inside) &&
+		    json_object_set_new(inside, DIRECTORY, json_string(directory)))
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+/* Parses one file. NULL: `problem` says what is wrong. */
+static json_t *parse_file(const char *text, size_t len, const char *directory,
+			  const struct problem *problem)
+{
+	json_t *o = yaml_parse(text, len, problem->text, problem->room);
 
 	if (!o)
-		return -EINVAL;
-	err = json_is_object(o) ? take(&c, o, &fresh) : problem_say(&c.problem, "not a mapping");
+		return NULL;
+	if (!json_is_object(o))
+		problem_say(problem, "not a mapping");
+	else if (note_directory(json_object_get(o, "clusters"), "cluster", directory) ||
+		 note_directory(json_object_get(o, "users"), "user", directory))
+		problem_say(problem, "no memory, or the directory's name is not UTF-8");
+	else
+		return o;
 	json_decref(o);
+	return NULL;
+}
+
+static int take_fresh(const struct context *c, const json_t *o, struct credentials *out)
+{
+	struct credentials fresh = {.insecure = false};
+	const int err = take(c, o, &fresh);
+
 	if (err)
 		credentials_fini(&fresh);
 	else
@@ -168,25 +201,54 @@ int kubeconfig_parse(const char *text, size_t len, const char *directory, struct
 	return err;
 }
 
+int kubeconfig_parse(const char *text, size_t len, const char *directory, struct credentials *out,
+		     char *problem, size_t room)
+{
+	const struct context c = {NULL, {problem, room}};
+	json_t *o = parse_file(text, len, directory, &c.problem);
+	const int err = o ? take_fresh(&c, o, out) : -EINVAL;
+
+	json_decref(o);
+	return err;
+}
+
 /* --- finding --- */
 
-static int from_file(const char *path, struct credentials *out, char *problem, size_t room)
+/* Reads and parses one file. 0, or -errno with what is wrong in `problem`. */
+static int read_config(const char *path, json_t **out, const struct problem *problem)
 {
 	const char *slash = strrchr(path, '/');
 	char *directory = slash ? strndup(path, (size_t)(slash - path)) : strdup(".");
-	char *text = NULL, inside[300];
+	char *text = NULL, inside[300] = "";
 	size_t len = 0;
 	int err = directory ? file_read(path, MAX_BYTES, &text, &len) : -ENOMEM;
 
-	if (err) {
-		snprintf(problem, room, "KUBECONFIG %.200s: %s", path, strerror(-err));
-	} else {
-		err = kubeconfig_parse(text, len, directory, out, inside, sizeof(inside));
-		if (err)
-			snprintf(problem, room, "KUBECONFIG %.200s: %s", path, inside);
+	*out = NULL;
+	if (!err) {
+		*out = parse_file(text, len, directory, &(struct problem){inside, sizeof(inside)});
+		err = *out ? 0 : -EINVAL;
 	}
+	if (err)
+		problem_say(problem, "kubeconfig %.200s: %s", path,
+			    *inside ? inside : strerror(-err));
 	credentials_wipe(&text);
 	free(directory);
+	return err;
+}
+
+static int from_file(const char *path, struct credentials *out, char *problem, size_t room)
+{
+	char inside[300] = "";
+	const struct context c = {NULL, {inside, sizeof(inside)}};
+	json_t *o;
+	int err = read_config(path, &o, &(struct problem){problem, room});
+
+	if (err)
+		return err;
+	err = take_fresh(&c, o, out);
+	if (err)
+		snprintf(problem, room, "kubeconfig %.200s: %s", path, inside);
+	json_decref(o);
 	return err;
 }
 
@@ -246,5 +308,110 @@ int kubeconfig_find(const char *directory, struct credentials *out, char *proble
 		return -ENOMEM;
 	err = from_file(first, out, problem, room);
 	free(first);
+	return err;
+}
+
+/* --- the user's --- */
+
+/* Adds what `from` has and `to` has not, as kubectl does: of two entries of one name the first one
+ * counts. */
+static int merge(json_t *to, json_t *from)
+{
+	static const char *const lists[] = {"contexts", "clusters", "users"};
+	json_t *current = json_object_get(from, "current-context");
+	const char *name = json_string_value(current);
+
+	if (name && *name && !json_object_get(to, "current-context") &&
+	    json_object_set(to, "current-context", current))
+		return -ENOMEM;
+	for (size_t i = 0; i < sizeof(lists) / sizeof(*lists); i++) {
+		json_t *add = json_object_get(from, lists[i]), *all = json_object_get(to, lists[i]);
+
+		if (!all) {
+			all = json_array();
+			if (json_object_set_new(to, lists[i], all))
+				return -ENOMEM;
+		}
+		if (json_is_array(add) && json_array_extend(all, add))
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+/* Reads all files of a list with colons. Files that do not exist are left out; `found` counts the
+ * others. */
+static int merge_files(const char *list, json_t *whole, unsigned int *found,
+		       const struct problem *problem)
+{
+	int err = 0;
+
+	*found = 0;
+	while (*list && !err) {
+		const size_t n = strcspn(list, ":");
+		char *path = strndup(list, n);
+		json_t *one;
+
+		list += n + (list[n] == ':');
+		if (!path)
+			return -ENOMEM;
+		if (*path && (err = read_config(path, &one, problem)) == 0) {
+			err = merge(whole, one);
+			json_decref(one);
+			++*found;
+		}
+		if (err == -ENOENT)
+			err = 0;
+		free(path);
+	}
+	return err;
+}
+
+/* The files to read, separated by colons. Allocated; NULL: there are none to look for. */
+static char *files_of_user(const struct kubeconfig_choice *choice)
+{
+	const char *named = getenv("KUBECONFIG"), *home = getenv("HOME");
+	char *path;
+
+	if (choice->file)
+		return strdup(choice->file);
+	if (named && *named)
+		return strdup(named);
+	if (!home || !*home || asprintf(&path, "%s/.kube/config", home) < 0)
+		return NULL;
+	return path;
+}
+
+int kubeconfig_of_user(const struct kubeconfig_choice *choice, struct credentials *out,
+		       char *problem, size_t room)
+{
+	char inside[300] = "", *files = files_of_user(choice);
+	const struct context c = {choice->context, {inside, sizeof(inside)}};
+	const char *named = getenv("KUBECONFIG");
+	const bool asked = choice->file || choice->context || (named && *named);
+	unsigned int found = 0;
+	json_t *whole = json_object();
+	int err = whole ? 0 : -ENOMEM;
+
+	*problem = 0;
+	if (!err && files)
+		err = merge_files(files, whole, &found, &(struct problem){problem, room});
+	if (!err && found) {
+		err = take_fresh(&c, whole, out);
+		if (err)
+			snprintf(problem, room, "kubeconfig %.200s: %s", files, inside);
+	} else if (!err && asked) {
+		err = -ENOENT;
+		snprintf(problem, room, "kubeconfig %.200s: no such file", files ? files : "");
+	} else if (!err && from_pod(choice->directory, out, problem, room)) {
+		err = -ENOENT;
+		snprintf(
+			problem, room,
+			"there is no kubeconfig: needs %.200s, KUBECONFIG=FILE or --kubeconfig FILE",
+			files ? files : "~/.kube/config");
+	}
+	if (err && !*problem)
+		snprintf(problem, room, "%s", strerror(-err));
+	json_decref(whole);
+	free(files);
 	return err;
 }

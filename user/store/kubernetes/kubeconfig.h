@@ -23,4 +23,16 @@ int kubeconfig_parse(const char *text, size_t len, const char *directory, struct
  * neither. */
 int kubeconfig_find(const char *directory, struct credentials *out, char *problem, size_t room);
 
+/* What somebody who types a command has chosen. */
+struct kubeconfig_choice {
+	const char *file; /* --kubeconfig; may be several, separated by colons. NULL: not given */
+	const char *context;   /* NULL: current-context */
+	const char *directory; /* of the pod's service account: SERVICE_ACCOUNT */
+};
+
+/* Reads what kubectl would read: `file`, else all files of $KUBECONFIG, else ~/.kube/config, else
+ * the pod's service account. Several files are merged as kubectl does it. As above. */
+int kubeconfig_of_user(const struct kubeconfig_choice *choice, struct credentials *out,
+		       char *problem, size_t room);
+
 #endif

@@ -34,16 +34,6 @@
  * then list again to see whether the resource still exists. */
 #define CONFIRM_MS 3000
 
-static const struct kubernetes_resource resources[] = {
-	{"podveilconfigurations.podveil.io", "/apis/podveil.io/v1/podveilconfigurations",
-	 "PodveilConfiguration", "podveil.io/v1", "/apis/crd.projectcalico.org/v1/ipamblocks"},
-	{"felixconfigurations.crd.projectcalico.org",
-	 "/apis/crd.projectcalico.org/v1/felixconfigurations", "FelixConfiguration",
-	 "crd.projectcalico.org/v1", "/apis/crd.projectcalico.org/v1/ipamblocks"},
-	{"felixconfigurations.projectcalico.org", "/apis/projectcalico.org/v3/felixconfigurations",
-	 "FelixConfiguration", "projectcalico.org/v3", "/apis/projectcalico.org/v3/ipamblocks"},
-};
-
 enum { NODES, CONFIG, N_COLLECTIONS };
 
 struct kubernetes;
@@ -367,17 +357,16 @@ static void close_kubernetes(void *self)
 
 static const struct kubernetes_resource *resource_of(const char *where)
 {
-	const size_t n = sizeof(resources) / sizeof(*resources);
+	const struct kubernetes_resource *r = NULL;
+	char names[300];
 
-	if (!*where)
-		return &resources[0];
-	for (size_t i = 0; i < n && *where == ':'; i++)
-		if (!strcmp(where + 1, resources[i].name))
-			return &resources[i];
-	log_error("no such resource for settings",
-		  "store=kubernetes%s needs=\"kubernetes:%s, %s or %s\"", where, resources[0].name,
-		  resources[1].name, resources[2].name);
-	return NULL;
+	if (!*where || *where == ':')
+		r = kubernetes_resource(*where ? where + 1 : NULL);
+	if (!r)
+		log_error("no such resource for settings",
+			  "store=kubernetes%s needs=\"kubernetes:%s\"", where,
+			  kubernetes_resource_names(names));
+	return r;
 }
 
 static int own(struct kubernetes *k, const char *name)

@@ -15,6 +15,11 @@ struct kubernetes_resource {
 	const char *blocks; /* path of Calico's IPAM blocks beside it */
 };
 
+/* The resource of this name, NULL: the usual one. NULL if there is no such resource. */
+const struct kubernetes_resource *kubernetes_resource(const char *name);
+/* Their names, for a message. */
+const char *kubernetes_resource_names(char out[300]);
+
 /* Changes the object of a node, or of the cluster (NULL), or makes it if there is none. 0, or
  * -errno, which is logged. Runs the event loop for up to 10 s per step. */
 int kubernetes_set(struct event_base *base, struct rest *rest, const struct kubernetes_resource *r,

@@ -131,7 +131,8 @@ static void missing(struct reflector *r)
 	forget_list(r);
 	r->params.listing(r->params.context);
 	r->params.listed(r->params.context, &l);
-	evtimer_add(r->on_retry, &wait);
+	if (!r->params.once)
+		evtimer_add(r->on_retry, &wait);
 }
 
 /* Reads from the page's envelope whether there are more pages, and the list's version. */
@@ -194,7 +195,8 @@ static void on_listed(void *context, const struct rest_answer *a)
 			"an object of more than 2 MiB is ignored: its last known content stays in force");
 	if (!r->more)
 		list_ends(r);
-	start(r);
+	if (r->more || !r->params.once)
+		start(r);
 }
 
 /* What separates the first parameter from the path, which may have parameters of its own. */

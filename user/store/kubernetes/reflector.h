@@ -34,6 +34,7 @@ struct reflector_params {
 	/* The collection may be missing (its CRD is not installed). Then it is requested again
 	 * about once a minute. */
 	bool optional;
+	bool once; /* do not watch, after one list that is complete */
 	/* An object is new or has changed; `gone`: it was deleted. A list reports all objects. */
 	void (*object)(void *context, const json_t *o, bool gone);
 	/* A list begins. Objects that are not reported until listed() are not in it. */

@@ -7,20 +7,14 @@
 #include <sys/socket.h>
 #include <time.h>
 
+#include "base/array.h"
 #include "store/kubernetes/addresses/ipam_block.h"
 #include "store/record.h"
 
 static void add(struct assignments *a, const char *node, const struct cidr *cidr, bool granted)
 {
-	if (a->n == a->room) {
-		const size_t room = a->room ? a->room * 2 : 2;
-		struct assignment *more = realloc(a->all, room * sizeof(*more));
-
-		if (!more)
-			return;
-		a->all = more;
-		a->room = room;
-	}
+	if (ARRAY_GROW(a->all, a->n, a->room))
+		return;
 	a->all[a->n++] = (struct assignment){node, *cidr, granted};
 }
 

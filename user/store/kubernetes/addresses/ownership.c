@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
+
 /* An object, and what it gives to whom. */
 struct owned_by {
 	char *name;
@@ -94,15 +96,8 @@ static bool give(struct ownership *o, struct share *s)
 {
 	struct owner *w = s->owner;
 
-	if (w->n == w->room) {
-		const size_t room = w->room ? w->room * 2 : 2;
-		struct share **more = realloc(w->all, room * sizeof(*more));
-
-		if (!more)
-			return false;
-		w->all = more;
-		w->room = room;
-	}
+	if (ARRAY_GROW(w->all, w->n, w->room))
+		return false;
 	if (o->single && !link_address(o, s))
 		return false;
 	w->all[w->n++] = s;

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Options of the processes that hold keys: podveil device and podveil tunnel. */
+#ifndef CLI_PROCESS_OPTIONS_H
+#define CLI_PROCESS_OPTIONS_H
+
+#include <stdbool.h>
+
+#include "base/log.h"
+
+struct process_options {
+	bool unconfined, take_over;
+	enum log_level log_level;
+	enum log_format log_format;
+};
+
+#define PROCESS_OPTIONS_DEFAULT                                                                    \
+	{                                                                                          \
+		.log_level = LOG_LEVEL_INFO, .log_format = LOG_FORMAT_TEXT                         \
+	}
+
+/* For the `apply` of cli_parse(). Returns false if the value is bad, after printing why, or if the
+ * option is not one of these. */
+bool process_option_apply(struct process_options *o, const char *subcommand, int option,
+			  const char *value);
+/* The log follows the options from here on. */
+void process_options_set_log(const struct process_options *o);
+
+#endif
