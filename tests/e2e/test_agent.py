@@ -130,12 +130,29 @@ def test_nothing_is_lost_whatever_changes():
 
 
 def test_two_agents_on_one_machine(cluster):
-    node = cluster.nodes[1]
-    done = node.run([PODVEIL, "agent", "--node", "other", "--store", f"dir:{cluster.store}"],
-                    check=False)
-    assert done.returncode == 1 and "another agent" in done.stderr
+    """The second agent waits, changes nothing, can be ended, and goes on when the first one ends."""
+    c, node = cluster, cluster.nodes[1]
+    first = node.agent
+    waits = "another agent runs on this machine"
+
+    def start_second():
+        agent = c.start_agent(node, ready=False)
+        wait_for(lambda: waits in agent.log() or agent.process.poll() is not None, "the second agent says that it waits")
+        assert agent.process.poll() is None, agent.log()
+        return agent
+
+    try:
+        second = start_second()
+        assert second.stop(tunnel=False) == 0 and "cannot start" not in second.log()
+    finally:
+        node.agent = first
     done = node.run([PODVEIL, "agent", "--cleanup"], check=False)
     assert done.returncode == 1 and "an agent runs on this machine" in done.stderr
+    second = start_second()
+    assert "agent started" not in second.log()
+    first.stop(tunnel=False)
+    wait_for(lambda: c._synced(second), "the second agent goes on")
+    assert second.log().count(waits) == 1 and "cannot" not in second.log()
 
 
 def test_bad_arguments(cluster):

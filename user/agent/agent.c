@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Starts an agent step by step, and ends it. */
 #include <errno.h>
+#include <event2/event.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -23,7 +24,9 @@
 
 /* How long to wait at the end until a store over a network has removed our key. */
 #define FLUSH_MS 3000
-#define MEMORY	 AGENT_STATE_DIRECTORY "/store.json"
+/* Between two tries to get the lock that another agent has. */
+#define LOCK_PAUSE_US 50000
+#define MEMORY	      AGENT_STATE_DIRECTORY "/store.json"
 
 const int agent_families[N_TUNNELS] = {AF_INET, AF_INET6};
 
@@ -122,9 +125,28 @@ static int watch_devices(struct agent *a)
 	return exit_filters_new(a->params.base, &a->exit_filters);
 }
 
+/* An update may start us before the agent that we follow has ended. Nothing is changed before we
+ * have the lock, and that agent closes its HTTP port before it gives the lock up. */
 static int take_lock(struct agent *a)
 {
-	return lock_file_take(AGENT_LOCK, &a->lock_file);
+	const struct timeval pause = {.tv_usec = LOCK_PAUSE_US};
+	bool told = false;
+
+	for (;;) {
+		const int err = lock_file_take(AGENT_LOCK, &a->lock_file);
+
+		if (err != -EWOULDBLOCK)
+			return err;
+		if (!told)
+			log_info("another agent runs on this machine: this one waits until it ends",
+				 "lock=%s", AGENT_LOCK);
+		told = true;
+		event_base_loopexit(a->params.base, &pause);
+		if (event_base_dispatch(a->params.base))
+			return -EIO;
+		if (event_base_got_break(a->params.base))
+			return -ECANCELED;
+	}
 }
 
 static int make_registry(struct agent *a)
@@ -175,7 +197,7 @@ static const struct step {
 	const char *name;
 	int (*take)(struct agent *a);
 } steps[] = {
-	{"lock (another agent runs on this machine)", take_lock},
+	{"lock", take_lock},
 	{"tunnel process", find_tunnel_process},
 	{"memory", make_tunnels},
 	{"watching the node's devices", watch_devices},
@@ -200,8 +222,9 @@ int agent_new(const struct agent_params *params, struct agent **out)
 
 		if (!err)
 			continue;
-		log_error("the agent cannot start", "step=\"%s\" errno=%d error=\"%s\"", s->name,
-			  -err, strerror(-err));
+		if (err != -ECANCELED)
+			log_error("the agent cannot start", "step=\"%s\" errno=%d error=\"%s\"",
+				  s->name, -err, strerror(-err));
 		/* Leave no tunnel process that nobody uses. One with devices does not end. */
 		if (a->client && params->starter >= 0) {
 			client_wait(a->client); /* it may be starting */

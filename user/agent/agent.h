@@ -36,7 +36,9 @@ struct agent_params {
 	struct settings_stack *settings;
 };
 
-/* Starts the agent; only one can run per machine. 0 or -errno; a failure is logged. */
+/* Starts the agent. Only one can run per machine: while another one runs, this waits, changes
+ * nothing, and dispatches `base`. 0; -ECANCELED: event_base_loopbreak() ended the wait; another
+ * -errno: a failure, which is logged. */
 int agent_new(const struct agent_params *params, struct agent **out);
 /* Ends the agent. Tunnels, routes and filters stay, so that nothing leaves in plain. `cleanup`:
  * removes everything, and our key from the store. */

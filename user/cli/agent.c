@@ -164,7 +164,7 @@ static int serve(struct options *o)
 	struct process_signals signals;
 	char *url = store_with_resource(o->store, o->resource);
 	struct agent *agent = NULL;
-	int result = EXIT_FAILED;
+	int err, result = EXIT_FAILED;
 
 	o->agent.starter = -1;
 	if (!o->wait_for_tunnel && starter_new(&o->agent.starter)) {
@@ -180,7 +180,12 @@ static int serve(struct options *o)
 		return EXIT_FAILED;
 	}
 	o->agent.store = url;
-	if (!process_signals_begin(&signals, o->agent.base) && !agent_new(&o->agent, &agent)) {
+	err = process_signals_begin(&signals, o->agent.base);
+	if (!err)
+		err = agent_new(&o->agent, &agent);
+	if (err == -ECANCELED)
+		result = EXIT_DONE; /* told to end while another agent ran */
+	if (!err) {
 		log_info("agent started", "node=%s store=%s", o->agent.node, o->agent.store);
 		event_base_dispatch(o->agent.base);
 		agent_free(agent, o->cleanup_on_exit);
