@@ -14,11 +14,12 @@ def memory(pid):
 
 
 def descriptors(pid):
-    """{kind: number}; a kind is socket, anon_inode:bpf-map, /run/podveil/wireguard.lock and so on."""
+    """{kind: number}; a kind is socket, anon_inode:bpf-map, /run/podveil/wireguard.lock and so on. The standard streams are
+    left out: they depend on who started the process."""
     kinds = collections.Counter()
-    for fd in os.listdir(f"/proc/{pid}/fd"):
+    for fd in set(os.listdir(f"/proc/{pid}/fd")) - {"0", "1", "2"}:
         with contextlib.suppress(FileNotFoundError):  # it was closed meanwhile
-            kind = re.sub(r":?\[.*?\]$|^/tmp/.*", "", os.readlink(f"/proc/{pid}/fd/{fd}"))
+            kind = re.sub(r":?\[.*?\]$", "", os.readlink(f"/proc/{pid}/fd/{fd}"))
             kinds[kind.replace("bpf_link", "bpf-link")] += 1  # the kernel says the one of made links, the other of opened pins
     return kinds
 

@@ -59,7 +59,15 @@ def nodes_have_routes(node):
                for line in node.run("ip route show table all").splitlines())
 
 
-SETTINGS = [switch for switch in SWITCHES if switch[0] != "wireguardHostEncryptionEnabled"] + [
+def use_af_xdp(node):
+    """Whether one of the node's two devices uses AF_XDP on the uplink, which has room for one."""
+    return any(tunnel["wire"] == "xdp" for tunnel in node.agent.status()["tunnels"])
+
+
+# The checks of test_switches, but for those that look at one table, or at one family.
+SETTINGS = [switch for switch in SWITCHES if switch[0] not in ("wireguardHostEncryptionEnabled", "podveilWire")] + [
+    ("podveilWire", "xdp", use_af_xdp),
+    ("podveilWire", "socket", lambda node: not use_af_xdp(node)),
     ("wireguardHostEncryptionEnabled", True, nodes_have_routes),
     ("wireguardHostEncryptionEnabled", False, lambda node: not nodes_have_routes(node))]
 # The defaults are those that come last for each setting.
