@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "datapath/worker.h"
+#include "wire/wire_open.h"
 #include "wire/wire_xdp.h"
 
 /* The send buffer for signals. If it is full, workers ask for a session again at the next

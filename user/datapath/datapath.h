@@ -20,6 +20,7 @@
 #include "programs/loader.h"
 #include "wire/endpoint.h"
 #include "wire/wire.h"
+#include "wire/wire_open.h"
 #include "wire/wire_xdp.h"
 #include "wire/xsk.h"
 

@@ -4,6 +4,7 @@
 #include <urcu-qsbr.h>
 
 #include "datapath/worker.h"
+#include "wire/wire_open.h"
 
 void datapath_hold(struct datapath *d)
 {

@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "datapath/scheduling.h"
+#include "wire/wire_open.h"
 #include "wire/wire_xdp.h"
 
 /* If TRICKLE_PASSES passes in a row find fewer than TRICKLE_MESSAGES messages, all in one

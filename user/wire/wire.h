@@ -6,7 +6,7 @@
  * set one, a queue of the uplink (AF_XDP, wire_xdp.h), which takes what it can. Callers need not
  * know which of them was used.
  *
- * Owner: wire_open_all(), wire_close(), wire_set_fwmark(), wire_set_queue(). Worker: send and receive.
+ * Owner: wire_set_queue(), and what is in wire_open.h. Worker: send and receive.
  * wire_send_one() may be called from any thread: sockets are safe to share.
  */
 #ifndef WIRE_WIRE_H
@@ -55,29 +55,6 @@ enum wire_part { WIRE_IPV4, WIRE_IPV6, WIRE_QUEUE, WIRE_PARTS };
 
 struct wire;
 struct wire_xdp;
-
-/* Opens `n` wires on one port (0: any) and stores it. All or nothing. -EADDRINUSE also where
- * another socket shares the port with SO_REUSEPORT. IPv6 is left out where the kernel has none. */
-int wire_open_all(struct wire **out, unsigned int n, uint16_t *port, uint32_t fwmark);
-/* One more on the port of one that is open, with its mark. */
-int wire_open_another(const struct wire *like, struct wire **out);
-/* Datagrams go to the others on its port from now on; what it has can be received still. */
-void wire_leave_group(struct wire *w);
-void wire_close(struct wire *w);
-
-/* The sockets on their way to another process. */
-struct wire_handed {
-	int fd4, fd6; /* -1: none */
-	uint16_t port;
-	uint32_t fwmark;
-	uint32_t dropped4, dropped6; /* counted so far, of what the kernel counts for the sockets */
-};
-/* The descriptors stay the wire's. */
-void wire_hand(const struct wire *w, struct wire_handed *out);
-/* A wire of sockets that another process opened. It owns the descriptors from then on; after an error they stay
- * the caller's. -EINVAL: not UDP sockets on that port. */
-int wire_adopt(const struct wire_handed *handed, struct wire **out);
-int wire_set_fwmark(struct wire *w, uint32_t fwmark);
 
 /* From now on until it is another's: the queue, or NULL. It may be closed after a grace period. */
 void wire_set_queue(struct wire *w, struct wire_xdp *queue);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The inside of `struct wire`, shared by wire.c and wire_socket.c. */
+/* The inside of `struct wire`, shared by wire.c, wire_open.c and wire_socket.c. */
 #ifndef WIRE_WIRE_PARTS_H
 #define WIRE_WIRE_PARTS_H
 

@@ -12,6 +12,7 @@
 #include "device/handover/transfer.h"
 #include "device/peer.h"
 #include "netlink/link.h"
+#include "wire/wire_open.h"
 
 int device_prepare(const struct device_params *params, const char *served_name, bool superpackets,
 		   struct device **out)
