@@ -301,7 +301,7 @@ FAULTS = [
     # --- arrays that grow ---
     fault("array-has-no-room-for-one-more", "user/base/array.h", "if (n < *room)", "if (n <= *room && *room)",
           "build/tests/test_array"),
-    fault("array-size-wraps-around", "user/base/array.h", "reallocarray(all, more, size)", "realloc(all, more * size)",
+    fault("array-size-wraps-around", "user/base/array.h", "__builtin_mul_overflow(more, size, &bytes)", "((bytes = more * size), 0)",
           "build/tests/test_array"),
     fault("array-without-memory-has-room", "user/base/array.h", "\tif (grown)\n\t\t*room", "\t*room",
           "build/tests/test_array"),

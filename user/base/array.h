@@ -21,11 +21,14 @@
 static inline void *array_grow(void *all, size_t n, size_t *room, size_t size)
 {
 	const size_t more = *room ? *room * 2 : ARRAY_FIRST_ROOM;
+	size_t bytes;
 	void *grown;
 
 	if (n < *room)
 		return all;
-	grown = more > n ? reallocarray(all, more, size) : NULL;
+	if (more <= n || __builtin_mul_overflow(more, size, &bytes))
+		return NULL;
+	grown = realloc(all, bytes);
 	if (grown)
 		*room = more;
 	return grown;
