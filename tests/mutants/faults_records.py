@@ -155,4 +155,10 @@ FAULTS = [
           "tests/kubernetes/test_store.py::test_a_key_that_vanishes_is_held"),
     fault("annotations-speak-for-other-nodes", "user/plan/review_ranges.c", "if (!r->assigned || covered(r, address)) {",
           "if (r->assigned || address->prefix_len) {", "tests/kubernetes/test_store.py::test_no_node_speaks_for_another"),
+    # --- holes in closed ranges ---
+    fault("a-refused-claim-opens-a-hole", "user/plan/review_ranges.c",
+          "if (c->verdict != CLAIM_REFUSED || c->closed)\n\t\t\t\tclose_range(w, &c->cidr, c->node, true);",
+          "close_range(w, &c->cidr, c->node, c->verdict != CLAIM_REFUSED || c->closed);", "build/tests/test_registry"),
+    fault("a-conflict-opens-a-hole", "user/plan/review_ranges.c", "\t\tclose_holes(v);\n", "\t\t(void)close_holes;\n",
+          "build/tests/test_registry"),
 ]

@@ -196,6 +196,39 @@ static void silent_nodes_contest_nothing(void **state)
 	assert_admitted("new", "10.0.1.0/24");
 }
 
+/* The address of `b` is among the pods of `a`, and it claims some of them. It does not answer, `a` does: the narrower
+ * claim is refused, and it opens no hole in the wider range. */
+static void a_refused_claim_opens_no_hole(void **state)
+{
+	(void)state;
+	add(&world, "a", "172.18.0.2", 1, "10.0.1.0/28");
+	add(&world, "b", "10.0.1.0", 2, "10.0.1.0/30");
+	add(&world, "me", "172.18.0.1", 0, "10.7.0.0/24");
+	review();
+	see("a", 1, true, false);
+	see("b", 2, false, true);
+	now += REGISTRY_SILENCE_S;
+	see("b", 2, false, true);
+	review();
+	assert_admitted("b", "");
+	assert_contested("10.0.1.0/28 closed");
+}
+
+/* `a` loses its range to `b`, which proved a part of it. Two nodes without keys contest an address in the rest: each
+ * alone would be reached in plain. */
+static void a_conflict_in_a_closed_range_is_closed(void **state)
+{
+	(void)state;
+	add(&world, "b", "172.18.0.3", 2, "10.0.1.0/25");
+	add(&world, "me", "172.18.0.1", 0, "10.7.0.0/24");
+	prove("b", 2);
+	add(&world, "a", "172.18.0.2", 1, "10.0.1.0/24");
+	add(&world, "c", "172.18.0.4", 0, "10.0.1.200");
+	add(&world, "d", "172.18.0.5", 0, "10.0.1.200");
+	review();
+	assert_contested("10.0.1.0/24 closed 10.0.1.200 closed 10.0.1.200 closed");
+}
+
 /* Whichever node is right, a conflict does not make encrypted traffic leave in plain. */
 static void a_conflict_never_ends_in_plaintext(void **state)
 {
@@ -344,6 +377,8 @@ int main(void)
 		REGISTRY_TEST(another_key_proves_nothing),
 		REGISTRY_TEST(unproved_ranges_have_no_owner),
 		REGISTRY_TEST(silent_nodes_contest_nothing),
+		REGISTRY_TEST(a_refused_claim_opens_no_hole),
+		REGISTRY_TEST(a_conflict_in_a_closed_range_is_closed),
 		REGISTRY_TEST(a_conflict_never_ends_in_plaintext),
 		REGISTRY_TEST(our_own_range_is_ours),
 		REGISTRY_TEST(the_owner_of_a_range_may_give_of_it),

@@ -283,7 +283,8 @@ static void apply(struct work *w)
 		struct proof *p = &v->proven_nodes[c->node]->proofs[c->cidr.family == AF_INET6];
 
 		if (c->barred) {
-			close_range(w, &c->cidr, c->node, c->verdict != CLAIM_REFUSED || c->closed);
+			if (c->verdict != CLAIM_REFUSED || c->closed)
+				close_range(w, &c->cidr, c->node, true);
 			continue;
 		}
 		if (c->verdict != CLAIM_STANDS) {
@@ -296,6 +297,24 @@ static void apply(struct work *w)
 			continue;
 		p->challenged |= c->challenged;
 		proof_add(p, &c->cidr);
+	}
+}
+
+/* A range without an owner inside a closed one is closed, too: it would lead packets out in plain.
+ * The ranges are sorted: the widest comes first. */
+static void close_holes(struct review *v)
+{
+	const struct registry_range *around = NULL;
+
+	for (size_t i = 0; i < v->n_contested; i++) {
+		struct registry_range *r = &v->contested[i];
+
+		if (around && !cidr_contains(&around->cidr, &r->cidr))
+			around = NULL;
+		if (around)
+			r->closed = true;
+		else if (r->closed)
+			around = r;
 	}
 }
 
@@ -317,8 +336,10 @@ int review_ranges(struct review *v)
 		collect_claims(&w);
 		err = claims_judge(w.claims, w.n_claims);
 	}
-	if (!err)
+	if (!err) {
 		apply(&w);
+		close_holes(v);
+	}
 	free(w.addresses);
 	free(w.keyed);
 	free(w.claims);
