@@ -264,8 +264,9 @@ class Soak:
         node = self.some_node()
         was = node.run("wg show all public-key")
         with self.no_way():
-            node.run("rm /run/podveil/wireguard*.key")
+            # In this order: a living process writes its lost key again.
             node.agent.kill(tunnel=True)
+            node.run("rm /run/podveil/wireguard*.key")
             self.c.start_agent(node)
             wait_for(lambda: {line.split()[-1] for line in node.run("wg show all public-key").splitlines()}.isdisjoint(
                 was.split()), "the keys are new")
