@@ -155,7 +155,7 @@ static int make_plans(struct agent *a)
 static uint32_t tunnel_mtu(const struct agent *a, const struct settings *s, int i)
 {
 	const uint32_t wanted = i == V4 ? s->mtu4 : s->mtu6;
-	const uint32_t largest = paths_largest(&a->plans[i]);
+	const uint32_t largest = plan_largest_mtu(&a->plans[i]);
 
 	if (wanted)
 		return wanted;

@@ -1,17 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/paths.h"
 
-#include <stdlib.h>
-#include <string.h>
-
 #include "netlink/link.h"
 #include "netlink/next_hop.h"
 #include "netlink/route.h"
 #include "plan/plan.h"
+#include "protocol/messages.h"
 
-/* IP, UDP, and header and tag of a data message. */
-#define OVERHEAD_IPV4 60
-#define OVERHEAD_IPV6 80
 /* No tunnel device has less: IPv6 forbids it, and Linux needs no less for IPv4. */
 #define LEAST_IPV4 576
 #define LEAST_IPV6 1280
@@ -20,47 +15,37 @@
 static uint32_t inside(uint32_t mtu, int outer_family, int family)
 {
 	const uint32_t least = family == AF_INET ? LEAST_IPV4 : LEAST_IPV6;
-	const uint32_t overhead = outer_family == AF_INET ? OVERHEAD_IPV4 : OVERHEAD_IPV6;
+	const uint32_t overhead =
+		outer_family == AF_INET ? MESSAGE_OVERHEAD_IPV4 : MESSAGE_OVERHEAD_IPV6;
 
 	return mtu > least + overhead ? mtu - overhead : least;
 }
 
 /* The device that was looked at last: most peers have the same one. */
-struct device {
+struct last_device {
 	int ifindex;
 	uint32_t mtu;
 };
 
-static uint32_t device_mtu(struct device *d, int ifindex)
+static uint32_t device_mtu(struct last_device *d, int ifindex)
 {
 	struct link_info link;
 
 	if (d->ifindex != ifindex)
-		*d = link_get_index(ifindex, &link) ? (struct device){0, 0}
-						    : (struct device){ifindex, link.mtu};
+		*d = link_get_index(ifindex, &link) ? (struct last_device){0, 0}
+						    : (struct last_device){ifindex, link.mtu};
 	return d->mtu;
 }
 
-static struct next_hop_query query(const struct endpoint *to)
-{
-	const bool ipv4 = to->to.any.sa_family == AF_INET;
-	struct next_hop_query q = {
-		.to = {.family = (uint8_t)to->to.any.sa_family, .prefix_len = ipv4 ? 32 : 128},
-		.fwmark = RULE_MARK,
-		.to_port = ntohs(to->to.v4.sin_port), /* IPv6 has it in the same place */
-	};
-
-	q.from_port = q.to_port;
-	memcpy(q.to.address,
-	       ipv4 ? (const void *)&to->to.v4.sin_addr : (const void *)&to->to.v6.sin6_addr,
-	       cidr_address_size(q.to.family));
-	return q;
-}
-
 /* All zero: there is no route now. */
-static struct plan_path find_path(const struct endpoint *to, int family, struct device *d)
+static struct plan_path find_path(const struct endpoint *to, int family, struct last_device *d)
 {
-	const struct next_hop_query q = query(to);
+	const struct next_hop_query q = {
+		.to = endpoint_address(to),
+		.fwmark = RULE_MARK,
+		.from_port = endpoint_port(to),
+		.to_port = endpoint_port(to),
+	};
 	struct next_hop hop = {.ifindex = 0};
 	uint32_t mtu;
 
@@ -74,23 +59,13 @@ static struct plan_path find_path(const struct endpoint *to, int family, struct 
 	return (struct plan_path){hop.ifindex, inside(mtu, q.to.family, family)};
 }
 
-static int by_name(const void *name, const void *peer)
-{
-	return strcmp(name, ((const struct plan_peer *)peer)->name);
-}
-
-static const struct plan_peer *find_peer(const struct plan *p, const char *name)
-{
-	return p->n_peers ? bsearch(name, p->peers, p->n_peers, sizeof(*p->peers), by_name) : NULL;
-}
-
 void paths_find(struct plan *fresh, const struct plan *before, int family)
 {
-	struct device d = {0, 0};
+	struct last_device d = {0, 0};
 
 	for (size_t i = 0; i < fresh->n_peers; i++) {
 		struct plan_peer *p = &fresh->peers[i];
-		const struct plan_peer *b = find_peer(before, p->name);
+		const struct plan_peer *b = plan_find_peer(before, p->name);
 
 		if (b && endpoint_equal(&b->endpoint, &p->endpoint))
 			p->path = b->path;
@@ -101,7 +76,7 @@ void paths_find(struct plan *fresh, const struct plan *before, int family)
 
 bool paths_check(struct plan *p, int family, size_t most, size_t *next)
 {
-	struct device d = {0, 0};
+	struct last_device d = {0, 0};
 	bool changed = false;
 
 	for (size_t n = p->n_peers < most ? p->n_peers : most; n; n--) {
@@ -116,16 +91,6 @@ bool paths_check(struct plan *p, int family, size_t most, size_t *next)
 		changed = true;
 	}
 	return changed;
-}
-
-uint32_t paths_largest(const struct plan *p)
-{
-	uint32_t largest = 0;
-
-	for (size_t i = 0; i < p->n_peers; i++)
-		if (p->peers[i].path.mtu > largest)
-			largest = p->peers[i].path.mtu;
-	return largest;
 }
 
 uint32_t paths_uplink(uint32_t mtu, int family)

@@ -20,8 +20,6 @@ void paths_find(struct plan *fresh, const struct plan *before, int family);
  * path to a peer has changed, and the plan has the new one: a pass is needed. A peer without a route
  * keeps its path. */
 bool paths_check(struct plan *p, int family, size_t most, size_t *next);
-/* The MTU of the tunnel device: that of the path with the largest one. 0: no path is known. */
-uint32_t paths_largest(const struct plan *p);
 /* What a device with this MTU allows, if the outer packets have the family of the tunnel. */
 uint32_t paths_uplink(uint32_t mtu, int family);
 

@@ -90,21 +90,19 @@ static struct next_hop_query query_for(const struct device *d, const struct endp
 {
 	const bool v4 = e->to.any.sa_family == AF_INET;
 	struct next_hop_query q = {
-		.to = {.family = v4 ? AF_INET : AF_INET6, .prefix_len = v4 ? 32 : 128},
+		.to = endpoint_address(e),
 		.fwmark = d->fwmark,
 		.from_port = d->listen_port,
-		.to_port = ntohs(v4 ? e->to.v4.sin_port : e->to.v6.sin6_port),
+		.to_port = endpoint_port(e),
 	};
 
 	q.from = q.to;
 	if (v4) {
-		memcpy(q.to.address, &e->to.v4.sin_addr, 4);
 		memcpy(q.from.address, &e->from.v4, 4);
 		if (!e->from.v4.s_addr)
 			q.from.family = AF_UNSPEC;
 		return q;
 	}
-	memcpy(q.to.address, &e->to.v6.sin6_addr, 16);
 	memcpy(q.from.address, &e->from.v6, 16);
 	if (IN6_IS_ADDR_UNSPECIFIED(&e->from.v6))
 		q.from.family = AF_UNSPEC;

@@ -284,6 +284,27 @@ out:
 	return err;
 }
 
+static int by_peer_name(const void *name, const void *peer)
+{
+	return strcmp(name, ((const struct plan_peer *)peer)->name);
+}
+
+const struct plan_peer *plan_find_peer(const struct plan *p, const char *name)
+{
+	return p->n_peers ? bsearch(name, p->peers, p->n_peers, sizeof(*p->peers), by_peer_name)
+			  : NULL;
+}
+
+uint32_t plan_largest_mtu(const struct plan *p)
+{
+	uint32_t largest = 0;
+
+	for (size_t i = 0; i < p->n_peers; i++)
+		if (p->peers[i].path.mtu > largest)
+			largest = p->peers[i].path.mtu;
+	return largest;
+}
+
 void plan_fini(struct plan *p)
 {
 	for (size_t i = 0; i < p->n_peers; i++)

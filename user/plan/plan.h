@@ -73,6 +73,10 @@ struct plan {
 int plan_make(const struct plan_input *in, struct plan *out);
 void plan_fini(struct plan *p);
 
+/* The peer of this name, or NULL. */
+const struct plan_peer *plan_find_peer(const struct plan *p, const char *name);
+/* The MTU of the tunnel device: that of the path with the largest one. 0: no path is known. */
+uint32_t plan_largest_mtu(const struct plan *p);
 /* The key in a record for the tunnel's family. */
 const uint8_t *plan_key(const struct node_record *r, int family);
 

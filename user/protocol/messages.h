@@ -61,6 +61,9 @@ struct message_data {
 } __attribute__((packed));
 
 #define MESSAGE_DATA_OVERHEAD (sizeof(struct message_data) + TAG_SIZE)
+/* What a data message adds to a packet on the wire: IP, UDP, and the above. */
+#define MESSAGE_OVERHEAD_IPV4 ((uint32_t)(20 + 8 + MESSAGE_DATA_OVERHEAD))
+#define MESSAGE_OVERHEAD_IPV6 ((uint32_t)(40 + 8 + MESSAGE_DATA_OVERHEAD))
 
 _Static_assert(sizeof(struct message_initiation) == 148, "whitepaper 5.4.2");
 _Static_assert(sizeof(struct message_response) == 92, "whitepaper 5.4.3");

@@ -164,32 +164,19 @@ static void inherit(struct steering *s, struct tunnel_peers *now)
 
 /* --- routes --- */
 
-/* WireGuard pads a packet to a multiple of this, but not above the MTU of the device. */
-#define PADDING 16u
-
-/* The MTU of the routes to a peer. 0: that of the device, which is the settings' or that of the path
- * with the largest one. */
-static uint32_t route_mtu(const struct steering *s, const struct tunnel_peer *m, uint32_t largest)
+/* The MTU of the routes to a peer: a multiple of WireGuard's padding, which fits an MTU only on the
+ * device. 0: that of the device, which is the settings' or that of the path with the largest one. */
+static uint32_t route_mtu(const struct steering *s, const struct tunnel_peer *m)
 {
 	const uint32_t wanted = s->family == AF_INET ? s->settings->mtu4 : s->settings->mtu6;
+	const uint32_t mtu = m->path.mtu;
 
-	return wanted || !m->path.mtu || m->path.mtu == largest ? 0 : m->path.mtu & ~(PADDING - 1);
-}
-
-static uint32_t largest_mtu(const struct tunnel_peers *peers)
-{
-	uint32_t largest = 0;
-
-	for (size_t i = 0; i < peers->n; i++)
-		if (peers->all[i].path.mtu > largest)
-			largest = peers->all[i].path.mtu;
-	return largest;
+	return wanted || mtu == s->peers.largest_mtu ? 0 : mtu - mtu % MESSAGE_PADDING;
 }
 
 static int apply_routes(struct steering *s)
 {
 	const struct settings *settings = s->settings;
-	const uint32_t largest = largest_mtu(&s->peers);
 	struct network_want w = {
 		.ifindex = client_device_ifindex(s->device),
 		.priority = settings->rule_priority,
@@ -219,7 +206,7 @@ static int apply_routes(struct steering *s)
 			continue;
 		to->kind = ROUTE_DEVICE;
 		to->source = s->address;
-		to->mtu = route_mtu(s, m, largest);
+		to->mtu = route_mtu(s, m);
 		if (!r->host)
 			w.routes[w.n_routes++] =
 				(struct route){.to = r->cidr, .kind = ROUTE_BACKUP};

@@ -50,7 +50,8 @@ static int tunnel_peer_from_plan(struct tunnel_peer *m, const struct plan_peer *
 
 int tunnel_peers_from_plan(struct tunnel_peers *out, const struct plan *p, int family)
 {
-	struct tunnel_peers m = {.all = calloc(p->n_peers ? p->n_peers : 1, sizeof(*m.all))};
+	struct tunnel_peers m = {.all = calloc(p->n_peers ? p->n_peers : 1, sizeof(*m.all)),
+				 .largest_mtu = plan_largest_mtu(p)};
 
 	if (!m.all)
 		return -ENOMEM;

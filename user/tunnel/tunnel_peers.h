@@ -42,7 +42,8 @@ struct tunnel_peer {
 struct tunnel_peers {
 	struct tunnel_peer *all; /* in the order of names */
 	size_t n;
-	bool changed; /* a peer began or stopped to answer; steering.c clears it */
+	uint32_t largest_mtu; /* of their paths; 0: none is known */
+	bool changed;	      /* a peer began or stopped to answer; steering.c clears it */
 };
 
 int tunnel_peers_from_plan(struct tunnel_peers *out, const struct plan *p, int family);

@@ -10,6 +10,8 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "base/cidr.h"
+
 struct endpoint {
 	union {
 		struct sockaddr any;
@@ -31,6 +33,27 @@ static inline bool endpoint_present(const struct endpoint *e)
 static inline socklen_t endpoint_len(const struct endpoint *e)
 {
 	return e->to.any.sa_family == AF_INET6 ? sizeof(e->to.v6) : sizeof(e->to.v4);
+}
+
+/* The peer's address. AF_UNSPEC: there is none. */
+static inline struct cidr endpoint_address(const struct endpoint *e)
+{
+	struct cidr c = {.family = AF_UNSPEC};
+
+	if (e->to.any.sa_family == AF_INET) {
+		c = (struct cidr){.family = AF_INET, .prefix_len = 32};
+		memcpy(c.address, &e->to.v4.sin_addr, sizeof(e->to.v4.sin_addr));
+	} else if (e->to.any.sa_family == AF_INET6) {
+		c = (struct cidr){.family = AF_INET6, .prefix_len = 128};
+		memcpy(c.address, &e->to.v6.sin6_addr, sizeof(e->to.v6.sin6_addr));
+	}
+	return c;
+}
+
+/* The peer's port, in host byte order. */
+static inline uint16_t endpoint_port(const struct endpoint *e)
+{
+	return ntohs(e->to.any.sa_family == AF_INET6 ? e->to.v6.sin6_port : e->to.v4.sin_port);
 }
 
 /* Same peer address, port and scope, and same local address. */

@@ -106,20 +106,10 @@ struct peer_list {
 	const struct plan *plan;
 };
 
-static int named(const void *node, const void *peer)
-{
-	return strcmp(node, ((const struct plan_peer *)peer)->name);
-}
-
-static const struct plan_peer *planned(const struct plan *p, const char *node)
-{
-	return p->n_peers ? bsearch(node, p->peers, p->n_peers, sizeof(*p->peers), named) : NULL;
-}
-
 static void add_peer(void *context, const struct tunnel_peer_status *p)
 {
 	const struct peer_list *l = context;
-	const struct plan_peer *pp = planned(l->plan, p->node);
+	const struct plan_peer *pp = plan_find_peer(l->plan, p->node);
 	const struct cidr address = pp ? pp->tunnel : (struct cidr){.family = AF_UNSPEC};
 	char key[KEY_TEXT], endpoint[REPORT_ENDPOINT], text[CIDR_TEXT];
 

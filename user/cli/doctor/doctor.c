@@ -31,6 +31,7 @@
 #include "programs/libbpf_log.h"
 #include "programs/loader.h"
 #include "programs/tcx.h"
+#include "protocol/messages.h"
 
 #ifndef AF_XDP
 #define AF_XDP 44
@@ -209,7 +210,8 @@ static bool uplink(struct report *r, const char *name, struct link_info *out)
 	add_finding(r, "uplink", link.up && link.mtu >= 1340 ? GOOD : BAD,
 		    "up, with an MTU of 1340 or more", "ip link set DEVICE up mtu 1500",
 		    "%s, MTU %u, %s: tunnels get %u (IPv4) and %u (IPv6)", link.name, link.mtu,
-		    link.up ? "up" : "down", link.mtu - 60, link.mtu - 80);
+		    link.up ? "up" : "down", link.mtu - MESSAGE_OVERHEAD_IPV4,
+		    link.mtu - MESSAGE_OVERHEAD_IPV6);
 	snprintf(path, sizeof(path), "net/ipv4/conf/%s/rp_filter", link.name);
 	if (!sysctl_get(path, &filter) && !sysctl_get("net/ipv4/conf/all/rp_filter", &all))
 		add_finding(

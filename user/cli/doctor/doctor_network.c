@@ -9,6 +9,7 @@
 #include "cli/doctor/firewall.h"
 #include "http/address.h"
 #include "netlink/link.h"
+#include "protocol/messages.h"
 
 /* --- settings --- */
 
@@ -84,9 +85,10 @@ void doctor_pods(struct report *r, const struct link_info *uplink, const struct 
 		add_finding(r, "MTU of pods", GOOD, "", "", "no pods on this node yet");
 		return;
 	}
-	pods_against(r, &d, "MTU of pods", s->mtu4 ? s->mtu4 : uplink->mtu - 60);
+	pods_against(r, &d, "MTU of pods", s->mtu4 ? s->mtu4 : uplink->mtu - MESSAGE_OVERHEAD_IPV4);
 	if (s->enabled6)
-		pods_against(r, &d, "MTU, IPv6 pods", s->mtu6 ? s->mtu6 : uplink->mtu - 80);
+		pods_against(r, &d, "MTU, IPv6 pods",
+			     s->mtu6 ? s->mtu6 : uplink->mtu - MESSAGE_OVERHEAD_IPV6);
 }
 
 void doctor_other_tunnels(struct report *r, const struct settings *s)
