@@ -2,6 +2,7 @@
 """Other programs change the tunnel device while traffic passes: addresses, MTU, name, network namespace."""
 import os
 import random
+import select
 import subprocess
 import time
 
@@ -88,8 +89,9 @@ class Stream:
         """Waits until another mebibyte has come back."""
         self.process.stdin.write("\n")
         self.process.stdin.flush()
-        os.set_blocking(self.process.stdout.fileno(), False)
-        wait_for(lambda: self.process.stdout.readline() == "moved\n", "the stream goes on", 20)
+        # The line may come in two parts, so it is read as a whole once it has begun.
+        wait_for(lambda: select.select([self.process.stdout], [], [], 1)[0], "the stream goes on", 20)
+        assert self.process.stdout.readline() == "moved\n"
 
 
 def address_of(host, device="wg0"):
