@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/late_close.h"
+#include "base/socket_option.h"
 #include "datapath/oversize.h"
 
 #ifndef PACKET_VNET_HDR
@@ -43,11 +44,6 @@ struct inject {
 	struct mmsghdr messages[BATCH];
 };
 
-static int set_int(int fd, int level, int name, int value)
-{
-	return setsockopt(fd, level, name, &value, sizeof(value)) ? -errno : 0;
-}
-
 int inject_open(int inner_ifindex, const struct inject_target *to, struct inject **out)
 {
 	struct sockaddr_ll where = {.sll_family = AF_PACKET, .sll_ifindex = inner_ifindex};
@@ -63,12 +59,12 @@ int inject_open(int inner_ifindex, const struct inject_target *to, struct inject
 		err = -errno;
 		goto fail;
 	}
-	err = set_int(i->fd, SOL_PACKET, PACKET_VNET_HDR, 1);
+	err = socket_option_set(i->fd, SOL_PACKET, PACKET_VNET_HDR, 1);
 	if (err)
 		goto fail;
 	/* A veth device has no queue, so nothing is lost by the bypass. */
-	set_int(i->fd, SOL_PACKET, PACKET_QDISC_BYPASS, 1);
-	set_int(i->fd, SOL_SOCKET, SO_SNDBUFFORCE, SOCKET_BUFFER);
+	socket_option_set(i->fd, SOL_PACKET, PACKET_QDISC_BYPASS, 1);
+	socket_option_set(i->fd, SOL_SOCKET, SO_SNDBUFFORCE, SOCKET_BUFFER);
 	if (bind(i->fd, (struct sockaddr *)&where, sizeof(where))) {
 		err = -errno;
 		goto fail;

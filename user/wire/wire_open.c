@@ -7,48 +7,42 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/socket_option.h"
 #include "wire/wire_parts.h"
-
-#ifndef UDP_GRO
-#define UDP_GRO 104
-#endif
 
 /* Room for what arrives while the worker is not running; the kernel doubles it for its overhead. */
 #define SOCKET_BUFFER (4 << 20)
-
-static int set_int(int fd, int level, int name, int value)
-{
-	return setsockopt(fd, level, name, &value, sizeof(value)) ? -errno : 0;
-}
 
 /* The options that make the socket a wire. Segmentation and joining may be missing (Linux before
  * 4.18 and 5.0): then it works a message at a time. */
 static int configure(int fd, int family, uint32_t fwmark)
 {
 	const bool v4 = family == AF_INET;
-	int err = set_int(fd, SOL_SOCKET, SO_MARK, (int)fwmark);
+	int err = socket_option_set(fd, SOL_SOCKET, SO_MARK, (int)fwmark);
 
 	/* Without the mark, outer packets would be routed into the tunnel again. */
 	if (err && fwmark)
 		return err;
-	err = set_int(fd, v4 ? IPPROTO_IP : IPPROTO_IPV6, v4 ? IP_PKTINFO : IPV6_RECVPKTINFO, 1);
+	err = socket_option_set(fd, v4 ? IPPROTO_IP : IPPROTO_IPV6,
+				v4 ? IP_PKTINFO : IPV6_RECVPKTINFO, 1);
 	if (err)
 		return err;
-	err = set_int(fd, v4 ? IPPROTO_IP : IPPROTO_IPV6, v4 ? IP_RECVTOS : IPV6_RECVTCLASS, 1);
+	err = socket_option_set(fd, v4 ? IPPROTO_IP : IPPROTO_IPV6,
+				v4 ? IP_RECVTOS : IPV6_RECVTCLASS, 1);
 	if (err)
 		return err;
 	/* A message larger than the path is fragmented, as the kernel's WireGuard does; it would be
 	 * lost otherwise, since nobody can tell the inner sender in time. */
 	if (v4)
-		set_int(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DONT);
+		socket_option_set(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DONT);
 	else
-		set_int(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_DONT);
-	set_int(fd, IPPROTO_UDP, UDP_GRO, 1);
-	set_int(fd, SOL_SOCKET, SO_RXQ_OVFL, 1);
-	if (set_int(fd, SOL_SOCKET, SO_RCVBUFFORCE, SOCKET_BUFFER))
-		set_int(fd, SOL_SOCKET, SO_RCVBUF, SOCKET_BUFFER);
-	if (set_int(fd, SOL_SOCKET, SO_SNDBUFFORCE, SOCKET_BUFFER))
-		set_int(fd, SOL_SOCKET, SO_SNDBUF, SOCKET_BUFFER);
+		socket_option_set(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_DONT);
+	socket_option_set(fd, IPPROTO_UDP, UDP_GRO, 1);
+	socket_option_set(fd, SOL_SOCKET, SO_RXQ_OVFL, 1);
+	if (socket_option_set(fd, SOL_SOCKET, SO_RCVBUFFORCE, SOCKET_BUFFER))
+		socket_option_set(fd, SOL_SOCKET, SO_RCVBUF, SOCKET_BUFFER);
+	if (socket_option_set(fd, SOL_SOCKET, SO_SNDBUFFORCE, SOCKET_BUFFER))
+		socket_option_set(fd, SOL_SOCKET, SO_SNDBUF, SOCKET_BUFFER);
 	return 0;
 }
 
@@ -66,7 +60,7 @@ static int open_socket(int family, uint16_t port, uint32_t fwmark, bool first, i
 	if (err)
 		goto fail;
 	if (family == AF_INET6) {
-		err = set_int(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
+		err = socket_option_set(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
 		if (err)
 			goto fail;
 		any.to.v6.sin6_port = htons(port);
@@ -74,7 +68,7 @@ static int open_socket(int family, uint16_t port, uint32_t fwmark, bool first, i
 		any.to.v4.sin_port = htons(port);
 	}
 	if (!first) {
-		err = set_int(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+		err = socket_option_set(fd, SOL_SOCKET, SO_REUSEPORT, 1);
 		if (err)
 			goto fail;
 	}
@@ -83,7 +77,7 @@ static int open_socket(int family, uint16_t port, uint32_t fwmark, bool first, i
 		goto fail;
 	}
 	if (first) {
-		err = set_int(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+		err = socket_option_set(fd, SOL_SOCKET, SO_REUSEPORT, 1);
 		if (err)
 			goto fail;
 	}
@@ -259,10 +253,10 @@ void wire_close(struct wire *w)
 
 int wire_set_fwmark(struct wire *w, uint32_t fwmark)
 {
-	int err = set_int(w->fd4, SOL_SOCKET, SO_MARK, (int)fwmark);
+	int err = socket_option_set(w->fd4, SOL_SOCKET, SO_MARK, (int)fwmark);
 
 	if (!err && w->fd6 >= 0)
-		err = set_int(w->fd6, SOL_SOCKET, SO_MARK, (int)fwmark);
+		err = socket_option_set(w->fd6, SOL_SOCKET, SO_MARK, (int)fwmark);
 	if (!err)
 		w->fwmark = fwmark;
 	return err;

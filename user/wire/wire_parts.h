@@ -8,6 +8,10 @@
 
 #include "wire/wire.h"
 
+#ifndef UDP_GRO
+#define UDP_GRO 104
+#endif
+
 struct wire {
 	int fd4, fd6;
 	uint32_t dropped4, dropped6; /* by the kernel, as the sockets said last; the worker's */

@@ -11,10 +11,6 @@
 #ifndef UDP_SEGMENT
 #define UDP_SEGMENT 103
 #endif
-#ifndef UDP_GRO
-#define UDP_GRO 104
-#endif
-
 /* One joined datagram of the kernel's is at most 64 KiB. */
 #define RECEIVE_SIZE 65536
 

@@ -7,18 +7,12 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/json_text.h"
 #include "http/assets.h"
 
 /* A browser cannot show thousands of rows well. Peers without encryption come first. */
 #define MAX_ROWS 200
 #define MARK	 "@CONTENT@"
-
-static const char *text(const json_t *o, const char *member)
-{
-	const char *t = json_string_value(json_object_get(o, member));
-
-	return t ? t : "";
-}
 
 static long long number(const json_t *o, const char *member)
 {
@@ -109,7 +103,7 @@ static struct totals count(const json_t *status)
 	size_t i, k;
 
 	json_array_foreach (json_object_get(status, "tunnels"), i, t) {
-		n.on |= !strcmp(text(t, "state"), "on");
+		n.on |= !strcmp(json_text(t, "state"), "on");
 		json_array_foreach (json_object_get(t, "peers"), k, p) {
 			n.peers++;
 			n.encrypting += yes(p, "encrypting");
@@ -171,13 +165,13 @@ static void problems(FILE *f, const json_t *status)
 	      "<h2 id=\"problems\">Problems</h2>\n<ul>\n",
 	      f);
 	if (json_is_object(trouble))
-		problem(f, "Store", text(trouble, "why"));
+		problem(f, "Store", json_text(trouble, "why"));
 	else if (!yes(store, "synced"))
-		problem(f, "The store has not been read yet", text(store, "name"));
+		problem(f, "The store has not been read yet", json_text(store, "name"));
 	json_array_foreach (conflicts, i, conflict)
 		problem(f, "Conflict", json_string_value(conflict));
 	if (refused)
-		problem(f, "Setting refused", text(status, "refused"));
+		problem(f, "Setting refused", json_text(status, "refused"));
 	if (yes(status, "failed"))
 		problem(f, "Some changes failed", "the agent's log says which; it tries again");
 	fputs("</ul></section>\n", f);
@@ -190,9 +184,9 @@ static void row(FILE *f, const json_t *t, const json_t *p, long long now)
 	const bool encrypting = yes(p, "encrypting");
 
 	fputs("<tr role=\"row\" data-key=\"", f);
-	escape(f, text(p, "publicKey"));
+	escape(f, json_text(p, "publicKey"));
 	fputs("\"><th scope=\"row\" role=\"rowheader\">", f);
-	escape(f, text(p, "node"));
+	escape(f, json_text(p, "node"));
 	fprintf(f, "</th><td role=\"cell\" class=\"traffic\"><span class=\"state %s\">%s</span>",
 		encrypting ? "good" : "bad", encrypting ? "encrypted" : "plain");
 	fputs("</td><td role=\"cell\" data-label=\"Since\">", f);
@@ -203,8 +197,8 @@ static void row(FILE *f, const json_t *t, const json_t *p, long long now)
 	put_bytes(f, number(p, "sent"));
 	fputs("</td><td role=\"cell\" data-label=\"Received\">", f);
 	put_bytes(f, number(p, "received"));
-	fprintf(f, "</td><td role=\"cell\" class=\"chart\" data-key=\"%s ", text(t, "family"));
-	escape(f, text(p, "publicKey"));
+	fprintf(f, "</td><td role=\"cell\" class=\"chart\" data-key=\"%s ", json_text(t, "family"));
+	escape(f, json_text(p, "publicKey"));
 	fprintf(f, "\" data-sent=\"%lld\" data-received=\"%lld\"></td></tr>\n", number(p, "sent"),
 		number(p, "received"));
 }
@@ -258,20 +252,20 @@ static void fact_number(FILE *f, const char *what, long long value)
 
 static void tunnel(FILE *f, const json_t *t, long long now)
 {
-	const bool ipv6 = !strcmp(text(t, "family"), "ipv6");
+	const bool ipv6 = !strcmp(json_text(t, "family"), "ipv6");
 	const char *name = ipv6 ? "IPv6 pods" : "IPv4 pods";
 
 	fprintf(f, "<section class=\"card\" aria-labelledby=\"%s\"><h2 id=\"%s\">%s: %s</h2>\n",
-		text(t, "family"), text(t, "family"), name, text(t, "state"));
+		json_text(t, "family"), json_text(t, "family"), name, json_text(t, "state"));
 	if (json_object_get(t, "interface")) {
 		fputs("<dl>\n", f);
-		fact(f, "Device", text(t, "interface"));
-		fact(f, "Address", text(t, "address"));
+		fact(f, "Device", json_text(t, "interface"));
+		fact(f, "Address", json_text(t, "address"));
 		fact_number(f, "UDP port", number(t, "port"));
 		fact_number(f, "MTU", number(t, "mtu"));
 		fact(f, "Mode", yes(t, "superpackets") ? "superpackets" : "per packet");
-		fact(f, "Wire", text(t, "wire"));
-		fact(f, "Cipher", text(t, "cipher"));
+		fact(f, "Wire", json_text(t, "wire"));
+		fact(f, "Cipher", json_text(t, "cipher"));
 		fact_number(f, "Workers", number(t, "workers"));
 		fputs("</dl>\n", f);
 	}
@@ -328,7 +322,7 @@ static void losses(FILE *f, const json_t *status)
 	      "<tbody role=\"rowgroup\">\n",
 	      f);
 	json_array_foreach (json_object_get(status, "tunnels"), i, t)
-		reasons(f, text(t, "interface"), json_object_get(t, "drops"));
+		reasons(f, json_text(t, "interface"), json_object_get(t, "drops"));
 	reasons(f, "uplink", json_object_get(guard, "drops"));
 	fputs("</tbody></table></section>\n", f);
 }
@@ -340,7 +334,7 @@ static void content(FILE *f, const json_t *status)
 	size_t i;
 
 	fputs("<main>\n<h1>", f);
-	escape(f, text(status, "node"));
+	escape(f, json_text(status, "node"));
 	fputs("</h1>\n", f);
 	verdict(f, status);
 	problems(f, status);
@@ -348,15 +342,15 @@ static void content(FILE *f, const json_t *status)
 		tunnel(f, t, now);
 	losses(f, status);
 	fputs("<p class=\"quiet\">Uplink ", f);
-	escape(f, text(status, "uplink"));
+	escape(f, json_text(status, "uplink"));
 	fputs(", store ", f);
-	escape(f, text(json_object_get(status, "store"), "name"));
+	escape(f, json_text(json_object_get(status, "store"), "name"));
 	fputs(". As of <time>", f);
 	put_time(f, now, false);
 	fputs("</time>.</p>\n</main>\n<footer><a href=\"status\">status (JSON)</a> "
 	      "<a href=\"metrics\">metrics</a> <a href=\"readyz\">readiness</a> <span>podveil ",
 	      f);
-	escape(f, text(status, "program"));
+	escape(f, json_text(status, "program"));
 	fputs("</span></footer>", f);
 }
 

@@ -140,6 +140,13 @@ static void on_daemon_set(void *context, const json_t *o)
 	installation_daemon_set(context, o);
 }
 
+static struct collection daemon_sets_into(struct installation *in)
+{
+	return (struct collection){.path = "/apis/apps/v1/daemonsets" SELECTED,
+				   .object = on_daemon_set,
+				   .context = in};
+}
+
 /* The resource that the user names, or that the agents use. NULL: `problem` says why it is not
  * known. */
 static const struct kubernetes_resource *find_resource(const struct options *o,
@@ -225,9 +232,7 @@ static json_t *look(const struct options *o, struct api *api, struct overview *v
 	struct collection all[] = {
 		{.path = "/api/v1/nodes", .object = on_node, .context = v},
 		{.path = "/api/v1/pods" SELECTED, .object = on_agent, .context = v},
-		{.path = "/apis/apps/v1/daemonsets" SELECTED,
-		 .object = on_daemon_set,
-		 .context = &in},
+		daemon_sets_into(&in),
 	};
 	const char *resource;
 	json_t *document;
@@ -286,9 +291,7 @@ static int change(const struct options *o, struct api *api, bool on)
 	const struct store_setting s = {o->ipv6 ? "wireguardEnabledV6" : "wireguardEnabled",
 					on ? "true" : "false"};
 	struct installation in = {.found = false};
-	struct collection c = {.path = "/apis/apps/v1/daemonsets" SELECTED,
-			       .object = on_daemon_set,
-			       .context = &in};
+	struct collection c = daemon_sets_into(&in);
 	const struct kubernetes_resource *r;
 	char problem[600];
 	int err;

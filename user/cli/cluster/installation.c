@@ -4,12 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char *text_of(const json_t *o, const char *member)
-{
-	const char *text = json_string_value(json_object_get(o, member));
-
-	return text ? text : "";
-}
+#include "base/json_text.h"
 
 static const char *from_environment(const json_t *container)
 {
@@ -17,8 +12,8 @@ static const char *from_environment(const json_t *container)
 	size_t i;
 
 	json_array_foreach (json_object_get(container, "env"), i, v)
-		if (!strcmp(text_of(v, "name"), "PODVEIL_CONFIG_RESOURCE"))
-			return text_of(v, "value");
+		if (!strcmp(json_text(v, "name"), "PODVEIL_CONFIG_RESOURCE"))
+			return json_text(v, "value");
 	return "";
 }
 

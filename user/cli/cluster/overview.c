@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
+#include "base/json_text.h"
 #include "base/version.h"
 #include "store/kubernetes/cluster.h"
 #include "store/kubernetes/node_object.h"
@@ -110,16 +112,9 @@ void overview_problem(struct overview *o, bool unknown, const char *what)
 
 /* --- reading objects --- */
 
-static const char *text_of(const json_t *o, const char *member)
-{
-	const char *text = json_string_value(json_object_get(o, member));
-
-	return text ? text : "";
-}
-
 static const char *name_of(const json_t *o)
 {
-	return text_of(json_object_get(o, "metadata"), "name");
+	return json_text(json_object_get(o, "metadata"), "name");
 }
 
 /* The condition of this type in an object's status, or NULL. */
@@ -129,14 +124,14 @@ static const json_t *condition_of(const json_t *o, const char *type)
 	size_t i;
 
 	json_array_foreach (all, i, v)
-		if (!strcmp(text_of(v, "type"), type))
+		if (!strcmp(json_text(v, "type"), type))
 			return v;
 	return NULL;
 }
 
 static bool is_true(const json_t *condition)
 {
-	return !strcmp(text_of(condition, "status"), "True");
+	return !strcmp(json_text(condition, "status"), "True");
 }
 
 /* The rules of store/kubernetes/cluster.h. */
@@ -163,10 +158,10 @@ static void read_node(struct node *n, const json_t *o)
 	n->has_agent_said = said;
 	n->ready = is_true(said);
 	n->off = parsed.condition == CONDITION_OFF;
-	n->gone = kubelet && !strcmp(text_of(kubelet, "status"), "Unknown");
-	take_text(n->reason, sizeof(n->reason), text_of(said, "reason"));
-	take_text(n->why, sizeof(n->why), text_of(said, "message"));
-	take_text(n->since, sizeof(n->since), text_of(said, "lastTransitionTime"));
+	n->gone = kubelet && !strcmp(json_text(kubelet, "status"), "Unknown");
+	take_text(n->reason, sizeof(n->reason), json_text(said, "reason"));
+	take_text(n->why, sizeof(n->why), json_text(said, "message"));
+	take_text(n->since, sizeof(n->since), json_text(said, "lastTransitionTime"));
 	take_key(parsed.key4, parsed.own4, n->off, n->key[0]);
 	take_key(parsed.key6, parsed.own6, n->off, n->key[1]);
 	address = parsed.annotated4.family   ? &parsed.annotated4
@@ -184,16 +179,9 @@ void overview_node(struct overview *o, const json_t *node)
 
 	if (!*name)
 		return;
-	if (o->n == o->room) {
-		const size_t room = 2 * o->room;
-		struct node *more = reallocarray(o->nodes, room, sizeof(*more));
-
-		if (!more) {
-			overview_problem(o, true, "no memory for all nodes");
-			return;
-		}
-		o->nodes = more;
-		o->room = room;
+	if (ARRAY_GROW(o->nodes, o->n, o->room)) {
+		overview_problem(o, true, "no memory for all nodes");
+		return;
 	}
 	o->nodes[o->n] = (struct node){.ready = false};
 	take_text(o->nodes[o->n].name, sizeof(o->nodes[o->n].name), name);
@@ -207,15 +195,15 @@ static const char *image_of(const json_t *pod)
 	size_t i;
 
 	json_array_foreach (all, i, v)
-		if (!strcmp(text_of(v, "name"), "podveil"))
-			return text_of(v, "image");
-	return text_of(json_array_get(all, 0), "image");
+		if (!strcmp(json_text(v, "name"), "podveil"))
+			return json_text(v, "image");
+	return json_text(json_array_get(all, 0), "image");
 }
 
 /* While a pod is replaced there are two on a node: one that is ready counts. */
 void overview_agent(struct overview *o, const json_t *pod)
 {
-	const char *node = text_of(json_object_get(pod, "spec"), "nodeName");
+	const char *node = json_text(json_object_get(pod, "spec"), "nodeName");
 	const bool ready = is_true(condition_of(pod, "Ready"));
 	char name[256], image[300];
 
@@ -407,7 +395,7 @@ static void compare_images(struct overview *o)
 
 	json_object_foreach_safe(o->agents, next, node, agent)
 	{
-		image = text_of(agent, "image");
+		image = json_text(agent, "image");
 		if (!first)
 			first = image;
 		if (strcmp(first, image) != 0) {
