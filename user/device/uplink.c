@@ -9,14 +9,13 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#include "base/array.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "device/peer.h"
+#include "device/uplink_paths.h"
 #include "netlink/link.h"
 #include "netlink/next_hop.h"
 #include "netlink/route.h"
-#include "wire/frame.h"
 #include "wire/xsk.h"
 
 #define ETHERNET 14
@@ -54,8 +53,7 @@ struct uplink {
 	struct link_info link; /* as it was when the queues were opened */
 	int divert_link;       /* the BPF link of the program `divert`; -1: none */
 	uint16_t port;
-	struct pv_address *addresses;
-	size_t n_addresses, room;
+	struct own_addresses addresses;
 	char reason[WIRE_REASON_TEXT];
 };
 
@@ -84,117 +82,6 @@ static void set_reason(struct uplink *u, const char *format, ...)
 		log_debug("messages use sockets", "device=%s why=\"%s\"", u->device->name, reason);
 }
 
-/* --- paths --- */
-
-static struct next_hop_query query_for(const struct device *d, const struct endpoint *e)
-{
-	const bool v4 = e->to.any.sa_family == AF_INET;
-	struct next_hop_query q = {
-		.to = endpoint_address(e),
-		.fwmark = d->fwmark,
-		.from_port = d->listen_port,
-		.to_port = endpoint_port(e),
-	};
-
-	q.from = q.to;
-	if (v4) {
-		memcpy(q.from.address, &e->from.v4, 4);
-		if (!e->from.v4.s_addr)
-			q.from.family = AF_UNSPEC;
-		return q;
-	}
-	memcpy(q.from.address, &e->from.v6, 16);
-	if (IN6_IS_ADDR_UNSPECIFIED(&e->from.v6))
-		q.from.family = AF_UNSPEC;
-	q.ifindex = (int)e->to.v6.sin6_scope_id;
-	return q;
-}
-
-static struct pv_address address_key(const struct cidr *c)
-{
-	struct pv_address a = {{0}};
-
-	if (c->family == AF_INET) {
-		memset(a.bytes + 10, 0xff, 2);
-		memcpy(a.bytes + 12, c->address, 4);
-	} else {
-		memcpy(a.bytes, c->address, 16);
-	}
-	return a;
-}
-
-/* Is this one of our addresses? Like the kernel, we do not send from an address that is not. */
-static bool is_local(const struct uplink *u, const struct cidr *c)
-{
-	const struct pv_address a = address_key(c);
-
-	for (size_t i = 0; i < u->n_addresses; i++)
-		if (!memcmp(&a, &u->addresses[i], sizeof(a)))
-			return true;
-	return false;
-}
-
-static bool find_path(const struct uplink *u, const struct endpoint *e, struct frame_headers *out)
-{
-	const struct next_hop_query q = query_for(u->device, e);
-	struct endpoint resolved = *e;
-	struct next_hop hop = {.ifindex = 0};
-	int err = next_hop_find(&q, &hop);
-
-	if (err || hop.ifindex != u->link.ifindex || !is_local(u, &hop.from))
-		return false;
-	if (q.to.family == AF_INET)
-		memcpy(&resolved.from.v4, hop.from.address, 4);
-	else
-		memcpy(&resolved.from.v6, hop.from.address, 16);
-	frame_prepare(out, &resolved, u->link.mac, hop.mac,
-		      hop.mtu && hop.mtu < u->link.mtu ? hop.mtu : u->link.mtu);
-	return true;
-}
-
-static void update_path(const struct uplink *u, struct endpoint_box *box)
-{
-	struct frame_headers headers = {.length = 0};
-
-	if (find_path(u, &box->endpoint, &headers)) {
-		destination_set_path(box, &headers);
-		atomic_store_explicit(&box->path_missing, false, memory_order_relaxed);
-	} else if (box->path) {
-		/* Workers need not ask for it: when the network changes, we search again. */
-		atomic_store_explicit(&box->path_missing, true, memory_order_relaxed);
-		destination_set_path(box, NULL);
-	}
-}
-
-/* Updates the paths of the peers that workers send to. */
-static void update_paths(const struct uplink *u, bool only_missing)
-{
-	struct peer *p;
-
-	TAILQ_FOREACH (p, &u->device->peers, list) {
-		struct endpoint_box *box = rcu_dereference(p->remote.destination.box);
-
-		if (!box || (box->path && only_missing))
-			continue;
-		if (box->path || atomic_load_explicit(&box->path_missing, memory_order_relaxed))
-			update_path(u, box);
-	}
-}
-
-static void forget_paths(const struct uplink *u)
-{
-	struct peer *p;
-
-	TAILQ_FOREACH (p, &u->device->peers, list) {
-		struct endpoint_box *box = rcu_dereference(p->remote.destination.box);
-
-		if (!box)
-			continue;
-		destination_set_path(box, NULL);
-		atomic_store_explicit(&box->path_missing, false, memory_order_relaxed);
-	}
-}
-
 /* --- settings of the program `divert` --- */
 
 static void take_address(void *context, const struct cidr *a, int ifindex)
@@ -205,9 +92,7 @@ static void take_address(void *context, const struct cidr *a, int ifindex)
 	if (a->family == AF_INET6 && a->address[0] == 0xfe && (a->address[1] & 0xc0) == 0x80 &&
 	    ifindex != u->link.ifindex)
 		return;
-	if (ARRAY_GROW(u->addresses, u->n_addresses, u->room))
-		return; /* messages to this address go through the sockets */
-	u->addresses[u->n_addresses++] = address_key(a);
+	own_addresses_add(&u->addresses, a); /* else its messages go through the sockets */
 }
 
 static int update_divert_program(struct uplink *u)
@@ -221,11 +106,11 @@ static int update_divert_program(struct uplink *u)
 
 	memcpy(s.mac, u->link.mac, sizeof(s.mac));
 	u->port = s.port;
-	u->n_addresses = 0;
+	u->addresses.n = 0;
 	err = local_address_each(take_address, u);
 	if (!err)
-		err = programs_write_divert_addresses(u->device->programs, u->addresses,
-						      u->n_addresses);
+		err = programs_write_divert_addresses(u->device->programs, u->addresses.all,
+						      u->addresses.n);
 	/* More addresses than the map holds: messages to the others go through the sockets. */
 	if (err == -E2BIG || err == -ENOMEM)
 		err = 0;
@@ -251,7 +136,7 @@ static void close_queues(struct uplink *u)
 	/* No more messages arrive here. Those that have arrived are received first. */
 	if (u->device->up)
 		drain(u);
-	forget_paths(u);
+	uplink_paths_forget(u->device);
 	datapath_queues_close(u->device->datapath);
 	u->open = false;
 }
@@ -292,25 +177,11 @@ static int attach(struct uplink *u)
 /* The device that was set, or else the one by which the first peer is reached. 0: none. */
 static int find_uplink(const struct uplink *u)
 {
-	struct peer *p;
-
 	if (u->device->wire_ifindex)
 		return u->device->wire_ifindex;
 	if (u->device->params.uplink)
 		return (int)if_nametoindex(u->device->params.uplink);
-	TAILQ_FOREACH (p, &u->device->peers, list) {
-		struct next_hop hop = {.ifindex = 0};
-		struct endpoint e;
-
-		if (!destination_get(&p->remote.destination, &e))
-			continue;
-
-		const struct next_hop_query q = query_for(u->device, &e);
-
-		if (!next_hop_route(&q, &hop))
-			return hop.ifindex;
-	}
-	return 0;
+	return uplink_paths_device(u->device);
 }
 
 /* Whether the uplink can be used through AF_XDP; if not, sets the reason. */
@@ -467,7 +338,7 @@ static void refresh(struct uplink *u)
 	if (stays && u->open)
 		update_divert_program(u); /* newly opened queues have updated it already */
 	if (u->open)
-		update_paths(u, false);
+		uplink_paths_update(u->device, &u->link, &u->addresses, false);
 	u->refreshed_at = clock_now();
 	u->refresh_cost = u->refreshed_at - begin;
 }
@@ -482,7 +353,7 @@ static void on_path_missing(evutil_socket_t fd, short what, void *context)
 		return;
 	device_lock(u->device);
 	if (u->open)
-		update_paths(u, true);
+		uplink_paths_update(u->device, &u->link, &u->addresses, true);
 	device_unlock(u->device);
 }
 
@@ -581,7 +452,7 @@ void uplink_free(struct uplink *u)
 	route_watch_free(u->watch);
 	if (u->path_missing_fd >= 0)
 		close(u->path_missing_fd);
-	free(u->addresses);
+	free(u->addresses.all);
 	free(u);
 }
 
