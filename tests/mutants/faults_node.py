@@ -211,7 +211,7 @@ FAULTS = [
     fault("anothers-key-is-put-back", "user/store/kubernetes/node_status.c",
           "s->owners[v6] == STORE_KEY_INHERITED ? !*there", "s->owners[v6] != STORE_KEY_OURS ? !*there",
           "build/tests/test_node_status"),
-    fault("what-felix-released-is-not-read", "user/store/kubernetes/cluster.c",
+    fault("what-felix-released-is-not-read", "user/store/kubernetes/node_object.c",
           "!*parsed->key4 || !strcmp(parsed->key4, parsed->released4)", "!*parsed->key4",
           "build/tests/test_cluster"),
     fault("keeps-keys-that-podveil-does-not-use", "deploy/kubernetes/keep-keys/keep-keys.yaml",
