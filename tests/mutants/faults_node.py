@@ -115,8 +115,8 @@ FAULTS = [
     # --- leftovers, and changes by other programs ---
     fault("cleanup-on-exit-leaves-all", "user/cli/agent.c", "agent_free(agent, o->cleanup_on_exit)",
           "agent_free(agent, o->cleanup_on_exit && o->cleanup)", "tests/e2e/test_leftovers.py::test_cleanup_needs_no_settings"),
-    fault("who-deletes-our-device-is-not-told-of", "user/tunnel/tunnel.c", "t->state != TUNNEL_ON || !is_deleted_often(t)",
-          "t->state != TUNNEL_ON || is_deleted_often(t)", "tests/e2e/test_leftovers.py::test_the_device_is_deleted_repeatedly"),
+    fault("who-deletes-our-device-is-not-told-of", "user/tunnel/deletions.c", "\tif (!are_frequent(d))\n",
+          "\tif (are_frequent(d))\n", "tests/e2e/test_leftovers.py::test_the_device_is_deleted_repeatedly"),
     fault("source-drops-are-not-explained", "user/tunnel/drops.c", "if (c.drop_source > d->source &&\n", "if (c.drop_source > d->source + 999 &&\n",
           "tests/e2e/test_neighbours.py::test_a_nodes_answer_to_a_pod_without_masquerade"),
     fault("a-deleter-is-not-told-of", "user/tunnel/tunnel.c", "*reason = \"DeviceDeleted\";", "*reason = \"NameTaken\";",
@@ -168,8 +168,8 @@ FAULTS = [
     fault("an-old-table-stays", "user/agent/leftovers.c", "(wanted->others || all[i].table == wanted->table))",
           "(wanted->others || all[i].table))", "tests/e2e/test_leftovers.py::test_what_is_changed_while_no_agent_runs[False]"),
     # --- beside Felix ---
-    fault("off-whoever-still-sends", "user/tunnel/tunnel.c",
-          "packets == t->off.packets ? t->off.quiet + 1 : 0", "t->off.quiet + 1",
+    fault("off-whoever-still-sends", "user/tunnel/lingering.c",
+          "packets == l->packets ? l->quiet + 1 : 0", "l->quiet + 1",
           "tests/e2e/test_linger.py"),
     fault("felix-marks-as-we-do", "user/tunnel/takeover.c",
           "rule_each_foreign(f->family, f->wireguard.fwmark, visit_rule, f)", "rule_each_foreign(f->family, RULE_MARK, visit_rule, f)",
