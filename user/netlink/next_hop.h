@@ -20,8 +20,8 @@ struct next_hop_query {
 
 struct next_hop {
 	int ifindex;
-	struct cidr from; /* the query's, or what the kernel chose */
-	uint32_t mtu;	  /* the route's own, or learned from the path; 0: none */
+	struct cidr from;    /* the query's, or what the kernel chose */
+	uint32_t mtu;	     /* the route's own, or learned from the path; 0: none */
 	struct cidr gateway; /* who takes it from there: a router, or the destination itself */
 	uint8_t mac[6];
 	bool silent; /* the gateway does not answer the kernel's questions (ARP, NDP) */
