@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Faults in the device and its data path."""
-from fault import fault
+from fault import HOOK, fault
 
 SOURCES = "tests/e2e/test_sources.py"
 UPGRADES = "tests/e2e/test_upgrades.py"
-HOOK = "build/tests/bpf/test_hook"
 ADOPTION = "build/tests/bpf/test_adoption"
 
 FAULTS = [
