@@ -320,6 +320,7 @@ FAULTS = [
           "if (c < 0x20 || c == 0x7f)", "if (c == 0x7f)", OVERVIEW),
     fault("enable-writes-where-no-agent-reads", "user/cli/cluster/cluster.c",
           "named = *in->config_resource ? in->config_resource : NULL;", "named = NULL;", COMMAND),
+    fault("a-missing-right-is-not-named", "user/cli/cluster/collect.c", "case 403:", "case 400:", COMMAND),
     fault("the-last-kubeconfig-counts", "user/store/kubernetes/kubeconfig.c",
           "json_array_extend(all, add)", "json_array_insert(all, 0, json_array_get(add, 0))", "build/tests/test_kubeconfig"),
     fault("half-a-character-loses-a-problem", "user/cli/cluster/overview.c",

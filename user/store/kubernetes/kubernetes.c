@@ -290,18 +290,18 @@ static void on_listed(void *context, const struct reflector_list *l)
 	progress(k);
 }
 
-static void on_watch_problem(void *context, bool blind, const char *what)
+static void on_watch_problem(void *context, const struct reflector_problem *p)
 {
 	const struct collection *c = context;
 
-	if (!what) {
+	if (!p) {
 		if (health_clear_problem(c->k->place->health, c->what))
 			log_info("store: recovered", "resource=%s", c->what);
 		return;
 	}
-	if (complain(c->k, blind ? HEALTH_BLIND : HEALTH_PART, c->what, what))
+	if (complain(c->k, p->blind ? HEALTH_BLIND : HEALTH_PART, c->what, p->what))
 		log_warn("store: the API server cannot be read", "resource=%s problem=\"%s\"",
-			 c->what, what);
+			 c->what, p->what);
 }
 
 static int watch(struct kubernetes *k, int which, const char *what, const char *path)

@@ -184,19 +184,20 @@ static void on_object(void *context, const json_t *object, bool gone)
 		o->params.changed(o->params.context);
 }
 
-static void on_problem(void *context, bool blind, const char *what)
+static void on_problem(void *context, const struct reflector_problem *p)
 {
 	const struct source_objects *o = context;
 	const bool pods = o->params.source == ROUTE_SOURCE_WORKLOAD_IPS;
 
-	if (!what) {
+	if (!p) {
 		if (health_clear_problem(health(o), o->params.what))
 			log_info("store: recovered", "resource=%s", o->params.what);
 		return;
 	}
-	if (health_set_problem(health(o), blind ? HEALTH_BLIND : HEALTH_PART, o->params.what, what))
+	if (health_set_problem(health(o), p->blind ? HEALTH_BLIND : HEALTH_PART, o->params.what,
+			       p->what))
 		log_warn("store: the API server cannot be read", "resource=%s problem=\"%s\"%s",
-			 o->params.what, what,
+			 o->params.what, p->what,
 			 pods ? " right=\"deploy/kubernetes/workload-ips gives it\"" : "");
 }
 
