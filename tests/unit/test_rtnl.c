@@ -44,6 +44,7 @@ static void questions_share_a_socket(void **state)
 	(void)state;
 	assert_int_equal(ask(&s, LOOPBACK), LOOPBACK);
 	first = s.socket;
+	assert_non_null(first);
 	port = mnl_socket_get_portid(first);
 	for (int i = 0; i < 10; i++) {
 		assert_int_equal(ask(&s, LOOPBACK), LOOPBACK);
