@@ -24,6 +24,8 @@ FAULTS = [
           f"{UPLINKS}::test_the_mtu_is_that_of_the_path_to_each_peer"),
     fault("where-a-peer-roamed-to-outlives-the-path", "user/tunnel/tunnel_peers.c",
           " ||\n\t    before->path.ifindex != now->path.ifindex) {", ") {", f"{UPLINKS}::test_a_peer_is_reached_by_another_uplink_at_once"),
+    fault("a-silent-neighbour-is-not-seen", "user/netlink/next_hop.c", "answer->hop->silent = header->ndm_state & NUD_SILENT;", "",
+          f"{UPLINKS}::test_why_a_peer_does_not_answer"),
     fault("paths-are-asked-for-once", "user/agent/upkeep.c", "\tfollow_paths(a, PATHS_PER_TICK);\n", "",
           f"{UPLINKS}::test_the_mtu_is_that_of_the_path_to_each_peer"),
     # --- the tunnel process ---
