@@ -4,7 +4,7 @@
 at once by whoever starts them, again and again. Meanwhile a datagram a millisecond goes in each direction, and a request a
 millisecond in a TCP connection; and a capture runs on the far side of the uplink.
 
-    bench_restart.py [--kills N] [--beside-load] [--times] [device|agent|tunnel|strict...]
+    bench_restart.py [--kills N] [--beside-load] [--first] [--times] [device|agent|tunnel|strict...]
 
 The time of one kill goes from the signal to the datagram that ends the longest silence after it, in the direction that
 waits longer. `without` is the longest such time at as many moments at which nobody is killed. Every fifth time, an agent is killed
@@ -257,21 +257,24 @@ def load(on):
             process.wait()
 
 
-def others():
-    """What else is at work, for the line above the table."""
-    return f"at a load of {os.getloadavg()[0]:.0f} from other work"
+def others(first):
+    """Puts all that is measured before other work, if `first`. Returns what else is at work, for the line above the table."""
+    if first:
+        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
+    return f"beside other work (load {os.getloadavg()[0]:.0f})" + (", before which all of this goes (SCHED_RR)" if first else "")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, help="of each kind; as many as its target names, if it is not given")
     parser.add_argument("--beside-load", action="store_true")
+    parser.add_argument("--first", action="store_true", help="go before other work on the machine, with SCHED_RR")
     parser.add_argument("--times", action="store_true", help="print the time of each kill")
     parser.add_argument("kinds", nargs="*", metavar="KIND", help=", ".join(KINDS))
     options = parser.parse_args()
     print(f"{'kill -9 to first packet':24} {'kills':>5} {'median':>8} {'p99':>8} {'worst':>8} {'without':>8} {'lost':>6} {'in plain':>9}"
           " TCP")
-    rows, busy = [], others()
+    rows, busy = [], others(options.first)
     for kind in options.kinds or KINDS:
         with load(options.beside_load):
             result = measure(kind, options.kills or KINDS[kind].kills)

@@ -4,7 +4,7 @@
 direction and a request a millisecond in a TCP connection: on an idle device, and beside a TCP stream that takes all there is.
 Two builds of different versions take turns, so that half of it are rollbacks.
 
-    bench_upgrade.py [--upgrades N] [--times] [idle|loaded...]
+    bench_upgrade.py [--upgrades N] [--first] [--times] [idle|loaded...]
 
 The time of one upgrade is the longest silence around it, in the direction that waits longer. Silences below 5 ms are not
 counted; `without` is the longest silence while nothing is upgraded, in as much time.
@@ -71,11 +71,12 @@ def measure(kind, upgrades):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--upgrades", type=int, default=20)
+    parser.add_argument("--first", action="store_true", help="go before other work on the machine, with SCHED_RR")
     parser.add_argument("--times", action="store_true", help="print the time of each upgrade")
     parser.add_argument("kinds", nargs="*", metavar="KIND", help=", ".join(TARGETS))
     options = parser.parse_args()
     print(f"{'silence at an upgrade':24} {'n':>5} {'median':>8} {'p99':>8} {'worst':>8} {'without':>8} {'lost':>6} TCP")
-    rows, busy = [], others()
+    rows, busy = [], others(options.first)
     for kind in options.kinds or TARGETS:
         took, without, lost, broken = measure(kind, options.upgrades)
         figures = statistics.median(took), percentile(took, 0.99), max(took), without
