@@ -87,7 +87,7 @@ FAULTS = [
           f"{ROUTE_SOURCES}::test_a_change_of_source_loses_nothing"),
     fault("a-definition-that-goes-takes-all-with-it", "user/store/kubernetes/addresses/source_objects.c",
           "if (!o->expected || (l->there && none && o->all_deleted))", "if (!o->expected || (none && o->all_deleted))",
-          f"{ROUTE_SOURCES}::test_a_resource_definition_that_goes_is_no_command"),
+          "build/tests/test_source_objects"),
     fault("an-exception-opens-a-pods-range", "user/strict/remote_ranges.c",
           "\t\t    around(p, &lengths, range))", "\t\t    around(p, &lengths, range) && 0)", REMOTE_RANGES),
     fault("half-a-list-is-gone-on-with", "user/store/kubernetes/reflector.c",
