@@ -24,6 +24,7 @@ extern const int agent_families[N_TUNNELS];
 struct announcer;
 struct agent_http;
 struct client;
+struct names;
 struct schedule;
 struct status;
 
@@ -53,6 +54,7 @@ struct agent {
 	enum log_level log_level; /* as set last */
 	struct announcer *announcer;
 	unsigned int ticks;
+	struct names *names;	     /* of peers' endpoints */
 	size_t next_path[N_TUNNELS]; /* the peer whose path is looked at next (paths.h) */
 };
 

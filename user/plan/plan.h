@@ -27,6 +27,9 @@ struct plan_input {
 	const struct registry_range *contested; /* ranges of other nodes that no peer has */
 	size_t n_contested;
 	const struct settings *settings;
+	/* Where each node is reached, in the order of the nodes. AF_UNSPEC, or no array: at its own
+	 * address and port. */
+	const struct endpoint *endpoints;
 };
 
 #define PLAN_NO_PEER SIZE_MAX
@@ -77,6 +80,7 @@ void plan_fini(struct plan *p);
 const struct plan_peer *plan_find_peer(const struct plan *p, const char *name);
 /* The MTU of the tunnel device: that of the path with the largest one. 0: no path is known. */
 uint32_t plan_largest_mtu(const struct plan *p);
+struct endpoint plan_endpoint(const struct cidr *address, uint16_t port);
 /* The key in a record for the tunnel's family. */
 const uint8_t *plan_key(const struct node_record *r, int family);
 
