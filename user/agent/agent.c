@@ -319,6 +319,7 @@ void agent_free(struct agent *a, bool cleanup)
 	if (cleanup)
 		unlink(REGISTRY_FILE);
 	registry_free(a->registry);
+	rtnl_close(&a->route_questions);
 	nodes_fini(&a->nodes);
 	record_fini(&a->self.record);
 	free(a->conflicts);

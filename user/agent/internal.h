@@ -11,6 +11,7 @@
 #include "agent/report/report.h"
 #include "agent/self.h"
 #include "base/log.h"
+#include "netlink/rtnl.h"
 #include "plan/plan.h"
 #include "store/nodes.h"
 #include "store/store.h"
@@ -55,6 +56,7 @@ struct agent {
 	struct announcer *announcer;
 	unsigned int ticks;
 	struct names *names;	     /* of peers' endpoints */
+	struct rtnl_socket route_questions;
 	size_t next_path[N_TUNNELS]; /* the peer whose path is looked at next (paths.h) */
 };
 

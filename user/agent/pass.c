@@ -171,7 +171,7 @@ static int make_plans(struct agent *a)
 			plan_fini(&fresh[i]);
 			continue;
 		}
-		paths_find(&fresh[i], &a->plans[i], agent_families[i]);
+		paths_find(&a->route_questions, &fresh[i], &a->plans[i], agent_families[i]);
 		plan_fini(&a->plans[i]);
 		a->plans[i] = fresh[i];
 	}

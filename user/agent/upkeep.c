@@ -45,8 +45,8 @@ static void follow_paths(struct agent *a, size_t most)
 
 	for (int i = 0; i < N_TUNNELS; i++)
 		if (agent_enabled(settings_get(a->params.settings), i))
-			changed |= paths_check(&a->plans[i], agent_families[i], most,
-					       &a->next_path[i]);
+			changed |= paths_check(&a->route_questions, &a->plans[i], agent_families[i],
+					       most, &a->next_path[i]);
 	if (changed)
 		schedule_pass(a->schedule);
 }

@@ -54,28 +54,31 @@ static bool add_ranges(struct options *o, const char *text)
 	return good;
 }
 
-static bool set_node_address(struct options *o, const char *text)
+static bool set_node_ip(struct options *o, const char *value)
 {
 	struct cidr address;
 
-	if (cidr_parse_address(text, &address)) {
-		fprintf(stderr, "podveil agent: --node-ip %s: not an IPv4 or IPv6 address\n", text);
+	if (cidr_parse_address(value, &address)) {
+		fprintf(stderr, "podveil agent: --node-ip %s: not an IPv4 or IPv6 address\n",
+			value);
 		return false;
 	}
 	*(address.family == AF_INET ? &o->agent.address4 : &o->agent.address6) = address;
 	return true;
 }
 
-static bool set_http(struct options *o, const char *text)
+static bool set_http(struct options *o, const char *value)
 {
-	if (strcmp(text, "off") && !http_address_valid(text)) {
+	const bool off = !strcmp(value, "off");
+
+	if (!off && !http_address_valid(value)) {
 		fprintf(stderr,
-			"podveil agent: --http %s: neither off nor [ADDRESS]:PORT such as :9586, "
-			"with or without \",full\"\n",
-			text);
+			"podveil agent: --http %s: neither off nor [ADDRESS]:PORT such as "
+			":9586, with or without \",full\"\n",
+			value);
 		return false;
 	}
-	o->agent.http = strcmp(text, "off") ? text : NULL;
+	o->agent.http = off ? NULL : value;
 	return true;
 }
 
@@ -101,7 +104,7 @@ static bool apply(void *context, int option, const char *value)
 		o->agent.uplink = value;
 		return true;
 	case OPT_NODE_IP:
-		return set_node_address(o, value);
+		return set_node_ip(o, value);
 	case OPT_POD_CIDR:
 		return add_ranges(o, value);
 	case OPT_HTTP:
