@@ -14,7 +14,7 @@
 #include "plan/claims.h"
 #include "store/record_endpoint.h"
 
-#define PAUSE_MS 10000
+#define PAUSE_MS 5000
 
 struct name {
 	LIST_ENTRY(name) link;

@@ -21,7 +21,7 @@ void names_free(struct names *n);
  * is known; if it is a name, a lookup has begun. Of several addresses, one of `family` is taken if
  * there is one. */
 bool names_find(struct names *n, const char *host, int family, struct cidr *out);
-/* The host does not answer: looks its name up again, but not more often than every ten seconds. */
+/* The host does not answer: looks its name up again, but not more often than every five seconds. */
 void names_look_up_again(struct names *n, const char *host);
 /* Forgets names that names_find() was not asked for since the last call. */
 void names_forget_unused(struct names *n);

@@ -27,8 +27,8 @@ struct plan_input {
 	const struct registry_range *contested; /* ranges of other nodes that no peer has */
 	size_t n_contested;
 	const struct settings *settings;
-	/* Where each node is reached, in the order of the nodes. AF_UNSPEC, or no array: at its own
-	 * address and port. */
+	/* In the order of the nodes: where those are reached whose record says an endpoint.
+	 * AF_UNSPEC: its name has no address yet. NULL: all are reached at their own address. */
 	const struct endpoint *endpoints;
 };
 
@@ -42,11 +42,11 @@ struct plan_path {
 
 struct plan_peer {
 	const struct node_record *node;
-	const char *name;   /* owned by the plan */
-	struct cidr tunnel; /* address of its tunnel device; AF_UNSPEC: none */
-	struct endpoint endpoint;
-	struct plan_path path; /* agent/paths.h sets it */
-	struct cidr *allowed;  /* sorted */
+	const char *name;	  /* owned by the plan */
+	struct cidr tunnel;	  /* address of its tunnel device; AF_UNSPEC: none */
+	struct endpoint endpoint; /* AF_UNSPEC: not known yet; the device keeps the one it has */
+	struct plan_path path;	  /* agent/paths.h sets it */
+	struct cidr *allowed;	  /* sorted */
 	size_t n_allowed;
 };
 
