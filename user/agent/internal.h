@@ -25,6 +25,7 @@ extern const int agent_families[N_TUNNELS];
 struct announcer;
 struct agent_http;
 struct client;
+struct names;
 struct schedule;
 struct status;
 
@@ -54,6 +55,7 @@ struct agent {
 	enum log_level log_level; /* as set last */
 	struct announcer *announcer;
 	unsigned int ticks;
+	struct names *names;	     /* of peers' endpoints */
 	struct rtnl_socket route_questions;
 	size_t next_path[N_TUNNELS]; /* the peer whose path is looked at next (paths.h) */
 };
