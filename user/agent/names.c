@@ -165,9 +165,9 @@ static struct name *find(struct names *n, const char *host)
 {
 	struct name *one;
 
-	TAILQ_FOREACH(one, &n->all, link)
-	if (!strcmp(one->host, host))
-		return one;
+	TAILQ_FOREACH (one, &n->all, link)
+		if (!strcmp(one->host, host))
+			return one;
 	return NULL;
 }
 
