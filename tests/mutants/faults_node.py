@@ -23,7 +23,7 @@ FAULTS = [
     fault("what-the-kernel-learns-is-not-read", "user/agent/paths.c", "if (hop.mtu && hop.mtu < mtu)", "if (false)",
           f"{UPLINKS}::test_the_mtu_is_that_of_the_path_to_each_peer"),
     fault("where-a-peer-roamed-to-outlives-the-path", "user/tunnel/tunnel_peers.c",
-          " ||\n\t    before->path.ifindex != now->path.ifindex) {", ") {", f"{UPLINKS}::test_a_peer_is_reached_by_another_uplink_at_once"),
+          " ||\n\t       before->path.ifindex != now->path.ifindex;", ";", f"{UPLINKS}::test_a_peer_is_reached_by_another_uplink_at_once"),
     fault("a-silent-neighbour-is-not-seen", "user/netlink/next_hop.c", "answer->hop->silent = header->ndm_state & NUD_SILENT;", "",
           f"{UPLINKS}::test_why_a_peer_does_not_answer"),
     fault("a-new-agent-moves-peers-back", "user/tunnel/tunnel_peers.c", "return !now->adopted;", "return true;",
