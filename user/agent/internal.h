@@ -55,7 +55,7 @@ struct agent {
 	enum log_level log_level; /* as set last */
 	struct announcer *announcer;
 	unsigned int ticks;
-	struct names *names;	     /* of peers' endpoints */
+	struct names *names; /* of peers' endpoints */
 	struct rtnl_socket route_questions;
 	size_t next_path[N_TUNNELS]; /* the peer whose path is looked at next (paths.h) */
 };
