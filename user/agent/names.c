@@ -17,7 +17,7 @@
 #define PAUSE_MS 5000
 
 struct name {
-	LIST_ENTRY(name) link;
+	TAILQ_ENTRY(name) link;
 	struct names *names;
 	char host[ENDPOINT_HOST_MAX + 1];
 	int family;	     /* preferred */
@@ -31,7 +31,7 @@ struct names {
 	struct evdns_base *dns; /* NULL: none yet */
 	void (*changed)(void *context);
 	void *context;
-	LIST_HEAD(, name) all;
+	TAILQ_HEAD(, name) all;
 	size_t pending;
 };
 
@@ -39,8 +39,10 @@ struct names *names_new(struct event_base *base, void (*changed)(void *context),
 {
 	struct names *n = calloc(1, sizeof(*n));
 
-	if (n)
-		*n = (struct names){.base = base, .changed = changed, .context = context};
+	if (!n)
+		return NULL;
+	*n = (struct names){.base = base, .changed = changed, .context = context};
+	TAILQ_INIT(&n->all);
 	return n;
 }
 
@@ -53,8 +55,8 @@ void names_free(struct names *n)
 	/* Nobody is called back after this. */
 	if (n->dns)
 		evdns_base_free(n->dns, 0);
-	while ((one = LIST_FIRST(&n->all))) {
-		LIST_REMOVE(one, link);
+	while ((one = TAILQ_FIRST(&n->all))) {
+		TAILQ_REMOVE(&n->all, one, link);
 		free(one);
 	}
 	free(n);
@@ -163,9 +165,9 @@ static struct name *find(struct names *n, const char *host)
 {
 	struct name *one;
 
-	LIST_FOREACH(one, &n->all, link)
-	if (!strcmp(one->host, host))
-		return one;
+	TAILQ_FOREACH (one, &n->all, link)
+		if (!strcmp(one->host, host))
+			return one;
 	return NULL;
 }
 
@@ -183,7 +185,7 @@ bool names_find(struct names *n, const char *host, int family, struct cidr *out)
 		snprintf(one->host, sizeof(one->host), "%s", host);
 		one->names = n;
 		one->family = family;
-		LIST_INSERT_HEAD(&n->all, one, link);
+		TAILQ_INSERT_HEAD(&n->all, one, link);
 	}
 	one->used = true;
 	if (!one->address.family)
@@ -204,10 +206,10 @@ void names_forget_unused(struct names *n)
 {
 	struct name *one, *next;
 
-	for (one = LIST_FIRST(&n->all); one; one = next) {
-		next = LIST_NEXT(one, link);
+	for (one = TAILQ_FIRST(&n->all); one; one = next) {
+		next = TAILQ_NEXT(one, link);
 		if (!one->used && !one->pending) {
-			LIST_REMOVE(one, link);
+			TAILQ_REMOVE(&n->all, one, link);
 			free(one);
 		} else {
 			one->used = false;
