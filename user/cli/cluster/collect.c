@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <stdio.h>
 
-#include "store/event_wait.h"
+#include "base/event_wait.h"
 #include "store/kubernetes/reflector.h"
 
 #define COLLECTIONS 8
