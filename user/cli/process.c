@@ -56,7 +56,7 @@ int process_serve(int (*serve)(void *context), void *context)
 	return result;
 }
 
-void process_confine(enum confine_process process, const char *directory, struct confinement *out)
+void process_confine(const struct confine_params *p, struct confinement *out)
 {
 	/* Whoever uses these reports what is missing. */
 	if (mkdir("/run/podveil", 0700) && errno != EEXIST)
@@ -65,7 +65,7 @@ void process_confine(enum confine_process process, const char *directory, struct
 		log_debug("the directory could not be made", "path=/var/run/wireguard errno=%d",
 			  errno);
 	pins_mount();
-	if (confine(process, directory, out))
+	if (confine(p, out))
 		log_error("rights could not be given up", "problem=\"there are threads already\"");
 }
 

@@ -161,20 +161,19 @@ static int add_refusals(scmp_filter_ctx f)
 	return err;
 }
 
-int confine_calls_take(enum confine_process process, const char *directory, char *missing)
+int confine_calls_take(const struct confine_params *p, char *missing)
 {
 	scmp_filter_ctx f = seccomp_init(SCMP_ACT_KILL_PROCESS);
 	int err;
 
-	(void)directory;
 	(void)missing;
 	if (!f)
 		return -ENOMEM;
-	err = allow_all(f, process);
+	err = allow_all(f, p->process);
 	if (!err)
-		err = add_memory(f, process);
+		err = add_memory(f, p->process);
 	if (!err)
-		err = add_sockets(f, process);
+		err = add_sockets(f, p->process);
 	if (!err)
 		err = add_signals(f);
 	if (!err)

@@ -23,6 +23,10 @@ const struct confine_capability confine_capabilities[] = {
 	{CAP_DAC_OVERRIDE, "DAC_OVERRIDE", ALL,
 	 "the directory of pins, which the kernel wants without permission bits"},
 	{CAP_NET_BIND_SERVICE, "NET_BIND_SERVICE", ALL, "a port below 1024, where one is set"},
+	{CAP_SETUID, "SETUID", DEVICES | AT_START, "an own user"},
+	{CAP_SETGID, "SETGID", DEVICES | AT_START, "its group"},
+	{CAP_CHOWN, "CHOWN", DEVICES | AT_START, "the directory of pins is that user's"},
+	{CAP_SETPCAP, "SETPCAP", DEVICES | AT_START, "these leave the bounding set"},
 };
 COUNT(confine_capabilities);
 
