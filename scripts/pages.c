@@ -273,7 +273,8 @@ static void capability_rows(FILE *f)
 
 		fprintf(f, "| `CAP_%s` | ", c->name);
 		processes(f, c->who);
-		fprintf(f, " | %s%s |\n", c->who & AT_START ? "at the start only: " : "", c->purpose);
+		fprintf(f, " | %s%s |\n", c->who & AT_START ? "at the start only: " : "",
+			c->purpose);
 	}
 }
 

@@ -45,8 +45,9 @@ bool process_options_user(struct process_options *o, const char *subcommand, con
 
 	if (err) {
 		fprintf(stderr, "podveil %s: --user %s: %s\n", subcommand, text,
-			err == -ENOENT ? "no such name in /etc/passwd; a number needs none"
-				       : "not the number of a user: 0 to 4294967294, but not 65535");
+			err == -ENOENT
+				? "no such name in /etc/passwd; a number needs none"
+				: "not the number of a user: 0 to 4294967294, but not 65535");
 		return false;
 	}
 	if (o->take_over)
