@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Nodes with several uplinks, and peers that are reached by other ways than the default route."""
 import json
+import re
+from base64 import b64encode
 
 import pytest
 
-from agents import ask, enable, judge
-from lab import Capture, wait_for
+from agents import ask, enable, judge, write_record
+from lab import PODVEIL, Capture, wait_for
 from test_exits import add_uplink
 from workload import Steady, backend
 
@@ -107,3 +109,35 @@ def test_a_peer_is_reached_by_another_uplink_at_once(private):
         n.run("ip link set eth1 down")
     wait_for(lambda: endpoint(node, peer) == peer.address, "it sends to the peer's own address", 5)
     assert "stripe_api_key" in ask(pod, target.address)
+
+
+SILENT = {  # node: its address, and why it does not answer
+    "nobody": ("172.18.0.99", "the node 172.18.0.99 does not answer ARP on eth0"),
+    "behind-nobody": ("198.51.100.1", "the router 172.18.0.98 does not answer ARP on eth0"),
+    "unreachable": ("198.51.100.2", "this node has no route to 198.51.100.2: No route to host"),
+    "blackhole": ("198.51.100.3", "this node has no route to 198.51.100.3: a blackhole route is there"),
+    "without-agent": ("172.18.0.1", "messages to 172.18.0.1:51820 leave through eth0, and nothing comes back: is UDP blocked "
+                                    "on the way, or does no agent run there?"),
+}
+
+
+def silences(node):
+    return {p["node"]: p["silence"] for p in node.agent.status()["tunnels"][0]["peers"] if p["silence"]}
+
+
+def test_why_a_peer_does_not_answer(cluster):
+    """`status` and `doctor` say what this node can see of it; of peers that answer they say nothing."""
+    c, worker = cluster, cluster.nodes[1]
+    worker.run("ip route add 198.51.100.1 via 172.18.0.98 && ip route add unreachable 198.51.100.2 && "
+               "ip route add blackhole 198.51.100.3")
+    enable(c)
+    for i, (name, (address, _)) in enumerate(SILENT.items()):
+        write_record(c, {"name": name, "ipv4": address, "podCIDRs": [f"10.99.{i}.0/24"],
+                         "wireguardPublicKey": b64encode(b"%031d" % i + b"\x01").decode()})
+    wait_for(lambda: silences(worker) == {name: why for name, (_, why) in SILENT.items()}, "each reason is there")
+    screen = worker.run([PODVEIL, "status"])
+    for name, (_, why) in SILENT.items():
+        assert re.search(rf"^  {name} .*\n    {re.escape(why)}$", screen, re.M), screen
+    assert re.search(r"^note +peers +2 of 7 answered; no answer: .*; behind-nobody: the router", worker.run([PODVEIL, "doctor"]), re.M)
+    worker.run("ip route del unreachable 198.51.100.2")
+    wait_for(lambda: "leave through eth0" in silences(worker).get("unreachable", ""), "the reason follows")

@@ -105,8 +105,11 @@ int next_hop_route(const struct next_hop_query *q, struct next_hop *out)
 	return err ? err : answer.err;
 }
 
+/* In these it asks, or has asked in vain. */
+#define NUD_SILENT (NUD_INCOMPLETE | NUD_FAILED)
+
 struct neighbour_answer {
-	uint8_t *mac;
+	struct next_hop *hop;
 	bool usable;
 };
 
@@ -117,17 +120,18 @@ static int on_neighbour(const struct nlmsghdr *m, void *context)
 	struct neighbour_answer *answer = context;
 
 	rtnl_attributes(m, sizeof(*header), a, NDA_MAX);
+	answer->hop->silent = header->ndm_state & NUD_SILENT;
 	if (m->nlmsg_type != RTM_NEWNEIGH || !(header->ndm_state & NUD_USABLE) || !a[NDA_LLADDR] ||
 	    mnl_attr_get_payload_len(a[NDA_LLADDR]) != 6)
 		return MNL_CB_STOP;
-	memcpy(answer->mac, mnl_attr_get_payload(a[NDA_LLADDR]), 6);
+	memcpy(answer->hop->mac, mnl_attr_get_payload(a[NDA_LLADDR]), 6);
 	answer->usable = true;
 	return MNL_CB_STOP;
 }
 
 int next_hop_find(const struct next_hop_query *q, struct next_hop *out)
 {
-	struct neighbour_answer answer = {out->mac, false};
+	struct neighbour_answer answer = {out, false};
 	char buffer[RTNL_BUFFER];
 	struct nlmsghdr *m;
 	struct ndmsg *header;

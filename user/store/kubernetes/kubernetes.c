@@ -22,6 +22,7 @@
 #include "store/kubernetes/addresses/address_sources.h"
 #include "store/kubernetes/cluster.h"
 #include "store/kubernetes/kubeconfig.h"
+#include "store/kubernetes/kubernetes_resource.h"
 #include "store/kubernetes/kubernetes_set.h"
 #include "store/kubernetes/node_status.h"
 #include "store/kubernetes/reflector.h"
@@ -355,20 +356,6 @@ static void close_kubernetes(void *self)
 	free(k);
 }
 
-static const struct kubernetes_resource *resource_of(const char *where)
-{
-	const struct kubernetes_resource *r = NULL;
-	char names[300];
-
-	if (!*where || *where == ':')
-		r = kubernetes_resource(*where ? where + 1 : NULL);
-	if (!r)
-		log_error("no such resource for settings",
-			  "store=kubernetes%s needs=\"kubernetes:%s\"", where,
-			  kubernetes_resource_names(names));
-	return r;
-}
-
 static int own(struct kubernetes *k, const char *name)
 {
 	if (!k->own)
@@ -405,7 +392,7 @@ static int open_kubernetes(const char *where, const struct store_place *place, v
 	if (!k)
 		return -ENOMEM;
 	k->place = place;
-	k->resource = resource_of(where);
+	k->resource = kubernetes_resource_of_store(where);
 	if (!k->resource)
 		goto fail;
 	err = kubeconfig_find(SERVICE_ACCOUNT, &as, problem, sizeof(problem));

@@ -8,6 +8,7 @@
 #include <stddef.h>
 
 #include "base/cidr.h"
+#include "store/record.h"
 
 struct node_object {
 	struct cidr annotated4, annotated6; /* addresses; AF_UNSPEC: none */
@@ -26,6 +27,9 @@ struct node_object {
  * count as absent; each is reported to `problem`. */
 void node_object_read(struct node_object *out, const json_t *node,
 		      void (*problem)(void *context, const char *what), void *context);
+/* Sets the addresses, the keys and the state of encryption in the record of the node; leaves the
+ * rest. A key that is not one counts as none. */
+void node_object_record(const struct node_object *o, struct node_record *r);
 void node_object_fini(struct node_object *o);
 
 #endif
