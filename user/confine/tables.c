@@ -17,7 +17,7 @@ const struct confine_capability confine_capabilities[] = {
 	{CAP_NET_BROADCAST, "NET_BROADCAST", DEVICES,
 	 "news of a tunnel device that was moved to another network namespace"},
 	{CAP_BPF, "BPF", ALL, "programs and maps"},
-	{CAP_PERFMON, "PERFMON", ALL, "programs that read the kernel's structures (classify)"},
+	{CAP_PERFMON, "PERFMON", DEVICES, "programs that read the kernel's structures (classify)"},
 	{CAP_IPC_LOCK, "IPC_LOCK", ALL, "keys, and the frames of AF_XDP, in locked memory"},
 	{CAP_SYS_NICE, "SYS_NICE", DEVICES, "low latency: workers run before other threads"},
 	{CAP_DAC_OVERRIDE, "DAC_OVERRIDE", ALL,
