@@ -253,8 +253,10 @@ static void processes(FILE *f, unsigned int who)
 	static const struct {
 		unsigned int bit;
 		const char *name;
-	} all[] = {
-		{CONFINE_DEVICE, "device"}, {CONFINE_TUNNEL, "tunnel"}, {CONFINE_AGENT, "agent"}};
+	} all[] = {{CONFINE_DEVICE, "device"},
+		   {CONFINE_TUNNEL, "tunnel"},
+		   {CONFINE_MAKER, "maker"},
+		   {CONFINE_AGENT, "agent"}};
 	const char *between = "";
 
 	for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++) {

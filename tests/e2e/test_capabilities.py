@@ -40,16 +40,16 @@ def status_of(pid):
         return dict(line.rstrip("\n").split(":\t", 1) for line in f)
 
 
-def of_the_page(but="nothing"):
-    """Those that the agent needs, and the tunnel process."""
+def of_the_page(but="nothing", tunnel="(?:tunnel|maker)"):
+    """Those that the agent needs, and the tunnel process with its child podveil-maker."""
     with open(os.path.join(ROOT, "docs/security.md")) as f:
         page = f.read()
-    return [re.findall(rf"^\| `CAP_(\w+)` \| [^|]*{process}[^|]*\| (?!{but})", page, re.M) for process in ("agent", "tunnel")]
+    return [re.findall(rf"^\| `CAP_(\w+)` \| [^|]*{process}[^|]*\| (?!{but})", page, re.M) for process in ("agent", tunnel)]
 
 
 def kept():
-    """Those that are still there after the start."""
-    return of_the_page(but="at the start only")
+    """Those that the agent and the tunnel process still have after the start."""
+    return of_the_page(but="at the start only", tunnel="tunnel")
 
 
 def confined(worker):

@@ -32,6 +32,18 @@ def threads(pid):
             yield dict(line.rstrip("\n").split(":\t", 1) for line in f)
 
 
+def parent(pid):
+    """The PID of a process' parent; None: it is gone."""
+    try:
+        return int(next(threads(pid))["PPid"])
+    except (OSError, StopIteration):
+        return None
+
+
+def peer_slots(node):
+    return json.loads(node.run("bpftool -j map show pinned /sys/fs/bpf/podveil/wg0/peer_counters"))["max_entries"]
+
+
 def bits(text):
     return {bit for bit in range(64) if int(text, 16) >> bit & 1}
 
@@ -50,6 +62,42 @@ def test_all_threads_of_a_device_have_the_rights_of_the_page_and_no_others(lab):
     done = lab.a.run(["setpriv", "--bounding-set=-sys_ptrace", "--inh-caps=-sys_ptrace", "head", "-c1",
                       f"/proc/{device.pid()}/mem"], check=False)
     assert done.returncode == 1 and "Permission denied" in done.stderr
+
+
+def test_programs_are_made_by_a_process_that_does_nothing_else(lab):
+    """All that a device needs of programs and maps: loaded, adopted, a larger map, made anew in place of damaged pins."""
+    device = Device(lab.a, [PODVEIL, "device"])
+    pid = device.pid()
+
+    def makers():
+        return [p for p in os.listdir("/proc") if p.isdigit() and parent(p) == pid]
+    maker, = makers()
+    with open(f"/proc/{maker}/cmdline") as f:
+        assert f.read().rstrip("\0") == "podveil-maker"
+    for t in threads(maker):
+        assert t["Seccomp"] == "2" and t["NoNewPrivs"] == "1" and t["Uid"].split() == [OWN_USER] * 4, t
+        assert bits(t["CapEff"]) == bits(t["CapPrm"]) == bits(t["CapBnd"]) == capabilities_of("maker"), t
+    slots = peer_slots(lab.a)
+
+    def grow(device):
+        for _ in range(slots + 1):
+            device.set("peer", lab.a.run("wg genkey | wg pubkey").strip())
+        return peer_slots(lab.a) > slots
+    assert grow(device)
+    lab.a.run("rm /sys/fs/bpf/podveil/wg0/classify")
+    os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: not os.path.exists(f"/proc/{maker}"), "the maker ends with the process that it served")
+    device = Device(lab.a, [PODVEIL, "device"])
+    assert "loading new programs" in device.log.read()
+    assert peer_slots(lab.a) == slots
+    # systemd and a terminal signal both processes.
+    pid = device.pid()
+    maker, = makers()
+    os.kill(int(maker), signal.SIGTERM)
+    os.kill(int(maker), signal.SIGINT)
+    assert grow(device)
+    os.kill(pid, signal.SIGTERM)
+    wait_for(lambda: not os.path.exists(f"/proc/{maker}"), "it ends with the device")
 
 
 def test_unconfined_for_those_who_debug(lab):

@@ -253,11 +253,103 @@ static int no_other_capabilities(void)
 	if (held >> CAP_SYS_ADMIN & 1 || held >> CAP_SYS_PTRACE & 1 || held >> CAP_SYS_MODULE & 1 ||
 	    held >> CAP_SETUID & 1)
 		return 2;
-	if (!(held >> CAP_NET_ADMIN & 1) || !(held >> CAP_BPF & 1))
+	if (!(held >> CAP_NET_ADMIN & 1))
 		return 3;
 	if (prctl(PR_CAPBSET_READ, CAP_SYS_ADMIN) || prctl(PR_CAPBSET_READ, CAP_NET_ADMIN) != 1)
 		return 4;
 	return prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1 ? 0 : 5;
+}
+
+static bool holds(int capability)
+{
+	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct d[2];
+
+	return !syscall(SYS_capget, &header, d) &&
+	       (d[0].permitted | (uint64_t)d[1].permitted << 32) >> capability & 1;
+}
+
+static int makes_no_programs(void)
+{
+	return holds(CAP_BPF) || holds(CAP_PERFMON) ? 1 : 0;
+}
+
+static int makes_programs(void)
+{
+	return holds(CAP_BPF) && holds(CAP_PERFMON) && !holds(CAP_DAC_OVERRIDE) ? 0 : 1;
+}
+
+static int makes_programs_that_read_packets(void)
+{
+	return holds(CAP_BPF) && !holds(CAP_PERFMON) ? 0 : 1;
+}
+
+/* Who has keys, or reads what others write, cannot read the kernel's memory. */
+static void test_who_may_make_programs(void **state)
+{
+	(void)state;
+	assert_int_equal(confined(CONFINE_DEVICE, makes_no_programs), 0);
+	assert_int_equal(confined(CONFINE_TUNNEL, makes_no_programs), 0);
+	assert_int_equal(confined(CONFINE_AGENT, makes_programs_that_read_packets), 0);
+	assert_int_equal(confined(CONFINE_MAKER, makes_programs), 0);
+}
+
+/* What the kernel says to a call of bpf() with nothing: 1. */
+static int call_bpf(int command)
+{
+	union bpf_attr nothing;
+
+	memset(&nothing, 0, sizeof(nothing));
+	return syscall(__NR_bpf, command, &nothing, sizeof(nothing)) ? 1 : 0;
+}
+
+static int load_program(void)
+{
+	return call_bpf(BPF_PROG_LOAD);
+}
+
+static int create_map(void)
+{
+	return call_bpf(BPF_MAP_CREATE);
+}
+
+static int attach_to_tracepoint(void)
+{
+	return call_bpf(BPF_RAW_TRACEPOINT_OPEN);
+}
+
+static int look_up(void)
+{
+	return call_bpf(BPF_MAP_LOOKUP_ELEM);
+}
+
+/* Beside the capabilities, which it would need as well. */
+static void test_who_has_keys_does_not_call_the_kernel_to_make_programs(void **state)
+{
+	(void)state;
+	assert_int_equal(confined(CONFINE_TUNNEL, load_program), KILLED);
+	assert_int_equal(confined(CONFINE_TUNNEL, create_map), KILLED);
+	assert_int_equal(confined(CONFINE_DEVICE, attach_to_tracepoint), KILLED);
+	assert_int_equal(confined(CONFINE_DEVICE, look_up), 1);
+	assert_int_equal(confined(CONFINE_MAKER, load_program), 1);
+}
+
+static int make_directory(void)
+{
+	return mkdir("/run/podveil/test_confine", 0700) ? 1 : 0;
+}
+
+static int open_udp(void)
+{
+	return socket(AF_INET, SOCK_DGRAM, 0) < 0 ? 1 : 0;
+}
+
+static void test_who_makes_programs_does_nothing_else(void **state)
+{
+	(void)state;
+	assert_int_equal(confined(CONFINE_MAKER, start_program), KILLED);
+	assert_int_equal(confined(CONFINE_MAKER, open_udp), KILLED);
+	assert_int_equal(confined(CONFINE_MAKER, make_directory), KILLED);
 }
 
 static void test_capabilities_that_are_not_listed_are_gone(void **state)
@@ -439,6 +531,9 @@ int main(void)
 		cmocka_unit_test(test_threads_are_confined_too),
 		cmocka_unit_test(test_it_is_refused_when_there_are_threads),
 		cmocka_unit_test(test_capabilities_that_are_not_listed_are_gone),
+		cmocka_unit_test(test_who_may_make_programs),
+		cmocka_unit_test(test_who_has_keys_does_not_call_the_kernel_to_make_programs),
+		cmocka_unit_test(test_who_makes_programs_does_nothing_else),
 		cmocka_unit_test(test_which_user_is_meant),
 		cmocka_unit_test(test_who_has_keys_has_a_user_of_its_own),
 		cmocka_unit_test(test_without_the_right_it_stays_root_and_says_so),

@@ -38,6 +38,8 @@ enum confine_process {
 	CONFINE_DEVICE = 1 << 0, /* podveil device */
 	CONFINE_AGENT = 1 << 1,	 /* podveil agent */
 	CONFINE_TUNNEL = 1 << 2, /* podveil tunnel */
+	CONFINE_MAKER =
+		1 << 3, /* the child of both that makes programs: programs/program_maker.h */
 };
 
 #define CONFINE_TEXT  96
