@@ -19,6 +19,7 @@ static bool apply(void *context, int option, const char *value)
 static int serve(void *context)
 {
 	const struct process_options *o = context;
+	const struct confine_params p = {.process = CONFINE_TUNNEL, .user = o->user};
 	struct process_signals signals;
 	struct confinement confinement;
 	struct service *service = NULL;
@@ -26,7 +27,7 @@ static int serve(void *context)
 	int result = EXIT_FAILED;
 
 	if (!o->unconfined)
-		process_confine(CONFINE_TUNNEL, NULL, &confinement);
+		process_confine(&p, &confinement);
 	base = event_base_new();
 	if (!base)
 		return EXIT_FAILED;
@@ -50,6 +51,8 @@ int tunnel_main(int argc, char **argv)
 
 	if (result >= 0)
 		return result;
+	if (!process_options_user(&o, "tunnel", SERVICE_HANDOVER))
+		return EXIT_USAGE;
 	prctl(PR_SET_NAME, "podveil-tunnel"); /* ps, top and pgrep tell it from an agent */
 	process_options_set_log(&o);
 	return process_privileged() ? process_serve(serve, &o) : EXIT_FAILED;
