@@ -19,12 +19,12 @@
 #include "netlink/link.h"
 #include "programs/adoption.h"
 #include "programs/filter_programs.h"
-#include "programs/hook.h"
+#include "programs/hook/hook.h"
+#include "programs/hook/tcx.h"
 #include "programs/libbpf_log.h"
 #include "programs/pins.h"
 #include "programs/program_id.h"
 #include "programs/range_map.h"
-#include "programs/tcx.h"
 
 #define PIN_NAME "guard"
 
