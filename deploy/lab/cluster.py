@@ -110,6 +110,12 @@ class Node(Host):
         self.agent = None
 
 
+def encrypts_with(peer):
+    """True if what is sent to this peer is encrypted. A session ends after three minutes without traffic, and the next packet
+    begins another one."""
+    return peer["encrypting"] and (peer["session"] or (peer["lastHandshake"] and not peer["silence"]))
+
+
 def not_encrypting(nodes, status_of, family):
     """What keeps these nodes from encrypting each with all the others, as their agents' status says."""
     for node in nodes:
@@ -123,7 +129,7 @@ def not_encrypting(nodes, status_of, family):
         peers = {p["node"]: p for p in tunnel["peers"]}
         for other in nodes:
             peer = peers.get(other.name)
-            if other is not node and not (peer and peer["encrypting"] and peer["session"]):
+            if other is not node and not (peer and encrypts_with(peer)):
                 yield f"{node.name} with {other.name}: {peer}"
 
 
