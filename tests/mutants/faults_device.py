@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Faults in the device and its data path."""
-from fault import fault
+from fault import HOOK, fault
 
 SOURCES = "tests/e2e/test_sources.py"
 UPGRADES = "tests/e2e/test_upgrades.py"
-HOOK = "build/tests/bpf/test_hook"
 ADOPTION = "build/tests/bpf/test_adoption"
 
 FAULTS = [
@@ -41,6 +40,9 @@ FAULTS = [
           "rcu_cmpxchg_pointer(&d->box, known, fresh) == known",
           "(known = rcu_xchg_pointer(&d->box, fresh))",
           "build/tests/test_sessions"),
+    fault("questions-have-one-number", "user/netlink/rtnl.c", "= ++s->asked;", "= s->asked;", "build/tests/test_rtnl"),
+    fault("a-late-answer-is-read", "user/netlink/rtnl.c", "\tif (err)\n\t\trtnl_close(s);\n", "", "build/tests/test_rtnl"),
+    fault("each-question-has-a-socket", "user/netlink/rtnl.c", "\tif (err)\n\t\trtnl_close(s);\n", "\trtnl_close(s);\n", "build/tests/test_rtnl"),
     fault("asleep-and-online", "user/datapath/datapath.c",
           "\tif (online)\n\t\trcu_thread_offline();\n", "",
           "build/tests/test_sessions"),
