@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tunnel processes with names, which somebody starts again whenever they end, as kubelets do: devices go from one instance to the
 next and not back, and whoever cannot have them waits."""
+import contextlib
 import os
 import signal
 import subprocess
@@ -8,7 +9,7 @@ import subprocess
 import pytest
 
 from lab import PODVEIL, Host, wait_for
-from test_tunnel_process import Process, make
+from test_tunnel_process import Process, make, read_answer
 from test_upgrades import BUILDS, TEST
 
 
@@ -58,18 +59,19 @@ class Node(Process):
         """(the instance that serves, those that handed over)"""
         with self.connect() as s:
             s.sendall(b"hello=1\n\n")
-            lines = [line.split("=", 1) for line in self.text(s).splitlines() if line]
+            lines = [line.split("=", 1) for line in read_answer(s).splitlines() if line]
         return next((v for k, v in lines if k == "instance"), None), [v for k, v in lines if k == "handed_over"]
 
-    @staticmethod
-    def text(s):
-        text = b""
-        while not text.endswith(b"\n\n"):
-            text += s.recv(1 << 16)
-        return text.decode()
-
     def wait_served_by(self, instance):
-        wait_for(lambda: self.answers() and self.serves()[0] == instance.name, f"{instance.name} serves")
+        def served():
+            with contextlib.suppress(OSError):
+                return self.serves()[0] == instance.name
+        wait_for(served, f"{instance.name} serves")
+
+
+def state(pid):
+    with open(f"/proc/{pid}/stat") as f:
+        return f.read().rsplit(")", 1)[1].split()[0]
 
 
 @pytest.fixture
@@ -123,6 +125,7 @@ def test_devices_go_one_way(node, one):
 def test_the_probe_is_of_its_own_instance(node, one):
     """Before it has taken over, an instance is not ready, although another one serves."""
     two = Instance(node, "two", "new:1:stop")  # as one that takes long
+    wait_for(lambda: state(two.process.pid) == "T", "it has stopped")
     code, said = two.probe()
     assert (code, said) == (1, "podveil tunnel: instance one serves; instance two has not taken over yet")
     two.process.send_signal(signal.SIGCONT)
@@ -179,10 +182,12 @@ def test_a_process_is_killed_and_both_are_started_again(node, side, step):
     def settled():
         one.keep()
         two.keep()
-        if not node.answers():
-            return False
-        other = two if node.serves()[0] == "one" else one
-        return "waits until it ends" in other.log() and one.probe()[0] == two.probe()[0] == 0
+        try:
+            other = two if node.serves()[0] == "one" else one
+        except OSError:
+            return False  # none serves, or one that is just killed
+        waits = "waits until it ends" in other.log() and "tunnel process started" not in other.log()
+        return waits and other.process.poll() is None and one.probe()[0] == two.probe()[0] == 0
     wait_for(settled, "one serves, the other one waits, and both are ready", 20)
     # It stays so: devices do not go to and fro.
     assert (one.process.poll(), two.process.poll()) == (None, None)
