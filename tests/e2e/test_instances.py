@@ -183,11 +183,13 @@ def test_a_process_is_killed_and_both_are_started_again(node, side, step):
         one.keep()
         two.keep()
         try:
-            other = two if node.serves()[0] == "one" else one
+            first = node.serves()
+            other = two if first[0] == "one" else one
+            waits = "waits until it ends" in other.log() and "tunnel process started" not in other.log()
+            # Nothing has changed while they were asked.
+            return waits and one.probe()[0] == two.probe()[0] == 0 and node.serves() == first and first[1]
         except OSError:
             return False  # none serves, or one that is just killed
-        waits = "waits until it ends" in other.log() and "tunnel process started" not in other.log()
-        return waits and other.process.poll() is None and one.probe()[0] == two.probe()[0] == 0
     wait_for(settled, "one serves, the other one waits, and both are ready", 20)
     # It stays so: devices do not go to and fro.
     assert (one.process.poll(), two.process.poll()) == (None, None)

@@ -245,8 +245,9 @@ const struct subcommand subcommands[] = {
 			"agent asks for on /run/podveil/tunnel.sock. Continues when the agent ends. "
 			"Stays in the foreground.",
 		OPTIONS(tunnel_options),
-		.ending = "SIGUSR1 logs a level more, SIGUSR2 a level less. Exit codes: 0 was told "
-			  "to end, 1 failed, 2 usage. Of --probe: 0 it serves or waits, 1 it does not.",
+		.ending =
+			"SIGUSR1 logs a level more, SIGUSR2 a level less. Exit codes: 0 was told "
+			"to end, 1 failed, 2 usage. Of --probe: 0 it serves or waits, 1 it does not.",
 	},
 	{
 		.name = "completion",

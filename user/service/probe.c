@@ -30,11 +30,13 @@ int probe_answer(const char *answer, const char *instance, char text[PROBE_TEXT]
 		return 0;
 	}
 	if (report_has(answer, "hands_over", "0")) {
-		snprintf(text, PROBE_TEXT, "instance %s waits until %s ends, which cannot hand over",
-			 instance, other);
+		snprintf(text, PROBE_TEXT,
+			 "instance %s waits until %s ends, which cannot hand over", instance,
+			 other);
 		return 0;
 	}
-	snprintf(text, PROBE_TEXT, "%s serves; instance %s has not taken over yet", other, instance);
+	snprintf(text, PROBE_TEXT, "%s serves; instance %s has not taken over yet", other,
+		 instance);
 	return -EAGAIN;
 }
 

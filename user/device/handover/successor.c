@@ -92,8 +92,9 @@ static int greet(struct successor *s)
 		return err;
 	channel_close_fds(&m);
 	if (m.type == CHANNEL_ABORT) {
-		log_info("the running process does not hand over to this one", "name=%s why=\"%.*s\"",
-			 s->params->name, (int)m.length, (const char *)m.bytes);
+		log_info("the running process does not hand over to this one",
+			 "name=%s why=\"%.*s\"", s->params->name, (int)m.length,
+			 (const char *)m.bytes);
 		return -EALREADY;
 	}
 	if (m.type != CHANNEL_OFFER)
@@ -297,7 +298,8 @@ static int begin_without_it(struct successor *s, int err)
 	while (!channel_receive(s->channel, 0, &m)) {
 		channel_close_fds(&m);
 		if (m.type == CHANNEL_ABORT)
-			return fail(s, -ECANCELED, "this process was late, and the old one went on");
+			return fail(s, -ECANCELED,
+				    "this process was late, and the old one went on");
 	}
 	if (old_one_has_ended(s))
 		return 0;
