@@ -376,7 +376,7 @@ demo: $(DEPS) $(B)/podveil
 demo-kubernetes: $(DEPS) $(DEPS_KUBERNETES) $(B)/podveil
 	$(Q)$(PYTHON) deploy/lab/demo_kubernetes.py
 
-bench: $(DEPS) $(B)/podveil $(BENCH_BIN)
+bench: $(DEPS) $(B)/podveil $(NEXT)/podveil $(BENCH_BIN)
 	$(Q)$(B)/bench/stages
 	$(Q)$(PYTHON) tests/bench/bench.py $(BENCH)
 ifeq ($(BENCH),full)
@@ -385,6 +385,7 @@ ifeq ($(BENCH),full)
 	$(Q)$(PYTHON) tests/bench/bench_latency.py
 	$(Q)$(PYTHON) tests/bench/bench_flood.py
 	$(Q)$(PYTHON) tests/bench/bench_restart.py
+	$(Q)$(PYTHON) tests/bench/bench_upgrade.py
 endif
 
 bench-kubernetes: $(DEPS) $(DEPS_KUBERNETES) $(B)/podveil

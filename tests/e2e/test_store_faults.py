@@ -89,7 +89,7 @@ def lose(c, fault):
     places = {"HERE": HERE, "store": c.store}
     worker.run(begin.format(**places))
     wait_for(lambda: says in (store_of(worker).get("trouble") or {}).get("why", ""), f"{fault}: status says {says}")
-    assert metric(worker, "podveil_store_troubles") > 0
+    wait_for(lambda: metric(worker, "podveil_store_troubles") > 0, f"{fault}: the metric says it")
     assert c.encrypted(), fault
     # After a restart during the fault, what was known is in force from the start.
     worker.agent.kill()
@@ -99,7 +99,8 @@ def lose(c, fault):
     assert setting(worker, "wireguardEnabled") == "true"
     worker.run(end.format(**places))
     wait_for(lambda: in_order(worker), f"{fault}: in order again")
-    assert metric(worker, "podveil_store_troubles") == 0 and metric(worker, "podveil_store_synced") == 1
+    wait_for(lambda: metric(worker, "podveil_store_troubles") == 0 and metric(worker, "podveil_store_synced") == 1,
+             f"{fault}: the metrics say that it is in order")
     assert c.encrypted(), fault
 
 

@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Faults in the device and its data path."""
-from fault import fault
+from fault import HOOK, fault
 
 SOURCES = "tests/e2e/test_sources.py"
 UPGRADES = "tests/e2e/test_upgrades.py"
 INSTANCES = "tests/e2e/test_instances.py"
-HOOK = "build/tests/bpf/test_hook"
 ADOPTION = "build/tests/bpf/test_adoption"
 
 FAULTS = [
@@ -42,6 +41,9 @@ FAULTS = [
           "rcu_cmpxchg_pointer(&d->box, known, fresh) == known",
           "(known = rcu_xchg_pointer(&d->box, fresh))",
           "build/tests/test_sessions"),
+    fault("questions-have-one-number", "user/netlink/rtnl.c", "= ++s->asked;", "= s->asked;", "build/tests/test_rtnl"),
+    fault("a-late-answer-is-read", "user/netlink/rtnl.c", "\tif (err)\n\t\trtnl_close(s);\n", "", "build/tests/test_rtnl"),
+    fault("each-question-has-a-socket", "user/netlink/rtnl.c", "\tif (err)\n\t\trtnl_close(s);\n", "\trtnl_close(s);\n", "build/tests/test_rtnl"),
     fault("asleep-and-online", "user/datapath/datapath.c",
           "\tif (online)\n\t\trcu_thread_offline();\n", "",
           "build/tests/test_sessions"),
@@ -98,7 +100,7 @@ FAULTS = [
     fault("any-program-like-it-adopted", "user/programs/adoption.c",
           "describe_program(fd, &info) && info.id == r->programs[i].id &&", "describe_program(fd, &info) &&",
           ADOPTION),
-    fault("record-can-be-changed", "user/programs/adoption.c",
+    fault("record-can-be-changed", "user/programs/program_maker.c",
           " || bpf_map_freeze(fd) ? -errno : 0", " ? -errno : 0",
           ADOPTION),
     fault("ranges-of-the-dead-stay", "user/programs/loader.c",
@@ -271,7 +273,7 @@ FAULTS = [
           "if (!err && sockets->uplink.open) {", "if (!err && !d) {",
           f"{UPGRADES}::test_queues_of_the_uplink_go_along"),
     fault("libbpf-cannot-adopt-maps", "user/confine/tables.c",
-          '\t{"/", FILE_LIST, DEVICES, "libbpf: to adopt a map it opens this directory"},\n', "",
+          '{"/", FILE_LIST, DEVICES | MAKER,', '{"/", FILE_LIST, MAKER,',
           f"{UPGRADES}::test_queues_of_the_uplink_go_along"),
     fault("a-dead-predecessor-is-waited-for", "user/device/handover/successor.c",
           "return poll(&p, 1, END_MS) == 1;", "return poll(&p, 1, 0) > 1;",

@@ -41,6 +41,12 @@
 			"gives up the rights that it does not use",                                     \
 			NULL                                                                            \
 	}
+#define USER                                                                                                                                                                \
+	{                                                                                                                                                                   \
+		OPT_USER, 0, "user", "USER",                                                                                                                                \
+			"the user that the process becomes, a name in /etc/passwd or a number; root: it stays root (default: podveil, or 60820 where there is no podveil)", \
+			"podveil root"                                                                                                                                      \
+	}
 #define UPLINK                                                                                             \
 	{                                                                                                  \
 		OPT_UPLINK, 0, "uplink", "DEVICE",                                                         \
@@ -144,6 +150,7 @@ static const struct cli_option device_options[] = {
 	 NULL},
 	LOG_LEVEL,
 	LOG_FORMAT,
+	USER,
 	UNCONFINED,
 };
 
@@ -159,6 +166,7 @@ static const struct cli_option tunnel_options[] = {
 	 NULL},
 	LOG_LEVEL,
 	LOG_FORMAT,
+	USER,
 	UNCONFINED,
 };
 

@@ -111,6 +111,8 @@ static const struct {
 	{"tunnels.peers.session, .sessionAge, .lastHandshake",
 	 "whether there is a session that can send; its age in seconds, or null"},
 	{"tunnels.peers.sent, .received", "bytes of WireGuard messages"},
+	{"tunnels.peers.silence",
+	 "null, or why a peer does not answer, as far as this node can see it"},
 	{"tunnels.ranges.cidr, .node, .peer, .host",
 	 "the node of each pod range; peer: the node has a key; host: it is the node's own address"},
 	{"firstLine.wanted, .routing, .nftables, .dropInward, .dropOutward, .dropMarked",

@@ -105,6 +105,9 @@ static void print_peers(const struct view *v, size_t tunnel, const json_t *peers
 		       age_text(member_number(p, "lastHandshake"), now, age),
 		       traffic_text(p, was, "sent", v->seconds, sent),
 		       traffic_text(p, was, "received", v->seconds, received));
+		if (json_is_string(json_object_get(p, "silence")))
+			printf("    %s%s%s\n", v->paint.bad, member_text(p, "silence"),
+			       v->paint.end);
 	}
 	if (shown < n)
 		printf("  ... and %zu more\n", n - shown);

@@ -69,6 +69,7 @@ static int parse(int argc, char **argv, struct options *o)
 static int serve(void *context)
 {
 	const struct options *o = context;
+	const struct confine_params p = {.process = CONFINE_TUNNEL, .user = o->process.user};
 	struct service_params params = {
 		.take_over = o->process.take_over,
 		.instance = o->instance,
@@ -79,7 +80,7 @@ static int serve(void *context)
 	int err, result = EXIT_FAILED;
 
 	if (!o->process.unconfined)
-		process_confine(CONFINE_TUNNEL, NULL, &confinement);
+		process_confine(&p, &confinement);
 	params.base = event_base_new();
 	if (!params.base)
 		return EXIT_FAILED;
@@ -120,6 +121,8 @@ int tunnel_main(int argc, char **argv)
 		return result;
 	if (o.probe)
 		return ask(o.instance);
+	if (!process_options_user(&o.process, "tunnel", SERVICE_HANDOVER))
+		return EXIT_USAGE;
 	prctl(PR_SET_NAME, "podveil-tunnel"); /* ps, top and pgrep tell it from an agent */
 	process_options_set_log(&o.process);
 	return process_privileged() ? process_serve(serve, &o) : EXIT_FAILED;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Makes and frees a device: its names, tunnel pair, programs, data path and threads. */
+/* Makes and frees a device: its names, programs, data path and threads. */
 #include "device/device.h"
 
 #include <errno.h>
@@ -56,24 +56,6 @@ unsigned int device_workers(const struct device *d)
 
 /* --- names and lock file --- */
 
-static void derive_inner_name(struct device *d)
-{
-	if (d->params.inner_name) {
-		snprintf(d->inner_name, sizeof(d->inner_name), "%s", d->params.inner_name);
-		return;
-	}
-	if (snprintf(d->inner_name, sizeof(d->inner_name), "%s.xsk", d->name) <
-	    (int)sizeof(d->inner_name))
-		return;
-
-	/* NAME.xsk is too long: use the FNV-1a hash of the device's name. */
-	uint32_t hash = 2166136261u;
-
-	for (const char *c = d->name; *c; c++)
-		hash = (hash ^ (uint8_t)*c) * 16777619u;
-	snprintf(d->inner_name, sizeof(d->inner_name), "pv%08x.xsk", hash);
-}
-
 /* The lock file of a name. If it is locked, a running process serves the device; else a dead
  * process left the device. */
 static void lock_path(const char *name, char *out, size_t room)
@@ -117,67 +99,7 @@ bool device_is_served(const char *name)
 	return lock_file_held(path);
 }
 
-/* --- the tunnel pair --- */
-
-/* Takes over a pair that a dead process left, and with it its addresses and routes. */
-static int adopt_pair(struct device *d, const struct link_info *tunnel)
-{
-	struct link_info inner;
-	int err;
-
-	if (strcmp(tunnel->kind, "veth") || link_get(d->inner_name, &inner) ||
-	    tunnel->peer_ifindex != inner.ifindex)
-		return -EEXIST;
-	d->adopted = true;
-	d->tunnel_ifindex = tunnel->ifindex;
-	d->inner_ifindex = inner.ifindex;
-	d->mtu = tunnel->mtu;
-	memcpy(d->mac, tunnel->mac, sizeof(d->mac));
-	err = link_set_mtu(d->inner_ifindex, LINK_INNER_MTU);
-	if (err)
-		return err;
-	/* The pair may have fewer queues than a new one: an older version made no second half, and
-	 * an earlier agent may have had fewer workers. */
-	d->queues = inner.rx_queues;
-	d->room = d->params.second_half && d->queues >= 2 * d->workers ? d->queues / 2 : d->queues;
-	if (d->room < d->workers)
-		d->workers = d->room;
-	err = link_set_offloads(d->name, d->superpackets);
-	if (!err)
-		log_info("took over the tunnel device of a process that ended", "device=%s",
-			 d->name);
-	return err;
-}
-
-static int make_pair(struct device *d)
-{
-	struct link_info tunnel, inner;
-	int err;
-
-	if (!link_get(d->name, &tunnel)) {
-		err = d->params.adopt ? adopt_pair(d, &tunnel) : -EEXIST;
-		if (err == -EEXIST)
-			log_error("a network device of this name exists",
-				  "device=%s kind=%s needs=\"another name\"", d->name,
-				  tunnel.kind[0] ? tunnel.kind : "physical");
-		return err;
-	}
-	/* If a dead process renamed its tunnel device, the inner end still has our name. */
-	if (!link_get(d->inner_name, &inner) && !strcmp(inner.kind, "veth"))
-		link_delete(inner.ifindex);
-	err = link_pair_create(d->name, d->inner_name, d->queues, d->mtu, d->superpackets);
-	if (err) {
-		log_error("cannot create the tunnel device", "device=%s inner=%s mtu=%u errno=%d",
-			  d->name, d->inner_name, d->mtu, -err);
-		return err;
-	}
-	if (link_get(d->name, &tunnel) || link_get(d->inner_name, &inner))
-		return -ENODEV;
-	d->tunnel_ifindex = tunnel.ifindex;
-	d->inner_ifindex = inner.ifindex;
-	memcpy(d->mac, tunnel.mac, sizeof(d->mac));
-	return 0;
-}
+/* --- its state and settings --- */
 
 bool device_ended(const struct device *d)
 {
@@ -416,9 +338,9 @@ static const struct step {
 	const char *name;
 	int (*take)(struct device *d);
 } steps[] = {
-	{"memory", device_make_tables}, {"lock", take_own_name},
-	{"tunnel device", make_pair},	{"programs", start_programs},
-	{"data path", start_datapath},	{"handshake thread", start_handshakes},
+	{"memory", device_make_tables},	     {"lock", take_own_name},
+	{"tunnel device", device_make_pair}, {"programs", start_programs},
+	{"data path", start_datapath},	     {"handshake thread", start_handshakes},
 	{"inner end", start_inner_end},
 };
 
@@ -455,7 +377,7 @@ int device_new(const struct device_params *params, struct device **out)
 	if (!d)
 		return -ENOMEM;
 	snprintf(d->name, sizeof(d->name), "%s", params->name);
-	derive_inner_name(d);
+	device_name_inner_end(d);
 	if (!params->aead)
 		aead_measure_ahead();
 	choose(d);

@@ -132,6 +132,14 @@ static inline void device_count(struct device *d, enum handshake_count what)
 /* Takes the lock of this name and releases the old one. -EWOULDBLOCK: another process has it. */
 int device_take_name(struct device *d, const char *name);
 
+/* --- tunnel_pair.c --- */
+
+/* Sets the name of the inner end, from params or from the device's name. */
+void device_name_inner_end(struct device *d);
+/* Makes the tunnel device with its inner end, or takes them over from a dead process if params
+ * allow it. 0 or -errno. */
+int device_make_pair(struct device *d);
+
 /* --- link_changes.c --- */
 
 /* Starts to follow changes of the tunnel device, and applies those made until now. */

@@ -16,9 +16,9 @@
 #include "netlink/link.h"
 #include "netlink/next_hop.h"
 #include "netlink/route.h"
+#include "netlink/rtnl.h"
 #include "wire/xsk.h"
 
-#define ETHERNET 14
 /* When to try again if `xdp` is set but cannot be used now. */
 #define RETRY_SECONDS 5
 /* The first tries follow sooner if the queues are busy: after a process was killed, the kernel
@@ -37,6 +37,7 @@ struct uplink {
 	struct device *device;
 	int path_missing_fd; /* eventfd, written by workers that miss a path */
 	struct route_watch *watch;
+	struct rtnl_socket questions; /* about routes and neighbours */
 	struct event *on_path_missing, *on_news, *on_debounced, *on_retry;
 	uint64_t refreshed_at, refresh_cost; /* when, and how long it took, ns */
 	/* The last attempt: mode, device, number of workers. */
@@ -174,53 +175,6 @@ static int attach(struct uplink *u)
 	return err;
 }
 
-/* The device that was set, or else the one by which the first peer is reached. 0: none. */
-static int find_uplink(const struct uplink *u)
-{
-	if (u->device->wire_ifindex)
-		return u->device->wire_ifindex;
-	if (u->device->params.uplink)
-		return (int)if_nametoindex(u->device->params.uplink);
-	return uplink_paths_device(u->device);
-}
-
-/* Whether the uplink can be used through AF_XDP; if not, sets the reason. */
-static bool is_usable(struct uplink *u)
-{
-	const int ifindex = find_uplink(u);
-	char name[16];
-	uint32_t id;
-
-	if (!ifindex && !u->device->params.uplink) {
-		set_reason(u, "no peer is known yet that shows which device is the uplink");
-		return false;
-	}
-	if (!ifindex || link_get_index(ifindex, &u->link)) {
-		set_reason(u, "the uplink does not exist");
-		return false;
-	}
-	if (!u->link.up) {
-		set_reason(u, "%s is down", u->link.name);
-		return false;
-	}
-	if (!u->link.ethernet) {
-		set_reason(u, "%s is not an Ethernet device", u->link.name);
-		return false;
-	}
-	if (u->link.mtu + ETHERNET > XSK_FRAME_SIZE) {
-		set_reason(u, "the MTU of %s, %u, is above %d", u->link.name, u->link.mtu,
-			   XSK_FRAME_SIZE - ETHERNET);
-		return false;
-	}
-	id = programs_xdp_attached(u->link.ifindex, name);
-	if (id) {
-		set_reason(u, "%s has an XDP program already: %s%sid %u", u->link.name, name,
-			   *name ? ", " : "", id);
-		return false;
-	}
-	return true;
-}
-
 static void set_open_reason(struct uplink *u)
 {
 	set_reason(u, "%s, %s", u->link.name,
@@ -232,14 +186,17 @@ static void set_open_reason(struct uplink *u)
 static void try_open(struct uplink *u)
 {
 	const struct device *d = u->device;
+	char why[WIRE_REASON_TEXT];
 	int err;
 
 	u->tried_wire = d->wire;
 	u->tried_ifindex = d->wire_ifindex;
 	u->workers = d->workers;
 	u->busy = false;
-	if (!is_usable(u))
+	if (!uplink_choose(d, &u->questions, &u->link, why)) {
+		set_reason(u, "%s", why);
 		return;
+	}
 	err = open_queues(u, true);
 	if (err && d->wire == WIRE_AUTO) {
 		u->permanent = true;
@@ -338,7 +295,7 @@ static void refresh(struct uplink *u)
 	if (stays && u->open)
 		update_divert_program(u); /* newly opened queues have updated it already */
 	if (u->open)
-		uplink_paths_update(u->device, &u->link, &u->addresses, false);
+		uplink_paths_update(u->device, &u->questions, &u->link, &u->addresses, false);
 	u->refreshed_at = clock_now();
 	u->refresh_cost = u->refreshed_at - begin;
 }
@@ -353,7 +310,7 @@ static void on_path_missing(evutil_socket_t fd, short what, void *context)
 		return;
 	device_lock(u->device);
 	if (u->open)
-		uplink_paths_update(u->device, &u->link, &u->addresses, true);
+		uplink_paths_update(u->device, &u->questions, &u->link, &u->addresses, true);
 	device_unlock(u->device);
 }
 
@@ -450,6 +407,7 @@ void uplink_free(struct uplink *u)
 	if (u->on_retry)
 		event_free(u->on_retry);
 	route_watch_free(u->watch);
+	rtnl_close(&u->questions);
 	if (u->path_missing_fd >= 0)
 		close(u->path_missing_fd);
 	free(u->addresses.all);

@@ -14,9 +14,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-struct device;
+#include "device/device.h"
+
+struct link_info;
+struct rtnl_socket;
 struct wire_xdp_handed;
-struct device_view;
 struct uplink;
 
 int uplink_new(struct device *d, struct event_base *base, struct uplink **out);
@@ -24,6 +26,7 @@ int uplink_new(struct device *d, struct event_base *base, struct uplink **out);
 void uplink_free(struct uplink *u);
 /* Call this when the device went up or down, or its port, mark, peers or `wire` changed. */
 void uplink_update(struct uplink *u);
+
 /* --- to another process, and from it; control thread, under the lock, with all threads held --- */
 
 struct uplink_handed {
@@ -36,6 +39,15 @@ void uplink_hand(const struct uplink *u, struct uplink_handed *out);
 /* The queues go on, `queues[i]` at worker i, for `n` of them. 0 or -errno. */
 int uplink_adopt(struct uplink *u, const struct uplink_handed *handed,
 		 const struct wire_xdp_handed *queues, unsigned int n);
+
+/* --- uplink_choice.c --- */
+
+/* Finds the network device that is the uplink, and whether AF_XDP can be used there. False: it
+ * cannot be used, and `reason` says why. `questions`: netlink/rtnl.h. Thread: handshake, under the lock. */
+bool uplink_choose(const struct device *d, struct rtnl_socket *questions, struct link_info *link,
+		   char reason[WIRE_REASON_TEXT]);
+
+/* --- looking at it --- */
 
 /* Fills in which wire is used, and why. Any thread that has the lock. */
 void uplink_view(const struct uplink *u, struct device_view *v);

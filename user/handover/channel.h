@@ -25,6 +25,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #define CHANNEL_VERSION 1
 #define CHANNEL_FDS	253 /* the kernel sends no more at a time */
@@ -56,6 +57,8 @@ void channel_path(const char *name, char *out, size_t room);
 int channel_listen(const char *name);
 /* Connects to the process that listens. The socket, or -errno: -ENOENT and -ECONNREFUSED where nobody does. */
 int channel_connect(const char *name);
+/* The user of the process that listens. Where nobody does, both stay as they are. */
+void channel_user(const char *name, uid_t *user, gid_t *group);
 /* Is the process at the other end of our user, or root? */
 bool channel_is_trusted(int fd);
 /* From here on the other side cannot send: it gets -EPIPE. What it has sent can still be received. */

@@ -77,7 +77,7 @@ static int on_route(const struct nlmsghdr *m, void *context)
 	return MNL_CB_STOP;
 }
 
-int next_hop_route(const struct next_hop_query *q, struct next_hop *out)
+int next_hop_route(struct rtnl_socket *s, const struct next_hop_query *q, struct next_hop *out)
 {
 	struct route_answer answer = {q, out, -ENETUNREACH};
 	const size_t size = cidr_address_size(q->to.family);
@@ -101,12 +101,15 @@ int next_hop_route(const struct next_hop_query *q, struct next_hop *out)
 	mnl_attr_put_u8(m, RTA_IP_PROTO, IPPROTO_UDP);
 	mnl_attr_put_u16(m, RTA_SPORT, htons(q->from_port));
 	mnl_attr_put_u16(m, RTA_DPORT, htons(q->to_port));
-	err = rtnl_query(m, on_route, &answer);
+	err = rtnl_ask(s, m, on_route, &answer);
 	return err ? err : answer.err;
 }
 
+/* In these it asks, or has asked in vain. */
+#define NUD_SILENT (NUD_INCOMPLETE | NUD_FAILED)
+
 struct neighbour_answer {
-	uint8_t *mac;
+	struct next_hop *hop;
 	bool usable;
 };
 
@@ -117,22 +120,23 @@ static int on_neighbour(const struct nlmsghdr *m, void *context)
 	struct neighbour_answer *answer = context;
 
 	rtnl_attributes(m, sizeof(*header), a, NDA_MAX);
+	answer->hop->silent = header->ndm_state & NUD_SILENT;
 	if (m->nlmsg_type != RTM_NEWNEIGH || !(header->ndm_state & NUD_USABLE) || !a[NDA_LLADDR] ||
 	    mnl_attr_get_payload_len(a[NDA_LLADDR]) != 6)
 		return MNL_CB_STOP;
-	memcpy(answer->mac, mnl_attr_get_payload(a[NDA_LLADDR]), 6);
+	memcpy(answer->hop->mac, mnl_attr_get_payload(a[NDA_LLADDR]), 6);
 	answer->usable = true;
 	return MNL_CB_STOP;
 }
 
-int next_hop_find(const struct next_hop_query *q, struct next_hop *out)
+int next_hop_find(struct rtnl_socket *s, const struct next_hop_query *q, struct next_hop *out)
 {
-	struct neighbour_answer answer = {out->mac, false};
+	struct neighbour_answer answer = {out, false};
 	char buffer[RTNL_BUFFER];
 	struct nlmsghdr *m;
 	struct ndmsg *header;
 	void *body;
-	int err = next_hop_route(q, out);
+	int err = next_hop_route(s, q, out);
 
 	if (err)
 		return err;
@@ -141,7 +145,7 @@ int next_hop_find(const struct next_hop_query *q, struct next_hop *out)
 	header->ndm_family = out->gateway.family;
 	header->ndm_ifindex = out->ifindex;
 	mnl_attr_put(m, NDA_DST, cidr_address_size(out->gateway.family), out->gateway.address);
-	err = rtnl_query(m, on_neighbour, &answer);
+	err = rtnl_ask(s, m, on_neighbour, &answer);
 	if (err == -ENOENT)
 		return -EAGAIN;
 	return err ? err : answer.usable ? 0 : -EAGAIN;

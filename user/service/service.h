@@ -10,6 +10,9 @@
 
 #include <stdbool.h>
 
+/* The name under which it hands over (handover/channel.h); no device can have it. */
+#define SERVICE_HANDOVER "podveil-tunnel-process"
+
 struct event_base;
 struct service;
 

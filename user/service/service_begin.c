@@ -15,9 +15,6 @@
 /* Between two tries to get the lock that another process has. */
 #define LOCK_PAUSE_US 50000
 
-/* The name of the socket; no device can have it. */
-#define HANDOVER "podveil-tunnel-process"
-
 static size_t what_to_hand_over(struct handed_device out[RECORD_MAX_DEVICES], void *context)
 {
 	struct service *s = context;
@@ -50,7 +47,7 @@ static void let_others_take_over(struct service *s, int listener)
 {
 	const struct predecessor_params params = {
 		.base = s->base,
-		.name = HANDOVER,
+		.name = SERVICE_HANDOVER,
 		.listener = listener,
 		.devices = what_to_hand_over,
 		.more = files_to_hand_over,
@@ -105,7 +102,7 @@ static int take_files(struct service *s, struct successor *from)
 static int take_all(struct service *s)
 {
 	const struct successor_params params = {
-		.name = HANDOVER,
+		.name = SERVICE_HANDOVER,
 		.params = params_of,
 		.context = s,
 		.instance = s->instance,

@@ -2,37 +2,22 @@
 #include "tunnel/tunnel.h"
 
 #include <errno.h>
-#include <event2/event.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/log.h"
-#include "netlink/link.h"
 #include "netlink/route.h"
 #include "podveil/counters.h"
-#include "programs/pins.h"
 #include "protocol/limits.h"
 #include "service/client.h"
+#include "tunnel/deletions.h"
 #include "tunnel/drops.h"
+#include "tunnel/lingering.h"
 #include "tunnel/pair.h"
-#include "tunnel/source_check.h"
 #include "tunnel/steering.h"
 #include "tunnel/takeover.h"
-
-/* Other nodes learn within about a second that our tunnel is off; a slow one needs longer (17 s
- * were seen with Felix). Until then they send encrypted packets, which we still decrypt. We stop
- * when nothing has arrived for this many seconds. The longer time applies while others still
- * publish keys, because they may not know yet. */
-#define LINGER_QUIET	       5
-#define LINGER_QUIET_WITH_KEYS 30
-#define LINGER_MOST	       120
-
-/* This many deletions of our device within a minute are reported as an error. */
-#define DELETIONS	  3
-#define DELETIONS_SECONDS 60
 
 struct tunnel {
 	struct tunnel_params params;
@@ -40,16 +25,10 @@ struct tunnel {
 	struct client_device *device;
 	bool restore;		   /* somebody else configured the device */
 	struct steering *steering; /* peers and routes */
-	struct event *linger;
-	struct {
-		unsigned int seconds, quiet; /* s since it was disabled; s without a packet */
-		uint64_t packets;	     /* decrypted, as last seen */
-		bool with_keys;		     /* others still publish keys */
-	} off;
-	bool beside;		   /* our device has a spare name: Felix's has its own still */
-	char problem[400];	   /* text: a device of others has our device's name */
-	time_t deleted[DELETIONS]; /* when somebody deleted our device, newest first */
-	char deleter[160];	   /* text: the device is deleted again and again */
+	struct lingering lingering;
+	bool beside;	   /* our device has a spare name: Felix's has its own still */
+	char problem[400]; /* text: a device of others has our device's name */
+	struct deletions deletions;
 	struct drops drops;
 	bool has_key; /* the tunnel process was asked for it */
 	uint8_t public_key[32];
@@ -102,33 +81,12 @@ static void stop_device(struct tunnel *t, bool remove)
 	steering_stop(t->steering);
 }
 
-static bool is_deleted_often(const struct tunnel *t)
-{
-	return t->deleted[DELETIONS - 1] &&
-	       time(NULL) - t->deleted[DELETIONS - 1] < DELETIONS_SECONDS;
-}
-
-static void note_deletion(struct tunnel *t)
-{
-	const bool before = is_deleted_often(t);
-
-	memmove(t->deleted + 1, t->deleted, sizeof(t->deleted) - sizeof(*t->deleted));
-	t->deleted[0] = time(NULL);
-	log_warn("the tunnel device was deleted: it is created again", "interface=%s",
-		 name_of(t, &t->settings));
-	if (!before && is_deleted_often(t))
-		log_error(
-			"another program deletes the tunnel device again and again: packets are lost each time",
-			"interface=%s who=\"Felix (calico-node) deletes a device of its own wireguardInterfaceName\" needs=\"another wireguardInterfaceName, or deploy/kubernetes/calico/calico-node.patch.yaml\"",
-			name_of(t, &t->settings));
-}
-
 static void on_gone(struct client_device *d, void *context)
 {
 	struct tunnel *t = context;
 
 	(void)d;
-	note_deletion(t);
+	deletions_note(&t->deletions, name_of(t, &t->settings));
 	t->params.changed(t, t->params.context);
 }
 
@@ -138,18 +96,6 @@ static void on_renamed(struct client_device *d, void *context)
 
 	(void)d;
 	t->params.changed(t, t->params.context);
-}
-
-/* Gives the pair of an earlier agent the present name. */
-static void rename_pair(int family, const char *name)
-{
-	struct link_info tunnel, inner;
-
-	if (pair_find(family, &tunnel, &inner) || !tunnel.ifindex)
-		return;
-	if (strcmp(tunnel.name, name) && !link_rename(tunnel.ifindex, name))
-		log_info("renamed the tunnel device of a process that ended", "from=%s to=%s",
-			 tunnel.name, name);
 }
 
 static int start_device(struct tunnel *t)
@@ -168,7 +114,7 @@ static int start_device(struct tunnel *t)
 	};
 	int err;
 
-	rename_pair(t->params.family, p.name);
+	pair_rename(t->params.family, p.name);
 	err = client_device_make(t->params.client, &p, &t->device);
 	if (err)
 		return err;
@@ -192,26 +138,7 @@ static int start_device(struct tunnel *t)
 
 static int set_link(struct tunnel *t)
 {
-	const char *wanted = present_name(t);
-	struct link_info link;
-	int err = link_get_index(client_device_ifindex(t->device), &link), repaired = 0;
-
-	if (!err && strcmp(link.name, wanted)) {
-		err = link_rename(link.ifindex, wanted);
-		repaired++;
-	}
-	if (!err && link.mtu != t->mtu) {
-		err = link_set_mtu(link.ifindex, t->mtu);
-		repaired++;
-	}
-	if (!err && !link.up) {
-		err = link_set_up(link.ifindex, true);
-		repaired++;
-	}
-	if (err)
-		return err;
-	err = source_check_loosen(wanted);
-	return err < 0 ? err : repaired + err;
+	return pair_set_tunnel(client_device_ifindex(t->device), present_name(t), t->mtu);
 }
 
 /* --- the life of a tunnel --- */
@@ -235,8 +162,7 @@ void tunnel_free(struct tunnel *t, bool remove)
 {
 	if (!t)
 		return;
-	if (t->linger)
-		event_free(t->linger);
+	lingering_fini(&t->lingering);
 	/* While lingering, the routes are gone already, so the device can go, too. */
 	if (t->state == TUNNEL_LINGERING)
 		remove = true;
@@ -322,7 +248,7 @@ int tunnel_prepare(struct tunnel *t, const struct settings *s, uint32_t mtu, con
 	if (!err)
 		err = start_device(t);
 	if (err == -ENODEV)
-		note_deletion(t); /* while it was being made */
+		deletions_note(&t->deletions, name_of(t, s)); /* while it was being made */
 	return err;
 }
 
@@ -332,8 +258,7 @@ int tunnel_enable(struct tunnel *t, const struct settings *s, uint32_t mtu, int 
 	const bool workers_changed = t->device && s->workers != t->settings.workers;
 	int err;
 
-	if (t->linger)
-		evtimer_del(t->linger);
+	lingering_end(&t->lingering);
 	if (t->state == TUNNEL_LINGERING)
 		steering_require_new_sessions(t->steering);
 	t->settings = *s;
@@ -384,21 +309,11 @@ static uint64_t packets_read(const struct tunnel *t)
 	return c.ingress_packets;
 }
 
-/* A tunnel process that died has left it. */
-static void remove_pair(int family)
-{
-	struct link_info tunnel, inner;
-
-	if (!pair_find(family, &tunnel, &inner))
-		link_delete(inner.ifindex);
-}
-
 static void end_linger(struct tunnel *t)
 {
-	if (t->linger)
-		evtimer_del(t->linger);
+	lingering_end(&t->lingering);
 	stop_device(t, true);
-	remove_pair(t->params.family);
+	pair_remove(t->params.family); /* a tunnel process that died has left it */
 	steering_forget(t->steering);
 	t->state = TUNNEL_OFF;
 	log_info("removed the tunnel device", "interface=%s", name_of(t, &t->settings));
@@ -409,24 +324,17 @@ static void end_linger(struct tunnel *t)
 static void on_linger(evutil_socket_t fd, short what, void *context)
 {
 	struct tunnel *t = context;
-	const uint64_t packets = packets_read(t);
-	const unsigned int enough = t->off.with_keys ? LINGER_QUIET_WITH_KEYS : LINGER_QUIET;
 
 	(void)fd;
 	(void)what;
-	t->off.seconds++;
-	t->off.quiet = packets == t->off.packets ? t->off.quiet + 1 : 0;
-	t->off.packets = packets;
-	if (t->off.quiet >= enough || t->off.seconds >= LINGER_MOST || !t->device ||
+	if (lingering_second(&t->lingering, packets_read(t)) || !t->device ||
 	    client_device_ended(t->device))
 		end_linger(t);
 }
 
 void tunnel_disable(struct tunnel *t, bool others_have_keys)
 {
-	const struct timeval second = {1, 0};
-
-	t->off.with_keys = others_have_keys;
+	t->lingering.others_have_keys = others_have_keys;
 	*t->problem = 0;
 	if (t->state == TUNNEL_OFF && t->device)
 		stop_device(t, true); /* it was prepared, but never enabled */
@@ -434,11 +342,7 @@ void tunnel_disable(struct tunnel *t, bool others_have_keys)
 		return;
 	steering_clear(t->steering);
 	t->state = TUNNEL_LINGERING;
-	t->off.seconds = t->off.quiet = 0;
-	t->off.packets = packets_read(t);
-	if (!t->linger)
-		t->linger = event_new(t->params.base, -1, EV_PERSIST, on_linger, t);
-	if (!t->linger || event_add(t->linger, &second))
+	if (lingering_begin(&t->lingering, t->params.base, packets_read(t), on_linger, t))
 		end_linger(t);
 }
 
@@ -516,18 +420,17 @@ void tunnel_tick(struct tunnel *t)
 
 const char *tunnel_problem(struct tunnel *t, const char **reason)
 {
+	const char *deleted = NULL;
+
 	if (*t->problem) {
 		*reason = "NameTaken";
 		return t->problem;
 	}
-	if (t->state != TUNNEL_ON || !is_deleted_often(t))
-		return NULL;
-	*reason = "DeviceDeleted";
-	snprintf(
-		t->deleter, sizeof(t->deleter),
-		"another program (Felix?) deletes %s again and again, and packets are lost each time: set another wireguardInterfaceName",
-		name_of(t, &t->settings));
-	return t->deleter;
+	if (t->state == TUNNEL_ON)
+		deleted = deletions_problem(&t->deletions, name_of(t, &t->settings));
+	if (deleted)
+		*reason = "DeviceDeleted";
+	return deleted;
 }
 
 void tunnel_request_handshake(struct tunnel *t, const uint8_t key[32])

@@ -10,11 +10,13 @@
 #include <sys/socket.h>
 #include <time.h>
 
+#include "agent/report/silence.h"
 #include "base/counters.h"
 #include "base/key_text.h"
 #include "base/log.h"
 #include "base/version.h"
 #include "confine/confine.h"
+#include "netlink/rtnl.h"
 #include "protocol/limits.h"
 #include "service/client.h"
 #include "store/store.h"
@@ -104,19 +106,23 @@ const char *report_endpoint(const struct endpoint *e, char out[REPORT_ENDPOINT])
 struct peer_list {
 	json_t *list;
 	const struct plan *plan;
+	size_t n_explained;
+	struct rtnl_socket questions; /* to the kernel, about their paths */
 };
 
 static void add_peer(void *context, const struct tunnel_peer_status *p)
 {
-	const struct peer_list *l = context;
+	struct peer_list *l = context;
 	const struct plan_peer *pp = plan_find_peer(l->plan, p->node);
 	const struct cidr address = pp ? pp->tunnel : (struct cidr){.family = AF_UNSPEC};
-	char key[KEY_TEXT], endpoint[REPORT_ENDPOINT], text[CIDR_TEXT];
+	char key[KEY_TEXT], endpoint[REPORT_ENDPOINT], text[CIDR_TEXT], why[SILENCE_TEXT] = "";
 
+	if (l->n_explained < SILENCE_MAX && *silence_explain(&l->questions, p, why))
+		l->n_explained++;
 	key_format(p->key, key);
 	json_array_append_new(
 		l->list,
-		json_pack("{s:s, s:s, s:s, s:s, s:b, s:I, s:b, s:I, s:o, s:I, s:I}", "node",
+		json_pack("{s:s, s:s, s:s, s:s, s:b, s:I, s:b, s:I, s:o, s:I, s:I, s:o}", "node",
 			  p->node, "publicKey", key, "endpoint",
 			  report_endpoint(p->endpoint, endpoint), "tunnelAddress",
 			  address.family ? cidr_format(&address, true, text) : "", "encrypting",
@@ -126,7 +132,8 @@ static void add_peer(void *context, const struct tunnel_peer_status *p)
 			  p->session_age == UINT64_MAX
 				  ? json_null()
 				  : json_integer((json_int_t)(p->session_age / NSEC_PER_SEC)),
-			  "sent", (json_int_t)p->sent, "received", (json_int_t)p->received));
+			  "sent", (json_int_t)p->sent, "received", (json_int_t)p->received,
+			  "silence", *why ? any_text(why) : json_null()));
 }
 
 /* The pods' ranges and their nodes. Traffic to them must not be in plain. */
@@ -191,7 +198,7 @@ static json_t *tunnel_status(const struct report_input *in, size_t i)
 	struct tunnel *t = in->tunnels[i];
 	struct client_device *d = tunnel_device(t);
 	json_t *o = json_object(), *peers = json_array();
-	struct peer_list list = {peers, &in->plans[i]};
+	struct peer_list list = {.list = peers, .plan = &in->plans[i]};
 	const char *problem, *reason;
 	struct pv_counters counters;
 	char address[CIDR_TEXT];
@@ -207,6 +214,7 @@ static json_t *tunnel_status(const struct report_input *in, size_t i)
 					    : ""));
 		client_device_report(d, add_device, NULL, o);
 		tunnel_each_peer(t, add_peer, &list);
+		rtnl_close(&list.questions);
 		client_device_counters(d, &counters);
 		json_object_set_new(o, "drops", drop_list(&counters));
 	}

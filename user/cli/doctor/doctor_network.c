@@ -264,7 +264,7 @@ void doctor_peers(struct report *r)
 	json_t *status = agent_status_fetch(NULL);
 	const json_t *t, *p;
 	size_t i, k, n = 0, answered = 0;
-	char silent[160] = "";
+	char silent[160] = "", why[512] = "";
 
 	if (!status)
 		return;
@@ -274,6 +274,9 @@ void doctor_peers(struct report *r)
 			const char *name = member_text(p, "node");
 
 			n++;
+			if (!*why && json_is_string(json_object_get(p, "silence")))
+				snprintf(why, sizeof(why), "; %s: %s", name,
+					 member_text(p, "silence"));
 			if (member_number(p, "lastHandshake"))
 				answered++;
 			else if (used + strlen(name) + 2 < sizeof(silent))
@@ -291,5 +294,5 @@ void doctor_peers(struct report *r)
 		add_finding(
 			r, "peers", WORSE, "an answer from each peer over UDP",
 			"check that the agent runs there, and that no firewall between the nodes drops UDP: tcpdump -ni UPLINK udp port 51820 on both",
-			"%zu of %zu answered; no answer: %s", answered, n, silent);
+			"%zu of %zu answered; no answer: %s%s", answered, n, silent, why);
 }

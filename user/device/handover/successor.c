@@ -216,7 +216,7 @@ int successor_take(const struct successor_params *params, struct successor **out
 		return err == -ECONNREFUSED ? -ENOENT : err;
 	}
 	if (!channel_is_trusted(s->channel))
-		return fail(s, -EPERM, "it is another user's");
+		return fail(s, -EPERM, "it has another user, so neither could end the other");
 	err = greet(s);
 	if (!err)
 		err = prepare(s);

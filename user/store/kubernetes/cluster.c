@@ -2,7 +2,6 @@
 #include "store/kubernetes/cluster.h"
 
 #include <search.h>
-#include <sodium.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -110,39 +109,6 @@ static void problem(const struct cluster *c, const char *kind, const char *name,
 
 /* --- records --- */
 
-static const struct cidr *first_of(const struct cidr *a, const struct cidr *b)
-{
-	return a->family ? a : b;
-}
-
-static void parse_key(const char *text, uint8_t key[32])
-{
-	size_t len;
-
-	if (sodium_base642bin(key, 32, text, strlen(text), NULL, &len, NULL,
-			      sodium_base64_VARIANT_ORIGINAL) ||
-	    len != 32)
-		memset(key, 0, 32);
-}
-
-/* Takes Calico's annotation, else our own, which stays when Felix removes Calico's. */
-static void take_keys(struct node_record *r, const struct node_object *parsed)
-{
-	parse_key(parsed->key4, r->key4);
-	if (sodium_is_zero(r->key4, 32))
-		parse_key(parsed->own4, r->key4);
-	parse_key(parsed->key6, r->key6);
-	if (sodium_is_zero(r->key6, 32))
-		parse_key(parsed->own6, r->key6);
-	r->stopped4 = !strcmp(parsed->own4, CLUSTER_STOPPED) ||
-		      (!*parsed->own4 && parsed->condition == CONDITION_OFF);
-	r->stopped6 = !strcmp(parsed->own6, CLUSTER_STOPPED) ||
-		      (!*parsed->own6 && parsed->condition == CONDITION_OFF);
-	r->encrypts = parsed->condition == CONDITION_ENCRYPTS;
-	r->released4 = !*parsed->key4 || !strcmp(parsed->key4, parsed->released4);
-	r->released6 = !*parsed->key6 || !strcmp(parsed->key6, parsed->released6);
-}
-
 /* Adds the ranges that the source in use gives to the node. */
 static void take_ranges(const struct cluster *c, const struct known_node *m, struct node_record *r)
 {
@@ -183,14 +149,7 @@ static void deliver(struct cluster *c, struct known_node *m)
 		return;
 	}
 	snprintf(r.name, sizeof(r.name), "%s", m->name);
-	r.address4 = *first_of(&m->parsed.annotated4, &m->parsed.internal4);
-	r.address6 = *first_of(&m->parsed.annotated6, &m->parsed.internal6);
-	r.tunnel4 = *first_of(&m->parsed.wireguard4,
-			      first_of(&m->parsed.overlays[0], &m->parsed.overlays[1]));
-	r.tunnel6 = *first_of(&m->parsed.wireguard6,
-			      first_of(&m->parsed.overlays[2], &m->parsed.overlays[3]));
-	take_keys(&r, &m->parsed);
-	memcpy(r.overlays, m->parsed.overlays, sizeof(r.overlays));
+	node_object_record(&m->parsed, &r);
 	r.pod_cidrs = calloc(room, sizeof(*r.pod_cidrs));
 	r.granted = calloc(room, sizeof(*r.granted));
 	if (!r.pod_cidrs || !r.granted) {

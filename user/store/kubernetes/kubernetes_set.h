@@ -5,20 +5,8 @@
 #define STORE_KUBERNETES_KUBERNETES_SET_H
 
 #include "store/http/rest.h"
+#include "store/kubernetes/kubernetes_resource.h"
 #include "store/store.h"
-
-/* A kind of object that holds settings. */
-struct kubernetes_resource {
-	const char *name; /* plural.group */
-	const char *path; /* of the settings */
-	const char *kind, *api_version;
-	const char *blocks; /* path of Calico's IPAM blocks beside it */
-};
-
-/* The resource of this name, NULL: the usual one. NULL if there is no such resource. */
-const struct kubernetes_resource *kubernetes_resource(const char *name);
-/* Their names, for a message. */
-const char *kubernetes_resource_names(char out[300]);
 
 /* Changes the object of a node, or of the cluster (NULL), or makes it if there is none. 0, or
  * -errno, which is logged. Runs the event loop for up to 10 s per step. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "store/kubernetes/node_object.h"
 
+#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -41,6 +42,19 @@ static void take_address(const struct reader *r, const char *name, int family, s
 	}
 	snprintf(what, sizeof(what), "annotation %s: \"%.60s\" is not an IPv%d address", name, text,
 		 family == AF_INET ? 4 : 6);
+	r->problem(r->context, what);
+}
+
+static void take_endpoint(const struct reader *r, const char *name, struct record_endpoint *out)
+{
+	const char *text = annotation(r->node, name), *wrong;
+	char what[300];
+
+	memset(out, 0, sizeof(*out));
+	wrong = *text ? record_endpoint_parse(text, out) : NULL;
+	if (!wrong)
+		return;
+	snprintf(what, sizeof(what), "annotation %s: \"%.60s\": %s", name, text, wrong);
 	r->problem(r->context, what);
 }
 
@@ -138,6 +152,8 @@ void node_object_read(struct node_object *out, const json_t *node,
 	take_address(&r, ANNOTATION "IPv6WireguardInterfaceAddr", AF_INET6, &out->wireguard6);
 	for (size_t i = 0; i < 4; i++)
 		take_address(&r, overlays[i].name, overlays[i].family, &out->overlays[i]);
+	take_endpoint(&r, CLUSTER_ENDPOINT4, &out->endpoint4);
+	take_endpoint(&r, CLUSTER_ENDPOINT6, &out->endpoint6);
 	take_key(node, CLUSTER_KEY4, out->key4);
 	take_key(node, CLUSTER_KEY6, out->key6);
 	take_key(node, CLUSTER_OWN_KEY4, out->own4);
@@ -153,4 +169,51 @@ void node_object_fini(struct node_object *o)
 {
 	free(o->spec);
 	memset(o, 0, sizeof(*o));
+}
+
+/* --- its record --- */
+
+static const struct cidr *first_of(const struct cidr *a, const struct cidr *b)
+{
+	return a->family ? a : b;
+}
+
+static void parse_key(const char *text, uint8_t key[32])
+{
+	size_t len;
+
+	if (sodium_base642bin(key, 32, text, strlen(text), NULL, &len, NULL,
+			      sodium_base64_VARIANT_ORIGINAL) ||
+	    len != 32)
+		memset(key, 0, 32);
+}
+
+/* Takes Calico's annotation, else our own, which stays when Felix removes Calico's. */
+static void take_keys(const struct node_object *parsed, struct node_record *r)
+{
+	parse_key(parsed->key4, r->key4);
+	if (sodium_is_zero(r->key4, 32))
+		parse_key(parsed->own4, r->key4);
+	parse_key(parsed->key6, r->key6);
+	if (sodium_is_zero(r->key6, 32))
+		parse_key(parsed->own6, r->key6);
+	r->stopped4 = !strcmp(parsed->own4, CLUSTER_STOPPED) ||
+		      (!*parsed->own4 && parsed->condition == CONDITION_OFF);
+	r->stopped6 = !strcmp(parsed->own6, CLUSTER_STOPPED) ||
+		      (!*parsed->own6 && parsed->condition == CONDITION_OFF);
+	r->encrypts = parsed->condition == CONDITION_ENCRYPTS;
+	r->released4 = !*parsed->key4 || !strcmp(parsed->key4, parsed->released4);
+	r->released6 = !*parsed->key6 || !strcmp(parsed->key6, parsed->released6);
+}
+
+void node_object_record(const struct node_object *o, struct node_record *r)
+{
+	r->address4 = *first_of(&o->annotated4, &o->internal4);
+	r->address6 = *first_of(&o->annotated6, &o->internal6);
+	r->tunnel4 = *first_of(&o->wireguard4, first_of(&o->overlays[0], &o->overlays[1]));
+	r->tunnel6 = *first_of(&o->wireguard6, first_of(&o->overlays[2], &o->overlays[3]));
+	r->endpoint4 = o->endpoint4;
+	r->endpoint6 = o->endpoint6;
+	take_keys(o, r);
+	memcpy(r->overlays, o->overlays, sizeof(r->overlays));
 }

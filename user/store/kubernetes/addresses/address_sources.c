@@ -1,74 +1,45 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "store/kubernetes/addresses/address_sources.h"
 
-#include <errno.h>
 #include <event2/event.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <time.h>
 
-#include "base/clock.h"
 #include "base/log.h"
-#include "protocol/limits.h"
+#include "store/kubernetes/addresses/source_objects.h"
 #include "store/memory.h"
-
-/* Deletions of custom resources count when none came for this time, or after DELETIONS_MOST_S. */
-#define DELETIONS_QUIET_S 3
-#define DELETIONS_MOST_S  30
 
 /* Only pods with an address of their own that have not ended. The API server leaves the others out
  * of list and watch, and reports a pod that ends as deleted. */
-#define PODS                                                                                       \
+#define PODS_WITH_ADDRESSES                                                                        \
 	"/api/v1/pods?fieldSelector=spec.hostNetwork%3Dfalse%2Cstatus.podIP%21%3D%2C"              \
 	"status.phase%21%3DSucceeded%2Cstatus.phase%21%3DFailed"
 /* Of a problem of the choice itself. */
 #define SUBJECT	     "routeSource"
 #define CILIUM_NODES "/apis/cilium.io/v2/ciliumnodes"
 
-/* The objects of one source. */
-struct collection {
-	struct address_sources *sources;
-	enum cluster_kind kind;
-	enum route_source source;
-	const char *what, *path;
-	const char *title;	     /* of the problem that objects are gone */
-	struct reflector *reflector; /* NULL: not watched */
-	bool read;		     /* it was listed once, or found missing */
-	bool expected;		     /* there were objects, and nobody ended the source */
-	size_t objects;		     /* in the list under way */
-	uint64_t revision;
-	struct event *on_quiet;
-	bool all_deleted;	 /* events said so; a list has to confirm it */
-	uint64_t first_deletion; /* monotonic, ns; 0: none is expected */
-};
-
-enum { BLOCKS, CILIUM, PODS_, N_COLLECTIONS };
+enum { BLOCKS, CILIUM, PODS, N_SOURCES };
 
 struct address_sources {
 	struct address_sources_params params;
 	enum route_source wanted;
 	bool may_decide; /* settings and Nodes were read */
-	struct collection all[N_COLLECTIONS];
+	struct source_objects all[N_SOURCES];
 	struct event *on_tidy;
 };
 
-static struct collection *collection_of(const struct address_sources *s, enum route_source source)
+static const struct source_objects *objects_of(const struct address_sources *s,
+					       enum route_source source)
 {
-	for (int i = 0; i < N_COLLECTIONS; i++)
-		if (s->all[i].source == source)
-			return (struct collection *)(uintptr_t)&s->all[i];
+	for (int i = 0; i < N_SOURCES; i++)
+		if (s->all[i].params.source == source)
+			return &s->all[i];
 	return NULL;
 }
 
 static struct store_health *health(const struct address_sources *s)
 {
 	return s->params.place->health;
-}
-
-static size_t count(const struct collection *c)
-{
-	return cluster_count_with_ranges(c->sources->params.cluster, c->kind);
 }
 
 /* --- the decision --- */
@@ -78,14 +49,14 @@ struct decision {
 	char why[160];
 };
 
-static bool has_objects(const struct collection *c)
+static bool has_objects(const struct source_objects *o)
 {
-	return count(c) || c->expected;
+	return source_objects_count(o) || o->expected;
 }
 
 static struct decision decide_auto(const struct address_sources *s)
 {
-	const struct collection *blocks = &s->all[BLOCKS], *cilium = &s->all[CILIUM];
+	const struct source_objects *blocks = &s->all[BLOCKS], *cilium = &s->all[CILIUM];
 	const size_t with_ranges = cluster_count_with_ranges(s->params.cluster, CLUSTER_NODES);
 	const size_t nodes = cluster_count(s->params.cluster);
 	struct decision d = {.source = ROUTE_SOURCE_AUTO};
@@ -121,9 +92,9 @@ static struct decision decide(const struct address_sources *s)
 
 static bool is_read(const struct address_sources *s, enum route_source source)
 {
-	const struct collection *c = collection_of(s, source);
+	const struct source_objects *o = objects_of(s, source);
 
-	return !c || c->read;
+	return !o || o->read;
 }
 
 static void visit_range(void *context, const struct memory_entry *e)
@@ -136,12 +107,12 @@ static void visit_range(void *context, const struct memory_entry *e)
  * and the remembered ones stay in force. */
 static bool is_usable(const struct address_sources *s, enum route_source source)
 {
-	const struct collection *c = collection_of(s, source);
+	const struct source_objects *o = objects_of(s, source);
 	bool known = false;
 
 	if (!is_read(s, source))
 		return false;
-	if (source == cluster_source(s->params.cluster) || (c && c->expected) ||
+	if (source == cluster_source(s->params.cluster) || (o && o->expected) ||
 	    cluster_count_with_ranges(s->params.cluster, cluster_kind_of(source)))
 		return true;
 	memory_each(s->params.place->memory, visit_range, &known);
@@ -162,15 +133,11 @@ static void use(struct address_sources *s, const struct decision *d)
 	cluster_use(s->params.cluster, d->source);
 }
 
-static void start(struct collection *c);
-static void stop(struct collection *c);
-
-static bool is_needed(const struct collection *c, enum route_source decided)
+static bool is_needed(const struct address_sources *s, enum route_source source,
+		      enum route_source decided)
 {
-	const struct address_sources *s = c->sources;
-
-	return c->source == decided || c->source == cluster_source(s->params.cluster) ||
-	       (s->wanted == ROUTE_SOURCE_AUTO && c->source != ROUTE_SOURCE_WORKLOAD_IPS);
+	return source == decided || source == cluster_source(s->params.cluster) ||
+	       (s->wanted == ROUTE_SOURCE_AUTO && source != ROUTE_SOURCE_WORKLOAD_IPS);
 }
 
 /* Stops watching what is not needed any more. From the event loop, because a reflector cannot be
@@ -182,9 +149,9 @@ static void on_tidy(evutil_socket_t fd, short what, void *context)
 
 	(void)fd;
 	(void)what;
-	for (int i = 0; i < N_COLLECTIONS; i++)
-		if (!is_needed(&s->all[i], d.source))
-			stop(&s->all[i]);
+	for (int i = 0; i < N_SOURCES; i++)
+		if (!is_needed(s, s->all[i].params.source, d.source))
+			source_objects_stop(&s->all[i]);
 }
 
 /* The decided source says nothing yet. */
@@ -202,9 +169,9 @@ static void report_unused(struct address_sources *s, const struct decision *d)
 
 static void start_needed(struct address_sources *s, enum route_source decided)
 {
-	for (int i = 0; i < N_COLLECTIONS; i++)
-		if (is_needed(&s->all[i], decided) && !s->all[i].reflector)
-			start(&s->all[i]);
+	for (int i = 0; i < N_SOURCES; i++)
+		if (is_needed(s, s->all[i].params.source, decided))
+			source_objects_start(&s->all[i]);
 }
 
 static void update(struct address_sources *s)
@@ -222,8 +189,8 @@ static void update(struct address_sources *s)
 	} else {
 		report_unused(s, &d);
 	}
-	for (int i = 0; i < N_COLLECTIONS; i++)
-		tidy |= s->all[i].reflector && !is_needed(&s->all[i], d.source);
+	for (int i = 0; i < N_SOURCES; i++)
+		tidy |= s->all[i].reflector && !is_needed(s, s->all[i].params.source, d.source);
 	if (tidy)
 		evtimer_add(s->on_tidy, &now);
 }
@@ -257,249 +224,47 @@ bool address_sources_are_read(const struct address_sources *s)
 	return d.source != ROUTE_SOURCE_AUTO && is_read(s, d.source);
 }
 
-/* --- lists --- */
-
-struct expectation {
-	enum route_source source;
-	bool any;
-};
-
-static void visit_record(void *context, const struct memory_entry *e)
-{
-	struct expectation *x = context;
-
-	x->any |= e->kind == MEMORY_NODES && e->record.source == x->source &&
-		  e->record.n_pod_cidrs && !e->lost;
-}
-
-/* Were there objects before, in this process or in the one before? */
-static bool were_there(const struct collection *c)
-{
-	struct expectation x = {c->source, false};
-
-	if (count(c))
-		return true;
-	memory_each(c->sources->params.place->memory, visit_record, &x);
-	return x.any;
-}
-
-/* If there were objects before and the server has none now, or older data, it has lost them, unless
- * events said that all were deleted. Writes what is wrong; false: nothing is. */
-static bool has_lost_objects(const struct collection *c, const struct reflector_list *l,
-			     char out[HEALTH_TEXT])
-{
-	const bool none = !l->there || !c->objects;
-
-	if (!c->expected || (l->there && none && c->all_deleted))
-		return false;
-	if (none)
-		snprintf(out, HEALTH_TEXT, "all %s are missing%s", c->title,
-			 l->there ? "" : ": the resource is not installed");
-	else if (l->revision < c->revision)
-		snprintf(out, HEALTH_TEXT, "the API server went back to an older state");
-	else
-		return false;
-	return true;
-}
-
-static void report_lost(const struct collection *c, bool lost, const char *what)
-{
-	struct store_health *h = health(c->sources);
-
-	if (lost && health_set_problem(h, HEALTH_BLIND, c->title, what))
-		log_warn(
-			"store: objects with pod addresses are missing although nobody deleted them: the last known ones stay in force",
-			"resource=%s problem=\"%s\" needs=\"the objects, or another "
-			"routeSource\"",
-			c->what, what);
-	else if (!lost && health_clear_problem(h, c->title))
-		log_info("store: recovered", "resource=%s", c->what);
-}
-
-static void on_listed(void *context, const struct reflector_list *l)
-{
-	struct collection *c = context;
-	struct address_sources *s = c->sources;
-	const bool none = !l->there || !c->objects;
-	char what[HEALTH_TEXT];
-	bool lost;
-
-	health(s)->last_sync = (uint64_t)time(NULL);
-	c->expected = were_there(c);
-	lost = has_lost_objects(c, l, what);
-	if (l->there)
-		c->revision = l->revision;
-	report_lost(c, lost, what);
-	reflector_lost(c->reflector, lost);
-	/* If objects are expected but none was ever read, do not end the list: then no record is
-	 * reported, and the remembered ones stay in force. */
-	if (!lost || !none || count(c))
-		cluster_list_end(s->params.cluster, c->kind, !l->passed_over && !lost);
-	c->expected = lost && none;
-	c->read = true;
-	c->all_deleted = false;
-	update(s);
-	s->params.progress(s->params.context);
-}
-
-static void on_listing(void *context)
-{
-	struct collection *c = context;
-
-	c->objects = 0;
-	c->first_deletion = 0;
-	evtimer_del(c->on_quiet);
-	cluster_list_begin(c->sources->params.cluster, c->kind);
-}
-
-/* --- objects --- */
-
-/* No deletion came for a while. If objects are left, the resource is still there. */
-static void on_quiet(evutil_socket_t fd, short what, void *context)
-{
-	struct collection *c = context;
-
-	(void)fd;
-	(void)what;
-	c->first_deletion = 0;
-	if (cluster_confirm_deletions(c->sources->params.cluster, c->kind)) {
-		update(c->sources);
-		return;
-	}
-	c->all_deleted = true;
-	reflector_list_again(c->reflector, 0);
-}
-
-static void wait_for_quiet(struct collection *c)
-{
-	const struct timeval quiet = {DELETIONS_QUIET_S, 0};
-	const uint64_t now = clock_now();
-
-	if (!c->first_deletion)
-		c->first_deletion = now;
-	if (now - c->first_deletion < DELETIONS_MOST_S * 1000 * NSEC_PER_MSEC)
-		evtimer_add(c->on_quiet, &quiet);
-}
-
-static const char *text_of(const json_t *o, const char *member)
-{
-	const char *text =
-		json_string_value(json_object_get(json_object_get(o, "metadata"), member));
-
-	return text ? text : "";
-}
-
-static void on_object(void *context, const json_t *o, bool gone)
-{
-	struct collection *c = context;
-	struct address_sources *s = c->sources;
-	const char *namespace = text_of(o, "namespace");
-	char object[600];
-
-	health(s)->last_sync = (uint64_t)time(NULL);
-	c->objects++;
-	s->params.begin_object(s->params.context);
-	cluster_object(s->params.cluster, c->kind, o, gone);
-	snprintf(object, sizeof(object), "%s/%.253s%s%.253s", c->what, namespace,
-		 *namespace ? "/" : "", text_of(o, "name"));
-	s->params.end_object(s->params.context, object);
-	if (gone && cluster_expects_deletions(s->params.cluster, c->kind))
-		wait_for_quiet(c);
-	/* A list decides at its end. */
-	if (c->read)
-		update(s);
-}
-
-static void on_problem(void *context, bool blind, const char *what)
-{
-	const struct collection *c = context;
-	const bool pods = c->source == ROUTE_SOURCE_WORKLOAD_IPS;
-
-	if (!what) {
-		if (health_clear_problem(health(c->sources), c->what))
-			log_info("store: recovered", "resource=%s", c->what);
-		return;
-	}
-	if (health_set_problem(health(c->sources), blind ? HEALTH_BLIND : HEALTH_PART, c->what,
-			       what))
-		log_warn("store: the API server cannot be read", "resource=%s problem=\"%s\"%s",
-			 c->what, what,
-			 pods ? " right=\"deploy/kubernetes/workload-ips gives it\"" : "");
-}
-
-static void start(struct collection *c)
-{
-	const struct reflector_params p = {
-		.base = c->sources->params.place->base,
-		.rest = c->sources->params.rest,
-		.path = c->path,
-		.optional = c->source != ROUTE_SOURCE_WORKLOAD_IPS,
-		.object = on_object,
-		.listing = on_listing,
-		.listed = on_listed,
-		.problem = on_problem,
-		.context = c,
-	};
-
-	c->reflector = reflector_new(&p);
-	if (!c->reflector)
-		log_error("no memory to watch the API server", "store=kubernetes resource=%s",
-			  c->what);
-}
-
-static void stop(struct collection *c)
-{
-	if (!c->reflector)
-		return;
-	reflector_free(c->reflector);
-	evtimer_del(c->on_quiet);
-	c->reflector = NULL;
-	c->read = c->expected = false;
-	c->revision = c->first_deletion = 0;
-	health_clear_problem(health(c->sources), c->what);
-	health_clear_problem(health(c->sources), c->title);
-	cluster_forget(c->sources->params.cluster, c->kind);
-}
-
 /* --- making and freeing --- */
+
+static void on_changed(void *context)
+{
+	update(context);
+}
 
 struct address_sources *address_sources_new(const struct address_sources_params *p)
 {
-	const struct collection all[N_COLLECTIONS] = {
-		[BLOCKS] = {.kind = CLUSTER_BLOCKS,
-			    .source = ROUTE_SOURCE_CALICO_IPAM,
+	struct address_sources *s = calloc(1, sizeof(*s));
+	const struct source_objects_params all[N_SOURCES] = {
+		[BLOCKS] = {.source = ROUTE_SOURCE_CALICO_IPAM,
 			    .what = "ipamblocks",
 			    .title = "IPAM blocks",
 			    .path = p->blocks_path},
-		[CILIUM] = {.kind = CLUSTER_CILIUM_NODES,
-			    .source = ROUTE_SOURCE_CILIUM_NODE,
+		[CILIUM] = {.source = ROUTE_SOURCE_CILIUM_NODE,
 			    .what = "ciliumnodes",
 			    .title = "CiliumNodes",
 			    .path = CILIUM_NODES},
-		[PODS_] = {.kind = CLUSTER_PODS,
-			   .source = ROUTE_SOURCE_WORKLOAD_IPS,
-			   .what = "pods",
-			   .title = "addresses of pods",
-			   .path = PODS},
+		[PODS] = {.source = ROUTE_SOURCE_WORKLOAD_IPS,
+			  .what = "pods",
+			  .title = "addresses of pods",
+			  .path = PODS_WITH_ADDRESSES},
 	};
-	struct address_sources *s = calloc(1, sizeof(*s));
+	int err = 0;
 
 	if (!s)
 		return NULL;
 	s->params = *p;
-	memcpy(s->all, all, sizeof(all));
 	s->on_tidy = evtimer_new(p->place->base, on_tidy, s);
-	if (!s->on_tidy) {
-		free(s);
-		return NULL;
+	for (int i = 0; i < N_SOURCES; i++) {
+		struct source_objects_params params = all[i];
+
+		params.sources = &s->params;
+		params.changed = on_changed;
+		params.context = s;
+		err |= source_objects_init(&s->all[i], &params);
 	}
-	for (int i = 0; i < N_COLLECTIONS; i++) {
-		s->all[i].sources = s;
-		s->all[i].on_quiet = evtimer_new(p->place->base, on_quiet, &s->all[i]);
-		if (!s->all[i].on_quiet) {
-			address_sources_free(s);
-			return NULL;
-		}
+	if (err || !s->on_tidy) {
+		address_sources_free(s);
+		return NULL;
 	}
 	return s;
 }
@@ -508,11 +273,9 @@ void address_sources_free(struct address_sources *s)
 {
 	if (!s)
 		return;
-	for (int i = 0; i < N_COLLECTIONS; i++) {
-		reflector_free(s->all[i].reflector);
-		if (s->all[i].on_quiet)
-			event_free(s->all[i].on_quiet);
-	}
-	event_free(s->on_tidy);
+	for (int i = 0; i < N_SOURCES; i++)
+		source_objects_fini(&s->all[i]);
+	if (s->on_tidy)
+		event_free(s->on_tidy);
 	free(s);
 }
