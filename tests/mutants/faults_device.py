@@ -266,7 +266,7 @@ FAULTS = [
     fault("staged-packets-stay-behind", "user/device/handover/transfer_read.c",
           "err = datapath_stage(d->datapath, i, &r->workers[i].staged[k]);", "err = 0;",
           f"{UPGRADES}::test_packets_that_wait_for_a_session_go_along"),
-    fault("devices-lose-their-owner", "user/service/service.c",
+    fault("devices-lose-their-owner", "user/service/service_begin.c",
           'snprintf(h->id, sizeof(h->id), "%s", successor_owner(from, i));', "*h->id = 0;",
           f"{UPGRADES}::test_a_tunnel_process_hands_over_all_its_devices"),
     fault("queues-of-the-uplink-stay-behind", "user/device/handover/transfer_read.c",
