@@ -157,11 +157,13 @@ class FaultyProxy:
                 # Read it again: a fault also hits watches that were open before.
                 fault = self.fault
                 if fault and fault[0] in ("cut", "hang") and sent + len(data) > fault[1]:
-                    self._chunk(client, data[:max(0, fault[1] - sent)])
+                    before = max(0, fault[1] - sent)
+                    self._chunk(client, data[:before])
                     if fault[0] == "cut":
                         client.connection.shutdown(socket.SHUT_RDWR)
                         return
                     self._wait_until_well()
+                    data, sent = data[before:], sent + before
                 self._chunk(client, data)
                 sent += len(data)
             client.wfile.write(b"0\r\n\r\n")

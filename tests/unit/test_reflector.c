@@ -25,6 +25,8 @@ struct world {
 	long status;	  /* of the last problem */
 	int refuse;	  /* status with which watches are refused; 0: they are accepted */
 	bool expiring;	  /* the second page of a list has expired */
+	bool mute;	  /* the next watch is not answered */
+	const char *says; /* what the next watch says at once */
 	bool probed;	  /* the client has checked whether the server lives */
 	struct evhttp_request *watch;
 	struct evhttp_request *open[64]; /* begun, not ended: libevent does not free them */
@@ -68,6 +70,15 @@ static void send_list(struct world *w, struct evhttp_request *q)
 	evbuffer_free(to);
 }
 
+static void send_text(struct world *w, const char *text)
+{
+	struct evbuffer *to = evbuffer_new();
+
+	evbuffer_add_printf(to, "%s", text);
+	evhttp_send_reply_chunk(w->watch, to);
+	evbuffer_free(to);
+}
+
 static void keep_open(struct world *w, struct evhttp_request *q)
 {
 	assert_true(w->n_open < COUNT_OF(w->open));
@@ -98,7 +109,12 @@ static void serve(struct evhttp_request *q, void *context)
 		w->watches++;
 		w->watch = q;
 		keep_open(w, q);
-		evhttp_send_reply_start(q, 200, "OK");
+		if (!w->mute)
+			evhttp_send_reply_start(q, 200, "OK");
+		if (w->says)
+			send_text(w, w->says);
+		w->mute = false;
+		w->says = NULL;
 	}
 }
 
@@ -176,7 +192,7 @@ static void expect_watches(struct world *w, unsigned int n)
 	assert_int_equal(w->watches, n);
 }
 
-static void begin(struct world *w)
+static void begin_impatient(struct world *w, unsigned int answer_ms, unsigned int silent_ms)
 {
 	const struct reflector_params p = {
 		.base = w->base,
@@ -186,11 +202,18 @@ static void begin(struct world *w)
 		.listing = on_listing,
 		.listed = on_listed,
 		.problem = on_watch_problem,
+		.answer_ms = answer_ms,
+		.silent_ms = silent_ms,
 		.context = w,
 	};
 
 	w->reflector = reflector_new(&p);
 	assert_non_null(w->reflector);
+}
+
+static void begin(struct world *w)
+{
+	begin_impatient(w, 0, 0);
 }
 
 static int setup(void **state)
@@ -366,6 +389,65 @@ static void a_list_on_demand(void **state)
 	expect(w, "c");
 }
 
+#define SILENT	 "blind: the watch was silent: it is requested again"
+#define BOOKMARK "{\"type\":\"BOOKMARK\",\"object\":{\"metadata\":{\"resourceVersion\":\"8\"}}}"
+
+/* The present watch works, whichever it is: impatient ones follow each other. */
+static void expect_news(struct world *w)
+{
+	for (int i = 0; i < 100 && !strstr(w->text, "\nc\n"); i++) {
+		send_event(w, "c", false);
+		run(w, 100);
+	}
+	expect(w, "c");
+	expect(w, "well");
+	assert_int_equal(w->lists, 1);
+}
+
+/* The connection lives, but the watch on it is dead. */
+static void a_watch_that_is_never_answered(void **state)
+{
+	struct world *w = *state;
+
+	w->mute = true;
+	begin_impatient(w, 300, 0);
+	expect(w, SILENT);
+	expect_news(w);
+}
+
+static void half_an_event(void **state)
+{
+	struct world *w = *state;
+
+	w->says = "{\"type\":\"MODIFIED\",\"object\":{\"meta";
+	begin_impatient(w, 300, 0);
+	expect(w, SILENT);
+	expect_news(w);
+}
+
+static void no_bookmark_any_more(void **state)
+{
+	struct world *w = *state;
+
+	w->says = BOOKMARK;
+	begin_impatient(w, 0, 300);
+	expect(w, SILENT);
+	expect_news(w);
+}
+
+/* A server without bookmarks: it is asked again, but nobody is alarmed. */
+static void nothing_to_say(void **state)
+{
+	struct world *w = *state;
+
+	begin_impatient(w, 0, 300);
+	for (int i = 0; i < 1000 && w->watches < 3; i++)
+		run(w, 10);
+	assert_true(w->watches >= 3);
+	assert_null(strstr(w->text, "blind"));
+	assert_int_equal(w->lists, 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -377,6 +459,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_list_that_is_forgotten_half_way, setup, teardown),
 		cmocka_unit_test_setup_teardown(an_object_that_is_too_large, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_list_on_demand, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_watch_that_is_never_answered, setup, teardown),
+		cmocka_unit_test_setup_teardown(half_an_event, setup, teardown),
+		cmocka_unit_test_setup_teardown(no_bookmark_any_more, setup, teardown),
+		cmocka_unit_test_setup_teardown(nothing_to_say, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

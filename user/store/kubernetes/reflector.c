@@ -21,6 +21,10 @@
 #define WATCH_MIN_S 1800
 /* A watch that lasts this long counts as working. */
 #define ESTABLISHED_S 2
+/* A watch is answered at once, and the rest of an event follows at once. Between events, a server
+ * that sends bookmarks sends one a minute. */
+#define ANSWER_MS 60000
+#define SILENT_MS (4 * 60 * 1000)
 /* If a list has lost objects, list again, with growing pauses. */
 #define LOST_FIRST_MS 4000
 #define LOST_MOST_MS  (30 * 60 * 1000)
@@ -30,12 +34,14 @@ struct reflector {
 	char *path;
 	struct rest_call *call;
 	struct splitter splitter;
-	struct event *on_retry, *on_established, *on_relist;
+	struct event *on_retry, *on_established, *on_relist, *on_silent;
 	struct backoff backoff;
 	struct backoff lost;	     /* for new lists after one that lost objects */
 	char version[VERSION_BYTES]; /* empty: a list is due */
 	char *more;		     /* the next page */
 	bool expired, received_any, watching;
+	/* the watch under way: it was answered, had a bookmark, half an event has arrived */
+	bool answered, bookmarked, half;
 	bool passed_over; /* an object of the last list, or of the one under way, was skipped */
 };
 
@@ -222,6 +228,42 @@ static char *list_path(const struct reflector *r)
 
 /* --- watching --- */
 
+/* Random, so that thousands of nodes do not ask at the same moment. */
+static void expect_event(struct reflector *r, unsigned int ms)
+{
+	const unsigned int all = ms + randombytes_uniform(ms / 2);
+	const struct timeval wait = {all / 1000, all % 1000 * 1000};
+
+	evtimer_add(r->on_silent, &wait);
+}
+
+static unsigned int silent_ms(const struct reflector *r)
+{
+	return r->params.silent_ms ? r->params.silent_ms : SILENT_MS;
+}
+
+static unsigned int answer_ms(const struct reflector *r)
+{
+	return r->params.answer_ms ? r->params.answer_ms : ANSWER_MS;
+}
+
+/* The watch hangs, although its connection may live: a proxy has lost its stream, or only half of an
+ * event came. It is asked for again, from the last version on. A server that never sent a bookmark
+ * may have nothing to say. */
+static void on_silent(evutil_socket_t fd, short what, void *context)
+{
+	struct reflector *r = context;
+
+	(void)fd;
+	(void)what;
+	rest_cancel(r->call);
+	r->call = NULL;
+	evtimer_del(r->on_established);
+	if (r->bookmarked || !r->answered || r->half)
+		report_problem(r, true, "the watch was silent: it is requested again", 0);
+	start(r);
+}
+
 static void on_event(void *context, const char *text, size_t len)
 {
 	struct reflector *r = context;
@@ -233,6 +275,7 @@ static void on_event(void *context, const char *text, size_t len)
 		r->expired = true; /* not an event: something is lost, so list again */
 	} else if (!strcmp(type, "BOOKMARK")) {
 		advance(r, version_of(o));
+		r->bookmarked = true;
 	} else if (!strcmp(type, "ERROR")) {
 		r->expired = true;
 	} else {
@@ -240,6 +283,8 @@ static void on_event(void *context, const char *text, size_t len)
 		advance(r, version_of(o));
 	}
 	r->received_any = true;
+	r->half = false;
+	expect_event(r, silent_ms(r));
 	json_decref(e);
 }
 
@@ -248,6 +293,10 @@ static bool on_news(void *context, const char *bytes, size_t n)
 	struct reflector *r = context;
 	const int err = splitter_feed(&r->splitter, bytes, n);
 
+	if (splitter_pending(&r->splitter) && !r->half) {
+		r->half = true;
+		expect_event(r, answer_ms(r));
+	}
 	/* An event was too large to read. A new list is needed to see the change. */
 	if (r->splitter.too_large)
 		r->expired = true;
@@ -260,7 +309,9 @@ static void on_answered(void *context)
 {
 	struct reflector *r = context;
 
+	r->answered = true;
 	event_add(r->on_established, &(struct timeval){ESTABLISHED_S, 0});
+	expect_event(r, silent_ms(r));
 }
 
 static void on_established(evutil_socket_t fd, short what, void *context)
@@ -277,6 +328,7 @@ static void on_watched(void *context, const struct rest_answer *a)
 
 	r->call = NULL;
 	evtimer_del(r->on_established);
+	evtimer_del(r->on_silent);
 	if (r->expired || r->passed_over || a->status == 410 || a->status == 404)
 		forget_list(r);
 	/* A watch that ends without an error was ended by its time limit, or the server shuts
@@ -326,12 +378,14 @@ static void start(struct reflector *r)
 	}
 	splitter_fini(&r->splitter);
 	splitter_init(&r->splitter, watch ? NULL : "items", watch ? on_event : on_item, r);
-	r->expired = r->received_any = false;
+	r->expired = r->received_any = r->answered = r->bookmarked = r->half = false;
 	r->call = path ? rest_start(r->params.rest, &q) : NULL;
 	free(path);
 	if (!r->call) {
 		report_problem(r, true, "no memory for a request", 0);
 		retry_later(r, 0);
+	} else if (watch) {
+		expect_event(r, answer_ms(r));
 	}
 }
 
@@ -355,6 +409,7 @@ static void on_relist(evutil_socket_t fd, short what, void *context)
 	r->call = NULL;
 	evtimer_del(r->on_retry);
 	evtimer_del(r->on_established);
+	evtimer_del(r->on_silent);
 	start(r);
 }
 
@@ -391,7 +446,8 @@ struct reflector *reflector_new(const struct reflector_params *p)
 	r->on_retry = evtimer_new(p->base, on_retry, r);
 	r->on_established = evtimer_new(p->base, on_established, r);
 	r->on_relist = evtimer_new(p->base, on_relist, r);
-	if (!r->path || !r->on_retry || !r->on_established || !r->on_relist ||
+	r->on_silent = evtimer_new(p->base, on_silent, r);
+	if (!r->path || !r->on_retry || !r->on_established || !r->on_relist || !r->on_silent ||
 	    evtimer_add(r->on_retry, &now)) {
 		reflector_free(r);
 		return NULL;
@@ -411,6 +467,8 @@ void reflector_free(struct reflector *r)
 		event_free(r->on_established);
 	if (r->on_relist)
 		event_free(r->on_relist);
+	if (r->on_silent)
+		event_free(r->on_silent);
 	free(r->more);
 	free(r->path);
 	free(r);

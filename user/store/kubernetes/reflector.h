@@ -7,6 +7,11 @@
  * with random waits that double up to 10 s. An object that is too large is skipped; while there is
  * one, the collection is listed again each minute.
  *
+ * A watch may hang while its connection lives (store/http/rest.h looks after connections). So a
+ * watch is requested again if no event comes for 4 to 6 minutes (servers send a bookmark about once
+ * a minute), or if the answer, or the rest of an event, does not come for 60 to 90 s. This is
+ * reported, unless the server never sent a bookmark and may have had nothing to say.
+ *
  * Thread: control.
  */
 #ifndef STORE_KUBERNETES_REFLECTOR_H
@@ -41,6 +46,9 @@ struct reflector_params {
 	 * about once a minute. */
 	bool optional;
 	bool once; /* do not watch, after one list that is complete */
+	/* How long to wait for an answer or the rest of an event, and for the next event; 0: as
+	 * above. */
+	unsigned int answer_ms, silent_ms;
 	/* An object is new or has changed; `gone`: it was deleted. A list reports all objects. */
 	void (*object)(void *context, const json_t *o, bool gone);
 	/* A list begins. Objects that are not reported until listed() are not in it. */

@@ -171,6 +171,11 @@ int splitter_feed(struct splitter *s, const char *bytes, size_t n)
 	return err;
 }
 
+bool splitter_pending(const struct splitter *s)
+{
+	return gathering(s);
+}
+
 const char *splitter_rest(const struct splitter *s)
 {
 	return s->rest ? s->rest : "";

@@ -32,6 +32,8 @@ void splitter_init(struct splitter *s, const char *member,
 void splitter_fini(struct splitter *s);
 /* 0; -EINVAL: this cannot be JSON; -EFBIG: the envelope is too large; -ENOMEM. */
 int splitter_feed(struct splitter *s, const char *bytes, size_t n);
+/* Has an object begun that has not ended? */
+bool splitter_pending(const struct splitter *s);
 /* The envelope, with an empty list in place of the objects, zero-terminated. Only with `member`. */
 const char *splitter_rest(const struct splitter *s);
 
