@@ -17,9 +17,11 @@ struct world {
 	struct evhttp *server;
 	struct evhttp_request *watches[8]; /* begun, not ended: libevent does not free them */
 	size_t n_watches;
-	bool empty; /* the list has no objects */
-	int refuse; /* status of a list; 0: it is answered */
-	unsigned int lists;
+	bool empty;	/* the list has no objects */
+	int refuse;	/* status of a list; 0: it is answered */
+	bool ending;	/* the definition is being removed */
+	int refuse_why; /* status of discovery; 0: it is answered */
+	unsigned int lists, questions;
 	struct store_health health;
 	struct store_events events;
 	struct memory *memory;
@@ -36,12 +38,21 @@ struct world {
 #define A OBJECT("a", "10.1.0.0/24")
 #define B OBJECT("b", "10.2.0.0/24")
 
+#define GROUP "/apis/cilium.io/v2"
+
 static void serve(struct evhttp_request *q, void *context)
 {
 	struct evbuffer *to = evbuffer_new();
 	struct world *w = context;
 
-	if (strstr(evhttp_request_get_uri(q), "watch=true")) {
+	if (!strcmp(evhttp_request_get_uri(q), GROUP)) {
+		w->questions++;
+		evbuffer_add_printf(to,
+				    "{\"resources\":[{\"name\":\"others\",\"verbs\":[\"create\"]},"
+				    "{\"name\":\"ciliumnodes\",\"verbs\":[\"list\"%s]}]}",
+				    w->ending ? "" : ",\"create\"");
+		evhttp_send_reply(q, w->refuse_why ? w->refuse_why : 200, "", to);
+	} else if (strstr(evhttp_request_get_uri(q), "watch=true")) {
 		assert_true(w->n_watches < COUNT_OF(w->watches));
 		w->watches[w->n_watches++] = q;
 		evhttp_send_reply_start(q, 200, "OK");
@@ -145,7 +156,7 @@ static int setup(void **state)
 		.sources = &w->sources,
 		.source = ROUTE_SOURCE_CILIUM_NODE,
 		.what = "ciliumnodes",
-		.path = "/ciliumnodes",
+		.path = GROUP "/ciliumnodes",
 		.title = "CiliumNodes",
 		.changed = nothing,
 	};
@@ -214,6 +225,85 @@ static void a_definition_that_goes_takes_nothing_along(void **state)
 	assert_true(w->health.blind);
 }
 
+/* Its objects go first, and it may stay for any time without them. */
+static void a_definition_that_is_being_removed(void **state)
+{
+	struct world *w = *state;
+
+	w->empty = w->ending = true;
+	deleted(w, A);
+	deleted(w, B);
+	wait_until(w, listed_again);
+	assert_int_equal(source_objects_count(&w->objects), 2);
+	assert_int_equal(w->health.n_problems, 1);
+	assert_true(w->health.blind);
+}
+
+static void a_definition_that_is_being_removed_with_objects_left(void **state)
+{
+	struct world *w = *state;
+
+	w->ending = true;
+	deleted(w, A);
+	wait_until(w, listed_again);
+	assert_int_equal(source_objects_count(&w->objects), 2);
+	assert_true(w->health.blind);
+}
+
+static bool one_is_gone(const struct world *w)
+{
+	return source_objects_count(&w->objects) == 1;
+}
+
+static void one_of_two_is_deleted_without_a_list(void **state)
+{
+	struct world *w = *state;
+
+	deleted(w, A);
+	wait_until(w, one_is_gone);
+	assert_int_equal(w->lists, 1);
+	assert_int_equal(w->questions, 1);
+	assert_int_equal(w->health.n_problems, 0);
+}
+
+static bool asked_often(const struct world *w)
+{
+	return w->questions >= 3 && w->health.n_problems;
+}
+
+static bool all_are_gone(const struct world *w)
+{
+	return !source_objects_count(&w->objects) && !w->health.n_problems;
+}
+
+/* It is not known whether they count: they stay, somebody is told, and it is asked again. */
+static void a_server_that_does_not_say(void **state)
+{
+	struct world *w = *state;
+
+	w->empty = true;
+	w->refuse_why = 500;
+	deleted(w, A);
+	deleted(w, B);
+	wait_until(w, asked_often);
+	assert_int_equal(source_objects_count(&w->objects), 2);
+	w->refuse_why = 0;
+	wait_until(w, all_are_gone);
+}
+
+static void a_server_that_must_not_be_asked(void **state)
+{
+	struct world *w = *state;
+
+	w->empty = true;
+	w->refuse_why = 403;
+	deleted(w, A);
+	deleted(w, B);
+	wait_until(w, listed_again);
+	assert_int_equal(source_objects_count(&w->objects), 2);
+	assert_true(w->health.n_problems > 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -221,6 +311,14 @@ int main(void)
 			all_that_are_deleted_are_gone_when_a_list_confirms_it, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_definition_that_goes_takes_nothing_along, setup,
 						teardown),
+		cmocka_unit_test_setup_teardown(a_definition_that_is_being_removed, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(
+			a_definition_that_is_being_removed_with_objects_left, setup, teardown),
+		cmocka_unit_test_setup_teardown(one_of_two_is_deleted_without_a_list, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(a_server_that_does_not_say, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_server_that_must_not_be_asked, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

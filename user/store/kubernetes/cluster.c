@@ -340,6 +340,13 @@ bool cluster_expects_deletions(const struct cluster *c, enum cluster_kind kind)
 	return c->kinds[kind].objects.n_going > 0;
 }
 
+bool cluster_expects_none(const struct cluster *c, enum cluster_kind kind)
+{
+	const struct ownership *o = &c->kinds[kind].objects;
+
+	return o->n && o->n_going == o->n;
+}
+
 bool cluster_confirm_deletions(struct cluster *c, enum cluster_kind kind)
 {
 	return ownership_confirm(&c->kinds[kind].objects);

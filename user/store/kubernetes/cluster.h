@@ -65,6 +65,8 @@ enum cluster_kind {
 void cluster_object(struct cluster *c, enum cluster_kind kind, const json_t *o, bool gone);
 /* Are deletions expected? */
 bool cluster_expects_deletions(const struct cluster *c, enum cluster_kind kind);
+/* Is the deletion of all of them expected? */
+bool cluster_expects_none(const struct cluster *c, enum cluster_kind kind);
 /* No more deletions are reported: they count. False: no object would be left, so only a list can
  * decide. */
 bool cluster_confirm_deletions(struct cluster *c, enum cluster_kind kind);

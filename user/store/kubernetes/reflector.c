@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "store/backoff.h"
+#include "store/kubernetes/definition.h"
 #include "store/kubernetes/splitter.h"
 #include "store/kubernetes/status_object.h"
 
@@ -40,6 +41,8 @@ struct reflector {
 	char version[VERSION_BYTES]; /* empty: a list is due */
 	char *more;		     /* the next page */
 	bool expired, received_any, watching;
+	bool deletions; /* there were some; a list has yet to show whether they count */
+	struct definition definition;
 	/* the watch under way: it was answered, had a bookmark, half an event has arrived */
 	bool answered, bookmarked, half;
 	bool passed_over; /* an object of the last list, or of the one under way, was skipped */
@@ -175,6 +178,36 @@ static void list_ends(struct reflector *r)
 	r->params.listed(r->params.context, &l);
 }
 
+/* The list is complete. */
+static void list_done(struct reflector *r)
+{
+	list_ends(r);
+	if (!r->params.once)
+		start(r);
+}
+
+/* Objects that went with their definition were deleted by nobody. Without the right to ask, what
+ * is not in the list stays in force. */
+static void on_definition(void *context, enum definition_state s, const struct rest_answer *a)
+{
+	struct reflector *r = context;
+
+	if (s == DEFINITION_GOES) {
+		missing(r);
+	} else if (s == DEFINITION_STAYS) {
+		r->deletions = false;
+		list_done(r);
+	} else if (a->status == 401 || a->status == 403) {
+		pass_over(r,
+			  "deletions do not count, since the server does not say whether the "
+			  "resource is being removed: it needs the ClusterRole system:discovery");
+		list_done(r);
+	} else {
+		forget_list(r);
+		failed(r, a);
+	}
+}
+
 static void on_listed(void *context, const struct rest_answer *a)
 {
 	struct reflector *r = context;
@@ -201,10 +234,14 @@ static void on_listed(void *context, const struct rest_answer *a)
 		pass_over(
 			r,
 			"an object of more than 2 MiB is ignored: its last known content stays in force");
-	if (!r->more)
-		list_ends(r);
-	if (r->more || !r->params.once)
+	if (r->more) {
 		start(r);
+	} else if (!r->deletions || !r->params.optional) {
+		list_done(r);
+	} else if (definition_ask(&r->definition)) {
+		forget_list(r);
+		retry_later(r, 0);
+	}
 }
 
 /* What separates the first parameter from the path, which may have parameters of its own. */
@@ -279,6 +316,7 @@ static void on_event(void *context, const char *text, size_t len)
 	} else if (!strcmp(type, "ERROR")) {
 		r->expired = true;
 	} else {
+		r->deletions |= !strcmp(type, "DELETED");
 		r->params.object(r->params.context, o, !strcmp(type, "DELETED"));
 		advance(r, version_of(o));
 	}
@@ -402,7 +440,7 @@ static void on_relist(evutil_socket_t fd, short what, void *context)
 
 	(void)fd;
 	(void)what;
-	if (r->call && !r->watching)
+	if ((r->call && !r->watching) || r->definition.call)
 		return; /* a list is under way */
 	forget_list(r);
 	rest_cancel(r->call);
@@ -443,6 +481,8 @@ struct reflector *reflector_new(const struct reflector_params *p)
 	r->backoff = (struct backoff){.first_ms = 200, .most_ms = 10000};
 	r->lost = (struct backoff){.first_ms = LOST_FIRST_MS, .most_ms = LOST_MOST_MS};
 	r->path = strdup(p->path);
+	r->definition = (struct definition){
+		.rest = p->rest, .path = r->path, .told = on_definition, .context = r};
 	r->on_retry = evtimer_new(p->base, on_retry, r);
 	r->on_established = evtimer_new(p->base, on_established, r);
 	r->on_relist = evtimer_new(p->base, on_relist, r);
@@ -460,6 +500,7 @@ void reflector_free(struct reflector *r)
 	if (!r)
 		return;
 	rest_cancel(r->call);
+	definition_cancel(&r->definition);
 	splitter_fini(&r->splitter);
 	if (r->on_retry)
 		event_free(r->on_retry);

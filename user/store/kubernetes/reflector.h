@@ -27,7 +27,7 @@ struct reflector;
 
 /* A list that is complete. */
 struct reflector_list {
-	bool there;	   /* false: there is no such collection */
+	bool there;	   /* false: there is no such collection, or it is being removed */
 	bool passed_over;  /* an object in it could not be read and was skipped */
 	uint64_t revision; /* 0: the server's versions are no numbers */
 };
@@ -43,7 +43,8 @@ struct reflector_params {
 	struct rest *rest;
 	const char *path; /* "/api/v1/nodes"; may end with "?" and parameters */
 	/* The collection may be missing (its CRD is not installed). Then it is requested again
-	 * about once a minute. */
+	 * about once a minute. A list after deletions counts only if the server says that the
+	 * collection stays. */
 	bool optional;
 	bool once; /* do not watch, after one list that is complete */
 	/* How long to wait for an answer or the rest of an event, and for the next event; 0: as

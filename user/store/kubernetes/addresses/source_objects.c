@@ -124,12 +124,29 @@ static void on_listing(void *context)
 	o->objects = 0;
 	o->first_deletion = 0;
 	evtimer_del(o->on_quiet);
+	definition_cancel(&o->definition);
 	cluster_list_begin(o->params.sources->cluster, kind(o));
 }
 
 /* --- objects --- */
 
-/* No deletion came for a while. If objects are left, the resource is still there. */
+/* If nothing would be left, or the definition goes, or the server does not say whether it does, a
+ * list decides. */
+static void on_definition(void *context, enum definition_state s, const struct rest_answer *a)
+{
+	struct source_objects *o = context;
+
+	(void)a;
+	if (evtimer_pending(o->on_quiet, NULL))
+		return; /* further deletions came: the answer may be older */
+	o->all_deleted = cluster_expects_none(o->params.sources->cluster, kind(o));
+	if (s == DEFINITION_STAYS && cluster_confirm_deletions(o->params.sources->cluster, kind(o)))
+		o->params.changed(o->params.context);
+	else
+		reflector_list_again(o->reflector, 0);
+}
+
+/* No deletion came for a while. They count if the resource stays. */
 static void on_quiet(evutil_socket_t fd, short what, void *context)
 {
 	struct source_objects *o = context;
@@ -137,12 +154,8 @@ static void on_quiet(evutil_socket_t fd, short what, void *context)
 	(void)fd;
 	(void)what;
 	o->first_deletion = 0;
-	if (cluster_confirm_deletions(o->params.sources->cluster, kind(o))) {
-		o->params.changed(o->params.context);
-		return;
-	}
-	o->all_deleted = true;
-	reflector_list_again(o->reflector, 0);
+	if (definition_ask(&o->definition))
+		reflector_list_again(o->reflector, 0);
 }
 
 static void wait_for_quiet(struct source_objects *o)
@@ -224,6 +237,7 @@ void source_objects_stop(struct source_objects *o)
 	if (!o->reflector)
 		return;
 	reflector_free(o->reflector);
+	definition_cancel(&o->definition);
 	evtimer_del(o->on_quiet);
 	o->reflector = NULL;
 	o->read = o->expected = false;
@@ -237,6 +251,10 @@ int source_objects_init(struct source_objects *o, const struct source_objects_pa
 {
 	memset(o, 0, sizeof(*o));
 	o->params = *params;
+	o->definition = (struct definition){.rest = params->sources->rest,
+					    .path = params->path,
+					    .told = on_definition,
+					    .context = o};
 	o->on_quiet = evtimer_new(params->sources->place->base, on_quiet, o);
 	return o->on_quiet ? 0 : -ENOMEM;
 }
@@ -244,6 +262,7 @@ int source_objects_init(struct source_objects *o, const struct source_objects_pa
 void source_objects_fini(struct source_objects *o)
 {
 	reflector_free(o->reflector);
+	definition_cancel(&o->definition);
 	if (o->on_quiet)
 		event_free(o->on_quiet);
 }

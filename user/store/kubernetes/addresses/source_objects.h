@@ -10,6 +10,7 @@
 #define STORE_KUBERNETES_SOURCE_OBJECTS_H
 
 #include "store/kubernetes/addresses/address_sources.h"
+#include "store/kubernetes/definition.h"
 
 struct source_objects_params {
 	const struct address_sources_params *sources; /* outlives the objects */
@@ -30,6 +31,7 @@ struct source_objects {
 	size_t objects;
 	uint64_t revision;
 	struct event *on_quiet;
+	struct definition definition;
 	bool all_deleted;	 /* events said so; a list has to confirm it */
 	uint64_t first_deletion; /* monotonic, ns; 0: none is expected */
 };
