@@ -32,19 +32,31 @@ class Mounted(Cluster):
 
 
 @pytest.fixture(scope="module")
-def cluster():
+def lab():
     with Mounted(3) as c:
         c.client = c.pod(c.nodes[1], "frontend-client")
         c.server = c.pod(c.nodes[2], "backend-api")
         workload.backend(c.server)
         os.makedirs(c.store)
         c.mount()
-        for node in c.nodes:
-            c.start_agent(node)
-        enable(c)
-        c.save = os.path.join(c.directory.name, "save")
-        wait_for(lambda: in_order(c.nodes[1]), "the store is in order")
         yield c
+
+
+@pytest.fixture
+def cluster(lab):
+    """Each test begins with agents that encrypt, not strictly, and with a store in order, whatever the one before it left."""
+    for node in lab.nodes:
+        if not node.agent or node.agent.process.poll() is not None:
+            lab.start_agent(node)
+    lab.configure(**dict.fromkeys(STRICT))
+    enable(lab)
+    wait_for(lambda: in_order(lab.nodes[1]), "the store is in order")
+    return lab
+
+
+def strictly(c):
+    c.configure(**STRICT)
+    wait_for(lambda: setting(c.nodes[1], "podveilStrictMode") == "true", "strict mode is on")
 
 
 def store_of(node):
@@ -123,6 +135,7 @@ def test_the_store_is_unreachable(cluster, strict):
 def test_the_store_is_emptied_and_broken(cluster):
     """Faults in the files themselves, which all agents see, lose no setting, and nothing leaves in plain."""
     c, worker = cluster, cluster.nodes[1]
+    strictly(c)
     capture, steady = Capture(worker, "eth0"), Steady(c.client, c.server.address)
     peer = os.path.join(c.store, "nodes/wireguard-worker2.json")
     with open(peer) as f:
@@ -207,7 +220,8 @@ def test_deleted_objects_are_removed(cluster):
     assert in_order(worker)
     write_record(c, peer)
     c.start_agent(c.nodes[2])
-    c.configure(podveilStrictMode=None, podveilStrictCIDRs=None)
+    strictly(c)
+    c.configure(**dict.fromkeys(STRICT))
     wait_for(lambda: setting(worker, "podveilStrictMode") == "false", "strict mode is off")
     wait_for(c.encrypted, "encrypted with all")
     c.podveil("disable")
