@@ -7,6 +7,7 @@ import pytest
 
 from cluster import leaks
 from cluster_api import KubernetesCluster
+from control_plane import Refused
 from hosts import Capture, wait_for
 from proxy import FaultyProxy
 from traffic import Requests
@@ -313,6 +314,14 @@ def test_what_the_server_lost_stays_in_force(kubernetes):
         assert not leaks(capture.packets())
 
 
+def gone(c, path):
+    try:
+        c.control.get(path)
+    except Refused as refused:
+        return refused.code == 404
+    return False
+
+
 def test_deleted_objects_are_removed(kubernetes):
     """What an administrator deletes ends: a setting, all settings, one Node of two. If a resource definition is removed with
     its objects, that does not count as such a deletion."""
@@ -325,15 +334,27 @@ def test_deleted_objects_are_removed(kubernetes):
     wait_for(lambda: value("wireguardMTU") == "0", "lowered to what it is without")
     definition = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/podveilconfigurations.podveil.io"
     there = c.control.get(definition)
+    # The server first deletes the definition's objects. That may take any time: here, one has a finalizer.
+    held = f"{c.settings_path}/node.held"
+    c.control.apply({"apiVersion": "podveil.io/v1", "kind": "PodveilConfiguration", "spec": {"wireguardMTU": 1380},
+                     "metadata": {"name": "node.held", "finalizers": ["podveil.io/test"]}})
     c.control.delete(definition)
-    wait_for(lambda: "not installed" in trouble(node), "it is removed", 30)
+    wait_for(lambda: [o["metadata"]["name"] for o in c.control.get(c.settings_path)["items"]] == ["node.held"],
+             "the others are deleted")
+    wait_for(lambda: "not installed" in trouble(node) or value("podveilStrictMode") == "false", "they are missed", 30)
+    assert value("podveilStrictMode") == value("wireguardEnabled") == "true"
+    c.control.patch(held, {"metadata": {"finalizers": None}})
+    wait_for(lambda: gone(c, definition), "the definition is gone", 30)
+    assert "not installed" in trouble(node)
     assert value("podveilStrictMode") == value("wireguardEnabled") == "true"
     c.control.apply({"apiVersion": there["apiVersion"], "kind": there["kind"],
                      "metadata": {"name": there["metadata"]["name"]}, "spec": there["spec"]})
     wait_for(lambda: "has none left" in trouble(node) or "not installed" in trouble(node), "it is back, and empty", 90)
     assert value("podveilStrictMode") == "true"
     wait_for(lambda: c.set(wireguardEnabled=True, podveilStrictMode=True) or True, "its owner publishes it again")
+    c.set("node.held", wireguardMTU=1380)
     wait_for(lambda: in_order(node), "no problem is reported", 90)
+    c.control.delete(held)
     c.control.delete(f"{c.settings_path}/default")
     wait_for(lambda: value("podveilStrictMode") == "false" and value("wireguardEnabled") == "false", "deleted", 20)
     c.nodes[0].agent.kill()
