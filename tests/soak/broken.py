@@ -85,8 +85,8 @@ def more_memory(soak):
     return "agent: [0-9]+ KiB of memory at the start"
 
 
-BROKEN = (a_packet_in_plain, a_lost_datagram, an_excused_one, a_datagram_with_other_bytes, a_broken_connection, a_descriptor_more,
-          an_entry_of_a_map_more, more_memory)
+BROKEN = (a_packet_in_plain, a_lost_datagram, an_excused_one, a_datagram_with_other_bytes, a_broken_connection,
+          a_descriptor_more, an_entry_of_a_map_more, more_memory)
 
 
 def find_all(soak):
