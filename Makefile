@@ -353,7 +353,7 @@ SUITES := unit asan bpf fuzz e2e+store
 check: test-programs
 	$(Q)$(RUN) $(SUITES)
 # With Kubernetes' own programs: against its API server alone, then in a cluster of three nodes.
-check-kubernetes: $(DEPS) $(DEPS_KUBERNETES) $(B)/podveil
+check-kubernetes: $(DEPS) $(DEPS_KUBERNETES) $(B)/podveil $(NEXT)/podveil
 	$(Q)$(RUN) apiserver kubernetes
 # A machine is emulated for the suite arm64, for the others a process.
 check-arm64: $(DEPS) $(DEPS_ARM64)

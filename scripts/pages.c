@@ -253,8 +253,10 @@ static void processes(FILE *f, unsigned int who)
 	static const struct {
 		unsigned int bit;
 		const char *name;
-	} all[] = {
-		{CONFINE_DEVICE, "device"}, {CONFINE_TUNNEL, "tunnel"}, {CONFINE_AGENT, "agent"}};
+	} all[] = {{CONFINE_DEVICE, "device"},
+		   {CONFINE_TUNNEL, "tunnel"},
+		   {CONFINE_MAKER, "maker"},
+		   {CONFINE_AGENT, "agent"}};
 	const char *between = "";
 
 	for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++) {
@@ -273,7 +275,8 @@ static void capability_rows(FILE *f)
 
 		fprintf(f, "| `CAP_%s` | ", c->name);
 		processes(f, c->who);
-		fprintf(f, " | %s |\n", c->purpose);
+		fprintf(f, " | %s%s |\n", c->who & AT_START ? "at the start only: " : "",
+			c->purpose);
 	}
 }
 

@@ -72,8 +72,9 @@ static uint32_t run(uint8_t *frame, uint32_t length)
 {
 	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = frame, .data_size_in = length);
 
-	assert_int_equal(bpf_prog_test_run_opts(bpf_program__fd(p->skeleton->progs.divert), &opts),
-			 0);
+	assert_int_equal(
+		bpf_prog_test_run_opts(adoption_fd(&p->adoption, p->skeleton->progs.divert), &opts),
+		0);
 	return opts.retval;
 }
 

@@ -44,8 +44,8 @@ static int unload(void **state)
 
 static int classify_fd(void)
 {
-	return bpf_program__fd(superpackets ? p->skeleton->progs.classify
-					    : p->skeleton->progs.classify_whole);
+	return adoption_fd(&p->adoption, superpackets ? p->skeleton->progs.classify
+						      : p->skeleton->progs.classify_whole);
 }
 
 /* Makes an Ethernet frame with an inner packet; returns its length. */
@@ -177,8 +177,8 @@ static void hostile_packets(void **state)
 
 static void steer_without_a_socket_drops(void **state)
 {
-	int fd = bpf_program__fd(superpackets ? p->skeleton->progs.steer
-					      : p->skeleton->progs.steer_whole);
+	int fd = adoption_fd(&p->adoption, superpackets ? p->skeleton->progs.steer
+							: p->skeleton->progs.steer_whole);
 	uint8_t data[512];
 	uint32_t len = frame(data, 4, 100);
 	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = data, .data_size_in = len);

@@ -55,11 +55,16 @@ static int confined(enum confine_process process, int (*what)(void))
 	child = fork();
 	assert_true(child >= 0);
 	if (!child) {
+		struct confine_params p = {
+			.process = process,
+			.user = {CONFINE_USER_ID, CONFINE_USER_ID},
+			.directory = process == CONFINE_AGENT ? store : NULL,
+		};
 		struct confinement c;
 
 		log_level_set(LOG_LEVEL_ERROR);
 		prctl(PR_SET_DUMPABLE, 0);
-		if (confine(process, process == CONFINE_AGENT ? store : NULL, &c))
+		if (confine(&p, &c))
 			_exit(99);
 		for (int i = 0; i < CONFINE_PARTS; i++)
 			if (!c.parts[i].in_force)
@@ -219,12 +224,12 @@ static void test_it_is_refused_when_there_are_threads(void **state)
 
 	(void)state;
 	if (!child) {
+		const struct confine_params p = {.process = CONFINE_DEVICE};
 		struct confinement c;
 		pthread_t thread;
 
 		pthread_create(&thread, NULL, wait_for_ever, NULL);
-		_exit(confine(CONFINE_DEVICE, NULL, &c) == -EBUSY &&
-				      !c.parts[CONFINE_CALLS].in_force &&
+		_exit(confine(&p, &c) == -EBUSY && !c.parts[CONFINE_CALLS].in_force &&
 				      *c.parts[CONFINE_CALLS].missing
 			      ? 0
 			      : 1);
@@ -248,11 +253,103 @@ static int no_other_capabilities(void)
 	if (held >> CAP_SYS_ADMIN & 1 || held >> CAP_SYS_PTRACE & 1 || held >> CAP_SYS_MODULE & 1 ||
 	    held >> CAP_SETUID & 1)
 		return 2;
-	if (!(held >> CAP_NET_ADMIN & 1) || !(held >> CAP_BPF & 1))
+	if (!(held >> CAP_NET_ADMIN & 1))
 		return 3;
 	if (prctl(PR_CAPBSET_READ, CAP_SYS_ADMIN) || prctl(PR_CAPBSET_READ, CAP_NET_ADMIN) != 1)
 		return 4;
 	return prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1 ? 0 : 5;
+}
+
+static bool holds(int capability)
+{
+	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct d[2];
+
+	return !syscall(SYS_capget, &header, d) &&
+	       (d[0].permitted | (uint64_t)d[1].permitted << 32) >> capability & 1;
+}
+
+static int makes_no_programs(void)
+{
+	return holds(CAP_BPF) || holds(CAP_PERFMON) ? 1 : 0;
+}
+
+static int makes_programs(void)
+{
+	return holds(CAP_BPF) && holds(CAP_PERFMON) && !holds(CAP_DAC_OVERRIDE) ? 0 : 1;
+}
+
+static int makes_programs_that_read_packets(void)
+{
+	return holds(CAP_BPF) && !holds(CAP_PERFMON) ? 0 : 1;
+}
+
+/* Who has keys, or reads what others write, cannot read the kernel's memory. */
+static void test_who_may_make_programs(void **state)
+{
+	(void)state;
+	assert_int_equal(confined(CONFINE_DEVICE, makes_no_programs), 0);
+	assert_int_equal(confined(CONFINE_TUNNEL, makes_no_programs), 0);
+	assert_int_equal(confined(CONFINE_AGENT, makes_programs_that_read_packets), 0);
+	assert_int_equal(confined(CONFINE_MAKER, makes_programs), 0);
+}
+
+/* What the kernel says to a call of bpf() with nothing: 1. */
+static int call_bpf(int command)
+{
+	union bpf_attr nothing;
+
+	memset(&nothing, 0, sizeof(nothing));
+	return syscall(__NR_bpf, command, &nothing, sizeof(nothing)) ? 1 : 0;
+}
+
+static int load_program(void)
+{
+	return call_bpf(BPF_PROG_LOAD);
+}
+
+static int create_map(void)
+{
+	return call_bpf(BPF_MAP_CREATE);
+}
+
+static int attach_to_tracepoint(void)
+{
+	return call_bpf(BPF_RAW_TRACEPOINT_OPEN);
+}
+
+static int look_up(void)
+{
+	return call_bpf(BPF_MAP_LOOKUP_ELEM);
+}
+
+/* Beside the capabilities, which it would need as well. */
+static void test_who_has_keys_does_not_call_the_kernel_to_make_programs(void **state)
+{
+	(void)state;
+	assert_int_equal(confined(CONFINE_TUNNEL, load_program), KILLED);
+	assert_int_equal(confined(CONFINE_TUNNEL, create_map), KILLED);
+	assert_int_equal(confined(CONFINE_DEVICE, attach_to_tracepoint), KILLED);
+	assert_int_equal(confined(CONFINE_DEVICE, look_up), 1);
+	assert_int_equal(confined(CONFINE_MAKER, load_program), 1);
+}
+
+static int make_directory(void)
+{
+	return mkdir("/run/podveil/test_confine", 0700) ? 1 : 0;
+}
+
+static int open_udp(void)
+{
+	return socket(AF_INET, SOCK_DGRAM, 0) < 0 ? 1 : 0;
+}
+
+static void test_who_makes_programs_does_nothing_else(void **state)
+{
+	(void)state;
+	assert_int_equal(confined(CONFINE_MAKER, start_program), KILLED);
+	assert_int_equal(confined(CONFINE_MAKER, open_udp), KILLED);
+	assert_int_equal(confined(CONFINE_MAKER, make_directory), KILLED);
 }
 
 static void test_capabilities_that_are_not_listed_are_gone(void **state)
@@ -260,6 +357,91 @@ static void test_capabilities_that_are_not_listed_are_gone(void **state)
 	(void)state;
 	assert_int_equal(confined(CONFINE_DEVICE, no_other_capabilities), 0);
 	assert_int_equal(confined(CONFINE_AGENT, no_other_capabilities), 0);
+}
+
+/* --- the user --- */
+
+static void test_which_user_is_meant(void **state)
+{
+	struct confine_user u;
+
+	(void)state;
+	assert_int_equal(confine_user_find("root", &u), 0);
+	assert_true(!u.user && !u.group);
+	assert_int_equal(confine_user_find("64830", &u), 0);
+	assert_true(u.user == 64830 && u.group == 64830);
+	assert_int_equal(confine_user_find("nobody", &u), 0);
+	assert_true(u.user && u.group);
+	assert_int_equal(confine_user_find(NULL, &u), 0);
+	assert_true(u.user && u.group);
+	assert_int_equal(confine_user_find("no-such-user", &u), -ENOENT);
+	assert_int_equal(confine_user_find("", &u), -ENOENT);
+	assert_int_equal(confine_user_find("-1", &u), -ENOENT);
+	assert_int_equal(confine_user_find("12a", &u), -EINVAL);
+	/* setresuid() takes these for "unchanged". */
+	assert_int_equal(confine_user_find("4294967295", &u), -EINVAL);
+	assert_int_equal(confine_user_find("65535", &u), -EINVAL);
+	assert_int_equal(confine_user_find("18446744073709551616", &u), -EINVAL);
+}
+
+static int is_another_user(void)
+{
+	uid_t u[3];
+	gid_t g[3];
+
+	if (getresuid(&u[0], &u[1], &u[2]) || getresgid(&g[0], &g[1], &g[2]))
+		return 1;
+	for (size_t i = 0; i < 3; i++)
+		if (u[i] != CONFINE_USER_ID || g[i] != CONFINE_USER_ID)
+			return 2;
+	return getgroups(0, NULL) ? 3 : 0;
+}
+
+static int is_root(void)
+{
+	return geteuid() ? 1 : 0;
+}
+
+static void test_who_has_keys_has_a_user_of_its_own(void **state)
+{
+	(void)state;
+	assert_int_equal(confined(CONFINE_DEVICE, is_another_user), 0);
+	assert_int_equal(confined(CONFINE_TUNNEL, is_another_user), 0);
+	assert_int_equal(confined(CONFINE_AGENT, is_root), 0);
+}
+
+/* Without the right to reach files of all users, root alone reaches those of root: the process
+ * stays root, and says so. */
+static void test_without_the_right_it_stays_root_and_says_so(void **state)
+{
+	const struct confine_params p = {.process = CONFINE_DEVICE,
+					 .user = {CONFINE_USER_ID, CONFINE_USER_ID}};
+	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct d[2];
+	struct confinement c;
+	int status;
+	pid_t child;
+
+	(void)state;
+	skip_if_unusable();
+	child = fork();
+	if (!child) {
+		log_level_set(LOG_LEVEL_ERROR);
+		if (syscall(SYS_capget, &header, d))
+			_exit(1);
+		d[0].effective &= ~(1u << CAP_DAC_OVERRIDE);
+		d[0].permitted &= ~(1u << CAP_DAC_OVERRIDE);
+		if (syscall(SYS_capset, &header, d) || confine(&p, &c) || geteuid())
+			_exit(2);
+		_exit(!c.parts[CONFINE_USER].in_force &&
+				      strstr(c.parts[CONFINE_USER].missing, "CAP_DAC_OVERRIDE") &&
+				      c.parts[CONFINE_CALLS].in_force
+			      ? 0
+			      : 3);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 0);
 }
 
 /* --- files --- */
@@ -349,6 +531,12 @@ int main(void)
 		cmocka_unit_test(test_threads_are_confined_too),
 		cmocka_unit_test(test_it_is_refused_when_there_are_threads),
 		cmocka_unit_test(test_capabilities_that_are_not_listed_are_gone),
+		cmocka_unit_test(test_who_may_make_programs),
+		cmocka_unit_test(test_who_has_keys_does_not_call_the_kernel_to_make_programs),
+		cmocka_unit_test(test_who_makes_programs_does_nothing_else),
+		cmocka_unit_test(test_which_user_is_meant),
+		cmocka_unit_test(test_who_has_keys_has_a_user_of_its_own),
+		cmocka_unit_test(test_without_the_right_it_stays_root_and_says_so),
 		cmocka_unit_test(test_files_of_the_device),
 		cmocka_unit_test(test_files_of_the_agent),
 	};

@@ -163,11 +163,14 @@ static int parse(int argc, char **argv, struct options *o)
 /* A store in a directory is changed by the agent, too. */
 static void confine_agent(struct options *o)
 {
-	const char *directory = strncmp(o->store, "dir:", 4) ? NULL : o->store + 4;
+	const struct confine_params p = {
+		.process = CONFINE_AGENT,
+		.directory = strncmp(o->store, "dir:", 4) ? NULL : o->store + 4,
+	};
 
-	if (directory)
-		directory_make_parents(directory);
-	process_confine(CONFINE_AGENT, directory, &o->confinement);
+	if (p.directory)
+		directory_make_parents(p.directory);
+	process_confine(&p, &o->confinement);
 	o->agent.confinement = &o->confinement;
 }
 

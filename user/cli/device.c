@@ -276,12 +276,13 @@ static int serve(void *context)
 {
 	struct options *o = context;
 	struct running r = {.base = NULL};
+	const struct confine_params p = {.process = CONFINE_DEVICE, .user = o->process.user};
 	struct process_signals signals;
 	struct confinement confinement;
 	int err, result = EXIT_FAILED;
 
 	if (!o->process.unconfined)
-		process_confine(CONFINE_DEVICE, NULL, &confinement);
+		process_confine(&p, &confinement);
 	r.base = event_base_new();
 	if (!r.base)
 		return EXIT_FAILED;
@@ -314,6 +315,8 @@ int device_main(int argc, char **argv)
 
 	if (result >= 0)
 		return result;
+	if (!process_options_user(&o.process, "device", o.device.name))
+		return EXIT_USAGE;
 	process_options_set_log(&o.process);
 	if (!process_privileged())
 		return EXIT_FAILED;

@@ -21,7 +21,9 @@
 
 #include "base/log.h"
 #include "cli/cli.h"
+#include "crypto/aead.h"
 #include "programs/pins.h"
+#include "programs/program_maker.h"
 
 #ifndef MCL_ONFAULT
 #define MCL_ONFAULT 4
@@ -51,13 +53,26 @@ int process_serve(int (*serve)(void *context), void *context)
 	rcu_register_thread();
 	rcu_thread_offline();
 	result = serve(context);
+	aead_measure_end();
 	rcu_thread_online();
 	rcu_unregister_thread();
 	return result;
 }
 
-void process_confine(enum confine_process process, const char *directory, struct confinement *out)
+/* In the child. */
+static void confine_maker(void *context)
 {
+	const struct confine_params *of = context;
+	const struct confine_params p = {.process = CONFINE_MAKER, .user = of->user};
+	struct confinement made;
+
+	confine(&p, &made);
+}
+
+void process_confine(const struct confine_params *p, struct confinement *out)
+{
+	struct confine_params of = *p;
+
 	/* Whoever uses these reports what is missing. */
 	if (mkdir("/run/podveil", 0700) && errno != EEXIST)
 		log_debug("the directory could not be made", "path=/run/podveil errno=%d", errno);
@@ -65,7 +80,9 @@ void process_confine(enum confine_process process, const char *directory, struct
 		log_debug("the directory could not be made", "path=/var/run/wireguard errno=%d",
 			  errno);
 	pins_mount();
-	if (confine(process, directory, out))
+	if (p->process != CONFINE_AGENT && program_maker_start(confine_maker, &of))
+		log_error("podveil-maker cannot be started", "errno=%d", errno);
+	if (confine(p, out))
 		log_error("rights could not be given up", "problem=\"there are threads already\"");
 }
 

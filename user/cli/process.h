@@ -30,9 +30,10 @@ void process_signals_end(struct process_signals *s);
  * EXIT_FAILED after logging an error. */
 int process_serve(int (*serve)(void *context), void *context);
 
-/* Makes the directories that the process needs, and mounts a bpffs if there is none; then gives up
- * every right that the process does not use: see confine(). Before there are threads. */
-void process_confine(enum confine_process process, const char *directory, struct confinement *out);
+/* Makes the directories that the process needs, and mounts a bpffs if there is none; starts the child
+ * that makes programs (programs/program_maker.h), unless this is an agent; then gives up every right
+ * that the process does not use: see confine(). Before there are threads. */
+void process_confine(const struct confine_params *p, struct confinement *out);
 
 /* Forks and returns 0 in the child, or -errno. The parent waits for process_ready() and exits with
  * its status; if the child ends earlier, with 1. */

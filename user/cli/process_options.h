@@ -6,9 +6,12 @@
 #include <stdbool.h>
 
 #include "base/log.h"
+#include "confine/confine.h"
 
 struct process_options {
 	bool unconfined, take_over;
+	const char *user_text; /* as given; NULL: the default */
+	struct confine_user user;
 	enum log_level log_level;
 	enum log_format log_format;
 };
@@ -22,6 +25,10 @@ struct process_options {
  * option is not one of these. */
 bool process_option_apply(struct process_options *o, const char *subcommand, int option,
 			  const char *value);
+/* Finds o->user, also in PODVEIL_USER. Returns false after printing what is wrong with it. A process
+ * that takes over from another one, which listens under `handover` (handover/channel.h), has the
+ * user of that one: so the one before can end it, should it hang in between. */
+bool process_options_user(struct process_options *o, const char *subcommand, const char *handover);
 /* The log follows the options from here on. */
 void process_options_set_log(const struct process_options *o);
 

@@ -43,9 +43,12 @@ static uint64_t kept(enum confine_process process)
 {
 	uint64_t all = 0;
 
-	for (size_t i = 0; i < confine_capabilities_count; i++)
-		if (confine_capabilities[i].who & process)
-			all |= 1ull << confine_capabilities[i].number;
+	for (size_t i = 0; i < confine_capabilities_count; i++) {
+		const struct confine_capability *c = &confine_capabilities[i];
+
+		if (c->who & process && !(c->who & AT_START))
+			all |= 1ull << c->number;
+	}
 	return all;
 }
 
@@ -59,13 +62,12 @@ static int drop_bounding_set(uint64_t keep)
 	return 0;
 }
 
-int confine_capabilities_take(enum confine_process process, const char *directory, char *missing)
+int confine_capabilities_take(const struct confine_params *p, char *missing)
 {
-	const uint64_t keep = kept(process);
+	const uint64_t keep = kept(p->process);
 	struct sets s;
 	int err = read_sets(&s);
 
-	(void)directory;
 	/* A change of the user has left them permitted, but not effective. */
 	if (!err)
 		err = write_set(s.permitted);
@@ -94,11 +96,16 @@ void confine_capabilities_show(char *out, size_t room)
 	}
 }
 
-int confine_no_new_privileges_take(enum confine_process process, const char *directory,
-				   char *missing)
+bool confine_capabilities_have(int number)
 {
-	(void)process;
-	(void)directory;
+	struct sets s = {0};
+
+	return !read_sets(&s) && s.effective >> number & 1;
+}
+
+int confine_no_new_privileges_take(const struct confine_params *p, char *missing)
+{
+	(void)p;
 	(void)missing;
 	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ? -errno : 0;
 }

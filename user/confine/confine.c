@@ -13,10 +13,10 @@
 
 static const struct {
 	const char *name, *consequence;
-	int (*take)(enum confine_process process, const char *directory, char *missing);
+	int (*take)(const struct confine_params *p, char *missing);
 	int (*examine)(char *missing);
 } parts[CONFINE_PARTS] = {
-	[CONFINE_USER] = {"user", "it runs as root", confine_user_take, NULL},
+	[CONFINE_USER] = {"user", "it runs as root", confine_user_take, confine_user_examine},
 	[CONFINE_MEMORY] = {"memory", "a process with CAP_SYS_PTRACE or of this user can read keys",
 			    NULL, NULL},
 	[CONFINE_FILES] = {"files", "it may change every file that its user may change",
@@ -69,7 +69,7 @@ static void note_memory(struct confinement *out)
 	note(out, CONFINE_MEMORY, prctl(PR_GET_DUMPABLE) == 0 ? 0 : -EPERM);
 }
 
-int confine(enum confine_process process, const char *directory, struct confinement *out)
+int confine(const struct confine_params *p, struct confinement *out)
 {
 	const int threads = count_threads();
 
@@ -80,8 +80,7 @@ int confine(enum confine_process process, const char *directory, struct confinem
 		return -EBUSY;
 	}
 	for (size_t i = 0; i < sizeof(order) / sizeof(*order); i++)
-		note(out, order[i],
-		     parts[order[i]].take(process, directory, out->parts[order[i]].missing));
+		note(out, order[i], parts[order[i]].take(p, out->parts[order[i]].missing));
 	note_memory(out);
 	confine_capabilities_show(out->capabilities, sizeof(out->capabilities));
 	for (int i = 0; i < CONFINE_PARTS; i++)

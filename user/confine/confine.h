@@ -4,7 +4,7 @@
  * not use. What each process keeps, and what for, is in tables (tables.c), from which
  * docs/security.md is made.
  *
- *   user           `podveil`, where /etc/passwd has one (podveil device alone)
+ *   user           one that is nobody else's (the processes with keys; not the agent)
  *   capabilities   all others leave also the bounding set (capabilities(7))
  *   new privileges none by programs with set-user-ID bits or file capabilities (no_new_privs)
  *   system calls   seccomp: any other call ends the process (seccomp(2))
@@ -21,6 +21,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 enum confine_part {
 	CONFINE_USER,
@@ -37,6 +38,8 @@ enum confine_process {
 	CONFINE_DEVICE = 1 << 0, /* podveil device */
 	CONFINE_AGENT = 1 << 1,	 /* podveil agent */
 	CONFINE_TUNNEL = 1 << 2, /* podveil tunnel */
+	CONFINE_MAKER =
+		1 << 3, /* the child of both that makes programs: programs/program_maker.h */
 };
 
 #define CONFINE_TEXT  96
@@ -51,14 +54,36 @@ struct confinement {
 	char capabilities[CONFINE_NAMES]; /* that the process has now, such as "NET_ADMIN BPF" */
 };
 
+/* The user that a process becomes. Its files are its own, and it cannot signal, trace or configure
+ * other processes as root could. 0 stands for root: the user does not change. */
+struct confine_user {
+	uid_t user;
+	gid_t group;
+};
+
+/* Where /etc/passwd has no `podveil`. No distribution gives this number away: systemd lists it as
+ * unused (https://systemd.io/UIDS-GIDS), and user namespaces and containers begin above it. */
+#define CONFINE_USER_ID 60820
+
+/* `text`: a name in /etc/passwd (its group, too) or a number (the group has the same one); NULL:
+ * `podveil`, else CONFINE_USER_ID. 0, or -ENOENT: /etc/passwd has no such name; -EINVAL: it is no
+ * number of a user. */
+int confine_user_find(const char *text, struct confine_user *out);
+
+struct confine_params {
+	enum confine_process process;
+	struct confine_user user;
+	/* One more that the process may change, with all that is in the directory around it, so
+	 * that it can be mounted anew; NULL: none. */
+	const char *directory;
+};
+
 /* The name of a part, as status and doctor show it: "capabilities". */
 const char *confine_part_name(enum confine_part part);
 
 /* Confines this process. What the system refuses is logged and noted in *out, and the rest is done
- * all the same. `directory`: one more that the process may change, with all that is in the
- * directory around it, so that it can be mounted anew; NULL: none. 0; -EBUSY: there are threads
- * already, and nothing was done. */
-int confine(enum confine_process process, const char *directory, struct confinement *out);
+ * all the same. 0; -EBUSY: there are threads already, and nothing was done. */
+int confine(const struct confine_params *p, struct confinement *out);
 
 /* What this machine would refuse of it: fills *out as confine() would, and changes nothing. */
 void confine_examine(struct confinement *out);

@@ -134,7 +134,7 @@ static int add_rules(int ruleset, const struct ruleset *handled, enum confine_pr
 	return err;
 }
 
-int confine_files_take(enum confine_process process, const char *directory, char *missing)
+int confine_files_take(const struct confine_params *p, char *missing)
 {
 	struct ruleset handled = {0};
 	const int v = version();
@@ -152,12 +152,12 @@ int confine_files_take(enum confine_process process, const char *directory, char
 		size = versions[i].size;
 	}
 	/* The agent speaks HTTP. */
-	if (process == CONFINE_AGENT)
+	if (p->process == CONFINE_AGENT)
 		handled.network = 0;
 	ruleset = (int)syscall(CREATE_RULESET, &handled, size, 0);
 	if (ruleset < 0)
 		return -errno;
-	err = add_rules(ruleset, &handled, process, directory);
+	err = add_rules(ruleset, &handled, p->process, p->directory);
 	if (!err && syscall(RESTRICT_SELF, ruleset, 0))
 		err = -errno;
 	close(ruleset);

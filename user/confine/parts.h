@@ -7,19 +7,21 @@
 
 #include "confine/confine.h"
 
-int confine_user_take(enum confine_process process, const char *directory, char *missing);
+int confine_user_take(const struct confine_params *p, char *missing);
+int confine_user_examine(char *missing);
 
-int confine_no_new_privileges_take(enum confine_process process, const char *directory,
-				   char *missing);
+int confine_no_new_privileges_take(const struct confine_params *p, char *missing);
 
-int confine_capabilities_take(enum confine_process process, const char *directory, char *missing);
+int confine_capabilities_take(const struct confine_params *p, char *missing);
 /* The names of the capabilities in effect. */
 void confine_capabilities_show(char *out, size_t room);
+/* Is this one in effect? */
+bool confine_capabilities_have(int number);
 
-int confine_calls_take(enum confine_process process, const char *directory, char *missing);
+int confine_calls_take(const struct confine_params *p, char *missing);
 int confine_calls_examine(char *missing);
 
-int confine_files_take(enum confine_process process, const char *directory, char *missing);
+int confine_files_take(const struct confine_params *p, char *missing);
 int confine_files_examine(char *missing);
 
 #endif

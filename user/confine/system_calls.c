@@ -4,6 +4,7 @@
  * conditions. */
 #include <asm/ioctls.h>
 #include <errno.h>
+#include <linux/bpf.h>
 #include <linux/netlink.h>
 #include <linux/sockios.h>
 #include <sched.h>
@@ -124,6 +125,32 @@ static int add_signals(scmp_filter_ctx f)
 	return err;
 }
 
+/* What a process with keys does with programs and maps, which its maker has made: it looks up,
+ * changes, pins, opens pins, attaches. It makes none. */
+static int add_bpf(scmp_filter_ctx f, enum confine_process process)
+{
+	static const int commands[] = {
+		BPF_MAP_LOOKUP_ELEM,
+		BPF_MAP_UPDATE_ELEM,
+		BPF_MAP_DELETE_ELEM,
+		BPF_MAP_GET_NEXT_KEY,
+		BPF_OBJ_PIN,
+		BPF_OBJ_GET,
+		BPF_OBJ_GET_INFO_BY_FD,
+		BPF_LINK_CREATE,
+		BPF_PROG_GET_FD_BY_ID, /* the name of another XDP program; may be refused */
+	};
+	int err = 0;
+
+	if (!(process & (CONFINE_DEVICE | CONFINE_TUNNEL)))
+		return seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(bpf), 0);
+	for (size_t i = 0; i < sizeof(commands) / sizeof(*commands) && !err; i++)
+		err = seccomp_rule_add(
+			f, SCMP_ACT_ALLOW, SCMP_SYS(bpf), 1,
+			SCMP_A0(SCMP_CMP_MASKED_EQ, UINT32_MAX, (scmp_datum_t)commands[i]));
+	return err;
+}
+
 static int add_options(scmp_filter_ctx f)
 {
 	static const unsigned int controls[] = {
@@ -161,22 +188,23 @@ static int add_refusals(scmp_filter_ctx f)
 	return err;
 }
 
-int confine_calls_take(enum confine_process process, const char *directory, char *missing)
+int confine_calls_take(const struct confine_params *p, char *missing)
 {
 	scmp_filter_ctx f = seccomp_init(SCMP_ACT_KILL_PROCESS);
 	int err;
 
-	(void)directory;
 	(void)missing;
 	if (!f)
 		return -ENOMEM;
-	err = allow_all(f, process);
+	err = allow_all(f, p->process);
 	if (!err)
-		err = add_memory(f, process);
+		err = add_memory(f, p->process);
 	if (!err)
-		err = add_sockets(f, process);
+		err = add_sockets(f, p->process);
 	if (!err)
 		err = add_signals(f);
+	if (!err)
+		err = add_bpf(f, p->process);
 	if (!err)
 		err = add_options(f);
 	if (!err)

@@ -7,6 +7,9 @@
 
 /* `who` in the rows: enum confine_process, or'ed. */
 
+/* In `who` of a capability: it is needed to give up the other rights, and given up with them. */
+#define AT_START (1u << 8)
+
 struct confine_capability {
 	int number;
 	const char *name; /* without CAP_ */

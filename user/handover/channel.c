@@ -70,6 +70,21 @@ int channel_connect(const char *name)
 	return err;
 }
 
+void channel_user(const char *name, uid_t *user, gid_t *group)
+{
+	const int fd = channel_connect(name);
+	struct ucred other;
+	socklen_t len = sizeof(other);
+
+	if (fd < 0)
+		return;
+	if (!getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &other, &len)) {
+		*user = other.uid;
+		*group = other.gid;
+	}
+	close(fd);
+}
+
 bool channel_is_trusted(int fd)
 {
 	struct ucred other;
@@ -77,6 +92,11 @@ bool channel_is_trusted(int fd)
 
 	return !getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &other, &len) &&
 	       (other.uid == 0 || other.uid == geteuid());
+}
+
+void channel_shut(int fd)
+{
+	shutdown(fd, SHUT_RD);
 }
 
 int channel_send(int fd, enum channel_type type, const void *bytes, size_t length, const int *fds,

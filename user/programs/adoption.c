@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "podveil/counters.h"
 #include "programs/pins.h"
+#include "programs/program_maker.h"
 
 #define RECORD "record"
 
@@ -26,6 +27,8 @@ struct record {
 	} programs[ADOPTION_PROGRAMS];	   /* in the order of the object */
 	uint32_t maps[ADOPTION_MAPS];	   /* their ids, in the order of the object */
 };
+
+_Static_assert(sizeof(struct record) <= RECORD_ROOM, "make_record() takes it");
 
 static void hash_build(const struct adoption_source *s, uint8_t out[32])
 {
@@ -210,7 +213,7 @@ int adoption_take(struct adoption *a, const struct adoption_source *s, const cha
 	return 0;
 }
 
-void adoption_keep(struct bpf_map *map, const char *name)
+int adoption_kept(const struct bpf_map *map, const char *name)
 {
 	const int fd = bpf_map__is_internal(map) ? -1 : pins_open(name, bpf_map__name(map));
 	struct bpf_map_info info;
@@ -218,7 +221,7 @@ void adoption_keep(struct bpf_map *map, const char *name)
 	bool known;
 
 	if (fd < 0)
-		return;
+		return -1;
 	known = describe_map(fd, &info);
 	if (known && read_record(name, &r)) {
 		known = false;
@@ -226,39 +229,49 @@ void adoption_keep(struct bpf_map *map, const char *name)
 			known |= info.id == r.maps[i];
 	}
 	if (known && fits_map(fd, map, info.id))
-		bpf_map__reuse_fd(map, fd); /* the map keeps its own descriptor */
+		return fd;
 	close(fd);
+	return -1;
+}
+
+int adoption_add(struct adoption *a, const struct bpf_program *program, int fd)
+{
+	const int own = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+
+	if (own < 0)
+		return -errno;
+	if (a->n == ADOPTION_PROGRAMS) {
+		close(own);
+		return -ENOSPC;
+	}
+	a->programs[a->n].name = bpf_program__name(program);
+	a->programs[a->n++].fd = own;
+	return 0;
 }
 
 /* --- pinning for the next process --- */
 
 /* Also unpins programs that were not loaded, so that the next process does not find them. */
-static int note_programs(struct adoption *a, const struct adoption_source *s, const char *directory,
-			 struct record *r)
+static int note_programs(const struct adoption *a, const struct adoption_source *s,
+			 const char *directory, struct record *r)
 {
 	struct bpf_program *program;
 	struct bpf_prog_info info;
+	size_t i = 0;
 
 	bpf_object__for_each_program(program, s->object)
 	{
-		const int fd = bpf_program__fd(program);
-		const int own = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 3);
+		const int fd = adoption_fd(a, program);
 
 		if (fd < 0) {
 			pins_unlink(directory, bpf_program__name(program));
 			continue;
 		}
-		if (own < 0)
+		if (!describe_program(fd, &info))
 			return -errno;
-		if (a->n == ADOPTION_PROGRAMS || !describe_program(own, &info)) {
-			close(own);
-			return -ENOSPC;
-		}
-		r->programs[a->n].id = info.id;
-		r->programs[a->n].type = info.type;
-		memcpy(r->programs[a->n].tag, info.tag, BPF_TAG_SIZE);
-		a->programs[a->n].name = bpf_program__name(program);
-		a->programs[a->n++].fd = own;
+		r->programs[i].id = info.id;
+		r->programs[i].type = info.type;
+		memcpy(r->programs[i++].tag, info.tag, BPF_TAG_SIZE);
 	}
 	return 0;
 }
@@ -280,28 +293,14 @@ static int note_maps(const struct adoption_source *s, struct record *r)
 	return 0;
 }
 
-static int write_record(const struct record *r)
-{
-	const uint32_t zero = 0;
-	int fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, RECORD, sizeof(zero), sizeof(*r), 1, NULL), err;
-
-	if (fd < 0)
-		return fd;
-	/* Nobody can change it from here on. */
-	err = bpf_map_update_elem(fd, &zero, r, BPF_ANY) || bpf_map_freeze(fd) ? -errno : 0;
-	if (err) {
-		close(fd);
-		return err;
-	}
-	return fd;
-}
-
 int adoption_offer(struct adoption *a, const struct adoption_source *s, const char *directory)
 {
 	struct record r = {.build = {0}};
 	int err;
 
-	adoption_fini(a);
+	if (a->record >= 0)
+		close(a->record);
+	a->record = -1;
 	/* First remove the record of an earlier build. */
 	pins_unlink(directory, RECORD);
 	err = note_programs(a, s, directory, &r);
@@ -314,7 +313,7 @@ int adoption_offer(struct adoption *a, const struct adoption_source *s, const ch
 		err = pins_pin(directory, a->programs[i].fd, a->programs[i].name);
 	if (err)
 		return err;
-	a->record = write_record(&r);
+	a->record = make_record(&r, sizeof(r));
 	return a->record < 0 ? a->record : pins_pin(directory, a->record, RECORD);
 }
 

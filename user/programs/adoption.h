@@ -48,11 +48,13 @@ struct adoption_source {
  * nothing is left to load. -ENOENT: there is no record. -ESTALE: the pins do not match this build
  * (logged); they stay unchanged. Other -errno: the maps could not be reused. */
 int adoption_take(struct adoption *a, const struct adoption_source *s, const char *name);
-/* Call before loading anew. Takes over a single map with its content, if its shape matches. If
- * there is a record, even of another build, the map must be in it. Versions without records: the
- * shape decides. */
-void adoption_keep(struct bpf_map *map, const char *name);
-/* Call after loading the programs and pinning the maps. Pins the programs for the next process. 0
+/* Call before loading anew. A single map with its content, to go on with, if its shape matches: a
+ * descriptor for the caller to close, or -1. If there is a record, even of another build, the map
+ * must be in it. Versions without records: the shape decides. */
+int adoption_kept(const struct bpf_map *map, const char *name);
+/* Notes that this program was loaded, in the order of the object. 0 or -errno. */
+int adoption_add(struct adoption *a, const struct bpf_program *program, int fd);
+/* Call after adoption_add() for each program, and after pinning the maps. Pins the programs for the next process. 0
  * or -errno; after an error of pinning, the next process loads its own programs, and `a` still
  * holds these. */
 int adoption_offer(struct adoption *a, const struct adoption_source *s, const char *directory);

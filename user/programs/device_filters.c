@@ -434,6 +434,7 @@ void device_filters_counters(struct device_filters *g, struct pv_counters *sum)
 static int adopt_or_load(struct device_filters *g)
 {
 	const struct adoption_source s = source(g);
+	struct bpf_program *program;
 	struct bpf_map *map;
 	int err = adoption_take(&g->adoption, &s, PIN_NAME);
 
@@ -442,9 +443,19 @@ static int adopt_or_load(struct device_filters *g)
 	/* New programs keep the old ranges. */
 	bpf_object__for_each_map(map, s.object)
 	{
-		adoption_keep(map, PIN_NAME);
+		const int kept = adoption_kept(map, PIN_NAME);
+
+		if (kept < 0)
+			continue;
+		bpf_map__reuse_fd(map, kept); /* the map keeps its own descriptor */
+		close(kept);
 	}
 	err = guard_skeleton__load(g->skeleton);
+	bpf_object__for_each_program(program, s.object)
+	{
+		if (!err)
+			err = adoption_add(&g->adoption, program, bpf_program__fd(program));
+	}
 	if (err)
 		return err;
 	pins_sign_counters(bpf_map__fd(g->skeleton->maps.guard_counters));

@@ -12,11 +12,12 @@
 
 #include "base/log.h"
 #include "programs/libbpf_log.h"
+#include "programs/object.h"
 #include "programs/pins.h"
 #include "programs/program_id.h"
+#include "programs/program_maker.h"
 #include "programs/programs.h"
 #include "tunnel.skel.h"
-#include "tunnel_whole.skel.h"
 
 #define KERNEL_BTF "/sys/kernel/btf/vmlinux"
 
@@ -58,7 +59,7 @@ static void explain(int err)
 	else
 		log_error("cannot load the programs",
 			  "errno=%d needs=\"Linux 6.1 or later with AF_XDP and TC programs; "
-			  "--log-level debug shows the verifier\"",
+			  "--unconfined --log-level debug shows the verifier\"",
 			  -err);
 }
 
@@ -115,40 +116,8 @@ static struct adoption_source source(const struct programs *p)
 	struct adoption_source s = {.object = p->skeleton->obj,
 				    .aside = p->skeleton->maps.peer_counters};
 
-	s.elf = p->superpackets ? tunnel__elf_bytes(&s.elf_size)
-				: tunnel_whole__elf_bytes(&s.elf_size);
+	s.elf = object_image(p->superpackets, &s.elf_size);
 	return s;
-}
-
-/* Both objects have the same maps and programs, so the skeleton of one fits the other. */
-static struct tunnel *open_whole(void)
-{
-	struct tunnel *s = calloc(1, sizeof(*s));
-	int err = s ? tunnel__create_skeleton(s) : -ENOMEM;
-
-	if (!err) {
-		s->skeleton->data = (void *)tunnel_whole__elf_bytes(&s->skeleton->data_sz);
-		err = bpf_object__open_skeleton(s->skeleton, NULL);
-	}
-	if (!err)
-		return s;
-	tunnel__destroy(s);
-	errno = -err;
-	return NULL;
-}
-
-static int open_skeleton(struct programs *p)
-{
-	struct tunnel *s = p->superpackets ? tunnel__open() : open_whole();
-
-	p->skeleton = s;
-	if (!s)
-		return -errno;
-	bpf_program__set_autoload(s->progs.classify, p->superpackets);
-	bpf_program__set_autoload(s->progs.steer, p->superpackets);
-	bpf_program__set_autoload(s->progs.classify_whole, !p->superpackets);
-	bpf_program__set_autoload(s->progs.steer_whole, !p->superpackets);
-	return 0;
 }
 
 /* Adopts everything that is pinned, or nothing. Then *adopted stays false, and the skeleton is open
@@ -170,19 +139,51 @@ static int adopt(struct programs *p, const char *pin_name, bool *adopted)
 			"directory=/sys/fs/bpf/podveil/%s entries=%d", pin_name, MAX_FORGOTTEN);
 	adoption_fini(&p->adoption);
 	tunnel__destroy(p->skeleton);
-	return open_skeleton(p);
+	p->skeleton = NULL;
+	return object_open(p->superpackets, &p->skeleton);
+}
+
+/* The object gets the maps, the adoption the programs. */
+static int use(struct programs *p, const struct made *m)
+{
+	struct bpf_program *program;
+	struct bpf_map *map;
+	size_t i = 0;
+	int err = 0;
+
+	bpf_object__for_each_map(map, p->skeleton->obj)
+	{
+		if (err || bpf_map__is_internal(map))
+			continue;
+		err = i < m->n ? bpf_map__reuse_fd(map, m->fds[i++]) : -EPROTO;
+	}
+	bpf_object__for_each_program(program, p->skeleton->obj)
+	{
+		if (err || !bpf_program__autoload(program))
+			continue;
+		err = i < m->n ? adoption_add(&p->adoption, program, m->fds[i++]) : -EPROTO;
+	}
+	return err ? err : i == m->n ? 0 : -EPROTO;
 }
 
 static int load(struct programs *p, const struct programs_params *params)
 {
-	int err;
+	const bool keep = params->adopt || params->live;
+	const int counters =
+		keep ? adoption_kept(p->skeleton->maps.counters, params->pin_name) : -1;
+	struct made made;
+	int err = make_programs(p->superpackets, counters, &made);
 
-	if (params->adopt || params->live)
-		adoption_keep(p->skeleton->maps.counters, params->pin_name);
-	err = tunnel__load(p->skeleton);
-	if (err)
+	if (counters >= 0)
+		close(counters);
+	if (err) {
 		explain(err);
-	else
+		return err;
+	}
+	err = use(p, &made);
+	while (made.n)
+		close(made.fds[--made.n]); /* the object and the adoption keep their own */
+	if (!err)
 		pins_sign_counters(bpf_map__fd(p->skeleton->maps.counters));
 	return err;
 }
@@ -231,7 +232,7 @@ int programs_load(const struct programs_params *params, struct programs **out)
 	p->peer_counters_fd = -1;
 	p->superpackets = params->superpackets;
 	p->unpinned = params->live;
-	err = open_skeleton(p);
+	err = object_open(p->superpackets, &p->skeleton);
 	if (!err && (params->adopt || params->live))
 		err = adopt(p, params->pin_name, &adopted);
 	if (!err && !adopted)

@@ -5,7 +5,6 @@
  * at least twice the size replaces it.
  */
 #include <bpf/bpf.h>
-#include <bpf/btf.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +14,7 @@
 
 #include "base/log.h"
 #include "programs/pins.h"
+#include "programs/program_maker.h"
 #include "programs/programs.h"
 #include "tunnel.skel.h"
 
@@ -26,9 +26,11 @@ _Static_assert(STRIDE % 8 == 0, "stride of the array in memory");
 
 static uint8_t *map_memory(int fd, uint32_t slots)
 {
-	void *memory = mmap(NULL, slots * STRIDE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	uint8_t *memory = mmap(NULL, slots * STRIDE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 
-	return memory == MAP_FAILED ? NULL : memory;
+	if (memory == MAP_FAILED)
+		return NULL;
+	return memory;
 }
 
 void peer_counters_fini(struct programs *p)
@@ -46,34 +48,6 @@ struct pv_peer_counters *programs_peer_counters(struct programs *p, uint32_t slo
 	return ((struct pv_peer_traffic *)(p->peer_counters + slot * STRIDE))->worker;
 }
 
-/* The BTF descriptor, from which bpftool prints the members' names. Negative: not available, and
- * bpftool prints bytes. */
-static int type_information(const struct programs *p)
-{
-	struct btf *types = bpf_object__btf(p->skeleton->obj);
-	int fd = bpf_object__btf_fd(p->skeleton->obj);
-
-	/* If the object was not loaded, its BTF is not in the kernel yet. */
-	if (fd < 0 && types && !btf__load_into_kernel(types))
-		fd = btf__fd(types);
-	return fd;
-}
-
-static int create(const struct programs *p, uint32_t slots)
-{
-	const struct bpf_map *like = p->skeleton->maps.peer_counters;
-	const int types = type_information(p);
-	LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = BPF_F_MMAPABLE);
-
-	if (types >= 0) {
-		opts.btf_fd = (uint32_t)types;
-		opts.btf_key_type_id = bpf_map__btf_key_type_id(like);
-		opts.btf_value_type_id = bpf_map__btf_value_type_id(like);
-	}
-	return bpf_map_create(BPF_MAP_TYPE_ARRAY, NAME, sizeof(uint32_t),
-			      sizeof(struct pv_peer_traffic), slots, &opts);
-}
-
 /* Uses the object's map. If the programs were adopted, creates a new one instead: the counts of the
  * dead process belong to other peers. */
 int peer_counters_init(struct programs *p, bool adopted)
@@ -82,7 +56,7 @@ int peer_counters_init(struct programs *p, bool adopted)
 	int err;
 
 	p->peer_slots = bpf_map__max_entries(map);
-	p->peer_counters_fd = adopted ? create(p, p->peer_slots) : bpf_map__fd(map);
+	p->peer_counters_fd = adopted ? make_peer_counters(p->peer_slots) : bpf_map__fd(map);
 	if (p->peer_counters_fd < 0)
 		return p->peer_counters_fd;
 	p->peer_counters_own = adopted;
@@ -117,7 +91,7 @@ int peer_counters_share(struct programs *p, const char *pin_name)
 		fd = -ENOENT;
 	}
 	if (fd < 0) /* of another version, or unpinned: the counts of peers begin anew */
-		fd = create(p, p->peer_slots);
+		fd = make_peer_counters(p->peer_slots);
 	if (fd < 0)
 		return fd;
 	p->peer_counters_fd = fd;
@@ -153,7 +127,7 @@ int programs_peer_grow(struct programs *p, uint32_t slots,
 	snapshot = malloc(old_slots * STRIDE);
 	if (!snapshot)
 		return -ENOMEM;
-	fd = create(p, new_slots);
+	fd = make_peer_counters(new_slots);
 	if (fd < 0) {
 		err = fd;
 		goto out;

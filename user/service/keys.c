@@ -20,6 +20,21 @@ static void path_of(const char *name, const char *suffix, char out[128])
 	snprintf(out, 128, DIRECTORY "/%s.key%s", name, suffix);
 }
 
+/* Nobody but root gets to the files in it. */
+static bool directory_is_roots(void)
+{
+	struct stat s;
+
+	return !lstat(DIRECTORY, &s) && S_ISDIR(s.st_mode) && !s.st_uid && !(s.st_mode & 077);
+}
+
+/* The process that wrote it may have had another user than this one. */
+static bool is_private(const struct stat *s)
+{
+	return S_ISREG(s->st_mode) && !(s->st_mode & 077) &&
+	       (!s->st_uid || s->st_uid == geteuid() || directory_is_roots());
+}
+
 /* -ENOENT: no file; -EINVAL: not a key; -EPERM: other users could read or write it. */
 static int read_key(const char *name, uint8_t key[32])
 {
@@ -36,7 +51,7 @@ static int read_key(const char *name, uint8_t key[32])
 	n = read(fd, text, sizeof(text));
 	if (n < 0 || fstat(fd, &s))
 		err = -errno;
-	else if (!S_ISREG(s.st_mode) || (s.st_uid && s.st_uid != geteuid()) || s.st_mode & 077)
+	else if (!is_private(&s))
 		err = -EPERM;
 	else if (n < KEY_TEXT || n > KEY_TEXT + 1 || (n > KEY_TEXT && text[KEY_TEXT] != '\n') ||
 		 sodium_base642bin(key, 32, text, KEY_TEXT, NULL, &decoded, NULL,

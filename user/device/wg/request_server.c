@@ -17,6 +17,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/peer_user.h"
+
 /* Bytes. A request with ten thousand peers of ten prefixes each fits, or 260,000 prefixes of
  * one. */
 #define MAX_REQUEST (16u << 20)
@@ -193,7 +195,7 @@ static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struc
 	(void)listener;
 	(void)address;
 	(void)len;
-	if (c)
+	if (c && peer_user_is_trusted(fd))
 		c->stream = bufferevent_socket_new(s->params.base, fd, BEV_OPT_CLOSE_ON_FREE);
 	if (!c || !c->stream) {
 		free(c);

@@ -3,7 +3,7 @@
  * A Unix socket that answers requests of lines KEY=VALUE. A request ends with an empty line; a
  * request that is not complete is never carried out. Slow or hostile clients are limited in number,
  * size and time, and never block the event loop. The next request of a client waits until the client
- * has read the answer before. Only the owner may connect (mode 0700). Thread: that of the
+ * has read the answer before. Only root may connect, and the user that started the process. Thread: that of the
  * event loop.
  */
 #ifndef DEVICE_REQUEST_SERVER_H
