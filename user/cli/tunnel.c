@@ -32,7 +32,9 @@ static int serve(void *context)
 	if (!base)
 		return EXIT_FAILED;
 	aead_measure_ahead();
-	if (!process_signals_begin(&signals, base) && !service_new(base, o->take_over, &service)) {
+	if (!process_signals_begin(&signals, base) &&
+	    !service_new(base, o->take_over, o->unconfined ? NULL : confinement.capabilities,
+			 &service)) {
 		log_info("tunnel process started", "version=%s", PODVEIL_VERSION);
 		event_base_dispatch(base);
 		service_free(service);

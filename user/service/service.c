@@ -26,6 +26,7 @@
 
 struct service {
 	struct event_base *base;
+	const char *capabilities;
 	struct request_server *server;
 	int lock_file;
 	struct predecessor *predecessor;
@@ -62,8 +63,10 @@ static void publish_event(struct hosted *h, enum hosted_event e, void *context)
 
 static int hello(struct exchange *x)
 {
-	evbuffer_add_printf(x->out, "protocol=%d\nversion=%s\npid=%d\n", SERVICE_PROTOCOL,
-			    PODVEIL_VERSION, getpid());
+	evbuffer_add_printf(x->out, "protocol=%d\nversion=%s\npid=%d\nuser=%u\n", SERVICE_PROTOCOL,
+			    PODVEIL_VERSION, getpid(), geteuid());
+	if (x->service->capabilities)
+		evbuffer_add_printf(x->out, "capabilities=%s\n", x->service->capabilities);
 	return x->request->protocol == SERVICE_PROTOCOL ? 0 : -EPROTONOSUPPORT;
 }
 
@@ -423,7 +426,8 @@ static int begin_anew(struct service *s, const char **step)
 	return err;
 }
 
-int service_new(struct event_base *base, bool take_over, struct service **out)
+int service_new(struct event_base *base, bool take_over, const char *capabilities,
+		struct service **out)
 {
 	struct service *s = calloc(1, sizeof(*s));
 	const char *step = "taking over from the running process";
@@ -431,6 +435,7 @@ int service_new(struct event_base *base, bool take_over, struct service **out)
 
 	if (!s)
 		return -ENOMEM;
+	s->capabilities = capabilities;
 	s->base = base;
 	TAILQ_INIT(&s->hosted);
 	err = take_over ? take_all(s) : -ENOENT;

@@ -18,8 +18,9 @@ struct service;
 
 /* 0 or -errno, which is logged. -EWOULDBLOCK: another tunnel process runs on this machine. `take_over`: takes all
  * devices over from that one, which then ends (device/handover/successor.h); after an error the process must end at
- * once then, because what it has is the other's. */
-int service_new(struct event_base *base, bool take_over, struct service **out);
+ * once then, because what it has is the other's. `capabilities`: those that the process kept, for reports; NULL: all. */
+int service_new(struct event_base *base, bool take_over, const char *capabilities,
+		struct service **out);
 /* The tunnel devices stay, and packets for them are dropped (fail closed). */
 void service_free(struct service *s);
 
