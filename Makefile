@@ -353,7 +353,7 @@ SUITES := unit asan bpf fuzz e2e+store
 check: test-programs
 	$(Q)$(RUN) $(SUITES)
 # With Kubernetes' own programs: against its API server alone, then in a cluster of three nodes.
-check-kubernetes: $(DEPS) $(DEPS_KUBERNETES) $(B)/podveil
+check-kubernetes: $(DEPS) $(DEPS_KUBERNETES) $(B)/podveil $(NEXT)/podveil
 	$(Q)$(RUN) apiserver kubernetes
 # A machine is emulated for the suite arm64, for the others a process.
 check-arm64: $(DEPS) $(DEPS_ARM64)
@@ -376,7 +376,7 @@ demo: $(DEPS) $(B)/podveil
 demo-kubernetes: $(DEPS) $(DEPS_KUBERNETES) $(B)/podveil
 	$(Q)$(PYTHON) deploy/lab/demo_kubernetes.py
 
-bench: $(DEPS) $(B)/podveil $(BENCH_BIN)
+bench: $(DEPS) $(B)/podveil $(NEXT)/podveil $(BENCH_BIN)
 	$(Q)$(B)/bench/stages
 	$(Q)$(PYTHON) tests/bench/bench.py $(BENCH)
 ifeq ($(BENCH),full)
@@ -385,6 +385,7 @@ ifeq ($(BENCH),full)
 	$(Q)$(PYTHON) tests/bench/bench_latency.py
 	$(Q)$(PYTHON) tests/bench/bench_flood.py
 	$(Q)$(PYTHON) tests/bench/bench_restart.py
+	$(Q)$(PYTHON) tests/bench/bench_upgrade.py
 endif
 
 bench-kubernetes: $(DEPS) $(DEPS_KUBERNETES) $(B)/podveil

@@ -43,6 +43,7 @@ test_packages() {
 	wrk: benchmark
 	nginx-light: benchmark: what wrk asks
 	tcpdump: tests and demo
+	dnsmasq-base: tests: names of endpoints
 	wireguard-tools: wg(8)
 	wireguard-go: a peer for tests
 	prometheus: tests: promtool, and scraping

@@ -15,7 +15,9 @@ DIRECTORY = os.path.join(ROOT, "build/kubernetes/images")
 PAUSE = "podveil.lab/pause:1"
 PYTHON = "podveil.lab/python:1"
 PODVEIL_IMAGE = "docker.io/library/podveil:latest"
-
+# The same sources under another version, for updates and rollbacks.
+NEXT = os.path.join(os.path.dirname(PODVEIL), "next/podveil")
+NEXT_IMAGE = "docker.io/library/podveil:next"
 
 DOCKERFILE, BUNDLE = (os.path.join(ROOT, "deploy", name) for name in ("Dockerfile", "bundle.sh"))
 
@@ -50,17 +52,21 @@ def python():
 
 
 def podveil():
-    return _kept("podveil", _digest(PODVEIL, DOCKERFILE, BUNDLE, image.__file__), _podveil)
+    return _kept("podveil", _digest(PODVEIL, DOCKERFILE, BUNDLE, image.__file__), lambda path: _podveil(path, PODVEIL, PODVEIL_IMAGE))
 
 
-def _podveil(path):
-    """Builds the image that users get, without network, from the program in build/, on a base of this machine's files."""
+def podveil_next():
+    return _kept("next", _digest(NEXT, DOCKERFILE, BUNDLE, image.__file__), lambda path: _podveil(path, NEXT, NEXT_IMAGE))
+
+
+def _podveil(path, program, name):
+    """Builds the image that users get, without network, from a program in build/, on a base of this machine's files."""
     with tempfile.TemporaryDirectory(prefix="podveil-image-") as scratch:
         base = image.Image("localhost/podveil-base:1")
         base.file("/bin/busybox")
-        for name in ("sh", "cp", "mkdir", "sed", "ln"):
-            base.link("/bin/" + name, "busybox")
-        for library in image.libraries(PODVEIL):
+        for applet in ("sh", "cp", "mkdir", "sed", "ln"):
+            base.link("/bin/" + applet, "busybox")
+        for library in image.libraries(program):
             base.file(library)
         base.save(f"{scratch}/base.tar")
         context = f"{scratch}/context"
@@ -68,14 +74,14 @@ def _podveil(path):
             os.makedirs(os.path.dirname(f"{context}/{file}"), exist_ok=True)
             shutil.copy(os.path.join(ROOT, file), f"{context}/{file}")
         os.mkdir(f"{context}/build")
-        subprocess.run(["strip", "-o", f"{context}/build/podveil", PODVEIL], check=True)
-        version = subprocess.run([PODVEIL, "--version"], capture_output=True, text=True, check=True).stdout.split()[1]
+        subprocess.run(["strip", "-o", f"{context}/build/podveil", program], check=True)
+        version = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout.split()[1]
         buildah = ["buildah", "--storage-driver", "vfs", "--root", f"{scratch}/root", "--runroot", f"{scratch}/run"]
         for command in (["pull", "--quiet", f"docker-archive:{scratch}/base.tar"],
-                        ["build", "--quiet", "--isolation", "chroot", "--pull-never", "--tag", PODVEIL_IMAGE,
+                        ["build", "--quiet", "--isolation", "chroot", "--pull-never", "--tag", name,
                          "--build-arg", "PROGRAM=prebuilt", "--build-arg", "BASE=localhost/podveil-base:1",
                          "--build-arg", "VERSION=" + version, "--file", f"{context}/deploy/Dockerfile", context],
-                        ["push", "--quiet", PODVEIL_IMAGE, f"docker-archive:{path}.new:{PODVEIL_IMAGE}"]):
+                        ["push", "--quiet", name, f"docker-archive:{path}.new:{name}"]):
             done = subprocess.run([*buildah, *command], capture_output=True, text=True, stdin=subprocess.DEVNULL)
             if done.returncode:
                 raise Failed(f"buildah {' '.join(command)}\n{done.stdout}{done.stderr}")

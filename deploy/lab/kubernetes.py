@@ -317,8 +317,14 @@ class KubernetesCluster(Cluster):
         self.report_step("frontend-client and backend-api run")
 
     def rolled_out(self, seconds=120):
+        """Waits until each node has a pod of the last version that is ready, and no older one."""
         self.kubectl("-n", "podveil-system", "rollout", "status", "daemonset/podveil", f"--timeout={seconds}s",
                      timeout=seconds + 10)
+        wait_for(lambda: len(self.agent_pods()) == len(self.nodes), "the older pods have ended", 30)
+
+    def agent_pods(self):
+        pods = self.plane.get("/api/v1/namespaces/podveil-system/pods?labelSelector=app.kubernetes.io/name=podveil")
+        return pods["items"]
 
     def agent_pod(self, node):
         return self.kubectl("-n", "podveil-system", "get", "pods", "-l", "app.kubernetes.io/name=podveil",

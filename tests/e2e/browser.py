@@ -6,7 +6,8 @@ import os
 import shutil
 import subprocess
 import tempfile
-import time
+
+from hosts import wait_for
 
 PROGRAM = shutil.which("chromium-headless-shell")
 
@@ -65,11 +66,8 @@ class Browser:
         assert "exceptionDetails" not in result, result
         return result["result"].get("value")
 
-    def until(self, expression, what, seconds=30):
-        deadline = time.monotonic() + seconds
-        while not self.value(f"!!({expression})"):
-            assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
-            time.sleep(0.05)
+    def until(self, expression, what, seconds=10):
+        wait_for(lambda: self.value(f"!!({expression})"), what, seconds)
 
     def complaints(self):
         """The errors and warnings that the browser has reported, for example of scripts or of refused resources."""

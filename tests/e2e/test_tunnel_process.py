@@ -61,7 +61,8 @@ def read_answer(s):
     text = b""
     while not text.endswith(b"\n\n"):
         part = s.recv(1 << 16)
-        assert part, f"the connection ended after {text!r}"
+        if not part:
+            raise ConnectionError(f"the connection ended after {text!r}")
         text += part
     return text.decode()
 

@@ -3,6 +3,7 @@
 the two fails, the other goes on."""
 import contextlib
 import os
+import signal
 import struct
 import subprocess
 import tempfile
@@ -241,20 +242,69 @@ def test_sessions_of_another_version_are_made_anew(upgrades):
     assert upgrades.sessions() != before
 
 
-def test_one_that_was_not_heard_is_ended_before_the_old_one_goes_on(upgrades):
-    """The new process runs and sends, but the old one does not know it."""
+def test_one_that_was_heard_late_has_the_device(upgrades):
+    """The new process runs and sends, and the old one hears it only when it has given it up."""
+    upgrades.upgrade("old:deaf")
+    capture, requests = Capture(upgrades.node, "eth0"), upgrades.requests()
+    before, old = upgrades.sessions(), upgrades.device.pid()
+    upgrades.upgrade()
+    assert not running(old) and len(upgrades.processes()) == 1
+    none_is_lost(requests)
+    assert upgrades.sessions() == before
+    assert nonces(capture) > 100
+
+
+def test_one_that_ended_unheard_leaves_new_sessions(upgrades):
+    """The new process said that it runs, and was killed before the old one heard it: it may have sent."""
     upgrades.upgrade("old:deaf")
     capture, requests = Capture(upgrades.node, "eth0"), upgrades.requests()
     before, old = upgrades.sessions(), upgrades.device.pid()
     wait_for(lambda: time.time() > int(before[0].split()[-1]) + 1, "a new handshake has another time")
-    _, said = upgrades.done(*upgrades.take_over())
-    assert "took over from the running process" in said, said
-    wait_for(lambda: upgrades.processes() == [old], "the new process is gone")
+    code, said = upgrades.done(*upgrades.take_over("new:8:kill"))
+    assert code, said
     wait_for(lambda: ping(upgrades.lab.pod_a, "10.0.2.2", count=1, deadline=1), "the old process goes on")
+    assert upgrades.processes() == [old]
     assert upgrades.sessions() != before
     for request in requests:
         assert not request.stop()["broken"]
     assert nonces(capture) > 100
+
+
+def stopped(pid):
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/stat") as f:
+        return f.read().rsplit(")", 1)[1].split()[0] == "T"
+    return False
+
+
+@pytest.mark.parametrize("step", [5, 7])
+@pytest.mark.parametrize("others", ["the old one lives", "the old one has handed over to another", "the old one was killed"])
+def test_a_late_process_does_not_begin(upgrades, step, others):
+    """The new process stops before it is ready, or before it says that it runs. The old one goes on, in a PID namespace of its own, as in
+    another pod: from there it cannot end the new one, which wakes later."""
+    capture = Capture(upgrades.node, "eth0")
+    in_a_pod = upgrades.node.start(["unshare", "--pid", "--fork", "--kill-child", BUILDS[0], "device", "wg0", "--foreground", "--take-over"],
+                                   stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    before = upgrades.processes()
+
+    def alone():
+        found = upgrades.processes()
+        return found[0] if len(found) == 1 and found != before else None
+    old = wait_for(alone, "it runs in a pod")
+    process, log = upgrades.take_over(f"new:{step}:stop", arguments=["--foreground"])
+    wait_for(lambda: stopped(process.pid), "the new process has stopped")
+    wait_for(lambda: ping(upgrades.lab.pod_a, "10.0.2.2", count=1, deadline=1), "the old process goes on")
+    if others == "the old one has handed over to another":
+        upgrades.upgrade()
+        wait_for(lambda: not running(old), "the old process ends")
+    elif others == "the old one was killed":
+        os.kill(old, signal.SIGKILL)
+        in_a_pod.wait(60)
+    process.send_signal(signal.SIGCONT)
+    code, said = upgrades.done(process, log)
+    assert code == 1 and "took over from" not in said, said
+    if others != "the old one was killed":
+        assert process.pid not in upgrades.processes() and ping(upgrades.lab.pod_a, "10.0.2.2") == 3
+    assert nonces(capture) > 0
 
 
 def test_two_new_processes_take_over_one_after_the_other(upgrades):

@@ -6,7 +6,7 @@ from base64 import b64encode
 
 import pytest
 
-from agents import ask, enable, judge, write_record
+from agents import ask, enable, judge, record, write_record
 from lab import PODVEIL, Capture, wait_for
 from test_exits import add_uplink
 from workload import Steady, backend
@@ -105,6 +105,10 @@ def test_a_peer_is_reached_by_another_uplink_at_once(private):
     wait_for(lambda: "172.19" in endpoint(worker, other) + endpoint(other, worker), "one node has an address of the private network")
     node, peer, pod, target = (worker, other, c.client, c.server) if "172.19" in endpoint(worker, other) else \
         (other, worker, c.server, c.client)
+    # An agent that starts again finds the session, and leaves it where it is.
+    node.agent.kill(tunnel=False)
+    c.start_agent(node)
+    assert "172.19" in endpoint(node, peer)
     for n in (worker, other):
         n.run("ip link set eth1 down")
     wait_for(lambda: endpoint(node, peer) == peer.address, "it sends to the peer's own address", 5)
@@ -141,3 +145,73 @@ def test_why_a_peer_does_not_answer(cluster):
     assert re.search(r"^note +peers +2 of 7 answered; no answer: .*; behind-nobody: the router", worker.run([PODVEIL, "doctor"]), re.M)
     worker.run("ip route del unreachable 198.51.100.2")
     wait_for(lambda: "leave through eth0" in silences(worker).get("unreachable", ""), "the reason follows")
+
+
+# What the switch does for a node behind it: its port 4500 is the node's 51820, and the node sees the switch as the sender.
+NAT = """sysctl -qw net.ipv4.ip_forward=1
+nft add table ip nat
+nft add chain ip nat prerouting '{{ type nat hook prerouting priority -100; }}'
+nft add chain ip nat postrouting '{{ type nat hook postrouting priority 100; }}'
+nft add rule ip nat prerouting ip daddr 172.18.0.1 udp dport 4500 dnat to {inside}:51820
+nft add rule ip nat postrouting ip daddr {inside} udp dport 51820 masquerade
+"""
+# A node drops WireGuard's messages to and from another one.
+APART = """nft add table inet apart
+nft add chain inet apart output '{{ type filter hook output priority 0; }}'
+nft add chain inet apart input '{{ type filter hook input priority 0; }}'
+nft add rule inet apart output ip daddr {other} udp dport 51820 drop
+nft add rule inet apart input ip saddr {other} udp dport 51820 drop
+"""
+
+
+class Names:
+    """A DNS server on the switch, and the worker asks it. It ends with the lab."""
+
+    def __init__(self, c, node):
+        self.c = c
+        c.switch.run("mkdir -p /run/names && touch /run/names/hosts")
+        self.server = c.switch.start(["dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--user=root", "--no-resolv", "--no-hosts",
+                                      "--addn-hosts=/run/names/hosts", "--local-ttl=0", "--pid-file=/run/names/pid",
+                                      "--listen-address=172.18.0.1", "--bind-interfaces"])
+        wait_for(lambda: "172.18.0.1:53" in c.switch.run("ss -lun"), "the DNS server listens")
+        node.run("mkdir -p /run/names && echo nameserver 172.18.0.1 > /run/names/resolv.conf && "
+                 "mount --bind /run/names/resolv.conf /etc/resolv.conf")
+
+    def set(self, name, *addresses):
+        lines = "".join(f"{a} {name}\\n" for a in addresses)
+        self.c.switch.run(f"printf '{lines}' > /run/names/hosts && kill -HUP $(cat /run/names/pid)")
+
+    def stop(self):
+        self.server.terminate()
+        self.server.wait(10)
+
+
+def test_a_node_behind_nat_is_reached_at_its_endpoint(cluster):
+    """Its record has a name. The name is looked up again while the node does not answer, and what was known outlives the DNS server, and
+    the agent."""
+    c, (_, worker, other) = cluster, cluster.nodes
+    c.switch.run(NAT.format(inside=other.address))
+    worker.run(APART.format(other=other.address))
+    other.run(APART.format(other=worker.address))
+    names = Names(c, worker)
+    c.podveil("enable")
+    wait_for(lambda: "nothing comes back" in silences(worker).get(other.name, ""), "it cannot be reached at its own address")
+    write_record(c, {**record(c, other), "endpoint": "inside.example:4500"})
+    wait_for(lambda: "inside.example" in worker.agent.log() and "has no address" in worker.agent.log(), "the name is not known yet")
+    names.set("inside.example", "127.0.0.1", "172.18.0.99")
+    wait_for(lambda: endpoint(worker, other) == "172.18.0.99", "the name has an address that a node can have")
+    names.set("inside.example", "172.18.0.1")
+    wait_for(lambda: endpoint(worker, other) == "172.18.0.1", "the name is looked up again")
+    wait_for(c.encrypted, "all nodes encrypt")
+    assert "stripe_api_key" in ask(c.client, c.server.address)
+    assert record(c, other)["endpoint"] == "inside.example:4500", "the node keeps what others wrote"
+    # The DNS server is gone, and the agent starts again: the tunnel process still knows where the node is.
+    names.stop()
+    steady = Steady(c.client, c.server.address)
+    worker.agent.kill(tunnel=False)
+    c.start_agent(worker)
+    assert endpoint(worker, other) == "172.18.0.1" and "stripe_api_key" in ask(c.client, c.server.address)
+    assert steady.stop()["failed"] == 0
+    # An address that no node can have is refused, and told.
+    write_record(c, {**record(c, other), "endpoint": "224.0.0.1:4500"})
+    wait_for(lambda: [r["reason"] for r in worker.agent.status()["recordsRefused"]] == ["endpoint"], "it is refused")

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A record of another process: it is accepted completely or refused with a reason, and what was accepted is the same
- * after it is written and read again. Every second input changes bytes of a good record. */
+ * after it is written and read again. Every second input changes bytes of a good record. And the names of instances beside
+ * it: all that are kept are valid, each is there once, and they are the same after another process. */
 #include "handed.h"
+#include "handover/instances.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -29,12 +31,38 @@ static void check(const uint8_t *bytes, size_t length)
 	handover_record_fini(&again);
 }
 
+static void check_names(const uint8_t *bytes, size_t length)
+{
+	struct instances list, again;
+	uint8_t written[INSTANCES_ROOM];
+	char one[INSTANCE_MAX + 1];
+
+	instances_read(bytes, length, &list);
+	for (size_t i = 0; i < list.n; i++) {
+		if (!instance_is_valid(list.names[i]))
+			abort();
+		for (size_t k = 0; k < i; k++)
+			if (!strcmp(list.names[i], list.names[k]))
+				abort();
+	}
+	instances_read(written, instances_write(&list, written), &again);
+	if (again.n != list.n)
+		abort();
+	for (size_t i = 0; i < list.n; i++)
+		if (strcmp(list.names[i], again.names[i]) != 0)
+			abort();
+	instances_read_one(bytes, length, 1, one);
+	if (*one && !instance_is_valid(one))
+		abort();
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct handover_record good;
 	uint8_t *bytes;
 	size_t length;
 
+	check_names(data, size);
 	if (!size || data[0] & 1) {
 		check(data + !!size, size - !!size);
 		return 0;

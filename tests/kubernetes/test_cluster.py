@@ -18,6 +18,7 @@ from control_plane import BIN
 from hosts import PODVEIL, ROOT, Capture, wait_for
 from kubernetes import MANIFESTS, NODE_PORT, KubernetesCluster
 from machine import lacking
+from traffic import Requests
 
 # Lists the TCX programs of a device, which `tc` does not show.
 FILTERS = os.path.join(ROOT, "tests/e2e/filters.py")
@@ -198,24 +199,40 @@ def test_every_path_is_encrypted(encrypted, how):
     assert [p for p in packets if p["UDP"].dport == port]
 
 
-def test_rolling_update_under_traffic(encrypted):
-    """While each agent is replaced, no request fails and no packet is readable."""
+def pods_of_agents(c):
+    return {p["metadata"]["name"]: p for p in c.agent_pods()}
+
+
+def test_rolling_update_and_rollback_lose_nothing(encrypted):
+    """To another version on each node, and back: a request each millisecond, none is lost, no packet is readable, and each connection
+    lives. The new pods are placed beside the old ones."""
     c = encrypted
-    before = {node.name: c.agent_pod(node) for node in c.nodes}
+    for node in c.nodes:
+        node.load(container.podveil_next())
     eavesdropper = Eavesdropper(c)
     steady = workload.Steady(c.client, c.server.address)
+    requests = [Requests(c.client, c.server, address, kind) for address, kind in (
+        (c.server.address, "udp"), (c.server.address, "tcp"), (c.server.address6, "udp"), (c.server.address6, "tcp"))]
     steady.more()
-    c.kubectl("-n", "podveil-system", "rollout", "restart", "daemonset/podveil")
-    c.rolled_out()
-    wait_for(c.encrypted, "all nodes encrypt", 20)
+    seen = [pods_of_agents(c)]
+    for step in (["set", "image", "daemonset/podveil", *[f"{name}={container.NEXT_IMAGE}" for name in ("podveil", "tunnel")]],
+                 ["rollout", "undo", "daemonset/podveil"]):
+        c.kubectl("-n", "podveil-system", *step)
+        c.rolled_out()
+        wait_for(c.encrypted, "all nodes encrypt", 20)
+        seen.append(pods_of_agents(c))
+        for pod in seen[-1]:
+            said = c.kubectl("-n", "podveil-system", "logs", pod, "-c", "tunnel")
+            assert "took over from the running process" in said, said
     steady.more()
-    result = steady.stop()
-    packets, readable, ports = eavesdropper.stop()
-    after = {node.name: c.agent_pod(node) for node in c.nodes}
-    assert not set(before.values()) & set(after.values())
-    print(result)
+    results, result = [r.stop() for r in requests], steady.stop()
+    _, readable, ports = eavesdropper.stop()
+    print(result, *[{k: r[k] for k in ("sent", "lost", "gap_ms")} for r in results], sep="\n")
+    assert not set(seen[0]) & set(seen[1]) and not set(seen[1]) & set(seen[2])
     assert result["failed"] == 0, result
-    assert len(packets) > 1000 and not readable and ports <= {51820, 51821, "ICMP"}
+    for each in results:
+        assert each["sent"] > 1000 and each["lost"] == 0 and not each["broken"], each
+    assert not readable and ports <= {51820, 51821, "ICMP"}
 
 
 def test_rolling_update_with_host_encryption(encrypted):

@@ -135,6 +135,7 @@ def test_what_cannot_be_read_is_said(kubernetes, tmp_path):
     assert "/nowhere: no such file" in refused("status", "--kubeconfig", "/nowhere")
     said = refused("status", kubeconfig=nobody)
     assert 'HTTP status 403: nodes is forbidden: User "nobody" cannot list resource "nodes"' in said
+    assert said.rstrip().endswith(": the user of the kubeconfig needs this right")
     assert "nothing was changed" in refused("enable", kubeconfig=nobody, code=1)
     assert 'cannot patch resource' in refused("enable", "--config-resource", "podveilconfigurations.podveil.io",
                                              kubeconfig=nobody, code=1)
@@ -143,7 +144,8 @@ def test_what_cannot_be_read_is_said(kubernetes, tmp_path):
     wrong = os.path.join(c.control.directory, "wrong.kubeconfig")
     with open(wrong, "w") as f:
         json.dump(config, f)
-    assert "HTTP status 401" in refused("status", kubeconfig=wrong)
+    said = refused("status", kubeconfig=wrong)
+    assert "HTTP status 401" in said and said.rstrip().endswith(": the server refuses the credentials in the kubeconfig")
     config["clusters"][0]["cluster"]["server"] = "https://172.18.0.1:1"
     with open(wrong, "w") as f:
         json.dump(config, f)
@@ -174,6 +176,7 @@ def test_the_resource_is_that_of_the_agents(kubernetes):
     patch = {"spec": {"template": {"spec": {"containers": [{"name": "podveil", "env": [
         {"name": "PODVEIL_CONFIG_RESOURCE", "value": "felixconfigurations.crd.projectcalico.org"}]}]}}}}
     before = c.control.get(path)["spec"]["template"]["spec"]["containers"][0]
+    unread = c.control.get(c.settings_path)["items"]
     c.control.request("PATCH", path, patch, "application/strategic-merge-patch+json")
     try:
         done = plugin(c, "enable")
@@ -185,7 +188,7 @@ def test_the_resource_is_that_of_the_agents(kubernetes):
         assert done.returncode == 0 and "in felixconfigurations.crd.projectcalico.org" in done.stdout, done.stderr
         spec = c.control.get("/apis/crd.projectcalico.org/v1/felixconfigurations/default")["spec"]
         assert spec == {"wireguardEnabled": True}
-        assert not c.control.get(f"{c.settings_path}/default")["spec"]["wireguardEnabled"]
+        assert c.control.get(c.settings_path)["items"] == unread
     finally:
         c.control.patch(path, {"spec": {"template": {"spec": {"containers": [
             before, *c.control.get(path)["spec"]["template"]["spec"]["containers"][1:]]}}}})

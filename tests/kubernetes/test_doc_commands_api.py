@@ -16,6 +16,7 @@ CALICO_NODE = {"apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": {"name"
                "spec": {"selector": {"matchLabels": {"k8s-app": "calico-node"}},
                         "template": {"metadata": {"labels": {"k8s-app": "calico-node"}},
                                      "spec": {"containers": [{"name": "calico-node", "image": "calico/node"}]}}}}
+WORKER = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "worker"}}
 FELIX = {"apiVersion": "crd.projectcalico.org/v1", "kind": "FelixConfiguration", "metadata": {"name": "default"}}
 
 
@@ -24,7 +25,7 @@ def calico(control_plane, tmp_path_factory):
     control_plane.path = str(tmp_path_factory.mktemp("bin"))
     os.symlink(PODVEIL, os.path.join(control_plane.path, "kubectl-podveil"))
     control_plane.apply_calico_crds()
-    control_plane.apply(FELIX, CALICO_NODE)
+    control_plane.apply(FELIX, CALICO_NODE, WORKER)
     return control_plane
 
 

@@ -85,6 +85,33 @@ def pod_address(node):
     return f"{node.pods[0].address}/32"
 
 
+def install_cilium(c):
+    """Cilium's resource definition, and a CiliumNode for each node."""
+    c.control.apply_cilium_crd()
+    for node in c.nodes:
+        cilium_node(c, node, cilium_range(node))
+
+
+def begin_with_cilium(c):
+    """`auto` takes the CiliumNodes, whatever was before."""
+    install_cilium(c)
+    # An agent looks once a minute for a resource that is missing, but at once for a source that is named anew.
+    c.set(routeSource="podCIDRs")
+    wait_for(lambda: all(source(n) == ("podCIDRs", "the setting routeSource") for n in c.nodes), "podCIDRs")
+    c.set(routeSource="auto")
+    wait_for(all_have(c, lambda n: [cilium_range(n)]), "the ranges are Cilium's", 30)
+
+
+def show_pods(c):
+    """Each node's pod is in the API server, beside one in the node's network, and agents may read them."""
+    there = {o["metadata"]["name"] for o in c.control.get(PODS)["items"]}
+    for node in c.nodes:
+        if f"pod-{node.index}" not in there:
+            running(c, f"pod-{node.index}", node, node.pods[0].address, node.pods[0].address6)
+            running(c, f"host-{node.index}", node, node.address, hostNetwork=True)
+    c.control.apply_kustomization(os.path.join(MANIFESTS, "workload-ips"))
+
+
 def test_a_change_of_source_loses_nothing(kubernetes):
     """From podCIDRs to CiliumNodes, to the pods' addresses, and back, under traffic: no request is lost and none is readable.
     A source that cannot be read, or that says nothing, is not used, and status says why."""
@@ -100,9 +127,7 @@ def test_a_change_of_source_loses_nothing(kubernetes):
     c.set(routeSource="CiliumNode")
     wait_for(lambda: "CiliumNode gives no addresses" in trouble(one), "status says so")
     assert source(one)[0] == "podCIDRs" and all_have(c, lambda n: [n.pods4])()
-    c.control.apply_cilium_crd()
-    for node in c.nodes:
-        cilium_node(c, node, cilium_range(node))
+    install_cilium(c)
     # An agent looks once a minute for a resource that is missing, but at once for a source that is named anew.
     c.set(routeSource="podCIDRs")
     wait_for(lambda: not any(trouble(n) for n in c.nodes), "in order")
@@ -114,10 +139,7 @@ def test_a_change_of_source_loses_nothing(kubernetes):
     wait_for(lambda: "pods: HTTP status 403" in trouble(one), "status says so", 20)
     assert source(one)[0] == "CiliumNode" and all_have(c, lambda n: [cilium_range(n)])()
     assert "deploy/kubernetes/workload-ips" in one.agent.log()
-    for node in c.nodes:
-        running(c, f"pod-{node.index}", node, node.pods[0].address, node.pods[0].address6)
-        running(c, f"host-{node.index}", node, node.address, hostNetwork=True)
-    c.control.apply_kustomization(os.path.join(MANIFESTS, "workload-ips"))
+    show_pods(c)
     wait_for(all_have(c, lambda n: [pod_address(n)]), "the addresses are the pods'", 30)
     assert source(one)[0] == "WorkloadIPs"
     wait_for(lambda: not trouble(one), "in order")
@@ -138,7 +160,7 @@ def test_a_resource_definition_that_goes_is_no_command(kubernetes):
     single CiliumNode that is deleted ends its node's ranges."""
     c = kubernetes
     one, two = c.nodes[1], c.nodes[2]
-    wait_for(all_have(c, lambda n: [cilium_range(n)]), "the ranges are Cilium's")
+    begin_with_cilium(c)
     cilium_node(c, two, cilium_range(two), "10.250.0.0/24")
     wait_for(lambda: "10.250.0.0/24" in ranges(one, two), "a range more")
     c.control.delete(f"{CILIUM_NODES}/{two.name}")
@@ -153,9 +175,7 @@ def test_a_resource_definition_that_goes_is_no_command(kubernetes):
     wait_for(lambda: one.agent.status() and "all CiliumNodes are missing" in trouble(one), "status says so again", 20)
     assert source(one)[0] == "CiliumNode"
     assert all(ranges(one, n) == {cilium_range(n)} for n in c.nodes if n is not one)
-    c.control.apply_cilium_crd()
-    for node in c.nodes:
-        cilium_node(c, node, cilium_range(node))
+    install_cilium(c)
     wait_for(lambda: not any(trouble(n) for n in c.nodes), "in order", 90)
     assert all_have(c, lambda n: [cilium_range(n)])()
     c.wait_encrypted()
@@ -166,8 +186,9 @@ def test_pods_and_their_addresses(kubernetes):
     address. Pods in their node's network, and addresses of nodes, are never a pod's."""
     c = kubernetes
     one, two, watching = c.nodes[1], c.nodes[2], c.nodes[0]
+    show_pods(c)
     c.set(routeSource="WorkloadIPs")
-    wait_for(lambda: source(watching)[0] == "WorkloadIPs", "the pods count", 20)
+    wait_for(all_have(c, lambda n: [pod_address(n)]), "the pods count", 20)
     first, second = ({pod_address(n)} for n in (one, two))
     running(c, "a", one, "10.66.0.1")
     wait_for(lambda: ranges(watching, one) == first | {"10.66.0.1/32"}, "it is there")
@@ -197,4 +218,3 @@ def test_pods_and_their_addresses(kubernetes):
         gone(c, name)
     wait_for(all_have(c, lambda n: [pod_address(n)]), "as at first")
     c.set(routeSource="auto")
-    wait_for(lambda: source(watching)[0] == "CiliumNode", "as at first")

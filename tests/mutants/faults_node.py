@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Faults in the agent: settings, reports, changes by other programs, Felix."""
-from fault import fault
+from fault import CLUSTER, STORE, fault
 
 SWITCHES = "tests/e2e/test_switches.py"
 TAKEOVER = "tests/vm/test_kernels.py::test_takes_over_the_device_that_felix_left[linux-image-6.12-amd64]"
@@ -23,9 +23,19 @@ FAULTS = [
     fault("what-the-kernel-learns-is-not-read", "user/agent/paths.c", "if (hop.mtu && hop.mtu < mtu)", "if (false)",
           f"{UPLINKS}::test_the_mtu_is_that_of_the_path_to_each_peer"),
     fault("where-a-peer-roamed-to-outlives-the-path", "user/tunnel/tunnel_peers.c",
-          " ||\n\t    before->path.ifindex != now->path.ifindex) {", ") {", f"{UPLINKS}::test_a_peer_is_reached_by_another_uplink_at_once"),
+          " ||\n\t       before->path.ifindex != now->path.ifindex;", ";", f"{UPLINKS}::test_a_peer_is_reached_by_another_uplink_at_once"),
     fault("a-silent-neighbour-is-not-seen", "user/netlink/next_hop.c", "answer->hop->silent = header->ndm_state & NUD_SILENT;", "",
           f"{UPLINKS}::test_why_a_peer_does_not_answer"),
+    fault("a-new-agent-moves-peers-back", "user/tunnel/tunnel_peers.c", "return !now->adopted;", "return true;",
+          f"{UPLINKS}::test_a_peer_is_reached_by_another_uplink_at_once"),
+    fault("a-name-is-looked-up-once", "user/agent/upkeep.c", "if (a->ticks % NAMES_TICKS)", "if (a)",
+          f"{UPLINKS}::test_a_node_behind_nat_is_reached_at_its_endpoint"),
+    fault("a-name-without-address-takes-the-endpoint-away", "user/plan/plan.c", "*endpoint_of(r, in->family)->host;",
+          "*endpoint_of(r, in->family)->host && endpoint_present(&in->endpoints[i]);", f"{UPLINKS}::test_a_node_behind_nat_is_reached_at_its_endpoint"),
+    fault("a-name-may-be-the-loopback", "user/agent/names.c", "!c.family || claims_never_pods(&c)", "!c.family",
+          f"{UPLINKS}::test_a_node_behind_nat_is_reached_at_its_endpoint"),
+    fault("an-endpoint-may-be-any-address", "user/plan/review_addresses.c", "refusal.why = claims_never_pods(&refusal.range);",
+          "refusal.why = NULL;", "build/tests/test_registry"),
     fault("paths-are-asked-for-once", "user/agent/upkeep.c", "\tfollow_paths(a, PATHS_PER_TICK);\n", "",
           f"{UPLINKS}::test_the_mtu_is_that_of_the_path_to_each_peer"),
     # --- the tunnel process ---
@@ -122,9 +132,9 @@ FAULTS = [
     fault("source-drops-are-not-explained", "user/tunnel/drops.c", "if (c.drop_source > d->source &&\n", "if (c.drop_source > d->source + 999 &&\n",
           "tests/e2e/test_neighbours.py::test_a_nodes_answer_to_a_pod_without_masquerade"),
     fault("a-deleter-is-not-told-of", "user/tunnel/tunnel.c", "*reason = \"DeviceDeleted\";", "*reason = \"NameTaken\";",
-          "tests/kubernetes/test_store.py::test_the_device_is_deleted_repeatedly"),
+          f"{STORE}::test_the_device_is_deleted_repeatedly"),
     fault("a-taken-name-is-not-told-of", "user/tunnel/tunnel.c", "*reason = \"NameTaken\";", "*reason = \"DeviceDeleted\";",
-          "tests/kubernetes/test_store.py::test_a_foreign_device_has_the_name"),
+          f"{STORE}::test_a_foreign_device_has_the_name"),
     # --- clients ---
     fault("the-youngest-client-goes", "user/http/clients.c",
           "for (unsigned int k = i; k < c->n_open; k++)", "for (unsigned int k = 0; k <= i; k++)", "build/tests/test_http"),
@@ -215,7 +225,7 @@ FAULTS = [
           "build/tests/test_node_status"),
     fault("what-felix-released-is-not-read", "user/store/kubernetes/node_object.c",
           "!*parsed->key4 || !strcmp(parsed->key4, parsed->released4)", "!*parsed->key4",
-          "build/tests/test_cluster"),
+          CLUSTER),
     fault("keeps-keys-that-podveil-does-not-use", "deploy/kubernetes/keep-keys/keep-keys.yaml",
           'variables.now["podveil.io/WireguardPublicKey" + f] == variables.old["projectcalico.org/WireguardPublicKey" + f] &&',
           'true &&',
@@ -367,6 +377,7 @@ FAULTS = [
           "if (c < 0x20 || c == 0x7f)", "if (c == 0x7f)", OVERVIEW),
     fault("enable-writes-where-no-agent-reads", "user/cli/cluster/cluster.c",
           "named = *in->config_resource ? in->config_resource : NULL;", "named = NULL;", COMMAND),
+    fault("a-missing-right-is-not-named", "user/cli/cluster/collect.c", "case 403:", "case 400:", COMMAND),
     fault("the-last-kubeconfig-counts", "user/store/kubernetes/kubeconfig.c",
           "json_array_extend(all, add)", "json_array_insert(all, 0, json_array_get(add, 0))", "build/tests/test_kubeconfig"),
     fault("half-a-character-loses-a-problem", "user/cli/cluster/overview.c",

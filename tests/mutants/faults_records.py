@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Faults in the checks of nodes' records."""
-from fault import fault
+from fault import CLUSTER, REFLECTOR, REMOTE_RANGES, STORE, fault
 
 REGISTRY = ("build/tests/test_registry", "build/tests/test_registry_keys")
 ADMISSION = "deploy/kubernetes/admission/own-node.yaml"
 RIGHTS = "tests/kubernetes/test_rights.py::test_an_agent_changes_its_keys_and_condition_and_nothing_else[plain]"
-CLUSTER = "build/tests/test_cluster"
 ROUTE_SOURCES = "tests/kubernetes/test_route_sources.py"
 
 FAULTS = [
@@ -39,7 +38,7 @@ FAULTS = [
           ".kind = r->closed ? ROUTE_UNREACHABLE : ROUTE_THROW", ".kind = ROUTE_THROW",
           "tests/e2e/test_fail_closed.py::test_a_range_that_two_claim_is_not_reached_in_plain"),
     fault("a-closed-range-cuts-nodes-off", "user/strict/remote_ranges.c",
-          "if (r && !r->closed &&", "if (r &&", "build/tests/test_remote_ranges"),
+          "if (r && !r->closed &&", "if (r &&", REMOTE_RANGES),
     fault("who-is-gone-contests-for-ever", "user/plan/claims.c",
           "return (int)gives_way(b, a) - (int)gives_way(a, b);", "return a == b;", *REGISTRY),
     fault("contested-ranges-are-open", "user/plan/claims.c",
@@ -67,7 +66,7 @@ FAULTS = [
           "true", RIGHTS),
     fault("a-forgotten-version-is-asked-again", "user/store/kubernetes/reflector.c",
           "r->passed_over || a->status == 410 ||", "r->passed_over ||",
-          "build/tests/test_reflector"),
+          REFLECTOR),
     fault("a-pod-that-ends-keeps-its-address", "user/store/kubernetes/addresses/ownership.c",
           "best->by->ending || s->by->ending", "best->by->ending && s->by->ending", CLUSTER),
     fault("the-oldest-of-pods-that-end", "user/store/kubernetes/addresses/ownership.c",
@@ -88,12 +87,12 @@ FAULTS = [
           f"{ROUTE_SOURCES}::test_a_change_of_source_loses_nothing"),
     fault("a-definition-that-goes-takes-all-with-it", "user/store/kubernetes/addresses/source_objects.c",
           "if (!o->expected || (l->there && none && o->all_deleted))", "if (!o->expected || (none && o->all_deleted))",
-          f"{ROUTE_SOURCES}::test_a_resource_definition_that_goes_is_no_command"),
+          "build/tests/test_source_objects"),
     fault("an-exception-opens-a-pods-range", "user/strict/remote_ranges.c",
-          "\t\t    around(p, &lengths, range))", "\t\t    around(p, &lengths, range) && 0)", "build/tests/test_remote_ranges"),
+          "\t\t    around(p, &lengths, range))", "\t\t    around(p, &lengths, range) && 0)", REMOTE_RANGES),
     fault("half-a-list-is-gone-on-with", "user/store/kubernetes/reflector.c",
           "\t\tif (a->status == 410)\n\t\t\tforget_list(r);\n", "",
-          "build/tests/test_reflector"),
+          REFLECTOR),
     # --- the registry ---
     fault("an-old-keys-sight-counts", "user/plan/registry.c",
           "|| memcmp(review_key(&r->records[i], s->family), s->key, 32))", "|| !review_key(&r->records[i], s->family))", *REGISTRY),
@@ -147,14 +146,14 @@ FAULTS = [
     fault("who-was-given-a-range-has-it-not", "user/plan/claims.c",
           "\t\tif (a->granted != b->granted)\n\t\t\treturn a->granted ? 1 : -1;\n", "", *REGISTRY),
     fault("nodes-have-ipv4-addresses-alone", "user/strict/remote_ranges.c", "k ? &in->nodes[i]->address6 : &in->nodes[i]->address4",
-          "&in->nodes[i]->address4", "build/tests/test_remote_ranges"),
+          "&in->nodes[i]->address4", REMOTE_RANGES),
     # --- records in Kubernetes ---
     fault("our-key-is-not-put-back", "user/agent/pass.c", "\t    record_equal(there, &a->self.record))\n", "\t    *there->name)\n",
-          "tests/kubernetes/test_store.py::test_our_key_is_put_back"),
+          f"{STORE}::test_our_key_is_put_back"),
     fault("calicos-annotation-alone-is-read", "user/store/kubernetes/node_object.c", "\ttake_key(node, CLUSTER_OWN_KEY4, out->own4);\n", "",
-          "tests/kubernetes/test_store.py::test_a_key_that_vanishes_is_held"),
+          f"{STORE}::test_a_key_that_vanishes_is_held"),
     fault("annotations-speak-for-other-nodes", "user/plan/review_ranges.c", "if (!r->assigned || covered(r, address)) {",
-          "if (r->assigned || address->prefix_len) {", "tests/kubernetes/test_store.py::test_no_node_speaks_for_another"),
+          "if (r->assigned || address->prefix_len) {", f"{STORE}::test_no_node_speaks_for_another"),
     # --- holes in closed ranges ---
     fault("a-refused-claim-opens-a-hole", "user/plan/review_ranges.c",
           "if (c->verdict != CLAIM_REFUSED || c->closed)\n\t\t\t\tclose_range(w, &c->cidr, c->node, true);",

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Faults in the stores, and in what is kept of them."""
-from fault import fault
+from fault import REFLECTOR, fault
 
 TRUST = "tests/store/test_etcd_trust.py"
 
@@ -43,10 +43,10 @@ FAULTS = [
           "build/tests/test_directory_losses"),
     fault("a-slow-call-resets-all", "user/store/http/rest.c",
           "\tif (probed)\n", "\tif (probed || 1)\n",
-          "build/tests/test_reflector"),
+          REFLECTOR),
     fault("a-list-without-a-version-will-do", "user/store/kubernetes/reflector.c",
           "version && *version && strlen(version)", "version && strlen(version)",
-          "build/tests/test_reflector"),
+          REFLECTOR),
     fault("a-key-that-cannot-be-read-is-replaced", "user/service/keys.c",
           "\tif (err == -EPERM) {", "\tif (err) {",
           "tests/e2e/test_store_faults.py::test_without_descriptors"),

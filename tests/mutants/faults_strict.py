@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Faults in strict mode: both lines, and the counting of leaks."""
-from fault import fault
+from fault import HOOK, REMOTE_RANGES, fault
 
 FIRST_LINE = "tests/e2e/test_first_line.py"
 GUARD = "build/tests/bpf/test_guard"
 WIREGUARD_PORT = "build/tests/bpf/test_wireguard_port"
-HOOK = "build/tests/bpf/test_hook"
 FENCE = "build/tests/bpf/test_exit_filters"
 PLAIN = "tests/e2e/test_neighbours.py::test_what_was_plain_before_encryption_is_no_leak"
 
@@ -25,7 +24,7 @@ FAULTS = [
           f"{FIRST_LINE}::test_the_first_line_from_start_to_end"),
     fault("a-node-opens-anybodys-range", "user/strict/remote_ranges.c",
           "strcmp(r->name, node->name) || ", "!*node->name || ",
-          "build/tests/test_remote_ranges"),
+          REMOTE_RANGES),
     # --- guard and shield: what is in a packet ---
     fault("padding-is-read", "bpf/walk.h", "w->at + len > w->end || ", "", GUARD),
     fault("udp-does-not-end", "bpf/walk.h", "\t\tlimit_end(w, begin, length);\n", "\t\t(void)begin;\n", GUARD),
@@ -91,17 +90,17 @@ FAULTS = [
     fault("strict-without-an-uplink", "user/strict/exit_filters.c", ".strict = s->strict && uplink,", ".strict = s->strict,", FENCE),
     # --- strict mode, newer parts ---
     fault("a-remote-range-said-twice-is-ours", "user/strict/tagged_ranges.c",
-          "else if (m->all[i].kind == first)", "else", "build/tests/test_remote_ranges"),
+          "else if (m->all[i].kind == first)", "else", REMOTE_RANGES),
     fault("a-range-within-ours-is-ours", "user/strict/remote_ranges.c",
           "if (all[i].kind != (nest.depth ? nest.around[nest.depth - 1]->kind : RANGE_HERE))",
-          "if (all[i].kind != RANGE_HERE)", "build/tests/test_remote_ranges"),
+          "if (all[i].kind != RANGE_HERE)", REMOTE_RANGES),
     fault("neighbouring-ranges-stay-apart", "user/strict/remote_ranges.c",
-          "if (!before || number_of(before->last, s->size) + 1 != s->at) {", "if (!before || s->at) {", "build/tests/test_remote_ranges"),
-    fault("encrypted-hosts-are-pods", "user/strict/remote_ranges.c", "if (r && !r->host)", "if (r)", "build/tests/test_remote_ranges"),
+          "if (!before || number_of(before->last, s->size) + 1 != s->at) {", "if (!before || s->at) {", REMOTE_RANGES),
+    fault("encrypted-hosts-are-pods", "user/strict/remote_ranges.c", "if (r && !r->host)", "if (r)", REMOTE_RANGES),
     fault("intervals-of-both-families", "user/strict/remote_ranges.c",
-          "\t\tif (next->range.family != family)\n\t\t\tcontinue;\n\t\tclose_ranges", "\t\tclose_ranges", "build/tests/test_remote_ranges"),
+          "\t\tif (next->range.family != family)\n\t\t\tcontinue;\n\t\tclose_ranges", "\t\tclose_ranges", REMOTE_RANGES),
     fault("behind-the-highest-address-it-begins-anew", "user/strict/remote_ranges.c",
-          "\ts->finished = !s->at;\n", "", "build/tests/test_remote_ranges"),
+          "\ts->finished = !s->at;\n", "", REMOTE_RANGES),
     fault("a-changed-table-is-left", "user/strict/ip_filter.c",
           "\tif (!err && !memcmp(there, f->digest, sizeof(there))) {", "\tif (!err) {", "build/tests/bpf/test_ip_filter"),
     fault("a-renamed-tunnel-is-cut-off", "user/strict/ip_filter.c",

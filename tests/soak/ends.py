@@ -9,10 +9,13 @@
                                       new  a connection for each request
 
 The one that asks prints a line of JSON for each request that failed, with the times (CLOCK_MONOTONIC) between which it was
-under way, and at the end one with totals. Memory does not grow with time.
+under way, one for each silence, that is, a long time between two answers, and at the end one with totals. If it reads the line
+"answer", it prints when it sent the first of the later requests that was answered; at "settled", of those before which all
+requests, since the one that it printed last, were answered or have failed. Memory does not grow with time.
 """
 import contextlib
 import json
+import os
 import random
 import select
 import socket
@@ -24,8 +27,10 @@ import time
 PORT = 7100
 PATIENCE = 10  # seconds until a datagram counts as lost
 TCP_PATIENCE = 60  # seconds until a connection does: longer than the kernel waits before it repeats a segment
+SILENCE = 0.1  # seconds without an answer that are reported
 INTERVAL = {"udp": 0.02, "tcp": 0.05, "new": 0.1}
 SIZES = (20, 100, 600, 1150)  # bytes of datagrams that fit with each MTU of the soak
+OTHER_BYTES = "other bytes came back"
 FRAGMENTED = 3000  # bytes; IPv4 only
 IP_MTU_DISCOVER, IP_PMTUDISC_DONT, SO_RCVBUFFORCE = 10, 0, 33
 
@@ -81,16 +86,47 @@ def answer(address):
 
 
 class Tally:
+    """Counts the requests, reports on them, and reads what the soak writes."""
+
     def __init__(self):
         self.sent = self.failed = 0
+        self.last = time.monotonic()  # when an answer came
+        self.asked = None  # since when the soak waits for an answer
+        self.settled = False  # and whether for one before which nothing is under way
+        self.printed = 0  # when the request was sent that was printed last
+        self.ended = False
+
+    def read(self):
+        """Reads the standard input, which is ready."""
+        if line := os.read(sys.stdin.fileno(), 1 << 10):
+            self.asked, self.settled = time.monotonic(), line == b"settled\n"
+        else:
+            self.ended = True
+
+    def sleep(self, seconds):
+        """Returns False when the input has ended."""
+        end = time.monotonic() + seconds
+        while not self.ended and (left := end - time.monotonic()) > 0:
+            if select.select([sys.stdin], [], [], left)[0]:
+                self.read()
+        return not self.ended
+
+    def answer(self, begin, under_way=()):
+        """A request that was sent at `begin` was answered. `under_way`: when the others were sent, the oldest one first."""
+        now = time.monotonic()
+        if now - self.last > SILENCE:
+            print(json.dumps({"silence": now - self.last, "end": now}), flush=True)
+        self.last = now
+        if self.asked is None or begin < self.asked:
+            return
+        oldest = next((sent for sent in under_way if sent > self.printed), begin)
+        if not self.settled or oldest >= begin:
+            self.asked, self.printed = None, begin
+            print(json.dumps({"answered": begin}), flush=True)
 
     def fail(self, begin, why):
         self.failed += 1
         print(json.dumps({"begin": begin, "end": time.monotonic(), "why": why}), flush=True)
-
-
-def told_to_stop(seconds):
-    return bool(select.select([sys.stdin], [], [], max(0, seconds))[0])
 
 
 def ask_datagrams(address, dice, tally):
@@ -114,13 +150,18 @@ def ask_datagrams(address, dice, tally):
         wait = 0.2 if end else max(0, due - time.monotonic())
         ready, _, _ = select.select([s] + ([] if end else [sys.stdin]), [], [], wait)
         if sys.stdin in ready:
-            end = time.monotonic() + PATIENCE
+            tally.read()
+            end = time.monotonic() + PATIENCE if tally.ended else None
         with contextlib.suppress(OSError):
             while s in ready:
                 data = s.recv(1 << 16)
-                begin, sent = waiting.pop(struct.unpack("!Q", data[:8])[0], (now, None))
-                if sent not in (None, data):
-                    tally.fail(begin, "other bytes came back")
+                begin, sent = waiting.pop(struct.unpack("!Q", data[:8])[0], (None, None))
+                if sent is None:
+                    continue  # it came too late, or twice
+                if sent == data:
+                    tally.answer(begin, (sent for sent, _ in waiting.values()))
+                else:
+                    tally.fail(begin, OTHER_BYTES)
         for number, (begin, _) in list(waiting.items()):
             if begin > time.monotonic() - PATIENCE:
                 break
@@ -140,28 +181,30 @@ def ask_once(s, dice, limit):
     data = dice.randbytes(dice.randrange(1, limit))
     s.sendall(struct.pack("!I", len(data)) + data)
     if read(s, 4 + len(data))[4:] != data:
-        raise OSError("other bytes came back")
+        raise OSError(OTHER_BYTES)
 
 
 def ask_connection(address, dice, tally):
     s = connection(address, TCP_PATIENCE)
-    while not told_to_stop(INTERVAL["tcp"]):
+    while tally.sleep(INTERVAL["tcp"]):
         tally.sent += 1
         begin = time.monotonic()
         try:
             ask_once(s, dice, 1 << 16)
+            tally.answer(begin)
         except OSError as e:
             tally.fail(begin, str(e))
             s = connection(address, TCP_PATIENCE)
 
 
 def ask_anew(address, dice, tally):
-    while not told_to_stop(INTERVAL["new"]):
+    while tally.sleep(INTERVAL["new"]):
         tally.sent += 1
         begin = time.monotonic()
         try:
             with connection(address, PATIENCE) as s:
                 ask_once(s, dice, 1 << 12)
+            tally.answer(begin)
         except OSError as e:
             tally.fail(begin, str(e))
 

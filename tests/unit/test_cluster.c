@@ -20,7 +20,7 @@ struct calls {
 static void on_node(void *context, const char *name, const struct node_record *r)
 {
 	struct calls *t = context;
-	char *at = t->text + strlen(t->text), text[CIDR_TEXT];
+	char *at = t->text + strlen(t->text), text[CIDR_TEXT], endpoint[ENDPOINT_TEXT_MAX];
 	const char *end = t->text + sizeof(t->text);
 
 	at += snprintf(at, (size_t)(end - at), "%s", name);
@@ -45,6 +45,12 @@ static void on_node(void *context, const char *name, const struct node_record *r
 		if (r->overlays[i].family)
 			at += snprintf(at, (size_t)(end - at), " says %s",
 				       cidr_format(&r->overlays[i], true, text));
+	if (r && *r->endpoint4.host)
+		at += snprintf(at, (size_t)(end - at), " at %s",
+			       record_endpoint_format(&r->endpoint4, endpoint));
+	if (r && *r->endpoint6.host)
+		at += snprintf(at, (size_t)(end - at), " at %s",
+			       record_endpoint_format(&r->endpoint6, endpoint));
 	if (r && r->key4[0])
 		at += snprintf(at, (size_t)(end - at), " key%s", r->released4 ? " released" : "");
 	if (r)
@@ -171,10 +177,13 @@ static void annotations_come_first(void **state)
 	node(c, "{'metadata':{'name':'a','annotations':{'projectcalico.org/IPv4Address':"
 		"'192.0.2.7/24','projectcalico.org/IPv4WireguardInterfaceAddr':'10.1.0.5',"
 		"'projectcalico.org/IPv4VXLANTunnelAddr':'10.1.0.6',"
+		"'podveil.io/WireguardEndpoint':'vpn.example.com:4500',"
+		"'podveil.io/WireguardEndpointV6':'[2001:db8::1]:51821',"
 		"'projectcalico.org/WireguardPublicKey':'not a key'}},"
 		"'status':{'addresses':[{'type':'InternalIP','address':'172.18.0.1'}]}}");
 	/* The address of its tunnel is not one of its ranges. */
-	expect(&t, "a 192.0.2.7 tunnel 10.1.0.5 says 10.1.0.6\n");
+	expect(&t, "a 192.0.2.7 tunnel 10.1.0.5 says 10.1.0.6 at vpn.example.com:4500 at "
+		   "[2001:db8::1]:51821\n");
 	assert_string_equal(cluster_key(c, "a", false), "not a key");
 	cluster_free(c);
 }
@@ -303,6 +312,13 @@ static void invalid_objects_are_named_and_change_nothing_else(void **state)
 	all_listed(c);
 	node(c, "{'metadata':{'name':'A b'}}");
 	node(c, "{'metadata':{}}");
+	node(c,
+	     "{'metadata':{'name':'e','annotations':{'podveil.io/WireguardEndpoint':'nowhere'}}}");
+	expect(&t, "e\n");
+	assert_non_null(strstr(t.problems, "nodes/e: annotation podveil.io/WireguardEndpoint: "
+					   "\"nowhere\": it needs a port"));
+	gone(c, CLUSTER_NODES, "e");
+	expect(&t, "e gone\n");
 	node(c, "{'metadata':{'name':'a','annotations':[]},'spec':{'podCIDRs':['10.0.0.0/99',7,"
 		"'10.9.0.0/24']},'status':{'addresses':'no'}}");
 	expect(&t, "a 10.9.0.0/24\n");

@@ -96,6 +96,42 @@ static void peers_need_a_key_and_an_address(void **state)
 	plan_fini(&p);
 }
 
+static void a_peer_may_be_reached_elsewhere(void **state)
+{
+	struct endpoint endpoints[3] = {{.from_ifindex = 0}};
+	const struct plan_input in = {
+		.family = AF_INET,
+		.self = "a",
+		.nodes = admitted,
+		.n_nodes = 3,
+		.settings = &settings,
+		.endpoints = endpoints,
+	};
+	struct cidr outside;
+	struct plan p;
+
+	(void)state;
+	add(&world, "a", "172.18.0.1", 1, "10.0.0.0/24");
+	add(&world, "b", "172.18.0.2", 2, "10.0.1.0/24");
+	add(&world, "c", "", 3, "10.0.2.0/24");
+	for (size_t i = 0; i < world.n; i++)
+		admitted[i] = (struct registry_node){.record = world.nodes[i], .peer = {i, i}};
+	set_address(&outside, "2001:db8::1");
+	endpoints[1] = endpoints[2] = plan_endpoint(&outside, 4500);
+	assert_null(record_endpoint_parse("[2001:db8::1]:4500", &world.records[1].endpoint4));
+	assert_int_equal(plan_make(&in, &p), 0);
+	/* An endpoint is no address: it makes no peer. Its name may not be found after a restart. */
+	assert_ranges(&p, "10.0.0.0/24:throw 10.0.1.0/24:b 10.0.2.0/24:throw");
+	assert_int_equal(endpoint_port(&p.peers[0].endpoint), 4500);
+	outside = endpoint_address(&p.peers[0].endpoint);
+	assert_int_equal(outside.family, AF_INET6);
+	plan_fini(&p);
+	*world.records[1].endpoint4.host = 0;
+	assert_int_equal(plan_make(&in, &p), 0);
+	assert_int_equal(endpoint_port(&p.peers[0].endpoint), 51820);
+	plan_fini(&p);
+}
+
 static void a_key_that_two_claim_is_one_peer(void **state)
 {
 	struct plan p;
@@ -219,6 +255,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(peers_need_a_key_and_an_address, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_peer_may_be_reached_elsewhere, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_key_that_two_claim_is_one_peer, setup, teardown),
 		cmocka_unit_test_setup_teardown(contested_ranges_have_no_owner, setup, teardown),
 		cmocka_unit_test_setup_teardown(tunnel_addresses, setup, teardown),

@@ -30,7 +30,9 @@ static void written_records_are_read(void **state)
 				   "  \"tunnelIPv4\": \"10.244.1.0\",\n"
 				   "  \"tunnelIPv6\": \"fd00:10:244:1::\",\n"
 				   "  \"port\": 51820,\n"
-				   "  \"portV6\": 51821\n"
+				   "  \"portV6\": 51821,\n"
+				   "  \"endpoint\": \"vpn.example.com:4500\",\n"
+				   "  \"endpointV6\": \"[2001:db8::1]:51821\"\n"
 				   "}\n";
 	char problem[200] = "", *again;
 	struct node_record r, copy;
@@ -58,6 +60,12 @@ static void written_records_are_read(void **state)
 	copy.assigned = true;
 	assert_false(record_equal(&copy, &r));
 	copy.assigned = false;
+	copy.endpoint6.port++;
+	assert_false(record_equal(&copy, &r));
+	copy.endpoint6 = r.endpoint6;
+	copy.endpoint4.host[0] ^= 1;
+	assert_false(record_equal(&copy, &r));
+	copy.endpoint4 = r.endpoint4;
 	copy.n_granted = 1;
 	copy.granted[0] = copy.pod_cidrs[0];
 	assert_false(record_equal(&copy, &r));
@@ -132,6 +140,21 @@ static void invalid_members_are_named(void **state)
 		{"{\"name\":\"a\",\"port\":65536}", "port: not a number from 0 to 65535"},
 		{"{\"name\":\"a\",\"port\":\"51820\"}", "port: "},
 		{"{\"name\":\"a\",\"portV6\":-1}", "portV6: "},
+		{"{\"name\":\"a\",\"endpoint\":7}", "endpoint: not a string"},
+		{"{\"name\":\"a\",\"endpoint\":\"a.example\"}",
+		 "endpoint: \"a.example\": it needs a port from 1 to 65535"},
+		{"{\"name\":\"a\",\"endpointV6\":\"a:65536\"}",
+		 "endpointV6: \"a:65536\": it needs"},
+		{"{\"name\":\"a\",\"endpoint\":\"a:0\"}", "it needs a port"},
+		{"{\"name\":\"a\",\"endpoint\":\"a:+1\"}", "it needs a port"},
+		{"{\"name\":\"a\",\"endpoint\":\":1\"}", "neither an address nor a name"},
+		{"{\"name\":\"a\",\"endpoint\":\"a b:1\"}", "neither an address nor a name"},
+		{"{\"name\":\"a\",\"endpoint\":\"192.0.2.300:1\"}",
+		 "neither an address nor a name"},
+		{"{\"name\":\"a\",\"endpoint\":\"2001:db8::1:51820\"}", "needs [brackets]"},
+		{"{\"name\":\"a\",\"endpoint\":\"[192.0.2.1]:1\"}", "needs [brackets]"},
+		{"{\"name\":\"a\",\"endpoint\":\"[a.example]:1\"}", "no IPv6 address"},
+		{"{\"name\":\"a\",\"endpoint\":\"[]:1\"}", "neither an address nor a name"},
 		{"{\"name\":\"a\",\"wireguardEnabled\":0}",
 		 "wireguardEnabled: neither true nor false"},
 	};
@@ -144,6 +167,36 @@ static void invalid_members_are_named(void **state)
 		assert_int_equal(parse(table[i][0], &r, problem), -EINVAL);
 		assert_non_null(strstr(problem, table[i][1]));
 	}
+}
+
+static void an_endpoint_is_read_in_each_form(void **state)
+{
+	static const char *const table[][2] = {
+		{"192.0.2.1:51820", "192.0.2.1"},
+		{"[2001:db8::1]:1", "2001:db8::1"},
+		{"VPN.Example.COM:65535", "vpn.example.com"},
+		{"localhost:80", "localhost"},
+	};
+	char text[ENDPOINT_TEXT_MAX], name[300];
+	struct record_endpoint e, again;
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(table); i++) {
+		assert_null(record_endpoint_parse(table[i][0], &e));
+		assert_string_equal(e.host, table[i][1]);
+		assert_null(record_endpoint_parse(record_endpoint_format(&e, text), &again));
+		assert_true(record_endpoint_equal(&e, &again));
+	}
+	/* The longest name, and one letter more. */
+	memset(name, 'a', sizeof(name));
+	strcpy(name + ENDPOINT_HOST_MAX, ":65535");
+	assert_null(record_endpoint_parse(name, &e));
+	assert_string_equal(record_endpoint_format(&e, text), name);
+	memset(name, 'a', ENDPOINT_HOST_MAX + 1);
+	strcpy(name + ENDPOINT_HOST_MAX + 1, ":65535");
+	assert_string_equal(record_endpoint_parse(name, &e),
+			    "the name is longer than 253 characters");
+	assert_string_equal(record_endpoint_format(&e, text), "");
 }
 
 static void nodes_stay_in_order(void **state)
@@ -187,6 +240,7 @@ int main(void)
 		cmocka_unit_test(few_members_are_enough_and_unknown_ones_are_ignored),
 		cmocka_unit_test(an_invalid_key_is_no_key),
 		cmocka_unit_test(invalid_members_are_named),
+		cmocka_unit_test(an_endpoint_is_read_in_each_form),
 		cmocka_unit_test(nodes_stay_in_order),
 	};
 

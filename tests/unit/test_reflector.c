@@ -22,6 +22,7 @@ struct world {
 	char text[4096];  /* what the callbacks reported, as lines */
 	char version[20]; /* resourceVersion of lists */
 	bool large;	  /* object b is too large */
+	long status;	  /* of the last problem */
 	int refuse;	  /* status with which watches are refused; 0: they are accepted */
 	bool expiring;	  /* the second page of a list has expired */
 	bool probed;	  /* the client has checked whether the server lives */
@@ -138,12 +139,14 @@ static void on_listed(void *context, const struct reflector_list *l)
 	note(context, line);
 }
 
-static void on_watch_problem(void *context, bool blind, const char *what)
+static void on_watch_problem(void *context, const struct reflector_problem *p)
 {
+	struct world *w = context;
 	char line[200];
 
-	snprintf(line, sizeof(line), "%s%s", what ? blind ? "blind: " : "part: " : "well",
-		 what ? what : "");
+	snprintf(line, sizeof(line), "%s%s", p ? p->blind ? "blind: " : "part: " : "well",
+		 p ? p->what : "");
+	w->status = p ? p->status : 0;
 	note(context, line);
 }
 
@@ -294,6 +297,7 @@ static void watches_that_are_refused(void **state)
 	run(w, 1500);
 	assert_in_range(w->watches, 2, 8);
 	assert_non_null(strstr(w->text, "blind: "));
+	assert_int_equal(w->status, 500);
 	assert_null(strstr(w->text, "well"));
 	w->refuse = 0;
 	expect(w, "well");

@@ -41,6 +41,28 @@ static void ranges_that_no_pod_has_are_refused(void **state)
 	assert_refusals("");
 }
 
+static void no_node_is_reached_at_an_address_that_none_has(void **state)
+{
+	struct record_endpoint *e;
+
+	(void)state;
+	e = &add(&world, "a", "172.18.0.2", 1, "10.0.1.0/24")->endpoint4;
+	add(&world, "me", "172.18.0.1", 0, "10.0.0.0/24");
+	assert_null(record_endpoint_parse("224.0.0.1:51820", e));
+	review();
+	assert_refusals("endpoint a");
+	/* The rest of the record counts. */
+	assert_admitted("a", "10.0.1.0/24");
+	assert_string_equal(node("a")->record->endpoint4.host, "");
+	assert_null(record_endpoint_parse("192.0.2.1:51820", e));
+	review();
+	assert_refusals("");
+	assert_string_equal(node("a")->record->endpoint4.host, "192.0.2.1");
+	assert_null(record_endpoint_parse("vpn.example.com:51820", e));
+	review();
+	assert_refusals("");
+}
+
 static void no_range_contains_a_node_or_the_store(void **state)
 {
 	(void)state;
@@ -371,6 +393,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		REGISTRY_TEST(ranges_that_no_pod_has_are_refused),
+		REGISTRY_TEST(no_node_is_reached_at_an_address_that_none_has),
 		REGISTRY_TEST(no_range_contains_a_node_or_the_store),
 		REGISTRY_TEST(an_address_cannot_take_away_a_range),
 		REGISTRY_TEST(a_proved_range_is_kept),

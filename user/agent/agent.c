@@ -9,6 +9,7 @@
 #include "agent/announcer.h"
 #include "agent/internal.h"
 #include "agent/leftovers.h"
+#include "agent/names.h"
 #include "agent/report/agent_http.h"
 #include "agent/report/status.h"
 #include "agent/schedule.h"
@@ -101,6 +102,14 @@ static int find_tunnel_process(struct agent *a)
 	return err;
 }
 
+/* A peer's endpoint has an address. */
+static void on_name(void *context)
+{
+	struct agent *a = context;
+
+	schedule_pass(a->schedule);
+}
+
 static int make_tunnels(struct agent *a)
 {
 	for (int i = 0; i < N_TUNNELS; i++) {
@@ -118,7 +127,8 @@ static int make_tunnels(struct agent *a)
 	}
 	a->first_line = first_line_new();
 	a->announcer = announcer_new();
-	return a->first_line && a->announcer ? 0 : -ENOMEM;
+	a->names = names_new(a->params.base, on_name, a);
+	return a->first_line && a->announcer && a->names ? 0 : -ENOMEM;
 }
 
 static int watch_devices(struct agent *a)
@@ -300,6 +310,7 @@ void agent_free(struct agent *a, bool cleanup)
 	agent_http_free(a->http);
 	status_free(a->status);
 	announcer_free(a->announcer);
+	names_free(a->names);
 	store_close(a->store);
 	if (cleanup && a->lock_file >= 0)
 		unlink(MEMORY);
@@ -309,6 +320,7 @@ void agent_free(struct agent *a, bool cleanup)
 	if (cleanup)
 		unlink(REGISTRY_FILE);
 	registry_free(a->registry);
+	rtnl_close(&a->route_questions);
 	nodes_fini(&a->nodes);
 	record_fini(&a->self.record);
 	free(a->conflicts);

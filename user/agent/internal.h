@@ -11,6 +11,7 @@
 #include "agent/report/report.h"
 #include "agent/self.h"
 #include "base/log.h"
+#include "netlink/rtnl.h"
 #include "plan/plan.h"
 #include "store/nodes.h"
 #include "store/store.h"
@@ -24,6 +25,7 @@ extern const int agent_families[N_TUNNELS];
 struct announcer;
 struct agent_http;
 struct client;
+struct names;
 struct schedule;
 struct status;
 
@@ -53,6 +55,8 @@ struct agent {
 	enum log_level log_level; /* as set last */
 	struct announcer *announcer;
 	unsigned int ticks;
+	struct names *names; /* of peers' endpoints */
+	struct rtnl_socket route_questions;
 	size_t next_path[N_TUNNELS]; /* the peer whose path is looked at next (paths.h) */
 };
 

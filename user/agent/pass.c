@@ -8,6 +8,7 @@
 #include "agent/announcer.h"
 #include "agent/internal.h"
 #include "agent/leftovers.h"
+#include "agent/names.h"
 #include "agent/paths.h"
 #include "agent/proofs.h"
 #include "plan/registry.h"
@@ -117,6 +118,43 @@ static int review(struct agent *a, const struct node_record *const *all, uint8_t
 	return 0;
 }
 
+/* Where the nodes say that they are reached. The caller frees the array. NULL: no memory. */
+static struct endpoint *find_endpoints(struct agent *a, int i)
+{
+	size_t n;
+	const struct registry_node *nodes = registry_nodes(a->registry, &n);
+	struct endpoint *all = calloc(n ? n : 1, sizeof(*all));
+	struct cidr address;
+
+	for (size_t k = 0; all && k < n; k++) {
+		const struct node_record *r = nodes[k].record;
+		const struct record_endpoint *e = i == V4 ? &r->endpoint4 : &r->endpoint6;
+
+		if (*e->host && strcmp(r->name, a->params.node) != 0 &&
+		    names_find(a->names, e->host, agent_families[i], &address))
+			all[k] = plan_endpoint(&address, e->port);
+	}
+	return all;
+}
+
+static int make_plan(struct agent *a, int i, struct plan *out)
+{
+	struct endpoint *endpoints = find_endpoints(a, i);
+	struct plan_input in = {
+		.family = agent_families[i],
+		.self = a->params.node,
+		.settings = settings_get(a->params.settings),
+		.endpoints = endpoints,
+	};
+	int err;
+
+	in.nodes = registry_nodes(a->registry, &in.n_nodes);
+	in.contested = registry_contested(a->registry, &in.n_contested);
+	err = endpoints ? plan_make(&in, out) : -ENOMEM;
+	free(endpoints);
+	return err;
+}
+
 static int make_plans(struct agent *a)
 {
 	const struct node_record **all = nodes_with(&a->nodes, &a->self.record);
@@ -125,23 +163,15 @@ static int make_plans(struct agent *a)
 	int err = all ? review(a, all, keys) : -ENOMEM;
 
 	free(all);
-	for (int i = 0; i < N_TUNNELS && !err; i++) {
-		struct plan_input in = {
-			.family = agent_families[i],
-			.self = a->params.node,
-			.settings = settings_get(a->params.settings),
-		};
-
-		in.nodes = registry_nodes(a->registry, &in.n_nodes);
-		in.contested = registry_contested(a->registry, &in.n_contested);
-		err = plan_make(&in, &fresh[i]);
-	}
+	for (int i = 0; i < N_TUNNELS && !err; i++)
+		err = make_plan(a, i, &fresh[i]);
+	names_forget_unused(a->names);
 	for (int i = 0; i < N_TUNNELS; i++) {
 		if (err) {
 			plan_fini(&fresh[i]);
 			continue;
 		}
-		paths_find(&fresh[i], &a->plans[i], agent_families[i]);
+		paths_find(&a->route_questions, &fresh[i], &a->plans[i], agent_families[i]);
 		plan_fini(&a->plans[i]);
 		a->plans[i] = fresh[i];
 	}

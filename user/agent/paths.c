@@ -38,7 +38,8 @@ static uint32_t device_mtu(struct last_device *d, int ifindex)
 }
 
 /* All zero: there is no route now. */
-static struct plan_path find_path(const struct endpoint *to, int family, struct last_device *d)
+static struct plan_path find_path(struct rtnl_socket *s, const struct endpoint *to, int family,
+				  struct last_device *d)
 {
 	const struct next_hop_query q = {
 		.to = endpoint_address(to),
@@ -49,7 +50,7 @@ static struct plan_path find_path(const struct endpoint *to, int family, struct 
 	struct next_hop hop = {.ifindex = 0};
 	uint32_t mtu;
 
-	if (!q.to.family || next_hop_route(&q, &hop))
+	if (!q.to.family || next_hop_route(s, &q, &hop))
 		return (struct plan_path){0, 0};
 	mtu = device_mtu(d, hop.ifindex);
 	if (!mtu)
@@ -59,7 +60,7 @@ static struct plan_path find_path(const struct endpoint *to, int family, struct 
 	return (struct plan_path){hop.ifindex, inside(mtu, q.to.family, family)};
 }
 
-void paths_find(struct plan *fresh, const struct plan *before, int family)
+void paths_find(struct rtnl_socket *s, struct plan *fresh, const struct plan *before, int family)
 {
 	struct last_device d = {0, 0};
 
@@ -70,18 +71,18 @@ void paths_find(struct plan *fresh, const struct plan *before, int family)
 		if (b && endpoint_equal(&b->endpoint, &p->endpoint))
 			p->path = b->path;
 		if (!p->path.ifindex)
-			p->path = find_path(&p->endpoint, family, &d);
+			p->path = find_path(s, &p->endpoint, family, &d);
 	}
 }
 
-bool paths_check(struct plan *p, int family, size_t most, size_t *next)
+bool paths_check(struct rtnl_socket *s, struct plan *p, int family, size_t most, size_t *next)
 {
 	struct last_device d = {0, 0};
 	bool changed = false;
 
 	for (size_t n = p->n_peers < most ? p->n_peers : most; n; n--) {
 		struct plan_peer *peer = &p->peers[*next % p->n_peers];
-		const struct plan_path path = find_path(&peer->endpoint, family, &d);
+		const struct plan_path path = find_path(s, &peer->endpoint, family, &d);
 
 		*next = (*next + 1) % p->n_peers;
 		if (!path.ifindex ||

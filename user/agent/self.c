@@ -67,6 +67,8 @@ int self_describe(struct self *s, const struct node_record *there, const struct 
 		r.tunnel6 = there->tunnel6;
 		r.tunnels_assigned = there->tunnels_assigned;
 		memcpy(r.overlays, there->overlays, sizeof(r.overlays));
+		r.endpoint4 = there->endpoint4;
+		r.endpoint6 = there->endpoint6;
 		if (!n) {
 			ranges = there->pod_cidrs;
 			n = there->n_pod_cidrs;

@@ -4,6 +4,7 @@
 
 #include "agent/announcer.h"
 #include "agent/internal.h"
+#include "agent/names.h"
 #include "agent/paths.h"
 #include "agent/proofs.h"
 #include "agent/report/status.h"
@@ -44,10 +45,34 @@ static void follow_paths(struct agent *a, size_t most)
 
 	for (int i = 0; i < N_TUNNELS; i++)
 		if (agent_enabled(settings_get(a->params.settings), i))
-			changed |= paths_check(&a->plans[i], agent_families[i], most,
-					       &a->next_path[i]);
+			changed |= paths_check(&a->route_questions, &a->plans[i], agent_families[i],
+					       most, &a->next_path[i]);
 	if (changed)
 		schedule_pass(a->schedule);
+}
+
+/* How often peers that do not answer are looked for, to look up the names of their endpoints again. */
+#define NAMES_TICKS 4
+
+static void look_up_again(void *context, const struct tunnel_peer_status *p)
+{
+	struct agent *a = context;
+	const struct node_record *r =
+		!p->session && p->unanswered ? nodes_find(&a->nodes, p->node) : NULL;
+
+	if (r && *r->endpoint4.host)
+		names_look_up_again(a->names, r->endpoint4.host);
+	if (r && *r->endpoint6.host)
+		names_look_up_again(a->names, r->endpoint6.host);
+}
+
+static void follow_names(struct agent *a)
+{
+	if (a->ticks % NAMES_TICKS)
+		return;
+	for (int i = 0; i < N_TUNNELS; i++)
+		if (tunnel_state(a->tunnels[i]) == TUNNEL_ON)
+			tunnel_each_peer(a->tunnels[i], look_up_again, a);
 }
 
 int agent_repair(void *context, bool network)
@@ -91,6 +116,7 @@ void agent_tick(void *context)
 	for (int i = 0; i < N_TUNNELS; i++)
 		tunnel_tick(a->tunnels[i]);
 	follow_paths(a, PATHS_PER_TICK);
+	follow_names(a);
 	/* New sessions are proofs, and peers that do not answer raise doubts. Both may need a
 	 * pass. */
 	if (proofs_tick(a->registry, a->tunnels, ++a->ticks))

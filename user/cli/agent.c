@@ -54,10 +54,37 @@ static bool add_ranges(struct options *o, const char *text)
 	return good;
 }
 
+static bool set_node_ip(struct options *o, const char *value)
+{
+	struct cidr address;
+
+	if (cidr_parse_address(value, &address)) {
+		fprintf(stderr, "podveil agent: --node-ip %s: not an IPv4 or IPv6 address\n",
+			value);
+		return false;
+	}
+	*(address.family == AF_INET ? &o->agent.address4 : &o->agent.address6) = address;
+	return true;
+}
+
+static bool set_http(struct options *o, const char *value)
+{
+	const bool off = !strcmp(value, "off");
+
+	if (!off && !http_address_valid(value)) {
+		fprintf(stderr,
+			"podveil agent: --http %s: neither off nor [ADDRESS]:PORT such as "
+			":9586, with or without \",full\"\n",
+			value);
+		return false;
+	}
+	o->agent.http = off ? NULL : value;
+	return true;
+}
+
 static bool apply(void *context, int option, const char *value)
 {
 	struct options *o = context;
-	struct cidr address;
 
 	if (option >= OPT_SETTING && option < OPT_SETTING + SETTINGS_COUNT)
 		return !settings_layer_set(o->agent.settings,
@@ -77,26 +104,11 @@ static bool apply(void *context, int option, const char *value)
 		o->agent.uplink = value;
 		return true;
 	case OPT_NODE_IP:
-		if (cidr_parse_address(value, &address)) {
-			fprintf(stderr,
-				"podveil agent: --node-ip %s: not an IPv4 or IPv6 address\n",
-				value);
-			return false;
-		}
-		*(address.family == AF_INET ? &o->agent.address4 : &o->agent.address6) = address;
-		return true;
+		return set_node_ip(o, value);
 	case OPT_POD_CIDR:
 		return add_ranges(o, value);
 	case OPT_HTTP:
-		if (strcmp(value, "off") && !http_address_valid(value)) {
-			fprintf(stderr,
-				"podveil agent: --http %s: neither off nor [ADDRESS]:PORT such as "
-				":9586, with or without \",full\"\n",
-				value);
-			return false;
-		}
-		o->agent.http = strcmp(value, "off") ? value : NULL;
-		return true;
+		return set_http(o, value);
 	case OPT_TUNNEL:
 		o->wait_for_tunnel = !strcmp(value, "wait");
 		if (o->wait_for_tunnel || !strcmp(value, "start"))

@@ -158,6 +158,12 @@ static const struct cli_option tunnel_options[] = {
 	{OPT_TAKE_OVER, 0, "take-over", NULL,
 	 "take all devices over from a running tunnel process, which then ends: an upgrade without loss",
 	 NULL},
+	{OPT_INSTANCE, 0, "instance", "NAME",
+	 "name of this process, such as the UID of its pod (default: PODVEIL_INSTANCE). An instance that has handed over does not take over again, and waits until the other process ends",
+	 NULL},
+	{OPT_PROBE, 0, "probe", NULL,
+	 "ask whether the tunnel process of this instance serves, or waits because another one cannot hand over to it; for probes of Kubernetes",
+	 NULL},
 	LOG_LEVEL,
 	LOG_FORMAT,
 	USER,
@@ -247,8 +253,9 @@ const struct subcommand subcommands[] = {
 			"agent asks for on /run/podveil/tunnel.sock. Continues when the agent ends. "
 			"Stays in the foreground.",
 		OPTIONS(tunnel_options),
-		.ending = "SIGUSR1 logs a level more, SIGUSR2 a level less. Exit codes: 0 was told "
-			  "to end, 1 failed, 2 usage.",
+		.ending =
+			"SIGUSR1 logs a level more, SIGUSR2 a level less. Exit codes: 0 was told "
+			"to end, 1 failed, 2 usage. Of --probe: 0 it serves or waits, 1 it does not.",
 	},
 	{
 		.name = "completion",

@@ -21,6 +21,7 @@
 
 #include "base/log.h"
 #include "cli/cli.h"
+#include "crypto/aead.h"
 #include "programs/pins.h"
 #include "programs/program_maker.h"
 
@@ -52,6 +53,7 @@ int process_serve(int (*serve)(void *context), void *context)
 	rcu_register_thread();
 	rcu_thread_offline();
 	result = serve(context);
+	aead_measure_end();
 	rcu_thread_online();
 	rcu_unregister_thread();
 	return result;

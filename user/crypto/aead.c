@@ -139,13 +139,23 @@ static void *measure_once(void *unused)
 	return unused;
 }
 
+static bool measured_ahead;
+
 void aead_measure_ahead(void)
 {
 	pthread_t thread;
 
 	/* If no thread can be made, the measurement runs when it is first needed. */
-	if (!pthread_create(&thread, NULL, measure_once, NULL))
-		pthread_detach(thread);
+	if (pthread_create(&thread, NULL, measure_once, NULL))
+		return;
+	pthread_detach(thread);
+	measured_ahead = true;
+}
+
+void aead_measure_end(void)
+{
+	if (measured_ahead)
+		pthread_once(&measured, measure);
 }
 
 size_t aead_measure(struct aead_speed *out, size_t room)

@@ -61,5 +61,7 @@ size_t aead_measure(struct aead_speed *out, size_t room);
 /* Starts the measurement on a thread of its own, so that it is done when the first result is
  * needed. */
 void aead_measure_ahead(void);
+/* Before the process ends: waits for that thread, because libraries end with the process. */
+void aead_measure_end(void);
 
 #endif

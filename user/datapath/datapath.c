@@ -206,8 +206,10 @@ unsigned int datapath_messages_waiting(struct datapath *d)
 
 /* --- add and remove workers --- */
 
-/* A worker that is removed gets at most this long to handle what is on its way to it. */
-#define DRAIN_STEPS 50
+/* A worker that is removed gets at most DRAIN_STEPS to handle what is on its way to it. Nothing may
+ * wait for it for QUIET_STEPS, because what the kernel still has is not seen. */
+#define DRAIN_STEPS 1000
+#define QUIET_STEPS 5
 #define DRAIN_STEP  NSEC_PER_MSEC
 
 static int add_worker(struct datapath *d)
@@ -232,15 +234,15 @@ static int add_worker(struct datapath *d)
 	return 0;
 }
 
-/* Waits until nothing waits for the worker. It sleeps first, because packets may still be on their
- * way in the kernel. */
+/* Waits until nothing waits for the worker any more. */
 static void drain(const struct worker *w, bool (*waiting)(const struct worker *w))
 {
-	unsigned int steps = 0;
+	unsigned int quiet = 0;
 
-	do
+	for (unsigned int i = 0; i < DRAIN_STEPS && quiet < QUIET_STEPS; i++) {
 		datapath_sleep(DRAIN_STEP);
-	while (waiting(w) && ++steps < DRAIN_STEPS);
+		quiet = waiting(w) ? 0 : quiet + 1;
+	}
 }
 
 static void remove_worker(struct datapath *d)

@@ -192,6 +192,11 @@ static void on_link(void *context, enum link_event e, const struct link_info *li
 	case LINK_GONE:
 		if (link->ifindex == d->inner_ifindex && e == LINK_CHANGED)
 			device_set_carrier(d, link->carrier); /* even if it lasted a moment only */
+		/* The kernel tells late of the inner end's carrier, and not at all if it came back
+		 * meanwhile. */
+		if (link->ifindex == d->tunnel_ifindex && !d->in_other_namespace &&
+		    e == LINK_CHANGED && !link->up)
+			device_set_carrier(d, false);
 		if (link->ifindex == d->inner_ifindex ||
 		    (link->ifindex == d->tunnel_ifindex && !d->in_other_namespace))
 			news->concerns_us = true;

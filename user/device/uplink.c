@@ -16,6 +16,7 @@
 #include "netlink/link.h"
 #include "netlink/next_hop.h"
 #include "netlink/route.h"
+#include "netlink/rtnl.h"
 #include "wire/xsk.h"
 
 /* When to try again if `xdp` is set but cannot be used now. */
@@ -36,6 +37,7 @@ struct uplink {
 	struct device *device;
 	int path_missing_fd; /* eventfd, written by workers that miss a path */
 	struct route_watch *watch;
+	struct rtnl_socket questions; /* about routes and neighbours */
 	struct event *on_path_missing, *on_news, *on_debounced, *on_retry;
 	uint64_t refreshed_at, refresh_cost; /* when, and how long it took, ns */
 	/* The last attempt: mode, device, number of workers. */
@@ -191,7 +193,7 @@ static void try_open(struct uplink *u)
 	u->tried_ifindex = d->wire_ifindex;
 	u->workers = d->workers;
 	u->busy = false;
-	if (!uplink_choose(d, &u->link, why)) {
+	if (!uplink_choose(d, &u->questions, &u->link, why)) {
 		set_reason(u, "%s", why);
 		return;
 	}
@@ -293,7 +295,7 @@ static void refresh(struct uplink *u)
 	if (stays && u->open)
 		update_divert_program(u); /* newly opened queues have updated it already */
 	if (u->open)
-		uplink_paths_update(u->device, &u->link, &u->addresses, false);
+		uplink_paths_update(u->device, &u->questions, &u->link, &u->addresses, false);
 	u->refreshed_at = clock_now();
 	u->refresh_cost = u->refreshed_at - begin;
 }
@@ -308,7 +310,7 @@ static void on_path_missing(evutil_socket_t fd, short what, void *context)
 		return;
 	device_lock(u->device);
 	if (u->open)
-		uplink_paths_update(u->device, &u->link, &u->addresses, true);
+		uplink_paths_update(u->device, &u->questions, &u->link, &u->addresses, true);
 	device_unlock(u->device);
 }
 
@@ -405,6 +407,7 @@ void uplink_free(struct uplink *u)
 	if (u->on_retry)
 		event_free(u->on_retry);
 	route_watch_free(u->watch);
+	rtnl_close(&u->questions);
 	if (u->path_missing_fd >= 0)
 		close(u->path_missing_fd);
 	free(u->addresses.all);

@@ -17,6 +17,7 @@
 #include "device/device.h"
 
 struct link_info;
+struct rtnl_socket;
 struct wire_xdp_handed;
 struct uplink;
 
@@ -42,8 +43,9 @@ int uplink_adopt(struct uplink *u, const struct uplink_handed *handed,
 /* --- uplink_choice.c --- */
 
 /* Finds the network device that is the uplink, and whether AF_XDP can be used there. False: it
- * cannot be used, and `reason` says why. Thread: handshake, under the lock. */
-bool uplink_choose(const struct device *d, struct link_info *link, char reason[WIRE_REASON_TEXT]);
+ * cannot be used, and `reason` says why. `questions`: netlink/rtnl.h. Thread: handshake, under the lock. */
+bool uplink_choose(const struct device *d, struct rtnl_socket *questions, struct link_info *link,
+		   char reason[WIRE_REASON_TEXT]);
 
 /* --- looking at it --- */
 

@@ -11,13 +11,13 @@
 #define ETHERNET 14
 
 /* The device that was set, or else the one by which the first peer is reached. 0: none. */
-static int find_uplink(const struct device *d)
+static int find_uplink(const struct device *d, struct rtnl_socket *questions)
 {
 	if (d->wire_ifindex)
 		return d->wire_ifindex;
 	if (d->params.uplink)
 		return (int)if_nametoindex(d->params.uplink);
-	return uplink_paths_device(d);
+	return uplink_paths_device(d, questions);
 }
 
 static bool has_other_program(const struct link_info *link, char reason[WIRE_REASON_TEXT])
@@ -31,9 +31,10 @@ static bool has_other_program(const struct link_info *link, char reason[WIRE_REA
 	return id;
 }
 
-bool uplink_choose(const struct device *d, struct link_info *link, char reason[WIRE_REASON_TEXT])
+bool uplink_choose(const struct device *d, struct rtnl_socket *questions, struct link_info *link,
+		   char reason[WIRE_REASON_TEXT])
 {
-	const int ifindex = find_uplink(d);
+	const int ifindex = find_uplink(d, questions);
 
 	if (!ifindex && !d->params.uplink)
 		snprintf(reason, WIRE_REASON_TEXT,

@@ -34,7 +34,7 @@ static struct next_hop_query query_for(const struct device *d, const struct endp
 	return q;
 }
 
-int uplink_paths_device(const struct device *d)
+int uplink_paths_device(const struct device *d, struct rtnl_socket *s)
 {
 	struct peer *p;
 
@@ -47,7 +47,7 @@ int uplink_paths_device(const struct device *d)
 
 		const struct next_hop_query q = query_for(d, &e);
 
-		if (!next_hop_route(&q, &hop))
+		if (!next_hop_route(s, &q, &hop))
 			return hop.ifindex;
 	}
 	return 0;
@@ -88,6 +88,7 @@ static bool is_own(const struct own_addresses *own, const struct cidr *c)
 /* Where paths lead: through this device, from one of these addresses. */
 struct way {
 	const struct device *device;
+	struct rtnl_socket *questions;
 	const struct link_info *link;
 	const struct own_addresses *own;
 };
@@ -97,7 +98,7 @@ static bool find_path(const struct way *w, const struct endpoint *e, struct fram
 	const struct next_hop_query q = query_for(w->device, e);
 	struct endpoint resolved = *e;
 	struct next_hop hop = {.ifindex = 0};
-	int err = next_hop_find(&q, &hop);
+	int err = next_hop_find(w->questions, &q, &hop);
 
 	if (err || hop.ifindex != w->link->ifindex || !is_own(w->own, &hop.from))
 		return false;
@@ -124,10 +125,10 @@ static void update_path(const struct way *w, struct endpoint_box *box)
 	}
 }
 
-void uplink_paths_update(struct device *d, const struct link_info *link,
+void uplink_paths_update(struct device *d, struct rtnl_socket *s, const struct link_info *link,
 			 const struct own_addresses *own, bool only_missing)
 {
-	const struct way w = {d, link, own};
+	const struct way w = {d, s, link, own};
 	struct peer *p;
 
 	TAILQ_FOREACH (p, &d->peers, list) {

@@ -94,6 +94,11 @@ bool channel_is_trusted(int fd)
 	       (other.uid == 0 || other.uid == geteuid());
 }
 
+void channel_shut(int fd)
+{
+	shutdown(fd, SHUT_RD);
+}
+
 int channel_send(int fd, enum channel_type type, const void *bytes, size_t length, const int *fds,
 		 size_t n_fds)
 {

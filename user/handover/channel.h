@@ -3,17 +3,21 @@
  * The socket between a process and the one that takes over from it: /run/podveil/NAME.handover, for
  * its owner only. In this order:
  *
- *   HELLO   new   versions; a pidfd of the new process
+ *   HELLO   new   its version and its name (instances.h), as texts; a pidfd of the new process
  *   OFFER   old   versions, network namespace, what is to be prepared for each device
  *   TAKE    new   all is prepared. The old process stops its threads
- *   RECORD  old   the record (record.h) in a memfd, a pidfd of the old process, all descriptors
+ *   RECORD  old   the record (record.h) in a memfd, a pidfd of the old process, all descriptors;
+ *                 and the names of all that have handed over, its own among them
  *   READY   new   all stands, and nothing was sent or received
  *   GO      old
  *   RUNS    new   said before it begins. The old process ends
  *
  * ABORT, with a reason, from either side. The old process says it before it goes on after RECORD. So
  * if the socket ends without an ABORT, and the old process with it, the new one may begin. And if
- * the new one has ended without RUNS, it never sent anything.
+ * the new one has ended without RUNS, it never sent anything. Instead of OFFER, it says that the old
+ * process does not hand over to this one.
+ *
+ * What is behind the bytes of a message that a version knows, it skips.
  */
 #ifndef HANDOVER_CHANNEL_H
 #define HANDOVER_CHANNEL_H
@@ -57,6 +61,8 @@ int channel_connect(const char *name);
 void channel_user(const char *name, uid_t *user, gid_t *group);
 /* Is the process at the other end of our user, or root? */
 bool channel_is_trusted(int fd);
+/* From here on the other side cannot send: it gets -EPIPE. What it has sent can still be received. */
+void channel_shut(int fd);
 
 /* Does not wait. 0 or -errno (-EPIPE: the other side has closed). */
 int channel_send(int fd, enum channel_type type, const void *bytes, size_t length, const int *fds,

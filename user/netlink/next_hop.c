@@ -77,7 +77,7 @@ static int on_route(const struct nlmsghdr *m, void *context)
 	return MNL_CB_STOP;
 }
 
-int next_hop_route(const struct next_hop_query *q, struct next_hop *out)
+int next_hop_route(struct rtnl_socket *s, const struct next_hop_query *q, struct next_hop *out)
 {
 	struct route_answer answer = {q, out, -ENETUNREACH};
 	const size_t size = cidr_address_size(q->to.family);
@@ -101,7 +101,7 @@ int next_hop_route(const struct next_hop_query *q, struct next_hop *out)
 	mnl_attr_put_u8(m, RTA_IP_PROTO, IPPROTO_UDP);
 	mnl_attr_put_u16(m, RTA_SPORT, htons(q->from_port));
 	mnl_attr_put_u16(m, RTA_DPORT, htons(q->to_port));
-	err = rtnl_query(m, on_route, &answer);
+	err = rtnl_ask(s, m, on_route, &answer);
 	return err ? err : answer.err;
 }
 
@@ -129,14 +129,14 @@ static int on_neighbour(const struct nlmsghdr *m, void *context)
 	return MNL_CB_STOP;
 }
 
-int next_hop_find(const struct next_hop_query *q, struct next_hop *out)
+int next_hop_find(struct rtnl_socket *s, const struct next_hop_query *q, struct next_hop *out)
 {
 	struct neighbour_answer answer = {out, false};
 	char buffer[RTNL_BUFFER];
 	struct nlmsghdr *m;
 	struct ndmsg *header;
 	void *body;
-	int err = next_hop_route(q, out);
+	int err = next_hop_route(s, q, out);
 
 	if (err)
 		return err;
@@ -145,7 +145,7 @@ int next_hop_find(const struct next_hop_query *q, struct next_hop *out)
 	header->ndm_family = out->gateway.family;
 	header->ndm_ifindex = out->ifindex;
 	mnl_attr_put(m, NDA_DST, cidr_address_size(out->gateway.family), out->gateway.address);
-	err = rtnl_query(m, on_neighbour, &answer);
+	err = rtnl_ask(s, m, on_neighbour, &answer);
 	if (err == -ENOENT)
 		return -EAGAIN;
 	return err ? err : answer.usable ? 0 : -EAGAIN;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Which way the kernel would send a UDP datagram: device, source address, and the MAC address of
- * whoever takes it from there. Functions return 0 or -errno and log nothing.
+ * whoever takes it from there. The caller keeps the socket for these questions (netlink/rtnl.h).
+ * Functions return 0 or -errno and log nothing.
  */
 #ifndef NETLINK_NEXT_HOP_H
 #define NETLINK_NEXT_HOP_H
@@ -10,6 +11,8 @@
 #include <stdint.h>
 
 #include "base/cidr.h"
+
+struct rtnl_socket;
 
 struct next_hop_query {
 	struct cidr to, from; /* from: AF_UNSPEC: the kernel chooses */
@@ -29,10 +32,10 @@ struct next_hop {
 
 /* Asks for the route alone: everything but `mac` and `silent`. -ENETUNREACH and the like: there is none;
  * -ENOTSUP: one that does more than to hand packets to a device. */
-int next_hop_route(const struct next_hop_query *q, struct next_hop *out);
+int next_hop_route(struct rtnl_socket *s, const struct next_hop_query *q, struct next_hop *out);
 /* The neighbour, too. -EAGAIN: the kernel has not found it (sending through a socket makes it
  * look); everything but `mac` is set then. */
-int next_hop_find(const struct next_hop_query *q, struct next_hop *out);
+int next_hop_find(struct rtnl_socket *s, const struct next_hop_query *q, struct next_hop *out);
 
 /* Every address of this machine that packets may be sent to and from, with its device. */
 int local_address_each(void (*each)(void *context, const struct cidr *a, int ifindex),

@@ -14,23 +14,29 @@ struct nlmsghdr *rtnl_begin(void *buffer, uint16_t type, uint16_t flags, void **
 
 	m->nlmsg_type = type;
 	m->nlmsg_flags = NLM_F_REQUEST | flags;
-	m->nlmsg_seq = 1;
 	*body = mnl_nlmsg_put_extra_header(m, body_size);
 	return m;
 }
 
-int rtnl_query(struct nlmsghdr *message, mnl_cb_t each, void *context)
+static int open_socket(struct mnl_socket **out)
 {
-	char buffer[RECEIVE_BUFFER];
 	struct mnl_socket *s = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
-	int status = MNL_CB_OK, err = 0;
 
 	if (!s)
 		return -errno;
 	/* Dumps are filtered by the kernel where the request names an interface. */
 	mnl_socket_setsockopt(s, NETLINK_GET_STRICT_CHK, &(int){1}, sizeof(int));
-	if (mnl_socket_bind(s, 0, MNL_SOCKET_AUTOPID) < 0 ||
-	    mnl_socket_sendto(s, message, message->nlmsg_len) < 0)
+	*out = s;
+	return mnl_socket_bind(s, 0, MNL_SOCKET_AUTOPID) < 0 ? -errno : 0;
+}
+
+static int exchange(struct mnl_socket *s, const struct nlmsghdr *message, mnl_cb_t each,
+		    void *context)
+{
+	char buffer[RECEIVE_BUFFER];
+	int status = MNL_CB_OK, err = 0;
+
+	if (mnl_socket_sendto(s, message, message->nlmsg_len) < 0)
 		err = -errno;
 	while (!err && status == MNL_CB_OK) {
 		ssize_t n = mnl_socket_recvfrom(s, buffer, sizeof(buffer));
@@ -44,7 +50,35 @@ int rtnl_query(struct nlmsghdr *message, mnl_cb_t each, void *context)
 		if (status == MNL_CB_ERROR)
 			err = -errno;
 	}
-	mnl_socket_close(s);
+	return err;
+}
+
+int rtnl_ask(struct rtnl_socket *s, struct nlmsghdr *message, mnl_cb_t answer, void *context)
+{
+	int err = s->socket ? 0 : open_socket(&s->socket);
+
+	message->nlmsg_seq = ++s->asked;
+	if (!err)
+		err = exchange(s->socket, message, answer, context);
+	/* The answer may still come, so nobody may read from this socket any more. */
+	if (err)
+		rtnl_close(s);
+	return err;
+}
+
+void rtnl_close(struct rtnl_socket *s)
+{
+	if (s->socket)
+		mnl_socket_close(s->socket);
+	s->socket = NULL;
+}
+
+int rtnl_query(struct nlmsghdr *message, mnl_cb_t each, void *context)
+{
+	struct rtnl_socket s = {.socket = NULL};
+	const int err = rtnl_ask(&s, message, each, context);
+
+	rtnl_close(&s);
 	return err;
 }
 

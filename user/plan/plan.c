@@ -17,6 +17,11 @@ static const struct cidr *address_of(const struct node_record *r, int family)
 	return family == AF_INET ? &r->address4 : &r->address6;
 }
 
+static const struct record_endpoint *endpoint_of(const struct node_record *r, int family)
+{
+	return family == AF_INET ? &r->endpoint4 : &r->endpoint6;
+}
+
 /* The address of a node's tunnel device. With host encryption: the node's own address. Otherwise
  * the tunnel address of its record; without one, if tunnel addresses are not assigned, the first
  * address of its first pod range. AF_UNSPEC: none. */
@@ -168,7 +173,7 @@ static void sort_ranges(struct plan *p)
 	p->n_ranges = kept;
 }
 
-static struct endpoint endpoint_at(const struct cidr *address, uint16_t port)
+struct endpoint plan_endpoint(const struct cidr *address, uint16_t port)
 {
 	struct endpoint e = {0};
 
@@ -218,6 +223,7 @@ static void find_peers(const struct plan_input *in, struct plan *p, size_t *peer
 		const struct node_record *r = in->nodes[i].record;
 		const struct cidr *address = address_of(r, in->family);
 		const uint16_t port = in->family == AF_INET ? r->port4 : r->port6;
+		const bool elsewhere = in->endpoints && *endpoint_of(r, in->family)->host;
 
 		strcpy(name, r->name);
 		peers[i] = PLAN_NO_PEER;
@@ -235,7 +241,8 @@ static void find_peers(const struct plan_input *in, struct plan *p, size_t *peer
 			.node = r,
 			.name = name,
 			.tunnel = tunnel_address(r, in->family, in->settings->host_encryption),
-			.endpoint = endpoint_at(address, port ? port : p->port),
+			.endpoint = elsewhere ? in->endpoints[i]
+					      : plan_endpoint(address, port ? port : p->port),
 		};
 	}
 }

@@ -27,6 +27,9 @@ struct plan_input {
 	const struct registry_range *contested; /* ranges of other nodes that no peer has */
 	size_t n_contested;
 	const struct settings *settings;
+	/* In the order of the nodes: where those are reached whose record says an endpoint.
+	 * AF_UNSPEC: its name has no address yet. NULL: all are reached at their own address. */
+	const struct endpoint *endpoints;
 };
 
 #define PLAN_NO_PEER SIZE_MAX
@@ -39,11 +42,11 @@ struct plan_path {
 
 struct plan_peer {
 	const struct node_record *node;
-	const char *name;   /* owned by the plan */
-	struct cidr tunnel; /* address of its tunnel device; AF_UNSPEC: none */
-	struct endpoint endpoint;
-	struct plan_path path; /* agent/paths.h sets it */
-	struct cidr *allowed;  /* sorted */
+	const char *name;	  /* owned by the plan */
+	struct cidr tunnel;	  /* address of its tunnel device; AF_UNSPEC: none */
+	struct endpoint endpoint; /* AF_UNSPEC: not known yet; the device keeps the one it has */
+	struct plan_path path;	  /* agent/paths.h sets it */
+	struct cidr *allowed;	  /* sorted */
 	size_t n_allowed;
 };
 
@@ -77,6 +80,7 @@ void plan_fini(struct plan *p);
 const struct plan_peer *plan_find_peer(const struct plan *p, const char *name);
 /* The MTU of the tunnel device: that of the path with the largest one. 0: no path is known. */
 uint32_t plan_largest_mtu(const struct plan *p);
+struct endpoint plan_endpoint(const struct cidr *address, uint16_t port);
 /* The key in a record for the tunnel's family. */
 const uint8_t *plan_key(const struct node_record *r, int family);
 

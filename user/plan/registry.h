@@ -42,6 +42,7 @@ enum registry_family { REGISTRY_IPV4, REGISTRY_IPV6, REGISTRY_FAMILIES };
 #define REGISTRY_REASONS(X)                                                                        \
 	X(NEVER_PODS, "never_pods", false, "no pod can have such an address")                      \
 	X(NODE_ADDRESS, "node_address", false, "contains the address of a node or of the store")   \
+	X(ENDPOINT, "endpoint", false, "no node can be reached there")                             \
 	X(IN_PODS, "in_pods", true, "the node's address is in another node's pod range")           \
 	X(NOT_ASSIGNED, "not_assigned", false, "the address is not assigned to the node")          \
 	X(RANGE_HELD, "range_held", true, "the range belongs to another node")                     \

@@ -36,6 +36,11 @@ static inline uint8_t *review_key(struct node_record *r, enum registry_family f)
 	return f == REGISTRY_IPV4 ? r->key4 : r->key6;
 }
 
+static inline struct record_endpoint *review_endpoint(struct node_record *r, enum registry_family f)
+{
+	return f == REGISTRY_IPV4 ? &r->endpoint4 : &r->endpoint6;
+}
+
 static inline struct cidr *review_address(struct node_record *r, enum registry_family f)
 {
 	return f == REGISTRY_IPV4 ? &r->address4 : &r->address6;

@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "plan/claims.h"
+
 struct address_of {
 	struct cidr address;
 	size_t node;
@@ -140,6 +142,29 @@ static void judge_among(struct review *v, enum registry_family f, const struct a
 					     second_round);
 }
 
+/* --- endpoints --- */
+
+/* Refuses those that are addresses which no node can have. A name is judged when it is resolved. */
+static void judge_endpoints(struct review *v, enum registry_family f)
+{
+	for (size_t i = 0; i < v->in->n_nodes; i++) {
+		struct record_endpoint *e = review_endpoint(&v->records[i], f);
+		struct registry_refusal refusal = {
+			.reason = REGISTRY_ENDPOINT,
+			.node = v->records[i].name,
+			.family = f,
+		};
+
+		if (!*e->host || cidr_parse_address(e->host, &refusal.range))
+			continue;
+		refusal.why = claims_never_pods(&refusal.range);
+		if (!refusal.why)
+			continue;
+		review_refuse(v, &refusal);
+		*e = (struct record_endpoint){.host = ""};
+	}
+}
+
 int review_addresses(struct review *v, enum registry_family f)
 {
 	struct address_of *all = calloc(v->in->n_nodes ? v->in->n_nodes : 1, sizeof(*all));
@@ -147,6 +172,7 @@ int review_addresses(struct review *v, enum registry_family f)
 
 	if (!all)
 		return -ENOMEM;
+	judge_endpoints(v, f);
 	for (int second_round = 0; second_round < 2; second_round++) {
 		n = collect(v, f, all);
 		judge_among(v, f, all, n, second_round);

@@ -55,6 +55,21 @@ bool report_value(const char *text, const char *key, char *out, size_t room)
 	return false;
 }
 
+bool report_has(const char *text, const char *key, const char *value)
+{
+	const size_t n = strlen(key), m = strlen(value);
+
+	while (*text && *text != '\n') {
+		const size_t len = strcspn(text, "\n");
+
+		if (len == n + 1 + m && !memcmp(text, key, n) && text[n] == '=' &&
+		    !memcmp(text + n + 1, value, m))
+			return true;
+		text += len + (text[len] == '\n');
+	}
+	return false;
+}
+
 /* --- devices and peers --- */
 
 struct reader {

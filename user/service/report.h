@@ -36,5 +36,7 @@ int report_parse_counters(const char *text, struct pv_counters slots[PV_COUNTER_
 /* The value of the first line KEY=VALUE of an answer, up to its newline. False: no such line, or it
  * does not fit. */
 bool report_value(const char *text, const char *key, char *out, size_t room);
+/* The answer has this line KEY=VALUE. */
+bool report_has(const char *text, const char *key, const char *value);
 
 #endif

@@ -12,28 +12,16 @@
 #include "base/lock_file.h"
 #include "base/version.h"
 #include "device/handover/predecessor.h"
-#include "device/handover/successor.h"
 #include "device/wg/request_server.h"
 #include "device/wg/wg_socket.h"
 #include "device/wg/wg_values.h"
-#include "service/hosted.h"
 #include "service/service_answer.h"
+#include "service/service_internal.h"
 
 /* More than any agent has. */
 #define MAX_HOSTED 16
 /* How long the answer to `quit` may take to be sent. */
 #define QUIT_MS 100
-
-struct service {
-	struct event_base *base;
-	const char *capabilities;
-	struct request_server *server;
-	int lock_file;
-	struct predecessor *predecessor;
-	struct hosted *waiting[RECORD_MAX_DEVICES]; /* for devices that are being taken over */
-	unsigned int n_hosted;
-	TAILQ_HEAD(hosted_list, hosted) hosted;
-};
 
 struct exchange {
 	struct service *service;
@@ -45,7 +33,7 @@ struct exchange {
 
 /* --- news --- */
 
-static void publish_event(struct hosted *h, enum hosted_event e, void *context)
+void service_publish(struct hosted *h, enum hosted_event e, void *context)
 {
 	static const char *const names[] = {
 		[HOSTED_SESSIONS] = "sessions",
@@ -63,10 +51,17 @@ static void publish_event(struct hosted *h, enum hosted_event e, void *context)
 
 static int hello(struct exchange *x)
 {
-	evbuffer_add_printf(x->out, "protocol=%d\nversion=%s\npid=%d\nuser=%u\n", SERVICE_PROTOCOL,
-			    PODVEIL_VERSION, getpid(), geteuid());
-	if (x->service->capabilities)
-		evbuffer_add_printf(x->out, "capabilities=%s\n", x->service->capabilities);
+	const struct service *s = x->service;
+
+	evbuffer_add_printf(x->out, "protocol=%d\nversion=%s\npid=%d\nhands_over=%d\n",
+			    SERVICE_PROTOCOL, PODVEIL_VERSION, getpid(), s->predecessor != NULL);
+	evbuffer_add_printf(x->out, "user=%u\n", geteuid());
+	if (s->capabilities)
+		evbuffer_add_printf(x->out, "capabilities=%s\n", s->capabilities);
+	if (*s->instance)
+		evbuffer_add_printf(x->out, "instance=%s\n", s->instance);
+	for (size_t i = 0; i < s->handed_over.n; i++)
+		evbuffer_add_printf(x->out, "handed_over=%s\n", s->handed_over.names[i]);
 	return x->request->protocol == SERVICE_PROTOCOL ? 0 : -EPROTONOSUPPORT;
 }
 
@@ -228,7 +223,7 @@ static int find_hosted(struct service *s, const char *id, struct hosted **out)
 	h = hosted_new(s->base, id);
 	if (!h)
 		return -ENOMEM;
-	h->news = publish_event;
+	h->news = service_publish;
 	h->context = s;
 	TAILQ_INSERT_TAIL(&s->hosted, h, list);
 	s->n_hosted++;
@@ -282,8 +277,7 @@ static bool answer(void *context, struct request_client *client, const char *tex
 
 /* --- making and freeing --- */
 
-/* `listener`: that of the process before; -1: a new one. */
-static int open_server(struct service *s, int listener)
+int service_open(struct service *s, int listener)
 {
 	const struct request_server_params params = {
 		.base = s->base,
@@ -297,158 +291,28 @@ static int open_server(struct service *s, int listener)
 	return request_server_new(&params, &s->server);
 }
 
-/* --- handing over, and taking over --- */
-
-static size_t what_to_hand_over(struct handed_device out[RECORD_MAX_DEVICES], void *context)
-{
-	struct service *s = context;
-	struct hosted *h;
-	size_t n = 0;
-
-	TAILQ_FOREACH (h, &s->hosted, list) {
-		if (!hosted_runs(h) || n == RECORD_MAX_DEVICES)
-			continue;
-		out[n++] = (struct handed_device){
-			.device = h->device,
-			.wg_fd = h->socket ? wg_socket_listener(h->socket) : -1,
-			.owner = h->id,
-		};
-	}
-	return n;
-}
-
-/* In the order of take_files(). */
-static size_t files_to_hand_over(int out[CHANNEL_MORE], void *context)
-{
-	const struct service *s = context;
-
-	out[0] = s->lock_file;
-	out[1] = request_server_listener(s->server);
-	return 2;
-}
-
-static void let_others_take_over(struct service *s, int listener)
-{
-	const struct predecessor_params params = {
-		.base = s->base,
-		.name = SERVICE_HANDOVER,
-		.listener = listener,
-		.devices = what_to_hand_over,
-		.more = files_to_hand_over,
-		.context = s,
-	};
-	const int err = predecessor_new(&params, &s->predecessor);
-
-	if (err)
-		log_warn("the next tunnel process cannot take over without loss", "errno=%d", -err);
-}
-
-/* The device's owner is known only when the record is here, so its callbacks get the service's waiting one. */
-static void params_of(size_t i, const char *served_name, struct device_params *out, void *context)
-{
-	struct service *s = context;
-
-	(void)served_name;
-	if (!s->waiting[i])
-		s->waiting[i] = hosted_new(s->base, "");
-	if (s->waiting[i])
-		hosted_params(s->waiting[i], out);
-}
-
-static int take_device(struct service *s, struct successor *from, size_t i)
-{
-	struct hosted *h = s->waiting[i];
-
-	if (!h)
-		return -ENOMEM;
-	snprintf(h->id, sizeof(h->id), "%s", successor_owner(from, i));
-	h->news = publish_event;
-	h->context = s;
-	TAILQ_INSERT_TAIL(&s->hosted, h, list);
-	s->n_hosted++;
-	s->waiting[i] = NULL;
-	return hosted_take_device(h, successor_device(from, i), successor_wg_fd(from, i));
-}
-
-static int take_files(struct service *s, struct successor *from)
-{
-	int files[CHANNEL_MORE];
-
-	if (successor_more(from, files) != 2)
-		return -EPROTO;
-	s->lock_file = files[0];
-	return open_server(s, files[1]);
-}
-
-/* -ENOENT: no tunnel process runs. */
-static int take_all(struct service *s)
-{
-	const struct successor_params params = {
-		.name = SERVICE_HANDOVER,
-		.params = params_of,
-		.context = s,
-	};
-	struct successor *from;
-	struct hosted *h;
-	int err = successor_take(&params, &from);
-
-	if (err)
-		return err;
-	for (size_t i = 0; i < successor_count(from) && !err; i++)
-		err = take_device(s, from, i);
-	if (!err)
-		err = take_files(s, from);
-	if (!err)
-		let_others_take_over(s, successor_listener(from));
-	if (!err)
-		err = successor_begin(from);
-	if (err)
-		return err;
-	TAILQ_FOREACH (h, &s->hosted, list)
-		hosted_load_key(h); /* a failure is reported when the agent asks for the key */
-	return 0;
-}
-
-static int begin_anew(struct service *s, const char **step)
-{
-	int err;
-
-	*step = "lock (another tunnel process runs on this machine)";
-	err = lock_file_take(SERVICE_LOCK, &s->lock_file);
-	if (err)
-		return err;
-	*step = "socket " SERVICE_SOCKET;
-	err = open_server(s, -1);
-	if (err)
-		close(s->lock_file);
-	else
-		let_others_take_over(s, -1);
-	return err;
-}
-
-int service_new(struct event_base *base, bool take_over, const char *capabilities,
-		struct service **out)
+int service_new(const struct service_params *params, struct service **out)
 {
 	struct service *s = calloc(1, sizeof(*s));
-	const char *step = "taking over from the running process";
+	const char *step;
 	int err;
 
 	if (!s)
 		return -ENOMEM;
-	s->capabilities = capabilities;
-	s->base = base;
+	s->base = params->base;
+	s->instance = params->instance ? params->instance : "";
+	s->capabilities = params->capabilities;
 	TAILQ_INIT(&s->hosted);
-	err = take_over ? take_all(s) : -ENOENT;
-	if (err == -ENOENT)
-		err = begin_anew(s, &step);
-	if (err) {
+	err = service_begin(s, params->take_over, &step);
+	if (!err) {
+		*out = s;
+		return 0;
+	}
+	if (err != -ECANCELED)
 		log_error("the tunnel process cannot start", "step=\"%s\" errno=%d error=\"%s\"",
 			  step, -err, strerror(-err));
-		free(s);
-		return err;
-	}
-	*out = s;
-	return 0;
+	free(s);
+	return err;
 }
 
 void service_free(struct service *s)

@@ -16,11 +16,21 @@
 struct event_base;
 struct service;
 
-/* 0 or -errno, which is logged. -EWOULDBLOCK: another tunnel process runs on this machine. `take_over`: takes all
- * devices over from that one, which then ends (device/handover/successor.h); after an error the process must end at
- * once then, because what it has is the other's. `capabilities`: those that the process kept, for reports; NULL: all. */
-int service_new(struct event_base *base, bool take_over, const char *capabilities,
-		struct service **out);
+struct service_params {
+	struct event_base *base;
+	/* Take all devices over from the tunnel process that runs, which then ends (device/handover/successor.h).
+	 * After an error the process must end at once, because what it has is the other's. */
+	bool take_over;
+	/* The name of this process (handover/instances.h); it lives as long as the service. NULL or "": none. With
+	 * a name, it waits where it cannot take over, because it has handed over before or the other process cannot,
+	 * and goes on when the other one ends. */
+	const char *instance;
+	const char *capabilities; /* that the process kept, for reports; NULL: all */
+};
+
+/* 0 or -errno, which is logged. -EWOULDBLOCK: another tunnel process runs on this machine. -ECANCELED: told to end
+ * while it waited. */
+int service_new(const struct service_params *params, struct service **out);
 /* The tunnel devices stay, and packets for them are dropped (fail closed). */
 void service_free(struct service *s);
 

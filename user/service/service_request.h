@@ -4,8 +4,10 @@
  * the protocol of wg(8): lines of KEY=VALUE, an empty line at the end, errno=N at the end of each
  * answer. The first line says what is wanted, and of which device:
  *
- *   hello=PROTOCOL       who are you? Answers protocol=, version=, pid=, user=, capabilities= (if not all). -EPROTONOSUPPORT: this
- *                        process speaks another protocol (the answer says which)
+ *   hello=PROTOCOL       who are you? Answers protocol=, version=, pid=, user=, capabilities= (if not all), instance= (if it has a name),
+ *                        hands_over= (0: nobody can take over from it), and a line handed_over= for
+ *                        each instance before it. -EPROTONOSUPPORT: this process speaks another
+ *                        protocol (the answer says which)
  *   events=1             sends news on this connection from now on, each ended by an empty line:
  *                        event=sessions|renamed|ended, device=ID
  *   log=1                level=, format=

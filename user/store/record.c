@@ -89,6 +89,18 @@ static int port_of(const json_t *o, const char *member, uint16_t *out, const str
 	return 0;
 }
 
+static int endpoint_of(const json_t *o, const char *member, struct record_endpoint *out,
+		       const struct problem *p)
+{
+	const char *text, *wrong;
+	int err = text_of(o, member, &text, p);
+
+	if (err || !text || !*text)
+		return err;
+	wrong = record_endpoint_parse(text, out);
+	return wrong ? problem_say(p, "%s: \"%.60s\": %s", member, text, wrong) : 0;
+}
+
 /* If the member is absent or true, the node encrypts. */
 static int stopped_of(const json_t *o, const char *member, bool *out, const struct problem *p)
 {
@@ -150,7 +162,9 @@ static int members_of(const json_t *o, struct node_record *r, const struct probl
 	err = err ? err : stopped_of(o, "wireguardEnabled", &r->stopped4, p);
 	err = err ? err : stopped_of(o, "wireguardEnabledV6", &r->stopped6, p);
 	err = err ? err : port_of(o, "port", &r->port4, p);
-	return err ? err : port_of(o, "portV6", &r->port6, p);
+	err = err ? err : port_of(o, "portV6", &r->port6, p);
+	err = err ? err : endpoint_of(o, "endpoint", &r->endpoint4, p);
+	return err ? err : endpoint_of(o, "endpointV6", &r->endpoint6, p);
 }
 
 int record_from(const json_t *o, struct node_record *out, char *problem, size_t room)
@@ -207,6 +221,14 @@ static void put_port(json_t *o, const char *member, uint16_t port)
 		json_object_set_new(o, member, json_integer(port));
 }
 
+static void put_endpoint(json_t *o, const char *member, const struct record_endpoint *e)
+{
+	char text[ENDPOINT_TEXT_MAX];
+
+	if (*e->host)
+		json_object_set_new(o, member, json_string(record_endpoint_format(e, text)));
+}
+
 static void put_stopped(json_t *o, const char *member, bool left)
 {
 	if (left)
@@ -233,6 +255,8 @@ json_t *record_object(const struct node_record *r)
 	put_address(o, "tunnelIPv6", &r->tunnel6);
 	put_port(o, "port", r->port4);
 	put_port(o, "portV6", r->port6);
+	put_endpoint(o, "endpoint", &r->endpoint4);
+	put_endpoint(o, "endpointV6", &r->endpoint6);
 	return o;
 }
 
@@ -301,7 +325,9 @@ bool record_equal(const struct node_record *a, const struct node_record *b)
 	    memcmp(a->key6, b->key6, 32) || a->tunnels_assigned != b->tunnels_assigned ||
 	    a->stopped4 != b->stopped4 || a->stopped6 != b->stopped6 || a->port4 != b->port4 ||
 	    a->port6 != b->port6 || a->assigned != b->assigned || a->encrypts != b->encrypts ||
-	    a->released4 != b->released4 || a->released6 != b->released6 || a->source != b->source)
+	    a->released4 != b->released4 || a->released6 != b->released6 ||
+	    a->source != b->source || !record_endpoint_equal(&a->endpoint4, &b->endpoint4) ||
+	    !record_endpoint_equal(&a->endpoint6, &b->endpoint6))
 		return false;
 	return same_ranges(a->pod_cidrs, a->n_pod_cidrs, b->pod_cidrs, b->n_pod_cidrs) &&
 	       same_ranges(a->granted, a->n_granted, b->granted, b->n_granted) &&

@@ -4,7 +4,8 @@
  *
  *   {"name": "worker", "ipv4": "172.18.0.3", "ipv6": "fd00:18::3", "podCIDRs": ["10.244.1.0/26"],
  *    "wireguardPublicKey": "base64", "wireguardPublicKeyV6": "base64",
- *    "tunnelIPv4": "10.244.1.0", "tunnelIPv6": "fd00:1::", "port": 51820, "portV6": 51821}
+ *    "tunnelIPv4": "10.244.1.0", "tunnelIPv6": "fd00:1::", "port": 51820, "portV6": 51821,
+ *    "endpoint": "vpn.example.com:51820", "endpointV6": "[2001:db8::1]:51821"}
  *
  * Everything but the name may be absent. "wireguardEnabled": false (wireguardEnabledV6) says that
  * the node has stopped encrypting. If it is absent and there is no key, the key was lost.
@@ -18,6 +19,7 @@
 #include <stdint.h>
 
 #include "base/cidr.h"
+#include "store/record_endpoint.h"
 #include "store/route_source.h"
 
 #define NODE_NAME_MAX	 253 /* RFC 1123, as Kubernetes takes it */
@@ -34,7 +36,10 @@ struct node_record {
 					   none, none is derived. Not in the JSON */
 	bool stopped4, stopped6;	/* the node says that it has stopped encrypting */
 	uint16_t port4, port6;		/* 0: the same as ours */
-	struct cidr *pod_cidrs;		/* sorted, no duplicates */
+	/* Where others reach the node for the tunnel of this family, if not at its own address and
+	 * port. The outer packets may be of the other family. */
+	struct record_endpoint endpoint4, endpoint6;
+	struct cidr *pod_cidrs; /* sorted, no duplicates */
 	size_t n_pod_cidrs;
 
 	/* Only known in stores where the cluster assigns ranges (Kubernetes). Not in the JSON. */

@@ -279,6 +279,8 @@ int steering_update(struct steering *s, const struct plan *p)
 	inherit(s, &now);
 	before = s->peers;
 	s->peers = now;
+	if (fresh)
+		tunnel_peers_adopt(&s->peers, s->device);
 	err = tunnel_peers_configure(&s->peers, fresh ? NULL : &before, s->device, keepalive,
 				     keepalive != s->keepalive);
 	if (err) {
@@ -318,6 +320,8 @@ int steering_repair_peers(struct steering *s)
 {
 	int err = tunnel_peers_remove_foreign(&s->peers, s->device);
 
+	for (size_t i = 0; i < s->peers.n; i++)
+		s->peers.all[i].adopted = false;
 	if (!err)
 		err = tunnel_peers_configure(&s->peers, NULL, s->device, s->settings->keepalive,
 					     false);

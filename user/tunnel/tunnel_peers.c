@@ -77,15 +77,22 @@ static bool same_allowed(const struct tunnel_peer *a, const struct tunnel_peer *
 
 /* --- configuring the device --- */
 
+/* A peer that roamed keeps its endpoint, unless the endpoint in its record has changed, or messages to
+ * that one leave by another device now: where it roamed to may be gone. */
+static bool is_moved(const struct tunnel_peer *now, const struct tunnel_peer *before)
+{
+	if (!before)
+		return !now->adopted;
+	return !endpoint_equal(&before->endpoint, &now->endpoint) ||
+	       before->path.ifindex != now->path.ifindex;
+}
+
 static int fill_peer_config(struct peer_config *pc, const struct tunnel_peer *now,
 			    const struct tunnel_peer *before, uint16_t keepalive)
 {
 	*pc = (struct peer_config){.keepalive = keepalive, .set = PEER_SET_KEEPALIVE};
 	memcpy(pc->public_key, now->key, 32);
-	/* A peer that roamed keeps its endpoint, unless the endpoint in its record has changed, or
-	 * messages to that one leave by another device now: where it roamed to may be gone. */
-	if (!before || !endpoint_equal(&before->endpoint, &now->endpoint) ||
-	    before->path.ifindex != now->path.ifindex) {
+	if (endpoint_present(&now->endpoint) && is_moved(now, before)) {
 		pc->set |= PEER_SET_ENDPOINT;
 		pc->endpoint = now->endpoint;
 	}
@@ -226,6 +233,16 @@ void tunnel_peers_refresh(struct tunnel_peers *m, struct client_device *d)
 	qsort(x.by_key, x.n, sizeof(*x.by_key), by_key_pointer);
 	client_device_report(d, NULL, visit_session, &x);
 	free(x.by_key);
+}
+
+void tunnel_peers_adopt(struct tunnel_peers *m, struct client_device *d)
+{
+	for (size_t i = 0; i < m->n; i++)
+		m->all[i].session = false;
+	tunnel_peers_refresh(m, d);
+	for (size_t i = 0; i < m->n; i++)
+		m->all[i].adopted =
+			m->all[i].session && endpoint_present(&m->all[i].current_endpoint);
 }
 
 bool tunnel_peer_observe(struct tunnel_peer *m, const struct peer_view *v)

@@ -26,6 +26,7 @@ struct tunnel_peer {
 	bool unanswered;		  /* initiations were repeated without an answer */
 	uint64_t session_age;		  /* ns; UINT64_MAX: no session */
 	struct endpoint current_endpoint; /* as the device knows it */
+	bool adopted; /* when this agent began, the device had a session with it: at the right endpoint */
 	uint64_t sent_bytes, received_bytes;
 	uint64_t last_handshake; /* Unix time, ns; 0: never. Only to be shown: the clock may jump */
 	uint64_t sessions;	 /* established so far, as the device counts them */
@@ -54,6 +55,8 @@ struct tunnel_peer *tunnel_peers_find(const struct tunnel_peers *m, const char *
  * or the keepalive has changed. */
 int tunnel_peers_configure(const struct tunnel_peers *now, const struct tunnel_peers *before,
 			   struct client_device *d, uint16_t keepalive, bool keepalive_changed);
+/* Finds out with which peers a device that was there before has sessions. */
+void tunnel_peers_adopt(struct tunnel_peers *m, struct client_device *d);
 /* Removes peers whose key is not in the plan any more. Call it after their routes were removed. */
 int tunnel_peers_remove_outdated(const struct tunnel_peers *before, const struct tunnel_peers *now,
 				 struct client_device *d);

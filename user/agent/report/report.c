@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "base/version.h"
 #include "confine/confine.h"
+#include "netlink/rtnl.h"
 #include "protocol/limits.h"
 #include "service/client.h"
 #include "store/store.h"
@@ -106,6 +107,7 @@ struct peer_list {
 	json_t *list;
 	const struct plan *plan;
 	size_t n_explained;
+	struct rtnl_socket questions; /* to the kernel, about their paths */
 };
 
 static void add_peer(void *context, const struct tunnel_peer_status *p)
@@ -115,7 +117,7 @@ static void add_peer(void *context, const struct tunnel_peer_status *p)
 	const struct cidr address = pp ? pp->tunnel : (struct cidr){.family = AF_UNSPEC};
 	char key[KEY_TEXT], endpoint[REPORT_ENDPOINT], text[CIDR_TEXT], why[SILENCE_TEXT] = "";
 
-	if (l->n_explained < SILENCE_MAX && *silence_explain(p, why))
+	if (l->n_explained < SILENCE_MAX && *silence_explain(&l->questions, p, why))
 		l->n_explained++;
 	key_format(p->key, key);
 	json_array_append_new(
@@ -196,7 +198,7 @@ static json_t *tunnel_status(const struct report_input *in, size_t i)
 	struct tunnel *t = in->tunnels[i];
 	struct client_device *d = tunnel_device(t);
 	json_t *o = json_object(), *peers = json_array();
-	struct peer_list list = {peers, &in->plans[i], 0};
+	struct peer_list list = {.list = peers, .plan = &in->plans[i]};
 	const char *problem, *reason;
 	struct pv_counters counters;
 	char address[CIDR_TEXT];
@@ -212,6 +214,7 @@ static json_t *tunnel_status(const struct report_input *in, size_t i)
 					    : ""));
 		client_device_report(d, add_device, NULL, o);
 		tunnel_each_peer(t, add_peer, &list);
+		rtnl_close(&list.questions);
 		client_device_counters(d, &counters);
 		json_object_set_new(o, "drops", drop_list(&counters));
 	}

@@ -27,7 +27,8 @@ static const char *no_route(int err)
 	}
 }
 
-static const char *explain_route(const struct endpoint *to, char out[SILENCE_TEXT])
+static const char *explain_route(struct rtnl_socket *s, const struct endpoint *to,
+				 char out[SILENCE_TEXT])
 {
 	const struct next_hop_query q = {
 		.to = endpoint_address(to),
@@ -38,7 +39,7 @@ static const char *explain_route(const struct endpoint *to, char out[SILENCE_TEX
 	struct next_hop hop = {.ifindex = 0};
 	struct link_info link;
 	char text[REPORT_ENDPOINT];
-	const int err = next_hop_find(&q, &hop);
+	const int err = next_hop_find(s, &q, &hop);
 
 	if (err && err != -EAGAIN) {
 		snprintf(out, SILENCE_TEXT, "this node has no route to %s: %s",
@@ -60,7 +61,8 @@ static const char *explain_route(const struct endpoint *to, char out[SILENCE_TEX
 	return out;
 }
 
-const char *silence_explain(const struct tunnel_peer_status *p, char out[SILENCE_TEXT])
+const char *silence_explain(struct rtnl_socket *s, const struct tunnel_peer_status *p,
+			    char out[SILENCE_TEXT])
 {
 	*out = 0;
 	if (p->session || !p->unanswered)
@@ -69,5 +71,5 @@ const char *silence_explain(const struct tunnel_peer_status *p, char out[SILENCE
 		snprintf(out, SILENCE_TEXT, "its address is not known");
 		return out;
 	}
-	return explain_route(p->endpoint, out);
+	return explain_route(s, p->endpoint, out);
 }

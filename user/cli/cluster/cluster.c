@@ -123,16 +123,6 @@ static int api_open(const struct options *o, struct api *api)
 	return err;
 }
 
-/* What to do about a problem, in addition to what the server says. */
-static const char *advice(const char *problem)
-{
-	if (strstr(problem, "HTTP status 401"))
-		return ": the server refuses the credentials in the kubeconfig";
-	if (strstr(problem, "HTTP status 403"))
-		return ": the user of the kubeconfig needs this right";
-	return "";
-}
-
 /* --- which resource has the settings --- */
 
 static void on_daemon_set(void *context, const json_t *o)
@@ -166,8 +156,8 @@ static const struct kubernetes_resource *find_resource(const struct options *o,
 	if (!r)
 		snprintf(problem, 600, "the resource %s is not known", named);
 	else if (!named && *daemon_sets->problem)
-		snprintf(problem, 600, "the DaemonSet of Podveil cannot be read: %s%s",
-			 daemon_sets->problem, advice(daemon_sets->problem));
+		snprintf(problem, 600, "the DaemonSet of Podveil cannot be read: %s",
+			 daemon_sets->problem);
 	else if (in->contradictory && !o->resource)
 		snprintf(problem, 600,
 			 "there are two DaemonSets of Podveil with different settings resources");
@@ -195,7 +185,7 @@ static void note(struct overview *v, bool unknown, const char *what, const char 
 {
 	char text[800];
 
-	snprintf(text, sizeof(text), "%s: %s%s", what, why, advice(why));
+	snprintf(text, sizeof(text), "%s: %s", what, why);
 	overview_problem(v, unknown, text);
 }
 
@@ -241,8 +231,8 @@ static json_t *look(const struct options *o, struct api *api, struct overview *v
 	if (collect(api->base, api->rest, all, sizeof(all) / sizeof(*all), READ_MS))
 		return NULL;
 	if (*all[0].problem && !all[0].there) {
-		fprintf(stderr, "podveil cluster: the nodes of %s cannot be read: %s%s\n",
-			api->server, all[0].problem, advice(all[0].problem));
+		fprintf(stderr, "podveil cluster: the nodes of %s cannot be read: %s\n",
+			api->server, all[0].problem);
 		return NULL;
 	}
 	if (*all[0].problem)

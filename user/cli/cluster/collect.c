@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <stdio.h>
 
-#include "store/event_wait.h"
+#include "base/event_wait.h"
 #include "store/kubernetes/reflector.h"
 
 #define COLLECTIONS 8
@@ -35,16 +35,29 @@ static void on_listed(void *context, const struct reflector_list *l)
 	c->done = true;
 }
 
+/* What to do, in addition to what the server says. */
+static const char *advice(long status)
+{
+	switch (status) {
+	case 401:
+		return ": the server refuses the credentials in the kubeconfig";
+	case 403:
+		return ": the user of the kubeconfig needs this right";
+	default:
+		return "";
+	}
+}
+
 /* The first problem ends it: a person waits for the answer. */
-static void on_problem(void *context, bool blind, const char *what)
+static void on_problem(void *context, const struct reflector_problem *p)
 {
 	struct collection *c = context;
 
-	if (!what || c->done)
+	if (!p || c->done)
 		return;
 	if (!*c->problem)
-		snprintf(c->problem, sizeof(c->problem), "%s", what);
-	c->done |= blind;
+		snprintf(c->problem, sizeof(c->problem), "%s%s", p->what, advice(p->status));
+	c->done |= p->blind;
 }
 
 static bool all_done(void *context)

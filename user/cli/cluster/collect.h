@@ -17,7 +17,7 @@ struct collection {
 	void *context;
 	/* The result. */
 	bool done, there;  /* there: the collection exists */
-	char problem[300]; /* empty: all of it was read */
+	char problem[400]; /* empty: all of it was read. With what to do about it */
 };
 
 /* Returns when all are read or cannot be read, at the latest after `ms` milliseconds. It does not

@@ -25,8 +25,6 @@
 /* How long this one is held for the other: until it is ready, and until it says that it runs. */
 #define READY_MS 5000
 #define RUNS_MS	 2000
-/* How long a killed process may take to end. */
-#define END_MS 5000
 
 struct predecessor {
 	struct predecessor_params params;
@@ -82,6 +80,18 @@ static int write_devices(struct predecessor *p, struct handover_record *r, int *
 	return err;
 }
 
+/* The names of all that have handed over, when this process has. */
+static size_t write_names(const struct predecessor *p, uint8_t out[INSTANCES_ROOM])
+{
+	struct instances list = {.n = 0};
+
+	if (p->params.handed_over)
+		list = *p->params.handed_over;
+	if (p->params.instance)
+		instances_add(&list, p->params.instance);
+	return instances_write(&list, out);
+}
+
 /* Sends record and descriptors. The memfd, or -errno. */
 static int send_record(struct predecessor *p)
 {
@@ -96,10 +106,12 @@ static int send_record(struct predecessor *p)
 	handover_record_fini(&r);
 	if (record >= 0) {
 		const size_t n = p->params.more ? p->params.more(more, p->params.context) : 0;
+		uint8_t names[INSTANCES_ROOM];
+		const size_t length = write_names(p, names);
 
 		fds[0] = record;
 		memcpy(fds + n_fds, more, n * sizeof(*more));
-		err = channel_send(p->channel, CHANNEL_RECORD, NULL, 0, fds, n_fds + n);
+		err = channel_send(p->channel, CHANNEL_RECORD, names, length, fds, n_fds + n);
 		if (err) {
 			record_file_wipe(record);
 			close(record);
@@ -116,7 +128,7 @@ static int send_record(struct predecessor *p)
 enum outcome {
 	IT_RUNS,
 	IT_FAILED,  /* and has sent nothing */
-	IT_IS_LOST, /* it was killed after it had said that it runs */
+	IT_IS_LOST, /* it ended after it had said that it runs */
 };
 
 static bool wait_for(struct predecessor *p, enum channel_type wanted, int ms)
@@ -138,19 +150,22 @@ static bool wait_for(struct predecessor *p, enum channel_type wanted, int ms)
 	return !err && m.type == wanted;
 }
 
-/* The other process got GO, and did not say that it runs in time. It may be stopped, and begin later:
- * so it must end first. */
+/* The other process got GO, and did not say in time that it runs. It may be stopped, and go on later. But
+ * once the channel is shut it cannot say that it runs, and so does not begin. Killing it is a second
+ * line, which fails where it has another PID namespace, as in another pod. */
 static enum outcome make_sure(struct predecessor *p)
 {
 	struct pollfd ended = {.fd = p->other, .events = POLLIN};
 	struct channel_message m;
-	int err;
 
+	channel_shut(p->channel);
+	if (!channel_receive(p->channel, 0, &m)) {
+		channel_close_fds(&m);
+		if (m.type == CHANNEL_RUNS)
+			return poll(&ended, 1, 0) == 1 ? IT_IS_LOST : IT_RUNS;
+	}
 	syscall(SYS_pidfd_send_signal, p->other, SIGKILL, NULL, 0);
-	if (poll(&ended, 1, END_MS) != 1)
-		return IT_IS_LOST;
-	err = channel_receive(p->channel, 0, &m);
-	return !err && m.type == CHANNEL_RUNS ? IT_IS_LOST : IT_FAILED;
+	return IT_FAILED;
 }
 
 static enum outcome let_it_begin(struct predecessor *p)
@@ -212,6 +227,15 @@ static void hand_over(struct predecessor *p)
 
 /* --- talking before --- */
 
+/* Has the one that says HELLO had the devices before? */
+static bool handed_over_before(const struct predecessor *p, const struct channel_message *m)
+{
+	char name[INSTANCE_MAX + 1];
+
+	instances_read_one(m->bytes, m->length, 1, name);
+	return *name && p->params.handed_over && instances_has(p->params.handed_over, name);
+}
+
 static void offer(struct predecessor *p, struct channel_message *m)
 {
 	struct handover_offer o;
@@ -241,6 +265,12 @@ static void on_message(evutil_socket_t fd, short what, void *context)
 	struct channel_message m;
 	const int err = what & EV_TIMEOUT ? -ETIMEDOUT : channel_receive(fd, 0, &m);
 
+	if (!err && m.type == CHANNEL_HELLO && !p->offered && handed_over_before(p, &m)) {
+		channel_close_fds(&m);
+		refuse(p, "it handed over itself before");
+		end_talk(p);
+		return;
+	}
 	if (!err && m.type == CHANNEL_HELLO && !p->offered) {
 		offer(p, &m);
 		if (p->channel >= 0)

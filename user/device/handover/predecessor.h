@@ -3,6 +3,8 @@
  * A process that others may take over from: it listens on /run/podveil/NAME.handover, and hands all
  * of its devices to the one that asks. handover/channel.h has the order of messages.
  *
+ * It hands over to nobody that has handed over to it, or to one before it (handover/instances.h).
+ *
  * If the other process fails before it says that it runs, this one goes on. It waits for the other
  * with its threads held, so for at most some seconds. Others that ask meanwhile wait in the socket's
  * queue: for this process, or for the one that has taken over, to which the socket goes, too.
@@ -14,6 +16,7 @@
 
 #include "device/device.h"
 #include "handover/channel.h"
+#include "handover/instances.h"
 #include "handover/record.h"
 
 struct event_base;
@@ -35,6 +38,9 @@ struct predecessor_params {
 	 * Their number. */
 	size_t (*more)(int out[CHANNEL_MORE], void *context);
 	void *context;
+	const char *instance; /* the name of this process; "" or NULL: none */
+	/* The names of those that have handed over to this process, and to each other before; NULL: none. */
+	const struct instances *handed_over;
 };
 
 /* 0 or -errno. */

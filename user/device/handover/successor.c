@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -63,23 +64,41 @@ static int expect(struct successor *s, enum channel_type wanted, int ms, struct 
 	return -ECANCELED;
 }
 
-static int greet(struct successor *s)
+static int send_hello(struct successor *s)
 {
-	const char build[] = PODVEIL_VERSION;
-	int self = (int)syscall(SYS_pidfd_open, getpid(), 0);
-	struct channel_message m;
-	const char *problem;
-	int err;
+	char texts[sizeof(PODVEIL_VERSION) + INSTANCE_MAX + 1] = PODVEIL_VERSION;
+	const char *instance = s->params->instance ? s->params->instance : "";
+	int self = (int)syscall(SYS_pidfd_open, getpid(), 0), err;
 
 	if (self < 0)
 		return fail(s, -errno, "this process cannot be named");
+	snprintf(texts + sizeof(PODVEIL_VERSION), INSTANCE_MAX + 1, "%s", instance);
 	channel_step("new", 1);
-	err = channel_send(s->channel, CHANNEL_HELLO, build, sizeof(build), &self, 1);
+	err = channel_send(s->channel, CHANNEL_HELLO, texts,
+			   sizeof(PODVEIL_VERSION) + strlen(instance) + 1, &self, 1);
 	close(self);
+	return err;
+}
+
+static int greet(struct successor *s)
+{
+	struct channel_message m;
+	const char *problem;
+	int err = send_hello(s);
+
 	if (!err)
-		err = expect(s, CHANNEL_OFFER, OFFER_MS, &m);
+		err = channel_receive(s->channel, OFFER_MS, &m);
 	if (err)
 		return err;
+	channel_close_fds(&m);
+	if (m.type == CHANNEL_ABORT) {
+		log_info("the running process does not hand over to this one",
+			 "name=%s why=\"%.*s\"", s->params->name, (int)m.length,
+			 (const char *)m.bytes);
+		return -EALREADY;
+	}
+	if (m.type != CHANNEL_OFFER)
+		return fail(s, -EPROTO, "the other process said something else");
 	channel_step("new", 2);
 	problem = handover_offer_read(m.bytes, m.length, &s->offer);
 	return problem ? fail(s, -EPROTO, problem) : 0;
@@ -207,6 +226,11 @@ int successor_take(const struct successor_params *params, struct successor **out
 		*out = s;
 		return 0;
 	}
+	if (err == -EALREADY) {
+		close(s->channel);
+		free(s);
+		return err;
+	}
 	/* It has ended, and handed over nothing. */
 	if (err == -EPIPE || err == -ECONNRESET)
 		return -ENOENT;
@@ -251,15 +275,35 @@ size_t successor_more(struct successor *s, int out[CHANNEL_MORE])
 	return n;
 }
 
+void successor_handed_over(const struct successor *s, struct instances *out)
+{
+	instances_read(s->record.bytes, s->record.length, out);
+}
+
 /* --- beginning --- */
 
-/* The socket has ended without a word. If the old process has ended, too, nobody else has the
- * devices. */
 static bool old_one_has_ended(const struct successor *s)
 {
 	struct pollfd p = {.fd = s->record.fds[FD_OLD_PROCESS], .events = POLLIN};
 
 	return poll(&p, 1, END_MS) == 1;
+}
+
+/* The old process does not listen any more. If it has ended, nobody else has the devices, unless it said
+ * before that it goes on: then it may have handed them over to others since. */
+static int begin_without_it(struct successor *s, int err)
+{
+	struct channel_message m;
+
+	while (!channel_receive(s->channel, 0, &m)) {
+		channel_close_fds(&m);
+		if (m.type == CHANNEL_ABORT)
+			return fail(s, -ECANCELED,
+				    "this process was late, and the old one went on");
+	}
+	if (old_one_has_ended(s))
+		return 0;
+	return fail(s, err, "it does not listen any more, but has not ended");
 }
 
 int successor_begin(struct successor *s)
@@ -272,17 +316,14 @@ int successor_begin(struct successor *s)
 	if (!err)
 		err = expect(s, CHANNEL_GO, GO_MS, &m);
 	channel_step("new", 7);
-	if (err == -EPIPE || err == -ECONNRESET) {
-		if (!old_one_has_ended(s))
-			return fail(s, err, "it does not answer any more, but has not ended");
-	} else if (err) {
-		return err == -ETIMEDOUT ? fail(s, err, "it did not answer in time") : err;
-	} else {
-		/* If the old process has ended since, that does no harm: it had told us to begin. */
+	if (!err)
 		err = channel_send(s->channel, CHANNEL_RUNS, NULL, 0, NULL, 0);
-		if (err && !old_one_has_ended(s))
-			return fail(s, err, "it does not listen any more, but has not ended");
-	}
+	if (err == -EPIPE || err == -ECONNRESET)
+		err = begin_without_it(s, err);
+	else if (err == -ETIMEDOUT)
+		fail(s, err, "it did not answer in time");
+	if (err)
+		return err;
 	channel_step("new", 8);
 	for (size_t i = 0; i < s->offer.n_devices; i++)
 		device_begin(s->devices[i]);

@@ -18,6 +18,7 @@
 
 #include "device/device.h"
 #include "handover/channel.h"
+#include "handover/instances.h"
 #include "handover/record.h"
 
 struct successor;
@@ -28,10 +29,12 @@ struct successor_params {
 	 * process decides (aead). The rest is as the old process had it. */
 	void (*params)(size_t i, const char *served_name, struct device_params *out, void *context);
 	void *context;
+	const char *instance; /* the name of this process; "" or NULL: none */
 };
 
-/* 0: the devices stand, held. -ENOENT: no process hands over under that name, or it ended before it did. Else
- * -errno (logged). */
+/* 0: the devices stand, held. -ENOENT: no process hands over under that name, or it ended before it did.
+ * -EALREADY: it refuses, because this instance has handed over before; nothing was begun, and this process may
+ * go on. Else -errno (logged). */
 int successor_take(const struct successor_params *params, struct successor **out);
 size_t successor_count(const struct successor *s);
 struct device *successor_device(struct successor *s, size_t i);
@@ -43,6 +46,8 @@ int successor_wg_fd(struct successor *s, size_t i);
 int successor_listener(struct successor *s);
 /* predecessor_params.more; their number. */
 size_t successor_more(struct successor *s, int out[CHANNEL_MORE]);
+/* Those that have handed over, the old process among them. */
+void successor_handed_over(const struct successor *s, struct instances *out);
 /* Asks the old process to end, and begins. Frees `s`. */
 int successor_begin(struct successor *s);
 

@@ -19,13 +19,13 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/event_wait.h"
 #include "base/log.h"
 #include "store/etcd/etcd_client.h"
 #include "store/etcd/etcd_lease.h"
 #include "store/etcd/etcd_records.h"
 #include "store/etcd/etcd_set.h"
 #include "store/etcd/etcd_watch.h"
-#include "store/event_wait.h"
 #include "store/memory.h"
 #include "store/settings_json.h"
 #include "store/store.h"

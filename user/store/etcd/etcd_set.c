@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/event_wait.h"
 #include "base/log.h"
-#include "store/event_wait.h"
 #include "store/settings_json.h"
 
 #define CALL_MS 5000

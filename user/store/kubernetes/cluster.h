@@ -5,6 +5,7 @@
  * Pure.
  *
  *   address      projectcalico.org/IPv4Address (IPv6Address), else the Node's InternalIP
+ *   endpoint     podveil.io/WireguardEndpoint (…EndpointV6), else the address and the port that we use
  *   key          projectcalico.org/WireguardPublicKey (…KeyV6), else podveil.io/WireguardPublicKey
  *                (…KeyV6), which Felix does not remove; "off" there: it has stopped encrypting
  *   released     podveil.io/WireguardReleasedKey (…KeyV6): the key that Felix removed last. Where
@@ -31,6 +32,8 @@
 #define CLUSTER_OWN_KEY4  "podveil.io/WireguardPublicKey"
 #define CLUSTER_OWN_KEY6  "podveil.io/WireguardPublicKeyV6"
 #define CLUSTER_STOPPED	  "off"
+#define CLUSTER_ENDPOINT4 "podveil.io/WireguardEndpoint"
+#define CLUSTER_ENDPOINT6 "podveil.io/WireguardEndpointV6"
 #define CLUSTER_RELEASED4 "podveil.io/WireguardReleasedKey"
 #define CLUSTER_RELEASED6 "podveil.io/WireguardReleasedKeyV6"
 

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The store in a Kubernetes API server. Records come from Nodes, and from the
- * objects that say which pod addresses a node has (store/kubernetes/addresses/address_sources.h), settings from
- * custom resources. We write only annotations and a
- * condition of our own Node, and Events.
+ * The store in a Kubernetes API server. Records come from Nodes and from the objects that say which
+ * pod addresses a node has (store/kubernetes/addresses/address_sources.h), settings from custom
+ * resources. We write only annotations and a condition of our own Node, and Events.
  *
  *   kubernetes             settings in podveilconfigurations.podveil.io
  *   kubernetes:RESOURCE    settings there: felixconfigurations.crd.projectcalico.org, or
@@ -17,6 +16,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/json_text.h"
 #include "base/log.h"
 #include "store/http/rest.h"
 #include "store/kubernetes/addresses/address_sources.h"
@@ -106,21 +106,21 @@ static void on_problem(void *context, const char *object, const char *what)
 			 object, what);
 }
 
-static const char *text_of(const json_t *o, const char *member)
+static const char *metadata_text(const json_t *o, const char *member)
 {
-	return json_string_value(json_object_get(json_object_get(o, "metadata"), member));
+	return json_text(json_object_get(o, "metadata"), member);
 }
 
 static void on_node(struct kubernetes *k, const json_t *o, bool gone)
 {
-	const char *name = text_of(o, "name"), *uid = text_of(o, "uid");
-	const bool ours = name && k->place->node && !strcmp(name, k->place->node);
+	const char *name = metadata_text(o, "name"), *uid = metadata_text(o, "uid");
+	const bool ours = k->place->node && !strcmp(name, k->place->node);
 
 	cluster_object(k->cluster, CLUSTER_NODES, o, gone);
-	if (!name)
+	if (!*name)
 		return;
 	if (ours) {
-		snprintf(k->uid, sizeof(k->uid), "%s", uid ? uid : "");
+		snprintf(k->uid, sizeof(k->uid), "%s", uid);
 		k->seen = k->there = !gone;
 	}
 	if (gone)
@@ -156,10 +156,10 @@ static void nodes_listed(struct kubernetes *k, const struct reflector_list *l)
 static void on_settings(struct kubernetes *k, const json_t *o, bool gone)
 {
 	struct collection *c = &k->collections[CONFIG];
-	const char *name = text_of(o, "name"), *node;
+	const char *name = metadata_text(o, "name"), *node;
 	char source[400];
 
-	if (!name || !settings_json_node(name, &node))
+	if (!settings_json_node(name, &node))
 		return;
 	if (gone) {
 		memory_expect_deletion(k->place->memory, MEMORY_SETTINGS, node);
@@ -241,7 +241,7 @@ static void on_object(void *context, const json_t *o, bool gone)
 {
 	struct collection *c = context;
 	struct kubernetes *k = c->k;
-	const char *name = text_of(o, "name");
+	const char *name = metadata_text(o, "name");
 	char object[300];
 
 	k->place->health->last_sync = (uint64_t)time(NULL);
@@ -250,7 +250,7 @@ static void on_object(void *context, const json_t *o, bool gone)
 		on_node(k, o, gone);
 	else
 		on_settings(k, o, gone);
-	snprintf(object, sizeof(object), "%s/%.253s", c->what, name ? name : "");
+	snprintf(object, sizeof(object), "%s/%.253s", c->what, name);
 	end_object(k, object);
 	/* A list decides at its end. */
 	if (c == &k->collections[NODES] && c->listed && k->collections[CONFIG].listed)
@@ -290,18 +290,18 @@ static void on_listed(void *context, const struct reflector_list *l)
 	progress(k);
 }
 
-static void on_watch_problem(void *context, bool blind, const char *what)
+static void on_watch_problem(void *context, const struct reflector_problem *p)
 {
 	const struct collection *c = context;
 
-	if (!what) {
+	if (!p) {
 		if (health_clear_problem(c->k->place->health, c->what))
 			log_info("store: recovered", "resource=%s", c->what);
 		return;
 	}
-	if (complain(c->k, blind ? HEALTH_BLIND : HEALTH_PART, c->what, what))
+	if (complain(c->k, p->blind ? HEALTH_BLIND : HEALTH_PART, c->what, p->what))
 		log_warn("store: the API server cannot be read", "resource=%s problem=\"%s\"",
-			 c->what, what);
+			 c->what, p->what);
 }
 
 static int watch(struct kubernetes *k, int which, const char *what, const char *path)

@@ -45,6 +45,19 @@ static void take_address(const struct reader *r, const char *name, int family, s
 	r->problem(r->context, what);
 }
 
+static void take_endpoint(const struct reader *r, const char *name, struct record_endpoint *out)
+{
+	const char *text = annotation(r->node, name), *wrong;
+	char what[300];
+
+	memset(out, 0, sizeof(*out));
+	wrong = *text ? record_endpoint_parse(text, out) : NULL;
+	if (!wrong)
+		return;
+	snprintf(what, sizeof(what), "annotation %s: \"%.60s\": %s", name, text, wrong);
+	r->problem(r->context, what);
+}
+
 static void take_internal(struct node_object *out, const json_t *node)
 {
 	const json_t *all = json_object_get(json_object_get(node, "status"), "addresses"), *v;
@@ -139,6 +152,8 @@ void node_object_read(struct node_object *out, const json_t *node,
 	take_address(&r, ANNOTATION "IPv6WireguardInterfaceAddr", AF_INET6, &out->wireguard6);
 	for (size_t i = 0; i < 4; i++)
 		take_address(&r, overlays[i].name, overlays[i].family, &out->overlays[i]);
+	take_endpoint(&r, CLUSTER_ENDPOINT4, &out->endpoint4);
+	take_endpoint(&r, CLUSTER_ENDPOINT6, &out->endpoint6);
 	take_key(node, CLUSTER_KEY4, out->key4);
 	take_key(node, CLUSTER_KEY6, out->key6);
 	take_key(node, CLUSTER_OWN_KEY4, out->own4);
@@ -197,6 +212,8 @@ void node_object_record(const struct node_object *o, struct node_record *r)
 	r->address6 = *first_of(&o->annotated6, &o->internal6);
 	r->tunnel4 = *first_of(&o->wireguard4, first_of(&o->overlays[0], &o->overlays[1]));
 	r->tunnel6 = *first_of(&o->wireguard6, first_of(&o->overlays[2], &o->overlays[3]));
+	r->endpoint4 = o->endpoint4;
+	r->endpoint6 = o->endpoint6;
 	take_keys(o, r);
 	memcpy(r->overlays, o->overlays, sizeof(r->overlays));
 }

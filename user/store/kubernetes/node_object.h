@@ -9,15 +9,17 @@
 
 #include "base/cidr.h"
 #include "store/record.h"
+#include "store/record_endpoint.h"
 
 struct node_object {
 	struct cidr annotated4, annotated6; /* addresses; AF_UNSPEC: none */
 	struct cidr internal4, internal6;   /* the first InternalIP of each family */
 	struct cidr wireguard4, wireguard6; /* tunnel addresses */
-	struct cidr overlays[4];	    /* VXLAN, IPIP; IPv4, then IPv6 */
-	char key4[64], key6[64];	    /* Calico's annotations, unchanged; empty: none */
-	char own4[64], own6[64];	    /* our own annotations: a key, or CLUSTER_STOPPED */
-	char released4[64], released6[64];  /* the key that Felix tried to remove last */
+	struct record_endpoint endpoint4, endpoint6;
+	struct cidr overlays[4];	   /* VXLAN, IPIP; IPv4, then IPv6 */
+	char key4[64], key6[64];	   /* Calico's annotations, unchanged; empty: none */
+	char own4[64], own6[64];	   /* our own annotations: a key, or CLUSTER_STOPPED */
+	char released4[64], released6[64]; /* the key that Felix tried to remove last */
 	enum { CONDITION_NONE, CONDITION_ENCRYPTS, CONDITION_OFF } condition; /* PodveilReady */
 	struct cidr *spec; /* spec.podCIDRs; allocated */
 	size_t n_spec;

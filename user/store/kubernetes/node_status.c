@@ -9,11 +9,11 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/event_wait.h"
 #include "base/key_text.h"
 #include "base/log.h"
 #include "store/backoff.h"
 #include "store/budget.h"
-#include "store/event_wait.h"
 #include "store/kubernetes/node_events.h"
 #include "store/kubernetes/status_object.h"
 

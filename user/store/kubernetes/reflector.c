@@ -41,15 +41,17 @@ struct reflector {
 
 static void start(struct reflector *r);
 
-static void report_problem(const struct reflector *r, bool blind, const char *what)
+static void report_problem(const struct reflector *r, bool blind, const char *what, long status)
 {
-	r->params.problem(r->params.context, blind, what);
+	const struct reflector_problem p = {what, blind, status};
+
+	r->params.problem(r->params.context, &p);
 }
 
 static void pass_over(struct reflector *r, const char *what)
 {
 	r->passed_over = true;
-	report_problem(r, false, what);
+	report_problem(r, false, what, 0);
 }
 
 /* The watch works. Only this proves that the list was complete. */
@@ -57,7 +59,7 @@ static void report_recovery(struct reflector *r)
 {
 	backoff_reset(&r->backoff);
 	if (!r->passed_over)
-		report_problem(r, false, NULL);
+		r->params.problem(r->params.context, NULL);
 }
 
 static void retry_later(struct reflector *r, unsigned int at_least_s)
@@ -81,7 +83,7 @@ static void failed(struct reflector *r, const struct rest_answer *a)
 	char what[STATUS_OBJECT_TEXT];
 
 	status_object_explain(a, what);
-	report_problem(r, true, what);
+	report_problem(r, true, what, a->status);
 	retry_later(r, a->retry_after);
 }
 
@@ -185,7 +187,7 @@ static void on_listed(void *context, const struct rest_answer *a)
 	if (page_done(r, splitter_rest(&r->splitter))) {
 		/* Without a version there is nothing to watch from. */
 		forget_list(r);
-		report_problem(r, true, "the list ended early, or has no resourceVersion");
+		report_problem(r, true, "the list ended early, or has no resourceVersion", 0);
 		retry_later(r, 0);
 		return;
 	}
@@ -328,7 +330,7 @@ static void start(struct reflector *r)
 	r->call = path ? rest_start(r->params.rest, &q) : NULL;
 	free(path);
 	if (!r->call) {
-		report_problem(r, true, "no memory for a request");
+		report_problem(r, true, "no memory for a request", 0);
 		retry_later(r, 0);
 	}
 }

@@ -27,6 +27,12 @@ struct reflector_list {
 	uint64_t revision; /* 0: the server's versions are no numbers */
 };
 
+struct reflector_problem {
+	const char *what;
+	bool blind;  /* changes are not seen */
+	long status; /* HTTP status of the answer; 0: it is not about one */
+};
+
 struct reflector_params {
 	struct event_base *base;
 	struct rest *rest;
@@ -40,9 +46,8 @@ struct reflector_params {
 	/* A list begins. Objects that are not reported until listed() are not in it. */
 	void (*listing)(void *context);
 	void (*listed)(void *context, const struct reflector_list *l);
-	/* Something went wrong; called each time. `what` NULL: everything works. `blind`: changes
-	 * are not seen. */
-	void (*problem)(void *context, bool blind, const char *what);
+	/* Something went wrong; called each time. `p` NULL: everything works. */
+	void (*problem)(void *context, const struct reflector_problem *p);
 	void *context;
 };
 

@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "base/clock.h"
+#include "base/json_text.h"
 #include "base/log.h"
 #include "protocol/limits.h"
 #include "store/memory.h"
@@ -155,19 +156,12 @@ static void wait_for_quiet(struct source_objects *o)
 		evtimer_add(o->on_quiet, &quiet);
 }
 
-static const char *text_of(const json_t *object, const char *member)
-{
-	const char *text =
-		json_string_value(json_object_get(json_object_get(object, "metadata"), member));
-
-	return text ? text : "";
-}
-
 static void on_object(void *context, const json_t *object, bool gone)
 {
 	struct source_objects *o = context;
 	const struct address_sources_params *s = o->params.sources;
-	const char *namespace = text_of(object, "namespace");
+	const json_t *metadata = json_object_get(object, "metadata");
+	const char *namespace = json_text(metadata, "namespace");
 	char name[600];
 
 	health(o)->last_sync = (uint64_t)time(NULL);
@@ -175,7 +169,7 @@ static void on_object(void *context, const json_t *object, bool gone)
 	s->begin_object(s->context);
 	cluster_object(s->cluster, kind(o), object, gone);
 	snprintf(name, sizeof(name), "%s/%.253s%s%.253s", o->params.what, namespace,
-		 *namespace ? "/" : "", text_of(object, "name"));
+		 *namespace ? "/" : "", json_text(metadata, "name"));
 	s->end_object(s->context, name);
 	if (gone && cluster_expects_deletions(s->cluster, kind(o)))
 		wait_for_quiet(o);
@@ -184,19 +178,20 @@ static void on_object(void *context, const json_t *object, bool gone)
 		o->params.changed(o->params.context);
 }
 
-static void on_problem(void *context, bool blind, const char *what)
+static void on_problem(void *context, const struct reflector_problem *p)
 {
 	const struct source_objects *o = context;
 	const bool pods = o->params.source == ROUTE_SOURCE_WORKLOAD_IPS;
 
-	if (!what) {
+	if (!p) {
 		if (health_clear_problem(health(o), o->params.what))
 			log_info("store: recovered", "resource=%s", o->params.what);
 		return;
 	}
-	if (health_set_problem(health(o), blind ? HEALTH_BLIND : HEALTH_PART, o->params.what, what))
+	if (health_set_problem(health(o), p->blind ? HEALTH_BLIND : HEALTH_PART, o->params.what,
+			       p->what))
 		log_warn("store: the API server cannot be read", "resource=%s problem=\"%s\"%s",
-			 o->params.what, what,
+			 o->params.what, p->what,
 			 pods ? " right=\"deploy/kubernetes/workload-ips gives it\"" : "");
 }
 

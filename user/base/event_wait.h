@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Waits for a condition while the event loop runs. Only for commands, and for an agent that ends:
  * others must not wait. Thread: control. */
-#ifndef STORE_EVENT_WAIT_H
-#define STORE_EVENT_WAIT_H
+#ifndef BASE_EVENT_WAIT_H
+#define BASE_EVENT_WAIT_H
 
 #include <stdbool.h>
 

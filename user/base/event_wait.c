@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "store/event_wait.h"
+#include "base/event_wait.h"
 
 #include <event2/event.h>
 

@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The objects of a source of pod addresses when events say that all were deleted: a list decides
+ * whether they were, or whether their resource definition went and took them along. */
+#include <arpa/inet.h>
+#include <event2/buffer.h>
+#include <event2/event.h>
+#include <event2/http.h>
+#include <signal.h>
+#include <stdio.h>
+
+#include "check.h"
+#include "store/kubernetes/addresses/source_objects.h"
+#include "store/memory.h"
+
+struct world {
+	struct event_base *base;
+	struct evhttp *server;
+	struct evhttp_request *watches[8]; /* begun, not ended: libevent does not free them */
+	size_t n_watches;
+	bool empty; /* the list has no objects */
+	int refuse; /* status of a list; 0: it is answered */
+	unsigned int lists;
+	struct store_health health;
+	struct store_events events;
+	struct memory *memory;
+	struct store_place place;
+	struct address_sources_params sources;
+	struct source_objects objects;
+};
+
+/* --- the server --- */
+
+#define OBJECT(name, range)                                                                        \
+	"{\"metadata\":{\"name\":\"" name "\",\"resourceVersion\":\"9\"},"                         \
+	"\"spec\":{\"ipam\":{\"podCIDRs\":[\"" range "\"]}}}"
+#define A OBJECT("a", "10.1.0.0/24")
+#define B OBJECT("b", "10.2.0.0/24")
+
+static void serve(struct evhttp_request *q, void *context)
+{
+	struct evbuffer *to = evbuffer_new();
+	struct world *w = context;
+
+	if (strstr(evhttp_request_get_uri(q), "watch=true")) {
+		assert_true(w->n_watches < COUNT_OF(w->watches));
+		w->watches[w->n_watches++] = q;
+		evhttp_send_reply_start(q, 200, "OK");
+	} else if (w->refuse) {
+		w->lists++;
+		evhttp_send_error(q, w->refuse, "no");
+	} else {
+		w->lists++;
+		evbuffer_add_printf(to, "{\"metadata\":{\"resourceVersion\":\"9\"},\"items\":[%s]}",
+				    w->empty ? "" : A "," B);
+		evhttp_send_reply(q, 200, "OK", to);
+	}
+	evbuffer_free(to);
+}
+
+static void deleted(struct world *w, const char *object)
+{
+	struct evbuffer *to = evbuffer_new();
+
+	evbuffer_add_printf(to, "{\"type\":\"DELETED\",\"object\":%s}", object);
+	evhttp_send_reply_chunk(w->watches[0], to);
+	evbuffer_free(to);
+}
+
+/* --- the owner --- */
+
+static void on_node(void *context, const char *name, const struct node_record *r)
+{
+	(void)context;
+	(void)name;
+	(void)r;
+}
+
+static void on_problem(void *context, const char *object, const char *what)
+{
+	(void)context;
+	fail_msg("%s: %s", object, what);
+}
+
+static void nothing(void *context)
+{
+	(void)context;
+}
+
+static void nothing_of(void *context, const char *what)
+{
+	(void)context;
+	(void)what;
+}
+
+static void run(struct world *w, unsigned int ms)
+{
+	const struct timeval pause = {ms / 1000, ms % 1000 * 1000};
+
+	event_base_loopexit(w->base, &pause);
+	event_base_dispatch(w->base);
+}
+
+static bool watched(const struct world *w)
+{
+	return w->n_watches;
+}
+
+static bool listed_again(const struct world *w)
+{
+	return w->lists == 2 && w->objects.read && !w->objects.all_deleted;
+}
+
+/* Runs the loop until it is so. The objects wait 3 s for further deletions. */
+static void wait_until(struct world *w, bool (*is_so)(const struct world *w))
+{
+	for (int i = 0; i < 12000 && !is_so(w); i++)
+		run(w, 10);
+	assert_true(is_so(w));
+}
+
+static struct rest *connect_to(struct world *w)
+{
+	struct credentials as = {.insecure = false};
+	struct evhttp_bound_socket *socket;
+	struct sockaddr_in at;
+	socklen_t len = sizeof(at);
+	struct rest *rest;
+
+	w->server = evhttp_new(w->base);
+	evhttp_set_gencb(w->server, serve, w);
+	socket = evhttp_bind_socket_with_handle(w->server, "127.0.0.1", 0);
+	assert_non_null(socket);
+	getsockname(evhttp_bound_socket_get_fd(socket), (struct sockaddr *)&at, &len);
+	assert_true(asprintf(&as.server, "http://127.0.0.1:%u", ntohs(at.sin_port)) > 0);
+	assert_int_equal(rest_new(w->base, &as, "/alive", &rest), 0);
+	return rest;
+}
+
+static int setup(void **state)
+{
+	struct world *w = calloc(1, sizeof(*w));
+	const struct cluster_events cluster = {.node = on_node, .problem = on_problem};
+	struct memory_params memory = {.events = &w->events, .health = &w->health};
+	const struct source_objects_params params = {
+		.sources = &w->sources,
+		.source = ROUTE_SOURCE_CILIUM_NODE,
+		.what = "ciliumnodes",
+		.path = "/ciliumnodes",
+		.title = "CiliumNodes",
+		.changed = nothing,
+	};
+
+	signal(SIGPIPE, SIG_IGN);
+	w->base = event_base_new();
+	memory.base = w->base;
+	assert_int_equal(memory_new(&memory, &w->memory), 0);
+	w->place = (struct store_place){.base = w->base, .memory = w->memory, .health = &w->health};
+	w->sources = (struct address_sources_params){
+		.place = &w->place,
+		.rest = connect_to(w),
+		.cluster = cluster_new(&cluster),
+		.begin_object = nothing,
+		.end_object = nothing_of,
+		.progress = nothing,
+	};
+	assert_int_equal(source_objects_init(&w->objects, &params), 0);
+	source_objects_start(&w->objects);
+	wait_until(w, watched);
+	assert_int_equal(source_objects_count(&w->objects), 2);
+	*state = w;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct world *w = *state;
+
+	source_objects_fini(&w->objects);
+	rest_free(w->sources.rest);
+	cluster_free(w->sources.cluster);
+	memory_free(w->memory);
+	health_fini(&w->health);
+	run(w, 50); /* so that the server sees the connections close */
+	for (size_t i = 0; i < w->n_watches; i++)
+		evhttp_send_reply_end(w->watches[i]);
+	evhttp_free(w->server);
+	event_base_free(w->base);
+	free(w);
+	return 0;
+}
+
+static void all_that_are_deleted_are_gone_when_a_list_confirms_it(void **state)
+{
+	struct world *w = *state;
+
+	w->empty = true;
+	deleted(w, A);
+	deleted(w, B);
+	wait_until(w, listed_again);
+	assert_int_equal(source_objects_count(&w->objects), 0);
+	assert_int_equal(w->health.n_problems, 0);
+}
+
+static void a_definition_that_goes_takes_nothing_along(void **state)
+{
+	struct world *w = *state;
+
+	w->refuse = 404;
+	deleted(w, A);
+	deleted(w, B);
+	wait_until(w, listed_again);
+	assert_int_equal(source_objects_count(&w->objects), 2);
+	assert_int_equal(w->health.n_problems, 1);
+	assert_true(w->health.blind);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(
+			all_that_are_deleted_are_gone_when_a_list_confirms_it, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_definition_that_goes_takes_nothing_along, setup,
+						teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
