@@ -110,17 +110,31 @@ class Node(Host):
         self.agent = None
 
 
-def all_encrypt(nodes, status_of, family):
-    """True if each of these nodes encrypts with all the others, as its agent's status says."""
+def encrypts_with(peer):
+    """True if what is sent to this peer is encrypted. A session ends after three minutes without traffic, and the next packet
+    begins another one."""
+    return peer["encrypting"] and (peer["session"] or (peer["lastHandshake"] and not peer["silence"]))
+
+
+def not_encrypting(nodes, status_of, family):
+    """What keeps these nodes from encrypting each with all the others, as their agents' status says."""
     for node in nodes:
         status = status_of(node)
         if not status:
-            return False
+            yield f"{node.name} has no status"
+            continue
         tunnel = next(t for t in status["tunnels"] if t["family"] == family)
-        through = {p["node"] for p in tunnel["peers"] if p["encrypting"] and p["session"]}
-        if tunnel["state"] != "on" or not {n.name for n in nodes} - {node.name} <= through:
-            return False
-    return True
+        if tunnel["state"] != "on":
+            yield f"the tunnel of {node.name} is {tunnel['state']}"
+        peers = {p["node"]: p for p in tunnel["peers"]}
+        for other in nodes:
+            peer = peers.get(other.name)
+            if other is not node and not (peer and encrypts_with(peer)):
+                yield f"{node.name} with {other.name}: {peer}"
+
+
+def all_encrypt(nodes, status_of, family):
+    return not list(not_encrypting(nodes, status_of, family))
 
 
 class Cluster:
@@ -260,6 +274,9 @@ class Cluster:
     def encrypted(self, nodes=None, family="ipv4"):
         """True if each of these nodes (default: all) encrypts with all the others."""
         return all_encrypt(nodes or self.nodes, lambda node: node.agent.status(), family)
+
+    def not_encrypting(self):
+        return list(not_encrypting(self.nodes, lambda node: node.agent.status(), "ipv4"))
 
     def close(self):
         for host in reversed(self.hosts):

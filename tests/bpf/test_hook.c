@@ -12,11 +12,11 @@
 #include "check.h"
 #include "machine.h"
 #include "netlink/link.h"
-#include "programs/clsact.h"
 #include "programs/device_filters.h"
 #include "programs/filter_programs.h"
+#include "programs/hook/clsact.h"
+#include "programs/hook/tcx.h"
 #include "programs/program_id.h"
-#include "programs/tcx.h"
 
 static const enum bpf_tc_attach_point sides[] = {BPF_TC_EGRESS, BPF_TC_INGRESS};
 

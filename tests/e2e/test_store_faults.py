@@ -88,20 +88,22 @@ def lose(c, fault):
     worker, (begin, end, says) = c.nodes[1], FAULTS[fault]
     places = {"HERE": HERE, "store": c.store}
     worker.run(begin.format(**places))
-    wait_for(lambda: says in (store_of(worker).get("trouble") or {}).get("why", ""), f"{fault}: status says {says}")
-    wait_for(lambda: metric(worker, "podveil_store_troubles") > 0, f"{fault}: the metric says it")
-    assert c.encrypted(), fault
-    # After a restart during the fault, what was known is in force from the start.
-    worker.agent.kill()
-    c.start_agent(worker, ready=False)
-    wait_for(c.encrypted, f"{fault}: encrypted with all after a restart")
-    wait_for(lambda: says in (store_of(worker).get("trouble") or {}).get("why", ""), f"{fault}: it still says {says}")
-    assert setting(worker, "wireguardEnabled") == "true"
-    worker.run(end.format(**places))
+    try:
+        wait_for(lambda: says in (store_of(worker).get("trouble") or {}).get("why", ""), f"{fault}: status says {says}")
+        wait_for(lambda: metric(worker, "podveil_store_troubles") > 0, f"{fault}: the metric says it")
+        assert not c.not_encrypting(), fault
+        # After a restart during the fault, what was known is in force from the start.
+        worker.agent.kill()
+        c.start_agent(worker, ready=False)
+        wait_for(c.encrypted, f"{fault}: encrypted with all after a restart")
+        wait_for(lambda: says in (store_of(worker).get("trouble") or {}).get("why", ""), f"{fault}: it still says {says}")
+        assert setting(worker, "wireguardEnabled") == "true"
+    finally:
+        worker.run(end.format(**places))
     wait_for(lambda: in_order(worker), f"{fault}: in order again")
     wait_for(lambda: metric(worker, "podveil_store_troubles") == 0 and metric(worker, "podveil_store_synced") == 1,
              f"{fault}: the metrics say that it is in order")
-    assert c.encrypted(), fault
+    assert not c.not_encrypting(), fault
 
 
 @pytest.mark.parametrize("strict", [False, True], ids=["", "strict"])

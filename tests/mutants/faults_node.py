@@ -292,7 +292,7 @@ FAULTS = [
           "signal(ignored[i], SIG_IGN);", "signal(ignored[i], SIG_DFL);",
           f"{CONFINED}::test_programs_are_made_by_a_process_that_does_nothing_else"),
     fault("the-maker-has-the-name-of-the-device", "user/programs/program_maker.c",
-          "if (n >= (ssize_t)sizeof(NAME)) {", "if (n < 0) {",
+          "if (n >= (ssize_t)sizeof(NAME)) {", "if (n > (ssize_t)sizeof(all)) {",
           f"{CONFINED}::test_programs_are_made_by_a_process_that_does_nothing_else"),
     fault("counters-begin-anew-with-new-programs", "user/programs/program_maker.c",
           "if (!err && counters >= 0)", "if (!err && counters >= 99999)",

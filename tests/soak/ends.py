@@ -9,8 +9,9 @@
                                       new  a connection for each request
 
 The one that asks prints a line of JSON for each request that failed, with the times (CLOCK_MONOTONIC) between which it was
-under way, one for each silence, that is, a long time between two answers, and at the end one with totals. If it reads a
-line, it prints when it sent the first of the later requests that was answered. Memory does not grow with time.
+under way, one for each silence, that is, a long time between two answers, and at the end one with totals. If it reads the line
+"answer", it prints when it sent the first of the later requests that was answered; at "settled", of those before which all
+requests, since the one that it printed last, were answered or have failed. Memory does not grow with time.
 """
 import contextlib
 import json
@@ -91,12 +92,14 @@ class Tally:
         self.sent = self.failed = 0
         self.last = time.monotonic()  # when an answer came
         self.asked = None  # since when the soak waits for an answer
+        self.settled = False  # and whether for one before which nothing is under way
+        self.printed = 0  # when the request was sent that was printed last
         self.ended = False
 
     def read(self):
         """Reads the standard input, which is ready."""
-        if os.read(sys.stdin.fileno(), 1 << 10):
-            self.asked = time.monotonic()
+        if line := os.read(sys.stdin.fileno(), 1 << 10):
+            self.asked, self.settled = time.monotonic(), line == b"settled\n"
         else:
             self.ended = True
 
@@ -108,13 +111,17 @@ class Tally:
                 self.read()
         return not self.ended
 
-    def answer(self, begin):
+    def answer(self, begin, under_way=()):
+        """A request that was sent at `begin` was answered. `under_way`: when the others were sent, the oldest one first."""
         now = time.monotonic()
         if now - self.last > SILENCE:
             print(json.dumps({"silence": now - self.last, "end": now}), flush=True)
         self.last = now
-        if self.asked is not None and begin >= self.asked:
-            self.asked = None
+        if self.asked is None or begin < self.asked:
+            return
+        oldest = next((sent for sent in under_way if sent > self.printed), begin)
+        if not self.settled or oldest >= begin:
+            self.asked, self.printed = None, begin
             print(json.dumps({"answered": begin}), flush=True)
 
     def fail(self, begin, why):
@@ -152,7 +159,7 @@ def ask_datagrams(address, dice, tally):
                 if sent is None:
                     continue  # it came too late, or twice
                 if sent == data:
-                    tally.answer(begin)
+                    tally.answer(begin, (sent for sent, _ in waiting.values()))
                 else:
                     tally.fail(begin, OTHER_BYTES)
         for number, (begin, _) in list(waiting.items()):

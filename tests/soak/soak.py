@@ -132,7 +132,8 @@ class Soak:
         self.history[-1] = at, name, f"{name}: {detail}"
         self.done[name] += 1
         took, excuse = time.monotonic() - at, excused(self.streams) - were
-        print(f"{at - begin:8.1f} s  {name}: {detail} ({took:.1f} s" + (f", {excuse:.1f} s excused)" if excuse else ")"), flush=True)
+        times = f"{took:.1f} s" + (f", {excuse:.1f} s excused" if excuse else "")
+        print(f"{at - begin:8.1f} s  {name}: {detail} ({times})", flush=True)
         time.sleep(max(pause, excuse))
 
     def silence(self, stream, end, seconds):
@@ -145,26 +146,36 @@ class Soak:
 
     def judge(self, patience=5):
         """Returns (what is wrong, the line of figures)."""
+        seconds, free = time.monotonic() - self.began, excused(self.streams)
         for stream in self.streams:
             stream.stop()
         self.watch.stop()
-        failed = [(stream, failure) for stream in self.streams for failure in stream.failures]
-        blamed = [(stream, failure) for stream, failure in failed if not stream.is_excused(failure)]
-        wrong = [f"{stream.name}: {failure['why']} ({failure['begin']:.3f} to {failure['end']:.3f}), "
-                 f"{self.when(failure['begin'])}" for stream, failure in blamed]
+        wrong, spared = self.failures()
+        failed = len(wrong)
         wrong = wrong[:SHOWN] + [f"in plain: {summary}, {self.when(at)}" for at, summary in self.watch.first]
         # Clients of the sockets may still be connected, and the agent may not have tidied up.
         with contextlib.suppress(Failed):
             wait_for(lambda: not Footprint(self.c.nodes).more_than(self.before), "all is as at the start", patience)
-        now, spared = Footprint(self.c.nodes), excused(self.streams)
+        now = Footprint(self.c.nodes)
         gaps = {kind: "/".join(f"{gap:.2f}" for gap in both) for kind, both in self.gaps.items()}
-        figures = (f"{time.monotonic() - self.began - spared:.0f} s judged, {spared:.0f} s excused",
+        figures = (f"{seconds - free:.0f} s judged, {free:.0f} s excused",
                    f"{self.done.total()} events ({listed(self.done)})",
-                   f"{sum(s.total['sent'] for s in self.streams)} requests, {len(blamed)} failed, "
-                   f"{len(failed) - len(blamed)} failed while excused",
+                   f"{sum(s.total['sent'] for s in self.streams)} requests, {failed} failed, {spared} failed while excused",
                    f"longest gaps in s, of datagrams/in connections: {listed(gaps)}",
                    f"{self.watch.count} packets in plain", now.since(self.before))
         return wrong + now.more_than(self.before), "; ".join(figures)
+
+    def failures(self):
+        """(the requests that failed and were not excused, as lines of text; how many were excused)"""
+        wrong, spared = [], 0
+        for stream in self.streams:
+            for failure in stream.failures:
+                if stream.is_excused(failure):
+                    spared += 1
+                else:
+                    wrong.append(f"{stream.name}: {failure['why']} ({failure['begin']:.3f} to {failure['end']:.3f}), "
+                                 f"{self.when(failure['begin'])}")
+        return wrong, spared
 
     def when(self, at):
         begin, _, event = self.event_at(at)
@@ -202,7 +213,7 @@ def main():
         except BaseException:
             soak.keep_logs()
             if soak.history:
-                print(f"in the event {soak.history[-1][2]}", flush=True)
+                print(f"in the event {soak.history[-1][2]}", *soak.failures()[0][:SHOWN], sep="\n", flush=True)
             raise
         if wrong:
             soak.keep_logs()

@@ -51,9 +51,9 @@ class Stream:
             else:
                 self.failures.append(said)
 
-    def ask(self):
-        """Makes the next answer known to answered()."""
-        self.process.stdin.write("\n")
+    def ask(self, what):
+        """Makes the next answer known to answered(). `what`: ends.py."""
+        self.process.stdin.write(what + "\n")
         self.process.stdin.flush()
 
     def answered(self):
@@ -78,19 +78,20 @@ class Stream:
             self.total = {"sent": 0}
 
 
-def next_answers(streams):
+def next_answers(streams, what="answer"):
     """Waits until each has a new answer. Returns when they sent these requests."""
     for stream in streams:
-        stream.ask()
+        stream.ask(what)
     return [stream.answered() for stream in streams]
 
 
 @contextlib.contextmanager
 def no_way(streams, node):
     """What is inside keeps the packets of this node from arriving. Requests may fail from the last one that was answered
-    before it until the first one that is answered after it. What is inside ends when nothing more keeps them."""
+    before it, and no earlier one is under way then, until the first one that is answered after it. What is inside ends when
+    nothing more keeps them."""
     those = [stream for stream in streams if node in stream.nodes and stream.may_fail()]
-    begins = next_answers(those)
+    begins = next_answers(those, "settled")
     yield
     for stream, begin, end in zip(those, begins, next_answers(those)):
         stream.excuses.append((begin, end))

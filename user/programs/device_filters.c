@@ -19,12 +19,12 @@
 #include "netlink/link.h"
 #include "programs/adoption.h"
 #include "programs/filter_programs.h"
-#include "programs/hook.h"
+#include "programs/hook/hook.h"
+#include "programs/hook/tcx.h"
 #include "programs/libbpf_log.h"
 #include "programs/pins.h"
 #include "programs/program_id.h"
 #include "programs/range_map.h"
-#include "programs/tcx.h"
 
 #define PIN_NAME "guard"
 
@@ -104,11 +104,25 @@ static int offer(struct device_filters *g)
 	return egress_program_fd(g) < 0 ? err : 0;
 }
 
+static int add_programs(struct adoption *a, const struct bpf_object *o)
+{
+	struct bpf_program *program;
+	int err = 0;
+
+	bpf_object__for_each_program(program, o)
+	{
+		if (!err)
+			err = adoption_add(a, program, bpf_program__fd(program));
+	}
+	return err;
+}
+
 /* Loads the same programs again, with the same maps. The caller replaces the attached ones step by
  * step. */
 static int reload_programs(struct device_filters *g)
 {
 	struct guard_skeleton *fresh = guard_skeleton__open();
+	struct adoption programs = ADOPTION_NONE;
 	struct bpf_map *map, *old;
 	int err;
 
@@ -121,11 +135,17 @@ static int reload_programs(struct device_filters *g)
 			bpf_map__reuse_fd(map, bpf_map__fd(old));
 	}
 	err = guard_skeleton__load(fresh);
+	if (!err)
+		err = add_programs(&programs, fresh->obj);
 	if (err) {
+		adoption_fini(&programs);
 		guard_skeleton__destroy(fresh);
 		return err;
 	}
+	/* The names of the old programs are in the old skeleton: both go together. */
+	adoption_fini(&g->adoption);
 	guard_skeleton__destroy(g->skeleton);
+	g->adoption = programs;
 	g->skeleton = fresh;
 	return offer(g);
 }
@@ -434,7 +454,6 @@ void device_filters_counters(struct device_filters *g, struct pv_counters *sum)
 static int adopt_or_load(struct device_filters *g)
 {
 	const struct adoption_source s = source(g);
-	struct bpf_program *program;
 	struct bpf_map *map;
 	int err = adoption_take(&g->adoption, &s, PIN_NAME);
 
@@ -451,11 +470,8 @@ static int adopt_or_load(struct device_filters *g)
 		close(kept);
 	}
 	err = guard_skeleton__load(g->skeleton);
-	bpf_object__for_each_program(program, s.object)
-	{
-		if (!err)
-			err = adoption_add(&g->adoption, program, bpf_program__fd(program));
-	}
+	if (!err)
+		err = add_programs(&g->adoption, s.object);
 	if (err)
 		return err;
 	pins_sign_counters(bpf_map__fd(g->skeleton->maps.guard_counters));

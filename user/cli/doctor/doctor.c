@@ -28,9 +28,9 @@
 #include "netlink/route.h"
 #include "netlink/sysctl.h"
 #include "plan/settings.h"
+#include "programs/hook/tcx.h"
 #include "programs/libbpf_log.h"
 #include "programs/loader.h"
-#include "programs/tcx.h"
 #include "protocol/messages.h"
 
 #ifndef AF_XDP

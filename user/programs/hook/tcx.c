@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "programs/tcx.h"
+#include "programs/hook/tcx.h"
 
 #include <bpf/bpf.h>
 #include <errno.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "programs/clsact.h"
+#include "programs/hook/clsact.h"
 
 #include <linux/pkt_cls.h>
 #include <linux/pkt_sched.h>

@@ -7,8 +7,8 @@
  *
  * Thread: any. Errors: negative errno; nothing logged.
  */
-#ifndef PROGRAMS_TCX_H
-#define PROGRAMS_TCX_H
+#ifndef HOOK_TCX_H
+#define HOOK_TCX_H
 
 #include <bpf/libbpf.h>
 #include <stdbool.h>

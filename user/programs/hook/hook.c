@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "programs/hook.h"
+#include "programs/hook/hook.h"
 
 #include <bpf/bpf.h>
 #include <errno.h>
@@ -9,9 +9,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "programs/clsact.h"
+#include "programs/hook/clsact.h"
+#include "programs/hook/tcx.h"
 #include "programs/pins.h"
-#include "programs/tcx.h"
 
 #define MAX_ENTRIES 64 /* on one side of a device */
 /* Two handles: so a filter of ours can be put before another one of ours. */

@@ -3,8 +3,8 @@
  * Lists the TC filters of a device that other programs may use, too. Thread: control. Errors:
  * negative errno; nothing logged.
  */
-#ifndef PROGRAMS_CLSACT_H
-#define PROGRAMS_CLSACT_H
+#ifndef HOOK_CLSACT_H
+#define HOOK_CLSACT_H
 
 #include <bpf/libbpf.h>
 #include <stdbool.h>
