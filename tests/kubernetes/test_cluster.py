@@ -369,7 +369,7 @@ def test_without_privileged(plain):
     try:
         c.rolled_out()
         node = c.client.node
-        for process, capabilities in (("podveil", "0000008000007402"), ("podveil-tunnel", "0000000000807c02")):
+        for process, capabilities in (("podveil", "000000c000007402"), ("podveil-tunnel", "0000000000807c02")):
             status = node.run(f"cat /proc/{node.run(['pgrep', '-x', process]).strip()}/status")
             assert f"CapEff:\t{capabilities}\n" in status
         c.configure(wireguardEnabled=True)
