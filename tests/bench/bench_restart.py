@@ -7,7 +7,7 @@ millisecond in a TCP connection; and a capture runs on the far side of the uplin
     bench_restart.py [--kills N] [--beside-load] [--first] [--times] [device|agent|tunnel|strict...]
 
 The time of one kill goes from the signal to the datagram that ends the longest silence after it, in the direction that
-waits longer. `without` is the longest such time at as many moments between the kills at which nobody is killed. Every fifth time, an agent is killed
+waits longer. `without` is the longest such time at as many moments between the kills. Every fifth time, an agent is killed
 while it applies a setting.
 """
 import argparse
@@ -261,7 +261,8 @@ def others(first):
     """Puts all that is measured before other work, if `first`. Returns what else is at work, for the line above the table."""
     if first:
         os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
-    return f"beside other work (load {os.getloadavg()[0]:.0f})" + (", before which all of this goes (SCHED_RR)" if first else "")
+    busy = f"beside other work (load {os.getloadavg()[0]:.0f})"
+    return busy + (", before which all of this goes (SCHED_RR)" if first else "")
 
 
 def main():
@@ -272,8 +273,8 @@ def main():
     parser.add_argument("--times", action="store_true", help="print the time of each kill")
     parser.add_argument("kinds", nargs="*", metavar="KIND", help=", ".join(KINDS))
     options = parser.parse_args()
-    print(f"{'kill -9 to first packet':24} {'kills':>5} {'median':>8} {'p99':>8} {'worst':>8} {'without':>8} {'lost':>6} {'in plain':>9}"
-          " TCP")
+    print(f"{'kill -9 to first packet':24} {'kills':>5} {'median':>8} {'p99':>8} {'worst':>8} {'without':>8} {'lost':>6} "
+          f"{'in plain':>9} TCP")
     rows, busy = [], others(options.first)
     for kind in options.kinds or KINDS:
         with load(options.beside_load):
@@ -281,8 +282,8 @@ def main():
         took, targets = result.took, KINDS[kind].targets
         median, p99, worst, plain = statistics.median(took), percentile(took, 0.99), max(took), len(result.plain)
         fast = p99 < targets[0] and worst < targets[1] if targets else not result.lost
-        print(f"{kind:24} {len(took):5} {median:6.1f}ms {p99:6.1f}ms {worst:6.1f}ms {result.without:6.1f}ms {result.lost:6} {plain:9}"
-              f" {result.broken or 'lives'}  {'reached' if fast and not plain and not result.broken else 'MISSED'}", flush=True)
+        print(f"{kind:24} {len(took):5} {median:6.1f}ms {p99:6.1f}ms {worst:6.1f}ms {result.without:6.1f}ms {result.lost:6} "
+              f"{plain:9} {result.broken or 'lives'}  {'reached' if fast and not plain and not result.broken else 'MISSED'}", flush=True)
         if options.times:
             print(" ".join(f"{t:.0f}" for t in took))
         rows.append(results.row(kind, [len(took), median, p99, worst, result.without, result.lost, plain,

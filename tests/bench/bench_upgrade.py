@@ -87,7 +87,8 @@ def main():
             print(" ".join(f"{t:.0f}" for t in took))
         rows.append(results.row(kind, [len(took), *figures, lost, broken or "lives"], 0))
     results.save("upgrade", "tests/bench/bench_upgrade.py", f"the longest silence around an upgrade, {busy}",
-                 ["upgrades", "median, ms", "p99, ms", "worst, ms", "without an upgrade, ms", "datagrams lost", "TCP connection"], rows)
+                 ["upgrades", "median, ms", "p99, ms", "worst, ms", "without an upgrade, ms", "datagrams lost",
+                  "TCP connection"], rows)
 
 
 if __name__ == "__main__":

@@ -115,6 +115,8 @@ def test_an_agent_says_what_is_in_force(cluster):
         assert t["Uid"].split() == t["Gid"].split() == [OWN_USER] * 4, t
     out = worker.run([PODVEIL, "status"])
     assert "rights:" not in out
+    tunnel = worker.agent.status()["rights"]["tunnel"]
+    assert tunnel["user"] == int(OWN_USER) and len(tunnel["capabilities"].split()) == len(capabilities_of("tunnel"))
     found = {f["check"]: f for f in json.loads(worker.run([PODVEIL, "doctor", "--json"], check=False).stdout)}
     assert found["least privilege"] == {"check": "least privilege", "verdict": "ok", "found": "seccomp and Landlock",
                                         "needed": found["least privilege"]["needed"],
@@ -205,7 +207,8 @@ def test_a_process_that_takes_over_has_the_user_of_the_one_before(lab):
 def test_the_key_stays_when_the_user_changes(cluster):
     worker = cluster.nodes[1]
     enable(cluster)
-    for user in ("root", OWN_USER, "64830", "root"):
+    wait_for(lambda: os.path.exists(f"/proc/{worker.pid}/root/run/podveil/wireguard.key"), "there is a key")
+    for user in (OWN_USER, "64830", "root"):
         before = worker.run("cat /run/podveil/wireguard.key")
         pid = worker.agent.tunnel_process()
         worker.agent.stop()
@@ -216,6 +219,7 @@ def test_the_key_stays_when_the_user_changes(cluster):
         wait_for(lambda: {t["Uid"].split()[1] for t in threads(worker.agent.tunnel_process())} == {"0" if user == "root" else user},
                  "it has its user")
         assert worker.run("cat /run/podveil/wireguard.key") == before
+    assert "rights: the tunnel process runs as root" in worker.run([PODVEIL, "status"])
 
 
 # Runs a command without Landlock: a filter of system calls answers that there is no such call.

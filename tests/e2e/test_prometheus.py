@@ -9,26 +9,27 @@ import tempfile
 import urllib.parse
 
 import pytest
+import yaml
 
 from agents import enable, get, write_record
-from hosts import ROOT, wait_for
+from hosts import ROOT, Host, wait_for
 from workload import Steady
 
 RULES = os.path.join(ROOT, "deploy/prometheus/podveil.rules.yaml")
 
 
 class Prometheus:
-    """Debian's Prometheus on a node. It scrapes that node's agent each second."""
+    """Debian's Prometheus on a node. It scrapes that node's agent each second, or what `scrape` says."""
 
-    def __init__(self, node):
+    def __init__(self, node, **scrape):
         self.node = node
         self.directory = tempfile.TemporaryDirectory()
         config = os.path.join(self.directory.name, "prometheus.yml")
         with open(config, "w") as f:
             json.dump({"global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
                        "rule_files": [RULES],
-                       "scrape_configs": [{"job_name": "podveil",
-                                           "static_configs": [{"targets": ["127.0.0.1:9586"]}]}]}, f)
+                       "scrape_configs": [{"job_name": "podveil", **(
+                           scrape or {"static_configs": [{"targets": ["127.0.0.1:9586"]}]})}]}, f)
         self.log = open(os.path.join(self.directory.name, "log"), "w+")
         self.process = node.start(
             ["prometheus", f"--config.file={config}", f"--storage.tsdb.path={self.directory.name}/data",
@@ -153,6 +154,20 @@ for _ in range(5): s.sendto(b"\\1\\0\\0\\0" + os.urandom(144), ("172.18.0.3", 51
                      "wireguardPublicKey": "/2SvAih31XdL9qORFXcuxgHFHHO9sDmv0WZqk4kssE0="})
     wait_for(lambda: any('cause="retry"' in k and v for k, v in samples(
         get(worker, "/metrics")[1], "podveil_handshakes_total").items()), "tried again", 20)
+
+
+@pytest.mark.skipif(not shutil.which("prometheus"), reason="prometheus is not installed")
+def test_the_pod_monitor_finds_the_port():
+    """The containers name no port. So Prometheus finds each as a target without one, of which the PodMonitor makes the agent's."""
+    with open(os.path.join(ROOT, "deploy/kubernetes/monitoring/podmonitor.yaml")) as f:
+        endpoint, = yaml.safe_load(f)["spec"]["podMetricsEndpoints"]
+    names = {"sourceLabels": "source_labels", "targetLabel": "target_label"}
+    rules = [{names.get(k, k): v for k, v in rule.items()} for rule in endpoint["relabelings"]]
+    found = [{"targets": [address], "labels": {"__meta_kubernetes_pod_ip": address, "__meta_kubernetes_pod_container_name": name}}
+             for address in ("172.18.0.2", "fd00:18::2") for name in ("podveil", "tunnel")]
+    with Host("monitoring") as host, Prometheus(host, static_configs=found, relabel_configs=rules) as p:
+        targets = wait_for(lambda: p.ask("/api/v1/targets")["activeTargets"], "there are targets")
+    assert {t["scrapeUrl"] for t in targets} == {"http://172.18.0.2:9586/metrics", "http://[fd00:18::2]:9586/metrics"}
 
 
 @pytest.mark.skipif(not shutil.which("prometheus"), reason="prometheus is not installed")

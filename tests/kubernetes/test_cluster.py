@@ -69,10 +69,11 @@ def kind(packet):
 
 
 class Eavesdropper:
-    """Captures on the uplinks of both workers."""
+    """Captures on the uplinks of both workers; with `quiet`, all but WireGuard's messages, for tests with much traffic."""
 
-    def __init__(self, c):
-        self.captures = [Capture(n, "eth0", between(c)) for n in (c.client.node, c.server.node)]
+    def __init__(self, c, quiet=False):
+        what = f"({between(c)}) and not (udp and (port 51820 or port 51821))" if quiet else between(c)
+        self.captures = [Capture(n, "eth0", what) for n in (c.client.node, c.server.node)]
 
     def stop(self):
         """(all packets, the readable ones, the kinds of all)"""
@@ -209,7 +210,7 @@ def test_rolling_update_and_rollback_lose_nothing(encrypted):
     c = encrypted
     for node in c.nodes:
         node.load(container.podveil_next())
-    eavesdropper = Eavesdropper(c)
+    eavesdropper = Eavesdropper(c, quiet=True)
     steady = workload.Steady(c.client, c.server.address)
     requests = [Requests(c.client, c.server, address, kind) for address, kind in (
         (c.server.address, "udp"), (c.server.address, "tcp"), (c.server.address6, "udp"), (c.server.address6, "tcp"))]
@@ -226,13 +227,14 @@ def test_rolling_update_and_rollback_lose_nothing(encrypted):
             assert "took over from the running process" in said, said
     steady.more()
     results, result = [r.stop() for r in requests], steady.stop()
+    c.client.node.run(["ping", "-n", "-c", "1", "-W", "10", c.server.node.address])  # of the nodes, in plain: the capture still sees it
     _, readable, ports = eavesdropper.stop()
     print(result, *[{k: r[k] for k in ("sent", "lost", "gap_ms")} for r in results], sep="\n")
     assert not set(seen[0]) & set(seen[1]) and not set(seen[1]) & set(seen[2])
     assert result["failed"] == 0, result
     for each in results:
         assert each["sent"] > 1000 and each["lost"] == 0 and not each["broken"], each
-    assert not readable and ports <= {51820, 51821, "ICMP"}
+    assert not readable and ports == {"ICMP"}
 
 
 def test_rolling_update_with_host_encryption(encrypted):
@@ -274,7 +276,8 @@ def test_one_of_the_two_is_killed(encrypted, process):
     if process == "podveil":
         steady.more(200)  # traffic goes on without the agent
     wait_for(lambda: node.run(["pgrep", "-x", process], check=False).stdout.strip() not in ("", pid), "it is back", 30)
-    assert node.run(["pgrep", "-x", other]) == others
+    # The startup probe of the container `tunnel` is the same program for a moment.
+    assert set(others.split()) <= set(node.run(["pgrep", "-x", other]).split())
     wait_for(c.encrypted, "all nodes encrypt", 30)
     steady.more(200)
     result = steady.stop()
@@ -366,7 +369,7 @@ def test_without_privileged(plain):
     try:
         c.rolled_out()
         node = c.client.node
-        for process, capabilities in (("podveil", "000000c000007402"), ("podveil-tunnel", "000000c000807c02")):
+        for process, capabilities in (("podveil", "000000c000007402"), ("podveil-tunnel", "0000000000807c02")):
             status = node.run(f"cat /proc/{node.run(['pgrep', '-x', process]).strip()}/status")
             assert f"CapEff:\t{capabilities}\n" in status
         c.configure(wireguardEnabled=True)

@@ -132,7 +132,8 @@ class Soak:
         self.history[-1] = at, name, f"{name}: {detail}"
         self.done[name] += 1
         took, excuse = time.monotonic() - at, excused(self.streams) - were
-        print(f"{at - begin:8.1f} s  {name}: {detail} ({took:.1f} s" + (f", {excuse:.1f} s excused)" if excuse else ")"), flush=True)
+        times = f"{took:.1f} s" + (f", {excuse:.1f} s excused" if excuse else "")
+        print(f"{at - begin:8.1f} s  {name}: {detail} ({times})", flush=True)
         time.sleep(max(pause, excuse))
 
     def silence(self, stream, end, seconds):
@@ -145,6 +146,7 @@ class Soak:
 
     def judge(self, patience=5):
         """Returns (what is wrong, the line of figures)."""
+        seconds, free = time.monotonic() - self.began, excused(self.streams)
         for stream in self.streams:
             stream.stop()
         self.watch.stop()
@@ -154,9 +156,9 @@ class Soak:
         # Clients of the sockets may still be connected, and the agent may not have tidied up.
         with contextlib.suppress(Failed):
             wait_for(lambda: not Footprint(self.c.nodes).more_than(self.before), "all is as at the start", patience)
-        now, seconds = Footprint(self.c.nodes), excused(self.streams)
+        now = Footprint(self.c.nodes)
         gaps = {kind: "/".join(f"{gap:.2f}" for gap in both) for kind, both in self.gaps.items()}
-        figures = (f"{time.monotonic() - self.began - seconds:.0f} s judged, {seconds:.0f} s excused",
+        figures = (f"{seconds - free:.0f} s judged, {free:.0f} s excused",
                    f"{self.done.total()} events ({listed(self.done)})",
                    f"{sum(s.total['sent'] for s in self.streams)} requests, {failed} failed, {spared} failed while excused",
                    f"longest gaps in s, of datagrams/in connections: {listed(gaps)}",

@@ -50,6 +50,7 @@ struct report_input agent_describe(void *context)
 		.conflicts = a->conflicts,
 		.http = a->http ? a->params.http : NULL,
 		.confinement = a->params.confinement,
+		.tunnel_rights = client_rights(a->client),
 		.failed = schedule_failing(a->schedule),
 	};
 }

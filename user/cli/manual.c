@@ -134,6 +134,8 @@ static const struct {
 	{"rights.parts.part, .inForce, .missing",
 	 "what the agent gave up of its rights, in six parts; what the system refused, or null"},
 	{"rights.capabilities", "those that it kept, or null with --unconfined"},
+	{"rights.tunnel.user, .capabilities",
+	 "the user of the tunnel process, a number, and the capabilities that it kept, or null with --unconfined"},
 	{"settings.NAME.value, .from",
 	 "the value in force, and where it comes from: default, cluster, node, environment or flag"},
 };

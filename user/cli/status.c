@@ -170,6 +170,7 @@ static void print_store_problem(const json_t *o, const json_t *trouble)
 /* Rights that the agent has and does not use. */
 static void print_rights(const json_t *rights)
 {
+	const json_t *user = json_object_get(json_object_get(rights, "tunnel"), "user");
 	const json_t *part;
 	size_t i;
 
@@ -179,6 +180,8 @@ static void print_rights(const json_t *rights)
 			       member_true(part, "inForce") ? "are limited in part"
 							    : "are not limited",
 			       member_text(part, "missing"));
+	if (json_is_integer(user) && !json_integer_value(user))
+		printf("rights: the tunnel process runs as root\n");
 }
 
 static void print_problems(const struct view *v)

@@ -84,6 +84,7 @@ static int serve(void *context)
 	params.base = event_base_new();
 	if (!params.base)
 		return EXIT_FAILED;
+	params.capabilities = o->process.unconfined ? NULL : confinement.capabilities;
 	aead_measure_ahead();
 	err = process_signals_begin(&signals, params.base);
 	if (!err)

@@ -76,7 +76,7 @@ static int may_change(char *missing)
 	for (size_t i = 0; i < sizeof(needed) / sizeof(*needed); i++) {
 		if (confine_capabilities_have(needed[i].number))
 			continue;
-		snprintf(missing, CONFINE_TEXT, "it stays root's: that needs %s", needed[i].name);
+		snprintf(missing, CONFINE_TEXT, "another user needs %s", needed[i].name);
 		return -EPERM;
 	}
 	return 0;

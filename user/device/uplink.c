@@ -264,6 +264,7 @@ void uplink_update(struct uplink *u)
 	if (!wanted) {
 		u->permanent = false;
 		evtimer_del(u->on_retry);
+		rtnl_close(&u->questions);
 		u->soon = 0;
 		set_reason(u,
 			   d->wire == WIRE_SOCKET ? "socket is configured" : "the device is down");

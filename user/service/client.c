@@ -188,8 +188,13 @@ static int greet(struct client *c)
 	c->greeted = true;
 	report_value(answer, "version", version, sizeof(version));
 	report_value(answer, "pid", pid, sizeof(pid));
+	c->rights = (struct client_rights){.user = ""};
+	report_value(answer, "user", c->rights.user, sizeof(c->rights.user));
+	c->rights.limited = report_value(answer, "capabilities", c->rights.capabilities,
+					 sizeof(c->rights.capabilities));
 	free(answer);
-	log_info("the tunnel process answers", "version=%s pid=%s", version, pid);
+	log_info("the tunnel process answers", "version=%s pid=%s user=%s", version, pid,
+		 c->rights.user);
 	if (strcmp(version, PODVEIL_VERSION) != 0)
 		log_warn("the tunnel process is of another version", "its=%s ours=%s", version,
 			 PODVEIL_VERSION);
@@ -306,6 +311,11 @@ void client_free(struct client *c)
 	if (c->retry)
 		event_free(c->retry);
 	free(c);
+}
+
+const struct client_rights *client_rights(const struct client *c)
+{
+	return c && c->greeted ? &c->rights : NULL;
 }
 
 bool client_connected(const struct client *c)

@@ -44,6 +44,13 @@ void client_wait(struct client *c);
 /* The tunnel process and its devices go on. */
 void client_free(struct client *c);
 bool client_connected(const struct client *c);
+/* What the tunnel process may do, in its own words. NULL: none answers. */
+struct client_rights {
+	char user[16];		/* its number; "": the process is older and does not say */
+	bool limited;		/* it gave up all capabilities but these: */
+	char capabilities[512]; /* "NET_ADMIN NET_RAW" */
+};
+const struct client_rights *client_rights(const struct client *c);
 /* How it logs. Remembered for the next tunnel process, too. */
 void client_set_log(struct client *c, enum log_level level, enum log_format format);
 /* Ends the tunnel process, and waits until it has ended. -EBUSY: it has devices. */

@@ -18,6 +18,7 @@ struct client {
 	int fd; /* requests; -1: no tunnel process answers */
 	struct bufferevent *news;
 	struct event *retry;
+	struct client_rights rights;
 	bool greeted; /* it speaks our protocol */
 	bool lost;    /* params.lost() is due */
 	uint64_t

@@ -55,6 +55,9 @@ static int hello(struct exchange *x)
 
 	evbuffer_add_printf(x->out, "protocol=%d\nversion=%s\npid=%d\nhands_over=%d\n",
 			    SERVICE_PROTOCOL, PODVEIL_VERSION, getpid(), s->predecessor != NULL);
+	evbuffer_add_printf(x->out, "user=%u\n", geteuid());
+	if (s->capabilities)
+		evbuffer_add_printf(x->out, "capabilities=%s\n", s->capabilities);
 	if (*s->instance)
 		evbuffer_add_printf(x->out, "instance=%s\n", s->instance);
 	for (size_t i = 0; i < s->handed_over.n; i++)
@@ -298,6 +301,7 @@ int service_new(const struct service_params *params, struct service **out)
 		return -ENOMEM;
 	s->base = params->base;
 	s->instance = params->instance ? params->instance : "";
+	s->capabilities = params->capabilities;
 	TAILQ_INIT(&s->hosted);
 	err = service_begin(s, params->take_over, &step);
 	if (!err) {

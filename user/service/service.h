@@ -25,6 +25,7 @@ struct service_params {
 	 * a name, it waits where it cannot take over, because it has handed over before or the other process cannot,
 	 * and goes on when the other one ends. */
 	const char *instance;
+	const char *capabilities; /* that the process kept, for reports; NULL: all */
 };
 
 /* 0 or -errno, which is logged. -EWOULDBLOCK: another tunnel process runs on this machine. -ECANCELED: told to end

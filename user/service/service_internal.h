@@ -12,7 +12,8 @@ struct service {
 	struct event_base *base;
 	struct request_server *server;
 	int lock_file;
-	const char *instance; /* "": none */
+	const char *instance;	  /* "": none */
+	const char *capabilities; /* NULL: all */
 	struct instances handed_over;
 	struct predecessor *predecessor;	    /* NULL: nobody can take over */
 	struct hosted *waiting[RECORD_MAX_DEVICES]; /* for devices that are being taken over */

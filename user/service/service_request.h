@@ -4,7 +4,7 @@
  * the protocol of wg(8): lines of KEY=VALUE, an empty line at the end, errno=N at the end of each
  * answer. The first line says what is wanted, and of which device:
  *
- *   hello=PROTOCOL       who are you? Answers protocol=, version=, pid=, instance= (if it has a name),
+ *   hello=PROTOCOL       who are you? Answers protocol=, version=, pid=, user=, capabilities= (if not all), instance= (if it has a name),
  *                        hands_over= (0: nobody can take over from it), and a line handed_over= for
  *                        each instance before it. -EPROTONOSUPPORT: this process speaks another
  *                        protocol (the answer says which)

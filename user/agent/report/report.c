@@ -365,8 +365,17 @@ static json_t *store_status(const struct report_input *in)
 			 store_problem(h), "held", held, "routeSource", route_source(h));
 }
 
+static json_t *tunnel_rights(const struct client_rights *r)
+{
+	if (!r)
+		return json_null();
+	return json_pack("{s:o, s:o}", "user",
+			 *r->user ? json_integer(atoll(r->user)) : json_null(), "capabilities",
+			 r->limited ? any_text(r->capabilities) : json_null());
+}
+
 /* NULL stands for a process that kept all rights: no part is in force. */
-static json_t *confinement_status(const struct confinement *c)
+static json_t *confinement_status(const struct confinement *c, const struct client_rights *tunnel)
 {
 	json_t *parts = json_array();
 
@@ -378,8 +387,9 @@ static json_t *confinement_status(const struct confinement *c)
 						"inForce", c && c->parts[i].in_force, "missing",
 						*missing ? any_text(missing) : json_null()));
 	}
-	return json_pack("{s:o, s:o}", "parts", parts, "capabilities",
-			 c ? any_text(c->capabilities) : json_null());
+	return json_pack("{s:o, s:o, s:o}", "parts", parts, "capabilities",
+			 c ? any_text(c->capabilities) : json_null(), "tunnel",
+			 tunnel_rights(tunnel));
 }
 
 json_t *report_status_object(const struct report_input *in)
@@ -405,7 +415,7 @@ json_t *report_status_object(const struct report_input *in)
 	json_object_set_new(o, "refused", refused ? any_text(refused) : json_null());
 	json_object_set_new(o, "failed", json_boolean(in->failed));
 	json_object_set_new(o, "http", in->http ? any_text(in->http) : json_null());
-	json_object_set_new(o, "rights", confinement_status(in->confinement));
+	json_object_set_new(o, "rights", confinement_status(in->confinement, in->tunnel_rights));
 	json_object_set_new(o, "settings", settings_status(in->settings));
 	return o;
 }

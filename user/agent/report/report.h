@@ -13,6 +13,7 @@
 #include "plan/plan.h"
 #include "plan/settings.h"
 
+struct client_rights;
 struct confinement;
 struct exit_filters;
 struct first_line;
@@ -32,8 +33,9 @@ struct report_input {
 	const struct registry *registry;
 	const char *conflicts; /* from report_conflicts(); NULL: none */
 	const char *http;      /* the address of the HTTP server, as in --http; NULL: none */
-	const struct confinement *confinement; /* NULL: the process kept all rights */
-	bool failed;			       /* the last pass failed */
+	const struct confinement *confinement;	   /* NULL: the process kept all rights */
+	const struct client_rights *tunnel_rights; /* NULL: no tunnel process answers */
+	bool failed;				   /* the last pass failed */
 };
 
 /* Text like "192.0.2.1:51820" or "[2001:db8::1]:51820"; empty: no endpoint. */
