@@ -113,7 +113,7 @@ def test_frames_are_what_the_kernel_would_send(ipv6_uplink):
     with Lab(switch=True, ipv6_uplink=ipv6_uplink) as lab:
         both(lab)
         capture = Capture(lab.switch, "port-a", f"udp port {PORT}")
-        lab.pod_a.run("ping -n -Q 1 -c 5 -i 0.02 -s 700 -p 5345435245543a 10.0.2.2")
+        lab.pod_a.run("ping -n -Q 1 -c 10 -i 0.02 -s 700 -p 5345435245543a 10.0.2.2")
         assert b"SECRET" not in capture.stop()
         from scapy.layers.inet import IP, UDP
         from scapy.layers.inet6 import IPv6

@@ -176,6 +176,8 @@ def ping(source, address, count=3, size=56, interval=0.05, deadline=10 * BUSY):
     done = source.run(["ping", "-n", "-c", str(count), "-i", str(interval), "-s", str(size),
                        "-W", "2", "-w", str(deadline), address], check=False, timeout=deadline + 5)
     found = re.search(r"(\d+) received", done.stdout)
+    if not found or int(found.group(1)) < count:
+        print(f"ping {address}: exit code {done.returncode}\n{done.stdout[-600:]}{done.stderr}")  # pytest shows it if the test fails
     # With a deadline, ping sends until `count` are answered; it may have got more answers than that.
     return min(count, int(found.group(1))) if found else 0
 
