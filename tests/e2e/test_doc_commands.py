@@ -254,6 +254,12 @@ def test_commands_in_the_text_are_valid(page):
         assert code == 0, f"{page}: make {arguments}\n{out}"
 
 
+def test_every_key_has_the_same_shape():
+    """A key may begin with + or /, which are no letters of a word."""
+    for first in "+/aZ9":
+        assert doc_commands.shape(f"  public key: {first}{'k+/' * 14}=") == "public key: KEY"
+
+
 def test_explained_messages_exist_in_the_code():
     """The messages of log and commands that docs/troubleshooting.md explains are in the code."""
     code = ""
