@@ -200,14 +200,27 @@ static int teardown(void **state)
 	return 0;
 }
 
+static void delete_both(struct world *w)
+{
+	deleted(w, A);
+	deleted(w, B);
+	wait_until(w, listed_again);
+}
+
+/* What was known stays in force, and somebody is told. */
+static void both_stay(const struct world *w)
+{
+	assert_int_equal(source_objects_count(&w->objects), 2);
+	assert_int_equal(w->health.n_problems, 1);
+	assert_true(w->health.blind);
+}
+
 static void all_that_are_deleted_are_gone_when_a_list_confirms_it(void **state)
 {
 	struct world *w = *state;
 
 	w->empty = true;
-	deleted(w, A);
-	deleted(w, B);
-	wait_until(w, listed_again);
+	delete_both(w);
 	assert_int_equal(source_objects_count(&w->objects), 0);
 	assert_int_equal(w->health.n_problems, 0);
 }
@@ -217,12 +230,8 @@ static void a_definition_that_goes_takes_nothing_along(void **state)
 	struct world *w = *state;
 
 	w->refuse = 404;
-	deleted(w, A);
-	deleted(w, B);
-	wait_until(w, listed_again);
-	assert_int_equal(source_objects_count(&w->objects), 2);
-	assert_int_equal(w->health.n_problems, 1);
-	assert_true(w->health.blind);
+	delete_both(w);
+	both_stay(w);
 }
 
 /* Its objects go first, and it may stay for any time without them. */
@@ -231,12 +240,8 @@ static void a_definition_that_is_being_removed(void **state)
 	struct world *w = *state;
 
 	w->empty = w->ending = true;
-	deleted(w, A);
-	deleted(w, B);
-	wait_until(w, listed_again);
-	assert_int_equal(source_objects_count(&w->objects), 2);
-	assert_int_equal(w->health.n_problems, 1);
-	assert_true(w->health.blind);
+	delete_both(w);
+	both_stay(w);
 }
 
 static void a_definition_that_is_being_removed_with_objects_left(void **state)
@@ -297,9 +302,7 @@ static void a_server_that_must_not_be_asked(void **state)
 
 	w->empty = true;
 	w->refuse_why = 403;
-	deleted(w, A);
-	deleted(w, B);
-	wait_until(w, listed_again);
+	delete_both(w);
 	assert_int_equal(source_objects_count(&w->objects), 2);
 	assert_true(w->health.n_problems > 0);
 }

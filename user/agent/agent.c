@@ -13,6 +13,7 @@
 #include "agent/report/agent_http.h"
 #include "agent/report/status.h"
 #include "agent/schedule.h"
+#include "base/event_wait.h"
 #include "base/lock_file.h"
 #include "base/log.h"
 #include "plan/registry.h"
@@ -25,9 +26,7 @@
 
 /* How long to wait at the end until a store over a network has removed our key. */
 #define FLUSH_MS 3000
-/* Between two tries to get the lock that another agent has. */
-#define LOCK_PAUSE_US 50000
-#define MEMORY	      AGENT_STATE_DIRECTORY "/store.json"
+#define MEMORY	 AGENT_STATE_DIRECTORY "/store.json"
 
 const int agent_families[N_TUNNELS] = {AF_INET, AF_INET6};
 
@@ -140,24 +139,20 @@ static int watch_devices(struct agent *a)
  * have the lock, and that agent closes its HTTP port before it gives the lock up. */
 static int take_lock(struct agent *a)
 {
-	const struct timeval pause = {.tv_usec = LOCK_PAUSE_US};
 	bool told = false;
+	int err;
 
-	for (;;) {
-		const int err = lock_file_take(AGENT_LOCK, &a->lock_file);
-
+	do {
+		err = lock_file_take(AGENT_LOCK, &a->lock_file);
 		if (err != -EWOULDBLOCK)
 			return err;
 		if (!told)
 			log_info("another agent runs on this machine: this one waits until it ends",
 				 "lock=%s", AGENT_LOCK);
 		told = true;
-		event_base_loopexit(a->params.base, &pause);
-		if (event_base_dispatch(a->params.base))
-			return -EIO;
-		if (event_base_got_break(a->params.base))
-			return -ECANCELED;
-	}
+		err = event_pause(a->params.base, LOCK_FILE_PAUSE_MS);
+	} while (!err);
+	return err;
 }
 
 static int make_registry(struct agent *a)

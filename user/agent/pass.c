@@ -128,7 +128,7 @@ static struct endpoint *find_endpoints(struct agent *a, int i)
 
 	for (size_t k = 0; all && k < n; k++) {
 		const struct node_record *r = nodes[k].record;
-		const struct record_endpoint *e = i == V4 ? &r->endpoint4 : &r->endpoint6;
+		const struct record_endpoint *e = plan_record_endpoint(r, agent_families[i]);
 
 		if (*e->host && strcmp(r->name, a->params.node) != 0 &&
 		    names_find(a->names, e->host, agent_families[i], &address))

@@ -2,10 +2,9 @@
 #include "agent/paths.h"
 
 #include "netlink/link.h"
-#include "netlink/next_hop.h"
-#include "netlink/route.h"
 #include "plan/plan.h"
 #include "protocol/messages.h"
+#include "tunnel/message_route.h"
 
 /* No tunnel device has less: IPv6 forbids it, and Linux needs no less for IPv4. */
 #define LEAST_IPV4 576
@@ -41,12 +40,7 @@ static uint32_t device_mtu(struct last_device *d, int ifindex)
 static struct plan_path find_path(struct rtnl_socket *s, const struct endpoint *to, int family,
 				  struct last_device *d)
 {
-	const struct next_hop_query q = {
-		.to = endpoint_address(to),
-		.fwmark = RULE_MARK,
-		.from_port = endpoint_port(to),
-		.to_port = endpoint_port(to),
-	};
+	const struct next_hop_query q = message_route_query(to);
 	struct next_hop hop = {.ifindex = 0};
 	uint32_t mtu;
 

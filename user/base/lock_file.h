@@ -7,6 +7,9 @@
 
 #include <stdbool.h>
 
+/* Between two tries to get a lock that another process has. */
+#define LOCK_FILE_PAUSE_MS 50
+
 /* Makes the file (mode 0600) and its directory (0700) where they are missing, and locks it.
  * -EWOULDBLOCK: another process has it. */
 int lock_file_take(const char *path, int *fd);

@@ -12,12 +12,9 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define DIRECTORY "/run/podveil"
+#include "base/peer_user.h"
 
-union control {
-	char bytes[CMSG_SPACE(CHANNEL_FDS * sizeof(int))];
-	struct cmsghdr aligned;
-};
+#define DIRECTORY "/run/podveil"
 
 void channel_path(const char *name, char *out, size_t room)
 {
@@ -74,11 +71,10 @@ void channel_user(const char *name, uid_t *user, gid_t *group)
 {
 	const int fd = channel_connect(name);
 	struct ucred other;
-	socklen_t len = sizeof(other);
 
 	if (fd < 0)
 		return;
-	if (!getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &other, &len)) {
+	if (!peer_user(fd, &other)) {
 		*user = other.uid;
 		*group = other.gid;
 	}
@@ -88,10 +84,8 @@ void channel_user(const char *name, uid_t *user, gid_t *group)
 bool channel_is_trusted(int fd)
 {
 	struct ucred other;
-	socklen_t len = sizeof(other);
 
-	return !getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &other, &len) &&
-	       (other.uid == 0 || other.uid == geteuid());
+	return !peer_user(fd, &other) && (other.uid == 0 || other.uid == geteuid());
 }
 
 void channel_shut(int fd)
@@ -103,53 +97,23 @@ int channel_send(int fd, enum channel_type type, const void *bytes, size_t lengt
 		 size_t n_fds)
 {
 	uint32_t first = type;
-	struct iovec pieces[] = {{&first, sizeof(first)}, {(void *)(uintptr_t)bytes, length}};
-	struct msghdr m = {.msg_iov = pieces, .msg_iovlen = 2};
-	union control control;
+	const struct iovec pieces[] = {{&first, sizeof(first)}, {(void *)(uintptr_t)bytes, length}};
 
-	if (n_fds > CHANNEL_FDS || length > CHANNEL_ROOM)
+	if (length > CHANNEL_ROOM)
 		return -E2BIG;
-	if (n_fds) {
-		struct cmsghdr *c = &control.aligned;
-
-		memset(&control, 0, sizeof(control));
-		m.msg_control = &control;
-		m.msg_controllen = CMSG_SPACE(n_fds * sizeof(int));
-		c->cmsg_level = SOL_SOCKET;
-		c->cmsg_type = SCM_RIGHTS;
-		c->cmsg_len = CMSG_LEN(n_fds * sizeof(int));
-		memcpy(CMSG_DATA(c), fds, n_fds * sizeof(int));
-	}
-	return sendmsg(fd, &m, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
-}
-
-static void take_fds(struct msghdr *m, struct channel_message *out)
-{
-	for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c; c = CMSG_NXTHDR(m, c)) {
-		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
-			continue;
-		out->n_fds = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-		memcpy(out->fds, CMSG_DATA(c), out->n_fds * sizeof(int));
-	}
+	return fd_message_send(fd, pieces, 2, fds, n_fds, MSG_DONTWAIT);
 }
 
 static int receive(int fd, struct channel_message *out)
 {
-	struct iovec pieces[] = {{&out->type, sizeof(out->type)}, {out->bytes, sizeof(out->bytes)}};
-	union control control;
-	struct msghdr m = {.msg_iov = pieces,
-			   .msg_iovlen = 2,
-			   .msg_control = &control,
-			   .msg_controllen = sizeof(control)};
-	ssize_t n = recvmsg(fd, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	const struct iovec pieces[] = {{&out->type, sizeof(out->type)},
+				       {out->bytes, sizeof(out->bytes)}};
+	const ssize_t n =
+		fd_message_receive(fd, pieces, 2, out->fds, CHANNEL_FDS, &out->n_fds, MSG_DONTWAIT);
 
 	if (n < 0)
-		return -errno;
-	out->n_fds = 0;
-	take_fds(&m, out);
-	if (!n)
-		return -EPIPE;
-	if (n < (ssize_t)sizeof(out->type) || m.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) {
+		return (int)n;
+	if (n < (ssize_t)sizeof(out->type)) {
 		channel_close_fds(out);
 		return -EPROTO;
 	}

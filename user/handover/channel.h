@@ -27,8 +27,10 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "base/fd_message.h"
+
 #define CHANNEL_VERSION 1
-#define CHANNEL_FDS	253 /* the kernel sends no more at a time */
+#define CHANNEL_FDS	FD_MESSAGE_MAX
 #define CHANNEL_MORE	8 /* descriptors of a RECORD that are no device's, beside the first three */
 #define CHANNEL_ROOM	1024
 

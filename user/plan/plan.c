@@ -17,7 +17,7 @@ static const struct cidr *address_of(const struct node_record *r, int family)
 	return family == AF_INET ? &r->address4 : &r->address6;
 }
 
-static const struct record_endpoint *endpoint_of(const struct node_record *r, int family)
+const struct record_endpoint *plan_record_endpoint(const struct node_record *r, int family)
 {
 	return family == AF_INET ? &r->endpoint4 : &r->endpoint6;
 }
@@ -223,7 +223,7 @@ static void find_peers(const struct plan_input *in, struct plan *p, size_t *peer
 		const struct node_record *r = in->nodes[i].record;
 		const struct cidr *address = address_of(r, in->family);
 		const uint16_t port = in->family == AF_INET ? r->port4 : r->port6;
-		const bool elsewhere = in->endpoints && *endpoint_of(r, in->family)->host;
+		const bool elsewhere = in->endpoints && *plan_record_endpoint(r, in->family)->host;
 
 		strcpy(name, r->name);
 		peers[i] = PLAN_NO_PEER;

@@ -81,7 +81,8 @@ const struct plan_peer *plan_find_peer(const struct plan *p, const char *name);
 /* The MTU of the tunnel device: that of the path with the largest one. 0: no path is known. */
 uint32_t plan_largest_mtu(const struct plan *p);
 struct endpoint plan_endpoint(const struct cidr *address, uint16_t port);
-/* The key in a record for the tunnel's family. */
+/* The key, and the endpoint, in a record for the tunnel's family. */
 const uint8_t *plan_key(const struct node_record *r, int family);
+const struct record_endpoint *plan_record_endpoint(const struct node_record *r, int family);
 
 #endif

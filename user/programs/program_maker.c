@@ -13,6 +13,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/fd_message.h"
 #include "base/log.h"
 #include "podveil/maps.h"
 #include "programs/object.h"
@@ -24,11 +25,6 @@ struct request {
 	uint32_t verb;
 	uint32_t superpackets, slots, size;
 	uint8_t value[RECORD_ROOM];
-};
-
-union control {
-	char bytes[CMSG_SPACE(MADE_FDS * sizeof(int))];
-	struct cmsghdr aligned;
 };
 
 static int maker = -1; /* the socket of the child; -1: none */
@@ -151,48 +147,25 @@ static int make(const struct request *r, int counters, struct made *out)
 
 /* --- between the two processes --- */
 
-/* One message, with at most MADE_FDS descriptors. 0 or -errno. */
 static int send_message(int socket, const void *bytes, size_t n, const struct made *fds)
 {
-	struct iovec piece = {(void *)(uintptr_t)bytes, n};
-	struct msghdr m = {.msg_iov = &piece, .msg_iovlen = 1};
-	union control control = {{0}};
+	const struct iovec piece = {(void *)(uintptr_t)bytes, n};
 
-	if (fds->n) {
-		m.msg_control = &control;
-		m.msg_controllen = CMSG_SPACE(fds->n * sizeof(int));
-		control.aligned.cmsg_level = SOL_SOCKET;
-		control.aligned.cmsg_type = SCM_RIGHTS;
-		control.aligned.cmsg_len = CMSG_LEN(fds->n * sizeof(int));
-		memcpy(CMSG_DATA(&control.aligned), fds->fds, fds->n * sizeof(int));
-	}
-	return sendmsg(socket, &m, MSG_NOSIGNAL) < 0 ? -errno : 0;
+	return fd_message_send(socket, &piece, 1, fds->fds, fds->n, 0);
 }
 
 /* A message of exactly n bytes. 0; -EPIPE: the other side has ended; or -errno. */
 static int receive_message(int socket, void *bytes, size_t n, struct made *fds)
 {
-	struct iovec piece = {bytes, n};
-	union control control;
-	struct msghdr m = {.msg_iov = &piece,
-			   .msg_iovlen = 1,
-			   .msg_control = &control,
-			   .msg_controllen = sizeof(control)};
+	const struct iovec piece = {bytes, n};
 	ssize_t got;
 
 	do
-		got = recvmsg(socket, &m, MSG_CMSG_CLOEXEC);
-	while (got < 0 && errno == EINTR);
-	fds->n = 0;
-	if (got <= 0)
-		return got ? -errno : -EPIPE;
-	for (struct cmsghdr *c = CMSG_FIRSTHDR(&m); c; c = CMSG_NXTHDR(&m, c)) {
-		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
-			continue;
-		fds->n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-		memcpy(fds->fds, CMSG_DATA(c), fds->n * sizeof(int));
-	}
-	if ((size_t)got == n && !(m.msg_flags & (MSG_TRUNC | MSG_CTRUNC)))
+		got = fd_message_receive(socket, &piece, 1, fds->fds, MADE_FDS, &fds->n, 0);
+	while (got == -EINTR);
+	if (got < 0)
+		return (int)got;
+	if ((size_t)got == n)
 		return 0;
 	close_all(fds);
 	return -EPROTO;

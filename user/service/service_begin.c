@@ -6,14 +6,12 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/event_wait.h"
 #include "base/lock_file.h"
 #include "device/handover/successor.h"
 #include "device/wg/request_server.h"
 #include "device/wg/wg_socket.h"
 #include "service/service_internal.h"
-
-/* Between two tries to get the lock that another process has. */
-#define LOCK_PAUSE_US 50000
 
 static size_t what_to_hand_over(struct handed_device out[RECORD_MAX_DEVICES], void *context)
 {
@@ -150,17 +148,6 @@ static int begin_anew(struct service *s, const char **step)
 	return err;
 }
 
-/* -ECANCELED: this process was told to end. */
-static int pause_a_moment(struct service *s)
-{
-	const struct timeval pause = {.tv_usec = LOCK_PAUSE_US};
-
-	event_base_loopexit(s->base, &pause);
-	if (event_base_dispatch(s->base) < 0)
-		return -EIO;
-	return event_base_got_break(s->base) ? -ECANCELED : 0;
-}
-
 int service_begin(struct service *s, bool take_over, const char **step)
 {
 	bool waits = false;
@@ -180,7 +167,7 @@ int service_begin(struct service *s, bool take_over, const char **step)
 				"another tunnel process runs on this machine: this one waits until it ends",
 				"lock=%s instance=%s", SERVICE_LOCK, s->instance);
 		waits = true;
-		err = pause_a_moment(s);
+		err = event_pause(s->base, LOCK_FILE_PAUSE_MS);
 		if (err)
 			return err;
 	}

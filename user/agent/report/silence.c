@@ -7,8 +7,7 @@
 
 #include "agent/report/report.h"
 #include "netlink/link.h"
-#include "netlink/next_hop.h"
-#include "netlink/route.h"
+#include "tunnel/message_route.h"
 #include "tunnel/tunnel.h"
 #include "wire/endpoint.h"
 
@@ -30,12 +29,7 @@ static const char *no_route(int err)
 static const char *explain_route(struct rtnl_socket *s, const struct endpoint *to,
 				 char out[SILENCE_TEXT])
 {
-	const struct next_hop_query q = {
-		.to = endpoint_address(to),
-		.fwmark = RULE_MARK,
-		.from_port = endpoint_port(to),
-		.to_port = endpoint_port(to),
-	};
+	const struct next_hop_query q = message_route_query(to);
 	struct next_hop hop = {.ifindex = 0};
 	struct link_info link;
 	char text[REPORT_ENDPOINT];

@@ -243,7 +243,9 @@ static void offer(struct predecessor *p, struct channel_message *m)
 	size_t n;
 	int err = -EPROTO;
 
-	if (m->n_fds == 1) {
+	if (handed_over_before(p, m)) {
+		refuse(p, "it handed over itself before");
+	} else if (m->n_fds == 1) {
 		p->other = m->fds[0];
 		m->n_fds = 0;
 		p->n_devices = p->params.devices(p->devices, p->params.context);
@@ -265,12 +267,6 @@ static void on_message(evutil_socket_t fd, short what, void *context)
 	struct channel_message m;
 	const int err = what & EV_TIMEOUT ? -ETIMEDOUT : channel_receive(fd, 0, &m);
 
-	if (!err && m.type == CHANNEL_HELLO && !p->offered && handed_over_before(p, &m)) {
-		channel_close_fds(&m);
-		refuse(p, "it handed over itself before");
-		end_talk(p);
-		return;
-	}
 	if (!err && m.type == CHANNEL_HELLO && !p->offered) {
 		offer(p, &m);
 		if (p->channel >= 0)
