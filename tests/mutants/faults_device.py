@@ -116,7 +116,7 @@ FAULTS = [
           "\t\tclose(all[--n]);\n", "\t\tn--;\n",
           "build/tests/test_fd_message"),
     fault("more-descriptors-than-there-is-room-for", "user/base/fd_message.c",
-          " || n > room)", ")",
+          " || n > room)", " || n > room + 1)",
           "build/tests/test_fd_message"),
     fault("who-begins-a-handshake-waits-for-all-workers", "user/device/peer.c",
           "\tcall_rcu(&p->pending->rcu, release_pending);\n", "\tsynchronize_rcu();\n\trelease_pending(&p->pending->rcu);\n",

@@ -4,14 +4,11 @@
 #include "store/kubernetes/node_status.h"
 
 #include <event2/buffer.h>
-#include <event2/event.h>
-#include <event2/http.h>
 #include <jansson.h>
-#include <stdio.h>
 #include <time.h>
 
+#include "api_server.h"
 #include "base/key_text.h"
-#include "check.h"
 #include "store/budget.h"
 #include "store/kubernetes/node_events.h"
 
@@ -19,9 +16,7 @@
 #define TURN_MS	    2500 /* longer than budget_turn_ms(1) */
 
 struct api {
-	struct event_base *base;
-	struct evhttp *http;
-	struct rest *rest;
+	struct api_server server;
 	struct cluster *cluster;
 	struct node_status *status;
 	unsigned int patches, keys, conditions, both, events, most_count;
@@ -110,25 +105,16 @@ static int start(void **state)
 {
 	static struct api a;
 	const struct cluster_events events = {.node = on_node, .problem = on_problem};
-	struct credentials as = {.insecure = false};
-	char url[64] = "";
 	json_t *node;
 
-	a = (struct api){.base = event_base_new(), .annotations = json_object()};
-	a.http = evhttp_new(a.base);
-	evhttp_set_allowed_methods(a.http, EVHTTP_REQ_PATCH | EVHTTP_REQ_POST);
-	evhttp_set_gencb(a.http, on_request, &a);
-	/* Find a free port. */
-	for (int port = 39700; port < 39800 && !*url; port++)
-		if (!evhttp_bind_socket(a.http, "127.0.0.1", (uint16_t)port))
-			snprintf(url, sizeof(url), "http://127.0.0.1:%d", port);
-	as.server = strdup(url);
-	assert_int_equal(rest_new(a.base, &as, "/version", &a.rest), 0);
+	a = (struct api){.annotations = json_object()};
+	api_server_begin(&a.server, "/version", on_request, &a);
+	evhttp_set_allowed_methods(a.server.http, EVHTTP_REQ_PATCH | EVHTTP_REQ_POST);
 	a.cluster = cluster_new(&events);
 	node = node_object(&a);
 	cluster_object(a.cluster, CLUSTER_NODES, node, false);
 	json_decref(node);
-	a.status = node_status_new(a.base, a.rest, a.cluster, "worker");
+	a.status = node_status_new(a.server.base, a.server.rest, a.cluster, "worker");
 	*state = &a;
 	return a.status ? 0 : -1;
 }
@@ -138,20 +124,10 @@ static int stop(void **state)
 	struct api *a = *state;
 
 	node_status_free(a->status);
-	rest_free(a->rest);
 	cluster_free(a->cluster);
-	evhttp_free(a->http);
-	event_base_free(a->base);
+	api_server_end(&a->server);
 	json_decref(a->annotations);
 	return 0;
-}
-
-static void run_ms(struct api *a, unsigned int ms)
-{
-	const struct timeval so_long = {ms / 1000, (suseconds_t)(ms % 1000) * 1000};
-
-	event_base_loopexit(a->base, &so_long);
-	event_base_dispatch(a->base);
 }
 
 static void condition(struct api *a, unsigned int n)
@@ -173,12 +149,12 @@ static void same_text_is_one_event(void **state)
 	while (!a->events && now_ms() - begin < PATIENCE_MS) {
 		node_status_event(a->status, "Often", "again");
 		node_status_event(a->status, "Often", "again");
-		run_ms(a, 20);
+		api_server_run(&a->server, 20);
 	}
 	assert_int_equal(a->events, 1);
 	assert_true(a->most_count >= 2);
 	node_status_event(a->status, "Often", "again");
-	run_ms(a, TURN_MS);
+	api_server_run(&a->server, TURN_MS);
 	assert_int_equal(a->events, 1);
 }
 
@@ -199,7 +175,7 @@ static void writes_are_bounded(void **state)
 	while (now_ms() - begin < PATIENCE_MS &&
 	       (a->conditions < 2 || a->events < NODE_EVENTS_BURST || now_ms() - begin < TURN_MS)) {
 		condition(a, ++n);
-		run_ms(a, 20);
+		api_server_run(&a->server, 20);
 	}
 	/* With one node a turn is 2 s. Writes are at least half a turn, and at most one and a half
 	 * turns, apart. */
@@ -218,10 +194,10 @@ static void key_and_condition_are_one_write(void **state)
 	condition(a, 1);
 	node_status_keys(a->status, key, none);
 	while (!a->patches && now_ms() - begin < PATIENCE_MS)
-		run_ms(a, 10);
+		api_server_run(&a->server, 10);
 	assert_int_equal(a->both, 1);
 	node_status_flush(a->status, PATIENCE_MS);
-	run_ms(a, 3500); /* longer than a turn */
+	api_server_run(&a->server, 3500); /* longer than a turn */
 	assert_int_equal(a->patches, 1);
 	node_status_keys(a->status, none, none);
 	node_status_flush(a->status, PATIENCE_MS);
@@ -239,7 +215,7 @@ static void short_lived_changes_are_written_late(void **state)
 
 	a->strips = true;
 	node_status_keys(a->status, key, none);
-	run_ms(a, 1500);
+	api_server_run(&a->server, 1500);
 	assert_in_range(a->patches, 1, 10);
 	a->strips = false;
 	node_status_flush(a->status, PATIENCE_MS);
@@ -265,7 +241,7 @@ static void felix_writes(struct api *a, const char *key)
 	cluster_object(a->cluster, CLUSTER_NODES, node, false);
 	json_decref(node);
 	node_status_check(a->status, "worker");
-	run_ms(a, 10);
+	api_server_run(&a->server, 10);
 	node_status_flush(a->status, PATIENCE_MS);
 }
 

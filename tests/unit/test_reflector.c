@@ -2,22 +2,16 @@
 /* A collection is listed and watched. The server, in the same loop, makes the errors that real
  * servers make. */
 #include <event2/buffer.h>
-#include <event2/event.h>
-#include <event2/http.h>
-#include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "check.h"
+#include "api_server.h"
 #include "store/kubernetes/reflector.h"
 
 #define LARGE (3u << 20) /* larger than the client accepts */
 
 struct world {
-	struct event_base *base;
-	struct evhttp *server;
-	struct rest *rest;
+	struct api_server server;
 	struct reflector *reflector;
 	char text[4096];  /* what the callbacks reported, as lines */
 	char version[20]; /* resourceVersion of lists */
@@ -29,8 +23,6 @@ struct world {
 	const char *says; /* what the next watch says at once */
 	bool probed;	  /* the client has checked whether the server lives */
 	struct evhttp_request *watch;
-	struct evhttp_request *open[64]; /* begun, not ended: libevent does not free them */
-	size_t n_open;
 	unsigned int lists, watches;
 };
 
@@ -79,19 +71,13 @@ static void send_text(struct world *w, const char *text)
 	evbuffer_free(to);
 }
 
-static void keep_open(struct world *w, struct evhttp_request *q)
-{
-	assert_true(w->n_open < COUNT_OF(w->open));
-	w->open[w->n_open++] = q;
-}
-
 static void serve(struct evhttp_request *q, void *context)
 {
 	const char *uri = evhttp_request_get_uri(q);
 	struct world *w = context;
 
 	if (strstr(uri, "/slow")) {
-		keep_open(w, q); /* never answered */
+		api_server_keep_open(&w->server, q); /* never answered */
 		return;
 	}
 	if (strstr(uri, "/alive")) {
@@ -108,7 +94,7 @@ static void serve(struct evhttp_request *q, void *context)
 	} else {
 		w->watches++;
 		w->watch = q;
-		keep_open(w, q);
+		api_server_keep_open(&w->server, q);
 		if (!w->mute)
 			evhttp_send_reply_start(q, 200, "OK");
 		if (w->says)
@@ -166,21 +152,13 @@ static void on_watch_problem(void *context, const struct reflector_problem *p)
 	note(context, line);
 }
 
-static void run(struct world *w, unsigned int ms)
-{
-	const struct timeval pause = {ms / 1000, ms % 1000 * 1000};
-
-	event_base_loopexit(w->base, &pause);
-	event_base_dispatch(w->base);
-}
-
 static void expect(struct world *w, const char *line)
 {
 	char whole[200];
 
 	snprintf(whole, sizeof(whole), "%s\n", line);
 	for (int i = 0; i < 1000 && !strstr(w->text, whole); i++)
-		run(w, 10);
+		api_server_run(&w->server, 10);
 	if (!strstr(w->text, whole))
 		fail_msg("\"%s\" was not reported, but:\n%s", line, w->text);
 }
@@ -188,15 +166,15 @@ static void expect(struct world *w, const char *line)
 static void expect_watches(struct world *w, unsigned int n)
 {
 	for (int i = 0; i < 1000 && w->watches < n; i++)
-		run(w, 10);
+		api_server_run(&w->server, 10);
 	assert_int_equal(w->watches, n);
 }
 
 static void begin_impatient(struct world *w, unsigned int answer_ms, unsigned int silent_ms)
 {
 	const struct reflector_params p = {
-		.base = w->base,
-		.rest = w->rest,
+		.base = w->server.base,
+		.rest = w->server.rest,
 		.path = "/things",
 		.object = on_object,
 		.listing = on_listing,
@@ -218,22 +196,10 @@ static void begin(struct world *w)
 
 static int setup(void **state)
 {
-	struct credentials as = {.insecure = false};
 	struct world *w = calloc(1, sizeof(*w));
-	struct evhttp_bound_socket *socket;
-	struct sockaddr_in at;
-	socklen_t len = sizeof(at);
 
-	signal(SIGPIPE, SIG_IGN);
 	strcpy(w->version, "7");
-	w->base = event_base_new();
-	w->server = evhttp_new(w->base);
-	evhttp_set_gencb(w->server, serve, w);
-	socket = evhttp_bind_socket_with_handle(w->server, "127.0.0.1", 0);
-	assert_non_null(socket);
-	getsockname(evhttp_bound_socket_get_fd(socket), (struct sockaddr *)&at, &len);
-	assert_true(asprintf(&as.server, "http://127.0.0.1:%u", ntohs(at.sin_port)) > 0);
-	assert_int_equal(rest_new(w->base, &as, "/alive", &w->rest), 0);
+	api_server_begin(&w->server, "/alive", serve, w);
 	*state = w;
 	return 0;
 }
@@ -243,12 +209,7 @@ static int teardown(void **state)
 	struct world *w = *state;
 
 	reflector_free(w->reflector);
-	rest_free(w->rest);
-	run(w, 50); /* so that the server sees the connections close */
-	for (size_t i = 0; i < w->n_open; i++)
-		evhttp_send_reply_end(w->open[i]);
-	evhttp_free(w->server);
-	event_base_free(w->base);
+	api_server_end(&w->server);
 	free(w);
 	return 0;
 }
@@ -281,12 +242,12 @@ static void a_slow_call_ends_alone(void **state)
 
 	begin(w);
 	expect_watches(w, 1);
-	assert_non_null(rest_start(w->rest, &q));
+	assert_non_null(rest_start(w->server.rest, &q));
 	expect(w, "slow ended");
 	for (int i = 0; i < 500 && !w->probed; i++)
-		run(w, 10);
+		api_server_run(&w->server, 10);
 	assert_true(w->probed); /* the client checked whether the server lives */
-	run(w, 100);
+	api_server_run(&w->server, 100);
 	assert_null(strstr(w->text, "blind"));
 	assert_int_equal(w->watches, 1);
 	send_event(w, "c", false);
@@ -301,7 +262,7 @@ static void a_list_without_a_version(void **state)
 	*w->version = 0;
 	begin(w);
 	expect(w, "blind: the list ended early, or has no resourceVersion");
-	run(w, 1000);
+	api_server_run(&w->server, 1000);
 	assert_in_range(w->lists, 2, 6);
 	assert_null(strstr(w->text, "listed"));
 	strcpy(w->version, "8");
@@ -317,7 +278,7 @@ static void watches_that_are_refused(void **state)
 	w->refuse = 500;
 	begin(w);
 	expect(w, "listed 7");
-	run(w, 1500);
+	api_server_run(&w->server, 1500);
 	assert_in_range(w->watches, 2, 8);
 	assert_non_null(strstr(w->text, "blind: "));
 	assert_int_equal(w->status, 500);
@@ -397,7 +358,7 @@ static void expect_news(struct world *w)
 {
 	for (int i = 0; i < 100 && !strstr(w->text, "\nc\n"); i++) {
 		send_event(w, "c", false);
-		run(w, 100);
+		api_server_run(&w->server, 100);
 	}
 	expect(w, "c");
 	expect(w, "well");
@@ -442,7 +403,7 @@ static void nothing_to_say(void **state)
 
 	begin_impatient(w, 0, 300);
 	for (int i = 0; i < 1000 && w->watches < 3; i++)
-		run(w, 10);
+		api_server_run(&w->server, 10);
 	assert_true(w->watches >= 3);
 	assert_null(strstr(w->text, "blind"));
 	assert_int_equal(w->lists, 1);

@@ -1,26 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The objects of a source of pod addresses when events say that all were deleted: a list decides
  * whether they were, or whether their resource definition went and took them along. */
-#include <arpa/inet.h>
 #include <event2/buffer.h>
-#include <event2/event.h>
-#include <event2/http.h>
-#include <signal.h>
-#include <stdio.h>
 
-#include "check.h"
+#include "api_server.h"
 #include "store/kubernetes/addresses/source_objects.h"
 #include "store/memory.h"
 
 struct world {
-	struct event_base *base;
-	struct evhttp *server;
-	struct evhttp_request *watches[8]; /* begun, not ended: libevent does not free them */
-	size_t n_watches;
-	bool empty;	/* the list has no objects */
-	int refuse;	/* status of a list; 0: it is answered */
-	bool ending;	/* the definition is being removed */
-	int refuse_why; /* status of discovery; 0: it is answered */
+	struct api_server server; /* its open requests are watches */
+	bool empty;		  /* the list has no objects */
+	int refuse;		  /* status of a list; 0: it is answered */
+	bool ending;		  /* the definition is being removed */
+	int refuse_why;		  /* status of discovery; 0: it is answered */
 	unsigned int lists, questions;
 	struct store_health health;
 	struct store_events events;
@@ -53,8 +45,8 @@ static void serve(struct evhttp_request *q, void *context)
 				    w->ending ? "" : ",\"create\"");
 		evhttp_send_reply(q, w->refuse_why ? w->refuse_why : 200, "", to);
 	} else if (strstr(evhttp_request_get_uri(q), "watch=true")) {
-		assert_true(w->n_watches < COUNT_OF(w->watches));
-		w->watches[w->n_watches++] = q;
+		assert_true(w->server.n_open < 8);
+		api_server_keep_open(&w->server, q);
 		evhttp_send_reply_start(q, 200, "OK");
 	} else if (w->refuse) {
 		w->lists++;
@@ -73,7 +65,7 @@ static void deleted(struct world *w, const char *object)
 	struct evbuffer *to = evbuffer_new();
 
 	evbuffer_add_printf(to, "{\"type\":\"DELETED\",\"object\":%s}", object);
-	evhttp_send_reply_chunk(w->watches[0], to);
+	evhttp_send_reply_chunk(w->server.open[0], to);
 	evbuffer_free(to);
 }
 
@@ -103,17 +95,9 @@ static void nothing_of(void *context, const char *what)
 	(void)what;
 }
 
-static void run(struct world *w, unsigned int ms)
-{
-	const struct timeval pause = {ms / 1000, ms % 1000 * 1000};
-
-	event_base_loopexit(w->base, &pause);
-	event_base_dispatch(w->base);
-}
-
 static bool watched(const struct world *w)
 {
-	return w->n_watches;
+	return w->server.n_open;
 }
 
 static bool listed_again(const struct world *w)
@@ -125,26 +109,8 @@ static bool listed_again(const struct world *w)
 static void wait_until(struct world *w, bool (*is_so)(const struct world *w))
 {
 	for (int i = 0; i < 12000 && !is_so(w); i++)
-		run(w, 10);
+		api_server_run(&w->server, 10);
 	assert_true(is_so(w));
-}
-
-static struct rest *connect_to(struct world *w)
-{
-	struct credentials as = {.insecure = false};
-	struct evhttp_bound_socket *socket;
-	struct sockaddr_in at;
-	socklen_t len = sizeof(at);
-	struct rest *rest;
-
-	w->server = evhttp_new(w->base);
-	evhttp_set_gencb(w->server, serve, w);
-	socket = evhttp_bind_socket_with_handle(w->server, "127.0.0.1", 0);
-	assert_non_null(socket);
-	getsockname(evhttp_bound_socket_get_fd(socket), (struct sockaddr *)&at, &len);
-	assert_true(asprintf(&as.server, "http://127.0.0.1:%u", ntohs(at.sin_port)) > 0);
-	assert_int_equal(rest_new(w->base, &as, "/alive", &rest), 0);
-	return rest;
 }
 
 static int setup(void **state)
@@ -161,14 +127,14 @@ static int setup(void **state)
 		.changed = nothing,
 	};
 
-	signal(SIGPIPE, SIG_IGN);
-	w->base = event_base_new();
-	memory.base = w->base;
+	api_server_begin(&w->server, "/alive", serve, w);
+	memory.base = w->server.base;
 	assert_int_equal(memory_new(&memory, &w->memory), 0);
-	w->place = (struct store_place){.base = w->base, .memory = w->memory, .health = &w->health};
+	w->place = (struct store_place){
+		.base = w->server.base, .memory = w->memory, .health = &w->health};
 	w->sources = (struct address_sources_params){
 		.place = &w->place,
-		.rest = connect_to(w),
+		.rest = w->server.rest,
 		.cluster = cluster_new(&cluster),
 		.begin_object = nothing,
 		.end_object = nothing_of,
@@ -187,15 +153,10 @@ static int teardown(void **state)
 	struct world *w = *state;
 
 	source_objects_fini(&w->objects);
-	rest_free(w->sources.rest);
 	cluster_free(w->sources.cluster);
 	memory_free(w->memory);
 	health_fini(&w->health);
-	run(w, 50); /* so that the server sees the connections close */
-	for (size_t i = 0; i < w->n_watches; i++)
-		evhttp_send_reply_end(w->watches[i]);
-	evhttp_free(w->server);
-	event_base_free(w->base);
+	api_server_end(&w->server);
 	free(w);
 	return 0;
 }
