@@ -44,6 +44,7 @@ struct uplink {
 	enum wire_mode tried_wire;
 	int tried_ifindex;
 	unsigned int workers;
+	bool refused;	   /* it failed although xdp is set; `reason` says why */
 	bool permanent;	   /* the result will not change, so do not try again */
 	bool busy;	   /* somebody else has the queues or the XDP hook */
 	unsigned int soon; /* how many tries have followed after SOON_MS */
@@ -262,7 +263,7 @@ void uplink_update(struct uplink *u)
 	if (u->open && (!wanted || request_changed(u)))
 		close_queues(u);
 	if (!wanted) {
-		u->permanent = false;
+		u->refused = u->permanent = false;
 		evtimer_del(u->on_retry);
 		rtnl_close(&u->questions);
 		u->soon = 0;
@@ -279,6 +280,7 @@ void uplink_update(struct uplink *u)
 		return;
 	u->permanent = false;
 	try_open(u);
+	u->refused = !u->open && d->wire == WIRE_XDP;
 	if (!u->open && !u->permanent)
 		retry_later(u);
 }
@@ -460,5 +462,6 @@ void uplink_view(const struct uplink *u, struct device_view *v)
 {
 	v->wire = u->open ? "xdp" : "socket";
 	snprintf(v->wire_reason, sizeof(v->wire_reason), "%s", u->reason);
-	v->wire_refused = !u->open && u->device->wire == WIRE_XDP && u->device->up;
+	/* A setting that is newer than the last attempt has not been refused yet. */
+	v->wire_refused = u->refused && u->device->wire == WIRE_XDP && u->device->up;
 }
